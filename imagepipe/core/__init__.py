@@ -1,0 +1,1 @@
+"""What imagepipe decides, without I/O, clock, randomness, threads or Twisted: values in, values out."""

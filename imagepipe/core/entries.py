@@ -1,0 +1,63 @@
+"""Catalogue rows, and what a call does to them.
+
+The state of a node is a map path -> newest row (replication.md, section 3). A delete is a row too, so that it can be told from "never heard of".
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from imagepipe.core.stamp import Version
+from imagepipe.errors import BadRequest, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a live path holds: the SHA-256 of the bytes, in hex, and their number."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The newest row of a path. `content` None: deleted. `seq`: this node's number of the change. `replaced`: the version it was written over."""
+
+    path: str
+    version: Version
+    replaced: Version | None
+    content: Content | None
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a call does to one path: gives it `content`, or deletes it (None)."""
+
+    path: str
+    content: Content | None
+
+
+def net_moves(pairs: Iterable[tuple[str, str]], content_of: Callable[[str], Content | None]) -> tuple[Change, ...]:
+    """The net effect of moves that apply in order; `content_of` is the state before them.
+
+    A path that ends with what it itself began with is not among the changes. One that received equal bytes from elsewhere is: its version must be newer
+    than all that was written to it before, or a delete still on its way from a peer would take the only copy.
+    Raises BadRequest for a source that does not exist when its turn comes.
+    """
+    before: dict[str, Content | None] = {}
+    holds: dict[str, str | None] = {}  # path -> the path at which what it holds lay before the call
+
+    def look_up(path: str) -> None:
+        if path not in before:
+            before[path] = content_of(path)
+            holds[path] = path if before[path] else None
+
+    for source, destination in pairs:
+        look_up(source)
+        look_up(destination)
+        held = holds[source]
+        if held is None:
+            raise BadRequest("src_path", f"there is no image {shown(source)}")
+        holds[source] = None
+        holds[destination] = held
+    return tuple(Change(path, before[held] if held else None) for path, held in holds.items() if held != (path if before[path] else None))

@@ -1,0 +1,117 @@
+"""Which paths an image may have, and the path that a suffix and a format make of one (design.md, section 3).
+
+    clean("/a//./b.jpg")                              -> "a/b.jpg"
+    output_path("a/b.jpg", "_s", extension="png")     -> "a/b_s.png"
+
+A path that `clean` returned is legal: cleaning it again changes nothing. The rules keep the served tree safe for any static
+server: no escape from it, nothing hidden, nothing that a server would run or a browser would render as a page.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+
+from imagepipe.errors import BadRequest, shown
+
+COMPONENT_BYTES_MAX = 255
+PATH_BYTES_MAX = 1024
+
+RESERVED_FIRST = frozenset({"status", "status.json", "healthz", "readyz", "metrics"})
+"""First components that the HTTP server answers itself."""
+
+RESERVED_LAST = frozenset({"info.json"})
+"""Last components that the HTTP server answers itself."""
+
+_PAGES = frozenset(
+    "htm html xhtml xht shtml shtm stm mht mhtml hta htc htaccess xml xsl xslt xsd rss atom rdf svg svgz css js mjs cjs vbs wasm"
+    " swf jar pdf eml".split()
+)
+_PROGRAMS = frozenset(
+    "php phps pht phtm phtml phar inc hphp ctp module asp aspx asa asax ascx ashx asmx cer cdx axd jsp jspx jsw jsv jspf jhtml do"
+    " action cfm cfml cfc cgi fcgi fpl pl pm py pyc pyo pyw pyz rb rhtml erb lua tcl sh bash csh ksh zsh bat cmd com exe dll ps1"
+    " so".split()
+)
+
+
+def clean(path: str, argument: str = "path") -> str:
+    """The legal form of `path`: NFC, without leading and doubled slashes and `.` components.
+
+    Raises BadRequest, naming `argument`, if no legal path can be made of it.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise BadRequest(argument, f"is not valid Unicode: {shown(path)}") from None
+    if len(path) > 4 * PATH_BYTES_MAX:
+        raise BadRequest(argument, f"is longer than {PATH_BYTES_MAX} bytes")
+    normal = unicodedata.normalize("NFC", path)
+    if normal.endswith("/") and normal.strip("/"):
+        raise BadRequest(argument, f"names a folder, not an image: {shown(path)}")
+    components = [component for component in normal.split("/") if component not in ("", ".")]
+    if not components:
+        raise BadRequest(argument, f"is empty: {shown(path)}")
+    for component in components:
+        _check_component(component, argument)
+    cleaned = "/".join(components)
+    if len(cleaned.encode()) > PATH_BYTES_MAX:
+        raise BadRequest(argument, f"is longer than {PATH_BYTES_MAX} bytes: {shown(cleaned)}")
+    if components[0] in RESERVED_FIRST or components[-1] in RESERVED_LAST:
+        raise BadRequest(argument, f"is reserved for the server's own pages: {shown(cleaned)}")
+    _check_extensions(components[-1], argument)
+    return cleaned
+
+
+def output_path(path: str, suffix: str = "", extension: str | None = None, argument: str = "size") -> str:
+    """The clean path of one output: `suffix` goes before the extension, `extension` replaces it (or adds one).
+
+    Raises BadRequest, naming `argument`, if the suffix or the path that results is not legal.
+    """
+    if "/" in suffix:
+        raise BadRequest(argument, f"a suffix may not contain a slash: {shown(suffix)}")
+    if has_control(suffix):
+        raise BadRequest(argument, f"a suffix may not contain a control character: {shown(suffix)}")
+    stem, old_extension = split_extension(path)
+    new_extension = old_extension if extension is None else "." + extension
+    return clean(stem + suffix + new_extension, argument)
+
+
+def split_extension(path: str) -> tuple[str, str]:
+    """`path` as (stem, extension with its dot); the extension is empty where the last component has no dot."""
+    dot = path.rfind(".")
+    if dot <= path.rfind("/") + 1:
+        return path, ""
+    return path[:dot], path[dot:]
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """The folders above a clean path, nearest first: "a/b/c" -> "a/b", "a"."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def has_control(text: str) -> bool:
+    """Whether `text` has a control character (Unicode category Cc: C0, DEL and C1)."""
+    return any(unicodedata.category(character) == "Cc" for character in text)
+
+
+def _check_component(component: str, argument: str) -> None:
+    if component == "..":
+        raise BadRequest(argument, "may not contain '..'")
+    if component.startswith("."):
+        raise BadRequest(argument, f"no component may begin with a dot: {shown(component)}")
+    if has_control(component):
+        raise BadRequest(argument, f"may not contain a control character: {shown(component)}")
+    if len(component.encode()) > COMPONENT_BYTES_MAX:
+        raise BadRequest(argument, f"a component is longer than {COMPONENT_BYTES_MAX} bytes: {shown(component)}")
+
+
+def _check_extensions(name: str, argument: str) -> None:
+    # Apache's mod_mime looks at every extension of a name, so x.php.jpg would run as PHP; pages go by the last one alone.
+    extensions = [extension.strip().lower() for extension in name.split(".")[1:]]
+    while extensions and not extensions[-1]:
+        extensions.pop()
+    for extension in extensions:
+        if extension in _PROGRAMS or extension.rstrip("0123456789") in ("php", "phtml", "pht"):
+            raise BadRequest(argument, f"a web server could run a file with the extension {shown(extension)}")
+    if extensions and extensions[-1] in _PAGES:
+        raise BadRequest(argument, f"a web server could show a file with the extension {shown(extensions[-1])} as a page")

@@ -1,0 +1,199 @@
+"""A request and the facts of its source -> a render plan: every number final, nothing left for an engine to round.
+
+    source 4000x3000 JPEG, orientation 6; size={"": [500, 500], "_s": [50, 50]}, crop={"_s": 1}
+
+    RenderPlan(shrink=2,                                     decode at 1/2: still twice what the largest output needs
+      a.jpg    scale 3000x4000 -> 375x500
+      a_s.jpg  scale 3000x4000 -> 50x67, keep 50x50 from (0, 8))
+
+Coordinates are those of the oriented picture (after `auto_orient`). An engine does, in this order: decode (at 1/shrink); orient; convert the
+colours to sRGB; then for each output cut, scale, crop, put on the canvas, flatten, encode.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from imagepipe.core import geometry
+from imagepipe.core.formats import GIF, JPEG, WEBP, Format
+from imagepipe.core.geometry import Region, Size
+from imagepipe.core.request import Method, OutputRequest
+from imagepipe.errors import BadRequest, shown
+
+
+class Colours(enum.Enum):
+    """The colour space of a source's pixels, as far as it matters for the way to sRGB."""
+
+    RGB = "rgb"
+    GREY = "grey"
+    CMYK = "cmyk"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What a source's header says.
+
+    `size` is as stored, before orientation. `orientation` is EXIF's, 1 to 8. `frames` counts the pictures of an animation and is 1 for all else. `indexed`:
+    ImageMagick holds it as a palette (palette and up to 8-bit grey sources): that decides its filter. `profile`: an ICC profile is embedded.
+    """
+
+    format: Format
+    size: Size
+    orientation: int = 1
+    frames: int = 1
+    alpha: bool = False
+    indexed: bool = False
+    colours: Colours = Colours.RGB
+    profile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSettings:
+    """The part of `[images]` that decides what is rendered."""
+
+    pixels_max: int = 100_000_000
+    strip: bool = True
+    auto_orient: bool = True
+    quality: int = 85
+
+
+class Filter(enum.Enum):
+    """The resampling filter; ImageMagick's own choice (ResizeImage in magick/resize.c)."""
+
+    LANCZOS = "lanczos"
+    MITCHELL = "mitchell"
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """A transparent picture of `size` on which the image lies at (`left`, `top`)."""
+
+    size: Size
+    left: int
+    top: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """One output: source[cut] -> scale -> crop -> canvas -> white below, if `flatten` -> `format`."""
+
+    path: str
+    format: Format
+    quality: int
+    cut: Region | None
+    scale: Size
+    filter: Filter
+    crop: Region | None
+    canvas: Canvas | None
+    flatten: bool
+    animated: bool
+
+    @property
+    def size(self) -> Size:
+        """The output's own size."""
+        if self.crop:
+            return Size(self.crop.width, self.crop.height)
+        return self.canvas.size if self.canvas else self.scale
+
+
+@dataclass(frozen=True, slots=True)
+class RenderPlan:
+    """What an engine does to one source.
+
+    `orient`: the EXIF orientation to apply, 1 for none. `picture`: the oriented source's full size, which cuts and scales refer to. `shrink`: decode a JPEG at
+    1/shrink (1, 2, 4 or 8). `frames`: how many of the source's frames any output needs.
+    """
+
+    source: Format
+    picture: Size
+    orient: int
+    colours: Colours
+    profile: bool
+    alpha: bool
+    shrink: int
+    frames: int
+    strip: bool
+    outputs: tuple[OutputPlan, ...]
+
+
+def check_source(facts: SourceFacts, settings: RenderSettings) -> None:
+    """Raise BadRequest for a source with more pixels than `max_pixels`, all frames summed."""
+    if facts.size.pixels * facts.frames > settings.pixels_max:
+        frames = f" in {facts.frames} frames" if facts.frames > 1 else ""
+        raise BadRequest("image", f"{facts.size} pixels{frames} are more than {settings.pixels_max} (max_pixels)")
+
+
+def plan_render(requests: tuple[OutputRequest, ...], facts: SourceFacts, settings: RenderSettings) -> RenderPlan:
+    """The plan that renders `requests` from one decode of the source.
+
+    Raises BadRequest if the source is too large, if its format cannot be written and none is named, or if a step would exceed `max_pixels`.
+    """
+    check_source(facts, settings)
+    orient = facts.orientation if settings.auto_orient else 1
+    # EXIF orientations 5 to 8 lie on their side.
+    picture = facts.size.turned if orient >= 5 else facts.size
+    outputs = tuple(_plan_output(request, picture, facts, settings) for request in requests)
+    return RenderPlan(
+        source=facts.format,
+        picture=picture,
+        orient=orient,
+        colours=facts.colours,
+        profile=facts.profile,
+        alpha=facts.alpha,
+        shrink=_shrink(facts.format, picture, outputs),
+        frames=facts.frames if any(output.animated for output in outputs) else 1,
+        strip=settings.strip,
+        outputs=outputs,
+    )
+
+
+def _plan_output(request: OutputRequest, picture: Size, facts: SourceFacts, settings: RenderSettings) -> OutputPlan:
+    format = request.format or facts.format
+    if not format.renders:
+        raise BadRequest("fmt", f"a {format} source cannot be written as {format}: name the format to render {shown(request.path)} to")
+    cut: Region | None = None
+    crop: Region | None = None
+    canvas: Canvas | None = None
+    if request.box is None:
+        scale = picture
+    elif request.method is Method.CROP:
+        scale = geometry.cover(picture, request.box)
+        crop = geometry.centred_crop(scale, request.box)
+        if scale.pixels > picture.pixels and scale.pixels > 2 * request.box.pixels:
+            smaller = geometry.cut_before_enlarging(picture, scale, crop)
+            cut, scale, crop = smaller.region, smaller.scaled, smaller.crop
+    else:
+        scale = geometry.fit(picture, request.box)
+        if request.method is Method.COMPOSITE:
+            canvas = Canvas(request.box, *geometry.centred_offset(request.box, scale))
+    animated = facts.frames > 1 and facts.format.animates and format.animates
+    plan = OutputPlan(
+        path=request.path,
+        format=format,
+        quality=settings.quality,
+        cut=cut,
+        scale=scale,
+        filter=_filter(facts, Size(cut.width, cut.height) if cut else picture, scale),
+        crop=crop,
+        canvas=canvas,
+        flatten=not format.alpha and (facts.alpha or canvas is not None),
+        animated=animated,
+    )
+    largest = max(scale.pixels, plan.size.pixels) * (facts.frames if animated else 1)
+    if largest > settings.pixels_max:
+        raise BadRequest("size", f"rendering {shown(request.path)} takes {largest} pixels, more than {settings.pixels_max} (max_pixels)")
+    return plan
+
+
+def _filter(facts: SourceFacts, before: Size, after: Size) -> Filter:
+    enlarged = after.width * after.height > before.width * before.height
+    return Filter.MITCHELL if facts.indexed or facts.alpha or facts.format in (GIF, WEBP) and facts.frames > 1 or enlarged else Filter.LANCZOS
+
+
+def _shrink(source: Format, picture: Size, outputs: tuple[OutputPlan, ...]) -> int:
+    """How far a JPEG decoder may shrink: the resampler keeps at least a factor of 2, below which the picture visibly suffers."""
+    if source is not JPEG or not outputs:
+        return 1
+    width = max(output.scale.width for output in outputs)
+    height = max(output.scale.height for output in outputs)
+    return next((n for n in (8, 4, 2) if picture.width >= 2 * n * width and picture.height >= 2 * n * height), 1)

@@ -1,0 +1,191 @@
+"""The arguments of store_image -> what is asked for, checked (design.md, section 3; the seed, "Storing images").
+
+    size=[500, 500]                                  one output
+    size={"": [500, 500], "_small": ["50", "50"]}    one output a suffix
+    fmt, composite, crop                             one value for all, or {suffix: value}; missing there means the default
+
+Every rule that needs nothing but the arguments is here. What also needs the source (its format, its size) is in `plan`.
+"""
+
+import enum
+import re
+from dataclasses import dataclass
+
+from imagepipe.core import formats, paths
+from imagepipe.core.formats import Format
+from imagepipe.core.geometry import Size
+from imagepipe.errors import BadRequest, shown
+
+OUTPUTS_MAX = 256
+"""Outputs of one call, at most."""
+
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+
+class Method(enum.Enum):
+    """How an image is brought to a box; design.md, section 4."""
+
+    RESIZE = "resize"
+    COMPOSITE = "composite"
+    CROP = "crop"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRequest:
+    """One image to render: where it goes and what it should be.
+
+    `box` None: the source's own size. `format` None: the source's format.
+    """
+
+    path: str
+    box: Size | None
+    format: Format | None
+    method: Method = Method.RESIZE
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRequest:
+    """A store: the source is rendered to `outputs`, or, without any, kept byte for byte at `path`."""
+
+    path: str
+    outputs: tuple[OutputRequest, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path that the store writes."""
+        return tuple(output.path for output in self.outputs) or (self.path,)
+
+
+def parse_store(path: object, fmt: object, size: object, composite: object, crop: object, size_max: int) -> StoreRequest:
+    """What a call of store_image asks for; `size_max` bounds each side of a box, in pixels.
+
+    Raises BadRequest, naming the argument that is wrong.
+    """
+    cleaned = parse_path(path)
+    sizes = _parse_sizes(size, size_max)
+    suffixes = tuple(sizes) if sizes else ("",)
+    format_of = {suffix: _parse_format(value) for suffix, value in _per_suffix("fmt", fmt, suffixes).items()}
+    composite_of = {suffix: _parse_flag("composite", value) for suffix, value in _per_suffix("composite", composite, suffixes).items()}
+    crop_of = {suffix: _parse_flag("crop", value) for suffix, value in _per_suffix("crop", crop, suffixes).items()}
+    for argument, flags in (("composite", composite_of), ("crop", crop_of)):
+        if not sizes and any(flags.values()):
+            raise BadRequest(argument, "needs a size")
+    if not sizes and format_of.get("") is None:
+        return StoreRequest(cleaned, ())
+
+    outputs: dict[str, OutputRequest] = {}
+    for suffix in suffixes:
+        extension = format_of.get(suffix)
+        if composite_of.get(suffix) and crop_of.get(suffix):
+            raise BadRequest("composite", f"cannot go together with crop{_of(suffix)}")
+        method = Method.COMPOSITE if composite_of.get(suffix) else Method.CROP if crop_of.get(suffix) else Method.RESIZE
+        target = paths.output_path(cleaned, suffix, extension)
+        if target in outputs:
+            raise BadRequest("size", f"two outputs would have the path {shown(target)}")
+        outputs[target] = OutputRequest(target, sizes.get(suffix), _format_of(target), method)
+    return StoreRequest(cleaned, tuple(outputs.values()))
+
+
+def parse_path(value: object, argument: str = "path") -> str:
+    """A clean path, from what a client sent as one."""
+    if not isinstance(value, str):
+        raise BadRequest(argument, f"is not a string but {_kind(value)}")
+    return paths.clean(value, argument)
+
+
+def parse_paths(value: object, argument: str = "path", count_max: int = 10_000) -> tuple[str, ...]:
+    """Clean paths, from one path or a list of at most `count_max`."""
+    if not isinstance(value, list | tuple):
+        return (parse_path(value, argument),)
+    if len(value) > count_max:
+        raise BadRequest(argument, f"lists {len(value)} paths; at most {count_max} go into one call")
+    if not value:
+        raise BadRequest(argument, "is an empty list")
+    return tuple(parse_path(item, argument) for item in value)
+
+
+def parse_moves(src_path: object, dst_path: object) -> tuple[tuple[str, str], ...]:
+    """(source, destination) pairs, from two paths or two lists of equal length."""
+    if isinstance(src_path, list | tuple) != isinstance(dst_path, list | tuple):
+        raise BadRequest("dst_path", "src_path and dst_path are both a path or both a list")
+    sources, destinations = parse_paths(src_path, "src_path"), parse_paths(dst_path, "dst_path")
+    if len(sources) != len(destinations):
+        raise BadRequest("dst_path", f"lists {len(destinations)} paths, src_path {len(sources)}")
+    return tuple(zip(sources, destinations, strict=True))
+
+
+def _parse_sizes(size: object, size_max: int) -> dict[str, Size]:
+    """{suffix: box}; empty when no size is given (older clients have no nil and send an empty string)."""
+    if size is None or size == "":
+        return {}
+    if not isinstance(size, dict):
+        return {"": _parse_size(size, size_max, "")}
+    if not size:
+        raise BadRequest("size", "names no output")
+    if len(size) > OUTPUTS_MAX:
+        raise BadRequest("size", f"names {len(size)} outputs; at most {OUTPUTS_MAX} go into one call")
+    return {suffix: _parse_size(value, size_max, suffix) for suffix, value in size.items()}
+
+
+def _parse_size(value: object, size_max: int, suffix: str) -> Size:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise BadRequest("size", f"is not [width, height]{_of(suffix)}")
+    return Size(_parse_side(value[0], size_max, suffix), _parse_side(value[1], size_max, suffix))
+
+
+def _parse_side(value: object, size_max: int, suffix: str) -> int:
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadRequest("size", f"a side is not a whole number{_of(suffix)}")
+    if not 1 <= value <= size_max:
+        raise BadRequest("size", f"a side is not within 1 to {size_max} pixels (max_size){_of(suffix)}")
+    return value
+
+
+def _per_suffix(argument: str, value: object, suffixes: tuple[str, ...]) -> dict[str, object]:
+    """{suffix: value} of an argument that may be one value for all suffixes."""
+    if not isinstance(value, dict):
+        return dict.fromkeys(suffixes, value)
+    for suffix in value:
+        if suffix not in suffixes:
+            raise BadRequest(argument, f"has the suffix {shown(suffix)}, which size lacks")
+    return value
+
+
+def _parse_format(value: object) -> str | None:
+    """An extension to render to, lower case."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise BadRequest("fmt", f"is not a string but {_kind(value)}")
+    extension = value.lower()
+    if extension not in formats.RENDERED_EXTENSIONS:
+        raise BadRequest("fmt", f"{shown(value)} is not one of {', '.join(formats.RENDERED_EXTENSIONS)}")
+    return extension
+
+
+def _parse_flag(argument: str, value: object) -> bool:
+    if value is None or value in ("", "0"):
+        return False
+    if value == "1":
+        return True
+    if isinstance(value, int) and value in (0, 1):
+        return bool(value)
+    raise BadRequest(argument, "is not 0 or 1")
+
+
+def _format_of(path: str) -> Format | None:
+    """The format that a path's extension asks for; None where it says nothing that could be rendered."""
+    format = formats.by_extension(paths.split_extension(path)[1])
+    return format if format and format.renders else None
+
+
+def _of(suffix: str) -> str:
+    return f" (suffix {shown(suffix)})" if suffix else ""
+
+
+def _kind(value: object) -> str:
+    return {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "a struct", type(None): "nil"}.get(
+        type(value), "something else"
+    )

@@ -1,0 +1,1 @@
+"""Render engines: an image's bytes and a plan -> files."""

@@ -1,0 +1,46 @@
+"""What every render engine promises.
+
+    with engine.open(image, format) as source:        the header is read, nothing decoded
+        plan = plan_render(..., source.facts, ...)    limits are checked on the facts
+        source.render(plan, folder)                   one decode; output n is at folder/n
+
+An engine is called on I/O threads, from several at once, and blocks there.
+"""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from imagepipe.core.formats import Format
+from imagepipe.core.plan import RenderPlan, SourceFacts
+
+
+class Source(Protocol):
+    """An image whose header was read."""
+
+    @property
+    def facts(self) -> SourceFacts:
+        """What the header says."""
+        ...
+
+    def render(self, plan: RenderPlan, folder: Path) -> None:
+        """Write output n of `plan` to `folder/n`, n counting from 0; not flushed.
+
+        Raises NotStored if the image cannot be decoded or an output cannot be written; what is in `folder` then is of no use.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """Reads image headers and renders plans."""
+
+    def open(self, image: bytes, format: Format) -> AbstractContextManager[Source]:
+        """The image as a source; `format` is what its bytes were recognised as.
+
+        Raises NotStored if the header cannot be read.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what the engine keeps running; no call is under way."""
+        ...

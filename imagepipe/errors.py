@@ -1,0 +1,89 @@
+"""Every error that imagepipe can answer with or end on: its fault code, its HTTP status, its public text.
+
+    ImagepipeError
+      BadRequest       1000  400   the request is wrong: which argument, and why
+      NotStored        1001  422   the image could not be rendered or stored; nothing was stored
+      InternalError    1002  500   our fault: the detail is in the log, never in the answer
+      TooFewPeers      1003  503   durable here, but fewer than min_acks peers confirmed in time
+      Overloaded       1004  429   the queue is full: try again
+
+    ConfigError                    imagepipe.ini cannot be used: every problem in it
+    StartError                     the daemon cannot start: one sentence for the operator
+    FlushError                     a flush failed with EIO: what the disk holds is unknown, the daemon must end
+
+Text that came from outside is quoted with `shown`, so that an answer is always short and printable.
+"""
+
+from collections.abc import Sequence
+
+
+class ImagepipeError(Exception):
+    """An error whose text may be shown to the client."""
+
+    fault_code = 1002
+    http_status = 500
+
+    @property
+    def fault_string(self) -> str:
+        """The text of the XML-RPC fault, for instance `[1000] path: is empty`."""
+        return f"[{self.fault_code}] {self}"
+
+
+class BadRequest(ImagepipeError):
+    """The request is wrong; `argument` names the part of it that is."""
+
+    fault_code = 1000
+    http_status = 400
+
+    def __init__(self, argument: str, why: str) -> None:
+        super().__init__(f"{argument}: {why}")
+        self.argument = argument
+
+
+class NotStored(ImagepipeError):
+    """The image could not be rendered or stored, and nothing was."""
+
+    fault_code = 1001
+    http_status = 422
+
+
+class InternalError(ImagepipeError):
+    """Something that should not happen; the log has the detail."""
+
+    def __init__(self) -> None:
+        super().__init__("internal error: the server's log has the detail")
+
+
+class TooFewPeers(ImagepipeError):
+    """The change is durable on this node, but not yet on as many peers as `min_acks` asks for."""
+
+    fault_code = 1003
+    http_status = 503
+
+
+class Overloaded(ImagepipeError):
+    """The queue is full; the same call may succeed a little later."""
+
+    fault_code = 1004
+    http_status = 429
+
+
+class ConfigError(Exception):
+    """imagepipe.ini cannot be used; `problems` has one sentence for each thing wrong with it."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class StartError(Exception):
+    """The daemon cannot start; the text says why and what to do."""
+
+
+class FlushError(Exception):
+    """The operating system failed to flush: what the disk now holds is unknown, so the daemon must end."""
+
+
+def shown(text: str, length_max: int = 80) -> str:
+    """`text` in quotes, ASCII only and at most about `length_max` characters: safe in a fault or a log line."""
+    return ascii(text if len(text) <= length_max else text[:length_max] + "...")
