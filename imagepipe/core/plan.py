@@ -14,7 +14,7 @@ import enum
 from dataclasses import dataclass
 
 from imagepipe.core import geometry
-from imagepipe.core.formats import GIF, JPEG, WEBP, Format
+from imagepipe.core.formats import JPEG, Format
 from imagepipe.core.geometry import Region, Size
 from imagepipe.core.request import Method, OutputRequest
 from imagepipe.errors import BadRequest, shown
@@ -186,8 +186,9 @@ def _plan_output(request: OutputRequest, picture: Size, facts: SourceFacts, sett
 
 
 def _filter(facts: SourceFacts, before: Size, after: Size) -> Filter:
-    enlarged = after.width * after.height > before.width * before.height
-    return Filter.MITCHELL if facts.indexed or facts.alpha or facts.format in (GIF, WEBP) and facts.frames > 1 or enlarged else Filter.LANCZOS
+    # A coalesced animation has alpha, whatever its frames say.
+    soft = facts.indexed or facts.alpha or facts.frames > 1 or after.pixels > before.pixels
+    return Filter.MITCHELL if soft else Filter.LANCZOS
 
 
 def _shrink(source: Format, picture: Size, outputs: tuple[OutputPlan, ...]) -> int:
