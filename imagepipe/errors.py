@@ -3,13 +3,13 @@
     ImagepipeError
       BadRequest       1000  400   the request is wrong: which argument, and why
       NotStored        1001  422   the image could not be rendered or stored; nothing was stored
+        FlushError                 a flush failed: what the disk holds is unknown, and the daemon ends
       InternalError    1002  500   our fault: the detail is in the log, never in the answer
       TooFewPeers      1003  503   durable here, but fewer than min_acks peers confirmed in time
       Overloaded       1004  429   the queue is full: try again
 
     ConfigError                    imagepipe.ini cannot be used: every problem in it
     StartError                     the daemon cannot start: one sentence for the operator
-    FlushError                     a flush failed with EIO: what the disk holds is unknown, the daemon must end
 
 Text that came from outside is quoted with `shown`, so that an answer is always short and printable.
 """
@@ -47,6 +47,10 @@ class NotStored(ImagepipeError):
     http_status = 422
 
 
+class FlushError(NotStored):
+    """A flush failed with EIO: what the disk holds is unknown. The calls under way get this fault; the daemon must end."""
+
+
 class InternalError(ImagepipeError):
     """Something that should not happen; the log has the detail."""
 
@@ -78,10 +82,6 @@ class ConfigError(Exception):
 
 class StartError(Exception):
     """The daemon cannot start; the text says why and what to do."""
-
-
-class FlushError(Exception):
-    """The operating system failed to flush: what the disk now holds is unknown, so the daemon must end."""
 
 
 def shown(text: str, length_max: int = 80) -> str:

@@ -1,0 +1,153 @@
+"""HTTP with bounds: a request body that is too large, or that does not fit on the disk, is answered, not stored; every request is one log line.
+
+A refused body is answered at once, for a client that listens while it sends, and read on without keeping it, for one that does not: closing
+the connection on it would cost it the answer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO, Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.web import server
+from twisted.web.http import INSUFFICIENT_STORAGE_SPACE, REQUEST_ENTITY_TOO_LARGE, RESPONSES
+from twisted.web.resource import IResource
+
+_log = Logger()
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """What the log says of one request; filled in while it runs."""
+
+    call: str = "-"
+    path: str = "-"
+    outputs: int = 0
+    waited_seconds: float = 0.0
+    ran_seconds: float = 0.0
+    result: str = ""
+
+
+class BoundedRequest(server.Request):
+    """A request whose body has at most the site's `body_bytes_max` bytes."""
+
+    def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(channel, *args, **kwargs)
+        self.record = RequestRecord()
+        self._site: LoggingSite = channel.site
+        self._received_bytes = 0
+        self._refused = 0
+        self._began = 0.0
+
+    @property
+    def received_bytes(self) -> int:
+        """The length of the body so far."""
+        return self._received_bytes
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
+        self._began = self._site.seconds()
+        if length is not None and length > self._site.body_bytes_max:
+            super().gotLength(0)
+            self.requestHeaders.removeHeader(b"expect")  # or Twisted would ask for the body
+            self._refuse(REQUEST_ENTITY_TOO_LARGE)
+        else:
+            super().gotLength(length)
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
+        self._received_bytes += len(data)
+        if self._refused:
+            return
+        if self._received_bytes > self._site.body_bytes_max:
+            self._refuse(REQUEST_ENTITY_TOO_LARGE)
+            return
+        try:
+            super().handleContentChunk(data)
+        except OSError as error:
+            _log.error("cannot keep a request body: {error}", error=error)
+            self._refuse(INSUFFICIENT_STORAGE_SPACE)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
+        if self._refused:
+            self.method, self.uri, self.clientproto, self.code = command, path, version, self._refused
+            self._site.log(self)
+            self.channel.loseConnection()
+        else:
+            super().requestReceived(command, path, version)
+
+    def process(self) -> None:
+        self._site.request_began()
+        self.notifyFinish().addBoth(lambda _: self._site.request_ended())
+        super().process()
+
+    def take_body(self) -> IO[bytes]:
+        """The body, the caller's to close: it outlives the request, whose client may go away while a thread still reads."""
+        body: IO[bytes] = self.content
+        self.content = None
+        return body
+
+    def log(self) -> None:
+        """Write this request's line; `finish` does it for one that is answered."""
+        self._site.log(self)
+
+    @property
+    def seconds(self) -> float:
+        """For how long the request has been there."""
+        return self._site.seconds() - self._began
+
+    def _refuse(self, status: int) -> None:
+        self._refused = status
+        text = RESPONSES[status] + b"\n"
+        head = b"HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+        self.channel.transport.write(head % (status, RESPONSES[status], len(text)) + text)
+
+
+class LoggingSite(server.Site):
+    """A site that logs by twisted.logger and knows how many requests it still owes an answer."""
+
+    def __init__(self, resource: IResource, body_bytes_max: int, seconds: Callable[[], float]) -> None:
+        super().__init__(resource, requestFactory=BoundedRequest, parsePOSTFormSubmission=False)
+        self.displayTracebacks = False
+        self.body_bytes_max = body_bytes_max
+        self.seconds = seconds
+        self._unanswered = 0
+        self._idle: list[Deferred[None]] = []
+
+    def request_began(self) -> None:
+        """A request is whole and wants an answer."""
+        self._unanswered += 1
+
+    def request_ended(self) -> None:
+        """It was answered, or its client is gone."""
+        self._unanswered -= 1
+        if not self._unanswered:
+            waiting, self._idle = self._idle, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    def when_idle(self) -> "Deferred[None]":
+        """Fires once every request that is whole has been answered."""
+        deferred: Deferred[None] = Deferred()
+        if self._unanswered:
+            self._idle.append(deferred)
+        else:
+            deferred.callback(None)
+        return deferred
+
+    def log(self, request: Any) -> None:
+        """One line a request; never its body or its headers."""
+        record: RequestRecord = request.record
+        _log.info(
+            "{client} {method} {call} {path} {bytes} bytes, {outputs} outputs, waited {waited} ms, ran {ran} ms, {total} ms in all: {status} {result}",
+            client=getattr(request.getClientAddress(), "host", "-"),
+            method=request.method.decode("ascii", "replace"),
+            call=record.call,
+            path=record.path,
+            bytes=request.received_bytes,
+            outputs=record.outputs,
+            waited=round(record.waited_seconds * 1000),
+            ran=round(record.ran_seconds * 1000),
+            total=round(request.seconds * 1000),
+            status=request.code,
+            result=record.result,
+        )

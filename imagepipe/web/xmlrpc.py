@@ -1,0 +1,182 @@
+"""The XML-RPC methods (design.md, section 3). Bodies are parsed on threads; the reactor thread only carries results.
+
+    whole request -> parse_call (thread) -> xmlrpc_<method> -> Operations -> "OK", a value, or a fault
+
+Faults are ImagepipeError's 1000 to 1004, and Twisted's own: 8001 for an unknown method, 8002 for what is not a call of one.
+"""
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import IO, Any, TypeVar
+from xmlrpc.client import Fault, dumps
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.web.server import NOT_DONE_YET
+from twisted.web.xmlrpc import XMLRPC, addIntrospection, withRequest
+
+from imagepipe.core.request import parse_moves, parse_path, parse_paths, parse_store
+from imagepipe.errors import BadRequest, ImagepipeError, InternalError, shown
+from imagepipe.operations import Operations
+from imagepipe.web.call import Call, MalformedCallError, decode_image, parse_call
+from imagepipe.web.site import BoundedRequest
+
+T = TypeVar("T")
+OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
+
+LIST_LIMIT_MAX = 10_000
+
+_log = Logger()
+
+
+def method(*signatures: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Marks an XML-RPC method that takes its request first. `signatures` are what system.methodSignature answers: types, the result's first."""
+
+    def mark(function: Callable[..., T]) -> Callable[..., T]:
+        function.signature = [signature.split() for signature in signatures]  # type: ignore[attr-defined]
+        return withRequest(function)  # type: ignore[no-any-return]
+
+    return mark
+
+
+class ImageMethods(XMLRPC):
+    """The methods of design.md, section 3. `on_thread` runs a blocking call on a thread of its own pool; sizes are bounded by the `*_max` given."""
+
+    isLeaf = True  # noqa: N815 - Twisted's name; any path will do, as it did
+
+    def __init__(self, operations: Operations, on_thread: OnThread, *, bytes_max: int, size_max: int) -> None:
+        super().__init__(allowNone=True)
+        addIntrospection(self)
+        self._operations = operations
+        self._on_thread = on_thread
+        self._bytes_max = bytes_max
+        self._size_max = size_max
+
+    @method("string base64 string", "string string string", "string base64 string string struct int int")
+    async def xmlrpc_store_image(
+        self, request: BoundedRequest, image: object, path: object, fmt: object = None, size: object = None, composite: object = 0, crop: object = 0
+    ) -> str:
+        """store_image(image, path, fmt=None, size=None, composite=0, crop=0) -> "OK"
+
+        Store an image, as it is or rendered to one or several sizes; all of them appear, or none.
+
+        image      base64, in a string or a base64 value
+        path       where to, relative to images.path
+        fmt        format and extension of the outputs: jpg, png, gif, webp, avif, tiff, ...; the path's extension decides without it
+        size       [width, height], or {suffix: [width, height]}: the suffix goes before the extension
+        composite  1: centre on a canvas of exactly that size
+        crop       1: fill exactly that size, cut what stands out
+
+        fmt, composite and crop are one value, or {suffix: value}.
+        """
+        wanted = parse_store(path, fmt, size, composite, crop, self._size_max)
+        record = request.record
+        record.path = shown(wanted.paths[0], 200)
+        record.outputs = len(wanted.paths)
+        timed = await self._operations.store(lambda: decode_image(image, self._bytes_max), wanted)
+        record.waited_seconds, record.ran_seconds = timed.waited_seconds, timed.ran_seconds
+        return "OK"
+
+    @method("string string", "string array")
+    async def xmlrpc_delete_image(self, request: BoundedRequest, path: object) -> str:
+        """delete_image(path) -> "OK"
+
+        Delete an image, or a list of images as one. What does not exist counts as deleted.
+        """
+        paths = parse_paths(path)
+        request.record.path = _summary(paths)
+        await self._operations.delete(paths)
+        return "OK"
+
+    @method("string string string", "string array array")
+    async def xmlrpc_move_image(self, request: BoundedRequest, src_path: object, dst_path: object) -> str:
+        """move_image(src_path, dst_path) -> "OK"
+
+        Move an image, or a list of images to a list of equal length: in order, all or none. What is at the destination is replaced.
+        """
+        pairs = parse_moves(src_path, dst_path)
+        request.record.path = _summary([f"{source} -> {destination}" for source, destination in pairs])
+        await self._operations.move(pairs)
+        return "OK"
+
+    @method("struct string")
+    async def xmlrpc_image_info(self, request: BoundedRequest, path: object) -> dict[str, Any]:
+        """image_info(path) -> {path, size, digest, width, height, format, modified}
+
+        The facts of a stored image: bytes, SHA-256, pixels, format, and when it was stored (ISO 8601, UTC).
+        """
+        cleaned = parse_path(path)
+        request.record.path = shown(cleaned, 200)
+        return await self._operations.info(cleaned)
+
+    @method("array", "array string string int")
+    async def xmlrpc_list_images(self, request: BoundedRequest, prefix: object = "", after: object = "", limit: object = 1000) -> list[str]:
+        """list_images(prefix="", after="", limit=1000) -> [path, ...]
+
+        Stored paths that begin with prefix, in byte order, from the first one greater than `after`; at most `limit` (up to 10000). Pass the last path of an answer as
+        `after` to go on.
+        """
+        if not isinstance(prefix, str) or not isinstance(after, str):
+            raise BadRequest("after" if isinstance(prefix, str) else "prefix", "is not a string")
+        if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= LIST_LIMIT_MAX:
+            raise BadRequest("limit", f"is not a whole number within 1 to {LIST_LIMIT_MAX}")
+        request.record.path = shown(prefix, 200)
+        return await self._operations.list(prefix, after, limit)
+
+    def render_POST(self, request: BoundedRequest) -> int:  # noqa: N802 - Twisted's name
+        """Answer one call; never raises, never leaves the client without an answer."""
+        Deferred.fromCoroutine(self._answer(request)).addErrback(lambda failure: _log.failure("an answer was not sent", failure))
+        return NOT_DONE_YET
+
+    async def _answer(self, request: BoundedRequest) -> None:
+        body = request.take_body()
+        gone: list[object] = []
+        request.notifyFinish().addErrback(gone.append)
+        try:
+            result = await self._result(request, body)
+        finally:
+            body.close()
+        request.record.result = result.faultString if isinstance(result, Fault) else "OK"
+        if gone:
+            request.record.result += " (the client was gone)"
+            request.log()
+            return
+        response = dumps(result if isinstance(result, Fault) else (result,), methodresponse=True, allow_none=True).encode()
+        request.setHeader(b"content-type", b"text/xml; charset=utf-8")
+        request.setHeader(b"content-length", b"%d" % len(response))
+        request.write(response)
+        request.finish()
+
+    async def _result(self, request: BoundedRequest, body: IO[bytes]) -> Any:
+        """What the call in `body` returns: a value or a Fault."""
+        try:
+            call: Call = await self._on_thread(lambda: parse_call(body))
+            request.record.call = shown(call.method)
+            procedure = self.lookupProcedure(call.method)
+            arguments = _bound(procedure, request, call)
+            return await maybeDeferred(procedure, *arguments)
+        except Fault as fault:
+            return fault
+        except MalformedCallError as error:
+            return Fault(self.FAILURE, f"Can't deserialize input: {error}")
+        except ImagepipeError as error:
+            return Fault(error.fault_code, error.fault_string)
+        except Exception:  # noqa: BLE001 - the last resort: whatever it is, the client gets an answer and the log the detail
+            _log.failure("a call failed")
+            error = InternalError()
+            return Fault(error.fault_code, error.fault_string)
+
+
+def _bound(procedure: Callable[..., Coroutine[Any, Any, Any]], request: BoundedRequest, call: Call) -> list[object]:
+    """The arguments of `procedure`; a Fault if their number is wrong."""
+    own = [request] if getattr(procedure, "withRequest", False) else []
+    arguments = [*own, *call.parameters]
+    try:
+        inspect.signature(procedure).bind(*arguments)
+    except TypeError:
+        raise Fault(ImageMethods.FAILURE, f"{call.method}: wrong number of arguments") from None
+    return arguments
+
+
+def _summary(paths: Any) -> str:
+    return shown(paths[0], 200) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")

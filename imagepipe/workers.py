@@ -1,0 +1,75 @@
+"""The bounded queue in front of the I/O threads.
+
+At most `running_max` jobs run, at most `waiting_max` wait; one more is refused at once with Overloaded. Only what renders or carries an image goes
+through here: a delete never waits behind a render.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from imagepipe.errors import Overloaded
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Timed(Generic[T]):
+    """A job's result, and for how long it waited and then ran."""
+
+    result: T
+    waited_seconds: float
+    ran_seconds: float
+
+
+class WorkQueue:
+    """Runs jobs on I/O threads. Invariant: 0 <= in flight <= running_max + waiting_max.
+
+    `reactor` calls back; `seconds` is a monotonic clock, read on the reactor thread and on the I/O threads.
+    """
+
+    def __init__(self, reactor: object, seconds: Callable[[], float], running_max: int, waiting_max: int) -> None:
+        self._reactor = reactor
+        self._seconds = seconds
+        self._in_flight_max = running_max + waiting_max
+        self._running_max = running_max
+        self._in_flight = 0
+        self._pool = ThreadPool(minthreads=0, maxthreads=running_max, name="render")
+
+    def start(self) -> None:
+        """Let jobs run."""
+        self._pool.start()
+
+    def stop(self) -> None:
+        """Finish every accepted job; blocks until then."""
+        self._pool.stop()
+
+    @property
+    def running(self) -> int:
+        """Jobs that have a thread."""
+        return min(self._in_flight, self._running_max)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for one."""
+        return self._in_flight - self.running
+
+    async def run(self, job: Callable[[], T]) -> Timed[T]:
+        """Run `job` on an I/O thread; raises Overloaded at once if the queue is full."""
+        if self._in_flight >= self._in_flight_max:
+            raise Overloaded(f"{self.running} images are being rendered and {self.waiting} wait: try again")
+        self._in_flight += 1
+        submitted = self._seconds()
+
+        def timed() -> Timed[T]:
+            started = self._seconds()
+            result = job()
+            return Timed(result, started - submitted, self._seconds() - started)
+
+        try:
+            return await deferToThreadPool(self._reactor, self._pool, timed)
+        finally:
+            self._in_flight -= 1
