@@ -1,0 +1,185 @@
+"""Names, addresses, endpoints and lists: text of imagepipe.ini -> value.
+
+    tcp://10.0.0.2:8086, north@tcp://10.0.0.3:8086 -> (Peer(None, "tcp://10.0.0.2:8086"), Peer("north", "tcp://10.0.0.3:8086"))
+
+Each function raises ValidateError with what would be right, to be read after `[section] option = value: `. ConfigObj hands in a string, or a list
+where it saw a comma.
+"""
+
+import re
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+from configobj.validate import ValidateError
+
+from imagepipe.config.settings import EngineChoice, Peer
+from imagepipe.core.formats import RENDERED_EXTENSIONS
+from imagepipe.core.paths import has_control
+
+Value = str | list[str]
+
+_ENDPOINT_KINDS = ("tcp", "tcp6", "ssl", "unix", "systemd", "haproxy")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_PREFIX = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62}\.?)*", re.ASCII)
+_ZEROMQ_TCP = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|\*|[A-Za-z0-9_.-]+):([1-9][0-9]{0,4})", re.ASCII)
+_RENDITION = re.compile(
+    r"(?:w[1-9][0-9]{0,4}|x[1-9][0-9]{0,4}|[1-9][0-9]{0,4}x[1-9][0-9]{0,4}|full_size)(?:-q(?:[1-9][0-9]?|100))?\.([a-z]+)", re.ASCII
+)
+# What sockaddr_un.sun_path holds (unix(7)), less what `sync` adds.
+_IPC_PATH_BYTES_MAX = 107 - len(".sync")
+
+
+def one(value: Value) -> str:
+    """The text of an option that is one value."""
+    if not isinstance(value, str):
+        raise ValidateError("is one value, and a comma makes it a list: quote it")
+    if not value.strip():
+        raise ValidateError("is empty: give it a value, in quotes if it begins with `#`, or remove the line")
+    if has_control(value):
+        raise ValidateError("may not contain control characters or run over several lines")
+    return value
+
+
+def many(value: Value) -> tuple[str, ...]:
+    """The texts of an option that is a list, each once; one alone needs no comma."""
+    texts = [value] if isinstance(value, str) else value
+    if not texts:
+        raise ValidateError("is an empty list: name at least one, or remove the line")
+    return tuple(dict.fromkeys(one(text) for text in texts))
+
+
+def address(value: Value) -> str:
+    """An IP address of this machine to listen on."""
+    text = one(value)
+    try:
+        ip_address(text)
+    except ValueError:
+        raise ValidateError("is not an IP address: write one of this machine's, such as 127.0.0.1, or 0.0.0.0 for all") from None
+    return text
+
+
+def endpoint(value: Value) -> str:
+    """A server endpoint string of Twisted."""
+    text = one(value)
+    kind, colon, rest = text.partition(":")
+    if kind not in _ENDPOINT_KINDS or not rest or rest.startswith("//"):
+        raise ValidateError("is not a server endpoint: write one such as unix:/run/imagepipe.sock or systemd:domain=INET:index=0")
+    return kind + colon + rest
+
+
+def host(value: Value) -> str:
+    """A host's name or IP address, without a port."""
+    text = one(value)
+    try:
+        ip_address(text)
+    except ValueError:
+        if len(text) > 253 or not _HOST.fullmatch(text):
+            raise ValidateError("is not a host: write its name or IP address alone; the port is an option of its own") from None
+    return text
+
+
+def name(value: Value) -> str:
+    """A short name that goes into messages and file names."""
+    text = one(value)
+    if not _NAME.fullmatch(text):
+        raise ValidateError("must be at most 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit")
+    return text
+
+
+def prefix(value: Value) -> str:
+    """The first part of Graphite's metric names."""
+    text = one(value)
+    if not _PREFIX.fullmatch(text):
+        raise ValidateError("must be names of letters, digits, dashes and underscores with dots between them, such as stats.image_server")
+    return text
+
+
+def choice(value: Value, *names: str) -> EngineChoice:
+    """One of the engines."""
+    text = one(value)
+    if text not in names:
+        raise ValidateError(f"must be one of {', '.join(names)}")
+    return EngineChoice(text)
+
+
+def zeromq(value: Value) -> str:
+    """A ZeroMQ endpoint: tcp://HOST:PORT or ipc:///path."""
+    text = one(value)
+    found = _ZEROMQ_TCP.fullmatch(text)
+    if found and int(found[1]) <= 65535:
+        return text
+    if text.startswith("ipc:///") and len(text) > len("ipc:///") and not text.endswith("/"):
+        if len(text.removeprefix("ipc://").encode()) > _IPC_PATH_BYTES_MAX:
+            raise ValidateError(f"is too long: a socket's path has at most {_IPC_PATH_BYTES_MAX} bytes")
+        return text
+    raise ValidateError("is not an endpoint: write tcp://HOST:PORT or ipc:///path/to/socket")
+
+
+def peers(value: Value) -> tuple[Peer, ...]:
+    """Peers: endpoints, each perhaps with a name before an @."""
+    found = []
+    for text in many(value):
+        label, at, rest = text.rpartition("@")
+        found.append(Peer(name(label) if at else None, zeromq(rest)))
+    names = [peer.name for peer in found if peer.name]
+    if len({peer.endpoint for peer in found}) < len(found) or len(set(names)) < len(names):
+        raise ValidateError("names a peer twice")
+    return tuple(found)
+
+
+def url(value: Value) -> str:
+    """An http or https URL, the beginning of others."""
+    text = one(value)
+    _split(text)
+    return text
+
+
+def sources(value: Value) -> tuple[str, ...]:
+    """URLs below which clients may name sources."""
+    texts = many(value)
+    for text in texts:
+        parts = _split(text)
+        if "?" in text or "%" in parts.path or ".." in parts.path.split("/"):
+            raise ValidateError("a source is a scheme, a host, perhaps a port, and a plain path, such as https://example.org/photos/")
+    return texts
+
+
+def extensions(value: Value) -> tuple[str, ...]:
+    """Extensions that renditions may have."""
+    texts = many(value)
+    for text in texts:
+        if text not in RENDERED_EXTENSIONS:
+            raise ValidateError(f"{text!a} is not one of {', '.join(RENDERED_EXTENSIONS)}")
+    return texts
+
+
+def renditions(value: Value) -> tuple[str, ...]:
+    """Names of renditions."""
+    texts = many(value)
+    for text in texts:
+        found = _RENDITION.fullmatch(text)
+        if not found or found[1] not in (*RENDERED_EXTENSIONS, "auto"):
+            raise ValidateError(f"{text!a} is not a rendition's name: write ones such as w500.jpg, x300.webp, 300x400-q60.jpg, full_size.auto")
+    return texts
+
+
+def secrets(value: Value) -> tuple[str, ...]:
+    """HMAC keys."""
+    return many(value)
+
+
+def variable(value: Value) -> str:
+    """The value of an environment variable, which may be empty."""
+    return one(value) if value else ""
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or "#" in text or "@" in parts.netloc or not re.fullmatch(r"[!-~]+", text):
+        raise ValidateError("is not a URL to fetch from: write http:// or https://, a host and a path, without user, password, spaces or `#`")
+    return parts
