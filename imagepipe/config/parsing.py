@@ -41,6 +41,10 @@ class Parsed:
         """The value of an option, or None if it has none or has a problem."""
         return self.values.get((section, option))
 
+    def lacks(self, section: str, option: str) -> bool:
+        """Whether the option has no value, and no problem that would explain it."""
+        return (section, option) in self.values and self.values[section, option] is None
+
     def has(self, section: str, option: str) -> bool:
         """Whether the file itself gives the option a value other than none."""
         return (section, option) in self.given and self.get(section, option) is not None
@@ -127,7 +131,8 @@ def _remove_unknown_options(section: str, options: Section, specification: Confi
         del options[option]
     for inner in list(options.sections):
         if inner not in known.sections:
-            problems.append(f"[{section}] [[{_plain(inner)}]]: there is no such section{_suggestion(inner, known.sections)}")
+            hint = f"; {inner} is an option" if inner in known.scalars else _suggestion(inner, known.sections)
+            problems.append(f"[{section}] [[{_plain(inner)}]]: there is no such section{hint}")
             del options[inner]
         else:
             problems += _remove_unknown_variables(section, inner, options[inner])
@@ -165,7 +170,7 @@ def _cut_short(config: ConfigObj, lines: list[str]) -> list[str]:
             comment = place[depth].inline_comments.get(option["name"]) or ""
             before = option["value"].removesuffix(comment)
             if comment and before[-1:].strip(" \t\"',"):
-                problems.append(f"line {number}: {_plain(option['name'])}: the value ends at the `#`; quote it, or put a space before a comment")
+                problems.append(f"line {number}, {shown(option['name'])}: the value ends at the `#`; quote it, or put a space before a comment")
     return problems
 
 

@@ -30,7 +30,7 @@ def problems(parsed: Parsed, file: Path) -> Iterator[str]:
     yield from _served_files(parsed)
     yield from _listeners(parsed)
     yield from _tls(parsed)
-    if {("http", "secrets"), ("http", "secrets_file")} <= parsed.given:
+    if parsed.has("http", "secrets") and parsed.has("http", "secrets_file"):
         yield "[http] secrets_file: secrets is given too; keep one of the two"
     yield from _replication(parsed)
     if parsed.get("images", "engine") is EngineChoice.IMAGEMAGICK:
@@ -56,10 +56,8 @@ def warnings(parsed: Parsed, file: Path) -> Iterator[str]:
 def _images_path(parsed: Parsed, file: Path) -> Iterator[str]:
     path: Path | None = parsed.get("images", "path")
     if path is None:
-        if ("images", "path") not in parsed.given and parsed.complete:
+        if parsed.lacks("images", "path") and parsed.complete:
             yield "[images] path: is missing; name the folder for the images, one of its own"
-        elif parsed.values.get(("images", "path"), path) is None and ("images", "path") in parsed.values:
-            yield "[images] path = none: must be the folder for the images, one of its own"
         return
     real = path.resolve()
     if real in _SYSTEM_FOLDERS or path in _SYSTEM_FOLDERS or Path("/proc") in real.parents or Path("/sys") in real.parents:
@@ -99,13 +97,13 @@ def _overlap(parsed: Parsed) -> bool:
 
 def _tls(parsed: Parsed) -> Iterator[str]:
     for option, other in (("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")):
-        if parsed.has("network", option) and ("network", other) not in parsed.given:
+        if parsed.has("network", option) and parsed.lacks("network", other):
             yield f"[network] {option}: needs {other} beside it"
 
 
 def _replication(parsed: Parsed) -> Iterator[str]:
     publish, sync = parsed.get("replication", "publish"), parsed.get("replication", "sync")
-    if sync and not parsed.has("replication", "publish") and ("replication", "publish") not in parsed.given:
+    if sync and parsed.lacks("replication", "publish"):
         yield "[replication] sync: needs publish beside it"
     if sync and sync == publish:
         yield f"[replication] sync = {sync}: is publish too; give them two"

@@ -21,7 +21,7 @@ Value = str | list[str]
 _ENDPOINT_KINDS = ("tcp", "tcp6", "ssl", "unix", "systemd", "haproxy")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _PREFIX = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", re.ASCII)
-_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62}\.?)*", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?", re.ASCII)
 _ZEROMQ_TCP = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|\*|[A-Za-z0-9_.-]+):([1-9][0-9]{0,4})", re.ASCII)
 _RENDITION = re.compile(
     r"(?:w[1-9][0-9]{0,4}|x[1-9][0-9]{0,4}|[1-9][0-9]{0,4}x[1-9][0-9]{0,4}|full_size)(?:-q(?:[1-9][0-9]?|100))?\.([a-z]+)", re.ASCII
