@@ -1,0 +1,108 @@
+"""What the daemon and a vips worker say to each other, over a Unix socket pair.
+
+    daemon                                   worker
+      Open(format)  + the image's memfd  ->
+                                         <-  Opened(facts)      or Failed
+      Render(plan, folder)               ->
+                                         <-  Rendered           or Failed
+      Forget                             ->
+
+A message is its length in four bytes, big-endian, and msgpack. The image never goes through the socket: its descriptor is passed (SCM_RIGHTS)
+with the length of Open, and the worker maps it until Forget. The daemon closing its end ends the worker.
+"""
+
+import socket
+import struct
+from dataclasses import dataclass
+
+import msgspec
+
+from imagepipe.core.plan import RenderPlan, SourceFacts
+
+_LENGTH = struct.Struct(">I")
+
+
+class Open(msgspec.Struct, frozen=True, tag=True):
+    """Read the header of the image in the descriptor that comes along; `format` is a Format's name."""
+
+    format: str
+
+
+class Render(msgspec.Struct, frozen=True, tag=True):
+    """Render the image that was opened last; output n goes to `folder`/n."""
+
+    plan: RenderPlan
+    folder: str
+
+
+class Forget(msgspec.Struct, frozen=True, tag=True):
+    """The job is over: the image may go. There is no reply."""
+
+
+class Opened(msgspec.Struct, frozen=True, tag=True):
+    """The header was read."""
+
+    facts: SourceFacts
+
+
+class Rendered(msgspec.Struct, frozen=True, tag=True):
+    """Every output is written."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """The request failed. `why` is for the client, unless `internal`: then it is a traceback, for the log."""
+
+    why: str
+    internal: bool = False
+
+
+Request = Open | Render | Forget
+Reply = Opened | Rendered | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request, and the descriptor that came with it, if one did; the receiver closes it."""
+
+    request: Request
+    descriptor: int | None
+
+
+_requests = msgspec.msgpack.Decoder(Request)
+_replies = msgspec.msgpack.Decoder(Reply)
+
+
+def send(link: socket.socket, message: Request | Reply, descriptor: int | None = None) -> None:
+    """Send one message; `descriptor`, if any, goes with its first byte. Raises OSError, TimeoutError included."""
+    encoded = msgspec.msgpack.encode(message)
+    if descriptor is None:
+        link.sendall(_LENGTH.pack(len(encoded)) + encoded)
+        return
+    # sendmsg may send less than it is given, but never a part of so little.
+    socket.send_fds(link, [_LENGTH.pack(len(encoded))], [descriptor])
+    link.sendall(encoded)
+
+
+def receive_request(link: socket.socket) -> Received | None:
+    """The next request; None at the end of the stream."""
+    head, descriptors, _, _ = socket.recv_fds(link, _LENGTH.size, 1)
+    if not head:
+        return None
+    head += _receive_exactly(link, _LENGTH.size - len(head))
+    return Received(_requests.decode(_receive_exactly(link, *_LENGTH.unpack(head))), descriptors[0] if descriptors else None)
+
+
+def receive_reply(link: socket.socket) -> Reply:
+    """The next reply. Raises EOFError if the worker ended, TimeoutError after the socket's timeout."""
+    reply: Reply = _replies.decode(_receive_exactly(link, *_LENGTH.unpack(_receive_exactly(link, _LENGTH.size))))
+    return reply
+
+
+def _receive_exactly(link: socket.socket, count: int) -> bytes:
+    received = bytearray()
+    while len(received) < count:
+        part = link.recv(count - len(received))
+        if not part:
+            raise EOFError
+        received += part
+    return bytes(received)

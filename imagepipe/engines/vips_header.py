@@ -1,0 +1,79 @@
+"""What libvips reads in a header -> SourceFacts; only a worker process imports this.
+
+libvips opens lazily: no pixel is decoded here. The loader is the one of the format that the bytes were recognised as, never a guess of libvips.
+"""
+
+from typing import Any
+
+import pyvips
+
+from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.geometry import Size
+from imagepipe.core.plan import Colours, SourceFacts
+
+_LOADERS = {
+    JPEG.name: "jpegload_source",
+    PNG.name: "pngload_source",
+    GIF.name: "gifload_source",
+    WEBP.name: "webpload_source",
+    AVIF.name: "heifload_source",
+    TIFF.name: "tiffload_source",
+}
+
+_COLOURS = {
+    "srgb": Colours.RGB,
+    "rgb": Colours.RGB,
+    "rgb16": Colours.RGB,
+    "b-w": Colours.GREY,
+    "grey16": Colours.GREY,
+    "cmyk": Colours.CMYK,
+}
+
+
+def allow_only_our_loaders() -> None:
+    """Block every loader of libvips but those above."""
+    pyvips.operation_block_set("VipsForeignLoad", True)
+    for loader in ("Jpeg", "Png", "Nsgif", "Webp", "Heif", "Tiff"):
+        pyvips.operation_block_set(f"VipsForeignLoad{loader}", False)
+
+
+def load(image: Any, format: Format, **options: Any) -> pyvips.Image:
+    """`image`, a buffer, as a lazy picture. Raises pyvips.Error, then or when its pixels are asked for.
+
+    A truncated file is an error; what a decoder only warns of is not: phones write JPEGs with "extraneous bytes before marker".
+    """
+    source = pyvips.Source.new_from_memory(image)
+    return pyvips.Operation.call(_LOADERS[format.name], source, fail_on="error", **options)
+
+
+def read_facts(image: Any, format: Format) -> SourceFacts:
+    """The facts of `image`, a buffer. Raises pyvips.Error."""
+    picture = load(image, format)
+    alpha = bool(picture.hasalpha())
+    colours = _COLOURS.get(picture.interpretation, Colours.OTHER)
+    if picture.format not in ("uchar", "ushort") or picture.bands - alpha != {Colours.GREY: 1, Colours.CMYK: 4}.get(colours, 3):
+        raise pyvips.Error(f"{picture.bands} channels of {picture.format} are not supported in {format}")
+    orientation = _number(picture, "orientation", 1)
+    return SourceFacts(
+        format=format,
+        size=Size(picture.width, picture.height),
+        orientation=orientation if 1 <= orientation <= 8 else 1,
+        frames=_number(picture, "n-pages", 1) if format.animates else 1,
+        alpha=alpha,
+        indexed=_indexed(picture, format, colours),
+        colours=colours,
+        profile="icc-profile-data" in picture.get_fields(),
+    )
+
+
+def _indexed(picture: pyvips.Image, format: Format, colours: Colours) -> bool:
+    """Whether ImageMagick holds it as a palette (PseudoClass), as `convert -format %r` shows: also grey JPEG and PNG up to 8 bits, but no TIFF that
+    libvips could tell us of.
+    """
+    if format in (JPEG, PNG):
+        return _number(picture, "palette", 0) == 1 or (colours is Colours.GREY and picture.bands == 1 and picture.format == "uchar")
+    return format == GIF
+
+
+def _number(picture: pyvips.Image, field: str, default: int) -> int:
+    return int(picture.get(field)) if picture.get_typeof(field) else default

@@ -1,0 +1,103 @@
+"""The child process in which libvips runs: `python -m imagepipe.engines.vips_worker DESCRIPTOR MEMORY_BYTES TIMEOUT_SECONDS`.
+
+It answers the requests of `messages` that come over DESCRIPTOR, one after another, and ends when that is closed. A decoder that crashes, leaks or
+hangs takes only this process with it: its memory is bounded, it leaves no core, and an alarm ends a job that its daemon did not live to end.
+"""
+
+import errno
+import mmap
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+import pyvips
+from unidecode import unidecode
+
+from imagepipe.core import formats
+from imagepipe.core.plan import RenderPlan
+from imagepipe.engines import messages
+from imagepipe.engines.messages import Failed, Forget, Open, Opened, Render, Rendered, Reply
+from imagepipe.engines.vips_header import allow_only_our_loaders, read_facts
+from imagepipe.engines.vips_render import render
+
+DESCRIPTORS_MAX = 64
+
+_DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+
+
+class _Job:
+    """The image that was opened last, or none."""
+
+    def __init__(self) -> None:
+        self._format = formats.JPEG
+        self._image: mmap.mmap | None = None
+
+    def answer(self, request: Open | Render, descriptor: int | None) -> Reply:
+        """Do what `request` asks for."""
+        try:
+            if isinstance(request, Open):
+                return self._open(request.format, descriptor)
+            return self._render(request.plan, Path(request.folder))
+        except pyvips.Error as error:
+            return Failed(f"the image cannot be {'read' if isinstance(request, Open) else 'rendered'}: {_text(error)}")
+        except MemoryError:
+            return Failed("the image cannot be rendered: it takes too much memory")
+        except OSError as error:
+            return Failed(f"the outputs cannot be written: {_DISK.get(error.errno or 0) or os.strerror(error.errno or 0)}")
+        except Exception:  # noqa: BLE001 - a bug here is reported, the worker lives on
+            return Failed(traceback.format_exc(), internal=True)
+
+    def forget(self) -> None:
+        """Let go of the image."""
+        self._image = None
+
+    def _open(self, format: str, descriptor: int | None) -> Reply:
+        assert descriptor is not None
+        self._format = formats.named(format)
+        try:
+            self._image = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        finally:
+            os.close(descriptor)
+        return Opened(read_facts(self._image, self._format))
+
+    def _render(self, plan: RenderPlan, folder: Path) -> Reply:
+        assert self._image is not None
+        render(self._image, plan, folder)
+        return Rendered()
+
+
+def _text(error: pyvips.Error) -> str:
+    """What libvips says, on one line: short, ASCII, without what pyvips puts before it."""
+    lines = [line.strip() for line in unidecode(str(error)).splitlines()]
+    said = [line for line in lines if line and not line.startswith("unable to call")] or ["libvips does not say why"]
+    return "".join(c if c.isprintable() else "?" for c in "; ".join(dict.fromkeys(said)))[:200]
+
+
+def main(descriptor: int, memory_bytes: int, timeout_seconds: float) -> None:
+    """Answer requests until the daemon closes its end."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS_MAX, DESCRIPTORS_MAX))
+    # The daemon's terminal is not ours: Ctrl-C there drains, and closes this link.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    pyvips.cache_set_max(0)
+    allow_only_our_loaders()
+    link = socket.socket(fileno=descriptor)
+    job = _Job()
+    while received := messages.receive_request(link):
+        if isinstance(received.request, Forget):
+            job.forget()
+            continue
+        # A second more than the daemon waits, so that it is the daemon that says why.
+        signal.alarm(int(timeout_seconds) + 2)
+        messages.send(link, job.answer(received.request, received.descriptor))
+        signal.alarm(0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
