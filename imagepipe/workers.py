@@ -37,11 +37,16 @@ class WorkQueue:
         self._in_flight_max = running_max + waiting_max
         self._running_max = running_max
         self._in_flight = 0
+        self._refusing = False
         self._pool = ThreadPool(minthreads=0, maxthreads=running_max, name="render")
 
     def start(self) -> None:
         """Let jobs run."""
         self._pool.start()
+
+    def refuse_waiting(self) -> None:
+        """Let no job start any more: those that wait fail with Overloaded."""
+        self._refusing = True
 
     def stop(self) -> None:
         """Finish every accepted job; blocks until then."""
@@ -65,6 +70,8 @@ class WorkQueue:
         submitted = self._seconds()
 
         def timed() -> Timed[T]:
+            if self._refusing:
+                raise Overloaded("the server is stopping: try again")
             started = self._seconds()
             result = job()
             return Timed(result, started - submitted, self._seconds() - started)

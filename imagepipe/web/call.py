@@ -55,14 +55,14 @@ class Call:
     parameters: Sequence[object]
 
 
-def parse_call(body: IO[bytes]) -> Call:
+def parse_call(body: IO[bytes], lifted_bytes_min: int = LIFTED_BYTES_MIN) -> Call:
     """The call in `body`, a seekable file that the caller keeps open while it uses the call's EncodedImage.
 
     Raises MalformedCallError.
     """
     body.seek(0)
     text = body.read()
-    stretch = _longest_text(text)
+    stretch = _long_text(text, lifted_bytes_min)
     if stretch:
         start, end = stretch
         key = os.urandom(24)
@@ -108,15 +108,15 @@ def _checked(image: bytes, bytes_max: int) -> bytes:
     return image
 
 
-def _longest_text(xml: bytes) -> tuple[int, int] | None:
-    """(start, end) of the first stretch of plain text of LIFTED_BYTES_MIN or more between two tags, or None."""
+def _long_text(xml: bytes, bytes_min: int) -> tuple[int, int] | None:
+    """(start, end) of the first stretch of plain text between two tags that has `bytes_min` or more, or None."""
     at = 0
     for _ in range(_TAGS_SEARCHED_MAX):
         start = xml.find(b">", at) + 1
         end = xml.find(b"<", start)
         if not start or end < 0:
             return None
-        if end - start >= LIFTED_BYTES_MIN:
+        if end - start >= bytes_min:
             plain = xml.find(b"&", start, end) < 0 and xml.find(b">", start, end) < 0
             return (start, end) if plain else None
         at = end

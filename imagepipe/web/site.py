@@ -11,7 +11,7 @@ from typing import IO, Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web import server
-from twisted.web.http import INSUFFICIENT_STORAGE_SPACE, REQUEST_ENTITY_TOO_LARGE, RESPONSES
+from twisted.web.http import INSUFFICIENT_STORAGE_SPACE, REQUEST_ENTITY_TOO_LARGE, RESPONSES, SERVICE_UNAVAILABLE
 from twisted.web.resource import IResource
 
 _log = Logger()
@@ -76,6 +76,11 @@ class BoundedRequest(server.Request):
             super().requestReceived(command, path, version)
 
     def process(self) -> None:
+        if self._site.refusing:
+            self.setResponseCode(SERVICE_UNAVAILABLE)
+            self.setHeader(b"connection", b"close")
+            self.finish()
+            return
         self._site.request_began()
         self.notifyFinish().addBoth(lambda _: self._site.request_ended())
         super().process()
@@ -110,6 +115,7 @@ class LoggingSite(server.Site):
         self.displayTracebacks = False
         self.body_bytes_max = body_bytes_max
         self.seconds = seconds
+        self.refusing = False
         self._unanswered = 0
         self._idle: list[Deferred[None]] = []
 
@@ -125,8 +131,9 @@ class LoggingSite(server.Site):
             for deferred in waiting:
                 deferred.callback(None)
 
-    def when_idle(self) -> "Deferred[None]":
-        """Fires once every request that is whole has been answered."""
+    def refuse_new(self) -> "Deferred[None]":
+        """Answer new requests on open connections with 503 from now on; fires once those before them have been answered."""
+        self.refusing = True
         deferred: Deferred[None] = Deferred()
         if self._unanswered:
             self._idle.append(deferred)

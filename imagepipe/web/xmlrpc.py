@@ -19,6 +19,7 @@ from imagepipe.core.request import parse_moves, parse_path, parse_paths, parse_s
 from imagepipe.errors import BadRequest, ImagepipeError, InternalError, shown
 from imagepipe.operations import Operations
 from imagepipe.web.call import Call, MalformedCallError, decode_image, parse_call
+from imagepipe.web.facts import public_facts
 from imagepipe.web.site import BoundedRequest
 
 T = TypeVar("T")
@@ -107,7 +108,7 @@ class ImageMethods(XMLRPC):
         """
         cleaned = parse_path(path)
         request.record.path = shown(cleaned, 200)
-        return await self._operations.info(cleaned)
+        return public_facts(await self._operations.info(cleaned))
 
     @method("array", "array string string int")
     async def xmlrpc_list_images(self, request: BoundedRequest, prefix: object = "", after: object = "", limit: object = 1000) -> list[str]:
@@ -121,7 +122,7 @@ class ImageMethods(XMLRPC):
         if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= LIST_LIMIT_MAX:
             raise BadRequest("limit", f"is not a whole number within 1 to {LIST_LIMIT_MAX}")
         request.record.path = shown(prefix, 200)
-        return await self._operations.list(prefix, after, limit)
+        return list(await self._operations.list(prefix, after, limit))
 
     def render_POST(self, request: BoundedRequest) -> int:  # noqa: N802 - Twisted's name
         """Answer one call; never raises, never leaves the client without an answer."""

@@ -1,0 +1,140 @@
+"""The daemon's life: what starts in which order, and stops in which.
+
+    start    open the node on a thread (store and its recovery, engine) -> queue -> listen -> "is ready"
+    stop     stop listening -> answer every request that is whole (20 s at most) -> finish jobs -> flush and close the node
+
+A start that fails, or a disk that fails to flush, ends the process with exit status 1; a stop, by SIGTERM too, with 0.
+"""
+
+import atexit
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import ReactorNotRunning
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+
+from imagepipe import __version__
+from imagepipe.errors import StartError
+
+STOP_SECONDS_MAX = 20.0
+
+_log = Logger()
+
+OnFatal = Callable[[Exception], None]
+
+
+class Node(Protocol):
+    """An open node: storage, engine and threads, and the factory that answers for them."""
+
+    @property
+    def factory(self) -> IProtocolFactory:
+        """What a listening port hands its connections to."""
+        ...
+
+    def refuse_new(self) -> "Deferred[None]":
+        """Answer new requests with 503 from now on; fires once the older ones have been answered."""
+        ...
+
+    def abandon(self) -> None:
+        """Make the jobs that still wait or run fail soon, so that their clients get an answer."""
+        ...
+
+    def close(self) -> None:
+        """End everything, flushed; blocks until then."""
+        ...
+
+
+class Daemon(Service):
+    """Opens a node, listens for it, and closes it again. `open_node` blocks, and is called on a thread with what to call on a fatal error."""
+
+    def __init__(self, reactor: Any, open_node: Callable[[OnFatal], Node], endpoint: str, scheme: str) -> None:
+        self._reactor = reactor
+        self._open_node = open_node
+        self._endpoint = endpoint
+        self._scheme = scheme
+        self._node: Node | None = None
+        self._port: IListeningPort | None = None
+        self._starting: Deferred[None] | None = None
+
+    def startService(self) -> None:  # noqa: N802 - Twisted's name
+        super().startService()
+        self._reactor.callWhenRunning(self._begin)
+
+    def stopService(self) -> "Deferred[None]":  # noqa: N802
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    def _begin(self) -> None:
+        # The reactor's own handler would make twistd die of the signal again after a clean stop: exit status 143.
+        signal.signal(signal.SIGTERM, lambda *_: self._reactor.callFromThread(self._stop_reactor))
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(lambda failure: self._fail(failure.value))
+
+    async def _start(self) -> None:
+        self._node = await deferToThread(self._open_node, self._on_fatal)
+        if not self.running:
+            return  # stopped meanwhile: _stop waits for this and closes the node
+        try:
+            self._port = await serverFromString(self._reactor, self._endpoint).listen(self._node.factory)
+        except Exception as error:
+            raise StartError(f"cannot listen on {self._endpoint}: {error}") from error
+        _log.info("imagepipe {version} is ready: XML-RPC on {address}", version=__version__, address=self._address())
+
+    async def _stop(self) -> None:
+        if self._starting:
+            await self._starting
+        if self._port:
+            await self._port.stopListening()
+        if not self._node:
+            return
+        _log.info("stopping: answering the calls under way")
+        idle = self._node.refuse_new()
+        patience = deferLater(self._reactor, STOP_SECONDS_MAX)
+        _, first = await DeferredList([idle, patience], fireOnOneCallback=True, consumeErrors=True)
+        if first == 0:
+            patience.cancel()
+        else:
+            _log.warn("some calls take more than {seconds} s to finish: they are refused", seconds=STOP_SECONDS_MAX)
+            self._node.abandon()
+        await deferToThread(self._node.close)
+        _log.info("stopped: everything is on disk")
+
+    def _on_fatal(self, error: Exception) -> None:
+        """Called on any thread."""
+        self._reactor.callFromThread(self._fail, error)
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, StartError):
+            _log.critical("imagepipe cannot start: {error}", error=error)
+        else:
+            _log.critical("imagepipe ends: {error!r}", error=error)
+        atexit.register(_exit_with_failure)
+        self._stop_reactor()
+
+    def _stop_reactor(self) -> None:
+        with contextlib.suppress(ReactorNotRunning):  # it stops already
+            self._reactor.stop()
+
+    def _address(self) -> str:
+        host = self._port.getHost() if self._port else None
+        if host is None or not hasattr(host, "port"):
+            return self._endpoint
+        name = f"[{host.host}]" if ":" in host.host else host.host
+        return f"{self._scheme}://{name}:{host.port}/"
+
+
+def _exit_with_failure() -> None:
+    # twistd knows no exit status of its own; by now it has written its log and removed its pid file.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)

@@ -1,0 +1,102 @@
+"""The use cases: what store, delete, move and the look-ups do, from checked arguments to a durable result.
+
+    store    on an I/O thread:  decode base64 -> recognise -> read the header -> plan -> render -> objects -> commit
+    delete   no thread of its own: the store's writer answers
+    move     likewise
+
+Nothing here knows XML-RPC, HTTP or which engine it is.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.python.failure import Failure
+
+from imagepipe.core import formats
+from imagepipe.core.plan import RenderSettings, check_source, plan_render
+from imagepipe.core.request import StoreRequest
+from imagepipe.engines.engine import Engine
+from imagepipe.errors import BadRequest, shown
+from imagepipe.storage.store import ImageFacts, ImageInfo, StagedImage, Store
+from imagepipe.workers import Timed, WorkQueue
+
+T = TypeVar("T")
+OnThread = Callable[[Callable[[], T]], Deferred[T]]
+
+
+class Operations:
+    """What can be done with images. Called on the reactor thread; `on_thread` runs a short blocking call on a thread of its own pool."""
+
+    def __init__(
+        self, reactor: IReactorFromThreads, on_thread: OnThread, queue: WorkQueue, store: Store, engine: Engine, settings: RenderSettings
+    ) -> None:
+        self._reactor = reactor
+        self._on_thread = on_thread
+        self._queue = queue
+        self._store = store
+        self._engine = engine
+        self._settings = settings
+
+    async def store(self, image: Callable[[], bytes], request: StoreRequest) -> Timed[None]:
+        """Render and store what `request` asks for; all of it is durable and visible when this returns.
+
+        `image` gives the source's bytes and is called on an I/O thread.
+        Raises Overloaded, BadRequest, NotStored.
+        """
+        return await self._queue.run(lambda: self._render_and_put(image(), request))
+
+    async def delete(self, paths: Sequence[str]) -> None:
+        """Delete clean `paths` as one; those that do not exist count as deleted."""
+        await self._answered(self._store.delete(paths))
+
+    async def move(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Move images between clean paths, in order, all or none."""
+        await self._answered(self._store.move(pairs))
+
+    async def info(self, path: str) -> ImageInfo:
+        """The facts of the image at a clean path; BadRequest if there is none."""
+        info = await self._on_thread(lambda: self._store.info(path))
+        if info is None:
+            raise BadRequest("path", f"there is no image {shown(path)}")
+        return info
+
+    async def list(self, prefix: str, after: str, limit: int) -> Sequence[str]:
+        """Stored paths in byte order that begin with `prefix` and are greater than `after`, `limit` at most."""
+        return await self._on_thread(lambda: self._store.list(prefix, after, limit))
+
+    def _render_and_put(self, image: bytes, request: StoreRequest) -> None:
+        format = formats.sniff(image[: formats.SNIFF_BYTES])
+        if format is None:
+            raise BadRequest("image", f"is not an image of a known format ({', '.join(str(known) for known in formats.FORMATS)})")
+        with self._store.staging() as folder:
+            with self._engine.open(image, format) as source:
+                if request.outputs:
+                    plan = plan_render(request.outputs, source.facts, self._settings)
+                    source.render(plan, folder)
+                    staged = [
+                        StagedImage(output.path, folder / str(at), ImageFacts(output.format.name, output.size.width, output.size.height))
+                        for at, output in enumerate(plan.outputs)
+                    ]
+                else:
+                    check_source(source.facts, self._settings)
+                    size = source.facts.size
+                    staged = [StagedImage(request.path, folder / "0", ImageFacts(format.name, size.width, size.height))]
+                    staged[0].file.write_bytes(image)
+            self._store.put(staged)
+
+    def _answered(self, future: "Future[T]") -> "Deferred[T]":
+        """A future of the store's writer thread, as a Deferred of the reactor's."""
+        deferred: Deferred[T] = Deferred()
+
+        def done(future: "Future[T]") -> None:
+            error = future.exception()
+            if error is None:
+                self._reactor.callFromThread(deferred.callback, future.result())
+            else:
+                self._reactor.callFromThread(deferred.errback, Failure(error))
+
+        future.add_done_callback(done)
+        return deferred

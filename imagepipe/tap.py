@@ -1,0 +1,136 @@
+"""`twistd imagepipe`: its options, and the one place that builds the daemon from its parts."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python import usage
+from twisted.python.threadpool import ThreadPool
+
+from imagepipe import __version__
+from imagepipe.config import load
+from imagepipe.config.settings import NetworkSettings, Settings
+from imagepipe.daemon import Daemon, OnFatal
+from imagepipe.engines.engine import Engine
+from imagepipe.errors import ConfigError
+from imagepipe.operations import Operations
+from imagepipe.storage.store import Store
+from imagepipe.web.auth import UsersChecker, guarded, parse_users
+from imagepipe.web.site import LoggingSite
+from imagepipe.web.tls import certificate_options
+from imagepipe.web.xmlrpc import ImageMethods
+from imagepipe.workers import WorkQueue
+
+T = TypeVar("T")
+
+CALL_THREADS = 8
+"""Threads that parse calls and look things up; short work, never a render."""
+
+_log = Logger()
+
+
+class Options(usage.Options):
+    """The command line after `twistd imagepipe`."""
+
+    longdesc = "A high-availability image store. See imagepipe.ini.dist for what the configuration file may say."
+    optParameters = [["config", "c", "imagepipe.ini", "The configuration file."]]  # noqa: N815, RUF012 - Twisted's
+
+    settings: Settings
+
+    def opt_version(self) -> None:
+        """Print the version and exit."""
+        print(f"imagepipe {__version__}")  # noqa: T201
+        raise SystemExit(0)
+
+    def postOptions(self) -> None:  # noqa: N802 - Twisted's name
+        """Read the configuration; every problem in it ends the program."""
+        try:
+            self.settings = load(Path(self["config"]))
+        except ConfigError as error:
+            raise SystemExit("\n".join([f"imagepipe cannot start: {self['config']} has problems:", *error.problems])) from None
+
+
+def makeService(options: Options) -> IService:  # noqa: N802 - Twisted's name
+    """The daemon that `options.settings` describe."""
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it, which must wait for twistd's --reactor
+
+    settings = options.settings
+    network = settings.network
+    for warning in settings.warnings + _exposure(network):
+        _log.warn("{warning}", warning=warning)
+    return Daemon(
+        reactor,
+        open_node=lambda on_fatal: _open_node(reactor, settings, on_fatal),
+        endpoint=network.endpoint or f"tcp:{network.port}:interface={network.interface.replace(':', chr(92) + ':')}",
+        scheme="https" if network.tls_certificate else "http",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A daemon.Node."""
+
+    store: Store
+    engine: Engine
+    queue: WorkQueue
+    calls: ThreadPool
+    site: LoggingSite
+    factory: IProtocolFactory
+
+    def refuse_new(self) -> "Deferred[None]":
+        return self.site.refuse_new()
+
+    def abandon(self) -> None:
+        self.queue.refuse_waiting()
+        self.engine.close()
+
+    def close(self) -> None:
+        self.queue.stop()
+        self.engine.close()
+        self.store.close()
+        self.calls.stop()
+
+
+def _open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> _Node:
+    """Blocks: recovery may take a while."""
+    images, network = settings.images, settings.network
+    tls = certificate_options(network.tls_certificate, network.tls_key) if network.tls_certificate and network.tls_key else None
+    users = parse_users(network.users.read_text().splitlines(), str(network.users)) if network.users else None
+    store = Store.open(images.path, umask=images.umask, now_ms=lambda: time.time_ns() // 1_000_000, on_fatal=on_fatal)
+    engine = _engine(settings)
+    calls = ThreadPool(minthreads=1, maxthreads=CALL_THREADS, name="calls")
+    queue = WorkQueue(reactor, time.monotonic, running_max=images.io_threads, waiting_max=images.queue)
+
+    def on_thread(call: Callable[[], T]) -> "Deferred[T]":
+        return deferToThreadPool(reactor, calls, call)
+
+    operations = Operations(reactor, on_thread, queue, store, engine, images.render)
+    methods = ImageMethods(operations, on_thread, bytes_max=images.bytes_max, size_max=images.size_max)
+    resource = guarded(methods, UsersChecker(users, on_thread)) if users else methods
+    site = LoggingSite(resource, body_bytes_max=network.request_bytes_max, seconds=time.monotonic)
+    calls.start()
+    queue.start()
+    return _Node(store, engine, queue, calls, site, TLSMemoryBIOFactory(tls, False, site) if tls else site)
+
+
+def _engine(settings: Settings) -> Engine:
+    raise NotImplementedError
+
+
+def _exposure(network: NetworkSettings) -> tuple[str, ...]:
+    """A warning if anyone who reaches the machine can store and delete."""
+    if network.users or network.tls_certificate or network.endpoint or ip_address(network.interface).is_loopback:
+        return ()
+    return (
+        f"[network] interface = {network.interface}: anyone who can reach port {network.port} can store, replace and delete images,"
+        " and the traffic is in clear; set users and tls_certificate, or interface = 127.0.0.1",
+    )

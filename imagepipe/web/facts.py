@@ -1,0 +1,23 @@
+"""The facts of an image as clients see them, in XML-RPC and in JSON alike.
+
+{path, size, digest, width, height, format, modified}; `size` in bytes, `digest` SHA-256 in hex, `modified` ISO 8601 in UTC, to the millisecond.
+"""
+
+import datetime as dt
+from typing import Any
+
+from imagepipe.storage.store import ImageInfo
+
+
+def public_facts(info: ImageInfo) -> dict[str, Any]:
+    """The facts of a stored image."""
+    modified = dt.datetime.fromtimestamp(info.modified_ms / 1000, dt.UTC)
+    return {
+        "path": info.path,
+        "size": info.size,
+        "digest": info.digest,
+        "width": info.width,
+        "height": info.height,
+        "format": info.format,
+        "modified": modified.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }

@@ -1,0 +1,54 @@
+"""A daemon of each engine that the tests of one module share, and pictures to send it."""
+
+import io
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemon_process import DaemonProcess, running
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """A daemon with the default engine."""
+    with running(tmp_path_factory.mktemp("daemon"), {"images": {"io_threads": 2}}) as process:
+        yield process
+
+
+@pytest.fixture(scope="module", params=["auto", "imagemagick"])
+def each_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """A daemon, once with each engine."""
+    folder: Path = tmp_path_factory.mktemp("daemon")
+    with running(folder, {"images": {"engine": request.param, "io_threads": 2}}) as process:
+        yield process
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def folder() -> str:
+    """A folder of the tree that no other test uses."""
+    return f"folder{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def picture() -> bytes:
+    """A 64x48 JPEG with something to see."""
+    return encoded(gradient(64, 48), "JPEG")
+
+
+def gradient(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    """Red grows to the right, green to the bottom."""
+    across = Image.linear_gradient("L").rotate(90).resize((width, height))
+    down = Image.linear_gradient("L").resize((width, height))
+    return Image.merge("RGB", (across, down, Image.new("L", (width, height), 96))).convert(mode)
+
+
+def encoded(image: Image.Image, format: str, **options: object) -> bytes:
+    """`image` as a file of `format`."""
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()

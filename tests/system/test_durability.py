@@ -1,0 +1,133 @@
+"""What a real daemon promises when it is killed, when the disk is full, and when the disk fails."""
+
+import hashlib
+import http.client
+import io
+import random
+import threading
+import xmlrpc.client
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from conftest import encoded, gradient
+from daemon_process import DaemonProcess, running, text
+from PIL import Image
+
+KILLS = 50
+
+
+class KillTests:
+    def test_kill_9_in_the_middle_of_load_loses_nothing_acknowledged_and_shows_nothing_half(self, tmp_path: Path) -> None:
+        """Fifty times: three clients store, replace, move and delete until the daemon is killed; then what is there is held against what was answered."""
+        load = Load(seed=20261122)
+        for kill in range(KILLS):
+            with running(tmp_path, {"images": {"io_threads": 2}}) as daemon:
+                load.check(daemon)
+                load.run_until_killed(daemon, after=1 + kill % 17)
+        with running(tmp_path) as daemon:
+            load.check(daemon)
+            assert daemon.stop() == 0
+        assert load.acknowledged > KILLS
+
+
+class Load:
+    """Three clients, each on a folder of its own, and what each path must hold: a set of possible contents, more than one where no answer came.
+
+    A content is the SHA-256 of the bytes, None for "no image", and for a rendition its box.
+    """
+
+    CLIENTS = 3
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.acknowledged = 0
+        self.expected: dict[str, set[Any]] = {}
+        self.pictures = [encoded(gradient(40 + n, 30), "PNG") for n in range(5)]
+        self.source = encoded(gradient(300, 200), "JPEG")
+        self._lock = threading.Lock()
+
+    def run_until_killed(self, daemon: DaemonProcess, after: int) -> None:
+        """Kill the daemon when it has acknowledged `after` calls of this round, with more under way."""
+        enough = threading.Event()
+        count = 0
+
+        def acknowledged() -> None:
+            nonlocal count
+            with self._lock:
+                count += 1
+                self.acknowledged += 1
+                if count >= after:
+                    enough.set()
+
+        clients = [threading.Thread(target=self._client, args=(daemon, number, acknowledged)) for number in range(self.CLIENTS)]
+        for client in clients:
+            client.start()
+        assert enough.wait(60)
+        daemon.kill()
+        for client in clients:
+            client.join()
+
+    def check(self, daemon: DaemonProcess) -> None:
+        """Every path holds one of the contents that it may; then that one is what it must hold from now on."""
+        tree = {path: image for path, image in daemon.tree().items() if not path.endswith("/")}
+        assert sorted(tree, key=str.encode) == daemon.proxy.list_images("", "", 10000)
+        assert set(tree) <= set(self.expected)
+        for path, possible in self.expected.items():
+            content = self._content(tree.get(path), possible)
+            assert content in possible, (path, content, possible)
+            self.expected[path] = {content}
+            if path in tree:
+                assert daemon.proxy.image_info(path)["digest"] == hashlib.sha256(tree[path]).hexdigest()
+        for path in self.expected:
+            if path.endswith("_s.png"):
+                (small,), (medium,) = self.expected[path], self.expected[path.replace("_s.png", "_m.png")]
+                assert (small and (small[0] * 2, small[1] * 2)) == medium, f"{path}: one output of a call without the other"
+
+    def _content(self, image: bytes | None, possible: set[Any]) -> Any:
+        if image is None:
+            return None
+        digest = hashlib.sha256(image).hexdigest()
+        if digest in possible:
+            return digest
+        opened = Image.open(io.BytesIO(image))
+        opened.load()
+        return opened.size
+
+    def _client(self, daemon: DaemonProcess, number: int, acknowledged: Callable[[], None]) -> None:
+        proxy = daemon.proxy
+        choice = random.Random(self.random.random())
+        while True:
+            try:
+                self._call(proxy, f"client{number}", choice)
+            except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError):
+                return
+            acknowledged()
+
+    def _call(self, proxy: xmlrpc.client.ServerProxy, folder: str, choice: random.Random) -> None:
+        """One call: its effect is possible from when it is sent, and certain from when it is answered."""
+        path, other = (f"{folder}/{choice.choice('ab')}/{choice.choice('xyz')}" for _ in range(2))
+        kind = choice.choice(["store", "store", "sizes", "delete", "move"])
+        if kind == "store":
+            picture = choice.choice(self.pictures)
+            effect: dict[str, Any] = {path: hashlib.sha256(picture).hexdigest()}
+            call = lambda: proxy.store_image(text(picture), path)  # noqa: E731
+        elif kind == "sizes":
+            stem = f"{path}{choice.randrange(4)}"
+            width = choice.choice([60, 90])
+            effect = {f"{stem}_s.png": (width // 2, width // 3), f"{stem}_m.png": (width, width * 2 // 3)}
+            call = lambda: proxy.store_image(text(self.source), f"{stem}.png", None, {"_s": [width // 2, width // 2], "_m": [width, width]})  # noqa: E731
+        elif kind == "delete":
+            effect = {path: None}
+            call = lambda: proxy.delete_image(path)  # noqa: E731
+        else:
+            (content,) = self.expected.get(path, {None})
+            if content is None or path == other:
+                return
+            effect = {path: None, other: content}
+            call = lambda: proxy.move_image(path, other)  # noqa: E731
+        for touched, content in effect.items():
+            self.expected.setdefault(touched, {None}).add(content)
+        call()
+        for touched, content in effect.items():
+            self.expected[touched] = {content}

@@ -1,0 +1,122 @@
+"""Lifting an image out of a call must never change what the call means."""
+
+import base64
+import io
+import xmlrpc.client
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagepipe.errors import BadRequest
+from imagepipe.web.call import EncodedImage, MalformedCallError, decode_base64, decode_image, parse_call
+
+IMAGE = bytes(range(256)) * 3
+ENCODED = base64.b64encode(IMAGE).decode()
+
+
+def parsed(body: str | bytes, lifted_bytes_min: int = 16) -> tuple[str, list[Any]]:
+    """(method, parameters) with every lifted image put back as its text."""
+    call = parse_call(io.BytesIO(body.encode() if isinstance(body, str) else body), lifted_bytes_min)
+    return call.method, [value.decode(1 << 20) if isinstance(value, EncodedImage) else value for value in call.parameters]
+
+
+def call(*values: str) -> str:
+    """A call of m whose parameters are these `<value>` contents."""
+    return (
+        "<methodCall><methodName>m</methodName><params>"
+        + "".join(f"<param><value>{value}</value></param>" for value in values)
+        + "</params></methodCall>"
+    )
+
+
+class LiftingTests:
+    @pytest.mark.parametrize(
+        "value", [f"<base64>{ENCODED}</base64>", f"<string>{ENCODED}</string>", ENCODED, f"<base64>\n{ENCODED[:76]}\r\n{ENCODED[76:]}\n</base64>"]
+    )
+    def test_an_image_is_lifted_from_every_place_it_may_have(self, value: str) -> None:
+        body = call(value, "<string>path</string>")
+        assert isinstance(parse_call(io.BytesIO(body.encode()), 16).parameters[0], EncodedImage)
+        assert parsed(body) == ("m", [IMAGE, "path"])
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            call(f"<!-- <base64>{ENCODED}</base64> --><string>short</string>"),
+            call(f"<string><![CDATA[<base64>{ENCODED}</base64>]]></string>"),
+            call(f"<string><![CDATA[{ENCODED}]]></string>"),
+            call(f"<string>before<!-- x -->{ENCODED}</string>"),
+            call(f"<string>{ENCODED}<!-- x -->after</string>"),
+            call(f"<array><data><value><string>{ENCODED}</string></value></data></array>"),
+            call(f"<struct><member><name>{ENCODED}</name><value>1</value></member></struct>"),
+            call(f"<string>{ENCODED}&amp;</string>"),
+            call(f"<string>&#65;{ENCODED}</string>"),
+            call(f"<string>short</string>{ENCODED}"),
+            call("<string>short</string>").replace("<params>", f"<params>{ENCODED}"),
+            call("<string>short</string>").replace("<methodName>m", f"<methodName>{ENCODED}"),
+            "<?xml version='1.0' encoding='iso-8859-1'?>" + call(f"<string>{ENCODED}</string>"),
+        ],
+    )  # fmt: skip
+    def test_a_stretch_that_is_not_a_whole_parameter_means_what_it_meant(self, body: str) -> None:
+        parameters, method = xmlrpc.client.loads(body, use_builtin_types=True)
+        got_method, got = parsed(body)
+        assert got_method == method
+        assert [base64.b64encode(value).decode() if value == IMAGE else value for value in got] == list(parameters)
+
+    def test_one_stretch_used_twice_is_not_taken_for_one(self) -> None:
+        assert parsed(call(f"<string>{ENCODED}</string>", f"<string>{ENCODED}</string>"))[1] == [IMAGE, ENCODED]
+
+    @given(st.lists(st.text(st.sampled_from("Aa+/= \n<>&;![]-CDT"), max_size=60), max_size=4), st.integers(1, 40))
+    def test_any_text_survives(self, texts: list[str], lifted_bytes_min: int) -> None:
+        body = call(*(f"<string>{text.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')}</string>" for text in texts))
+        parsed_call = parse_call(io.BytesIO(body.encode()), lifted_bytes_min)
+        expected, _ = xmlrpc.client.loads(body)
+        for value, text in zip(parsed_call.parameters, expected, strict=True):
+            if isinstance(value, EncodedImage):
+                assert body.encode()[value.start : value.end].decode().replace("&amp;", "&") == text
+            else:
+                assert value == text
+
+    @given(st.binary(max_size=200), st.integers(1, 40))
+    def test_any_bytes_are_a_call_or_malformed(self, body: bytes, lifted_bytes_min: int) -> None:
+        for text in (body, b"<methodCall>" + body, call("x").encode().replace(b"x", body)):
+            try:
+                parse_call(io.BytesIO(text), lifted_bytes_min)
+            except MalformedCallError as error:
+                assert str(error)  # noqa: PT017
+
+
+class MalformedTests:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "", "<", "<methodCall/>", "<methodResponse><params/></methodResponse>", call("<int>" + "1" * 10_000 + "</int>"), call("<boolean>2</boolean>"),
+            call("<base64>a</base64>"), call("<nonsense/>"), "<!DOCTYPE m [<!ENTITY a 'b'>]>" + call("&a;"), "<!DOCTYPE m SYSTEM 'file:///etc/passwd'>" + call("x"),
+            "<methodResponse><fault><value><struct/></value></fault></methodResponse>",
+        ],
+    )  # fmt: skip
+    def test_it_says_so(self, body: str) -> None:
+        with pytest.raises(MalformedCallError):
+            parsed(body)
+
+
+class DecodingTests:
+    @given(st.binary(min_size=1), st.integers(1, 80), st.sampled_from([b"\n", b"\r\n", b"\r", b" \t"]))
+    def test_white_space_is_forgiven_anywhere(self, image: bytes, width: int, white_space: bytes) -> None:
+        encoded = base64.b64encode(image)
+        broken = white_space.join(encoded[at : at + width] for at in range(0, len(encoded), width))
+        assert decode_base64(broken, 1 << 20) == image
+
+    @pytest.mark.parametrize("text", ["%", "AAA", "AAAA=", "A=AA", "AAAA\0", "é", "====", "AA==AA==", "\udc80"])
+    def test_anything_else_is_not(self, text: str) -> None:
+        with pytest.raises(BadRequest, match="base64"):
+            decode_image(text, 100)
+
+    @pytest.mark.parametrize(
+        ("value", "why"),
+        [("", "empty"), (b"", "empty"), (None, "neither"), (5, "neither"), ([b"x"], "neither"), (b"x" * 11, "max_bytes"), ("A" * 16, "max_bytes")],
+    )
+    def test_what_is_no_image_is_refused(self, value: object, why: str) -> None:
+        with pytest.raises(BadRequest, match=why):
+            decode_image(value, 10)
