@@ -1,0 +1,50 @@
+# One command each. PYTHON chooses the interpreter of .venv (3.11 or later), TESTS a part of the tests.
+
+PYTHON ?= python3
+TESTS ?= tests
+export PYTHON
+
+# Every module of the pure core has its unit tests in a file of its name; together they reach every branch of it.
+CORE_TESTS = $(patsubst imagepipe/core/%.py,tests/test_%.py,$(filter-out %/__init__.py,$(wildcard imagepipe/core/*.py)))
+
+help:  ## list these commands
+	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST))
+
+run: .venv/ready imagepipe.ini  ## start the daemon on imagepipe.ini, which is made if there is none
+	@exec .venv/bin/twistd -n imagepipe -c imagepipe.ini
+
+test: .venv/ready-dev  ## install what the tests need, and run them
+	@sh scripts/setup.sh tools
+	@sh scripts/setup.sh photos
+	.venv/bin/python -m coverage run -m pytest $(CORE_TESTS)
+	.venv/bin/python -m coverage report
+	.venv/bin/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+check: .venv/ready-dev  ## formatting, lint and types
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+bench: .venv/ready-dev  ## measure: one decode for all sizes against one for each
+	@sh scripts/setup.sh tools
+	@sh scripts/setup.sh photos
+	.venv/bin/python benchmarks/one_decode.py
+
+clean:  ## remove what these commands made; imagepipe.ini and the images stay
+	rm -rf .venv .cache .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	find imagepipe tests benchmarks twisted -name __pycache__ -prune -exec rm -rf {} +
+
+# The package is installed in .venv, editable: alone, or with all that its developers need.
+.venv/ready: pyproject.toml setup.py
+	@sh scripts/setup.sh venv
+	@touch $@
+
+.venv/ready-dev: pyproject.toml setup.py
+	@sh scripts/setup.sh venv test,check
+	@touch $@
+
+imagepipe.ini:
+	cp imagepipe.ini.dist imagepipe.ini
+
+.PHONY: help run test check bench clean
+.DELETE_ON_ERROR:

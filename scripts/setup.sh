@@ -1,0 +1,91 @@
+#!/bin/sh
+# Installs what the Makefile's commands need, and only what is missing:
+#
+#   setup.sh venv [EXTRAS]   .venv with imagepipe in it, editable, and the extras of pyproject.toml
+#   setup.sh tools           the Debian packages that the tests use
+#   setup.sh photos          real photographs for tests and benchmarks, in .cache/photos
+#
+# Debian packages are installed as root or by sudo; who is neither is told what to install.
+set -eu
+cd "$(dirname "$0")/.."
+
+PYTHON=${PYTHON:-python3}
+TOOLS="imagemagick strace"
+PHOTOS="gnome-backgrounds lomiri-wallpapers-20.04"
+
+fail() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+# as_root COMMAND...: run it as root, if that is possible without asking anybody.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@" </dev/null
+    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        sudo -n "$@" </dev/null
+    else
+        return 1
+    fi
+}
+
+# apt COMMAND...: an apt-get command that needs the package lists, which a fresh machine does not have and an old one has out of date.
+apt() {
+    "$@" </dev/null || { as_root apt-get -qq update && "$@" </dev/null; }
+}
+
+apt_install() {
+    command -v apt-get >/dev/null || fail "please install $*"
+    as_root true || fail "please install $* (apt-get install $*), or run this as root"
+    echo "setup: installing $*"
+    apt as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null ||
+        fail "could not install $*"
+}
+
+installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+venv() {
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$PYTHON is not Python 3.11 or later; choose one with PYTHON=..."
+    if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
+        # Debian keeps the part of Python that makes virtual environments in a package of its own.
+        "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ||
+            apt_install "python$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
+        "$PYTHON" -m venv --clear .venv
+    fi
+    echo "setup: installing imagepipe into .venv"
+    .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --editable ".${1:+[$1]}" </dev/null
+}
+
+tools() {
+    missing=
+    for package in $TOOLS; do
+        # The package is asked for, not the command: what PATH finds first may be a stand-in.
+        installed "$package" || missing="$missing $package"
+    done
+    # shellcheck disable=SC2086 # a list of words
+    [ -z "$missing" ] || apt_install $missing
+}
+
+photos() {
+    [ -e .cache/photos/ready ] && return
+    command -v apt-get >/dev/null || fail "please unpack the Debian packages $PHOTOS into .cache/photos"
+    echo "setup: fetching $PHOTOS"
+    rm -rf .cache/photos .cache/packages
+    mkdir -p .cache/photos .cache/packages
+    # shellcheck disable=SC2086 # a list of words
+    (cd .cache/packages && apt apt-get -qq -o APT::Sandbox::User="$(id -un)" download $PHOTOS) || fail "could not download $PHOTOS"
+    for package in .cache/packages/*.deb; do
+        dpkg -x "$package" .cache/photos
+    done
+    rm -rf .cache/packages
+    touch .cache/photos/ready
+}
+
+case "${1:-}" in
+    venv) venv "${2:-}" ;;
+    tools) tools ;;
+    photos) photos ;;
+    *) fail "usage: setup.sh venv [EXTRAS] | tools | photos" ;;
+esac
