@@ -130,7 +130,5 @@ def _exposure(network: NetworkSettings) -> tuple[str, ...]:
     """A warning if anyone who reaches the machine can store and delete."""
     if network.users or network.tls_certificate or network.endpoint or ip_address(network.interface).is_loopback:
         return ()
-    return (
-        f"[network] interface = {network.interface}: anyone who can reach port {network.port} can store, replace and delete images,"
-        " and the traffic is in clear; set users and tls_certificate, or interface = 127.0.0.1",
-    )
+    warning = f"[network] interface = {network.interface}: anyone who can reach port {network.port} can store, replace and delete images, and the"
+    return (f"{warning} traffic is in clear; set users and tls_certificate, or interface = 127.0.0.1",)

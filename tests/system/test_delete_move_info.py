@@ -1,6 +1,6 @@
 """delete_image, move_image, image_info and list_images (design.md, section 3), at the XML-RPC boundary of a real daemon."""
 
-import datetime
+import datetime as dt
 import hashlib
 from typing import Any
 
@@ -115,11 +115,11 @@ class MoveTests:
 
 class InfoTests:
     def test_the_facts_are_the_files_own(self, daemon: DaemonProcess, folder: str) -> None:
-        began = datetime.datetime.now(datetime.UTC) - datetime.timedelta(milliseconds=1)
+        began = dt.datetime.now(dt.UTC) - dt.timedelta(milliseconds=1)
         picture = encoded(gradient(31, 17), "PNG")
         daemon.proxy.store_image(text(picture), f"{folder}/a.jpg")
         info = daemon.proxy.image_info(f"/{folder}//a.jpg")
-        modified = datetime.datetime.fromisoformat(info.pop("modified"))
+        modified = dt.datetime.fromisoformat(info.pop("modified"))
         assert info == {
             "path": f"{folder}/a.jpg",
             "size": len(picture),
@@ -128,7 +128,7 @@ class InfoTests:
             "height": 17,
             "format": "png",
         }
-        assert began <= modified <= datetime.datetime.now(datetime.UTC)
+        assert began <= modified <= dt.datetime.now(dt.UTC)
 
     def test_a_rendition_has_facts_too(self, daemon: DaemonProcess, folder: str, picture: bytes) -> None:
         daemon.proxy.store_image(text(picture), f"{folder}/a.jpg", "webp", {"": [30, 30], "_c": [9, 7]}, 0, {"_c": 1})

@@ -1,17 +1,20 @@
 """What a real daemon promises when it is killed, when the disk is full, and when the disk fails."""
 
+import contextlib
 import hashlib
 import http.client
 import io
 import random
+import subprocess
 import threading
 import xmlrpc.client
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from conftest import encoded, gradient
-from daemon_process import DaemonProcess, running, text
+from daemon_process import DaemonProcess, fault_of, running, text
 from PIL import Image
 
 KILLS = 50
@@ -31,6 +34,67 @@ class KillTests:
         assert load.acknowledged > KILLS
 
 
+class DiskTests:
+    def test_a_full_disk_refuses_the_write_and_carries_on(self, tmp_path: Path) -> None:
+        folder = tmp_path / "images"
+        folder.mkdir()
+        on_small_disk = ("unshare", "-Urm", "sh", "-c", 'mount -t tmpfs -o size=4m none "$0" && exec "$@"', str(folder))
+        with running(tmp_path, wrapper=on_small_disk) as daemon:
+            daemon.images = Path(f"/proc/{daemon.process.pid}/root{folder}")
+            stored: list[str] = []
+            fault = None
+            while fault is None:
+                before = daemon.tree()
+                path = f"folder{len(stored)}/a.png"
+                try:
+                    daemon.proxy.store_image(noise(len(stored)), path)
+                    stored.append(path)
+                except xmlrpc.client.Fault as error:
+                    fault = error
+            assert (fault.faultCode, "disk is full" in fault.faultString) == (1001, True)
+            assert daemon.tree() == before
+            assert daemon.proxy.list_images() == stored
+            assert daemon.proxy.delete_image(stored) == "OK"
+            while True:  # until the bytes of what was deleted are off the disk
+                try:
+                    daemon.proxy.store_image(noise(0), "again.png")
+                    break
+                except xmlrpc.client.Fault as error:
+                    assert error.faultCode == 1001
+            assert daemon.stop() == 0
+
+    def test_a_disk_that_fails_to_flush_ends_the_daemon_with_a_clear_word(self, tmp_path: Path, picture: bytes) -> None:
+        with running(tmp_path) as daemon:
+            assert daemon.proxy.store_image(text(picture), "before.jpg") == "OK"
+            with failing_flushes(daemon):
+                fault = fault_of(daemon.proxy.store_image, text(picture + b"more"), "after.jpg")
+                assert fault.faultCode == 1001
+                assert daemon.wait() == 1
+            log = "".join(daemon.log)
+            assert "imagepipe ends" in log
+            assert "flush" in log
+        with running(tmp_path) as daemon:
+            assert daemon.proxy.list_images() == ["before.jpg"]
+            assert daemon.tree() == {"before.jpg": picture}
+
+
+@contextlib.contextmanager
+def failing_flushes(daemon: DaemonProcess) -> Iterator[None]:
+    """From now on every flush that the daemon asks for fails with EIO."""
+    command = ["strace", "-f", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO", "-p", str(daemon.process.pid)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
+        assert strace.stderr
+        assert "attached" in strace.stderr.readline()
+        yield
+        strace.stderr.read()
+
+
+def noise(seed: int) -> bytes:
+    """Some 600 KB of PNG that nothing else equals."""
+    values = np.random.default_rng(seed).integers(0, 256, (450, 450, 3), dtype=np.uint8)
+    return encoded(Image.fromarray(values), "PNG")
+
+
 class Load:
     """Three clients, each on a folder of its own, and what each path must hold: a set of possible contents, more than one where no answer came.
 
@@ -40,7 +104,7 @@ class Load:
     CLIENTS = 3
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+        self.random = random.Random(seed)  # noqa: S311 - a test must repeat
         self.acknowledged = 0
         self.expected: dict[str, set[Any]] = {}
         self.pictures = [encoded(gradient(40 + n, 30), "PNG") for n in range(5)]
@@ -96,7 +160,7 @@ class Load:
 
     def _client(self, daemon: DaemonProcess, number: int, acknowledged: Callable[[], None]) -> None:
         proxy = daemon.proxy
-        choice = random.Random(self.random.random())
+        choice = random.Random(self.random.random())  # noqa: S311
         while True:
             try:
                 self._call(proxy, f"client{number}", choice)

@@ -1,12 +1,13 @@
 """store_image's rules on its arguments (design.md, section 3), at the XML-RPC boundary of a real daemon."""
 
+import http.client
 import io
 import struct
 import unicodedata
-import urllib.request
 import xmlrpc.client
 import zlib
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from conftest import encoded, gradient
@@ -140,7 +141,7 @@ class RefusedTests:
             ({"fmt": ["png"]}, "fmt"), ({"fmt": {"_x": "png"}}, "fmt"), ({"fmt": {"_x": "png"}, "size": {"_y": [1, 1]}}, "fmt"),
             ({"size": [0, 10]}, "size"), ({"size": [10, -1]}, "size"), ({"size": [8193, 10]}, "size"), ({"size": [10]}, "size"),
             ({"size": [10, 10, 10]}, "size"), ({"size": "10x10"}, "size"), ({"size": 10}, "size"), ({"size": ["10 ", 10]}, "size"),
-            ({"size": ["1e1", 10]}, "size"), ({"size": ["١٠", 10]}, "size"), ({"size": [10.5, 10]}, "size"), ({"size": [True, 10]}, "size"),
+            ({"size": ["1e1", 10]}, "size"), ({"size": ["\u0661\u0660", 10]}, "size"), ({"size": [10.5, 10]}, "size"), ({"size": [True, 10]}, "size"),
             ({"size": {}}, "size"), ({"size": []}, "size"), ({"size": {"a/b": [1, 1]}}, "size"), ({"size": {"a\tb": [1, 1]}}, "size"),
             ({"size": {".php": [1, 1]}}, "size"), ({"size": {"x" * 252: [1, 1]}}, "size"), ({"size": {"": None}}, "size"),
             ({"size": {"é": [1, 1], "e\u0301": [2, 2]}}, "size"),
@@ -232,8 +233,10 @@ class ProtocolTests:
 
 def post(daemon: DaemonProcess, body: bytes) -> Any:
     """The value of a raw call."""
-    with urllib.request.urlopen(urllib.request.Request(daemon.url, body, {"Content-Type": "text/xml"}), timeout=60) as answer:
-        return xmlrpc.client.loads(answer.read())[0][0]
+    parts = urlsplit(daemon.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    connection.request("POST", "/RPC2", body, {"Content-Type": "application/x-www-form-urlencoded"})
+    return xmlrpc.client.loads(connection.getresponse().read())[0][0]
 
 
 def bombs() -> dict[str, bytes]:
