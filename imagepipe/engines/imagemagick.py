@@ -1,0 +1,145 @@
+"""The engine that is the reference: ImageMagick's `convert`, one child a call (design.md, section 11).
+
+It takes the image from a file in memory, its standard input, and writes into its working directory under names of ours: nothing that a client sent is on
+its command line. The coder is named, the policy beside this module allows the formats of our list alone, and limits bound the rest.
+"""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from twisted.logger import Logger
+from unidecode import unidecode
+
+from imagepipe.core.formats import AVIF, HEIC, PNG, WEBP, Format
+from imagepipe.core.geometry import Size
+from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
+from imagepipe.engines import child, exif
+from imagepipe.engines.magick_command import Limits, facts_arguments, render_arguments
+from imagepipe.engines.memory_file import memory_file
+from imagepipe.errors import NotStored
+
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
+_POLICY_FOLDER = str(Path(__file__).parent)
+
+_CORRUPT = re.compile(r"premature end|unexpected end-of-file|insufficient image data|corrupt image|unable to read image data", re.IGNORECASE)
+"""What convert says of an image of which a part is missing, though it may exit with 0. What it else warns of is harmless: phones write JPEGs with
+"extraneous bytes before marker".
+"""
+
+_NOISE = re.compile(r"^convert(?:-im6)?(?:\.q16)?(?:hdri)?: |`[^'`]*' ?|@ (?:warning|error|fatal)/\S+")
+_WRITING = re.compile(r"no space left|disk quota|unable to write|write error|file too large", re.IGNORECASE)
+_ORIENTATIONS = {"TopLeft": 1, "TopRight": 2, "BottomRight": 3, "BottomLeft": 4, "LeftTop": 5, "RightTop": 6, "RightBottom": 7, "LeftBottom": 8}
+
+_log = Logger()
+
+
+class ImageMagickEngine:
+    """An Engine; see `engine`.
+
+    `convert`: the program's path. `environment`: `[[env]]` of the configuration, for the child. `timeout_seconds` bounds a job from its opening to its
+    last output; `pixels_max` is `max_pixels`.
+    """
+
+    def __init__(
+        self,
+        convert: str = "/usr/bin/convert",
+        environment: Mapping[str, str] | None = None,
+        timeout_seconds: float = 60.0,
+        pixels_max: int = 100_000_000,
+    ) -> None:
+        self._convert = convert
+        self._environment = {**_ENVIRONMENT, **(environment or {}), "MAGICK_CONFIGURE_PATH": _POLICY_FOLDER}
+        self._timeout_seconds = timeout_seconds
+        self._limits = Limits(pixels_max, int(timeout_seconds) + 1)
+
+    @contextmanager
+    def open(self, image: bytes, format: Format) -> Iterator["ImageMagickSource"]:
+        """See Engine."""
+        deadline = time.monotonic() + self._timeout_seconds
+        with memory_file(image) as descriptor:
+            said = self._run(facts_arguments(format, self._limits), descriptor, Path("/"), deadline)
+            facts = _parse_facts(said, format, exif.orientation(image, format))
+            yield ImageMagickSource(facts, lambda plan, folder: self._render(plan, descriptor, folder.absolute(), deadline))
+
+    def close(self) -> None:
+        """See Engine; nothing of it outlives a call."""
+
+    def _render(self, plan: RenderPlan, descriptor: int, folder: Path, deadline: float) -> None:
+        self._run(render_arguments(plan, self._limits), descriptor, folder, deadline)
+        # convert is not always honest in its exit status.
+        for n in range(len(plan.outputs)):
+            if not (folder / str(n)).is_file():
+                raise NotStored("ImageMagick did not write an output")
+
+    def _run(self, arguments: list[str], descriptor: int, folder: Path, deadline: float) -> bytes:
+        os.lseek(descriptor, 0, os.SEEK_SET)  # its position is shared with the child before
+        environment = {**self._environment, "MAGICK_TMPDIR": str(folder)}
+        try:
+            finished = child.run([self._convert, *arguments], descriptor, folder, environment, deadline, self._limits.memory_bytes + (2 << 30))
+        except TimeoutError:
+            raise NotStored(f"rendering took longer than {self._timeout_seconds:g} s (timeout)") from None
+        except OSError as error:
+            _log.error("{convert} cannot be started: {error}", convert=self._convert, error=error)
+            raise NotStored("ImageMagick, which this image needs, is not installed here") from None
+        errors = unidecode(finished.errors.decode("utf-8", "replace"))
+        if finished.status == 0 and not _CORRUPT.search(errors):
+            return finished.out
+        _log.warn("{convert} ended with {status}:\n{errors}", convert=self._convert, status=finished.status, errors=errors)
+        if finished.status < 0:
+            raise NotStored(f"ImageMagick was killed by signal {-finished.status}")
+        raise NotStored(_short(errors))
+
+
+class ImageMagickSource:
+    """A Source; see `engine`."""
+
+    def __init__(self, facts: SourceFacts, render: Callable[[RenderPlan, Path], None]) -> None:
+        self.facts = facts
+        self._render = render
+
+    def render(self, plan: RenderPlan, folder: Path) -> None:
+        """See Source."""
+        self._render(plan, folder)
+
+
+def _parse_facts(said: bytes, format: Format, exif_orientation: int) -> SourceFacts:
+    """The facts in what FACTS_FORMAT printed, a line a frame, of which the last may be cut off."""
+    try:
+        numbers, orientation, profile = said.decode("utf-8", "replace").splitlines()[0].split("|", 2)
+        width, height, canvas_width, canvas_height, count, alpha, colours, storage = numbers.split()[:8]
+        # Only an animation's frames lie on a canvas; elsewhere it is where a scanner had put the page.
+        size = Size(int(canvas_width), int(canvas_height)) if format.animates else Size(int(width), int(height))
+        frames = int(count) if format.animates else 1
+    except (IndexError, ValueError):
+        raise NotStored("the image cannot be read") from None
+    if format in (AVIF, HEIC):
+        turned = 1  # as the file says, not its EXIF block: the decoder has done it
+    elif format in (PNG, WEBP):
+        turned = exif_orientation
+    else:
+        turned = _ORIENTATIONS.get(orientation, 1)
+    return SourceFacts(
+        format=format,
+        size=size,
+        orientation=turned,
+        frames=frames,
+        alpha=alpha == "True",
+        indexed=storage == "PseudoClass",
+        # With -ping, other colours often show as grey: only CMYK is certain, and only CMYK matters.
+        colours=Colours.CMYK if colours == "CMYK" else Colours.RGB,
+        profile=profile.strip() != "",
+    )
+
+
+def _short(errors: str) -> str:
+    """The first thing that convert said, as a sentence for the client."""
+    for line in errors.splitlines():
+        said = _NOISE.sub("", line).strip().rstrip(".")
+        if said and not said.startswith("no images defined"):
+            what = "the outputs cannot be written" if _WRITING.search(said) else "the image cannot be rendered"
+            return f"{what}: {''.join(c if c.isprintable() else '?' for c in said)[:200]}"
+    return "the image cannot be read"

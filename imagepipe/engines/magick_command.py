@@ -1,0 +1,137 @@
+"""A plan -> the arguments of one `convert` that renders all of it. Pure: numbers and words of ours only, nothing that a client sent.
+
+    convert LIMITS -define jpeg:size=1000x750 jpeg:-[0]  orient, convert the colours, strip
+      ( -clone 0--1  -filter Lanczos -resize 500x375! ... -write jpeg:0 -delete 0--1 )
+      ( -clone 0--1  ...                                  -write png:1  -delete 0--1 )
+      null:
+
+Clones share their pixels until one is changed. Settings such as -quality outlive their parentheses, so each output sets all of its own.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.geometry import Region, Size
+from imagepipe.core.plan import Filter, OutputPlan, RenderPlan
+
+SRGB_PROFILE = str(Path(__file__).with_name("srgb.icc"))
+"""An sRGB profile as Little CMS makes it ("No copyright, use freely"); libvips and ImageMagick convert to the same one."""
+
+_SUBSAMPLED_BELOW = 90
+
+_FILTERS = {Filter.LANCZOS: "Lanczos", Filter.MITCHELL: "Mitchell"}
+
+_ORIENT = {
+    1: (),
+    2: ("-flop",),
+    3: ("-rotate", "180"),
+    4: ("-flip",),
+    5: ("-transpose",),
+    6: ("-rotate", "90"),
+    7: ("-transverse",),
+    8: ("-rotate", "270"),
+}
+
+FACTS_FORMAT = "%w %h %W %H %n %A %[colorspace] %r|%[orientation]|%[profile:icc]\n"
+"""One line a frame; the profile's description is the file's own text and so comes last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ImageMagick may use; pixels count 8 bytes each in its memory."""
+
+    pixels_max: int
+    seconds: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """For pixels: the source, an output and what lies between."""
+        return 24 * self.pixels_max + (64 << 20)
+
+    @property
+    def arguments(self) -> list[str]:
+        """As arguments: what does not fit into memory is refused, not put on disk."""
+        pixels = str(self.pixels_max)
+        named = {
+            "width": pixels,
+            "height": pixels,
+            "area": pixels,
+            "memory": str(self.memory_bytes),
+            "map": "0",
+            "disk": "0",
+            "list-length": "10000",
+            "time": str(self.seconds),
+        }
+        return [word for name, value in named.items() for word in ("-limit", name, value)]
+
+
+def facts_arguments(format: Format, limits: Limits) -> list[str]:
+    """The arguments that make `convert` print FACTS_FORMAT."""
+    return [*limits.arguments, "-ping", _input(format, every_frame=format.animates), "-format", FACTS_FORMAT, "info:-"]
+
+
+def render_arguments(plan: RenderPlan, limits: Limits) -> list[str]:
+    """The arguments that render `plan` to the files 0, 1, ... of the working directory."""
+    hint = ["-define", f"jpeg:size={_hint(plan)}"] if plan.shrink > 1 else []
+    outputs = [word for n, output in enumerate(plan.outputs) for word in ("(", "-clone", "0--1", *_output(n, output, plan), "-delete", "0--1", ")")]
+    return [*limits.arguments, *hint, _input(plan.source, every_frame=plan.frames > 1), *_source(plan), *outputs, "null:"]
+
+
+def _input(format: Format, *, every_frame: bool) -> str:
+    # Not /proc/self/fd/0: Debian's ImageMagick resolves what it opens, and a file in memory resolves to nothing. It can seek in "-" all the same.
+    return f"{format.name}:-{'' if every_frame else '[0]'}"
+
+
+def _hint(plan: RenderPlan) -> Size:
+    """The size that makes ImageMagick divide by exactly `shrink`: it takes the whole part of stored size / hint."""
+    stored = plan.picture.turned if plan.orient >= 5 else plan.picture
+    return Size(stored.width // plan.shrink, stored.height // plan.shrink)
+
+
+def _source(plan: RenderPlan) -> list[str]:
+    words = ["-coalesce"] if plan.source.animates else []
+    words += [*_ORIENT[plan.orient], "+repage"]
+    if plan.profile:
+        words += ["-profile", SRGB_PROFILE]
+    # Always: AVIF and HEIC come as YCbCr, whatever their header said. Grey stays grey.
+    words += ["-colorspace", "sRGB", "-depth", "8"]
+    if plan.strip:
+        return [*words, "-strip"]
+    # Not the file's times, which are those of /proc.
+    return [*words, *(["-orient", "TopLeft"] if plan.orient != 1 else []), "+set", "date:create", "+set", "date:modify"]
+
+
+def _output(n: int, output: OutputPlan, plan: RenderPlan) -> list[str]:
+    words = ["-delete", "1--1"] if plan.frames > 1 and not output.animated else []
+    before = plan.picture
+    if output.cut:
+        words += _crop(output.cut)
+        before = Size(output.cut.width, output.cut.height)
+    if output.scale != before or plan.shrink > 1:
+        words += ["-filter", _FILTERS[output.filter], "-resize", f"{output.scale}!"]
+    if output.crop:
+        words += _crop(output.crop)
+    if output.canvas:
+        canvas = output.canvas
+        see_through = ["-background", "white"] if output.flatten else ["-alpha", "set", "-background", "none"]
+        words += [*see_through, "-compose", "over", "-extent", f"{canvas.size}-{canvas.left}-{canvas.top}", "+repage"]
+    if not output.format.alpha:
+        words += ["-background", "white", "-alpha", "remove", "-alpha", "off"]
+    return [*words, *_encoder(output), "-write", f"{output.format.name}:{n}"]
+
+
+def _crop(region: Region) -> list[str]:
+    return ["-crop", f"{region.width}x{region.height}+{region.left}+{region.top}", "+repage"]
+
+
+def _encoder(output: OutputPlan) -> list[str]:
+    quality = ["-quality", str(output.quality)]
+    return {
+        JPEG.name: [*quality, "+compress", "-interlace", "none", "-sampling-factor", "2x2" if output.quality < _SUBSAMPLED_BELOW else "1x1"],
+        PNG.name: ["+compress", "-define", "png:compression-level=6", "-define", "png:compression-filter=5"],
+        GIF.name: ["+compress"],
+        WEBP.name: [*quality, "+compress", "-define", "webp:method=4"],
+        AVIF.name: [*quality, "+compress"],
+        TIFF.name: ["-compress", "LZW", "-define", "tiff:predictor=2"],
+    }[output.format.name]
