@@ -10,6 +10,7 @@ server: no escape from it, nothing hidden, nothing that a server would run or a 
 import unicodedata
 from collections.abc import Iterator
 
+from imagepipe.core import formats
 from imagepipe.errors import BadRequest, shown
 
 COMPONENT_BYTES_MAX = 255
@@ -106,12 +107,15 @@ def _check_component(component: str, argument: str) -> None:
 
 
 def _check_extensions(name: str, argument: str) -> None:
-    # Apache's mod_mime looks at every extension of a name, so x.php.jpg would run as PHP; pages go by the last one alone.
+    # Apache's mod_mime looks at every extension of a name, so x.php.jpg would run as PHP. A page is what the last extension that a server knows
+    # makes one: x.html.bak is, x.html.jpg is not.
     extensions = [extension.strip().lower() for extension in name.split(".")[1:]]
     while extensions and not extensions[-1]:
         extensions.pop()
     for extension in extensions:
         if extension in _PROGRAMS or extension.rstrip("0123456789") in ("php", "phtml", "pht"):
             raise BadRequest(argument, f"a web server could run a file with the extension {shown(extension)}")
-    if extensions and extensions[-1] in _PAGES:
-        raise BadRequest(argument, f"a web server could show a file with the extension {shown(extensions[-1])} as a page")
+    if extensions and formats.by_extension(extensions[-1]) is None:
+        for extension in extensions:
+            if extension in _PAGES:
+                raise BadRequest(argument, f"a web server could show a file with the extension {shown(extension)} as a page")
