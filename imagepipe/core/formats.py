@@ -77,7 +77,7 @@ def sniff(head: bytes) -> Format | None:
         return _sniff_ftyp(head)
     if head.startswith(b"BM") and head[6:10] == b"\0\0\0\0":
         return BMP
-    if head.startswith(b"\0\0\x01\0") and head[4:6] != b"\0\0":
+    if head.startswith(b"\0\0\x01\0") and any(head[4:6]):
         return ICO
     if head.startswith((b"8BPS\0\x01", b"8BPS\0\x02")):
         return PSD
