@@ -2,7 +2,7 @@
 
     source 4000x3000 JPEG, orientation 6; size={"": [500, 500], "_s": [50, 50]}, crop={"_s": 1}
 
-    RenderPlan(shrink=2,                                     decode at 1/2: still twice what the largest output needs
+    RenderPlan(shrink=4,                                     decode at 1/4: still twice what the largest output needs
       a.jpg    scale 3000x4000 -> 375x500
       a_s.jpg  scale 3000x4000 -> 50x67, keep 50x50 from (0, 8))
 
@@ -151,6 +151,8 @@ def _plan_output(request: OutputRequest, picture: Size, facts: SourceFacts, sett
     format = request.format or facts.format
     if not format.renders:
         raise BadRequest("fmt", f"a {format} source cannot be written as {format}: name the format to render {shown(request.path)} to")
+    animated = facts.frames > 1 and facts.format.animates and format.animates
+    frames = facts.frames if animated else 1
     cut: Region | None = None
     crop: Region | None = None
     canvas: Canvas | None = None
@@ -159,14 +161,14 @@ def _plan_output(request: OutputRequest, picture: Size, facts: SourceFacts, sett
     elif request.method is Method.CROP:
         scale = geometry.cover(picture, request.box)
         crop = geometry.centred_crop(scale, request.box)
-        if scale.pixels > picture.pixels and scale.pixels > 2 * request.box.pixels:
+        wasteful = scale.pixels > 2 * request.box.pixels or scale.pixels * frames > settings.pixels_max
+        if scale.pixels > picture.pixels and wasteful:
             smaller = geometry.cut_before_enlarging(picture, scale, crop)
             cut, scale, crop = smaller.region, smaller.scaled, smaller.crop
     else:
         scale = geometry.fit(picture, request.box)
         if request.method is Method.COMPOSITE:
             canvas = Canvas(request.box, *geometry.centred_offset(request.box, scale))
-    animated = facts.frames > 1 and facts.format.animates and format.animates
     plan = OutputPlan(
         path=request.path,
         format=format,
@@ -179,7 +181,7 @@ def _plan_output(request: OutputRequest, picture: Size, facts: SourceFacts, sett
         flatten=not format.alpha and (facts.alpha or canvas is not None),
         animated=animated,
     )
-    largest = max(scale.pixels, plan.size.pixels) * (facts.frames if animated else 1)
+    largest = max(scale.pixels, plan.size.pixels) * frames
     if largest > settings.pixels_max:
         raise BadRequest("size", f"rendering {shown(request.path)} takes {largest} pixels, more than {settings.pixels_max} (max_pixels)")
     return plan
