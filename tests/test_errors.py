@@ -1,0 +1,58 @@
+"""Errors are interface: their codes and texts are what clients see."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagepipe.errors import BadRequest, ConfigError, ImagepipeError, InternalError, NotStored, Overloaded, TooFewPeers, shown
+
+
+class ErrorTests:
+    """Fault codes, HTTP statuses, texts."""
+
+    @pytest.mark.parametrize(
+        ("error", "code", "status"),
+        [
+            (BadRequest("path", "is empty"), 1000, 400),
+            (NotStored("the disk is full"), 1001, 422),
+            (InternalError(), 1002, 500),
+            (TooFewPeers("0 of 1 confirmed"), 1003, 503),
+            (Overloaded("try again"), 1004, 429),
+        ],
+    )
+    def test_each_has_its_code_at_the_beginning_of_its_text(self, error: ImagepipeError, code: int, status: int) -> None:
+        assert (error.fault_code, error.http_status) == (code, status)
+        assert error.fault_string == f"[{code}] {error}"
+
+    def test_every_code_is_of_one_error(self) -> None:
+        codes = [error.fault_code for error in ImagepipeError.__subclasses__()]
+        assert sorted(codes) == [1000, 1001, 1002, 1003, 1004]
+
+    def test_a_bad_request_names_the_argument(self) -> None:
+        error = BadRequest("size", "is not [width, height]")
+        assert error.argument == "size"
+        assert error.fault_string == "[1000] size: is not [width, height]"
+
+    def test_an_internal_error_says_nothing_of_what_happened(self) -> None:
+        assert str(InternalError()) == "internal error: the server's log has the detail"
+
+    def test_a_config_error_has_every_problem(self) -> None:
+        error = ConfigError(["one", "two"])
+        assert error.problems == ("one", "two")
+        assert str(error) == "one\ntwo"
+
+
+class ShownTests:
+    """What came from outside is shown short and printable."""
+
+    def test_short_text_is_quoted(self) -> None:
+        assert shown("a b") == "'a b'"
+
+    def test_long_text_is_cut(self) -> None:
+        assert shown("a" * 100) == f"'{'a' * 80}...'"
+
+    @given(st.text(st.characters(codec=None, exclude_categories=())))
+    def test_it_is_one_line_of_ascii_whatever_came_in(self, text: str) -> None:
+        assert shown(text).isascii()
+        assert shown(text).isprintable()
+        assert len(shown(text)) <= 10 * 80 + 5
