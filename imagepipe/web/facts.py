@@ -6,7 +6,7 @@
 import datetime as dt
 from typing import Any
 
-from imagepipe.storage.store import ImageInfo
+from imagepipe.storage.images import ImageInfo
 
 
 def public_facts(info: ImageInfo) -> dict[str, Any]:

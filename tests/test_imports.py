@@ -1,0 +1,120 @@
+"""Who may import whom: docs/architecture.md's picture, held against the code.
+
+web -> operations -> workers, engines, storage      all -> core -> errors      only tap puts the parts together
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+MAY_IMPORT = {
+    "imagepipe": (),
+    "imagepipe.errors": (),
+    "imagepipe.core": ("imagepipe.core", "imagepipe.errors"),
+    "imagepipe.config": ("imagepipe.config", "imagepipe.core", "imagepipe.errors"),
+    # `imagepipe` itself is no more than the version, and the place of the package.
+    "imagepipe.engines": ("imagepipe.engines", "imagepipe.core", "imagepipe.errors", "imagepipe"),
+    "imagepipe.storage": ("imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
+    "imagepipe.workers": ("imagepipe.errors",),
+    # Of the engines the protocol alone: which of them it is, tap decides.
+    "imagepipe.operations": ("imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
+    # Of the storage what it says about images, which are values.
+    "imagepipe.web": ("imagepipe.web", "imagepipe.operations", "imagepipe.workers", "imagepipe.storage.images", "imagepipe.core", "imagepipe.errors"),
+    "imagepipe.daemon": ("imagepipe.errors", "imagepipe"),
+    "imagepipe.tap": (
+        "imagepipe", "imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.engines", "imagepipe.errors", "imagepipe.operations",
+        "imagepipe.storage", "imagepipe.web", "imagepipe.workers",
+    ),
+}  # fmt: skip
+"""Part of imagepipe -> the parts that it may import. What is not here may not be in the package."""
+
+PURE = frozenset(
+    "bisect collections collections.abc dataclasses enum functools hashlib heapq hmac ipaddress itertools math msgspec operator re string struct typing"
+    " unicodedata urllib.parse".split()
+)
+"""What the core may import besides: modules without I/O, clock, randomness or threads."""
+
+IMPURE_BUILTINS = frozenset({"open", "print", "input", "breakpoint", "exec", "eval", "__import__", "id", "hash"})
+
+
+def module_of(file: Path) -> str:
+    """The dotted name of a source file."""
+    name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def is_module(name: str) -> bool:
+    """Whether imagepipe has a module or package of this name."""
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def imports(file: Path) -> set[str]:
+    """The modules that a file imports, at its top or anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            inner = {f"{module}.{alias.name}" for alias in node.names}
+            found |= {name if name.startswith("imagepipe.") and is_module(name) else module for name in inner}
+    return found
+
+
+def within(name: str, part: str) -> bool:
+    """Whether a module is `part` or lies in it; in the package itself lies only its own __init__."""
+    return name == part or (part != "imagepipe" and name.startswith(part + "."))
+
+
+SOURCES = sorted((ROOT / "imagepipe").rglob("*.py"))
+
+
+class ImportsTests:
+    """The rules of the architecture."""
+
+    @pytest.mark.parametrize("file", SOURCES, ids=module_of)
+    def test_a_module_imports_only_what_its_part_may(self, file: Path) -> None:
+        [allowed] = [allowed for part, allowed in MAY_IMPORT.items() if within(module_of(file), part)]
+        ours = {name for name in imports(file) if name.split(".")[0] == "imagepipe"}
+        assert {name for name in ours if not any(within(name, part) for part in allowed)} == set()
+
+    @pytest.mark.parametrize("file", SOURCES, ids=module_of)
+    def test_imports_are_absolute(self, file: Path) -> None:
+        assert not [name for name in imports(file) if name.startswith(".")]
+
+    @pytest.mark.parametrize("file", [file for file in SOURCES if within(module_of(file), "imagepipe.core")], ids=module_of)
+    def test_the_core_is_pure(self, file: Path) -> None:
+        assert {name for name in imports(file) if name.split(".")[0] != "imagepipe"} <= PURE
+        names = {node.id for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Name)}
+        assert names & IMPURE_BUILTINS == set()
+
+    @pytest.mark.parametrize("part", ["imagepipe.errors", "imagepipe.config"])
+    def test_errors_and_settings_know_no_twisted(self, part: str) -> None:
+        for file in SOURCES:
+            if within(module_of(file), part):
+                assert not [name for name in imports(file) if name.startswith("twisted")]
+
+    def test_only_tap_imports_the_web(self) -> None:
+        importers = {module_of(file) for file in SOURCES if any(within(name, "imagepipe.web") for name in imports(file))}
+        assert {name for name in importers if not within(name, "imagepipe.web")} == {"imagepipe.tap"}
+
+    def test_only_tap_names_an_engine_outside_the_engines(self) -> None:
+        naming = {
+            module_of(file)
+            for file in SOURCES
+            if any(within(name, "imagepipe.engines") and name != "imagepipe.engines.engine" for name in imports(file))
+        }
+        assert {name for name in naming if not within(name, "imagepipe.engines")} <= {"imagepipe.tap"}
+
+    def test_the_plugin_is_a_service_maker_and_nothing_else(self) -> None:
+        plugin = ROOT / "twisted" / "plugins" / "imagepipe_plugin.py"
+        assert imports(plugin) == {"twisted.application.service"}
+        statements = [type(node) for node in ast.parse(plugin.read_text()).body]
+        assert statements == [ast.Expr, ast.ImportFrom, ast.Assign]
+
+    def test_there_is_no_package_that_would_hide_twisteds_own(self) -> None:
+        assert list((ROOT / "twisted").rglob("__init__.py")) == []
