@@ -1,0 +1,103 @@
+"""What a user can see is written down: every option, method, fault and command is in README.md and imagepipe.ini.dist."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from configobj import ConfigObj
+
+from imagepipe.config.spec import CONFIGSPEC
+from imagepipe.errors import ImagepipeError
+from imagepipe.web.xmlrpc import ImageMethods
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+SPECIFICATION = ConfigObj(CONFIGSPEC.split("\n"), interpolation=False, list_values=False, _inspec=True)
+METHODS = sorted(name.removeprefix("xmlrpc_") for name in dir(ImageMethods) if name.startswith("xmlrpc_"))
+
+
+def chapter(heading: str) -> str:
+    """The part of README.md below the heading that begins so, with all headings below it."""
+    found = re.search(rf"^(#+) {re.escape(heading)}.*?(?=^#{{1,2}} |\Z)", README, flags=re.MULTILINE | re.DOTALL)
+    assert found, f"README.md has no heading {heading}"
+    return found[0]
+
+
+def defaults(check: str) -> str:
+    """The default in a configspec's check, as a file would say it; empty for none."""
+    [text] = re.findall(r"default=(list\(.*\)|\"[^\"]*\"|None)", check)
+    return ", ".join(re.findall(r'"([^"]*)"', text))
+
+
+class OptionTests:
+    """Each option is explained where an operator looks for it."""
+
+    @pytest.mark.parametrize(
+        ("section", "option"), [(section, option) for section in SPECIFICATION.sections for option in SPECIFICATION[section].scalars]
+    )
+    def test_readme_names_every_option_with_its_section_and_default(self, section: str, option: str) -> None:
+        lines = [line for line in chapter("Configuration").splitlines() if f"`{option}`" in line]
+        below = [line for line in _table_of(section) if f"`{option}`" in line]
+        assert lines
+        assert below, f"[{section}] {option} is not in README.md"
+        default = defaults(SPECIFICATION[section][option]).replace("0022", "18")
+        assert any(default in line.replace("`", "") for line in below), f"README.md does not say that [{section}] {option} is {default}"
+
+    @pytest.mark.parametrize("section", SPECIFICATION.sections)
+    def test_the_distributed_file_has_every_section(self, section: str) -> None:
+        assert f"\n[{section}]\n" in (ROOT / "imagepipe.ini.dist").read_text()
+
+    def test_readme_says_what_the_child_of_imagemagick_gets(self) -> None:
+        for name, check in SPECIFICATION["imagemagick"]["env"].items():
+            if name != "__many__":
+                assert f"`{name} = {defaults(check)}`" in README
+
+
+class MethodTests:
+    """Each method of the XML-RPC server has its chapter, and each argument its mention."""
+
+    @pytest.mark.parametrize("name", METHODS)
+    def test_readme_has_the_method_with_its_arguments_and_their_defaults(self, name: str) -> None:
+        heading = re.search(rf"^### {name}\((.*)\)$", README, flags=re.MULTILINE)
+        assert heading
+        parameters = list(inspect.signature(getattr(ImageMethods, f"xmlrpc_{name}")).parameters.values())[2:]
+        expected = [each.name if each.default is each.empty else f"{each.name}={each.default!r}" for each in parameters]
+        assert heading[1].split(", ") == expected
+
+    def test_there_are_the_methods_of_the_seed_and_ours(self) -> None:
+        assert METHODS == ["delete_image", "image_info", "list_images", "move_image", "store_image"]
+
+    @pytest.mark.parametrize("name", ["listMethods", "methodHelp", "methodSignature"])
+    def test_readme_names_introspection(self, name: str) -> None:
+        assert f"`system.{name}`" in README
+
+
+class FaultTests:
+    """Each fault code is in the table of faults."""
+
+    @pytest.mark.parametrize("error", ImagepipeError.__subclasses__(), ids=lambda error: error.__name__)
+    def test_readme_explains_every_fault(self, error: type[ImagepipeError]) -> None:
+        assert re.search(rf"^\| {error.fault_code} \| `\[{error.fault_code}\]` \| .+ \|$", chapter("Faults"), flags=re.MULTILINE)
+
+
+class CommandTests:
+    """Each command is one that exists."""
+
+    def test_every_make_command_that_readme_names_is_in_the_makefile(self) -> None:
+        targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+        named = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(re.findall(r"`[^`\n]+`|^(?:\$ |    )make .*$", README, flags=re.MULTILINE))))
+        assert named <= targets
+        assert {"run", "test", "check"} <= named
+
+    @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:docs|scripts|contrib|benchmarks)/[\w./-]+)`", README))))
+    def test_every_file_that_readme_names_is_there(self, path: str) -> None:
+        assert (ROOT / path).exists()
+
+
+def _table_of(section: str) -> list[str]:
+    """The lines of README.md about a section: those below its heading, or its row in a table of sections."""
+    rows = re.findall(rf"^\| `\[{section}\]` \|.*$", README, flags=re.MULTILINE)
+    headed = re.search(rf"^### `\[{section}\]`.*?(?=^##)", README, flags=re.MULTILINE | re.DOTALL)
+    assert rows or headed, f"README.md says nothing of [{section}]"
+    return rows + (headed[0].splitlines() if headed else [])
