@@ -1,0 +1,93 @@
+"""Flushing, and what an error of the disk means to a call.
+
+    ENOSPC, EDQUOT                 NotStored "the disk is full": the call is refused, the daemon carries on
+    EIO out of fsync, SQLITE_IOERR FlushError: what the disk holds is unknown; no write is taken any more
+    any other                      NotStored, with the system's words
+
+After a flush has failed the kernel forgets what it could not write, and the next flush succeeds: so the first failure is the last word.
+"""
+
+# Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
+# ruff: noqa: PTH101, PTH102
+
+import contextlib
+import errno
+import hashlib
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from io import FileIO
+from pathlib import Path
+
+from imagepipe.errors import FlushError, NotStored, shown
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+AnyPath = Path | bytes
+
+
+def refusal(error: OSError, path: str | None = None) -> NotStored:
+    """The fault of a call that `error` refuses; `path` is the image's, where one can be named."""
+    where = "" if path is None else f"{shown(path)}: "
+    if error.errno in _FULL:
+        return NotStored(f"{where}the disk is full")
+    return NotStored(f"{where}the file system refuses it: {os.strerror(error.errno or 0)}")
+
+
+def catalogue_refusal(error: sqlite3.Error) -> NotStored | None:
+    """The fault of a call whose transaction failed with `error`, or None where it is no fault of the disk."""
+    code = getattr(error, "sqlite_errorcode", None)
+    # The index of the write-ahead log grows by a write and no more: what fails with SHMSIZE is a full disk, and nothing was flushed wrongly.
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
+        return NotStored("the disk is full")
+    if code is not None and code & 0xFF == sqlite3.SQLITE_IOERR:
+        return FlushError(f"the disk failed under the catalogue ({error.sqlite_errorname})")
+    return None
+
+
+def flush(descriptor: int, path: AnyPath) -> None:
+    """Flush an open file or folder. Raises FlushError on EIO, OSError on anything else."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno == errno.EIO:
+            raise FlushError(f"the disk failed to flush {shown(os.fsdecode(path))}: {os.strerror(errno.EIO)}") from error
+        raise
+
+
+def flush_folder(path: AnyPath) -> None:
+    """Flush a folder, so that its names survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        flush(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: AnyPath, mode: int) -> None:
+    """Make a folder with exactly `mode`, whatever the process's umask; FileExistsError if something is there."""
+    os.mkdir(path, 0o700)
+    inherited = os.lstat(path).st_mode & stat.S_ISGID  # a set-group-id parent hands its group down, and chmod would end that
+    os.chmod(path, mode | inherited)
+
+
+@contextlib.contextmanager
+def open_for_reading(path: AnyPath) -> Iterator[FileIO]:
+    """Open a regular file; OSError for a symbolic link, which is never followed."""
+    with FileIO(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
+        yield file
+
+
+def digest_of(path: AnyPath) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    with open_for_reading(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def status_of(path: AnyPath) -> os.stat_result | None:
+    """What lies at `path` itself, no link followed; None: nothing does."""
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None

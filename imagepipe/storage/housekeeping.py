@@ -1,0 +1,187 @@
+"""What the writer's thread does between groups, in slices: checkpoints, collection, and the sweep after a crash.
+
+    checkpoint    flush the folders of the tree that changed -> write down `projected` -> collect
+
+In this order: an object of a replaced version goes only when the tree that no longer shows it is on the disk. Until then a crash may bring the
+old tree back, and the object tells what in it is ours.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from twisted.logger import Logger
+
+from imagepipe.core.entries import Entry
+from imagepipe.errors import FlushError, NotStored
+from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.health import Health
+from imagepipe.storage.objects import Objects, Pins
+from imagepipe.storage.projection import show_again
+from imagepipe.storage.tree import Tree
+
+_FOLD_ROWS = 2000
+"""After so many rows the write-ahead log is folded without waiting for a checkpoint: some 10 MB."""
+
+_log = Logger()
+
+
+class Housekeeping:
+    """Invariant: what rows up to `projected` say, the tree on the disk shows, and `_wrong` names every path that it shows wrongly now.
+
+    `interval` is in seconds of the clock `seconds`. `sweep` is the work left by an unclean stop, in steps.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        tree: Tree,
+        objects: Objects,
+        pins: Pins,
+        health: Health,
+        *,
+        interval: float,
+        seconds: Callable[[], float],
+        sweep: Iterator[None],
+    ) -> None:
+        self._catalogue = catalogue
+        self._tree = tree
+        self._objects = objects
+        self._pins = pins
+        self._health = health
+        self._interval = interval
+        self._seconds = seconds
+        self._sweep: Iterator[None] | None = sweep
+        self._checkpoint: Iterator[None] | None = None
+        self._due: float | None = None
+        self._wrong: dict[str, int] = {}  # path -> the number of the first row that it does not show
+        self._rows_unfolded = 0
+
+    def committed(self, entries: Sequence[Entry], failed: Sequence[str], replaced: set[str]) -> None:
+        """Rows were committed and applied, but for the paths in `failed`; the digests `replaced` lost a row."""
+        self._note_wrong(set(failed), entries)
+        self._pins.suspect(replaced)
+        self._rows_unfolded += len(entries)
+        self._soon()
+
+    def refused(self) -> None:
+        """A call was refused for want of space, or the like: make what room there is."""
+        self._rows_unfolded = _FOLD_ROWS
+        self._soon()
+
+    def due_in(self) -> float | None:
+        """In how many seconds there is something to do; None: nothing is."""
+        if self._health.failed:
+            return None
+        if self._checkpoint or self._sweep or self._rows_unfolded >= _FOLD_ROWS:
+            return 0
+        if self._due is None and self._pins.has_suspects:
+            self._soon()
+        return None if self._due is None else max(0, self._due - self._seconds())
+
+    def step(self) -> None:
+        """Do one slice of what is due."""
+        self._guarded(self._step)
+
+    def finish(self) -> bool:
+        """Do all there is to do; whether nothing is left."""
+        self._guarded(self._finish)
+        return not self._health.failed and not self._sweep and not self._wrong and not self._pins.has_suspects and self._due is None
+
+    def recover(self) -> None:
+        """Make the tree show the rows that it may not show since a crash, flushed; before any other call. Raises FlushError, NotStored."""
+        entries = self._catalogue.since(self._catalogue.projected)
+        if entries:
+            _log.info("recovering: {count} changes may not have reached the tree", count=len(entries))
+            self._note_wrong(show_again(entries, self._tree, self._objects), entries)
+            for _ in self._tree.touched.flush():
+                pass
+            self._catalogue.set_projected(self._shown_upto())
+            self._soon()
+
+    def _step(self) -> None:
+        if self._rows_unfolded >= _FOLD_ROWS:
+            self._fold_log()
+        elif self._checkpoint is None and self._due is not None and self._due <= self._seconds():
+            self._checkpoint = self._run_checkpoint()
+        elif self._checkpoint is not None:
+            if _ended(self._checkpoint):
+                self._checkpoint = None
+        elif self._sweep is not None and _ended(self._sweep):
+            self._sweep = None
+            self._soon()
+
+    def _finish(self) -> None:
+        for _ in self._checkpoint or ():
+            pass
+        for _ in self._sweep or ():
+            pass
+        self._checkpoint = self._sweep = None
+        for _ in self._run_checkpoint():
+            pass
+        self._fold_log()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except FlushError as error:
+            self._health.fail(error)
+        except Exception as error:  # noqa: BLE001 - a full disk, mostly: the next checkpoint tries again
+            self._checkpoint = None
+            self._soon()
+            if isinstance(error, NotStored | OSError):
+                _log.error("a checkpoint was not finished, and is tried again: {error}", error=error)
+            else:
+                _log.failure("a checkpoint was not finished, and is tried again")
+
+    def _run_checkpoint(self) -> Iterator[None]:
+        self._due = None
+        self._try_wrong_again()
+        upto = self._shown_upto()
+        suspects = self._pins.take_suspects()
+        try:
+            yield from self._tree.touched.flush()
+            self._catalogue.set_projected(upto)
+            if not self._wrong:
+                self._collect(suspects)
+        finally:
+            self._pins.suspect(suspects)  # those that were not collected
+        if self._wrong:
+            self._soon()
+
+    def _collect(self, suspects: set[str]) -> None:
+        """Remove the objects that no row names and no call holds, and take them from `suspects`; those that a row names, too."""
+        dead = [digest for digest in suspects if not self._catalogue.is_live(digest)]
+        suspects.intersection_update(dead)
+        removed = [digest for digest in dead if self._pins.unless_held(digest, self._objects.remove)]
+        suspects.difference_update(removed)
+        if removed:
+            self._catalogue.forget_facts(removed)
+
+    def _try_wrong_again(self) -> None:
+        if self._wrong:
+            entries = [entry for path in self._wrong if (entry := self._catalogue.entry(path))]
+            still = show_again(entries, self._tree, self._objects)
+            self._wrong = {path: seq for path, seq in self._wrong.items() if path in still}
+
+    def _shown_upto(self) -> int:
+        return min(self._wrong.values(), default=self._catalogue.last_seq + 1) - 1
+
+    def _note_wrong(self, failed: set[str], entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if entry.path in failed:
+                self._wrong.setdefault(entry.path, entry.seq)
+
+    def _fold_log(self) -> None:
+        self._rows_unfolded = 0
+        self._catalogue.fold_log()
+
+    def _soon(self) -> None:
+        if self._due is None:
+            self._due = self._seconds() + self._interval
+
+
+def _ended(steps: Iterator[None]) -> bool:
+    try:
+        next(steps)
+    except StopIteration:
+        return True
+    return False

@@ -1,0 +1,48 @@
+"""What goes into the store, and what it says about what it holds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagepipe.core.stamp import Version
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What an image's header says: the format's name, and the pixels."""
+
+    format: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class StagedImage:
+    """An image to be stored at `path` (clean); its bytes are in `file`, in a staging folder of the store, which takes it over."""
+
+    path: str
+    file: Path
+    facts: ImageFacts
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """A stored image. `digest`: SHA-256 in hex. `modified_ms`: when it was written, in milliseconds since 1970."""
+
+    path: str
+    size: int
+    digest: str
+    width: int
+    height: int
+    format: str
+    modified_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A change that is durable and visible: all its rows have `version`, and `seq` is this node's newest number as of it.
+
+    `version` is None where there was nothing to change (a move onto itself).
+    """
+
+    version: Version | None
+    seq: int

@@ -1,0 +1,148 @@
+"""Objects: the bytes of every image once, named by their digest; the served tree is made of hard links to them.
+
+    .imagepipe/objects/ab/abcd...   SHA-256 of the bytes in hex, below its first two digits
+
+An object is never written to. It comes by a rename of a flushed file, and goes when no row names its digest and no call has it pinned.
+
+A call pins a digest before it looks whether the object exists, and until its commit; what collects looks for pins and unlinks in one step. So an
+object that a call found cannot go before its row is there.
+"""
+
+import contextlib
+import os
+import stat
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from imagepipe.storage.disk import flush, flush_folder, make_folder, status_of
+
+FOLDERS = tuple(f"{number:02x}" for number in range(256))
+
+_HEX = frozenset("0123456789abcdef")
+_DIGEST_LENGTH = 64
+
+
+class Objects:
+    """The objects below `folder`, with `mode` each."""
+
+    def __init__(self, folder: Path, mode: int) -> None:
+        self._folder = folder
+        self._mode = mode
+        self._damaged: set[tuple[int, int]] = set()
+        self._adding = threading.Lock()
+
+    def create(self) -> None:
+        """Make the folders that are missing, flushed."""
+        missing = [self._folder / name for name in FOLDERS if not (self._folder / name).is_dir()]
+        for folder in missing:
+            make_folder(folder, 0o700)
+        if missing:
+            flush_folder(self._folder)
+
+    def path(self, digest: str) -> Path:
+        """Where the object is, or would be."""
+        return self._folder / digest[:2] / digest
+
+    def status(self, digest: str) -> os.stat_result | None:
+        """The object's stat; None if there is no such object."""
+        return status_of(self.path(digest))
+
+    def is_link(self, status: os.stat_result, digest: str) -> bool:
+        """Whether `status` is of a hard link to the object."""
+        object_ = self.status(digest)
+        return object_ is not None and os.path.samestat(object_, status)
+
+    def was_damaged(self, status: os.stat_result) -> bool:
+        """Whether `status` is of a link to an object of the wrong length that `add` has replaced."""
+        return (status.st_dev, status.st_ino) in self._damaged
+
+    def add(self, digest: str, file: Path, size: int) -> None:
+        """Move a file whose bytes are flushed in as the object `digest`, or drop it if the object is there; durable only after `flush`."""
+        with self._adding:  # or of two calls with equal bytes the second would replace the object that the first is about to link
+            existing = self.status(digest)
+            if existing is not None and stat.S_ISREG(existing.st_mode) and existing.st_size == size:
+                file.unlink()
+                return
+            if existing is not None:
+                self._damaged.add((existing.st_dev, existing.st_ino))
+            file.rename(self.path(digest))
+
+    def seal(self, descriptor: int, file: Path) -> None:
+        """Give a staged file its mode and flush it."""
+        os.fchmod(descriptor, self._mode)
+        flush(descriptor, file)
+
+    def flush(self, digests: Iterable[str]) -> None:
+        """Make added objects durable; also those that another call added a moment ago."""
+        for folder in sorted({digest[:2] for digest in digests}):
+            flush_folder(self._folder / folder)
+
+    def remove(self, digest: str) -> None:
+        """Remove an object, if it is there."""
+        self.path(digest).unlink(missing_ok=True)
+
+    def digests(self, folder: str) -> Iterator[str]:
+        """The objects in one of FOLDERS."""
+        for name in os.listdir(self._folder / folder):  # noqa: PTH208 - a million names, and only the names
+            if len(name) == _DIGEST_LENGTH and name.startswith(folder) and _HEX.issuperset(name):
+                yield name
+
+    def any(self) -> bool:
+        """Whether there is any object."""
+        return any(True for folder in FOLDERS if (self._folder / folder).is_dir() for _ in self.digests(folder))
+
+
+class Pins:
+    """Which digests are in use by calls. For any thread.
+
+    Invariant: a digest whose last row may be gone, or never came, is in use or among the suspects until it is collected.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: Counter[str] = Counter()
+        self._suspects: set[str] = set()
+
+    @contextlib.contextmanager
+    def holding(self, digests: Iterable[str]) -> Iterator[None]:
+        """Pin digests for the length of a call; those of a call that fails become suspects."""
+        pinned = list(digests)
+        with self._lock:
+            self._held.update(pinned)
+        try:
+            yield
+        except BaseException:
+            self.suspect(pinned)
+            raise
+        finally:
+            with self._lock:
+                self._held.subtract(pinned)
+                for digest in pinned:
+                    if not self._held[digest]:
+                        del self._held[digest]
+
+    def suspect(self, digests: Iterable[str]) -> None:
+        """Digests that perhaps no row names any more."""
+        with self._lock:
+            self._suspects.update(digests)
+
+    def take_suspects(self) -> set[str]:
+        """The suspects so far; they are the caller's to collect, or to hand back."""
+        with self._lock:
+            taken, self._suspects = self._suspects, set()
+        return taken
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether there is anything to look at."""
+        return bool(self._suspects)
+
+    def unless_held(self, digest: str, remove: Callable[[str], None]) -> bool:
+        """Call `remove` if no call has pinned `digest`, and let none pin it meanwhile; whether it was called."""
+        with self._lock:
+            if digest in self._held:
+                return False
+            remove(digest)
+            return True

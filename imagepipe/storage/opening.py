@@ -1,0 +1,113 @@
+"""Opening a folder: what may be there, what is made on the first start, and when the daemon refuses to start.
+
+    images/                      `images.path`; what is served
+      a/b.jpg                    a link to an object
+      .imagepipe/          0700  never served
+        lock                     flock; the pid of the daemon
+        catalogue.sqlite         and its -wal and -shm
+        objects/ab/abcd...       the bytes, by digest
+        staging/RUN-N/           what engines are writing; emptied at a start
+
+A tree with files in it and no catalogue is someone else's: nothing is touched until `imagepipe adopt`.
+"""
+
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagepipe.errors import StartError
+from imagepipe.storage import schema
+from imagepipe.storage.disk import flush_folder, make_folder
+from imagepipe.storage.objects import Objects
+from imagepipe.storage.tree import PRIVATE
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things are below `root`."""
+
+    root: Path
+
+    @property
+    def private(self) -> Path:
+        """All that is not served."""
+        return self.root / os.fsdecode(PRIVATE)
+
+    @property
+    def lock(self) -> Path:
+        """The lock's file."""
+        return self.private / "lock"
+
+    @property
+    def catalogue(self) -> Path:
+        """The catalogue's main file."""
+        return self.private / "catalogue.sqlite"
+
+    @property
+    def objects(self) -> Path:
+        """The objects' folder."""
+        return self.private / "objects"
+
+    @property
+    def staging(self) -> Path:
+        """The folder of staging folders."""
+        return self.private / "staging"
+
+
+def make_private(layout: Layout, folder_mode: int) -> None:
+    """Make `root` and `.imagepipe` if need be. Raises StartError for a tree that is not ours, without a trace in it."""
+    if not layout.root.exists():
+        make_folder(layout.root, folder_mode)
+        flush_folder(layout.root.resolve().parent)
+    if not layout.root.is_dir():
+        raise StartError(f"{layout.root} is not a folder: [images] path must be one")
+    if not layout.private.exists():
+        _refuse_strangers(layout)
+        make_folder(layout.private, 0o700)
+        flush_folder(layout.root.resolve())
+    if stat.S_IMODE(layout.private.stat().st_mode) != stat.S_IRWXU:
+        layout.private.chmod(0o700)
+
+
+def make_catalogue(layout: Layout, objects: Objects, node_id: str) -> None:
+    """Under the lock: make the catalogue if there is none, and there should be none. Raises StartError where one is missing."""
+    if not schema.has_catalogue(layout.catalogue):
+        if objects.any():
+            raise StartError(
+                f"{layout.objects} has images but the catalogue {layout.catalogue} is gone: put back a backup of it,"
+                f" or move {layout.private} away and run imagepipe adopt"
+            )
+        _refuse_strangers(layout)
+        schema.create(layout.catalogue, node_id)
+    for folder in (layout.objects, layout.staging):
+        if not folder.is_dir():
+            make_folder(folder, 0o700)
+    objects.create()
+    flush_folder(layout.private)
+
+
+def empty_staging(layout: Layout) -> None:
+    """Remove what calls of an earlier run were writing."""
+    for left in layout.staging.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+
+
+def _refuse_strangers(layout: Layout) -> None:
+    for folder, folders, files in os.walk(layout.root, onerror=_unlistable):
+        if Path(folder) == layout.root and layout.private.name in folders:
+            folders.remove(layout.private.name)
+        found = files + [name for name in folders if (Path(folder) / name).is_symlink()]
+        if found:
+            raise StartError(
+                f"{layout.root} has files but no catalogue, for instance {Path(folder) / found[0]}: run imagepipe adopt to take them in,"
+                " or choose a folder of its own"
+            )
+
+
+def _unlistable(error: OSError) -> None:
+    raise error

@@ -1,0 +1,135 @@
+"""The catalogue's file: its tables, and opening it so that a commit is on the disk when it returns.
+
+entry   one row a path, live or deleted (replication.md, section 3)
+image   what the header of some bytes says; local to this node, gone with the object
+meta    one row: who this node is, and how far the tree is known to be right
+"""
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+from imagepipe.errors import StartError
+
+SCHEMA_VERSION = 1
+
+_TABLES = (
+    """
+CREATE TABLE entry (
+    path            TEXT NOT NULL PRIMARY KEY,  -- compared as UTF-8 bytes
+    stamp           INTEGER NOT NULL,
+    origin          TEXT NOT NULL,
+    replaced_stamp  INTEGER,                    -- the version it was written over; NULL: none
+    replaced_origin TEXT,
+    digest          TEXT,                       -- NULL: deleted
+    size            INTEGER,
+    seq             INTEGER NOT NULL UNIQUE     -- this node's numbering
+
+) WITHOUT ROWID, STRICT
+""",
+    "CREATE INDEX entry_digest ON entry (digest) WHERE digest IS NOT NULL",
+    """
+CREATE TABLE image (
+    digest TEXT NOT NULL PRIMARY KEY,
+    format TEXT NOT NULL,
+    width  INTEGER NOT NULL,
+    height INTEGER NOT NULL
+) WITHOUT ROWID, STRICT
+""",
+    """
+CREATE TABLE meta (
+    schema_version INTEGER NOT NULL,
+    node_id        TEXT NOT NULL,               -- 128 random bits in hex
+    last_stamp     INTEGER NOT NULL,            -- the newest sent or received
+    projected      INTEGER NOT NULL,            -- the tree is right, and flushed, up to this seq
+    clean          INTEGER NOT NULL             -- 1: stopped in order, nothing is left to sweep
+) STRICT
+""",
+)
+
+
+def has_catalogue(path: Path) -> bool:
+    """Whether there is a catalogue. One without a single table is none: the process died while it made it."""
+    try:
+        if path.stat().st_size == 0:
+            return False
+    except FileNotFoundError:
+        return False
+    connection = _connect(path)
+    try:
+        return bool(connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone())
+    except sqlite3.Error as error:
+        raise _unreadable(path, error) from error
+    finally:
+        connection.close()
+
+
+def create(path: Path, node_id: str) -> None:
+    """Make a new catalogue, whole or not at all."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    os.fchmod(descriptor, stat.S_IRUSR | stat.S_IWUSR)  # the files that SQLite puts beside it take its mode
+    os.close(descriptor)
+    connection = _connect(path)
+    try:
+        _make_durable(connection, path)
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _TABLES:
+            connection.execute(statement)
+        connection.execute("INSERT INTO meta VALUES (?, ?, 0, 0, 1)", (SCHEMA_VERSION, node_id))
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise StartError(f"the catalogue {path} cannot be made: {error}") from error
+    finally:
+        connection.close()
+
+
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """The one connection that writes. Raises StartError if the file is of no use."""
+    connection = _connect(path)
+    try:
+        _make_durable(connection, path)
+        version = connection.execute("SELECT schema_version FROM meta").fetchone()[0]
+    except (sqlite3.Error, TypeError) as error:
+        connection.close()
+        raise _unreadable(path, error) from error
+    except StartError:
+        connection.close()
+        raise
+    if version > SCHEMA_VERSION:
+        connection.close()
+        raise StartError(
+            f"the catalogue {path} was written by a newer imagepipe (schema {version}, this one knows {SCHEMA_VERSION}): install that one"
+        )
+    return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """A connection for reading; by any thread, one at a time."""
+    connection = _connect(path)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def _make_durable(connection: sqlite3.Connection, path: Path) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    connection.execute("PRAGMA synchronous = FULL")
+    synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
+    if mode != "wal" or synchronous != 2:  # FULL
+        raise StartError(
+            f"the catalogue {path} cannot be made durable (journal_mode {mode}, synchronous {synchronous}): it needs a local file system"
+        )
+    # SQLite runs its own checkpoint silently: a flush that fails there would be forgotten, and the log that still had the rows overwritten.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def _unreadable(path: Path, error: Exception) -> StartError:
+    return StartError(
+        f"the catalogue {path} cannot be read ({error}): put back a backup of {path.parent}, or move {path.parent} away and run imagepipe adopt"
+    )

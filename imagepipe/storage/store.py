@@ -1,0 +1,238 @@
+"""The store: what is held, durably, and the calls that change it.
+
+    store = Store.open(root, umask=0o022, now_ms=..., on_fatal=...)       locked, recovered, ready
+
+    with store.staging() as folder:
+        ...                                                               an engine writes folder/0, folder/1
+        store.put([StagedImage("a.jpg", folder / "0", facts), ...])       when it returns, they are on the disk and served
+    store.delete(["a.jpg"]).add_done_callback(...)
+    store.move([("a.jpg", "b.jpg")]).add_done_callback(...)
+
+    store.close()                                                         what was accepted is done; the next start has nothing to recover
+
+How a change becomes durable is in commit.py, how long replaced bytes stay in housekeeping.py.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import os
+import secrets
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+from twisted.logger import Logger
+
+from imagepipe.core.entries import Change, Content, Entry, net_moves
+from imagepipe.errors import BadRequest, FlushError, ImagepipeError, NotStored, StartError, shown
+from imagepipe.storage import opening
+from imagepipe.storage.calls import Call, Task
+from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.commit import Committer
+from imagepipe.storage.disk import open_for_reading, refusal
+from imagepipe.storage.health import Health
+from imagepipe.storage.housekeeping import Housekeeping
+from imagepipe.storage.images import Commit, ImageFacts, ImageInfo, StagedImage
+from imagepipe.storage.lock import FolderLock
+from imagepipe.storage.objects import Objects, Pins
+from imagepipe.storage.sweep import sweep_objects, sweep_tree
+from imagepipe.storage.tree import Tree
+from imagepipe.storage.writer import Writer
+
+__all__ = ["Commit", "ImageFacts", "ImageInfo", "StagedImage", "Store"]
+
+CHECKPOINT_SECONDS = 5.0
+
+_log = Logger()
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)
+
+
+class Store:
+    """An open store; for any thread. Made by `open`."""
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        *,
+        umask: int,
+        now_ms: Callable[[], int],
+        on_fatal: Callable[[FlushError], None],
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        seconds: Callable[[], float] = time.monotonic,
+        new_id: Callable[[], str] = _new_id,
+    ) -> "Store":
+        """Lock the folder `root`, make it a store on its first start, recover what a crash left; blocks.
+
+        umask: of the served files and folders. now_ms: the wall clock, in milliseconds since 1970; any thread calls it. on_fatal: called once, on
+        any thread, when a flush has failed; no write is taken from then on. checkpoint_seconds: how long after a change the tree is flushed and
+        replaced bytes are removed. new_id: a random 128-bit number in hex.
+        Raises StartError.
+        """
+        try:
+            with contextlib.ExitStack() as opened:
+                store = cls(root, opened, umask, now_ms, on_fatal, checkpoint_seconds, seconds, new_id)
+                store._opened = opened.pop_all()
+        except OSError as error:
+            raise StartError(f"{error.filename or root}: {os.strerror(error.errno or 0)}") from error
+        except (sqlite3.Error, NotStored) as error:
+            raise StartError(f"the catalogue in {root} cannot be used: {error}") from error
+        store._writer.start()
+        return store
+
+    def __init__(
+        self,
+        root: Path,
+        opened: contextlib.ExitStack,
+        umask: int,
+        now_ms: Callable[[], int],
+        on_fatal: Callable[[FlushError], None],
+        checkpoint_seconds: float,
+        seconds: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        root = root.absolute()
+        run = new_id()[:16]
+        folder_mode = 0o777 & ~umask
+        self._layout = opening.Layout(root)
+        self._names = (f"{run}-{number}" for number in itertools.count())
+        self._objects = Objects(self._layout.objects, 0o666 & ~umask)
+        self._pins = Pins()
+        self._health = Health(on_fatal)
+
+        opening.make_private(self._layout, folder_mode)
+        opened.callback(FolderLock(self._layout.lock).release)
+        opening.make_catalogue(self._layout, self._objects, new_id())
+        self._catalogue = Catalogue(self._layout.catalogue)
+        opened.callback(self._catalogue.close)
+
+        tree = Tree(root, self._objects, run, folder_mode)
+        unclean = not self._catalogue.was_clean
+        sweep = (
+            itertools.chain(sweep_objects(self._objects, self._catalogue, self._pins), sweep_tree(root, run, tree.touched)) if unclean else iter(())
+        )
+        self._housekeeping = Housekeeping(
+            self._catalogue, tree, self._objects, self._pins, self._health, interval=checkpoint_seconds, seconds=seconds, sweep=sweep
+        )
+        self._catalogue.set_clean(False)
+        self._housekeeping.recover()
+        opening.empty_staging(self._layout)
+        committer = Committer(self._catalogue, tree, self._housekeeping, self._health, now_ms)
+        self._writer = Writer(committer.commit, self._housekeeping)
+        self._opened = contextlib.ExitStack()
+
+    @property
+    def node_id(self) -> str:
+        """Who this node is: 128 random bits in hex, the origin of its versions."""
+        return self._catalogue.node_id
+
+    def close(self) -> None:
+        """Finish every call that was accepted, flush, and let go of the folder; blocks. No read follows."""
+        self._writer.stop()
+        with self._opened:
+            if self._housekeeping.finish():
+                with contextlib.suppress(NotStored):  # the next start sweeps, then
+                    self._catalogue.set_clean(True)
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A folder of one's own on the store's file system, to write images in that `put` then takes; gone at the end."""
+        folder = self._layout.staging / next(self._names)
+        try:
+            folder.mkdir(0o700)
+        except OSError as error:
+            raise refusal(error) from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, onerror=_left_behind)
+
+    def put(self, images: Sequence[StagedImage]) -> Commit:
+        """Store images as one: when this returns, all are on the disk and served. Blocks; for I/O threads.
+
+        Raises BadRequest if one would lie below or above another image; NotStored if the disk is full or a file that is not imagepipe's lies at a
+        path; Overloaded. Nothing is stored then.
+        """
+        self._health.check()
+        changes: dict[str, Change] = {}
+        try:
+            for image in images:
+                if image.path in changes:
+                    raise BadRequest("path", f"two images for {shown(image.path)}")
+                changes[image.path] = Change(image.path, self._seal(image.file))
+            contents = [content for change in changes.values() if (content := change.content)]
+            digests = [content.digest for content in contents]
+            with self._pins.holding(digests):
+                for image, content in zip(images, contents, strict=True):
+                    self._objects.add(content.digest, image.file, content.size)
+                self._objects.flush(digests)
+                facts = {digest: image.facts for image, digest in zip(images, digests, strict=True)}
+                return self._submit(Call(tuple(changes), lambda _: tuple(changes.values()), facts=facts)).result()
+        except FlushError as error:
+            self._health.fail(error)
+            raise
+        except OSError as error:
+            raise refusal(error, images[0].path) from error
+
+    def delete(self, paths: Sequence[str]) -> "Future[Commit]":
+        """Delete images as one; never blocks. A path that does not exist is deleted too: its image may be on the way from a peer."""
+        changes = tuple(Change(path, None) for path in dict.fromkeys(paths))
+        return self._submitted(Call(tuple(change.path for change in changes), lambda _: changes))
+
+    def move(self, pairs: Sequence[tuple[str, str]]) -> "Future[Commit]":
+        """Move images in order, source to destination, all or none; never blocks. Fails with BadRequest if a source does not exist."""
+        paths = tuple(dict.fromkeys(path for pair in pairs for path in pair))
+        return self._submitted(Call(paths, lambda content_of: net_moves(pairs, content_of), argument="dst_path"))
+
+    def look_up(self, path: str) -> Entry | None:
+        """The row of a path, live or deleted; None if it was never heard of."""
+        return self._catalogue.look_up(path)
+
+    def info(self, path: str) -> ImageInfo | None:
+        """What is known of the image at `path`; None if there is none."""
+        return self._catalogue.info(path)
+
+    def list(self, prefix: str = "", after: str = "", limit: int = 1000) -> Sequence[str]:
+        """Stored paths in order of their UTF-8 bytes that begin with `prefix` and are greater than `after`, `limit` at most."""
+        return self._catalogue.paths(prefix, after, limit)
+
+    def object_path(self, digest: str) -> Path:
+        """Where the bytes with this digest are; the file may go once no image has it any more."""
+        return self._objects.path(digest)
+
+    def tidy(self) -> "Future[bool]":
+        """Do all housekeeping now: the tree flushed, what is replaced or left over removed. Whether nothing is left to do."""
+        task = Task(self._housekeeping.finish)
+        self._writer.submit(task)
+        return task.future
+
+    def _seal(self, file: Path) -> Content:
+        """Hash a staged file and flush it."""
+        with open_for_reading(file) as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            self._objects.seal(opened.fileno(), file)
+            return Content(digest, os.fstat(opened.fileno()).st_size)
+
+    def _submit(self, call: Call) -> "Future[Commit]":
+        self._writer.submit(call)
+        return call.future
+
+    def _submitted(self, call: Call) -> "Future[Commit]":
+        """The same for a caller who expects every answer in the future."""
+        try:
+            self._health.check()
+            self._writer.submit(call)
+        except ImagepipeError as error:
+            call.future.set_exception(error)
+        return call.future
+
+
+def _left_behind(_function: object, path: str, error: object) -> None:
+    _log.warn("the staged file {path} is left until the next start: {error}", path=path, error=error)

@@ -1,0 +1,294 @@
+"""The served tree: exactly the live images, each a hard link to its object.
+
+    prepare   make the folders, and beside each final name a link to the object under a temporary name    may be refused; undone whole
+    apply     remove what goes, prune the emptied folders, rename the links into place                     after the commit; must not fail
+
+    a/b.jpg                                 what a reader sees: the old image, then the new one, never half of either
+    a/.imagepipe-5f0c31e2a9b87d46-17        the link of the 17th change of this run, until it is renamed
+
+Nothing is removed or replaced that imagepipe did not put there. A file is ours if the catalogue says that the path shows some bytes, and the file is
+a link to their object or, where links were impossible, has these bytes. All else is a stranger's: every symbolic link, and what lies behind one.
+
+Used by one thread alone. That is what keeps a folder from being pruned between its making and its first file.
+"""
+
+# Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
+# ruff: noqa: PTH104, PTH106, PTH108, PTH118, PTH120
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from twisted.logger import Logger
+
+from imagepipe.errors import NotStored, shown
+from imagepipe.storage.disk import digest_of, flush, make_folder, open_for_reading, status_of
+from imagepipe.storage.objects import Objects
+from imagepipe.storage.touched import TouchedFolders
+
+PRIVATE = b".imagepipe"
+"""The one name in the tree's root that is not part of it."""
+
+_LINKS_IMPOSSIBLE = frozenset({errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.EXDEV})
+_TEMPORARY = re.compile(rb"\.imagepipe-([0-9a-f]{16})-[0-9]+")
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """`path` shows the bytes `before` and shall show `after`: digests, or None for nothing."""
+
+    path: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """The link that waits to be renamed to its final name, where `seen` lay. `deferred`: a file that goes is still in the way of its folder."""
+
+    temporary: bytes
+    seen: os.stat_result | None
+    deferred: bool
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What `prepare` did for the replacements of one call."""
+
+    replacements: tuple[Replacement, ...]
+    links: dict[str, _Link] = field(default_factory=dict)
+    folders: list[bytes] = field(default_factory=list)
+
+
+class Tree:
+    """The tree below `root`; `run` (16 hex digits) marks the temporary names of this run of the daemon."""
+
+    def __init__(self, root: Path, objects: Objects, run: str, folder_mode: int) -> None:
+        self._root = os.fsencode(root)
+        self._objects = objects
+        self._run = run
+        self._folder_mode = folder_mode
+        self._number = 0
+        self.touched = TouchedFolders()
+
+    def prepare(self, replacements: Sequence[Replacement]) -> Prepared:
+        """Do all that may fail. Raises NotStored for a stranger's file, OSError for want of space or rights; the tree is then as it was."""
+        prepared = Prepared(tuple(replacements))
+        leaving = {self._place_of(one.path): one.before for one in replacements if one.before is not None and one.after is None}
+        try:
+            for one in replacements:
+                if one.after is not None:
+                    self._prepare_link(one, one.after, leaving, prepared)
+        except BaseException:
+            self.undo(prepared)
+            raise
+        return prepared
+
+    def undo(self, prepared: Prepared) -> None:
+        """Take back what `prepare` made."""
+        for link in prepared.links.values():
+            self._drop(link.temporary)
+        for folder in reversed(prepared.folders):
+            with contextlib.suppress(OSError):  # another call's link may be in it by now
+                os.rmdir(folder)
+
+    def apply(self, prepared: Prepared) -> tuple[str, ...]:
+        """Make readers see the change: first what goes, then what comes. Returns the paths whose change failed, which `prepare` should make impossible."""
+        failed = []
+        for folder in prepared.folders:
+            self.touched.add(os.path.dirname(folder))
+        for one in sorted(prepared.replacements, key=lambda one: one.after is not None):
+            try:
+                if one.after is None:
+                    self._take_away(one)
+                elif one.path in prepared.links:
+                    self._put_in_place(one.path, prepared.links[one.path])
+            except OSError as error:
+                _log.critical("the tree does not show {path} as it should: {error}", path=one.path, error=error)
+                failed.append(one.path)
+                if one.path in prepared.links:
+                    self._drop(prepared.links[one.path].temporary)
+        return tuple(failed)
+
+    def shows(self, path: str) -> str | None:
+        """The digest of the file at `path`, read from its bytes; None where no file is."""
+        place, status = self._find(path)
+        return digest_of(place) if status is not None and stat.S_ISREG(status.st_mode) else None
+
+    def shows_object(self, path: str, digest: str) -> bool:
+        """Whether the file at `path` is a link to the object."""
+        _, status = self._find(path)
+        return status is not None and self._objects.is_link(status, digest)
+
+    def _prepare_link(self, one: Replacement, after: str, leaving: Mapping[bytes, str | None], prepared: Prepared) -> None:
+        place = self._place_of(one.path)
+        folder = self._root
+        deferred = False
+        for inner in self._folders_to(place):
+            status = status_of(inner)
+            if status is None:
+                make_folder(inner, self._folder_mode)
+                prepared.folders.append(inner)
+            elif not stat.S_ISDIR(status.st_mode):
+                if not self._is_ours(inner, status, leaving.get(inner)):
+                    raise self._stranger(inner)
+                deferred = True  # it goes with this very call, and only then can the folder be
+                break
+            folder = inner
+        seen = None if deferred else status_of(place)
+        if seen is not None:
+            if stat.S_ISDIR(seen.st_mode):
+                self._check_goes(place, leaving)
+            elif not self._is_ours(place, seen, one.before):
+                raise self._stranger(place)
+            elif self._objects.is_link(seen, after):
+                return  # a rename of one link of a file over another does nothing at all
+        self._number += 1
+        temporary = os.path.join(folder, b".imagepipe-%b-%d" % (self._run.encode("ascii"), self._number))
+        prepared.links[one.path] = _Link(temporary, seen, deferred)
+        self._link(after, temporary, one.path)
+
+    def _put_in_place(self, path: str, link: _Link) -> None:
+        place = self._place_of(path)
+        if link.deferred:
+            for folder in self._folders_to(place):
+                with contextlib.suppress(FileExistsError):
+                    make_folder(folder, self._folder_mode)
+                    self.touched.add(os.path.dirname(folder))
+        there = status_of(place)
+        if there is not None and stat.S_ISDIR(there.st_mode):
+            self._remove_folder(place)
+        elif there is not None and not (link.seen and os.path.samestat(link.seen, there)):
+            _log.critical("{path} is not shown: a file that imagepipe did not put there has just appeared in its place", path=path)
+            self._drop(link.temporary)
+            return
+        os.rename(link.temporary, place)
+        self.touched.add(os.path.dirname(link.temporary))
+        self.touched.add(os.path.dirname(place))
+
+    def _take_away(self, one: Replacement) -> None:
+        place, there = self._find(one.path)
+        if there is not None:
+            if not self._is_ours(place, there, one.before):
+                _log.warn("{path} is left as it is: imagepipe did not put this file there", path=one.path)
+                return
+            os.unlink(place)
+        if one.before is not None:
+            folder = os.path.dirname(place)
+            self.touched.add(folder)
+            self._prune(folder)
+
+    def _prune(self, folder: bytes) -> None:
+        while folder != self._root:
+            try:
+                os.rmdir(folder)
+            except OSError:  # not empty: the one way to find out that leaves no gap
+                return
+            folder = self.touched.removed(folder)
+
+    def _remove_folder(self, top: bytes) -> None:
+        """Remove a folder in which there are only empty folders and leftovers; OSError if there is more."""
+        for folder, names in reversed(list(_walk(top))):
+            for name in names:
+                if is_leftover(name, self._run):
+                    self._drop(os.path.join(folder, name))
+            os.rmdir(folder)
+            self.touched.removed(folder)
+
+    def _check_goes(self, top: bytes, leaving: Mapping[bytes, str | None]) -> None:
+        """Raise NotStored if there is a file below `top` that this call does not take away."""
+        for folder, names in _walk(top):
+            for name in names:
+                place = os.path.join(folder, name)
+                status = status_of(place)
+                if status is not None and not is_leftover(name, self._run) and not self._is_ours(place, status, leaving.get(place)):
+                    raise self._stranger(place)
+
+    def _is_ours(self, place: bytes, status: os.stat_result, digest: str | None) -> bool:
+        if digest is None or not stat.S_ISREG(status.st_mode):
+            return False
+        if self._objects.is_link(status, digest) or self._objects.was_damaged(status):
+            return True
+        object_ = self._objects.status(digest)
+        return (object_ is None or object_.st_size == status.st_size) and digest_of(place) == digest
+
+    def _link(self, digest: str, temporary: bytes, path: str) -> None:
+        source = os.fsencode(self._objects.path(digest))
+        try:
+            os.link(source, temporary, follow_symlinks=False)
+        except FileNotFoundError:
+            raise NotStored(
+                f"{shown(path)}: the bytes of this image are missing ({source.decode('utf-8', 'replace')}): see imagepipe verify"
+            ) from None
+        except OSError as error:
+            if error.errno not in _LINKS_IMPOSSIBLE:
+                raise
+            _copy(source, temporary)
+
+    def _drop(self, temporary: bytes) -> None:
+        try:
+            os.unlink(temporary)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            _log.error("a temporary name is left behind: {error}", error=error)
+
+    def _find(self, path: str) -> tuple[bytes, os.stat_result | None]:
+        """Where `path` is, and what lies there; nothing does where a folder on the way is not a real one."""
+        place = self._place_of(path)
+        for folder in self._folders_to(place):
+            status = status_of(folder)
+            if status is None or not stat.S_ISDIR(status.st_mode):
+                return place, None
+        return place, status_of(place)
+
+    def _place_of(self, path: str) -> bytes:
+        return os.path.join(self._root, path.encode())
+
+    def _folders_to(self, place: bytes) -> list[bytes]:
+        """The folders between the root and `place`, from above."""
+        names = place[len(self._root) + 1 :].split(b"/")[:-1]
+        return [os.path.join(self._root, *names[: length + 1]) for length in range(len(names))]
+
+    def _stranger(self, place: bytes) -> NotStored:
+        path = place[len(self._root) + 1 :].decode("utf-8", "replace")
+        return NotStored(f"{shown(path)} is a file or a link that imagepipe did not put there: it is left as it is")
+
+
+def is_leftover(name: bytes, run: str) -> bool:
+    """Whether `name` is a temporary name of another run than `run`."""
+    match = _TEMPORARY.fullmatch(name)
+    return match is not None and match[1] != run.encode("ascii")
+
+
+def _walk(top: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
+    """Every folder from `top` down, with the names in it that are no folders."""
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        names = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    names.append(entry.name)
+        yield folder, names
+
+
+def _copy(source: bytes, target: bytes) -> None:
+    with open_for_reading(source) as original:
+        mode = stat.S_IMODE(os.fstat(original.fileno()).st_mode)
+        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as copy:
+            shutil.copyfileobj(original, copy, 1 << 20)
+            copy.flush()
+            os.fchmod(copy.fileno(), mode)
+            flush(copy.fileno(), target)
