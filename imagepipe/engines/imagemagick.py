@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from twisted.logger import Logger
@@ -17,7 +18,7 @@ from unidecode import unidecode
 from imagepipe.core.formats import AVIF, HEIC, PNG, WEBP, Format
 from imagepipe.core.geometry import Size
 from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
-from imagepipe.engines import child, exif
+from imagepipe.engines import child, embedded
 from imagepipe.engines.magick_command import Limits, facts_arguments, render_arguments
 from imagepipe.engines.memory_file import memory_file
 from imagepipe.errors import NotStored
@@ -30,6 +31,7 @@ _CORRUPT = re.compile(r"premature end|unexpected end-of-file|insufficient image 
 "extraneous bytes before marker".
 """
 
+_BAD_PROFILE = re.compile(r"unable to create color transform|ColorspaceColorProfileMismatch")
 _NOISE = re.compile(r"^convert(?:-im6)?(?:\.q16)?(?:hdri)?: |`[^'`]*' ?|@ (?:warning|error|fatal)/\S+")
 _WRITING = re.compile(r"no space left|disk quota|unable to write|write error|file too large", re.IGNORECASE)
 _ORIENTATIONS = {"TopLeft": 1, "TopRight": 2, "BottomRight": 3, "BottomLeft": 4, "LeftTop": 5, "RightTop": 6, "RightBottom": 7, "LeftBottom": 8}
@@ -62,14 +64,18 @@ class ImageMagickEngine:
         deadline = time.monotonic() + self._timeout_seconds
         with memory_file(image) as descriptor:
             said = self._run(facts_arguments(format, self._limits), descriptor, Path("/"), deadline)
-            facts = _parse_facts(said, format, exif.orientation(image, format))
+            facts = _parse_facts(said, format, image)
             yield ImageMagickSource(facts, lambda plan, folder: self._render(plan, descriptor, folder.absolute(), deadline))
 
     def close(self) -> None:
         """See Engine; nothing of it outlives a call."""
 
     def _render(self, plan: RenderPlan, descriptor: int, folder: Path, deadline: float) -> None:
-        self._run(render_arguments(plan, self._limits), descriptor, folder, deadline)
+        try:
+            self._run(render_arguments(plan, self._limits), descriptor, folder, deadline)
+        except _BadProfile:
+            # Broken, or of another colour space than its picture: ignored, as it is where ImageMagick happens to exit with 0.
+            self._run(render_arguments(replace(plan, profile=False), self._limits), descriptor, folder, deadline)
         # convert is not always honest in its exit status.
         for n in range(len(plan.outputs)):
             if not (folder / str(n)).is_file():
@@ -88,10 +94,16 @@ class ImageMagickEngine:
         errors = unidecode(finished.errors.decode("utf-8", "replace"))
         if finished.status == 0 and not _CORRUPT.search(errors):
             return finished.out
+        if _BAD_PROFILE.search(errors):
+            raise _BadProfile(_short(errors))
         _log.warn("{convert} ended with {status}:\n{errors}", convert=self._convert, status=finished.status, errors=errors)
         if finished.status < 0:
             raise NotStored(f"ImageMagick was killed by signal {-finished.status}")
         raise NotStored(_short(errors))
+
+
+class _BadProfile(NotStored):
+    """The colours could not be converted by the source's profile."""
 
 
 class ImageMagickSource:
@@ -106,20 +118,22 @@ class ImageMagickSource:
         self._render(plan, folder)
 
 
-def _parse_facts(said: bytes, format: Format, exif_orientation: int) -> SourceFacts:
+def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
     """The facts in what FACTS_FORMAT printed, a line a frame, of which the last may be cut off."""
     try:
         numbers, orientation, profile = said.decode("utf-8", "replace").splitlines()[0].split("|", 2)
-        width, height, canvas_width, canvas_height, count, alpha, colours, storage = numbers.split()[:8]
+        width, height, canvas_width, canvas_height, count, alpha, colourspace, storage = numbers.split()[:8]
         # Only an animation's frames lie on a canvas; elsewhere it is where a scanner had put the page.
         size = Size(int(canvas_width), int(canvas_height)) if format.animates else Size(int(width), int(height))
         frames = int(count) if format.animates else 1
     except (IndexError, ValueError):
         raise NotStored("the image cannot be read") from None
+    # With -ping, other colours often show as grey: only CMYK is certain, and only CMYK matters.
+    colours = Colours.CMYK if colourspace == "CMYK" else Colours.RGB
     if format in (AVIF, HEIC):
         turned = 1  # as the file says, not its EXIF block: the decoder has done it
     elif format in (PNG, WEBP):
-        turned = exif_orientation
+        turned = embedded.orientation(image, format)
     else:
         turned = _ORIENTATIONS.get(orientation, 1)
     return SourceFacts(
@@ -129,9 +143,8 @@ def _parse_facts(said: bytes, format: Format, exif_orientation: int) -> SourceFa
         frames=frames,
         alpha=alpha == "True",
         indexed=storage == "PseudoClass",
-        # With -ping, other colours often show as grey: only CMYK is certain, and only CMYK matters.
-        colours=Colours.CMYK if colours == "CMYK" else Colours.RGB,
-        profile=profile.strip() != "",
+        colours=colours,
+        profile=profile.strip() != "" and embedded.profile_fits(image, colours),
     )
 
 

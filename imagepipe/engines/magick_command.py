@@ -92,8 +92,7 @@ def _hint(plan: RenderPlan) -> Size:
 def _source(plan: RenderPlan) -> list[str]:
     words = ["-coalesce"] if plan.source.animates else []
     words += [*_ORIENT[plan.orient], "+repage"]
-    if plan.profile:
-        words += ["-profile", SRGB_PROFILE]
+    words += ["-profile", SRGB_PROFILE] if plan.profile else ["+profile", "icc"]
     # Always: AVIF and HEIC come as YCbCr, whatever their header said. Grey stays grey.
     words += ["-colorspace", "sRGB", "-depth", "8"]
     if plan.strip:
@@ -112,11 +111,13 @@ def _output(n: int, output: OutputPlan, plan: RenderPlan) -> list[str]:
         words += ["-filter", _FILTERS[output.filter], "-resize", f"{output.scale}!"]
     if output.crop:
         words += _crop(output.crop)
+    # ImageMagick 6 neither reads nor writes the alpha of an AVIF.
+    white = not output.format.alpha or output.format == AVIF
     if output.canvas:
         canvas = output.canvas
-        see_through = ["-background", "white"] if output.flatten else ["-alpha", "set", "-background", "none"]
+        see_through = ["-background", "white"] if white else ["-alpha", "set", "-background", "none"]
         words += [*see_through, "-compose", "over", "-extent", f"{canvas.size}-{canvas.left}-{canvas.top}", "+repage"]
-    if not output.format.alpha:
+    if white:
         words += ["-background", "white", "-alpha", "remove", "-alpha", "off"]
     return [*words, *_encoder(output), "-write", f"{output.format.name}:{n}"]
 

@@ -74,6 +74,8 @@ class VipsEngine:
     @contextmanager
     def open(self, image: bytes, format: Format) -> Iterator["VipsSource"]:
         """See Engine."""
+        if format not in FORMATS:
+            raise NotStored(f"a {format} image needs ImageMagick (engine = auto)")
         worker = self._take()
         worker.deadline = time.monotonic() + self._timeout_seconds
         try:

@@ -15,10 +15,10 @@ _SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
     PNG.name: ("pngsave_buffer", {"compression": 6, "filter": "all"}),
     GIF.name: ("gifsave_buffer", {"effort": 3}),
     WEBP.name: ("webpsave_buffer", {"effort": 4}),
-    AVIF.name: ("heifsave_buffer", {"compression": "av1", "bitdepth": 8, "effort": 2}),
+    AVIF.name: ("heifsave_buffer", {"compression": "av1", "bitdepth": 8, "effort": 0}),
     TIFF.name: ("tiffsave_buffer", {"compression": "lzw", "predictor": "horizontal"}),
 }
-"""Effort: that of AVIF goes from 0 (fast, large) to 9; a 1000x563 photograph takes 50 ms at 0, 270 at 2 (4 % smaller), 1.6 s at 4 (17 %)."""
+"""AVIF's effort goes from 0 to 9: a 1000x563 photograph takes 50 ms at 0, 270 at 2 (4 % smaller), 400 at 3 (13 %), 1.6 s at 4 (18 %), all of equal PSNR."""
 
 _LOSSY = (JPEG.name, WEBP.name, AVIF.name)
 

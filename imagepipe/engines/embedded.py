@@ -1,17 +1,20 @@
-r"""The EXIF orientation in a PNG or WebP file, which ImageMagick 6 does not look for there.
+r"""What ImageMagick 6 does not say of a file's metadata: the EXIF orientation in PNG and WebP, and whether an ICC profile is for such colours.
 
     PNG    chunks  length(4, big) type(4) data crc(4)       the EXIF block is in "eXIf"
     WebP   chunks  type(4) length(4, little) data, padded   in "EXIF"
 
-The block is a TIFF file: "II*\0" or "MM\\0*", the offset of the first directory, its entries of 12 bytes; tag 274 is the orientation.
+The EXIF block is a TIFF file: "II*\0" or "MM\0*", the offset of the first directory, its entries of 12 bytes; tag 274 is the orientation.
+An ICC profile has its colour space at 16 and the letters "acsp" at 36.
 """
 
 import struct
 from collections.abc import Iterator
 
 from imagepipe.core.formats import PNG, WEBP, Format
+from imagepipe.core.plan import Colours
 
 _ORIENTATION = 274
+_ACSP_AT = 36
 
 
 def orientation(image: bytes, format: Format) -> int:
@@ -23,6 +26,15 @@ def orientation(image: bytes, format: Format) -> int:
     except struct.error:
         pass  # cut short
     return 1
+
+
+def profile_fits(image: bytes, colours: Colours) -> bool:
+    """False if there is a profile, in clear, that is for CMYK while the picture is not, or the other way round.
+
+    `-profile` would take one for the other and make noise of the picture.
+    """
+    at = image.find(b"acsp")
+    return at < _ACSP_AT or (image[at - _ACSP_AT + 16 : at - _ACSP_AT + 20] == b"CMYK") == (colours is Colours.CMYK)
 
 
 def _chunks(image: memoryview, format: Format) -> Iterator[tuple[bytes, bytes]]:

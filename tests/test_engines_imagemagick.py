@@ -1,0 +1,59 @@
+"""The imagemagick engine, held to the contract of all engines."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from contract_colours import AlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
+from engine_contract import SizesContract, assert_alike, render, request
+from pictures import saved, see_through
+from reference import pixels, seed_command
+
+from imagepipe.core.formats import AVIF
+from imagepipe.core.geometry import Size
+from imagepipe.core.request import Method
+from imagepipe.engines.engine import Engine
+from imagepipe.engines.imagemagick import ImageMagickEngine
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """One engine for all."""
+    imagemagick = ImageMagickEngine(environment={"MAGICK_THREAD_LIMIT": "1"})
+    yield imagemagick
+    imagemagick.close()
+
+
+class ImageMagickSizesTests(SizesContract):
+    """Sizes."""
+
+
+class ImageMagickFormatsTests(FormatsContract):
+    """Formats."""
+
+
+class ImageMagickOrientationTests(OrientationContract):
+    """Orientation."""
+
+
+class ImageMagickColoursTests(ColoursContract):
+    """Colours."""
+
+
+class ImageMagickAlphaTests(AlphaContract):
+    """Alpha."""
+
+
+class ImageMagickAvifTests:
+    """What ImageMagick 6 cannot do."""
+
+    @pytest.mark.parametrize("method", Method, ids=str)
+    def test_alpha_lies_over_white_in_an_avif(self, engine: Engine, method: Method, tmp_path: Path) -> None:
+        image = saved(see_through(), "PNG")
+        theirs = pixels(image, *seed_command(method, Size(100, 100)), "-background", "white", "-flatten")
+        (ours,) = render(engine, image, tmp_path, request(Size(100, 100), AVIF, method))
+        assert_alike(ours, theirs, 28)
+
+
+class ImageMagickMetadataTests(MetadataContract):
+    """Metadata."""

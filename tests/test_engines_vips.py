@@ -1,0 +1,46 @@
+"""The vips engine, held to the contract of all engines."""
+
+from collections.abc import Iterator
+
+import pytest
+from contract_colours import AlphaContract, AvifAlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
+from engine_contract import SizesContract
+
+from imagepipe.engines.engine import Engine
+from imagepipe.engines.vips import VipsEngine
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """One engine for all."""
+    vips = VipsEngine(timeout_seconds=60)
+    yield vips
+    vips.close()
+
+
+class VipsSizesTests(SizesContract):
+    """Sizes."""
+
+
+class VipsFormatsTests(FormatsContract):
+    """Formats."""
+
+
+class VipsOrientationTests(OrientationContract):
+    """Orientation."""
+
+
+class VipsColoursTests(ColoursContract):
+    """Colours."""
+
+
+class VipsAlphaTests(AlphaContract):
+    """Alpha."""
+
+
+class VipsMetadataTests(MetadataContract):
+    """Metadata."""
+
+
+class VipsAvifAlphaTests(AvifAlphaContract):
+    """Alpha of AVIF."""
