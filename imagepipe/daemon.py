@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from imagepipe import __version__
 from imagepipe.errors import StartError
@@ -78,7 +79,7 @@ class Daemon(Service):
         # The reactor's own handler would make twistd die of the signal again after a clean stop: exit status 143.
         signal.signal(signal.SIGTERM, lambda *_: self._reactor.callFromThread(self._stop_reactor))
         self._starting = Deferred.fromCoroutine(self._start())
-        self._starting.addErrback(lambda failure: self._fail(failure.value))
+        self._starting.addErrback(self._not_started)
 
     async def _start(self) -> None:
         self._node = await deferToThread(self._open_node, self._on_fatal)
@@ -109,15 +110,19 @@ class Daemon(Service):
         await deferToThread(self._node.close)
         _log.info("stopped: everything is on disk")
 
+    def _not_started(self, failure: Failure) -> None:
+        if failure.check(StartError):
+            self._fail(f"imagepipe cannot start: {failure.value}")
+        else:
+            _log.failure("a bug, please report it", failure)
+            self._fail(f"imagepipe cannot start: {failure.value!r}")
+
     def _on_fatal(self, error: Exception) -> None:
         """Called on any thread."""
-        self._reactor.callFromThread(self._fail, error)
+        self._reactor.callFromThread(self._fail, f"imagepipe ends: {error}")
 
-    def _fail(self, error: BaseException) -> None:
-        if isinstance(error, StartError):
-            _log.critical("imagepipe cannot start: {error}", error=error)
-        else:
-            _log.critical("imagepipe ends: {error!r}", error=error)
+    def _fail(self, why: str) -> None:
+        _log.critical("{why}", why=why)
         atexit.register(_exit_with_failure)
         self._stop_reactor()
 

@@ -18,9 +18,12 @@ from twisted.python.threadpool import ThreadPool
 
 from imagepipe import __version__
 from imagepipe.config import load
-from imagepipe.config.settings import NetworkSettings, Settings
+from imagepipe.config.settings import EngineChoice, NetworkSettings, Settings
 from imagepipe.daemon import Daemon, OnFatal
+from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
+from imagepipe.engines.imagemagick import ImageMagickEngine
+from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import ConfigError
 from imagepipe.operations import Operations
 from imagepipe.storage.store import Store
@@ -123,7 +126,14 @@ def _open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> _Node:
 
 
 def _engine(settings: Settings) -> Engine:
-    raise NotImplementedError
+    """The engine that is configured; libvips with its workers started, for it takes a moment until they are ready."""
+    images, timeout_seconds, pixels_max = settings.images, settings.images.timeout_seconds, settings.images.pixels_max
+    imagemagick = ImageMagickEngine(str(settings.imagemagick.convert), settings.imagemagick.env, timeout_seconds, pixels_max)
+    if images.engine is EngineChoice.IMAGEMAGICK:
+        return imagemagick
+    vips = VipsEngine(timeout_seconds, pixels_max)
+    vips.start(images.io_threads)
+    return vips if images.engine is EngineChoice.VIPS else AutoEngine(vips, imagemagick)
 
 
 def _exposure(network: NetworkSettings) -> tuple[str, ...]:

@@ -164,8 +164,8 @@ class ImageMethods(XMLRPC):
             return Fault(error.fault_code, error.fault_string)
         except Exception:  # noqa: BLE001 - the last resort: whatever it is, the client gets an answer and the log the detail
             _log.failure("a call failed")
-            error = InternalError()
-            return Fault(error.fault_code, error.fault_string)
+            unknown = InternalError()
+            return Fault(unknown.fault_code, unknown.fault_string)
 
 
 def _bound(procedure: Callable[..., Coroutine[Any, Any, Any]], request: BoundedRequest, call: Call) -> list[object]:
