@@ -21,6 +21,8 @@ from imagepipe.storage.tree import Tree
 _FOLD_ROWS = 2000
 """After so many rows the write-ahead log is folded without waiting for a checkpoint: some 10 MB."""
 
+_COLLECT_SLICE = 64
+
 _log = Logger()
 
 
@@ -141,20 +143,21 @@ class Housekeeping:
             yield from self._tree.touched.flush()
             self._catalogue.set_projected(upto)
             if not self._wrong:
-                self._collect(suspects)
+                yield from self._collect(suspects)
         finally:
             self._pins.suspect(suspects)  # those that were not collected
         if self._wrong:
             self._soon()
 
-    def _collect(self, suspects: set[str]) -> None:
-        """Remove the objects that no row names and no call holds, and take them from `suspects`; those that a row names, too."""
-        dead = [digest for digest in suspects if not self._catalogue.is_live(digest)]
-        suspects.intersection_update(dead)
-        removed = [digest for digest in dead if self._pins.unless_held(digest, self._objects.remove)]
-        suspects.difference_update(removed)
-        if removed:
-            self._catalogue.forget_facts(removed)
+    def _collect(self, suspects: set[str]) -> Iterator[None]:
+        """Remove the objects that no row names and no call holds, some a step; what was settled is taken from `suspects`."""
+        for some in _batches(tuple(suspects), _COLLECT_SLICE):
+            dead = [digest for digest in some if not self._catalogue.is_live(digest)]
+            removed = [digest for digest in dead if self._pins.unless_in_use(digest, self._objects.remove)]
+            suspects.difference_update(removed, set(some).difference(dead))
+            if removed:
+                self._catalogue.forget_facts(removed)
+            yield
 
     def _try_wrong_again(self) -> None:
         if self._wrong:
@@ -185,3 +188,7 @@ def _ended(steps: Iterator[None]) -> bool:
     except StopIteration:
         return True
     return False
+
+
+def _batches(digests: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (digests[start : start + size] for start in range(0, len(digests), size))

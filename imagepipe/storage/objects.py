@@ -139,10 +139,13 @@ class Pins:
         """Whether there is anything to look at."""
         return bool(self._suspects)
 
-    def unless_held(self, digest: str, remove: Callable[[str], None]) -> bool:
-        """Call `remove` if no call has pinned `digest`, and let none pin it meanwhile; whether it was called."""
+    def unless_in_use(self, digest: str, remove: Callable[[str], None]) -> bool:
+        """Call `remove` if no call has pinned `digest`, and let none pin it meanwhile; whether it was called.
+
+        Nor is it called for one that is a suspect again: it came and went once more, and the tree on the disk may still show it.
+        """
         with self._lock:
-            if digest in self._held:
+            if digest in self._held or digest in self._suspects:
                 return False
             remove(digest)
             return True

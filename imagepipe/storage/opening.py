@@ -98,7 +98,11 @@ def empty_staging(layout: Layout) -> None:
 
 
 def _refuse_strangers(layout: Layout) -> None:
-    for folder, folders, files in os.walk(layout.root, onerror=_unlistable):
+    def unlistable(error: OSError) -> None:
+        if error.filename != str(layout.root / "lost+found"):  # which belongs to root on many a fresh file system
+            raise error
+
+    for folder, folders, files in os.walk(layout.root, onerror=unlistable):
         if Path(folder) == layout.root and layout.private.name in folders:
             folders.remove(layout.private.name)
         found = files + [name for name in folders if (Path(folder) / name).is_symlink()]
@@ -107,7 +111,3 @@ def _refuse_strangers(layout: Layout) -> None:
                 f"{layout.root} has files but no catalogue, for instance {Path(folder) / found[0]}: run imagepipe adopt to take them in,"
                 " or choose a folder of its own"
             )
-
-
-def _unlistable(error: OSError) -> None:
-    raise error

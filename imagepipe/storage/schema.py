@@ -60,7 +60,7 @@ def has_catalogue(path: Path) -> bool:
     try:
         return bool(connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone())
     except sqlite3.Error as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     finally:
         connection.close()
 
@@ -92,7 +92,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         version = connection.execute("SELECT schema_version FROM meta").fetchone()[0]
     except (sqlite3.Error, TypeError) as error:
         connection.close()
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except StartError:
         connection.close()
         raise
@@ -129,7 +129,8 @@ def _make_durable(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA wal_autocheckpoint = 0")
 
 
-def _unreadable(path: Path, error: Exception) -> StartError:
+def unreadable(path: Path, error: Exception) -> StartError:
+    """What the operator is told of a catalogue that is damaged."""
     return StartError(
         f"the catalogue {path} cannot be read ({error}): put back a backup of {path.parent}, or move {path.parent} away and run imagepipe adopt"
     )

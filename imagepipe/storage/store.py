@@ -29,7 +29,7 @@ from twisted.logger import Logger
 
 from imagepipe.core.entries import Change, Content, Entry, net_moves
 from imagepipe.errors import BadRequest, FlushError, ImagepipeError, NotStored, StartError, shown
-from imagepipe.storage import opening
+from imagepipe.storage import opening, schema
 from imagepipe.storage.calls import Call, Task
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.commit import Committer
@@ -37,6 +37,7 @@ from imagepipe.storage.disk import open_for_reading, refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.images import Commit, ImageFacts, ImageInfo, StagedImage
+from imagepipe.storage.inflight import InFlight
 from imagepipe.storage.lock import FolderLock
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.sweep import sweep_objects, sweep_tree
@@ -82,8 +83,10 @@ class Store:
                 store._opened = opened.pop_all()
         except OSError as error:
             raise StartError(f"{error.filename or root}: {os.strerror(error.errno or 0)}") from error
-        except (sqlite3.Error, NotStored) as error:
-            raise StartError(f"the catalogue in {root} cannot be used: {error}") from error
+        except NotStored as error:
+            raise StartError(f"{root} cannot be written: {error}") from error
+        except sqlite3.Error as error:
+            raise schema.unreadable(opening.Layout(root).catalogue, error) from error
         store._writer.start()
         return store
 
@@ -106,6 +109,7 @@ class Store:
         self._objects = Objects(self._layout.objects, 0o666 & ~umask)
         self._pins = Pins()
         self._health = Health(on_fatal)
+        self._in_flight = InFlight()
 
         opening.make_private(self._layout, folder_mode)
         opened.callback(FolderLock(self._layout.lock).release)
@@ -135,6 +139,7 @@ class Store:
 
     def close(self) -> None:
         """Finish every call that was accepted, flush, and let go of the folder; blocks. No read follows."""
+        self._in_flight.end()
         self._writer.stop()
         with self._opened:
             if self._housekeeping.finish():
@@ -161,25 +166,17 @@ class Store:
         path; Overloaded. Nothing is stored then.
         """
         self._health.check()
-        changes: dict[str, Change] = {}
         try:
-            for image in images:
-                if image.path in changes:
-                    raise BadRequest("path", f"two images for {shown(image.path)}")
-                changes[image.path] = Change(image.path, self._seal(image.file))
-            contents = [content for change in changes.values() if (content := change.content)]
-            digests = [content.digest for content in contents]
-            with self._pins.holding(digests):
-                for image, content in zip(images, contents, strict=True):
-                    self._objects.add(content.digest, image.file, content.size)
-                self._objects.flush(digests)
-                facts = {digest: image.facts for image, digest in zip(images, digests, strict=True)}
-                return self._submit(Call(tuple(changes), lambda _: tuple(changes.values()), facts=facts)).result()
+            with self._in_flight.one():
+                return self._put(images)
         except FlushError as error:
             self._health.fail(error)
             raise
         except OSError as error:
             raise refusal(error, images[0].path) from error
+        finally:
+            if self._pins.has_suspects:
+                self._writer.wake()
 
     def delete(self, paths: Sequence[str]) -> "Future[Commit]":
         """Delete images as one; never blocks. A path that does not exist is deleted too: its image may be on the way from a peer."""
@@ -213,6 +210,24 @@ class Store:
         self._writer.submit(task)
         return task.future
 
+    def _put(self, images: Sequence[StagedImage]) -> Commit:
+        changes: dict[str, Change] = {}
+        contents = []
+        for image in images:
+            if image.path in changes:
+                raise BadRequest("path", f"two images for {shown(image.path)}")
+            contents.append(self._seal(image.file))
+            changes[image.path] = Change(image.path, contents[-1])
+        digests = [content.digest for content in contents]
+        with self._pins.holding(digests):
+            for image, content in zip(images, contents, strict=True):
+                self._objects.add(content.digest, image.file, content.size)
+            self._objects.flush(digests)
+            facts = {digest: image.facts for image, digest in zip(images, digests, strict=True)}
+            call = Call(tuple(changes), lambda _: tuple(changes.values()), facts=facts)
+            self._writer.submit(call)
+            return call.future.result()
+
     def _seal(self, file: Path) -> Content:
         """Hash a staged file and flush it."""
         with open_for_reading(file) as opened:
@@ -220,12 +235,8 @@ class Store:
             self._objects.seal(opened.fileno(), file)
             return Content(digest, os.fstat(opened.fileno()).st_size)
 
-    def _submit(self, call: Call) -> "Future[Commit]":
-        self._writer.submit(call)
-        return call.future
-
     def _submitted(self, call: Call) -> "Future[Commit]":
-        """The same for a caller who expects every answer in the future."""
+        """Hand a call over for one who expects every answer in the future."""
         try:
             self._health.check()
             self._writer.submit(call)

@@ -120,12 +120,14 @@ class Tree:
 
     def shows(self, path: str) -> str | None:
         """The digest of the file at `path`, read from its bytes; None where no file is."""
-        place, status = self._find(path)
+        place = self._place_of(path)
+        status = status_of(place) if self._reaches(place) else None
         return digest_of(place) if status is not None and stat.S_ISREG(status.st_mode) else None
 
     def shows_object(self, path: str, digest: str) -> bool:
         """Whether the file at `path` is a link to the object."""
-        _, status = self._find(path)
+        place = self._place_of(path)
+        status = status_of(place) if self._reaches(place) else None
         return status is not None and self._objects.is_link(status, digest)
 
     def _prepare_link(self, one: Replacement, after: str, leaving: Mapping[bytes, str | None], prepared: Prepared) -> None:
@@ -135,8 +137,8 @@ class Tree:
         for inner in self._folders_to(place):
             status = status_of(inner)
             if status is None:
-                make_folder(inner, self._folder_mode)
                 prepared.folders.append(inner)
+                make_folder(inner, self._folder_mode)
             elif not stat.S_ISDIR(status.st_mode):
                 if not self._is_ours(inner, status, leaving.get(inner)):
                     raise self._stranger(inner)
@@ -175,7 +177,10 @@ class Tree:
         self.touched.add(os.path.dirname(place))
 
     def _take_away(self, one: Replacement) -> None:
-        place, there = self._find(one.path)
+        place = self._place_of(one.path)
+        if not self._reaches(place):
+            return
+        there = status_of(place)
         if there is not None:
             if not self._is_ours(place, there, one.before):
                 _log.warn("{path} is left as it is: imagepipe did not put this file there", path=one.path)
@@ -241,14 +246,10 @@ class Tree:
         except OSError as error:
             _log.error("a temporary name is left behind: {error}", error=error)
 
-    def _find(self, path: str) -> tuple[bytes, os.stat_result | None]:
-        """Where `path` is, and what lies there; nothing does where a folder on the way is not a real one."""
-        place = self._place_of(path)
-        for folder in self._folders_to(place):
-            status = status_of(folder)
-            if status is None or not stat.S_ISDIR(status.st_mode):
-                return place, None
-        return place, status_of(place)
+    def _reaches(self, place: bytes) -> bool:
+        """Whether the way to `place` is of real folders alone."""
+        statuses = (status_of(folder) for folder in self._folders_to(place))
+        return all(status is not None and stat.S_ISDIR(status.st_mode) for status in statuses)
 
     def _place_of(self, path: str) -> bytes:
         return os.path.join(self._root, path.encode())

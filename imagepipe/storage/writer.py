@@ -11,7 +11,7 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from imagepipe.errors import Overloaded
+from imagepipe.errors import InternalError, Overloaded
 from imagepipe.storage.calls import Call, Task, take_group
 
 WAITING_MAX = 10_000
@@ -57,6 +57,11 @@ class Writer:
             self._waiting.append(item)
             self._changed.notify()
 
+    def wake(self) -> None:
+        """Look at the housekeeping again: another thread has given it something to do."""
+        with self._changed:
+            self._changed.notify()
+
     def stop(self) -> None:
         """Answer what was submitted, and end; blocks until then."""
         with self._changed:
@@ -77,9 +82,18 @@ class Writer:
             if isinstance(work, Task):
                 self._do(work)
             elif work:
-                self._commit(work)
+                self._answer(work)
             if due is not None and due <= 0:
                 self._chores.step()
+
+    def _answer(self, calls: Sequence[Call]) -> None:
+        try:
+            self._commit(calls)
+        except Exception:  # noqa: BLE001 - a bug; without this thread nobody would ever be answered again
+            _log.failure("a group of changes failed")
+        for call in calls:
+            if not call.future.done():
+                call.future.set_exception(InternalError())
 
     @staticmethod
     def _do(task: Task) -> None:
