@@ -9,6 +9,7 @@ Nothing here knows XML-RPC, HTTP or which engine it is.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -20,6 +21,7 @@ from imagepipe.core.plan import RenderSettings, check_source, plan_render
 from imagepipe.core.request import StoreRequest
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, shown
+from imagepipe.storage.disk import refusal
 from imagepipe.storage.store import ImageFacts, ImageInfo, StagedImage, Store
 from imagepipe.workers import Timed, WorkQueue
 
@@ -84,7 +86,7 @@ class Operations:
                     check_source(source.facts, self._settings)
                     size = source.facts.size
                     staged = [StagedImage(request.path, folder / "0", ImageFacts(format.name, size.width, size.height))]
-                    staged[0].file.write_bytes(image)
+                    _write(staged[0].file, image)
             self._store.put(staged)
 
     def _answered(self, future: "Future[T]") -> "Deferred[T]":
@@ -100,3 +102,10 @@ class Operations:
 
         future.add_done_callback(done)
         return deferred
+
+
+def _write(file: Path, image: bytes) -> None:
+    try:
+        file.write_bytes(image)
+    except OSError as error:
+        raise refusal(error) from error

@@ -12,7 +12,7 @@ from xmlrpc.client import Fault, dumps
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, UnsupportedMethod
 from twisted.web.xmlrpc import XMLRPC, addIntrospection, withRequest
 
 from imagepipe.core.request import parse_moves, parse_path, parse_paths, parse_store
@@ -123,6 +123,10 @@ class ImageMethods(XMLRPC):
             raise BadRequest("limit", f"is not a whole number within 1 to {LIST_LIMIT_MAX}")
         request.record.path = shown(prefix, 200)
         return list(await self._operations.list(prefix, after, limit))
+
+    def render_HEAD(self, request: BoundedRequest) -> int:  # noqa: N802, ARG002
+        """No: Twisted would ask for a GET, which there is not."""
+        raise UnsupportedMethod((b"POST",))
 
     def render_POST(self, request: BoundedRequest) -> int:  # noqa: N802 - Twisted's name
         """Answer one call; never raises, never leaves the client without an answer."""
