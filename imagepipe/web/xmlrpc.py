@@ -1,6 +1,6 @@
 """The XML-RPC methods (design.md, section 3). Bodies are parsed on threads; the reactor thread only carries results.
 
-    whole request -> parse_call (thread) -> xmlrpc_<method> -> Operations -> "OK", a value, or a fault
+    whole request -> parse_call (thread) -> xmlrpc_<method>: arguments checked (thread) -> Operations -> "OK", a value, or a fault
 
 Faults are ImagepipeError's 1000 to 1004, and Twisted's own: 8001 for an unknown method, 8002 for what is not a call of one.
 """
@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET, UnsupportedMethod
 from twisted.web.xmlrpc import XMLRPC, addIntrospection, withRequest
 
-from imagepipe.core.request import parse_moves, parse_path, parse_paths, parse_store
+from imagepipe.core.request import StoreRequest, parse_moves, parse_path, parse_paths, parse_store
 from imagepipe.errors import BadRequest, ImagepipeError, InternalError, shown
 from imagepipe.operations import Operations
 from imagepipe.web.call import Call, MalformedCallError, decode_image, parse_call
@@ -70,7 +70,7 @@ class ImageMethods(XMLRPC):
 
         fmt, composite and crop are one value, or {suffix: value}.
         """
-        wanted = parse_store(path, fmt, size, composite, crop, self._size_max)
+        wanted: StoreRequest = await self._on_thread(lambda: parse_store(path, fmt, size, composite, crop, self._size_max))
         record = request.record
         record.path = shown(wanted.paths[0], 200)
         record.outputs = len(wanted.paths)
@@ -84,8 +84,8 @@ class ImageMethods(XMLRPC):
 
         Delete an image, or a list of images as one. What does not exist counts as deleted.
         """
-        paths = parse_paths(path)
-        request.record.path = _summary(paths)
+        paths: tuple[str, ...] = await self._on_thread(lambda: parse_paths(path))
+        request.record.path = _summary(paths[0], len(paths))
         await self._operations.delete(paths)
         return "OK"
 
@@ -95,8 +95,8 @@ class ImageMethods(XMLRPC):
 
         Move an image, or a list of images to a list of equal length: in order, all or none. What is at the destination is replaced.
         """
-        pairs = parse_moves(src_path, dst_path)
-        request.record.path = _summary([f"{source} -> {destination}" for source, destination in pairs])
+        pairs: tuple[tuple[str, str], ...] = await self._on_thread(lambda: parse_moves(src_path, dst_path))
+        request.record.path = _summary(" -> ".join(pairs[0]), len(pairs))
         await self._operations.move(pairs)
         return "OK"
 
@@ -141,12 +141,13 @@ class ImageMethods(XMLRPC):
             result = await self._result(request, body)
         finally:
             body.close()
+        value = result if isinstance(result, Fault) else (result,)
+        response: bytes = await self._on_thread(lambda: dumps(value, methodresponse=True, allow_none=True).encode())
         request.record.result = result.faultString if isinstance(result, Fault) else "OK"
         if gone:
             request.record.result += " (the client was gone)"
             request.log()
             return
-        response = dumps(result if isinstance(result, Fault) else (result,), methodresponse=True, allow_none=True).encode()
         request.setHeader(b"content-type", b"text/xml; charset=utf-8")
         request.setHeader(b"content-length", b"%d" % len(response))
         request.write(response)
@@ -183,5 +184,5 @@ def _bound(procedure: Callable[..., Coroutine[Any, Any, Any]], request: BoundedR
     return arguments
 
 
-def _summary(paths: Any) -> str:
-    return shown(paths[0], 200) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+def _summary(first: str, count: int) -> str:
+    return shown(first, 200) + (f" and {count - 1} more" if count > 1 else "")
