@@ -29,16 +29,16 @@ as_root() {
     fi
 }
 
-# apt COMMAND...: an apt-get command that needs the package lists, which a fresh machine does not have and an old one has out of date.
-apt() {
-    "$@" </dev/null || { as_root apt-get -qq update && "$@" </dev/null; }
+# with_lists COMMAND...: an apt-get command that needs the package lists, which a fresh machine does not have and an old one has out of date.
+with_lists() {
+    "$@" </dev/null 2>/dev/null || { as_root apt-get -qq update && "$@" </dev/null; }
 }
 
 apt_install() {
     command -v apt-get >/dev/null || fail "please install $*"
     as_root true || fail "please install $* (apt-get install $*), or run this as root"
     echo "setup: installing $*"
-    apt as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null ||
+    with_lists as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null ||
         fail "could not install $*"
 }
 
@@ -75,7 +75,7 @@ photos() {
     rm -rf .cache/photos .cache/packages
     mkdir -p .cache/photos .cache/packages
     # shellcheck disable=SC2086 # a list of words
-    (cd .cache/packages && apt apt-get -qq -o APT::Sandbox::User="$(id -un)" download $PHOTOS) || fail "could not download $PHOTOS"
+    (cd .cache/packages && with_lists apt-get -qq -o APT::Sandbox::User="$(id -un)" download $PHOTOS) || fail "could not download $PHOTOS"
     for package in .cache/packages/*.deb; do
         dpkg -x "$package" .cache/photos
     done
