@@ -60,7 +60,8 @@ def animation(format: str, **options: Any) -> bytes:
         frame = small(160, 90)
         ImageDraw.Draw(frame).ellipse((10 + 30 * n, 20, 50 + 30 * n, 60), fill=(255 - 50 * n, 60 * n, 90))
         frames.append(frame)
-    return saved(frames[0], format, save_all=True, append_images=frames[1:], duration=[50, 100, 150, 200], **{"loop": 3, **options})
+    settings = {"duration": [50, 100, 150, 200], "loop": 3, **options}
+    return saved(frames[0], format, save_all=True, append_images=frames[1:], **{name: value for name, value in settings.items() if value is not None})
 
 
 def sixteen_bits(*, grey: bool) -> bytes:
@@ -128,3 +129,10 @@ def ycck() -> bytes:
     at = image.index(b"Adobe\0") + 11
     assert image[at] == 0
     return image[:at] + b"\2" + image[at + 1 :]
+
+
+def jpeg_that_claims(width: int, height: int) -> bytes:
+    """A small grey JPEG whose header says that it is large."""
+    image = saved(small(64, 36).convert("L"), "JPEG")
+    at = image.index(b"\xff\xc0") + 5
+    return image[:at] + struct.pack(">HH", height, width) + image[at + 4 :]

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from contract_animations import AnimationContract
+from contract_broken import BombContract, BrokenContract
 from contract_colours import AlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
 from engine_contract import SizesContract, assert_alike, render, request
 from pictures import saved, see_through
@@ -57,3 +59,17 @@ class ImageMagickAvifTests:
 
 class ImageMagickMetadataTests(MetadataContract):
     """Metadata."""
+
+
+class ImageMagickAnimationTests(AnimationContract):
+    """Animations; ImageMagick 6 makes every WebP loop for ever, and gives each frame the delay of the next."""
+
+    webp_timing = False
+
+
+class ImageMagickBrokenTests(BrokenContract):
+    """Broken files."""
+
+
+class ImageMagickBombTests(BombContract):
+    """Bombs."""

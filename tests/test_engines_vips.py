@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
+from contract_animations import AnimationContract
+from contract_broken import BombContract, BrokenContract
 from contract_colours import AlphaContract, AvifAlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
 from engine_contract import SizesContract
 
@@ -44,3 +46,15 @@ class VipsMetadataTests(MetadataContract):
 
 class VipsAvifAlphaTests(AvifAlphaContract):
     """Alpha of AVIF."""
+
+
+class VipsAnimationTests(AnimationContract):
+    """Animations."""
+
+
+class VipsBrokenTests(BrokenContract):
+    """Broken files."""
+
+
+class VipsBombTests(BombContract):
+    """Bombs."""

@@ -33,7 +33,8 @@ _CORRUPT = re.compile(r"premature end|unexpected end-of-file|insufficient image 
 
 _BAD_PROFILE = re.compile(r"unable to create color transform|ColorspaceColorProfileMismatch")
 _NOISE = re.compile(r"^convert(?:-im6)?(?:\.q16)?(?:hdri)?: |`[^'`]*' ?|@ (?:warning|error|fatal)/\S+")
-_WRITING = re.compile(r"no space left|disk quota|unable to write|write error|file too large", re.IGNORECASE)
+_WRITING = re.compile(r"no space left|disk quota|unable to write|write error|WriteBlob|file too large|maximum TIFF file size", re.IGNORECASE)
+_COLOURS = {"sRGB": Colours.RGB, "Gray": Colours.GREY, "CMYK": Colours.CMYK}
 _ORIENTATIONS = {"TopLeft": 1, "TopRight": 2, "BottomRight": 3, "BottomLeft": 4, "LeftTop": 5, "RightTop": 6, "RightBottom": 7, "LeftBottom": 8}
 
 _log = Logger()
@@ -119,17 +120,21 @@ class ImageMagickSource:
 
 
 def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
-    """The facts in what FACTS_FORMAT printed, a line a frame, of which the last may be cut off."""
+    """The facts in what FACTS_FORMAT printed, a line a frame, of which the last may be cut off.
+
+    `indexed` is left out: it is for engines that must choose the filter that ImageMagick would.
+    """
     try:
         numbers, orientation, profile = said.decode("utf-8", "replace").splitlines()[0].split("|", 2)
-        width, height, canvas_width, canvas_height, count, alpha, colourspace, storage = numbers.split()[:8]
+        width, height, canvas_width, canvas_height, count, alpha, colourspace = numbers.split()
         # Only an animation's frames lie on a canvas; elsewhere it is where a scanner had put the page.
         size = Size(int(canvas_width), int(canvas_height)) if format.animates else Size(int(width), int(height))
         frames = int(count) if format.animates else 1
     except (IndexError, ValueError):
         raise NotStored("the image cannot be read") from None
-    # With -ping, other colours often show as grey: only CMYK is certain, and only CMYK matters.
-    colours = Colours.CMYK if colourspace == "CMYK" else Colours.RGB
+    if min(size.width, size.height, frames) < 1:
+        raise NotStored("the image cannot be read: it has no pixels")
+    colours = _COLOURS.get(colourspace, Colours.OTHER)
     if format in (AVIF, HEIC):
         turned = 1  # as the file says, not its EXIF block: the decoder has done it
     elif format in (PNG, WEBP):
@@ -142,7 +147,6 @@ def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
         orientation=turned,
         frames=frames,
         alpha=alpha == "True",
-        indexed=storage == "PseudoClass",
         colours=colours,
         profile=profile.strip() != "" and embedded.profile_fits(image, colours),
     )

@@ -1,7 +1,7 @@
 """A plan -> the arguments of one `convert` that renders all of it. Pure: numbers and words of ours only, nothing that a client sent.
 
     convert LIMITS -define jpeg:size=1000x750 jpeg:-[0]  orient, convert the colours, strip
-      ( -clone 0--1  -filter Lanczos -resize 500x375! ... -write jpeg:0 -delete 0--1 )
+      ( -clone 0--1  -resize 500x375! ... -write jpeg:0 -delete 0--1 )
       ( -clone 0--1  ...                                  -write png:1  -delete 0--1 )
       null:
 
@@ -13,14 +13,12 @@ from pathlib import Path
 
 from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.geometry import Region, Size
-from imagepipe.core.plan import Filter, OutputPlan, RenderPlan
+from imagepipe.core.plan import Colours, OutputPlan, RenderPlan
 
 SRGB_PROFILE = str(Path(__file__).with_name("srgb.icc"))
 """An sRGB profile as Little CMS makes it ("No copyright, use freely"); libvips and ImageMagick convert to the same one."""
 
 _SUBSAMPLED_BELOW = 90
-
-_FILTERS = {Filter.LANCZOS: "Lanczos", Filter.MITCHELL: "Mitchell"}
 
 _ORIENT = {
     1: (),
@@ -33,8 +31,10 @@ _ORIENT = {
     8: ("-rotate", "270"),
 }
 
-FACTS_FORMAT = "%w %h %W %H %n %A %[colorspace] %r|%[orientation]|%[profile:icc]\n"
-"""One line a frame; the profile's description is the file's own text and so comes last."""
+FACTS_FORMAT = "%w %h %W %H %n %A %[colorspace]|%[orientation]|%[profile:icc]\n"
+"""One line a frame; the profile's description is the file's own text and so comes last. Not %r or %[type]: they look at
+every pixel, and there is none (10 s for a bomb of 65535x65535).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,9 @@ def _source(plan: RenderPlan) -> list[str]:
     words = ["-coalesce"] if plan.source.animates else []
     words += [*_ORIENT[plan.orient], "+repage"]
     words += ["-profile", SRGB_PROFILE] if plan.profile else ["+profile", "icc"]
-    # Always: AVIF and HEIC come as YCbCr, whatever their header said. Grey stays grey.
-    words += ["-colorspace", "sRGB", "-depth", "8"]
+    if plan.colours in (Colours.CMYK, Colours.OTHER):
+        words += ["-colorspace", "sRGB"]  # not for the others: it would expand a palette, and change the filter
+    words += ["-depth", "8"]
     if plan.strip:
         return [*words, "-strip"]
     # Not the file's times, which are those of /proc.
@@ -108,7 +109,7 @@ def _output(n: int, output: OutputPlan, plan: RenderPlan) -> list[str]:
         words += _crop(output.cut)
         before = Size(output.cut.width, output.cut.height)
     if output.scale != before or plan.shrink > 1:
-        words += ["-filter", _FILTERS[output.filter], "-resize", f"{output.scale}!"]
+        words += ["-resize", f"{output.scale}!"]  # the filter is its own choice, which a plan only repeats
     if output.crop:
         words += _crop(output.crop)
     # ImageMagick 6 neither reads nor writes the alpha of an AVIF.
@@ -132,7 +133,8 @@ def _encoder(output: OutputPlan) -> list[str]:
         JPEG.name: [*quality, "+compress", "-interlace", "none", "-sampling-factor", "2x2" if output.quality < _SUBSAMPLED_BELOW else "1x1"],
         PNG.name: ["+compress", "-define", "png:compression-level=6", "-define", "png:compression-filter=5"],
         GIF.name: ["+compress"],
-        WEBP.name: [*quality, "+compress", "-define", "webp:method=4"],
+        # An animation that is played once would lose all frames but the first.
+        WEBP.name: [*quality, "+compress", "-define", "webp:method=4", *(["-loop", "0"] if output.animated else [])],
         AVIF.name: [*quality, "+compress"],
         TIFF.name: ["-compress", "LZW", "-define", "tiff:predictor=2"],
     }[output.format.name]
