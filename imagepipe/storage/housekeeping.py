@@ -29,7 +29,7 @@ _log = Logger()
 class Housekeeping:
     """Invariant: what rows up to `projected` say, the tree on the disk shows, and `_wrong` names every path that it shows wrongly now.
 
-    `interval` is in seconds of the clock `seconds`. `sweep` is the work left by an unclean stop, in steps.
+    `interval` is in seconds of the clock `seconds`. `sweep` is the work that an unclean stop has left, in steps.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Housekeeping:
         *,
         interval: float,
         seconds: Callable[[], float],
-        sweep: Iterator[None],
+        sweep: Iterator[None] | None,
     ) -> None:
         self._catalogue = catalogue
         self._tree = tree
@@ -51,7 +51,7 @@ class Housekeeping:
         self._health = health
         self._interval = interval
         self._seconds = seconds
-        self._sweep: Iterator[None] | None = sweep
+        self._sweep = sweep
         self._checkpoint: Iterator[None] | None = None
         self._due: float | None = None
         self._wrong: dict[str, int] = {}  # path -> the number of the first row that it does not show

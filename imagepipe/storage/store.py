@@ -118,10 +118,9 @@ class Store:
         opened.callback(self._catalogue.close)
 
         tree = Tree(root, self._objects, run, folder_mode)
-        unclean = not self._catalogue.was_clean
-        sweep = (
-            itertools.chain(sweep_objects(self._objects, self._catalogue, self._pins), sweep_tree(root, run, tree.touched)) if unclean else iter(())
-        )
+        sweep = None
+        if not self._catalogue.was_clean:
+            sweep = itertools.chain(sweep_objects(self._objects, self._catalogue, self._pins), sweep_tree(root, run, tree.touched))
         self._housekeeping = Housekeeping(
             self._catalogue, tree, self._objects, self._pins, self._health, interval=checkpoint_seconds, seconds=seconds, sweep=sweep
         )

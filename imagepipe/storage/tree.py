@@ -21,7 +21,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,13 +69,14 @@ class Prepared:
 
 
 class Tree:
-    """The tree below `root`; `run` (16 hex digits) marks the temporary names of this run of the daemon."""
+    """The tree below `root`; `run` (16 hex digits) marks the temporary names of this run of the daemon. `link` makes a hard link."""
 
-    def __init__(self, root: Path, objects: Objects, run: str, folder_mode: int) -> None:
+    def __init__(self, root: Path, objects: Objects, run: str, folder_mode: int, link: Callable[[bytes, bytes], None] = os.link) -> None:
         self._root = os.fsencode(root)
         self._objects = objects
         self._run = run
         self._folder_mode = folder_mode
+        self._make_link = link
         self._number = 0
         self.touched = TouchedFolders()
 
@@ -156,7 +157,7 @@ class Tree:
         self._number += 1
         temporary = os.path.join(folder, b".imagepipe-%b-%d" % (self._run.encode("ascii"), self._number))
         prepared.links[one.path] = _Link(temporary, seen, deferred)
-        self._link(after, temporary, one.path)
+        self._link_object(after, temporary, one.path)
 
     def _put_in_place(self, path: str, link: _Link) -> None:
         place = self._place_of(path)
@@ -225,10 +226,10 @@ class Tree:
         object_ = self._objects.status(digest)
         return (object_ is None or object_.st_size == status.st_size) and digest_of(place) == digest
 
-    def _link(self, digest: str, temporary: bytes, path: str) -> None:
+    def _link_object(self, digest: str, temporary: bytes, path: str) -> None:
         source = os.fsencode(self._objects.path(digest))
         try:
-            os.link(source, temporary, follow_symlinks=False)
+            self._make_link(source, temporary)
         except FileNotFoundError:
             raise NotStored(
                 f"{shown(path)}: the bytes of this image are missing ({source.decode('utf-8', 'replace')}): see imagepipe verify"
