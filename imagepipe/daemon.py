@@ -18,7 +18,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ReactorNotRunning
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
@@ -64,7 +64,7 @@ class Daemon(Service):
         self._endpoint = endpoint
         self._scheme = scheme
         self._node: Node | None = None
-        self._port: IListeningPort | None = None
+        self._port: Any = None  # an IListeningPort
         self._starting: Deferred[None] | None = None
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
@@ -100,7 +100,7 @@ class Daemon(Service):
             return
         _log.info("stopping: answering the calls under way")
         idle = self._node.refuse_new()
-        patience = deferLater(self._reactor, STOP_SECONDS_MAX)
+        patience: Deferred[None] = deferLater(self._reactor, STOP_SECONDS_MAX)
         _, first = await DeferredList([idle, patience], fireOnOneCallback=True, consumeErrors=True)
         if first == 0:
             patience.cancel()

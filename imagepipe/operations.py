@@ -10,7 +10,7 @@ Nothing here knows XML-RPC, HTTP or which engine it is.
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
@@ -26,7 +26,7 @@ from imagepipe.storage.store import ImageFacts, ImageInfo, StagedImage, Store
 from imagepipe.workers import Timed, WorkQueue
 
 T = TypeVar("T")
-OnThread = Callable[[Callable[[], T]], Deferred[T]]
+OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 
 class Operations:
@@ -60,14 +60,15 @@ class Operations:
 
     async def info(self, path: str) -> ImageInfo:
         """The facts of the image at a clean path; BadRequest if there is none."""
-        info = await self._on_thread(lambda: self._store.info(path))
+        info: ImageInfo | None = await self._on_thread(lambda: self._store.info(path))
         if info is None:
             raise BadRequest("path", f"there is no image {shown(path)}")
         return info
 
     async def list(self, prefix: str, after: str, limit: int) -> Sequence[str]:
         """Stored paths in byte order that begin with `prefix` and are greater than `after`, `limit` at most."""
-        return await self._on_thread(lambda: self._store.list(prefix, after, limit))
+        paths: Sequence[str] = await self._on_thread(lambda: self._store.list(prefix, after, limit))
+        return paths
 
     def _render_and_put(self, image: bytes, request: StoreRequest) -> None:
         format = formats.sniff(image[: formats.SNIFF_BYTES])

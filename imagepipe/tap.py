@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from twisted.application.service import IService
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.threads import deferToThreadPool
@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python import usage
 from twisted.python.threadpool import ThreadPool
+from twisted.web.resource import IResource
 
 from imagepipe import __version__
 from imagepipe.config import load
@@ -62,7 +63,7 @@ class Options(usage.Options):
             raise SystemExit("\n".join([f"imagepipe cannot start: {self['config']} has problems:", *error.problems])) from None
 
 
-def makeService(options: Options) -> IService:  # noqa: N802 - Twisted's name
+def makeService(options: Options) -> Service:  # noqa: N802 - Twisted's name
     """The daemon that `options.settings` describe."""
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it, which must wait for twistd's --reactor
 
@@ -118,11 +119,14 @@ def _open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> _Node:
 
     operations = Operations(reactor, on_thread, queue, store, engine, images.render)
     methods = ImageMethods(operations, on_thread, bytes_max=images.bytes_max, size_max=images.size_max)
-    resource = guarded(methods, UsersChecker(users, on_thread)) if users else methods
+    resource: Any = (
+        guarded(cast(IResource, methods), UsersChecker(users, on_thread)) if users else methods
+    )  # an IResource; zope.interface has no types
     site = LoggingSite(resource, body_bytes_max=network.request_bytes_max, seconds=time.monotonic)
     calls.start()
     queue.start()
-    return _Node(store, engine, queue, calls, site, TLSMemoryBIOFactory(tls, False, site) if tls else site)
+    factory: Any = TLSMemoryBIOFactory(cast(Any, tls), isClient=False, wrappedFactory=cast(Any, site)) if tls else site
+    return _Node(store, engine, queue, calls, site, factory)
 
 
 def _engine(settings: Settings) -> Engine:

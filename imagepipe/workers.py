@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
@@ -31,7 +32,7 @@ class WorkQueue:
     `reactor` calls back; `seconds` is a monotonic clock, read on the reactor thread and on the I/O threads.
     """
 
-    def __init__(self, reactor: object, seconds: Callable[[], float], running_max: int, waiting_max: int) -> None:
+    def __init__(self, reactor: IReactorFromThreads, seconds: Callable[[], float], running_max: int, waiting_max: int) -> None:
         self._reactor = reactor
         self._seconds = seconds
         self._in_flight_max = running_max + waiting_max

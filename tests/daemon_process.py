@@ -94,8 +94,8 @@ class DaemonProcess:
         self._reader.join(PATIENCE_SECONDS)
 
     @property
-    def proxy(self) -> xmlrpc.client.ServerProxy:
-        """A new client; not for two threads at once."""
+    def proxy(self) -> Any:
+        """A new xmlrpc.client.ServerProxy; not for two threads at once."""
         return xmlrpc.client.ServerProxy(self.url, allow_none=True, use_builtin_types=True)
 
     def tree(self) -> dict[str, bytes]:

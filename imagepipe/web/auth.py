@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from hashlib import sha256
+from typing import Any, cast
 
 import bcrypt
 from twisted.cred.checkers import ICredentialsChecker
@@ -97,4 +98,8 @@ class _OneResource:
 
 def guarded(resource: IResource, checker: UsersChecker) -> IResource:
     """`resource`, behind HTTP Basic."""
-    return HTTPAuthSessionWrapper(Portal(_OneResource(resource), [checker]), [BasicCredentialFactory(b"imagepipe")])
+    # zope.interface has no types: that these are an IRealm, an ICredentialsChecker and an IResource is declared where they are defined.
+    realm: Any = _OneResource(resource)
+    users: Any = checker
+    wrapper: Any = HTTPAuthSessionWrapper(Portal(realm, [users]), [BasicCredentialFactory(b"imagepipe")])
+    return cast(IResource, wrapper)

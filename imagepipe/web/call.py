@@ -125,7 +125,7 @@ def _long_text(xml: bytes, bytes_min: int) -> tuple[int, int] | None:
 
 def _parse(xml: bytes) -> Call:
     unmarshaller = Unmarshaller(use_builtin_types=True)
-    unmarshaller.xml(None, None)  # expat hands out str: nothing left to decode
+    unmarshaller.xml(None, None)  # type: ignore[arg-type]  # as xmlrpc.client itself does: expat hands out str: nothing left to decode
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartElementHandler = unmarshaller.start

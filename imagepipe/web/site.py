@@ -87,7 +87,8 @@ class BoundedRequest(server.Request):
 
     def take_body(self) -> IO[bytes]:
         """The body, the caller's to close: it outlives the request, whose client may go away while a thread still reads."""
-        body: IO[bytes] = self.content
+        body: IO[bytes] | None = self.content
+        assert body is not None
         self.content = None
         return body
 
@@ -104,7 +105,8 @@ class BoundedRequest(server.Request):
         self._refused = status
         text = RESPONSES[status] + b"\n"
         head = b"HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-        self.channel.transport.write(head % (status, RESPONSES[status], len(text)) + text)
+        transport: Any = self.channel.transport
+        transport.write(head % (status, RESPONSES[status], len(text)) + text)
 
 
 class LoggingSite(server.Site):

@@ -12,7 +12,8 @@ from xmlrpc.client import Fault, dumps
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
-from twisted.web.server import NOT_DONE_YET, UnsupportedMethod
+from twisted.web.error import UnsupportedMethod
+from twisted.web.server import NOT_DONE_YET
 from twisted.web.xmlrpc import XMLRPC, addIntrospection, withRequest
 
 from imagepipe.core.request import StoreRequest, parse_moves, parse_path, parse_paths, parse_store

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import xmlrpc.client
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class KillTests:
         with running(tmp_path) as daemon:
             load.check(daemon)
             assert daemon.stop() == 0
+            assert [path for path in daemon.tree() if "/.imagepipe-" in path] == [], "a link of a killed daemon that was never renamed"
         assert load.acknowledged > KILLS
 
 
@@ -42,25 +44,17 @@ class DiskTests:
         with running(tmp_path, wrapper=on_small_disk) as daemon:
             daemon.images = Path(f"/proc/{daemon.process.pid}/root{folder}")
             stored: list[str] = []
-            fault = None
-            while fault is None:
+            before = daemon.tree()
+            while outcome(daemon, noise(len(stored)), f"folder{len(stored)}/a.png") == "OK":
+                stored.append(f"folder{len(stored)}/a.png")
                 before = daemon.tree()
-                path = f"folder{len(stored)}/a.png"
-                try:
-                    daemon.proxy.store_image(noise(len(stored)), path)
-                    stored.append(path)
-                except xmlrpc.client.Fault as error:
-                    fault = error
+            fault = fault_of(daemon.proxy.store_image, noise(len(stored)), f"folder{len(stored)}/a.png")
             assert (fault.faultCode, "disk is full" in fault.faultString) == (1001, True)
             assert daemon.tree() == before
             assert daemon.proxy.list_images() == stored
             assert daemon.proxy.delete_image(stored) == "OK"
-            while True:  # until the bytes of what was deleted are off the disk
-                try:
-                    daemon.proxy.store_image(noise(0), "again.png")
-                    break
-                except xmlrpc.client.Fault as error:
-                    assert error.faultCode == 1001
+            answers = iter(lambda: outcome(daemon, noise(0), "again.png"), "OK")
+            assert set(answers) <= {1001}  # until the bytes of what was deleted are off the disk
             assert daemon.stop() == 0
 
     def test_a_disk_that_fails_to_flush_ends_the_daemon_with_a_clear_word(self, tmp_path: Path, picture: bytes) -> None:
@@ -87,6 +81,14 @@ def failing_flushes(daemon: DaemonProcess) -> Iterator[None]:
         assert "attached" in strace.stderr.readline()
         yield
         strace.stderr.read()
+
+
+def outcome(daemon: DaemonProcess, picture: bytes, path: str) -> object:
+    """OK, or the fault's code."""
+    try:
+        return daemon.proxy.store_image(picture, path)
+    except xmlrpc.client.Fault as fault:
+        return fault.faultCode
 
 
 def noise(seed: int) -> bytes:
@@ -134,7 +136,8 @@ class Load:
 
     def check(self, daemon: DaemonProcess) -> None:
         """Every path holds one of the contents that it may; then that one is what it must hold from now on."""
-        tree = {path: image for path, image in daemon.tree().items() if not path.endswith("/")}
+        # A killed daemon may leave temporary names, which no server shows; they are swept away while the next one is at work.
+        tree = {path: image for path, image in daemon.tree().items() if not path.endswith("/") and "/.imagepipe-" not in path}
         assert sorted(tree, key=str.encode) == daemon.proxy.list_images("", "", 10000)
         assert set(tree) <= set(self.expected)
         for path, possible in self.expected.items():
@@ -168,30 +171,27 @@ class Load:
                 return
             acknowledged()
 
-    def _call(self, proxy: xmlrpc.client.ServerProxy, folder: str, choice: random.Random) -> None:
+    def _call(self, proxy: Any, folder: str, choice: random.Random) -> None:
         """One call: its effect is possible from when it is sent, and certain from when it is answered."""
         path, other = (f"{folder}/{choice.choice('ab')}/{choice.choice('xyz')}" for _ in range(2))
+        (content,) = self.expected.get(path, {None})
         kind = choice.choice(["store", "store", "sizes", "delete", "move"])
+        effect: dict[str, Any]
+        call: Callable[[], object]
         if kind == "store":
             picture = choice.choice(self.pictures)
-            effect: dict[str, Any] = {path: hashlib.sha256(picture).hexdigest()}
-            call = lambda: proxy.store_image(text(picture), path)  # noqa: E731
+            effect, call = {path: hashlib.sha256(picture).hexdigest()}, partial(proxy.store_image, text(picture), path)
         elif kind == "sizes":
-            stem = f"{path}{choice.randrange(4)}"
-            width = choice.choice([60, 90])
+            stem, width = f"{path}{choice.randrange(4)}", choice.choice([60, 90])
             effect = {f"{stem}_s.png": (width // 2, width // 3), f"{stem}_m.png": (width, width * 2 // 3)}
-            call = lambda: proxy.store_image(text(self.source), f"{stem}.png", None, {"_s": [width // 2, width // 2], "_m": [width, width]})  # noqa: E731
-        elif kind == "delete":
-            effect = {path: None}
-            call = lambda: proxy.delete_image(path)  # noqa: E731
+            sizes = {"_s": [width // 2, width // 2], "_m": [width, width]}
+            call = partial(proxy.store_image, text(self.source), f"{stem}.png", None, sizes)
+        elif kind == "delete" or content is None or path == other:
+            effect, call = {path: None}, partial(proxy.delete_image, path)
         else:
-            (content,) = self.expected.get(path, {None})
-            if content is None or path == other:
-                return
-            effect = {path: None, other: content}
-            call = lambda: proxy.move_image(path, other)  # noqa: E731
-        for touched, content in effect.items():
-            self.expected.setdefault(touched, {None}).add(content)
+            effect, call = {path: None, other: content}, partial(proxy.move_image, path, other)
+        for touched, after in effect.items():
+            self.expected.setdefault(touched, {None}).add(after)
         call()
-        for touched, content in effect.items():
-            self.expected[touched] = {content}
+        for touched, after in effect.items():
+            self.expected[touched] = {after}
