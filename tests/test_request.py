@@ -61,7 +61,7 @@ class StoreTests:
         [output] = store(fmt=fmt).outputs
         assert (output.path, output.format) == (path, format)
 
-    @pytest.mark.parametrize(("path", "format"), [("a.gif", GIF), ("a.JPG", JPEG), ("a", None), ("a.unknown", None), ("a.bmp", None)])
+    @pytest.mark.parametrize(("path", "format"), [("a.gif", GIF), ("a.JPG", JPEG), ("a", None), ("a.unknown", None), ("a.v2", None)])
     def test_without_a_format_the_extension_says_it_or_the_source_keeps_its_own(self, path: str, format: object) -> None:
         [output] = store(path, size=[5, 5]).outputs
         assert output.format is format
@@ -133,6 +133,12 @@ class RefusedStoreTests:
     def test_the_bounds_themselves_are_fine(self) -> None:
         [output] = store(size=[1, 8192]).outputs
         assert output.box == Size(1, 8192)
+
+    @pytest.mark.parametrize("path", ["a.bmp", "a.HEIC", "a.psd"])
+    def test_an_extension_that_is_not_written_needs_a_format(self, path: str) -> None:
+        assert refused(path=path, size=[10, 10]).startswith("fmt: ")
+        assert store(path).outputs == ()
+        assert store(path, "png", [10, 10]).paths == ("a.png",)
 
     @pytest.mark.parametrize("fmt", ["svg", "mvg", "bmp", "heic", ".png", "png:", "../png", " png", "p" * 1000])
     def test_formats_are_from_the_list(self, fmt: str) -> None:

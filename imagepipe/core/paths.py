@@ -22,15 +22,15 @@ RESERVED_FIRST = frozenset({"status", "status.json", "healthz", "readyz", "metri
 RESERVED_LAST = frozenset({"info.json"})
 """Last components that the HTTP server answers itself."""
 
-_PAGES = frozenset(
-    "htm html xhtml xht shtml shtm stm mht mhtml hta htc htaccess xml xsl xslt xsd rss atom rdf svg svgz css js mjs cjs vbs wasm"
-    " swf jar pdf eml".split()
+_HANDLED = frozenset("php phps pht phtm phtml phar hphp ctp asp aspx jsp jspx cgi fcgi fpl pl py rb lua tcl sh shtml shtm stm".split())
+"""Extensions that servers are commonly told to run files by, wherever in a name they stand."""
+
+_SHOWN_OR_RUN = frozenset(
+    "htm html xhtml xht mht mhtml hta htc htaccess xml xsl xslt xsd rss atom rdf svg svgz css js mjs cjs vbs wasm swf jar pdf eml"
+    " inc module asa asax ascx ashx asmx cer cdx axd jsw jsv jspf jhtml do action cfm cfml cfc pm pyc pyo pyw pyz rhtml erb"
+    " bash csh ksh zsh bat cmd com exe dll ps1 so".split()
 )
-_PROGRAMS = frozenset(
-    "php phps pht phtm phtml phar inc hphp ctp module asp aspx asa asax ascx ashx asmx cer cdx axd jsp jspx jsw jsv jspf jhtml do"
-    " action cfm cfml cfc cgi fcgi fpl pl pm py pyc pyo pyw pyz rb rhtml erb lua tcl sh bash csh ksh zsh bat cmd com exe dll ps1"
-    " so".split()
-)
+"""Extensions that make a page or a program of a file if no server knows a later one of its name."""
 
 
 def clean(path: str, argument: str = "path") -> str:
@@ -107,15 +107,11 @@ def _check_component(component: str, argument: str) -> None:
 
 
 def _check_extensions(name: str, argument: str) -> None:
-    # Apache's mod_mime looks at every extension of a name, so x.php.jpg would run as PHP. A page is what the last extension that a server knows
-    # makes one: x.html.bak is, x.html.jpg is not.
+    # Apache's mod_mime looks at every extension of a name: x.php.jpg would run as PHP, x.html.bak would be a page, x.html.jpg is a picture.
     extensions = [extension.strip().lower() for extension in name.split(".")[1:]]
     while extensions and not extensions[-1]:
         extensions.pop()
+    ends_as_image = bool(extensions) and formats.by_extension(extensions[-1]) is not None
     for extension in extensions:
-        if extension in _PROGRAMS or extension.rstrip("0123456789") in ("php", "phtml", "pht"):
-            raise BadRequest(argument, f"a web server could run a file with the extension {shown(extension)}")
-    if extensions and formats.by_extension(extensions[-1]) is None:
-        for extension in extensions:
-            if extension in _PAGES:
-                raise BadRequest(argument, f"a web server could show a file with the extension {shown(extension)} as a page")
+        if extension in _HANDLED or extension.rstrip("0123456789") in ("php", "phtml", "pht") or (extension in _SHOWN_OR_RUN and not ends_as_image):
+            raise BadRequest(argument, f"a web server could run a file with the extension {shown(extension)}, or show it as a page")

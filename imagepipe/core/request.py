@@ -176,9 +176,11 @@ def _parse_flag(argument: str, value: object) -> bool:
 
 
 def _format_of(path: str) -> Format | None:
-    """The format that a path's extension asks for; None where it says nothing that could be rendered."""
+    """The format that a path's extension asks for; None where there is none, or none that we know."""
     format = formats.by_extension(paths.split_extension(path)[1])
-    return format if format and format.renders else None
+    if format and not format.renders:
+        raise BadRequest("fmt", f"{shown(path)} asks for {format}, which is not written: name one of {', '.join(formats.RENDERED_EXTENSIONS)}")
+    return format
 
 
 def _of(suffix: str) -> str:
