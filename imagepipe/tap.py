@@ -108,7 +108,7 @@ def _open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> _Node:
     """Blocks: recovery may take a while."""
     images, network = settings.images, settings.network
     tls = certificate_options(network.tls_certificate, network.tls_key) if network.tls_certificate and network.tls_key else None
-    users = parse_users(network.users.read_text().splitlines(), str(network.users)) if network.users else None
+    users = parse_users(network.users.read_text(errors="replace").splitlines(), str(network.users)) if network.users else None
     store = Store.open(images.path, umask=images.umask, now_ms=lambda: time.time_ns() // 1_000_000, on_fatal=on_fatal)
     engine = _engine(settings)
     calls = ThreadPool(minthreads=1, maxthreads=CALL_THREADS, name="calls")

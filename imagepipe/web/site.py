@@ -14,6 +14,9 @@ from twisted.web import server
 from twisted.web.http import INSUFFICIENT_STORAGE_SPACE, REQUEST_ENTITY_TOO_LARGE, RESPONSES, SERVICE_UNAVAILABLE
 from twisted.web.resource import IResource
 
+REFUSED_BYTES_READ_MAX = 1 << 30
+"""How much of a body that was refused is read on."""
+
 _log = Logger()
 
 
@@ -57,6 +60,8 @@ class BoundedRequest(server.Request):
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
         self._received_bytes += len(data)
         if self._refused:
+            if self._received_bytes > REFUSED_BYTES_READ_MAX:
+                self.channel.loseConnection()
             return
         if self._received_bytes > self._site.body_bytes_max:
             self._refuse(REQUEST_ENTITY_TOO_LARGE)
@@ -111,6 +116,8 @@ class BoundedRequest(server.Request):
 
 class LoggingSite(server.Site):
     """A site that logs by twisted.logger and knows how many requests it still owes an answer."""
+
+    noisy = False  # the daemon says itself what it listens on
 
     def __init__(self, resource: IResource, body_bytes_max: int, seconds: Callable[[], float]) -> None:
         super().__init__(resource, requestFactory=BoundedRequest, parsePOSTFormSubmission=False)
