@@ -32,7 +32,9 @@ def seed_command(method: Method, box: Size, *, white: bool = False, source: str 
     if method is Method.RESIZE:
         return [*read, "-resize", f"{box}>"]
     if method is Method.COMPOSITE:
-        return ["-size", str(box), f"xc:{'white' if white else 'none'}", "(", *read, "-resize", f"{box}>", ")", "-gravity", "center", "-composite"]
+        # -size after the input is read: it would be a wish to some decoders.
+        canvas = ["(", "-size", str(box), f"xc:{'white' if white else 'none'}", ")", "+swap"]
+        return [*read, "-resize", f"{box}>", *canvas, "-gravity", "center", "-composite"]
     return [*read, "-resize", f"{box}^", "-gravity", "center", "-crop", f"{box}+0+0!", "+repage"]
 
 

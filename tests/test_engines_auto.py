@@ -1,0 +1,80 @@
+"""The engine for every image: which of the two takes which."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine_contract import assert_alike, facts_of, render, request
+from pictures import saved, scene_jpeg, see_through, small
+from reference import convert, pixels, seed_command
+
+from imagepipe.core.formats import BMP, HEIC, ICO, JP2, JPEG, PNG, PSD, Format, sniff
+from imagepipe.core.geometry import Size
+from imagepipe.core.request import Method
+from imagepipe.engines.auto import AutoEngine
+from imagepipe.engines.engine import Engine
+from imagepipe.engines.imagemagick import ImageMagickEngine
+from imagepipe.engines.vips import VipsEngine
+from imagepipe.errors import NotStored
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """One engine for all."""
+    auto = AutoEngine(VipsEngine(), ImageMagickEngine())
+    yield auto
+    auto.close()
+
+
+@pytest.fixture(scope="module")
+def without_imagemagick() -> Iterator[Engine]:
+    """The same where ImageMagick is not installed."""
+    auto = AutoEngine(VipsEngine(), ImageMagickEngine(convert="/nonexistent/convert"))
+    yield auto
+    auto.close()
+
+
+def made(format: Format) -> bytes:
+    """A photograph in a format that only ImageMagick reads."""
+    if format in (BMP, ICO):
+        return saved(small(64, 36), format.name.upper())
+    return convert("png:-", f"{format.name}:-", image=saved(small(), "PNG"))
+
+
+class AutoEngineTests:
+    """libvips for what it reads and writes, ImageMagick for the rest."""
+
+    @pytest.mark.parametrize("format", [HEIC, BMP, ICO, PSD, JP2], ids=str)
+    @pytest.mark.parametrize("method", Method, ids=str)
+    def test_what_libvips_does_not_read_looks_as_after_the_seeds_command(
+        self, engine: Engine, format: Format, method: Method, tmp_path: Path
+    ) -> None:
+        image, box = made(format), Size(50, 40)
+        assert sniff(image[:64]) == format
+        theirs = pixels(image, *seed_command(method, box, source=f"{format.name}:-[0]", colours=("-colorspace", "sRGB")))
+        ours = render(engine, image, tmp_path, request(box, PNG, method), request(box, JPEG, method))
+        assert_alike(ours[0], theirs, 35)
+
+    def test_layers_of_a_psd_are_one_picture(self, engine: Engine, tmp_path: Path) -> None:
+        layer = saved(small(100, 60), "PNG")
+        image = convert("png:-", "(", "+clone", "-negate", ")", "psd:-", image=layer)
+        facts = facts_of(engine, image)
+        assert facts.frames == 1
+        (ours,) = render(engine, image, tmp_path, request(None, PNG))
+        assert pixels(ours).shape == (1, facts.size.height, facts.size.width, 4)
+
+    def test_an_icon_keeps_its_alpha(self, engine: Engine, tmp_path: Path) -> None:
+        image = saved(see_through().resize((64, 64)), "ICO", sizes=[(64, 64)])
+        (ours,) = render(engine, image, tmp_path, request(Size(32, 32), PNG))
+        assert_alike(ours, pixels(image, *seed_command(Method.RESIZE, Size(32, 32), source="ico:-[0]")), 35)
+
+    @pytest.mark.parametrize("format", [HEIC, BMP, ICO, PSD, JP2], ids=str)
+    def test_a_truncated_file_is_refused(self, engine: Engine, format: Format, tmp_path: Path) -> None:
+        image = made(format)
+        with pytest.raises(NotStored, match="cannot be"):
+            render(engine, image[: len(image) // 4], tmp_path, request(Size(30, 30), PNG))
+
+    def test_without_imagemagick_the_rest_is_rendered(self, without_imagemagick: Engine, tmp_path: Path) -> None:
+        render(without_imagemagick, scene_jpeg(), tmp_path, request(Size(50, 50), PNG))
+        with pytest.raises(NotStored, match="ImageMagick, which this image needs, is not installed here"):
+            facts_of(without_imagemagick, made(BMP))

@@ -1,0 +1,180 @@
+"""The vips engine's processes: a crash, a hang or a leak costs one job."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from engine_contract import render, request
+from pictures import png, scene_jpeg
+
+from imagepipe.core.formats import HEIC, JPEG, PNG, WEBP
+from imagepipe.core.geometry import Size
+from imagepipe.core.plan import RenderSettings, plan_render
+from imagepipe.engines import messages
+from imagepipe.engines.memory_file import memory_file
+from imagepipe.engines.vips import VipsEngine
+from imagepipe.errors import NotStored
+
+OUTPUT = request(Size(50, 50), PNG)
+
+
+@pytest.fixture
+def engine() -> Iterator[VipsEngine]:
+    """An engine that nobody else uses."""
+    vips = VipsEngine(timeout_seconds=60)
+    yield vips
+    vips.close()
+
+
+def state(process_id: int) -> str:
+    """The process's state, a letter (proc(5)); "-" if there is none."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "-"
+
+
+class WorkerTests:
+    """The life of workers."""
+
+    def test_a_worker_serves_one_job_after_another(self, engine: VipsEngine, tmp_path: Path) -> None:
+        for _ in range(3):
+            render(engine, scene_jpeg(), tmp_path, OUTPUT)
+        assert len(engine.workers) == 1
+
+    def test_workers_are_as_many_as_jobs_at_a_time(self, engine: VipsEngine) -> None:
+        with engine.open(scene_jpeg(), JPEG), engine.open(scene_jpeg(), JPEG):
+            assert len(engine.workers) == 2
+        with engine.open(scene_jpeg(), JPEG), engine.open(scene_jpeg(), JPEG):
+            assert len(engine.workers) == 2
+
+    def test_started_workers_are_there_before_the_first_job(self, engine: VipsEngine, tmp_path: Path) -> None:
+        engine.start(2)
+        before = engine.workers
+        render(engine, scene_jpeg(), tmp_path, OUTPUT)
+        assert engine.workers == before
+        assert len(before) == 2
+
+    def test_a_worker_killed_in_a_job_costs_that_job_alone(self, engine: VipsEngine, tmp_path: Path) -> None:
+        with engine.open(scene_jpeg(), JPEG) as source:
+            (mine,) = engine.workers
+            with engine.open(scene_jpeg(), JPEG) as other:
+                plan = plan_render((OUTPUT,), source.facts, RenderSettings())
+                os.kill(mine, signal.SIGKILL)
+                with pytest.raises(NotStored, match="crashed its decoder"):
+                    source.render(plan, tmp_path)
+                other.render(plan, tmp_path)
+        render(engine, scene_jpeg(), tmp_path, OUTPUT)
+        assert mine not in engine.workers
+        assert state(mine) == "-", "its exit status was taken in"
+
+    def test_a_worker_killed_while_it_was_idle_costs_no_job(self, engine: VipsEngine, tmp_path: Path) -> None:
+        render(engine, scene_jpeg(), tmp_path, OUTPUT)
+        (idle,) = engine.workers
+        descriptor = os.pidfd_open(idle)
+        os.kill(idle, signal.SIGKILL)
+        os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOWAIT)
+        os.close(descriptor)
+        render(engine, scene_jpeg(), tmp_path, OUTPUT)
+        assert idle not in engine.workers
+
+    def test_a_worker_that_hangs_is_killed_at_the_timeout(self, tmp_path: Path) -> None:
+        engine = VipsEngine(timeout_seconds=1.0)
+        with engine.open(scene_jpeg(), JPEG) as source:
+            os.kill(engine.workers[0], signal.SIGSTOP)
+            with pytest.raises(NotStored, match=r"longer than 1 s \(timeout\)"):
+                source.render(plan_render((OUTPUT,), source.facts, RenderSettings()), tmp_path)
+        assert engine.workers == ()
+        engine.close()
+
+    def test_a_worker_is_replaced_after_its_jobs(self) -> None:
+        engine = VipsEngine(jobs_max=2)
+        seen: list[int] = []
+        for _ in range(4):
+            with engine.open(scene_jpeg(), JPEG):
+                seen += engine.workers
+        assert seen[0] == seen[1]
+        assert seen[1] != seen[2]
+        assert seen[2] == seen[3]
+        assert state(seen[0]) == "-"
+        engine.close()
+
+    def test_a_worker_that_keeps_much_memory_is_replaced(self, tmp_path: Path) -> None:
+        engine = VipsEngine(memory_kept_bytes=1)
+        render(engine, scene_jpeg(), tmp_path, OUTPUT)
+        assert engine.workers == ()
+        engine.close()
+
+    def test_idle_workers_end_when_the_engine_closes(self, engine: VipsEngine) -> None:
+        engine.start(2)
+        started = engine.workers
+        engine.close()
+        assert [state(process_id) for process_id in started] == ["-", "-"]
+
+    def test_a_job_that_takes_too_much_memory_fails_alone(self, tmp_path: Path) -> None:
+        engine = VipsEngine(memory_bytes=300 << 20)
+        image = png(12_000, 9_000, 8, 2)  # 309 MiB of pixels, which two outputs want in memory
+        with pytest.raises(NotStored):
+            render(engine, image, tmp_path, OUTPUT, OUTPUT, settings=RenderSettings(pixels_max=10**9))
+        render(engine, scene_jpeg(), tmp_path, OUTPUT)
+        engine.close()
+
+    def test_a_worker_has_no_descriptor_but_its_own(self, engine: VipsEngine, tmp_path: Path) -> None:
+        descriptors = [os.open("/dev/null", os.O_RDONLY) for _ in range(20)]
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, True)
+        render(engine, scene_jpeg(), tmp_path, OUTPUT)
+        (worker,) = engine.workers
+        links = [str(link.readlink()) for link in Path(f"/proc/{worker}/fd").iterdir()]
+        for descriptor in descriptors:
+            os.close(descriptor)
+        assert len([link for link in links if link.startswith("socket:")]) == 1
+        assert len([link for link in links if link == "/dev/null"]) == 2
+
+    def test_jobs_from_many_threads(self, engine: VipsEngine, tmp_path: Path) -> None:
+        def job(n: int) -> bytes:
+            folder = tmp_path / str(n)
+            folder.mkdir()
+            return render(engine, scene_jpeg(), folder, OUTPUT)[0]
+
+        with ThreadPoolExecutor(4) as pool:
+            assert len(set(pool.map(job, range(40)))) == 1
+        assert len(engine.workers) <= 4
+
+    def test_a_format_that_libvips_does_not_read_names_imagemagick(self, engine: VipsEngine) -> None:
+        with pytest.raises(NotStored, match="ImageMagick"), engine.open(b"", HEIC):
+            pass
+
+
+class WorkerProcessTests:
+    """The process itself, without an engine."""
+
+    def start(self, timeout_seconds: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """A worker and the daemon's end of its link."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "imagepipe.engines.vips_worker", str(theirs.fileno()), str(8 << 30), str(timeout_seconds)]
+            return subprocess.Popen(command, pass_fds=(theirs.fileno(),)), ours
+
+    def test_it_ends_when_its_link_is_closed(self) -> None:
+        process, link = self.start(60)
+        link.close()
+        assert process.wait(20) == 0
+
+    def test_an_alarm_ends_a_job_that_nobody_waits_for(self, tmp_path: Path) -> None:
+        process, link = self.start(0)
+        image = png(9_000, 8_000, 8, 2)
+        with link, memory_file(image) as descriptor:
+            messages.send(link, messages.Open(PNG.name), descriptor)
+            reply = messages.receive_reply(link)
+            assert isinstance(reply, messages.Opened)
+            requests = [request(Size(8_000, 8_000), WEBP) for _ in range(50)]
+            plan = plan_render(tuple(requests), reply.facts, RenderSettings())
+            messages.send(link, messages.Render(plan, str(tmp_path)))
+            assert process.wait(20) == -signal.SIGALRM
