@@ -53,7 +53,9 @@ class Committer:
 
     def commit(self, calls: Sequence[Call]) -> None:
         """Answer every call, one way or the other."""
-        calls = [call for call in calls if call.future.set_running_or_notify_cancel()]
+        self._commit([call for call in calls if call.future.set_running_or_notify_cancel()])
+
+    def _commit(self, calls: Sequence[Call]) -> None:
         admitted: list[_Admitted] = []
         try:
             self._health.check()
@@ -83,7 +85,6 @@ class Committer:
             call.future.set_exception(error)
             return
         except OSError as error:
-            self._housekeeping.refused()
             call.future.set_exception(refusal(error, call.paths[0]))
             return
         except Exception:  # noqa: BLE001 - a bug: this call's, not its neighbours'
@@ -128,7 +129,9 @@ class Committer:
         if isinstance(error, FlushError):
             self._health.fail(error)
         elif isinstance(error, NotStored):
-            self._housekeeping.refused()
+            again = [call for call in calls if not call.future.done() and not call.facts]
+            if again and self._housekeeping.make_room():  # a delete goes on; it makes room itself
+                self._commit(again)
         else:
             _log.failure("a group of changes failed")
         for call in calls:

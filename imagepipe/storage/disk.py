@@ -30,9 +30,14 @@ AnyPath = Path | bytes
 def refusal(error: OSError, path: str | None = None) -> NotStored:
     """The fault of a call that `error` refuses; `path` is the image's, where one can be named."""
     where = "" if path is None else f"{shown(path)}: "
-    if error.errno in _FULL:
+    if is_full(error):
         return NotStored(f"{where}the disk is full")
     return NotStored(f"{where}the file system refuses it: {os.strerror(error.errno or 0)}")
+
+
+def is_full(error: OSError) -> bool:
+    """Whether what is missing is room."""
+    return error.errno in _FULL
 
 
 def catalogue_refusal(error: sqlite3.Error) -> NotStored | None:

@@ -16,6 +16,7 @@ from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.health import Health
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.projection import show_again
+from imagepipe.storage.reserve import Reserve
 from imagepipe.storage.tree import Tree
 
 _FOLD_ROWS = 2000
@@ -39,6 +40,7 @@ class Housekeeping:
         objects: Objects,
         pins: Pins,
         health: Health,
+        reserve: Reserve,
         *,
         interval: float,
         seconds: Callable[[], float],
@@ -49,6 +51,7 @@ class Housekeeping:
         self._objects = objects
         self._pins = pins
         self._health = health
+        self._reserve = reserve
         self._interval = interval
         self._seconds = seconds
         self._sweep = sweep
@@ -64,10 +67,14 @@ class Housekeeping:
         self._rows_unfolded += len(entries)
         self._soon()
 
-    def refused(self) -> None:
-        """A call was refused for want of space, or the like: make what room there is."""
-        self._rows_unfolded = _FOLD_ROWS
+    def make_room(self) -> bool:
+        """The catalogue finds the disk full: give up the reserve for it; whether there was one."""
+        if not self._reserve.give_up():
+            return False
+        _log.error("the disk is full: images can be deleted, but not stored")
         self._soon()
+        self._guarded(self._fold_log)
+        return True
 
     def due_in(self) -> float | None:
         """In how many seconds there is something to do; None: nothing is."""
@@ -85,8 +92,12 @@ class Housekeeping:
 
     def finish(self) -> bool:
         """Do all there is to do; whether nothing is left."""
+        reserved = self._reserve.is_set_aside
         self._guarded(self._finish)
-        return not self._health.failed and not self._sweep and not self._wrong and not self._pins.has_suspects and self._due is None
+        if reserved and not self._reserve.is_set_aside:
+            self._guarded(self._finish)  # once more, in the room of the reserve
+        shown = self._catalogue.projected == self._catalogue.last_seq
+        return shown and not self._health.failed and not self._sweep and not self._pins.has_suspects
 
     def recover(self) -> None:
         """Make the tree show the rows that it may not show since a crash, flushed; before any other call. Raises FlushError, NotStored."""
@@ -126,8 +137,11 @@ class Housekeeping:
             work()
         except FlushError as error:
             self._health.fail(error)
-        except Exception as error:  # noqa: BLE001 - a full disk, mostly: the next checkpoint tries again
+        except Exception as error:  # noqa: BLE001 - a full disk, mostly
             self._checkpoint = None
+            if isinstance(error, NotStored) and self._reserve.give_up():
+                self._due = self._seconds()
+                return
             self._soon()
             if isinstance(error, NotStored | OSError):
                 _log.error("a checkpoint was not finished, and is tried again: {error}", error=error)
@@ -136,6 +150,7 @@ class Housekeeping:
 
     def _run_checkpoint(self) -> Iterator[None]:
         self._due = None
+        self._remove_abandoned()
         self._try_wrong_again()
         upto = self._shown_upto()
         suspects = self._pins.take_suspects()
@@ -146,8 +161,14 @@ class Housekeeping:
                 yield from self._collect(suspects)
         finally:
             self._pins.suspect(suspects)  # those that were not collected
-        if self._wrong:
+        if self._wrong or not self._reserve.set_aside():
             self._soon()
+
+    def _remove_abandoned(self) -> None:
+        """First of all, and without a word to the catalogue: on a full disk this may be what makes room for all the rest."""
+        for digest in self._pins.take_abandoned():
+            if not self._catalogue.is_live(digest) and not self._pins.unless_in_use(digest, self._objects.remove):
+                self._pins.suspect([digest])
 
     def _collect(self, suspects: set[str]) -> Iterator[None]:
         """Remove the objects that no row names and no call holds, some a step; what was settled is taken from `suspects`."""

@@ -97,24 +97,26 @@ class Objects:
 class Pins:
     """Which digests are in use by calls. For any thread.
 
-    Invariant: a digest whose last row may be gone, or never came, is in use or among the suspects until it is collected.
+    Invariant: until it is collected, a digest whose last row may be gone is in use or a suspect; one whose row never came is in use or abandoned.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: Counter[str] = Counter()
         self._suspects: set[str] = set()
+        self._abandoned: set[str] = set()
 
     @contextlib.contextmanager
     def holding(self, digests: Iterable[str]) -> Iterator[None]:
-        """Pin digests for the length of a call; those of a call that fails become suspects."""
+        """Pin digests for the length of a call; those of a call that fails are abandoned."""
         pinned = list(digests)
         with self._lock:
             self._held.update(pinned)
         try:
             yield
         except BaseException:
-            self.suspect(pinned)
+            with self._lock:
+                self._abandoned.update(pinned)
             raise
         finally:
             with self._lock:
@@ -134,10 +136,16 @@ class Pins:
             taken, self._suspects = self._suspects, set()
         return taken
 
+    def take_abandoned(self) -> set[str]:
+        """The abandoned digests that are no suspects: the tree never showed them, and they can go at once."""
+        with self._lock:
+            taken, self._abandoned = self._abandoned - self._suspects, set()
+        return taken
+
     @property
     def has_suspects(self) -> bool:
         """Whether there is anything to look at."""
-        return bool(self._suspects)
+        return bool(self._suspects or self._abandoned)
 
     def unless_in_use(self, digest: str, remove: Callable[[str], None]) -> bool:
         """Call `remove` if no call has pinned `digest`, and let none pin it meanwhile; whether it was called.

@@ -6,6 +6,7 @@
         lock                     flock; the pid of the daemon
         catalogue.sqlite         and its -wal and -shm
         objects/ab/abcd...       the bytes, by digest
+        reserve                  room for deletes on a full disk
         staging/RUN-N/           what engines are writing; emptied at a start
 
 A tree with files in it and no catalogue is someone else's: nothing is touched until `imagepipe adopt`.
@@ -49,6 +50,11 @@ class Layout:
     def objects(self) -> Path:
         """The objects' folder."""
         return self.private / "objects"
+
+    @property
+    def reserve(self) -> Path:
+        """The room that is set aside."""
+        return self.private / "reserve"
 
     @property
     def staging(self) -> Path:

@@ -40,6 +40,7 @@ from imagepipe.storage.images import Commit, ImageFacts, ImageInfo, StagedImage
 from imagepipe.storage.inflight import InFlight
 from imagepipe.storage.lock import FolderLock
 from imagepipe.storage.objects import Objects, Pins
+from imagepipe.storage.reserve import Reserve
 from imagepipe.storage.sweep import sweep_objects, sweep_tree
 from imagepipe.storage.tree import Tree
 from imagepipe.storage.writer import Writer
@@ -121,12 +122,15 @@ class Store:
         sweep = None
         if not self._catalogue.was_clean:
             sweep = itertools.chain(sweep_objects(self._objects, self._catalogue, self._pins), sweep_tree(root, run, tree.touched))
+        self._reserve = Reserve(self._layout.reserve)
         self._housekeeping = Housekeeping(
-            self._catalogue, tree, self._objects, self._pins, self._health, interval=checkpoint_seconds, seconds=seconds, sweep=sweep
+            self._catalogue, tree, self._objects, self._pins, self._health, self._reserve, interval=checkpoint_seconds, seconds=seconds, sweep=sweep
         )
+        opening.empty_staging(self._layout)
+        self._reserve.give_up()  # a full disk is no reason not to start: starting is what makes room
         self._catalogue.set_clean(False)
         self._housekeeping.recover()
-        opening.empty_staging(self._layout)
+        self._reserve.set_aside()
         committer = Committer(self._catalogue, tree, self._housekeeping, self._health, now_ms)
         self._writer = Writer(committer.commit, self._housekeeping)
         self._opened = contextlib.ExitStack()
@@ -210,6 +214,8 @@ class Store:
         return task.future
 
     def _put(self, images: Sequence[StagedImage]) -> Commit:
+        if not self._reserve.is_set_aside:
+            raise NotStored("the disk is full")
         changes: dict[str, Change] = {}
         contents = []
         for image in images:

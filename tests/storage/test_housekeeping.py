@@ -14,6 +14,7 @@ from imagepipe.storage.commit import Committer
 from imagepipe.storage.health import Health
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.objects import Objects, Pins
+from imagepipe.storage.reserve import Reserve
 from imagepipe.storage.schema import create
 from imagepipe.storage.tree import Prepared, Tree
 
@@ -50,7 +51,15 @@ class Bench:
         self.tree = StumblingTree(self.root, self.objects, "0" * 16, 0o755)
         self.health = Health(self.errors.append)
         self.chores = Housekeeping(
-            self.catalogue, self.tree, self.objects, self.pins, self.health, interval=INTERVAL, seconds=lambda: self.now, sweep=None
+            self.catalogue,
+            self.tree,
+            self.objects,
+            self.pins,
+            self.health,
+            Reserve(folder / "reserve"),
+            interval=INTERVAL,
+            seconds=lambda: self.now,
+            sweep=None,
         )
         self._committer = Committer(self.catalogue, self.tree, self.chores, self.health, lambda: 1)
 

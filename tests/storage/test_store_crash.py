@@ -4,6 +4,7 @@ Each thread of the load has a folder of its own, so what it holds follows from i
 that was under way.
 """
 
+import itertools
 import os
 import signal
 import subprocess
@@ -32,11 +33,17 @@ class Run:
         return [line.split(" ", 2)[2] for line in self.lines if line.startswith(f"{thread} ")]
 
 
-def crash(root: Path, seed: str, calls: int, *wrapper: str) -> Run:
-    """Run a crasher to its end."""
+def crash(root: Path, seed: str, calls: int, *wrapper: str, lines_max: int | None = None) -> Run:
+    """Run a crasher to its end, or kill it when it has said so many lines."""
     path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    run = subprocess.run([*wrapper, sys.executable, CRASHER, root, seed, str(calls)], stdout=subprocess.PIPE, text=True, env=path, check=False)
-    return Run(run.stdout.splitlines(), run.returncode)
+    command = [*wrapper, sys.executable, str(CRASHER), str(root), seed, str(calls)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=path) as process:
+        assert process.stdout
+        lines = [line.rstrip() for line in itertools.islice(process.stdout, lines_max)]
+        if lines_max is not None:
+            process.kill()
+        lines += [line.rstrip() for line in process.stdout]
+    return Run(lines, process.returncode)
 
 
 def inject(syscalls: str, what: str) -> tuple[str, ...]:
@@ -109,7 +116,7 @@ class KillTests:
         before: dict[str, bytes | None] = {}
         for turn in range(5):
             name = f"{seed} {turn}"
-            run = crash(root, name, 10_000, "timeout", "-s", "KILL", f"{0.4 + 0.13 * turn:.2f}")
+            run = crash(root, name, 10_000, lines_max=20 + 61 * turn)
             assert run.status == -signal.SIGKILL
             check(root, name, run, before)
             before = tree(root)
