@@ -9,7 +9,7 @@ import pytest
 from engine_contract import assert_alike, decibels_wanted, facts_of, render, request
 from pictures import cmyk, oriented, palette_tiff, saved, scene_jpeg, see_through, sixteen_bits, small, ycck
 from PIL import Image, ImageCms, ImageOps
-from profiles import SRGB, cmyk_profile, wide_profile
+from profiles import cmyk_profile, wide_profile
 from reference import convert, pixels, seed_command
 
 from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
@@ -17,6 +17,7 @@ from imagepipe.core.geometry import Size
 from imagepipe.core.plan import Colours, RenderSettings
 from imagepipe.core.request import Method
 from imagepipe.engines.engine import Engine
+from imagepipe.engines.srgb import SRGB_PROFILE
 
 BOX = Size(100, 100)
 
@@ -123,14 +124,14 @@ class ColoursContract:
 
     def test_cmyk_is_converted_by_its_profile(self, engine: Engine, tmp_path: Path) -> None:
         image = cmyk(profile=cmyk_profile())
-        theirs = pixels(image, *seed_command(Method.RESIZE, BOX, colours=("-profile", SRGB)))
+        theirs = pixels(image, *seed_command(Method.RESIZE, BOX, colours=("-profile", SRGB_PROFILE)))
         for ours in render(engine, image, tmp_path, request(BOX), request(BOX, WEBP)):
             assert_alike(ours, theirs, 33)
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
     def test_wide_colours_are_converted_by_their_profile(self, engine: Engine, format: str, tmp_path: Path) -> None:
         image = saved(small(), format, icc_profile=wide_profile(), **({} if format in ("PNG", "TIFF") else {"quality": 92}))
-        theirs = pixels(image, *seed_command(Method.RESIZE, BOX, colours=("-profile", SRGB)))
+        theirs = pixels(image, *seed_command(Method.RESIZE, BOX, colours=("-profile", SRGB_PROFILE)))
         plain = pixels(image, *seed_command(Method.RESIZE, BOX))
         assert np.abs(theirs.astype(int) - plain).max() > 20, "the profile makes no difference"
         (ours,) = render(engine, image, tmp_path, request(BOX))

@@ -1,13 +1,6 @@
 """ICC profiles for the engines' tests; all are in the public domain."""
 
-from pathlib import Path
-
 import pyvips
-
-import imagepipe.engines
-
-SRGB = str(Path(imagepipe.engines.__file__).parent / "srgb.icc")
-"""The path of the one that both engines convert to."""
 
 
 def cmyk_profile() -> bytes:

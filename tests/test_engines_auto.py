@@ -63,6 +63,13 @@ class AutoEngineTests:
         (ours,) = render(engine, image, tmp_path, request(None, PNG))
         assert pixels(ours).shape == (1, facts.size.height, facts.size.width, 4)
 
+    @pytest.mark.parametrize("kind", ["-depth 32 -define quantum:format=floating-point", "-colorspace Lab", "-depth 4", "-depth 32"])
+    def test_kinds_of_tiff_that_libvips_does_not_read(self, engine: Engine, kind: str, tmp_path: Path) -> None:
+        image = convert("png:-", *kind.split(), "tiff:-", image=saved(small(), "PNG"))
+        theirs = pixels(image, *seed_command(Method.RESIZE, Size(50, 40), colours=("-colorspace", "sRGB")))
+        (ours,) = render(engine, image, tmp_path, request(Size(50, 40), PNG))
+        assert_alike(ours, theirs, 35)
+
     def test_an_icon_keeps_its_alpha(self, engine: Engine, tmp_path: Path) -> None:
         image = saved(see_through().resize((64, 64)), "ICO", sizes=[(64, 64)])
         (ours,) = render(engine, image, tmp_path, request(Size(32, 32), PNG))

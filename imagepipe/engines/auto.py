@@ -1,27 +1,43 @@
-"""The engine for every image: libvips for what it reads and writes, ImageMagick for all the rest."""
+"""The engine for every image: libvips for what it reads and writes, ImageMagick for all the rest.
 
-from contextlib import AbstractContextManager
+The rest is the formats that libvips does not read, and of TIFF the many kinds that it does not (floating point, Lab, 4 bits a channel).
+"""
 
-from imagepipe.core.formats import Format
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from imagepipe.core.formats import TIFF, Format
 from imagepipe.engines import vips
 from imagepipe.engines.engine import Engine, Source
 
 
 class AutoEngine:
-    """An Engine that passes each image on to the one of two that is for its format; it closes both.
+    """An Engine that passes each image on to the one of two that is for it; it closes both.
 
-    `vips` is any Engine that reads vips.FORMATS, `imagemagick` any that reads every other format of ours.
+    `vips` is any Engine that reads vips.FORMATS, or raises vips.NotRead; `imagemagick` any that reads every format of ours.
     """
 
     def __init__(self, vips: Engine, imagemagick: Engine) -> None:
         self._vips = vips
         self._imagemagick = imagemagick
 
-    def open(self, image: bytes, format: Format) -> AbstractContextManager[Source]:
+    @contextmanager
+    def open(self, image: bytes, format: Format) -> Iterator[Source]:
         """See Engine."""
-        return (self._vips if format in vips.FORMATS else self._imagemagick).open(image, format)
+        # A stack, so that what the caller raises later is not taken for the opening's failure.
+        with ExitStack() as stack:
+            yield self._open(image, format, stack)
 
     def close(self) -> None:
         """See Engine."""
         self._vips.close()
         self._imagemagick.close()
+
+    def _open(self, image: bytes, format: Format, stack: ExitStack) -> Source:
+        if format in vips.FORMATS:
+            try:
+                return stack.enter_context(self._vips.open(image, format))
+            except vips.NotRead:
+                if format != TIFF:
+                    raise
+        return stack.enter_context(self._imagemagick.open(image, format))

@@ -9,14 +9,11 @@ Clones share their pixels until one is changed. Settings such as -quality outliv
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.geometry import Region, Size
 from imagepipe.core.plan import Colours, OutputPlan, RenderPlan
-
-SRGB_PROFILE = str(Path(__file__).with_name("srgb.icc"))
-"""An sRGB profile as Little CMS makes it ("No copyright, use freely"); libvips and ImageMagick convert to the same one."""
+from imagepipe.engines.srgb import SRGB_PROFILE
 
 _SUBSAMPLED_BELOW = 90
 

@@ -45,6 +45,10 @@ _log = Logger()
 _Reply = TypeVar("_Reply", messages.Opened, messages.Rendered)
 
 
+class NotRead(NotStored):
+    """libvips does not read the header; another engine may."""
+
+
 class VipsEngine:
     """An Engine; see `engine`.
 
@@ -80,9 +84,9 @@ class VipsEngine:
 
     @contextmanager
     def open(self, image: bytes, format: Format) -> Iterator["VipsSource"]:
-        """See Engine."""
+        """See Engine. Raises NotRead where libvips cannot read what it recognises."""
         if format not in FORMATS:
-            raise NotStored(f"a {format} image needs ImageMagick (engine = auto)")
+            raise NotRead(f"a {format} image needs ImageMagick (engine = auto)")
         worker = self._take()
         worker.deadline = time.monotonic() + self._timeout_seconds
         try:
@@ -196,7 +200,7 @@ class _Worker:
         if reply.internal:
             _log.error("a vips worker failed:\n{why}", why=reply.why)
             raise InternalError
-        raise NotStored(reply.why)
+        raise (NotRead if isinstance(request, messages.Open) else NotStored)(reply.why)
 
     def forget(self) -> None:
         """The job is over."""

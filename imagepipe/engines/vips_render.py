@@ -16,11 +16,9 @@ import pyvips
 from imagepipe.core.formats import JPEG
 from imagepipe.core.geometry import Size
 from imagepipe.core.plan import Canvas, Filter, OutputPlan, RenderPlan
+from imagepipe.engines.srgb import SRGB_PROFILE
 from imagepipe.engines.vips_encode import encode
 from imagepipe.engines.vips_header import load
-
-SRGB_PROFILE = str(Path(__file__).with_name("srgb.icc"))
-"""An sRGB profile as Little CMS makes it ("No copyright, use freely"); libvips and ImageMagick convert to the same one."""
 
 _KERNELS = {Filter.LANCZOS: "lanczos3", Filter.MITCHELL: "mitchell"}
 

@@ -1,0 +1,36 @@
+"""The frame delays of an animated WebP file, set in the file itself.
+
+ImageMagick 6 gives each frame the delay of the next, and the last one an average. The container is simple enough to put that right:
+
+    "RIFF" size "WEBP"  { fourcc  size(4, little endian)  payload, padded to an even length }...
+    payload of "ANMF":  x(3) y(3) width(3) height(3) duration(3, milliseconds, little endian) flags(1) frame
+
+https://developers.google.com/speed/webp/docs/riff_container
+"""
+
+from collections.abc import Iterator, Sequence
+
+_DURATION = slice(12, 15)
+_DURATION_MAX = (1 << 24) - 1
+
+
+def with_delays(webp: bytes, delays_ms: Sequence[int]) -> bytes:
+    """`webp` with the delays of its frames, in milliseconds, in order; unchanged if it has another number of frames (equal ones may have been joined)."""
+    frames = [start for kind, start, size in _chunks(webp) if kind == b"ANMF" and size >= _DURATION.stop]
+    if len(frames) != len(delays_ms):
+        return webp
+    changed = bytearray(webp)
+    for start, delay in zip(frames, delays_ms, strict=True):
+        changed[start + _DURATION.start : start + _DURATION.stop] = min(max(delay, 0), _DURATION_MAX).to_bytes(3, "little")
+    return bytes(changed)
+
+
+def _chunks(webp: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(fourcc, start of the payload, its size) of each chunk that is whole."""
+    at = 12
+    while webp[:4] == b"RIFF" and at + 8 <= len(webp):
+        kind, size = webp[at : at + 4], int.from_bytes(webp[at + 4 : at + 8], "little")
+        if at + 8 + size > len(webp):
+            return
+        yield kind, at + 8, size
+        at += 8 + size + size % 2
