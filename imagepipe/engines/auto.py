@@ -9,12 +9,13 @@ from contextlib import ExitStack, contextmanager
 from imagepipe.core.formats import TIFF, Format
 from imagepipe.engines import vips
 from imagepipe.engines.engine import Engine, Source
+from imagepipe.engines.vips_process import NotRead
 
 
 class AutoEngine:
     """An Engine that passes each image on to the one of two that is for it; it closes both.
 
-    `vips` is any Engine that reads vips.FORMATS, or raises vips.NotRead; `imagemagick` any that reads every format of ours.
+    `vips` is any Engine that reads vips.FORMATS, or raises NotRead; `imagemagick` any that reads every format of ours.
     """
 
     def __init__(self, vips: Engine, imagemagick: Engine) -> None:
@@ -37,7 +38,7 @@ class AutoEngine:
         if format in vips.FORMATS:
             try:
                 return stack.enter_context(self._vips.open(image, format))
-            except vips.NotRead:
+            except NotRead:
                 if format != TIFF:
                     raise
         return stack.enter_context(self._imagemagick.open(image, format))
