@@ -92,6 +92,8 @@ class Housekeeping:
 
     def finish(self) -> bool:
         """Do all there is to do; whether nothing is left."""
+        if self._health.failed:
+            return False
         reserved = self._reserve.is_set_aside
         self._guarded(self._finish)
         if reserved and not self._reserve.is_set_aside:

@@ -1,6 +1,6 @@
 """Checkpoints and sweeps: what is removed when, and what is tried again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,24 @@ class StumblingTree(Tree):
         return tuple(one.path for one in prepared.replacements)
 
 
+class SmallCatalogue(Catalogue):
+    """A catalogue that finds the disk full until it is said not to be."""
+
+    room: Callable[[], bool] = staticmethod(lambda: True)
+
+    def begin(self) -> None:
+        self._check()
+        super().begin()
+
+    def set_projected(self, seq: int) -> None:
+        self._check()
+        super().set_projected(seq)
+
+    def _check(self) -> None:
+        if not self.room():
+            raise NotStored("the disk is full")
+
+
 class Bench:
     """The parts of a store without its thread, and a clock that is set by hand."""
 
@@ -43,20 +61,21 @@ class Bench:
         self.now = 0.0
         self.errors: list[FlushError] = []
         create(folder / "catalogue", "node")
-        self.catalogue = Catalogue(folder / "catalogue")
+        self.catalogue = SmallCatalogue(folder / "catalogue")
         (folder / "objects").mkdir()
         self.objects = Objects(folder / "objects", 0o644)
         self.objects.create()
         self.pins = Pins()
         self.tree = StumblingTree(self.root, self.objects, "0" * 16, 0o755)
         self.health = Health(self.errors.append)
+        self.reserve = Reserve(folder / "reserve")
         self.chores = Housekeeping(
             self.catalogue,
             self.tree,
             self.objects,
             self.pins,
             self.health,
-            Reserve(folder / "reserve"),
+            self.reserve,
             interval=INTERVAL,
             seconds=lambda: self.now,
             sweep=None,
@@ -174,6 +193,36 @@ class CheckpointTests:
         assert tree(bench.root) == {"a": b"3", "c": b"4"}
         assert bench.catalogue.projected == 5
         assert bench.kept() == {digest(b"3"), digest(b"4")}
+
+    def test_a_group_that_did_not_fit_takes_no_numbers(self, bench: Bench) -> None:
+        bench.catalogue.room = lambda: False
+        call = bench.call("a", b"1")
+        with pytest.raises(NotStored, match="full"):
+            call.future.result()
+        assert tree(bench.root) == {}
+        bench.catalogue.room = lambda: True
+        assert bench.call("a", b"1").future.result().seq == 1
+
+    def test_a_delete_that_did_not_fit_is_done_in_the_room_of_the_reserve(self, bench: Bench) -> None:
+        bench.call("a", b"1")
+        bench.pass_time()
+        assert bench.reserve.is_set_aside
+        bench.catalogue.room = lambda: not bench.reserve.is_set_aside
+        assert bench.call("a", None).future.result().seq == 2
+        assert tree(bench.root) == {}
+        assert not (bench.folder / "reserve").exists()
+        bench.pass_time()
+        assert (bench.folder / "reserve").exists()
+        assert bench.kept() == set()
+
+    def test_a_checkpoint_that_did_not_fit_is_done_in_the_room_of_the_reserve(self, bench: Bench) -> None:
+        bench.call("a", b"1")
+        bench.pass_time()
+        bench.call("a", None)
+        bench.catalogue.room = lambda: not bench.reserve.is_set_aside
+        bench.pass_time()
+        assert bench.kept() == set()
+        assert bench.reserve.is_set_aside
 
     def test_no_checkpoint_after_a_failed_flush(self, bench: Bench) -> None:
         bench.call("a", b"1")
