@@ -95,7 +95,7 @@ class _Node:
 
     def abandon(self) -> None:
         self.queue.refuse_waiting()
-        self.engine.close()
+        self.engine.abort()
 
     def close(self) -> None:
         self.queue.stop()

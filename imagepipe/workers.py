@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from imagepipe.errors import Overloaded
+from imagepipe.errors import NotStored, Overloaded
 
 T = TypeVar("T")
 
@@ -74,7 +74,12 @@ class WorkQueue:
             if self._refusing:
                 raise Overloaded("the server is stopping: try again")
             started = self._seconds()
-            result = job()
+            try:
+                result = job()
+            except NotStored:
+                if self._refusing:  # it was cut short
+                    raise Overloaded("the server is stopping: try again") from None
+                raise
             return Timed(result, started - submitted, self._seconds() - started)
 
         try:

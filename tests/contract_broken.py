@@ -15,7 +15,7 @@ from imagepipe.core.plan import RenderSettings, check_source, plan_render
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, NotStored
 
-FORMATS = {
+FORMATS: dict[str, dict[str, object]] = {
     "JPEG": {"quality": 90},
     "progressive JPEG": {"quality": 90, "progressive": True},
     "PNG": {},

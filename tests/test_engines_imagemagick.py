@@ -62,9 +62,9 @@ class ImageMagickMetadataTests(MetadataContract):
 
 
 class ImageMagickAnimationTests(AnimationContract):
-    """Animations; ImageMagick 6 makes every WebP loop for ever, and gives each frame the delay of the next."""
+    """Animations; ImageMagick 6 makes every WebP loop for ever."""
 
-    webp_timing = False
+    webp_loops = False
 
 
 class ImageMagickBrokenTests(BrokenContract):

@@ -29,6 +29,11 @@ class AutoEngine:
         with ExitStack() as stack:
             yield self._open(image, format, stack)
 
+    def abort(self) -> None:
+        """See Engine."""
+        self._vips.abort()
+        self._imagemagick.abort()
+
     def close(self) -> None:
         """See Engine."""
         self._vips.close()

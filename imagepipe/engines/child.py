@@ -31,11 +31,12 @@ def run(
     deadline: float,
     memory_bytes: int,
     said_bytes_max: int = 1 << 16,
+    running: "set[subprocess.Popen[bytes]] | None" = None,
 ) -> Finished:
     """Run `command` in `folder`, its standard input being `descriptor`, until `deadline` (time.monotonic).
 
     It gets no other descriptor and no terminal, and a process group of its own, which is killed as a whole. What it writes beyond `said_bytes_max` is
-    read and dropped. Raises TimeoutError, and OSError if it cannot be started.
+    read and dropped. While it runs it is in `running`. Raises TimeoutError, and OSError if it cannot be started.
     """
     process = subprocess.Popen(
         command,
@@ -46,6 +47,8 @@ def run(
         env=dict(environment),
         start_new_session=True,
     )
+    running = set() if running is None else running
+    running.add(process)
     try:
         # Not in the child before exec: Python code there can deadlock, this being one of several threads.
         with contextlib.suppress(ProcessLookupError):
@@ -59,6 +62,7 @@ def run(
         return Finished(status, out, errors)
     finally:
         _kill_group(process)
+        running.discard(process)
         for pipe in (process.stdout, process.stderr):
             if pipe:
                 pipe.close()

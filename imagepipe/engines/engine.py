@@ -41,6 +41,10 @@ class Engine(Protocol):
         """
         ...
 
+    def abort(self) -> None:
+        """Make what is under way fail soon, and all that is opened from now on; for any thread."""
+        ...
+
     def close(self) -> None:
         """End what the engine keeps running; no call is under way."""
         ...

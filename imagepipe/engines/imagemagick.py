@@ -6,8 +6,9 @@ its command line. The coder is named, the policy beside this module allows the f
 
 import os
 import re
+import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
 from imagepipe.engines import child, embedded
 from imagepipe.engines.magick_command import Limits, facts_arguments, render_arguments
 from imagepipe.engines.memory_file import memory_file
+from imagepipe.engines.webp_timing import with_delays
 from imagepipe.errors import NotStored
 
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
@@ -58,6 +60,8 @@ class ImageMagickEngine:
         self._environment = {**_ENVIRONMENT, **(environment or {}), "MAGICK_CONFIGURE_PATH": _POLICY_FOLDER}
         self._timeout_seconds = timeout_seconds
         self._limits = Limits(pixels_max, int(timeout_seconds) + 1)
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._aborted = False
 
     @contextmanager
     def open(self, image: bytes, format: Format) -> Iterator["ImageMagickSource"]:
@@ -66,27 +70,42 @@ class ImageMagickEngine:
         with memory_file(image) as descriptor:
             said = self._run(facts_arguments(format, self._limits), descriptor, Path("/"), deadline)
             facts = _parse_facts(said, format, image)
-            yield ImageMagickSource(facts, lambda plan, folder: self._render(plan, descriptor, folder.absolute(), deadline))
+            yield ImageMagickSource(facts, lambda plan, folder: self._render(plan, descriptor, folder.absolute(), deadline, _delays_ms(said)))
+
+    def abort(self) -> None:
+        """See Engine."""
+        self._aborted = True
+        for process in self._running.copy():
+            process.kill()
 
     def close(self) -> None:
         """See Engine; nothing of it outlives a call."""
 
-    def _render(self, plan: RenderPlan, descriptor: int, folder: Path, deadline: float) -> None:
+    def _render(self, plan: RenderPlan, descriptor: int, folder: Path, deadline: float, delays_ms: Sequence[int]) -> None:
         try:
             self._run(render_arguments(plan, self._limits), descriptor, folder, deadline)
         except _BadProfile:
             # Broken, or of another colour space than its picture: ignored, as it is where ImageMagick happens to exit with 0.
             self._run(render_arguments(replace(plan, profile=False), self._limits), descriptor, folder, deadline)
         # convert is not always honest in its exit status.
-        for n in range(len(plan.outputs)):
-            if not (folder / str(n)).is_file():
+        for n, output in enumerate(plan.outputs):
+            file = folder / str(n)
+            if not file.is_file():
                 raise NotStored("ImageMagick did not write an output")
+            if output.animated and output.format == WEBP:
+                with file.open("r+b") as webp:  # in place: the disk may have filled up meanwhile
+                    timed = with_delays(webp.read(), delays_ms)
+                    webp.seek(0)
+                    webp.write(timed)
 
     def _run(self, arguments: list[str], descriptor: int, folder: Path, deadline: float) -> bytes:
+        if self._aborted:
+            raise NotStored("rendering was aborted")
         os.lseek(descriptor, 0, os.SEEK_SET)  # its position is shared with the child before
         environment = {**self._environment, "MAGICK_TMPDIR": str(folder)}
         try:
-            finished = child.run([self._convert, *arguments], descriptor, folder, environment, deadline, self._limits.memory_bytes + (2 << 30))
+            memory_bytes = self._limits.memory_bytes + (2 << 30)
+            finished = child.run([self._convert, *arguments], descriptor, folder, environment, deadline, memory_bytes, running=self._running)
         except TimeoutError:
             raise NotStored(f"rendering took longer than {self._timeout_seconds:g} s (timeout)") from None
         except OSError as error:
@@ -126,7 +145,7 @@ def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
     """
     try:
         numbers, orientation, profile = said.decode("utf-8", "replace").splitlines()[0].split("|", 2)
-        width, height, canvas_width, canvas_height, count, alpha, colourspace = numbers.split()
+        _, width, height, canvas_width, canvas_height, count, alpha, colourspace = numbers.split()
         # Only an animation's frames lie on a canvas; elsewhere it is where a scanner had put the page.
         size = Size(int(canvas_width), int(canvas_height)) if format.animates else Size(int(width), int(height))
         frames = int(count) if format.animates else 1
@@ -150,6 +169,12 @@ def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
         colours=colours,
         profile=profile.strip() != "" and embedded.profile_fits(image, colours),
     )
+
+
+def _delays_ms(said: bytes) -> list[int]:
+    """The delay of each frame, in milliseconds, from what FACTS_FORMAT printed."""
+    words = [line.split(maxsplit=1)[:1] for line in said.splitlines()]
+    return [10 * int(word[0]) if word and word[0].isdigit() else 0 for word in words]
 
 
 def _short(errors: str) -> str:

@@ -28,8 +28,8 @@ _ORIENT = {
     8: ("-rotate", "270"),
 }
 
-FACTS_FORMAT = "%w %h %W %H %n %A %[colorspace]|%[orientation]|%[profile:icc]\n"
-"""One line a frame; the profile's description is the file's own text and so comes last. Not %r or %[type]: they look at
+FACTS_FORMAT = "%T %w %h %W %H %n %A %[colorspace]|%[orientation]|%[profile:icc]\n"
+"""One line a frame, its delay in hundredths of a second first; the profile's description is the file's own text and so comes last. Not %r or %[type]: they look at
 every pixel, and there is none (10 s for a bomb of 65535x65535).
 """
 

@@ -19,6 +19,7 @@ from imagepipe.core.plan import RenderPlan, SourceFacts
 from imagepipe.engines import messages
 from imagepipe.engines.memory_file import memory_file
 from imagepipe.engines.vips_process import NotRead, Worker
+from imagepipe.errors import NotStored
 
 FORMATS = (JPEG, PNG, GIF, WEBP, AVIF, TIFF)
 """What this engine reads."""
@@ -46,6 +47,7 @@ class VipsEngine:
         self._memory_kept_bytes = memory_kept_bytes
         self._idle: deque[Worker] = deque()  # appended and popped at the right: what has just worked is warm
         self._workers: set[Worker] = set()  # all that were started and not yet ended
+        self._aborted = False
 
     @property
     def workers(self) -> tuple[int, ...]:
@@ -72,6 +74,12 @@ class VipsEngine:
         finally:
             self._put_back(worker)
 
+    def abort(self) -> None:
+        """See Engine."""
+        self._aborted = True
+        for worker in self._workers.copy():
+            worker.abort()
+
     def close(self) -> None:
         """See Engine."""
         while self._idle:
@@ -95,6 +103,8 @@ class VipsEngine:
             self._end(worker)
 
     def _start_worker(self) -> Worker:
+        if self._aborted:
+            raise NotStored("rendering was aborted")
         worker = Worker(self._memory_bytes, self._timeout_seconds)
         self._workers.add(worker)
         return worker

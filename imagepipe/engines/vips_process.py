@@ -102,6 +102,10 @@ class Worker:
         except OSError:
             self._kill()
 
+    def abort(self) -> None:
+        """Kill it, from any thread: whoever waits for its reply is told that it died."""
+        self._process.kill()
+
     def end(self) -> None:
         """End it, and take in its exit status; an idle worker ends by itself when its link is closed, another is killed."""
         self._link.close()

@@ -1,0 +1,46 @@
+"""The delays of an animated WebP, set in the file."""
+
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from imagepipe.engines.webp_timing import with_delays
+
+
+def animation(count: int) -> bytes:
+    """`count` frames of 100 ms."""
+    frames = [Image.new("RGB", (9, 7), (80 * n, 255 - 80 * n, 9)) for n in range(count)]
+    file = io.BytesIO()
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], duration=100)
+    return file.getvalue()
+
+
+def delays(webp: bytes) -> list[int]:
+    """The delays as another decoder reads them."""
+    opened = Image.open(io.BytesIO(webp))
+    found = []
+    for n in range(getattr(opened, "n_frames", 1)):
+        opened.seek(n)
+        opened.load()
+        found.append(opened.info["duration"])
+    return found
+
+
+class WithDelaysTests:
+    def test_each_frame_gets_its_own(self) -> None:
+        assert delays(with_delays(animation(3), [10, 2000, 30])) == [10, 2000, 30]
+
+    def test_with_another_number_of_frames_nothing_is_changed(self) -> None:
+        webp = animation(3)
+        assert with_delays(webp, [1, 2]) == webp
+        assert with_delays(webp, [1, 2, 3, 4]) == webp
+
+    def test_a_delay_that_does_not_fit_is_the_longest(self) -> None:
+        assert delays(with_delays(animation(2), [1 << 30, -5])) == [(1 << 24) - 1, 0]
+
+    @given(st.binary(max_size=60), st.lists(st.integers(), max_size=3), st.integers(0, 100))
+    def test_no_bytes_are_too_broken(self, noise: bytes, numbers: list[int], kept: int) -> None:
+        for webp in (noise, b"RIFF\0\0\0\0WEBP" + noise, b"RIFF\0\0\0\0WEBPANMF" + noise, animation(2)[:kept]):
+            assert len(with_delays(webp, numbers)) == len(webp)
