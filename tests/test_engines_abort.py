@@ -1,0 +1,48 @@
+"""Aborting an engine: what is under way fails soon, and nothing new is begun."""
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from engine_contract import render, request
+from gate import Gate
+from pictures import saved, scene_jpeg, small
+
+from imagepipe.core.formats import JPEG, PNG
+from imagepipe.core.geometry import Size
+from imagepipe.core.plan import RenderSettings, plan_render
+from imagepipe.engines.auto import AutoEngine
+from imagepipe.engines.imagemagick import ImageMagickEngine
+from imagepipe.engines.vips import VipsEngine
+from imagepipe.errors import NotStored
+
+OUTPUT = request(Size(50, 50), PNG)
+
+
+class AbortTests:
+    def test_a_vips_job_under_way_fails(self, tmp_path: Path) -> None:
+        engine = VipsEngine()
+        with ThreadPoolExecutor(1) as thread, engine.open(scene_jpeg(), JPEG) as source:
+            os.kill(engine.workers[0], signal.SIGSTOP)  # it would take for ever
+            job = thread.submit(source.render, plan_render((OUTPUT,), source.facts, RenderSettings()), tmp_path)
+            engine.abort()
+            assert isinstance(job.exception(), NotStored)
+        with pytest.raises(NotStored, match="aborted"):
+            render(engine, scene_jpeg(), tmp_path, OUTPUT)
+        engine.close()
+
+    def test_an_imagemagick_job_under_way_fails(self, tmp_path: Path) -> None:
+        gate = Gate(tmp_path / "gate")
+        imagemagick = ImageMagickEngine(str(gate.convert))
+        engine = AutoEngine(VipsEngine(), imagemagick)
+        with ThreadPoolExecutor(1) as thread:
+            job = thread.submit(render, imagemagick, scene_jpeg(), tmp_path, OUTPUT)
+            gate.wait_for_arrival()
+            engine.abort()
+            assert isinstance(job.exception(), NotStored)
+        with pytest.raises(NotStored, match="aborted"):
+            render(engine, saved(small(20, 20), "BMP"), tmp_path, OUTPUT)
+        gate.remove()
+        engine.close()
