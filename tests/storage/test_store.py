@@ -8,7 +8,7 @@ from stores import FACTS, PRIVATE, check_whole, delete, digest, expected_tree, m
 
 from imagepipe.core.entries import Content
 from imagepipe.core.stamp import Version
-from imagepipe.errors import BadRequest, Overloaded
+from imagepipe.errors import BadRequest, NotStored, Overloaded
 from imagepipe.storage.store import ImageInfo, StagedImage
 
 
@@ -87,6 +87,19 @@ class PutTests:
     def test_no_images_are_no_change(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             assert put(store, {}).version is None
+
+
+class RoomTests:
+    def test_no_image_takes_the_room_that_a_delete_may_need(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"a": b"1"})
+            store._reserve.give_up()  # noqa: SLF001 - as on a full disk
+            with pytest.raises(NotStored, match="the disk is full"):
+                put(store, {"b": b"2"})
+            delete(store, "a")
+            check_whole(store, tmp_path)
+            put(store, {"b": b"2"})
+            check_whole(store, tmp_path)
 
 
 class NestingTests:
