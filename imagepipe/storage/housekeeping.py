@@ -19,8 +19,8 @@ from imagepipe.storage.projection import show_again
 from imagepipe.storage.reserve import Reserve
 from imagepipe.storage.tree import Tree
 
-_FOLD_ROWS = 2000
-"""After so many rows the write-ahead log is folded without waiting for a checkpoint: some 10 MB."""
+_FOLD_ROWS = 1000
+"""After so many rows the write-ahead log is folded. Where each comes in a transaction of its own that is 7 pages, 28 MiB in all."""
 
 _COLLECT_SLICE = 64
 
@@ -69,10 +69,8 @@ class Housekeeping:
 
     def make_room(self) -> bool:
         """The catalogue finds the disk full: give up the reserve for it; whether there was one."""
-        if not self._reserve.give_up():
+        if not self._give_up_reserve():
             return False
-        _log.error("the disk is full: images can be deleted, but not stored")
-        self._soon()
         self._guarded(self._fold_log)
         return True
 
@@ -141,8 +139,7 @@ class Housekeeping:
             self._health.fail(error)
         except Exception as error:  # noqa: BLE001 - a full disk, mostly
             self._checkpoint = None
-            if isinstance(error, NotStored) and self._reserve.give_up():
-                self._due = self._seconds()
+            if isinstance(error, NotStored) and self._give_up_reserve():
                 return
             self._soon()
             if isinstance(error, NotStored | OSError):
@@ -195,6 +192,13 @@ class Housekeeping:
         for entry in entries:
             if entry.path in failed:
                 self._wrong.setdefault(entry.path, entry.seq)
+
+    def _give_up_reserve(self) -> bool:
+        if not self._reserve.give_up():
+            return False
+        _log.error("the disk is full: images can be deleted, but not stored")
+        self._due = self._seconds()
+        return True
 
     def _fold_log(self) -> None:
         self._rows_unfolded = 0

@@ -140,6 +140,11 @@ class Store:
         """Who this node is: 128 random bits in hex, the origin of its versions."""
         return self._catalogue.node_id
 
+    @property
+    def takes_images(self) -> bool:
+        """Whether images can be stored: not on a disk that is full, or has failed."""
+        return self._reserve.is_set_aside and not self._health.failed
+
     def close(self) -> None:
         """Finish every call that was accepted, flush, and let go of the folder; blocks. No read follows."""
         self._in_flight.end()

@@ -231,9 +231,8 @@ class Tree:
         try:
             self._make_link(source, temporary)
         except FileNotFoundError:
-            raise NotStored(
-                f"{shown(path)}: the bytes of this image are missing ({source.decode('utf-8', 'replace')}): see imagepipe verify"
-            ) from None
+            _log.critical("the object {digest} is missing", digest=digest)
+            raise NotStored(f"{shown(path)}: the bytes of this image are missing: see imagepipe verify") from None
         except OSError as error:
             if error.errno not in _LINKS_IMPOSSIBLE:
                 raise
