@@ -61,11 +61,17 @@ def run(
             raise TimeoutError from None
         return Finished(status, out, errors)
     finally:
-        _kill_group(process)
         running.discard(process)
+        _kill_group(process)
         for pipe in (process.stdout, process.stderr):
             if pipe:
                 pipe.close()
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill one of `running` with all that it started, from any thread; its `run` takes in what is left."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _read_all(process: subprocess.Popen[bytes], deadline: float, bytes_max: int) -> tuple[bytes, bytes]:
@@ -95,6 +101,5 @@ def _read_all(process: subprocess.Popen[bytes], deadline: float, bytes_max: int)
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
     # Before it is waited for: its number cannot be another's yet. Afterwards only members that outlived it could be left, and convert starts none.
     if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill(process)
         process.wait()

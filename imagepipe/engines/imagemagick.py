@@ -76,7 +76,7 @@ class ImageMagickEngine:
         """See Engine."""
         self._aborted = True
         for process in self._running.copy():
-            process.kill()
+            child.kill(process)
 
     def close(self) -> None:
         """See Engine; nothing of it outlives a call."""
