@@ -106,7 +106,7 @@ class KillTests:
     def test_killed_at_a_system_call(self, tmp_path: Path, syscall: str, number: int) -> None:
         root = tmp_path / "images"
         seed = f"{syscall} {number}"
-        run = crash(root, seed, 60, *inject(syscall, f"signal=KILL:when={number}"))
+        run = crash(root, seed, 400, *inject(syscall, f"signal=KILL:when={number}"))
         assert run.status in (-signal.SIGKILL, 128 + signal.SIGKILL), run.lines[-1:]
         check(root, seed, run)
 
