@@ -9,7 +9,6 @@ Nothing here knows XML-RPC, HTTP or which engine it is.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -17,6 +16,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 from imagepipe.core import formats
+from imagepipe.core.formats import Format
 from imagepipe.core.plan import RenderSettings, check_source, plan_render
 from imagepipe.core.request import StoreRequest
 from imagepipe.engines.engine import Engine
@@ -74,6 +74,12 @@ class Operations:
         format = formats.sniff(image[: formats.SNIFF_BYTES])
         if format is None:
             raise BadRequest("image", f"is not an image of a known format ({', '.join(str(known) for known in formats.FORMATS)})")
+        try:
+            self._render_staged(image, format, request)
+        except OSError as error:  # no memory file, no process, no descriptor left
+            raise refusal(error) from error
+
+    def _render_staged(self, image: bytes, format: Format, request: StoreRequest) -> None:
         with self._store.staging() as folder:
             with self._engine.open(image, format) as source:
                 if request.outputs:
@@ -87,7 +93,7 @@ class Operations:
                     check_source(source.facts, self._settings)
                     size = source.facts.size
                     staged = [StagedImage(request.path, folder / "0", ImageFacts(format.name, size.width, size.height))]
-                    _write(staged[0].file, image)
+                    staged[0].file.write_bytes(image)
             self._store.put(staged)
 
     def _answered(self, future: "Future[T]") -> "Deferred[T]":
@@ -103,10 +109,3 @@ class Operations:
 
         future.add_done_callback(done)
         return deferred
-
-
-def _write(file: Path, image: bytes) -> None:
-    try:
-        file.write_bytes(image)
-    except OSError as error:
-        raise refusal(error) from error

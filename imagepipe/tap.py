@@ -39,6 +39,9 @@ T = TypeVar("T")
 CALL_THREADS = 8
 """Threads that parse calls and look things up; short work, never a render."""
 
+PASSWORD_THREADS = 1
+"""Threads that check passwords: bcrypt is slow on purpose."""
+
 _log = Logger()
 
 
@@ -86,7 +89,7 @@ class _Node:
     store: Store
     engine: Engine
     queue: WorkQueue
-    calls: ThreadPool
+    pools: tuple[ThreadPool, ...]
     site: LoggingSite
     factory: IProtocolFactory
 
@@ -101,7 +104,8 @@ class _Node:
         self.queue.stop()
         self.engine.close()
         self.store.close()
-        self.calls.stop()
+        for pool in self.pools:
+            pool.stop()
 
 
 def _open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> _Node:
@@ -119,14 +123,17 @@ def _open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> _Node:
 
     operations = Operations(reactor, on_thread, queue, store, engine, images.render)
     methods = ImageMethods(operations, on_thread, bytes_max=images.bytes_max, size_max=images.size_max)
-    resource: Any = (
-        guarded(cast(IResource, methods), UsersChecker(users, on_thread)) if users else methods
-    )  # an IResource; zope.interface has no types
-    site = LoggingSite(resource, body_bytes_max=network.request_bytes_max, seconds=time.monotonic)
-    calls.start()
+    # Threads of their own: a flood of wrong passwords must not hold up the calls of those who are in.
+    passwords = ThreadPool(minthreads=0, maxthreads=PASSWORD_THREADS, name="passwords")
+    resource: Any = methods  # an IResource; zope.interface has no types
+    if users:
+        resource = guarded(cast(IResource, methods), UsersChecker(users, lambda check: deferToThreadPool(reactor, passwords, check)))
+    site = LoggingSite(resource, body_bytes_max=network.request_bytes_max, seconds=time.monotonic, credentials_needed=users is not None)
+    for pool in (calls, passwords):
+        pool.start()
     queue.start()
     factory: Any = TLSMemoryBIOFactory(cast(Any, tls), isClient=False, wrappedFactory=cast(Any, site)) if tls else site
-    return _Node(store, engine, queue, calls, site, factory)
+    return _Node(store, engine, queue, (calls, passwords), site, factory)
 
 
 def _engine(settings: Settings) -> Engine:
@@ -142,7 +149,16 @@ def _engine(settings: Settings) -> Engine:
 
 def _exposure(network: NetworkSettings) -> tuple[str, ...]:
     """A warning if anyone who reaches the machine can store and delete."""
-    if network.users or network.tls_certificate or network.endpoint or ip_address(network.interface).is_loopback:
+    if network.users or network.tls_certificate or not _is_public(network):
         return ()
-    warning = f"[network] interface = {network.interface}: anyone who can reach port {network.port} can store, replace and delete images, and the"
-    return (f"{warning} traffic is in clear; set users and tls_certificate, or interface = 127.0.0.1",)
+    where = f"endpoint = {network.endpoint}" if network.endpoint else f"interface = {network.interface}, port {network.port}"
+    warning = f"[network] {where}: anyone who can reach it can store, replace and delete images, and the traffic is in clear;"
+    return (f"{warning} set users and tls_certificate, or listen on 127.0.0.1",)
+
+
+def _is_public(network: NetworkSettings) -> bool:
+    if not network.endpoint:
+        return not ip_address(network.interface).is_loopback
+    kind, *arguments = network.endpoint.replace("\\:", ";").split(":")
+    # systemd's sockets are the unit's business, a unix socket has its mode.
+    return kind in ("tcp", "tcp6") and not {"interface=127.0.0.1", "interface=localhost", "interface=;;1"} & set(arguments)

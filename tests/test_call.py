@@ -54,7 +54,7 @@ class LiftingTests:
             call(f"<string>&#65;{ENCODED}</string>"),
             call(f"<string>short</string>{ENCODED}"),
             call("<string>short</string>").replace("<params>", f"<params>{ENCODED}"),
-            call("<string>short</string>").replace("<methodName>m", f"<methodName>{ENCODED}"),
+            call("<string>short</string>").replace("<params>", f"<other>{ENCODED}</other><params>"),
             "<?xml version='1.0' encoding='iso-8859-1'?>" + call(f"<string>{ENCODED}</string>"),
         ],
     )  # fmt: skip
@@ -63,6 +63,12 @@ class LiftingTests:
         got_method, got = parsed(body)
         assert got_method == method
         assert [base64.b64encode(value).decode() if value == IMAGE else value for value in got] == list(parameters)
+
+    @pytest.mark.parametrize("line_break", ["&#13;\n", "&#10;", "&#xD;&#xA;", "&#x0d;&#9;"])
+    def test_an_image_is_lifted_with_line_breaks_of_any_spelling(self, line_break: str) -> None:
+        body = call(f"<string>{line_break.join(ENCODED[at : at + 76] for at in range(0, len(ENCODED), 76))}</string>")
+        assert isinstance(parse_call(io.BytesIO(body.encode()), 16).parameters[0], EncodedImage)
+        assert parsed(body)[1] == [IMAGE]
 
     def test_one_stretch_used_twice_is_not_taken_for_one(self) -> None:
         assert parsed(call(f"<string>{ENCODED}</string>", f"<string>{ENCODED}</string>"))[1] == [IMAGE, ENCODED]
@@ -99,6 +105,31 @@ class MalformedTests:
     def test_it_says_so(self, body: str) -> None:
         with pytest.raises(MalformedCallError):
             parsed(body)
+
+
+class BoundTests:
+    """What is left beside the image is bounded: the parser holds the GIL while it scans."""
+
+    @pytest.mark.parametrize(
+        ("body", "why"),
+        [
+            (call("<array></array>" * 100_001), "elements"),
+            (call("<string>&amp;" + "x" * (17 << 20) + "</string>"), "bytes beside"),
+            (call("<!--" + "x" * 70_000 + "-->"), "no comments"),
+            (call("<?a?>" * 20_000), "processing instructions"),
+            (call("<string a='" + "x" * 70_000 + "'></string>"), "long tags"),
+            (call("<i4 " + " ".join(f"a{n}=''" for n in range(20_000)) + "/>"), "long tags"),
+            (call("&amp;" + "x" * 70_000).encode("utf-16"), "encoding like UTF-8"),
+            (call("x").replace("<methodName>m", "<methodName>" + "m" * 101), "name is too long"),
+        ],
+    )
+    def test_more_is_refused(self, body: str | bytes, why: str) -> None:
+        with pytest.raises(MalformedCallError, match=why):
+            parsed(body, 1 << 30)
+
+    def test_ten_thousand_paths_are_not_too_much(self) -> None:
+        paths = [f"{n:05}/" + "x" * 1000 for n in range(10_000)]
+        assert parse_call(io.BytesIO(xmlrpc.client.dumps((paths,), "delete_image").encode())).parameters == (paths,)
 
 
 class DecodingTests:

@@ -10,6 +10,7 @@ Every rule that needs nothing but the arguments is here. What also needs the sou
 import enum
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from imagepipe.core import formats, paths
 from imagepipe.core.formats import Format
@@ -18,6 +19,9 @@ from imagepipe.errors import BadRequest, shown
 
 OUTPUTS_MAX = 256
 """Outputs of one call, at most."""
+
+COMPONENTS_MAX = 100_000
+"""Components of all paths of one call together, at most: each may be a folder to look at."""
 
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -83,6 +87,7 @@ def parse_store(path: object, fmt: object, size: object, composite: object, crop
         if target in outputs:
             raise BadRequest("size", f"two outputs would have the path {shown(target)}")
         outputs[target] = OutputRequest(target, sizes.get(suffix), _format_of(target), method)
+    _check_components("size", tuple(outputs))
     return StoreRequest(cleaned, tuple(outputs.values()))
 
 
@@ -101,7 +106,9 @@ def parse_paths(value: object, argument: str = "path", count_max: int = 10_000) 
         raise BadRequest(argument, f"lists {len(value)} paths; at most {count_max} go into one call")
     if not value:
         raise BadRequest(argument, "is an empty list")
-    return tuple(parse_path(item, argument) for item in value)
+    cleaned = tuple(parse_path(item, argument) for item in value)
+    _check_components(argument, cleaned)
+    return cleaned
 
 
 def parse_moves(src_path: object, dst_path: object) -> tuple[tuple[str, str], ...]:
@@ -114,6 +121,12 @@ def parse_moves(src_path: object, dst_path: object) -> tuple[tuple[str, str], ..
     return tuple(zip(sources, destinations, strict=True))
 
 
+def _check_components(argument: str, cleaned: tuple[str, ...]) -> None:
+    count = sum(path.count("/") + 1 for path in cleaned)
+    if count > COMPONENTS_MAX:
+        raise BadRequest(argument, f"the paths have {count} components together; at most {COMPONENTS_MAX} go into one call")
+
+
 def _parse_sizes(size: object, size_max: int) -> dict[str, Size]:
     """{suffix: box}; empty when no size is given (older clients have no nil and send an empty string)."""
     if size is None or size == "":
@@ -124,6 +137,7 @@ def _parse_sizes(size: object, size_max: int) -> dict[str, Size]:
         raise BadRequest("size", "names no output")
     if len(size) > OUTPUTS_MAX:
         raise BadRequest("size", f"names {len(size)} outputs; at most {OUTPUTS_MAX} go into one call")
+    _check_suffixes("size", size)
     return {suffix: _parse_size(value, size_max, suffix) for suffix, value in size.items()}
 
 
@@ -147,10 +161,17 @@ def _per_suffix(argument: str, value: object, suffixes: tuple[str, ...]) -> dict
     """{suffix: value} of an argument that may be one value for all suffixes."""
     if not isinstance(value, dict):
         return dict.fromkeys(suffixes, value)
+    _check_suffixes(argument, value)
     for suffix in value:
         if suffix not in suffixes:
             raise BadRequest(argument, f"has the suffix {shown(suffix)}, which size lacks")
     return value
+
+
+def _check_suffixes(argument: str, struct: dict[Any, object]) -> None:
+    # An XML-RPC parser may let other names than strings through.
+    if not all(isinstance(suffix, str) for suffix in struct):
+        raise BadRequest(argument, "has a suffix that is not a string")
 
 
 def _parse_format(value: object) -> str | None:

@@ -10,6 +10,7 @@
 A refused call leaves nothing behind, and the rest of its group goes on.
 """
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from imagepipe.core.stamp import Version, next_stamp
 from imagepipe.errors import FlushError, ImagepipeError, InternalError, NotStored
 from imagepipe.storage.calls import Call
 from imagepipe.storage.catalogue import Catalogue
-from imagepipe.storage.disk import refusal
+from imagepipe.storage.disk import catalogue_refusal, refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.images import Commit
@@ -87,6 +88,8 @@ class Committer:
         except OSError as error:
             call.future.set_exception(refusal(error, call.paths[0]))
             return
+        except sqlite3.Error as error:
+            raise catalogue_refusal(error) or error from error
         except Exception:  # noqa: BLE001 - a bug: this call's, not its neighbours'
             _log.failure("a change of {paths} failed", paths=call.paths)
             call.future.set_exception(InternalError())
@@ -111,7 +114,7 @@ class Committer:
             return
         try:
             failed = self._tree.apply(one.prepared)
-        except Exception:  # noqa: BLE001 - the call is committed: it is made good later, like all that fails from here on
+        except Exception:  # noqa: BLE001 - the call is committed, so it is OK: what fails from here on is made good later
             _log.failure("the tree does not show {paths} as it should", paths=one.call.paths)
             failed = tuple(entry.path for entry in one.entries)
         gone = {replacement.before for replacement in one.prepared.replacements if replacement.before != replacement.after}

@@ -46,6 +46,8 @@ def catalogue_refusal(error: sqlite3.Error) -> NotStored | None:
     # The index of the write-ahead log grows by a write and no more: what fails with SHMSIZE is a full disk, and nothing was flushed wrongly.
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
         return NotStored("the disk is full")
+    if code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return FlushError(f"the catalogue is damaged ({error.sqlite_errorname}): put back a backup of it")
     if code is not None and code & 0xFF == sqlite3.SQLITE_IOERR:
         return FlushError(f"the disk failed under the catalogue ({error.sqlite_errorname})")
     return None

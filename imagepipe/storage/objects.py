@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from imagepipe.storage.disk import flush, flush_folder, make_folder, status_of
+from imagepipe.storage.disk import digest_of, flush, flush_folder, make_folder, status_of
 
 FOLDERS = tuple(f"{number:02x}" for number in range(256))
 
@@ -62,7 +62,8 @@ class Objects:
         """Move a file whose bytes are flushed in as the object `digest`, or drop it if the object is there; durable only after `flush`."""
         with self._adding:  # or of two calls with equal bytes the second would replace the object that the first is about to link
             existing = self.status(digest)
-            if existing is not None and stat.S_ISREG(existing.st_mode) and existing.st_size == size:
+            # Read, not trusted: bytes that are sent once more are the chance to mend an object that has rotted.
+            if existing is not None and stat.S_ISREG(existing.st_mode) and existing.st_size == size and digest_of(self.path(digest)) == digest:
                 file.unlink()
                 return
             if existing is not None:

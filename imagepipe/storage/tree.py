@@ -88,6 +88,8 @@ class Tree:
             for one in replacements:
                 if one.after is not None:
                     self._prepare_link(one, one.after, leaving, prepared)
+                elif one.before is not None:
+                    self._check_removable(one.path)
         except BaseException:
             self.undo(prepared)
             raise
@@ -158,6 +160,12 @@ class Tree:
         temporary = os.path.join(folder, b".imagepipe-%b-%d" % (self._run.encode("ascii"), self._number))
         prepared.links[one.path] = _Link(temporary, seen, deferred)
         self._link_object(after, temporary, one.path)
+
+    def _check_removable(self, path: str) -> None:
+        """Raise NotStored if the file at `path` could not be unlinked after the commit."""
+        place = self._place_of(path)
+        if status_of(place) is not None and not os.access(os.path.dirname(place), os.W_OK | os.X_OK):
+            raise NotStored(f"{shown(path)}: its folder cannot be written to")
 
     def _put_in_place(self, path: str, link: _Link) -> None:
         place = self._place_of(path)
@@ -254,10 +262,12 @@ class Tree:
     def _place_of(self, path: str) -> bytes:
         return os.path.join(self._root, path.encode())
 
-    def _folders_to(self, place: bytes) -> list[bytes]:
-        """The folders between the root and `place`, from above."""
-        names = place[len(self._root) + 1 :].split(b"/")[:-1]
-        return [os.path.join(self._root, *names[: length + 1]) for length in range(len(names))]
+    def _folders_to(self, place: bytes) -> Iterator[bytes]:
+        """The folders between the root and `place`, from above; one at a time, because most callers stop at the first that is missing."""
+        end = place.find(b"/", len(self._root) + 1)
+        while end >= 0:
+            yield place[:end]
+            end = place.find(b"/", end + 1)
 
     def _stranger(self, place: bytes) -> NotStored:
         path = place[len(self._root) + 1 :].decode("utf-8", "replace")

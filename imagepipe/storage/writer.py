@@ -78,7 +78,8 @@ class Writer:
                     due = self._chores.due_in()
                 if not self._waiting and self._stopping:
                     return
-                work = take_group(self._waiting) if self._waiting else None
+            # Not under the lock, which submitters wait for on the reactor's thread: they only append, and nobody else takes.
+            work = take_group(self._waiting) if self._waiting else None
             if isinstance(work, Task):
                 self._do(work)
             elif work:

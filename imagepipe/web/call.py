@@ -7,13 +7,17 @@
 expat calls Python back for each line of base64, which costs 40 ms for 5 MB under the GIL; a lifted image costs a search for `<` and one decode.
 
 Lifting cannot change what a body means. The token is random, so the parsed call has it only if the lifted stretch was parsed as that very
-text; unless it turns up exactly once, as a whole parameter, the body is parsed again as it came. A stretch with `&` or `>` in it is not lifted
-(entities, the end of a CDATA section). A document type, the door to entity expansion, is refused.
+text; unless it turns up exactly once, as a whole parameter, the body is parsed again as it came. A stretch with `>` in it, or with `&` other than for a line break, is not
+lifted (the end of a CDATA section, entities). A document type, the door to entity expansion, is refused.
+
+What is left for the parser is bounded, in bytes and in elements, and where it is long it may have no comments, no processing instructions and no
+long tags: expat holds the GIL while it scans one of these, and so would hold up the whole daemon.
 
 All functions here block for as long as the body is large: they run on threads.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any
@@ -27,6 +31,13 @@ from imagepipe.errors import BadRequest
 LIFTED_BYTES_MIN = 32 * 1024
 _TAGS_SEARCHED_MAX = 2000
 _WHITE_SPACE = b" \t\r\n"
+_LINE_BREAK = re.compile(rb"&#(?:13|10|9|[xX]0*[dDaA9]);")
+
+PARSED_BYTES_MAX = 16 << 20
+ELEMENTS_MAX = 100_000
+METHOD_LENGTH_MAX = 100
+_PLAIN_FROM_BYTES = 64 << 10
+_LONG_TAG = re.compile(rb"<[^<>]{2000}")
 
 
 class MalformedCallError(Exception):
@@ -44,7 +55,8 @@ class EncodedImage:
     def decode(self, bytes_max: int) -> bytes:
         """The image; see `decode_image`."""
         self.body.seek(self.start)
-        return decode_base64(self.body.read(self.end - self.start), bytes_max)
+        text = self.body.read(self.end - self.start)
+        return decode_base64(_LINE_BREAK.sub(b"", text) if b"&" in text else text, bytes_max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +129,34 @@ def _long_text(xml: bytes, bytes_min: int) -> tuple[int, int] | None:
         if not start or end < 0:
             return None
         if end - start >= bytes_min:
-            plain = xml.find(b"&", start, end) < 0 and xml.find(b">", start, end) < 0
-            return (start, end) if plain else None
+            if xml.find(b">", start, end) >= 0:
+                return None
+            if xml.find(b"&", start, end) >= 0 and len(_LINE_BREAK.findall(xml, start, end)) != xml.count(b"&", start, end):
+                return None
+            return start, end
         at = end
     return None
 
 
 def _parse(xml: bytes) -> Call:
+    if len(xml) > PARSED_BYTES_MAX:
+        raise MalformedCallError(f"more than {PARSED_BYTES_MAX} bytes beside the image")
+    if len(xml) > _PLAIN_FROM_BYTES and _is_slow_to_scan(xml):
+        raise MalformedCallError("a long call may have no comments, processing instructions or long tags, and is in an encoding like UTF-8")
     unmarshaller = Unmarshaller(use_builtin_types=True)
     unmarshaller.xml(None, None)  # type: ignore[arg-type]  # as xmlrpc.client itself does: expat hands out str: nothing left to decode
     parser = expat.ParserCreate()
     parser.buffer_text = True
-    parser.StartElementHandler = unmarshaller.start
+    elements = 0
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal elements
+        elements += 1
+        if elements > ELEMENTS_MAX:
+            raise MalformedCallError(f"more than {ELEMENTS_MAX} elements")
+        unmarshaller.start(tag, attributes)
+
+    parser.StartElementHandler = start
     parser.EndElementHandler = unmarshaller.end
     parser.CharacterDataHandler = unmarshaller.data
     parser.StartDoctypeDeclHandler = _refuse_document_type
@@ -144,7 +172,14 @@ def _parse(xml: bytes) -> Call:
         raise MalformedCallError(f"not an XML-RPC call: {type(error).__name__}") from None
     if not isinstance(method, str) or not isinstance(parameters, list | tuple):
         raise MalformedCallError("not an XML-RPC call: it names no method")
+    if len(method) > METHOD_LENGTH_MAX:
+        raise MalformedCallError("the method's name is too long")
     return Call(method, parameters)
+
+
+def _is_slow_to_scan(xml: bytes) -> bool:
+    wide = xml.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in xml[:4]  # UTF-16, in which nothing below would be found
+    return wide or xml.find(b"<!--") >= 0 or xml.find(b"<?", 1) >= 0 or _LONG_TAG.search(xml) is not None
 
 
 def _refuse_document_type(*_: object) -> None:

@@ -6,13 +6,15 @@ the connection on it would cost it the answer.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web import server
-from twisted.web.http import INSUFFICIENT_STORAGE_SPACE, REQUEST_ENTITY_TOO_LARGE, RESPONSES, SERVICE_UNAVAILABLE
+from twisted.web.http import INSUFFICIENT_STORAGE_SPACE, REQUEST_ENTITY_TOO_LARGE, RESPONSES, SERVICE_UNAVAILABLE, UNAUTHORIZED, HTTPChannel
 from twisted.web.resource import IResource
+
+REQUEST_HEADER_FIELDS_TOO_LARGE = 431
 
 REFUSED_BYTES_READ_MAX = 1 << 30
 """How much of a body that was refused is read on."""
@@ -51,11 +53,17 @@ class BoundedRequest(server.Request):
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
         self._began = self._site.seconds()
         if length is not None and length > self._site.body_bytes_max:
-            super().gotLength(0)
-            self.requestHeaders.removeHeader(b"expect")  # or Twisted would ask for the body
             self._refuse(REQUEST_ENTITY_TOO_LARGE)
+        elif self._site.credentials_needed and not self.requestHeaders.hasHeader(b"authorization"):
+            self._refuse(UNAUTHORIZED)  # before the body takes any room
         else:
-            super().gotLength(length)
+            try:
+                super().gotLength(length)
+            except OSError as error:
+                self._no_room(error)
+        if self._refused:
+            self.requestHeaders.removeHeader(b"expect")  # or Twisted would ask for the body
+            super().gotLength(0)
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
         self._received_bytes += len(data)
@@ -69,10 +77,15 @@ class BoundedRequest(server.Request):
         try:
             super().handleContentChunk(data)
         except OSError as error:
-            _log.error("cannot keep a request body: {error}", error=error)
-            self._refuse(INSUFFICIENT_STORAGE_SPACE)
+            self._no_room(error)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
+        if not self._refused:
+            assert self.content is not None
+            try:
+                self.content.flush()  # what does not fit on the disk may show only now
+            except OSError as error:
+                self._no_room(error)
         if self._refused:
             self.method, self.uri, self.clientproto, self.code = command, path, version, self._refused
             self._site.log(self)
@@ -106,23 +119,42 @@ class BoundedRequest(server.Request):
         """For how long the request has been there."""
         return self._site.seconds() - self._began
 
+    def _no_room(self, error: OSError) -> None:
+        _log.error("cannot keep a request body: {error}", error=error)
+        self._refuse(INSUFFICIENT_STORAGE_SPACE)
+
     def _refuse(self, status: int) -> None:
         self._refused = status
-        text = RESPONSES[status] + b"\n"
-        head = b"HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-        transport: Any = self.channel.transport
-        transport.write(head % (status, RESPONSES[status], len(text)) + text)
+        _write_answer(self.channel.transport, status)
+
+
+class BoundedChannel(HTTPChannel):
+    """A connection that is answered even where Twisted would only close it."""
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802, ARG002 - Twisted's name
+        _write_answer(self.transport, REQUEST_HEADER_FIELDS_TOO_LARGE)
+        self.loseConnection()
+
+
+def _write_answer(transport: Any, status: int) -> None:
+    """An answer of nothing but its status, after which the connection is closed."""
+    reason = RESPONSES.get(status, b"Request Header Fields Too Large")
+    challenge = b'WWW-Authenticate: Basic realm="imagepipe"\r\n' if status == UNAUTHORIZED else b""
+    head = b"HTTP/1.1 %d %s\r\n%bContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b\n"
+    transport.write(head % (status, reason, challenge, len(reason) + 1, reason))
 
 
 class LoggingSite(server.Site):
     """A site that logs by twisted.logger and knows how many requests it still owes an answer."""
 
     noisy = False  # the daemon says itself what it listens on
+    protocol = cast(Any, BoundedChannel)
 
-    def __init__(self, resource: IResource, body_bytes_max: int, seconds: Callable[[], float]) -> None:
+    def __init__(self, resource: IResource, body_bytes_max: int, seconds: Callable[[], float], *, credentials_needed: bool = False) -> None:
         super().__init__(resource, requestFactory=BoundedRequest, parsePOSTFormSubmission=False)
         self.displayTracebacks = False
         self.body_bytes_max = body_bytes_max
+        self.credentials_needed = credentials_needed
         self.seconds = seconds
         self.refusing = False
         self._unanswered = 0

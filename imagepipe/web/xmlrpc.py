@@ -131,6 +131,9 @@ class ImageMethods(XMLRPC):
 
     def render_POST(self, request: BoundedRequest) -> int:  # noqa: N802 - Twisted's name
         """Answer one call; never raises, never leaves the client without an answer."""
+        channel: Any = request.channel
+        if channel is None:
+            return NOT_DONE_YET  # its client went away while its password was checked
         Deferred.fromCoroutine(self._answer(request)).addErrback(lambda failure: _log.failure("an answer was not sent", failure))
         return NOT_DONE_YET
 

@@ -153,3 +153,16 @@ class ListTests:
     @pytest.mark.parametrize("arguments", [(5,), ("", 5), ("", "", 0), ("", "", 10001), ("", "", "1"), ("", "", True), (None,)])
     def test_wrong_arguments_are_fault_1000(self, daemon: DaemonProcess, arguments: tuple[Any, ...]) -> None:
         assert fault_of(daemon.proxy.list_images, *arguments).faultCode == 1000
+
+
+class HugeTests:
+    def test_deep_paths_by_the_hundreds_are_answered_and_thousands_refused(self, daemon: DaemonProcess, folder: str) -> None:
+        deep = [f"{folder}/{number}" + "/a" * 450 for number in range(1000)]
+        assert daemon.proxy.delete_image(deep[:200]) == "OK"
+        fault = fault_of(daemon.proxy.delete_image, deep)
+        assert (fault.faultCode, "components" in fault.faultString) == (1000, True)
+
+    def test_ten_thousand_paths_go_into_one_call(self, daemon: DaemonProcess, folder: str) -> None:
+        paths = [f"{folder}/{number}.jpg" for number in range(10_000)]
+        assert daemon.proxy.delete_image(paths) == "OK"
+        assert fault_of(daemon.proxy.delete_image, [*paths, "one more"]).faultCode == 1000
