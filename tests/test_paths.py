@@ -32,7 +32,6 @@ class CleanTests:
             ("a/b.jpg", "a/b.jpg"),
             ("/a//./b.jpg", "a/b.jpg"),
             ("///a", "a"),
-            ("./a/.", "a"),
             ("a b/ c.jpg ", "a b/ c.jpg "),
             ("e\u0301.jpg", "\xe9.jpg"),
             ("\u212b.jpg", "\xc5.jpg"),
@@ -62,7 +61,7 @@ class CleanTests:
     def test_control_characters_are_refused(self, character: str) -> None:
         assert "control character" in refused(f"a{character}b.jpg")
 
-    @pytest.mark.parametrize("path", ["a/", "a.jpg/", "a//", "./"])
+    @pytest.mark.parametrize("path", ["a/", "a.jpg/", "a//", "a/.", "./a/."])
     def test_a_folder_is_no_image(self, path: str) -> None:
         assert "names a folder" in refused(path)
 

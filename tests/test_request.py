@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from imagepipe.core.formats import GIF, JPEG, PNG, TIFF, WEBP
 from imagepipe.core.geometry import Size
-from imagepipe.core.request import OUTPUTS_MAX, Method, OutputRequest, StoreRequest, parse_moves, parse_path, parse_paths, parse_store
+from imagepipe.core.request import (
+    OUTPUTS_MAX,
+    Method,
+    OutputRequest,
+    Page,
+    StoreRequest,
+    parse_moves,
+    parse_page,
+    parse_path,
+    parse_paths,
+    parse_store,
+)
 from imagepipe.errors import BadRequest
 
 JSON_LIKE = st.recursive(
@@ -203,9 +214,7 @@ class PathsTests:
         assert parse_paths(["/a", "b//c"]) == ("a", "b/c")
         assert parse_paths(("a",)) == ("a",)
 
-    @pytest.mark.parametrize(
-        ("value", "why"), [([], "is an empty list"), ([5], "is not a string but a number"), (None, "is not a string but nil"), ([[]], "but a list")]
-    )
+    @pytest.mark.parametrize(("value", "why"), [([5], "is not a string but a number"), (None, "is not a string but nil"), ([[]], "but a list")])
     def test_what_is_no_path(self, value: object, why: str) -> None:
         with pytest.raises(BadRequest, match=f"^path: .*{why}"):
             parse_paths(value)
@@ -229,7 +238,6 @@ class MovesTests:
             ("a", ["b"], "dst_path: src_path and dst_path are both"),
             (["a"], "b", "dst_path: src_path and dst_path are both"),
             (["a", "b"], ["c"], "dst_path: lists 1 paths, src_path 2"),
-            ([], [], "src_path: is an empty list"),
             ("..", "a", "src_path: may not contain"),
             ("a", "..", "dst_path: may not contain"),
             (["a"], [None], "dst_path: is not a string but nil"),
@@ -238,3 +246,46 @@ class MovesTests:
     def test_what_is_refused(self, source: object, destination: object, why: str) -> None:
         with pytest.raises(BadRequest, match=f"^{why}"):
             parse_moves(source, destination)
+
+
+class BoundTests:
+    """What one call may bring, and what a parser may let through."""
+
+    def test_paths_have_so_many_components_in_all(self) -> None:
+        deep = "a/" * 500 + "b"
+        assert parse_paths([deep] * 199) == (deep,) * 199
+        with pytest.raises(BadRequest, match=r"^path: the paths have 100200 components together; at most 100000"):
+            parse_paths([deep] * 200)
+        with pytest.raises(BadRequest, match=r"^size: the paths have "):
+            store(deep, "png", {str(n): [1, 1] for n in range(200)})
+
+    def test_an_empty_list_is_no_paths(self) -> None:
+        assert parse_paths([]) == ()
+        assert parse_moves([], []) == ()
+
+    @pytest.mark.parametrize("arguments", [{"size": {1: [5, 5]}}, {"size": {None: [5, 5]}}, {"fmt": {1: "png"}, "size": [5, 5]}])
+    def test_a_suffix_is_a_string(self, arguments: dict[str, Any]) -> None:
+        assert "has a suffix that is not a string" in refused(**arguments)
+
+
+class PageTests:
+    """What list_images asks for."""
+
+    def test_prefix_and_after_are_brought_to_the_form_of_paths(self) -> None:
+        assert parse_page("/e\u0301/", "//a", 5) == Page("\u00e9/", "a", 5)
+        assert parse_page(None, None, "7") == Page("", "", 7)
+
+    @pytest.mark.parametrize(
+        ("arguments", "why"),
+        [
+            ((5, "", 1), "prefix: "),
+            (("", [], 1), "after: "),
+            (("", "", 0), "limit: "),
+            (("", "", 100_001), "limit: "),
+            (("", "", True), "limit: "),
+            (("", "", "x"), "limit: "),
+        ],
+    )
+    def test_what_is_refused(self, arguments: tuple[object, object, object], why: str) -> None:
+        with pytest.raises(BadRequest, match=f"^{why}"):
+            parse_page(*arguments)

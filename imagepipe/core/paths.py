@@ -45,11 +45,11 @@ def clean(path: str, argument: str = "path") -> str:
     if len(path) > 4 * PATH_BYTES_MAX:
         raise BadRequest(argument, f"is longer than {PATH_BYTES_MAX} bytes")
     normal = unicodedata.normalize("NFC", path)
-    if normal.endswith("/") and normal.strip("/"):
-        raise BadRequest(argument, f"names a folder, not an image: {shown(path)}")
     components = [component for component in normal.split("/") if component not in ("", ".")]
     if not components:
         raise BadRequest(argument, f"is empty: {shown(path)}")
+    if normal.endswith(("/", "/.")):
+        raise BadRequest(argument, f"names a folder, not an image: {shown(path)}")
     for component in components:
         _check_component(component, argument)
     cleaned = "/".join(components)

@@ -9,6 +9,7 @@ Every rule that needs nothing but the arguments is here. What also needs the sou
 
 import enum
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ OUTPUTS_MAX = 256
 
 COMPONENTS_MAX = 100_000
 """Components of all paths of one call together, at most: each may be a folder to look at."""
+
+PREFIX_LENGTH_MAX = 4096
+"""Characters of a prefix that are looked at: no path has as many."""
 
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -104,8 +108,6 @@ def parse_paths(value: object, argument: str = "path", count_max: int = 10_000) 
         return (parse_path(value, argument),)
     if len(value) > count_max:
         raise BadRequest(argument, f"lists {len(value)} paths; at most {count_max} go into one call")
-    if not value:
-        raise BadRequest(argument, "is an empty list")
     cleaned = tuple(parse_path(item, argument) for item in value)
     _check_components(argument, cleaned)
     return cleaned
@@ -125,6 +127,36 @@ def _check_components(argument: str, cleaned: tuple[str, ...]) -> None:
     count = sum(path.count("/") + 1 for path in cleaned)
     if count > COMPONENTS_MAX:
         raise BadRequest(argument, f"the paths have {count} components together; at most {COMPONENTS_MAX} go into one call")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which stored paths are asked for: `limit` at most of those that begin with `prefix` and are greater than `after`."""
+
+    prefix: str
+    after: str
+    limit: int
+
+
+def parse_page(prefix: object, after: object, limit: object, limit_max: int = 100_000) -> Page:
+    """The arguments of list_images; prefix and after are brought to the form of stored paths."""
+    return Page(_parse_start("prefix", prefix), _parse_start("after", after), _parse_limit(limit, limit_max))
+
+
+def _parse_start(argument: str, value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadRequest(argument, f"is not a string but {_kind(value)}")
+    return unicodedata.normalize("NFC", value[:PREFIX_LENGTH_MAX]).lstrip("/")
+
+
+def _parse_limit(value: object, limit_max: int) -> int:
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= limit_max:
+        raise BadRequest("limit", f"is not a whole number within 1 to {limit_max}")
+    return value
 
 
 def _parse_sizes(size: object, size_max: int) -> dict[str, Size]:

@@ -6,7 +6,7 @@ Faults are ImagepipeError's 1000 to 1004, and Twisted's own: 8001 for an unknown
 """
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import IO, Any, TypeVar
 from xmlrpc.client import Fault, dumps
 
@@ -16,8 +16,8 @@ from twisted.web.error import UnsupportedMethod
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.xmlrpc import XMLRPC, addIntrospection, withRequest
 
-from imagepipe.core.request import StoreRequest, parse_moves, parse_path, parse_paths, parse_store
-from imagepipe.errors import BadRequest, ImagepipeError, InternalError, shown
+from imagepipe.core.request import StoreRequest, parse_moves, parse_page, parse_path, parse_paths, parse_store
+from imagepipe.errors import ImagepipeError, InternalError, shown
 from imagepipe.operations import Operations
 from imagepipe.web.call import Call, MalformedCallError, decode_image, parse_call
 from imagepipe.web.facts import public_facts
@@ -25,8 +25,6 @@ from imagepipe.web.site import BoundedRequest
 
 T = TypeVar("T")
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
-
-LIST_LIMIT_MAX = 10_000
 
 _log = Logger()
 
@@ -86,7 +84,7 @@ class ImageMethods(XMLRPC):
         Delete an image, or a list of images as one. What does not exist counts as deleted.
         """
         paths: tuple[str, ...] = await self._on_thread(lambda: parse_paths(path))
-        request.record.path = _summary(paths[0], len(paths))
+        request.record.path = _summary(paths)
         await self._operations.delete(paths)
         return "OK"
 
@@ -97,7 +95,7 @@ class ImageMethods(XMLRPC):
         Move an image, or a list of images to a list of equal length: in order, all or none. What is at the destination is replaced.
         """
         pairs: tuple[tuple[str, str], ...] = await self._on_thread(lambda: parse_moves(src_path, dst_path))
-        request.record.path = _summary(" -> ".join(pairs[0]), len(pairs))
+        request.record.path = _summary([" -> ".join(pair) for pair in pairs[:1]], len(pairs))
         await self._operations.move(pairs)
         return "OK"
 
@@ -115,15 +113,12 @@ class ImageMethods(XMLRPC):
     async def xmlrpc_list_images(self, request: BoundedRequest, prefix: object = "", after: object = "", limit: object = 1000) -> list[str]:
         """list_images(prefix="", after="", limit=1000) -> [path, ...]
 
-        Stored paths that begin with prefix, in byte order, from the first one greater than `after`; at most `limit` (up to 10000). Pass the last path of an answer as
+        Stored paths that begin with prefix, in byte order, from the first one greater than `after`; at most `limit` (up to 100000). Pass the last path of an answer as
         `after` to go on.
         """
-        if not isinstance(prefix, str) or not isinstance(after, str):
-            raise BadRequest("after" if isinstance(prefix, str) else "prefix", "is not a string")
-        if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= LIST_LIMIT_MAX:
-            raise BadRequest("limit", f"is not a whole number within 1 to {LIST_LIMIT_MAX}")
-        request.record.path = shown(prefix, 200)
-        return list(await self._operations.list(prefix, after, limit))
+        page = parse_page(prefix, after, limit)
+        request.record.path = shown(page.prefix, 200)
+        return list(await self._operations.list(page.prefix, page.after, page.limit))
 
     def render_HEAD(self, request: BoundedRequest) -> int:  # noqa: N802, ARG002
         """No: Twisted would ask for a GET, which there is not."""
@@ -188,5 +183,7 @@ def _bound(procedure: Callable[..., Coroutine[Any, Any, Any]], request: BoundedR
     return arguments
 
 
-def _summary(first: str, count: int) -> str:
-    return shown(first, 200) + (f" and {count - 1} more" if count > 1 else "")
+def _summary(some: Sequence[str], count: int | None = None) -> str:
+    """The first of `some`, and how many there are besides."""
+    more = (len(some) if count is None else count) - 1
+    return (shown(some[0], 200) if some else "nothing") + (f" and {more} more" if more > 0 else "")

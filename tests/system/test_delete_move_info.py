@@ -44,10 +44,16 @@ class DeleteTests:
         assert daemon.proxy.list_images(folder) == [f"{folder}/c"]
         assert files(daemon, folder) == {f"{folder}/": b"", f"{folder}/c": pictures[f"{folder}/c"]}
 
-    @pytest.mark.parametrize("path", ["", "..", 5, None, [], [5], {"a": "b"}, "a/.imagepipe/x"])
+    @pytest.mark.parametrize("path", ["", "..", 5, None, [5], {"a": "b"}, "a/.imagepipe/x"])
     def test_a_wrong_path_is_fault_1000(self, daemon: DaemonProcess, path: Any) -> None:
         fault = fault_of(daemon.proxy.delete_image, path)
         assert (fault.faultCode, fault.faultString[:13]) == (1000, "[1000] path: ")
+
+    def test_an_empty_list_is_nothing_to_do(self, daemon: DaemonProcess) -> None:
+        before = daemon.tree()
+        assert daemon.proxy.delete_image([]) == "OK"
+        assert daemon.proxy.move_image([], []) == "OK"
+        assert daemon.tree() == before
 
     def test_a_deleted_image_can_be_stored_again(self, daemon: DaemonProcess, folder: str) -> None:
         pictures = stored(daemon, folder, "a")
@@ -101,7 +107,7 @@ class MoveTests:
     @pytest.mark.parametrize(
         ("sources", "destinations", "argument"),
         [
-            (["a"], "b", "dst_path"), ("a", ["b"], "dst_path"), (["a", "b"], ["c"], "dst_path"), ([], [], "src_path"), (5, "b", "src_path"),
+            (["a"], "b", "dst_path"), ("a", ["b"], "dst_path"), (["a", "b"], ["c"], "dst_path"), (["a"], [], "dst_path"), (5, "b", "src_path"),
             ("a", 5, "dst_path"), ("a", "b.php", "dst_path"), ("..", "b", "src_path"), ("a", "../b", "dst_path"), (None, None, "src_path"),
         ],
     )  # fmt: skip
@@ -150,7 +156,7 @@ class ListTests:
         assert daemon.proxy.list_images(f"{folder}/c") == [path for path in paths if path.startswith(f"{folder}/c")]
         assert daemon.proxy.list_images(f"{folder}/", paths[-1]) == []
 
-    @pytest.mark.parametrize("arguments", [(5,), ("", 5), ("", "", 0), ("", "", 10001), ("", "", "1"), ("", "", True), (None,)])
+    @pytest.mark.parametrize("arguments", [(5,), ("", 5), ("", "", 0), ("", "", 100_001), ("", "", "x"), ("", "", True), ([],)])
     def test_wrong_arguments_are_fault_1000(self, daemon: DaemonProcess, arguments: tuple[Any, ...]) -> None:
         assert fault_of(daemon.proxy.list_images, *arguments).faultCode == 1000
 
