@@ -129,7 +129,7 @@ class ChildTests:
 
     def test_a_child_that_lies(self, tmp_path: Path) -> None:
         assert self.refused(self.script(tmp_path, "exit 0")) == "the image cannot be read"
-        assert self.refused(self.script(tmp_path, "echo 0 0 0 0 0 1 False sRGB\\|\\|")) == "the image cannot be read: it has no pixels"
+        assert self.refused(self.script(tmp_path, "echo 0 0 0 0 0 1 False sRGB\\|\\|\\|")) == "the image cannot be read: it has no pixels"
 
     def test_its_environment_is_ours_and_that_of_the_configuration(self, tmp_path: Path) -> None:
         self.refused(self.script(tmp_path, f"env > {tmp_path}/env"))

@@ -21,7 +21,6 @@ from imagepipe.core.formats import (
     WEBP,
     Format,
     by_extension,
-    gif_canvas,
     named,
     sniff,
 )
@@ -119,13 +118,6 @@ class SniffTests:
     @given(st.sampled_from([b"\0\0\0\x20ftyp", b"RIFF", b"II", b"MM", b"\0\0", b"BM", b"8BPS", b"GIF8"]), st.binary(max_size=70))
     def test_no_bytes_are_too_strange(self, start: bytes, rest: bytes) -> None:
         assert sniff(start + rest) in (*FORMATS, None)
-
-
-class GifCanvasTests:
-    """The size of a GIF."""
-
-    def test_it_is_in_the_header(self) -> None:
-        assert gif_canvas(b"GIF89a" + bytes([0x80, 0x02, 0xE0, 0x01])) == (640, 480)
 
 
 class NameTests:

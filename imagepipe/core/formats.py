@@ -86,11 +86,6 @@ def sniff(head: bytes) -> Format | None:
     return None
 
 
-def gif_canvas(head: bytes) -> tuple[int, int]:
-    """(width, height) of a GIF's logical screen, on which its frames lie; zeros mean that the frames say. GIF89a, section 18."""
-    return int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
-
-
 def _sniff_ftyp(head: bytes) -> Format | None:
     """ISO base media file: `ftyp` box of size(4) "ftyp" major(4) minor(4) compatible(4)*; ISO/IEC 23008-12, AV1-AVIF."""
     size = int.from_bytes(head[:4], "big")

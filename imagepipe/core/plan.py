@@ -19,6 +19,9 @@ from imagepipe.core.geometry import Region, Size
 from imagepipe.core.request import Method, OutputRequest
 from imagepipe.errors import BadRequest, shown
 
+FULL_CHROMA_QUALITY = 90
+"""From this quality on ImageMagick writes a JPEG with a colour sample for each pixel."""
+
 
 class Colours(enum.Enum):
     """The colour space of a source's pixels, as far as it matters for the way to sRGB."""
@@ -34,7 +37,8 @@ class SourceFacts:
     """What a source's header says.
 
     `size` is as stored, before orientation. `orientation` is EXIF's, 1 to 8. `frames` counts the pictures of an animation and is 1 for all else. `indexed`:
-    ImageMagick holds it as a palette (palette and up to 8-bit grey sources): that decides its filter. `profile`: an ICC profile is embedded.
+    ImageMagick holds it as a palette (palette and up to 8-bit grey sources): that decides its filter. `profile`: an ICC profile is embedded. `full_chroma`: a JPEG
+    with a colour sample for each pixel (4:4:4).
     """
 
     format: Format
@@ -45,6 +49,7 @@ class SourceFacts:
     indexed: bool = False
     colours: Colours = Colours.RGB
     profile: bool = False
+    full_chroma: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,10 @@ class Canvas:
 
 @dataclass(frozen=True, slots=True)
 class OutputPlan:
-    """One output: source[cut] -> scale -> crop -> canvas -> white below, if `flatten` -> `format`."""
+    """One output: source[cut] -> scale -> crop -> canvas -> white below, if `flatten` -> `format`.
+
+    `subsample`: a JPEG has one colour sample for four pixels (4:2:0).
+    """
 
     path: str
     format: Format
@@ -87,6 +95,7 @@ class OutputPlan:
     canvas: Canvas | None
     flatten: bool
     animated: bool
+    subsample: bool
 
     @property
     def size(self) -> Size:
@@ -180,6 +189,8 @@ def _plan_output(request: OutputRequest, picture: Size, facts: SourceFacts, sett
         canvas=canvas,
         flatten=not format.alpha and (facts.alpha or canvas is not None),
         animated=animated,
+        # ImageMagick's choice: a JPEG's outputs are sampled like itself, others by quality.
+        subsample=not facts.full_chroma if facts.format == JPEG else settings.quality < FULL_CHROMA_QUALITY,
     )
     largest = max(scale.pixels, plan.size.pixels) * frames
     if largest > settings.pixels_max:
@@ -195,7 +206,7 @@ def _filter(facts: SourceFacts, before: Size, after: Size) -> Filter:
 
 def _shrink(source: Format, picture: Size, outputs: tuple[OutputPlan, ...]) -> int:
     """How far a JPEG decoder may shrink: the resampler keeps at least a factor of 2, below which the picture visibly suffers."""
-    if source is not JPEG or not outputs:
+    if source != JPEG or not outputs:
         return 1
     width = max(output.scale.width for output in outputs)
     height = max(output.scale.height for output in outputs)

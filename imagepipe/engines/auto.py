@@ -1,12 +1,13 @@
 """The engine for every image: libvips for what it reads and writes, ImageMagick for all the rest.
 
-The rest is the formats that libvips does not read, and of TIFF the many kinds that it does not (floating point, Lab, 4 bits a channel).
+The rest is the formats that libvips does not read; of TIFF the many kinds that it does not (floating point, Lab, 4 bits a channel); and GIFs whose frames it
+would put together otherwise.
 """
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from imagepipe.core.formats import TIFF, Format
+from imagepipe.core.formats import GIF, TIFF, Format
 from imagepipe.engines import vips
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.engines.vips_process import NotRead
@@ -44,6 +45,6 @@ class AutoEngine:
             try:
                 return stack.enter_context(self._vips.open(image, format))
             except NotRead:
-                if format != TIFF:
+                if format not in (TIFF, GIF):
                     raise
         return stack.enter_context(self._imagemagick.open(image, format))

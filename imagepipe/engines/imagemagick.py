@@ -22,7 +22,7 @@ from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
 from imagepipe.engines import child, embedded
 from imagepipe.engines.magick_command import Limits, facts_arguments, render_arguments
 from imagepipe.engines.memory_file import memory_file
-from imagepipe.engines.webp_timing import with_delays
+from imagepipe.engines.webp_container import with_alpha, with_delays
 from imagepipe.errors import NotStored
 
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
@@ -93,8 +93,9 @@ class ImageMagickEngine:
             if not file.is_file():
                 raise NotStored("ImageMagick did not write an output")
             if output.animated and output.format == WEBP:
+                see_through = not output.flatten and (plan.alpha or output.canvas is not None)
                 with file.open("r+b") as webp:  # in place: the disk may have filled up meanwhile
-                    timed = with_delays(webp.read(), delays_ms)
+                    timed = with_alpha(with_delays(webp.read(), delays_ms)) if see_through else with_delays(webp.read(), delays_ms)
                     webp.seek(0)
                     webp.write(timed)
 
@@ -144,7 +145,7 @@ def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
     `indexed` is left out: it is for engines that must choose the filter that ImageMagick would.
     """
     try:
-        numbers, orientation, profile = said.decode("utf-8", "replace").splitlines()[0].split("|", 2)
+        numbers, sampling, orientation, profile = said.decode("utf-8", "replace").splitlines()[0].split("|", 3)
         _, width, height, canvas_width, canvas_height, count, alpha, colourspace = numbers.split()
         # Only an animation's frames lie on a canvas; elsewhere it is where a scanner had put the page.
         size = Size(int(canvas_width), int(canvas_height)) if format.animates else Size(int(width), int(height))
@@ -168,6 +169,7 @@ def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
         alpha=alpha == "True",
         colours=colours,
         profile=profile.strip() != "" and embedded.profile_fits(image, colours),
+        full_chroma=sampling == "1x1,1x1,1x1",
     )
 
 

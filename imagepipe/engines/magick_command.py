@@ -15,8 +15,6 @@ from imagepipe.core.geometry import Region, Size
 from imagepipe.core.plan import Colours, OutputPlan, RenderPlan
 from imagepipe.engines.srgb import SRGB_PROFILE
 
-_SUBSAMPLED_BELOW = 90
-
 _ORIENT = {
     1: (),
     2: ("-flop",),
@@ -28,7 +26,7 @@ _ORIENT = {
     8: ("-rotate", "270"),
 }
 
-FACTS_FORMAT = "%T %w %h %W %H %n %A %[colorspace]|%[orientation]|%[profile:icc]\n"
+FACTS_FORMAT = "%T %w %h %W %H %n %A %[colorspace]|SAMPLING|%[orientation]|%[profile:icc]\n"
 """One line a frame, its delay in hundredths of a second first; the profile's description is the file's own text and so comes last. Not %r or %[type]: they look at
 every pixel, and there is none (10 s for a bomb of 65535x65535).
 """
@@ -65,7 +63,8 @@ class Limits:
 
 def facts_arguments(format: Format, limits: Limits) -> list[str]:
     """The arguments that make `convert` print FACTS_FORMAT."""
-    return [*limits.arguments, "-ping", _input(format, every_frame=format.animates), "-format", FACTS_FORMAT, "info:-"]
+    facts = FACTS_FORMAT.replace("SAMPLING", "%[jpeg:sampling-factor]" if format == JPEG else "")
+    return [*limits.arguments, "-ping", _input(format, every_frame=format.animates), "-format", facts, "info:-"]
 
 
 def render_arguments(plan: RenderPlan, limits: Limits) -> list[str]:
@@ -127,7 +126,7 @@ def _crop(region: Region) -> list[str]:
 def _encoder(output: OutputPlan) -> list[str]:
     quality = ["-quality", str(output.quality)]
     return {
-        JPEG.name: [*quality, "+compress", "-interlace", "none", "-sampling-factor", "2x2" if output.quality < _SUBSAMPLED_BELOW else "1x1"],
+        JPEG.name: [*quality, "+compress", "-interlace", "none", "-sampling-factor", "2x2" if output.subsample else "1x1"],
         PNG.name: ["+compress", "-define", "png:compression-level=6", "-define", "png:compression-filter=5"],
         GIF.name: ["+compress"],
         # An animation that is played once would lose all frames but the first.

@@ -1,6 +1,6 @@
 """Finished pictures -> the bytes of a file, by libvips; only a worker process imports this.
 
-The settings are ImageMagick's, where it has the same ones: JPEG with 4:2:0 below quality 90, WebP with method 4.
+The settings are ImageMagick's, where it has the same ones: WebP with method 4.
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ import pyvips
 
 from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP
 from imagepipe.core.plan import OutputPlan, RenderPlan
+from imagepipe.engines.webp_container import with_alpha
 
 _SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
     JPEG.name: ("jpegsave_buffer", {"optimize_coding": True}),
@@ -32,7 +33,9 @@ def encode(pages: list[pyvips.Image], source: pyvips.Image, output: OutputPlan, 
         picture = pyvips.Image.arrayjoin(pages, across=1)
     picture = _with_metadata(picture, source, output, plan)
     quality = {"Q": output.quality} if name in _LOSSY else {}
-    return bytes(pyvips.Operation.call(saver, picture, keep="none" if plan.strip else "all", **quality, **options))
+    chroma = {"subsample_mode": "on" if output.subsample else "off"} if name == JPEG.name else {}
+    data = bytes(pyvips.Operation.call(saver, picture, keep="none" if plan.strip else "all", **quality, **chroma, **options))
+    return with_alpha(data) if name == WEBP.name and output.animated and picture.hasalpha() else data
 
 
 def _with_metadata(picture: pyvips.Image, source: pyvips.Image, output: OutputPlan, plan: RenderPlan) -> pyvips.Image:

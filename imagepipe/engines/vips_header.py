@@ -7,9 +7,10 @@ from typing import Any
 
 import pyvips
 
-from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, SNIFF_BYTES, TIFF, WEBP, Format, gif_canvas
+from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.geometry import Size
 from imagepipe.core.plan import Colours, SourceFacts
+from imagepipe.engines import gif_frames
 
 _LOADERS = {
     JPEG.name: "jpegload_source",
@@ -54,35 +55,19 @@ def read_facts(image: Any, format: Format) -> SourceFacts:
     if picture.format not in ("uchar", "ushort") or picture.bands - alpha != {Colours.GREY: 1, Colours.CMYK: 4}.get(colours, 3):
         raise pyvips.Error(f"{picture.bands} channels of {picture.format} are not supported in {format}")
     orientation = _number(picture, "orientation", 1)
-    size = Size(picture.width, picture.height)
-    if format == GIF:
-        # libvips lays the frames on the rectangle that they cover, where it mistrusts the canvas (640x480, or a side over 2048); see `on_canvas`.
-        width, height = gif_canvas(bytes(image[:SNIFF_BYTES]))
-        canvas = Size(width or size.width, height or size.height)
-        alpha = alpha or canvas.width > size.width or canvas.height > size.height
-        size = canvas
+    if format == GIF and not gif_frames.is_plain(image, (picture.width, picture.height)):
+        raise pyvips.Error("a GIF whose frames do not cover its canvas, or give it back, is put together by ImageMagick (engine = auto)")
     return SourceFacts(
         format=format,
-        size=size,
+        size=Size(picture.width, picture.height),
         orientation=orientation if 1 <= orientation <= 8 else 1,
         frames=_number(picture, "n-pages", 1) if format.animates else 1,
         alpha=alpha,
         indexed=_indexed(picture, format, colours),
         colours=colours,
         profile="icc-profile-data" in picture.get_fields(),
+        full_chroma=format == JPEG and picture.get_typeof("jpeg-chroma-subsample") != 0 and picture.get("jpeg-chroma-subsample") == "4:4:4",
     )
-
-
-def on_canvas(frame: pyvips.Image, canvas: Size) -> pyvips.Image:
-    """A GIF's frame as it lies on its canvas: what is not covered is transparent, what stands out is not seen."""
-    if (frame.width, frame.height) == (canvas.width, canvas.height):
-        return frame
-    if frame.width < canvas.width or frame.height < canvas.height:
-        if not frame.hasalpha():
-            frame = frame.addalpha()
-        width, height = max(frame.width, canvas.width), max(frame.height, canvas.height)
-        frame = frame.embed(0, 0, width, height, extend="background", background=[0.0] * frame.bands)
-    return frame.crop(0, 0, canvas.width, canvas.height)
 
 
 def _indexed(picture: pyvips.Image, format: Format, colours: Colours) -> bool:

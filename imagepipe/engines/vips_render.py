@@ -13,12 +13,12 @@ from typing import Any
 
 import pyvips
 
-from imagepipe.core.formats import GIF, JPEG
+from imagepipe.core.formats import JPEG
 from imagepipe.core.geometry import Size
 from imagepipe.core.plan import Canvas, Filter, OutputPlan, RenderPlan
 from imagepipe.engines.srgb import SRGB_PROFILE
 from imagepipe.engines.vips_encode import encode
-from imagepipe.engines.vips_header import load, on_canvas
+from imagepipe.engines.vips_header import load
 
 _KERNELS = {Filter.LANCZOS: "lanczos3", Filter.MITCHELL: "mitchell"}
 
@@ -57,8 +57,7 @@ def _decode(image: Any, plan: RenderPlan) -> list[pyvips.Image]:
     if not streams:
         picture = picture.copy_memory()
     height = picture.height // plan.frames
-    frames = [picture.crop(0, n * height, picture.width, height) if plan.frames > 1 else picture for n in range(plan.frames)]
-    return [on_canvas(frame, plan.picture) for frame in frames] if plan.source == GIF else frames
+    return [picture.crop(0, n * height, picture.width, height) if plan.frames > 1 else picture for n in range(plan.frames)]
 
 
 def _needs_memory(output: OutputPlan, plan: RenderPlan) -> bool:

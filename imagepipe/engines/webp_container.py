@@ -1,8 +1,10 @@
-"""The frame delays of an animated WebP file, set in the file itself.
+"""What encoders get wrong in the container of an animated WebP file, put right in the file itself.
 
-ImageMagick 6 gives each frame the delay of the next, and the last one an average. The container is simple enough to put that right:
+ImageMagick 6 gives each frame the delay of the next, and the last one an average. libwebp says that there is no alpha where the first frame, cut to its
+opaque part, has none, though it lies on a transparent canvas: readers then show black.
 
     "RIFF" size "WEBP"  { fourcc  size(4, little endian)  payload, padded to an even length }...
+    payload of "VP8X":  flags, of which 0x10 is alpha, ...
     payload of "ANMF":  x(3) y(3) width(3) height(3) duration(3, milliseconds, little endian) flags(1) frame
 
 https://developers.google.com/speed/webp/docs/riff_container
@@ -10,6 +12,7 @@ https://developers.google.com/speed/webp/docs/riff_container
 
 from collections.abc import Iterator, Sequence
 
+_ALPHA = 0x10
 _DURATION = slice(12, 15)
 _DURATION_MAX = (1 << 24) - 1
 
@@ -23,6 +26,14 @@ def with_delays(webp: bytes, delays_ms: Sequence[int]) -> bytes:
     for start, delay in zip(frames, delays_ms, strict=True):
         changed[start + _DURATION.start : start + _DURATION.stop] = min(max(delay, 0), _DURATION_MAX).to_bytes(3, "little")
     return bytes(changed)
+
+
+def with_alpha(webp: bytes) -> bytes:
+    """`webp` with the flag that it has alpha; unchanged if it is not of the extended kind."""
+    for kind, start, size in _chunks(webp):
+        if kind == b"VP8X" and size:
+            return webp[:start] + bytes([webp[start] | _ALPHA]) + webp[start + 1 :]
+    return webp
 
 
 def _chunks(webp: bytes) -> Iterator[tuple[bytes, int, int]]:

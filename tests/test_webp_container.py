@@ -1,4 +1,4 @@
-"""The delays of an animated WebP, set in the file."""
+"""The container of an animated WebP, put right."""
 
 import io
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imagepipe.engines.webp_timing import with_delays
+from imagepipe.engines.webp_container import with_alpha, with_delays
 
 
 def animation(count: int) -> bytes:
@@ -43,4 +43,12 @@ class WithDelaysTests:
     @given(st.binary(max_size=60), st.lists(st.integers(), max_size=3), st.integers(0, 100))
     def test_no_bytes_are_too_broken(self, noise: bytes, numbers: list[int], kept: int) -> None:
         for webp in (noise, b"RIFF\0\0\0\0WEBP" + noise, b"RIFF\0\0\0\0WEBPANMF" + noise, animation(2)[:kept]):
-            assert len(with_delays(webp, numbers)) == len(webp)
+            assert len(with_delays(webp, numbers)) == len(with_alpha(webp)) == len(webp)
+
+
+class WithAlphaTests:
+    def test_the_flag_is_set(self) -> None:
+        webp = animation(2)
+        assert Image.open(io.BytesIO(webp)).mode == "RGB"
+        assert Image.open(io.BytesIO(with_alpha(webp))).mode == "RGBA"
+        assert with_alpha(with_alpha(webp)) == with_alpha(webp)
