@@ -63,7 +63,9 @@ class AutoEngineTests:
         (ours,) = render(engine, image, tmp_path, request(None, PNG))
         assert pixels(ours).shape == (1, facts.size.height, facts.size.width, 4)
 
-    @pytest.mark.parametrize("kind", ["-depth 32 -define quantum:format=floating-point", "-colorspace Lab", "-depth 4", "-depth 32"])
+    @pytest.mark.parametrize(
+        "kind", ["-depth 32 -define quantum:format=floating-point", "-colorspace Lab", "-depth 4", "-depth 32", "-colorspace YCbCr"]
+    )
     def test_kinds_of_tiff_that_libvips_does_not_read(self, engine: Engine, kind: str, tmp_path: Path) -> None:
         image = convert("png:-", *kind.split(), "tiff:-", image=saved(small(), "PNG"))
         theirs = pixels(image, *seed_command(Method.RESIZE, Size(50, 40), colours=("-colorspace", "sRGB")))

@@ -1,4 +1,4 @@
-r"""What ImageMagick 6 does not say of a file's metadata: the EXIF orientation in PNG and WebP, and whether an ICC profile is for such colours.
+r"""What an engine does not say of a file's metadata: the EXIF orientation in PNG and WebP, and whether an ICC profile is for such colours.
 
     PNG    chunks  length(4, big) type(4) data crc(4)       the EXIF block is in "eXIf"
     WebP   chunks  type(4) length(4, little) data, padded   in "EXIF"
@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from imagepipe.core.formats import PNG, WEBP, Format
 from imagepipe.core.plan import Colours
 
-_ORIENTATION = 274
+_COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 259, 262, 274
+_SHORT = 3
+_YCBCR = 6
+_JPEG_COMPRESSIONS = (6, 7)
 _ACSP_AT = 36
 
 
@@ -37,6 +40,15 @@ def profile_fits(image: bytes, colours: Colours) -> bool:
     return at < _ACSP_AT or (image[at - _ACSP_AT + 16 : at - _ACSP_AT + 20] == b"CMYK") == (colours is Colours.CMYK)
 
 
+def has_plain_ycbcr(tiff: bytes) -> bool:
+    """Whether a TIFF has YCbCr pixels that are not JPEG's: libvips takes them for RGB."""
+    try:
+        values = _shorts(tiff)
+    except struct.error:
+        return False
+    return values.get(_PHOTOMETRIC) == _YCBCR and values.get(_COMPRESSION) not in _JPEG_COMPRESSIONS
+
+
 def _chunks(image: memoryview, format: Format) -> Iterator[tuple[bytes, bytes]]:
     """Name and first bytes of each chunk."""
     at = {PNG: 8, WEBP: 12}.get(format, len(image))
@@ -52,14 +64,16 @@ def _chunks(image: memoryview, format: Format) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _in_block(block: bytes) -> int:
-    block = block.removeprefix(b"Exif\0\0")
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    value = _shorts(block.removeprefix(b"Exif\0\0")).get(_ORIENTATION, 1)
+    return value if 1 <= value <= 8 else 1
+
+
+def _shorts(tiff: bytes) -> dict[int, int]:
+    """The 16-bit values in the first directory of a TIFF file, by tag."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(tiff[:4]))
     if order is None:
-        return 1
-    (directory,) = struct.unpack_from(order + "I", block, 4)
-    (count,) = struct.unpack_from(order + "H", block, directory)
-    for n in range(count):
-        tag, kind, _, value = struct.unpack_from(order + "HHIH", block, directory + 2 + 12 * n)
-        if tag == _ORIENTATION:
-            return value if kind == 3 and 1 <= value <= 8 else 1
-    return 1
+        return {}
+    (directory,) = struct.unpack_from(order + "I", tiff, 4)
+    (count,) = struct.unpack_from(order + "H", tiff, directory)
+    entries = (struct.unpack_from(order + "HHIH", tiff, directory + 2 + 12 * n) for n in range(count))
+    return {tag: value for tag, kind, _, value in entries if kind == _SHORT}

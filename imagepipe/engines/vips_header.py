@@ -10,7 +10,7 @@ import pyvips
 from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.geometry import Size
 from imagepipe.core.plan import Colours, SourceFacts
-from imagepipe.engines import gif_frames
+from imagepipe.engines import embedded, gif_frames
 
 _LOADERS = {
     JPEG.name: "jpegload_source",
@@ -57,6 +57,8 @@ def read_facts(image: Any, format: Format) -> SourceFacts:
     orientation = _number(picture, "orientation", 1)
     if format == GIF and not gif_frames.is_plain(image, (picture.width, picture.height)):
         raise pyvips.Error("a GIF whose frames do not cover its canvas, or give it back, is put together by ImageMagick (engine = auto)")
+    if format == TIFF and embedded.has_plain_ycbcr(image):
+        raise pyvips.Error("YCbCr is not supported in tiff")
     return SourceFacts(
         format=format,
         size=Size(picture.width, picture.height),
