@@ -1,6 +1,9 @@
-"""Catalogue rows, and what a call does to them.
+"""Catalogue rows, what a call does to them, and how two of them join.
 
 The state of a node is a map path -> newest row (replication.md, section 3). A delete is a row too, so that it can be told from "never heard of".
+
+Per path the greater of two rows wins, put or delete alike. That rule does not care for order or repetition, so nodes that have heard of the same rows
+hold the same map, whatever way the rows came.
 """
 
 from collections.abc import Callable, Iterable
@@ -35,6 +38,46 @@ class Change:
 
     path: str
     content: Content | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What an image's header says: the format's name, and the pixels."""
+
+    format: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An entry as one node tells it to another: its `seq` is the teller's. `facts` are those of its content, where the teller has them."""
+
+    entry: Entry
+    facts: ImageFacts | None
+
+
+def wins(one: Entry, other: Entry | None) -> bool:
+    """Whether `one` wins over `other`, or there is no other. Of two that are equal neither does.
+
+    Digest and path settle what only a cloned or restored node can bring about: two rows of one version.
+    """
+    return other is None or _rank(one) > _rank(other)
+
+
+def was_unseen(loser: Entry, winner: Entry) -> bool:
+    """Whether the image in `loser` was stored by someone whom the writer of `winner` had not heard: what is lost then is lost in a conflict.
+
+    A node knows its own writes. Of other nodes it says no more than what it wrote over, so what it heard and skipped counts as unseen too: rather an
+    image too many is kept than one too few.
+    """
+    if loser.content is None or loser.content == winner.content:
+        return False
+    return winner.replaced != loser.version and winner.version.origin != loser.version.origin
+
+
+def _rank(entry: Entry) -> tuple[Version, str, str]:
+    return entry.version, entry.content.digest if entry.content else "", entry.path
 
 
 def net_moves(pairs: Iterable[tuple[str, str]], content_of: Callable[[str], Content | None]) -> tuple[Change, ...]:

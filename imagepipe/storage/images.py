@@ -3,16 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagepipe.core.entries import ImageFacts
 from imagepipe.core.stamp import Version
 
-
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """What an image's header says: the format's name, and the pixels."""
-
-    format: str
-    width: int
-    height: int
+__all__ = ["Commit", "ImageFacts", "ImageInfo", "StagedImage"]
 
 
 @dataclass(frozen=True, slots=True)

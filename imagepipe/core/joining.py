@@ -1,0 +1,88 @@
+"""What a node makes of the rows that a peer has told it: which it takes over, which must wait for their bytes, which of its own are lost by it.
+
+    a row that wins, and is a delete or has its bytes here    taken over under this node's own next number, so that its own peers hear of it
+    a row that wins, and whose bytes are not here             pending: not part of the map, asked for from every peer
+    a row that does not win                                   nothing: it is known, or overtaken
+
+Nothing is taken over before its bytes are here, because what is in the map is announced, acknowledged and served.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from imagepipe.core.entries import Content, Entry, ImageFacts, Row, was_unseen, wins
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a node has pulled from a peer: all rows up to `seq` of the peer's numbering, as of the peer's start `epoch`."""
+
+    epoch: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A row of `upstream` (a node id) that wins, but whose bytes are not here. An upstream has at most one for a path: it has one row a path."""
+
+    upstream: str
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The outcome.
+
+    taken: new rows, numbered. pending: those that wait. lost: own rows that lost a conflict, to be kept as history. facts: of the bytes that were taken
+    over, by digest. stamp: the newest stamp seen, which the next write must exceed.
+    """
+
+    taken: tuple[Entry, ...]
+    pending: tuple[Row, ...]
+    lost: tuple[Entry, ...]
+    facts: dict[str, ImageFacts]
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What is durable after a join. seq: this node's newest number. added, settled: rows that began to wait for their bytes, and (upstream, path) of those
+    that do so no more: their bytes came, or they were overtaken."""
+
+    seq: int
+    added: tuple[Pending, ...]
+    settled: tuple[tuple[str, str], ...]
+
+
+def join(
+    rows: Iterable[Row], entry_of: Callable[[str], Entry | None], has_bytes: Callable[[Content], bool], node_id: str, seq: int, stamp: int
+) -> Join:
+    """Join rows, of distinct paths, with the map that `entry_of` tells.
+
+    seq, stamp: the newest this node has given and seen. The stamp of a row that waits or does not win counts too: a write after it must win over it.
+    """
+    taken: list[Entry] = []
+    pending: list[Row] = []
+    lost: list[Entry] = []
+    facts: dict[str, ImageFacts] = {}
+    for row in rows:
+        theirs = row.entry
+        stamp = max(stamp, theirs.version.stamp)
+        mine = entry_of(theirs.path)
+        if not wins(theirs, mine):
+            continue
+        if theirs.content is not None and not has_bytes(theirs.content):
+            pending.append(row)
+            continue
+        seq += 1
+        taken.append(replace(theirs, seq=seq))
+        if mine is not None and mine.version.origin == node_id and was_unseen(mine, theirs):
+            lost.append(mine)
+        if theirs.content is not None and row.facts is not None:
+            facts[theirs.content.digest] = row.facts
+    return Join(tuple(taken), tuple(pending), tuple(lost), facts, stamp)
+
+
+def wanted(rows: Iterable[Row], entry_of: Callable[[str], Entry | None]) -> Sequence[Content]:
+    """The contents of the rows that win: what must be here before they are joined. Each once, in order."""
+    return tuple(dict.fromkeys(row.entry.content for row in rows if row.entry.content is not None and wins(row.entry, entry_of(row.entry.path))))
