@@ -1,6 +1,23 @@
-"""Fetching bytes from peers by their digest, piece by piece."""
+"""Fetching bytes from peers by their digest: what is asked of whom next, and what an answer means.
+
+    want      the pull P wants an object, and these peers may have it         one fetch an object, however many pulls want it
+    take      the next ranges to ask a peer for, many small objects at once
+    received  a piece was kept: more to come, complete, or damaged
+    lacks     the peer has it not: the next one that may have it is asked from the start on; when none is left, the fetch is given up
+
+A fetch asks one peer at a time. A peer that makes it wait while another may have the bytes is passed over, but may be asked again.
+"""
 
 import enum
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from imagepipe.core.entries import Content
+from imagepipe.core.messages import GET_BYTES_MAX, RANGES_MAX
+
+PATIENCE_SECONDS = 1.0
+"""How long a peer may make a fetch wait before another that may have the bytes is asked."""
 
 
 class Received(enum.Enum):
@@ -9,3 +26,164 @@ class Received(enum.Enum):
     MORE = "more"
     COMPLETE = "complete"
     DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A range of an object that is asked for in a transfer, which is one attempt to get all of it from one peer."""
+
+    transfer: int
+    content: Content
+    offset: int
+    length: int
+
+
+@dataclass(slots=True)
+class _Fetch:
+    """Invariant: `source` is the peer that is asked in the attempt `transfer`, or None where none can be; `others` may be asked after it."""
+
+    content: Content
+    wanted_by: set[int]
+    others: deque[str]
+    source: str | None = None
+    transfer: int = 0
+    next_offset: int = 0
+    waits_since: float = 0.0
+    patience: float = PATIENCE_SECONDS  # doubled each time, or of two slow peers neither would ever be let finish
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The fetch of `digest` has ended, because the object is here or because nobody has it; `pulls` waited for it."""
+
+    digest: str
+    pulls: frozenset[int]
+
+
+class Fetches:
+    """All fetches of a node."""
+
+    def __init__(self) -> None:
+        self._fetches: dict[str, _Fetch] = {}  # by digest
+        self._transfers: dict[int, _Fetch] = {}
+        self._queues: dict[str, deque[int]] = {}  # peer -> transfers with ranges that were not asked for yet
+        self._last_transfer = 0
+        self._ended: list[int] = []
+
+    def want(self, content: Content, pull: int, peers: Sequence[str], now: float) -> None:
+        """`pull` wants an object that each of `peers`, one at least, may have."""
+        fetch = self._fetches.get(content.digest)
+        if fetch is None:
+            fetch = self._fetches[content.digest] = _Fetch(content, {pull}, deque(peers))
+            self._next_source(fetch, now)
+            return
+        fetch.wanted_by.add(pull)
+        fetch.others.extend(peer for peer in peers if peer != fetch.source and peer not in fetch.others)
+
+    def take(self, peer: str) -> tuple[Part, ...]:
+        """The ranges to ask `peer` for next, GET_BYTES_MAX in all at most."""
+        queue = self._queues.get(peer, deque())
+        parts: list[Part] = []
+        room = GET_BYTES_MAX
+        while queue and room and len(parts) < RANGES_MAX:
+            fetch = self._transfers.get(queue[0])
+            if fetch is None:
+                queue.popleft()
+                continue
+            length = min(room, fetch.content.size - fetch.next_offset)
+            parts.append(Part(fetch.transfer, fetch.content, fetch.next_offset, length))
+            fetch.next_offset += length
+            room -= length
+            if fetch.next_offset == fetch.content.size:
+                queue.popleft()
+        return tuple(parts)
+
+    def is_under_way(self, transfer: int) -> bool:
+        """Whether a piece of this transfer is still of use."""
+        return transfer in self._transfers
+
+    def received(self, transfer: int, result: Received, now: float) -> Ended | None:
+        """A piece was kept by the store."""
+        fetch = self._transfers.get(transfer)
+        if fetch is None:
+            return None
+        fetch.waits_since = now
+        if result is Received.MORE:
+            return None
+        if result is Received.COMPLETE:
+            del self._transfers[transfer]
+            return self._end(fetch)
+        return self._fail(fetch, now)
+
+    def lacks(self, transfer: int, now: float) -> Ended | None:
+        """The peer that is asked in this transfer does not have the object."""
+        fetch = self._transfers.get(transfer)
+        return None if fetch is None else self._fail(fetch, now)
+
+    def lose(self, peer: str, now: float) -> list[Ended]:
+        """`peer` cannot be asked any more."""
+        ended = []
+        for fetch in list(self._fetches.values()):
+            if peer in fetch.others:
+                fetch.others.remove(peer)
+            if fetch.source == peer and (end := self._fail(fetch, now)):
+                ended.append(end)
+        return ended
+
+    def drop(self, pull: int) -> None:
+        """`pull` is given up: what nobody else wants is not fetched any more."""
+        for digest, fetch in list(self._fetches.items()):
+            fetch.wanted_by.discard(pull)
+            if not fetch.wanted_by:
+                self._end_attempt(fetch)
+                del self._fetches[digest]
+
+    def pass_over(self, now: float) -> None:
+        """Ask others where a peer has made a fetch wait for too long."""
+        for fetch in self._waiting():
+            if now - fetch.waits_since >= fetch.patience and fetch.source is not None:
+                fetch.patience *= 2
+                fetch.others.append(fetch.source)
+                self._next_source(fetch, now)
+
+    def next_deadline(self) -> float:
+        """When `pass_over` has something to do at the earliest; infinite: never."""
+        return min((fetch.waits_since + fetch.patience for fetch in self._waiting()), default=float("inf"))
+
+    def take_ended(self) -> list[int]:
+        """The transfers that ended before their object was complete, since this was last asked."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    @property
+    def missing_bytes(self) -> int:
+        """How many bytes were not asked for yet."""
+        return sum(fetch.content.size - fetch.next_offset for fetch in self._fetches.values())
+
+    def _waiting(self) -> Iterator[_Fetch]:
+        return (fetch for fetch in self._fetches.values() if fetch.others)
+
+    def _fail(self, fetch: _Fetch, now: float) -> Ended | None:
+        if fetch.others:
+            self._next_source(fetch, now)
+            return None
+        self._end_attempt(fetch)
+        return self._end(fetch)
+
+    def _end(self, fetch: _Fetch) -> Ended:
+        del self._fetches[fetch.content.digest]
+        return Ended(fetch.content.digest, frozenset(fetch.wanted_by))
+
+    def _next_source(self, fetch: _Fetch, now: float) -> None:
+        self._end_attempt(fetch)
+        self._last_transfer += 1
+        fetch.transfer = self._last_transfer
+        fetch.source = fetch.others.popleft()
+        fetch.next_offset = 0
+        fetch.waits_since = now
+        self._transfers[fetch.transfer] = fetch
+        self._queues.setdefault(fetch.source, deque()).append(fetch.transfer)
+
+    def _end_attempt(self, fetch: _Fetch) -> None:
+        if self._transfers.pop(fetch.transfer, None) is not None:
+            self._ended.append(fetch.transfer)

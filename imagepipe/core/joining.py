@@ -46,8 +46,10 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What is durable after a join. seq: this node's newest number. added, settled: rows that began to wait for their bytes, and (upstream, path) of those
-    that do so no more: their bytes came, or they were overtaken."""
+    """What is durable after a join, of which `seq` is this node's newest number.
+
+    added, settled: rows that began to wait for their bytes, and (upstream, path) of those that do so no more: their bytes came, or they were overtaken.
+    """
 
     seq: int
     added: tuple[Pending, ...]

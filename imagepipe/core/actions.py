@@ -1,0 +1,111 @@
+"""What the replication state machine wants done, in the order in which it wants it begun.
+
+Some are answered by an event, on Replica: Examine by `examined`, Keep by `kept`, Join by `joined`, ReadChanges by `changes_read`, ReadPieces by
+`pieces_read`; what fails is answered by `failed_pull` or `failed_keep`, or, for a read, by `read_failed`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imagepipe.core.entries import Row
+from imagepipe.core.fetching import Part
+from imagepipe.core.joining import Cursor
+from imagepipe.core.messages import Head, Range, Reply, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Ask the upstream at the end of `link`; where that cannot be done now, it is asked again in time."""
+
+    link: str
+    message: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer `client`, who asked."""
+
+    client: bytes
+    message: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Publish."""
+
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """The upstream at the end of `link` is to be asked elsewhere: at the port or the path `sync`, or, where it is empty, where one would expect it."""
+
+    link: str
+    sync: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examine:
+    """Hold the bytes that `rows` name, until Join or Release; and say which are wanted and not here."""
+
+    pull: int
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Keep the bytes that came for `parts`."""
+
+    link: str
+    rid: int
+    parts: tuple[Part, ...]
+    pieces: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Forget the transfer."""
+
+    transfer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Join rows with the map, durably, and move the cursor of `upstream`; then let go of what was held.
+
+    upstream, cursor None: rows of several, which were pending. afresh: the upstream tells its rows from the start, so what was pending of it is void.
+    """
+
+    pull: int
+    rows: tuple[Row, ...]
+    upstream: str | None
+    cursor: Cursor | None
+    afresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Let go of what was held for rows that are not joined."""
+
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadChanges:
+    """Read the rows with numbers above `after`, in order, ROWS_MAX at most."""
+
+    client: bytes
+    rid: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPieces:
+    """Read bytes of objects."""
+
+    client: bytes
+    rid: int
+    ranges: Sequence[Range]
+
+
+Action = Send | Answer | Ring | Redirect | Examine | Keep | Discard | Join | Release | ReadChanges | ReadPieces

@@ -1,0 +1,268 @@
+"""What nodes say to each other, and how it looks on the wire (replication.md, section 4).
+
+    1 byte    PROTOCOL
+    msgpack   [cluster, [type, field, field, ...]]
+
+    a puller asks (DEALER)             its upstream answers (ROUTER)
+    Hello    who are you?              Head
+    Changes  what is new since n?      Batch
+    Get      bytes, by their digest    Pieces
+                                       Refused   to any of them
+    and an upstream publishes (PUB)    Head      after a commit, and every second
+
+A message from the outside is hostile until `decode` has returned it: types, lengths, digests and paths are checked, and numbers are in bounds. What no
+node would say raises Malformed.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from imagepipe.core import paths
+from imagepipe.core.entries import Content, Entry, ImageFacts, Row
+from imagepipe.core.stamp import STAMP_MAX, Version
+from imagepipe.errors import BadRequest, shown
+
+T = TypeVar("T")
+
+PROTOCOL = 1
+ROWS_MAX = 256
+"""How many rows a Batch has at most."""
+
+RANGES_MAX = 64
+"""How many pieces a Get asks for at most."""
+
+GET_BYTES_MAX = 256 * 1024
+"""How many bytes a Get asks for at most, in all its ranges together."""
+
+REQUEST_BYTES_MAX = 64 * 1024
+REPLY_BYTES_MAX = 1024 * 1024
+
+CONTENT_BYTES_MAX = 1 << 40
+
+Id = Annotated[str, Meta(pattern="^[0-9a-f]{1,32}\\Z")]
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}\\Z")]
+Number = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+Stamp = Annotated[int, Meta(ge=0, le=STAMP_MAX)]
+Size = Annotated[int, Meta(ge=1, le=CONTENT_BYTES_MAX)]
+Name = Annotated[str, Meta(max_length=255)]
+
+
+class Malformed(Exception):
+    """No node would say this; the text says what is wrong with it."""
+
+
+class Foreign(Exception):
+    """A message of another cluster, whose name `cluster` is."""
+
+    def __init__(self, cluster: str) -> None:
+        super().__init__(f"it belongs to the cluster {shown(cluster)}")
+        self.cluster = cluster
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A message."""
+
+
+class Head(_Message, frozen=True, tag="head"):
+    """Who I am, my start, and my newest number.
+
+    sync: where to send requests, if it is not one port above what I publish on: a port, or the path of a socket; else empty. clock_ms: my wall clock.
+    """
+
+    node: Id
+    epoch: Id
+    seq: Number
+    sync: Name
+    clock_ms: Number
+
+
+class Hello(_Message, frozen=True, tag="hello"):
+    """Who are you? `node` asks."""
+
+    rid: Number
+    node: Id
+
+
+class Changes(_Message, frozen=True, tag="changes"):
+    """What is new since the number `after`, as counted in `epoch` (empty: never heard of you)?
+
+    acked: everything of yours up to this number, as counted in `epoch`, is durable here, bytes and all.
+    """
+
+    rid: Number
+    node: Id
+    epoch: Annotated[str, Meta(pattern="^[0-9a-f]{0,32}\\Z")]
+    after: Number
+    acked: Number
+
+
+class WireRow(msgspec.Struct, frozen=True, array_like=True):
+    """A Row. `digest` None: deleted."""
+
+    path: Annotated[str, Meta(max_length=paths.PATH_BYTES_MAX)]
+    stamp: Stamp
+    origin: Id
+    replaced_stamp: Stamp | None
+    replaced_origin: Id | None
+    digest: Digest | None
+    size: Size | None
+    seq: Number
+    format: Annotated[str, Meta(max_length=16)] | None
+    width: Number
+    height: Number
+
+
+class Batch(_Message, frozen=True, tag="batch"):
+    """The rows with numbers in (`after`, `upto`], in order, of `end` in all. `after` is 0 where what was asked for cannot be told from the start on."""
+
+    rid: Number
+    node: Id
+    epoch: Id
+    after: Number
+    upto: Number
+    end: Number
+    wire_rows: Annotated[tuple[WireRow, ...], Meta(max_length=ROWS_MAX)]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows."""
+        return tuple(_row(one) for one in self.wire_rows)
+
+
+class Range(msgspec.Struct, frozen=True, array_like=True):
+    """`length` bytes from `offset` of the object with this digest."""
+
+    digest: Digest
+    offset: Number
+    length: Annotated[int, Meta(ge=1, le=GET_BYTES_MAX)]
+
+
+class Get(_Message, frozen=True, tag="get"):
+    """Give me these bytes."""
+
+    rid: Number
+    ranges: Annotated[tuple[Range, ...], Meta(min_length=1, max_length=RANGES_MAX)]
+
+
+class Pieces(_Message, frozen=True, tag="pieces"):
+    """One for each range that was asked for; None: I do not have it."""
+
+    rid: Number
+    pieces: Annotated[tuple[bytes | None, ...], Meta(max_length=RANGES_MAX)]
+
+
+class Refused(_Message, frozen=True, tag="refused"):
+    """I will not answer `rid`."""
+
+    rid: Number
+    why: Name
+
+
+Request = Hello | Changes | Get
+Reply = Head | Batch | Pieces | Refused
+
+_encoder = msgspec.msgpack.Encoder()
+_cluster_decoder = msgspec.msgpack.Decoder(tuple[Name, msgspec.Raw])
+_request_decoder = msgspec.msgpack.Decoder(Request)
+_reply_decoder = msgspec.msgpack.Decoder(Reply)
+_head_decoder = msgspec.msgpack.Decoder(Head)
+
+
+def encode(cluster: str, message: Request | Reply) -> bytes:
+    """The bytes of a message."""
+    return bytes([PROTOCOL]) + _encoder.encode((cluster, message))
+
+
+def decode_request(cluster: str, data: bytes) -> Request:
+    """What a puller asks. Raises Malformed, Foreign."""
+    message: Request = _decode(_request_decoder, cluster, data)
+    if isinstance(message, Get) and sum(one.length for one in message.ranges) > GET_BYTES_MAX:
+        raise Malformed(f"asks for more than {GET_BYTES_MAX} bytes")
+    return message
+
+
+def decode_reply(cluster: str, data: bytes) -> Reply:
+    """What an upstream answers. Raises Malformed, Foreign."""
+    message: Reply = _decode(_reply_decoder, cluster, data)
+    if isinstance(message, Batch):
+        _check_batch(message)
+    return message
+
+
+def decode_head(cluster: str, data: bytes) -> Head:
+    """What an upstream publishes. Raises Malformed, Foreign."""
+    return _decode(_head_decoder, cluster, data)
+
+
+def batch(rid: int, node: str, epoch: str, after: int, end: int, rows: Sequence[Row]) -> Batch:
+    """The Batch of `rows`, read after the number `after`; `end` was the newest number before they were read."""
+    last = rows[-1].entry.seq if rows else after
+    end = max(end, last)
+    return Batch(rid, node, epoch, after, last if len(rows) >= ROWS_MAX else end, end, tuple(_wire(row) for row in rows))
+
+
+def _decode(decoder: "msgspec.msgpack.Decoder[T]", cluster: str, data: bytes) -> T:
+    if not data or data[0] != PROTOCOL:
+        raise Malformed("it is of another version of the protocol" if data else "it is empty")
+    try:
+        named, body = _cluster_decoder.decode(memoryview(data)[1:])
+        if named != cluster:
+            raise Foreign(named)
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(str(error)) from None
+
+
+def _check_batch(message: Batch) -> None:
+    seq = message.after
+    seen: set[str] = set()
+    for row in message.wire_rows:
+        if not seq < row.seq <= message.upto:
+            raise Malformed("its rows are not in order")
+        seq = row.seq
+        _check_row(row)
+        seen.add(row.path)
+    if len(seen) < len(message.wire_rows):
+        raise Malformed("it has two rows for one path")
+    if not message.after <= message.upto <= message.end:
+        raise Malformed("its numbers are not in order")
+    if message.upto < message.end and not message.wire_rows:
+        raise Malformed("it has no rows, and says that there are more")
+
+
+def _check_row(row: WireRow) -> None:
+    try:
+        clean = paths.clean(row.path)
+    except BadRequest as error:
+        raise Malformed(str(error)) from None
+    if clean != row.path:
+        raise Malformed(f"the path {shown(row.path)} is not clean")
+    if (row.digest is None) != (row.size is None) or (row.replaced_stamp is None) != (row.replaced_origin is None):
+        raise Malformed(f"the row of {shown(row.path)} is half a row")
+
+
+def _row(wire: WireRow) -> Row:
+    replaced = None if wire.replaced_stamp is None or wire.replaced_origin is None else Version(wire.replaced_stamp, wire.replaced_origin)
+    content = None if wire.digest is None or wire.size is None else Content(wire.digest, wire.size)
+    facts = None if wire.format is None else ImageFacts(wire.format, wire.width, wire.height)
+    return Row(Entry(wire.path, Version(wire.stamp, wire.origin), replaced, content, wire.seq), facts)
+
+
+def _wire(row: Row) -> WireRow:
+    entry, facts = row.entry, row.facts
+    return WireRow(
+        entry.path,
+        entry.version.stamp,
+        entry.version.origin,
+        entry.replaced.stamp if entry.replaced else None,
+        entry.replaced.origin if entry.replaced else None,
+        entry.content.digest if entry.content else None,
+        entry.content.size if entry.content else None,
+        entry.seq,
+        facts.format if facts else None,
+        facts.width if facts else 0,
+        facts.height if facts else 0,
+    )

@@ -1,0 +1,169 @@
+"""A puller's side of the protocol: what it knows of an upstream, and the batches of rows that are on their way from there.
+
+    asked      Changes was sent                             -> Batch
+    examining  which bytes are wanted and not here?         -> examined
+    fetching   until none is missing, or nobody has it      -> fetched, or given up
+    ready      the batches before it are joined first
+    joining    rows and cursor in one transaction           -> joined, and Changes tells the upstream
+
+While one batch is joined the bytes of the next are fetched; there are never more than two.
+"""
+
+import enum
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from imagepipe.core.entries import Row
+from imagepipe.core.fetching import Part
+from imagepipe.core.joining import Cursor
+from imagepipe.core.messages import Changes, Head, Request
+
+POLL_SECONDS = 5.0
+"""How often an upstream is asked though its doorbell did not ring."""
+
+REPLY_SECONDS = 2.0
+"""After so long without an answer, or a sign that answers are coming, a request is repeated; each time after twice as long."""
+
+PIECES_SECONDS = 5.0
+"""The same for bytes, which take longer on a slow line."""
+
+REPLY_SECONDS_MAX = 40.0
+
+REACHABLE_SECONDS = 3.5
+"""For so long after it was last heard of a peer counts as reachable: three rings of its doorbell."""
+
+BACK_OFF_SECONDS = 5.0
+"""For so long nothing is asked of an upstream after this node could not keep what came from there."""
+
+REFUSED_SECONDS = 30.0
+"""After so long an upstream that cannot be one is asked again who it is."""
+
+PULLS_MAX = 2
+GETS_MAX = 8
+NEVER = float("-inf")
+
+
+class Stage(enum.Enum):
+    """How far a pull has come. DROPPED: it was given up while it was examined, and is let go of once it was."""
+
+    EXAMINING = "examining"
+    FETCHING = "fetching"
+    JOINING = "joining"
+    DROPPED = "dropped"
+
+
+@dataclass(slots=True)
+class Pull:
+    """Rows on their way into the map. `link` and `upstream` None: rows of several upstreams, which were pending.
+
+    missing: digests that are being fetched. asked_at: when the upstream was asked; what it had at that time is in the map once the pull that is `last`
+    has been joined.
+    """
+
+    id: int
+    rows: tuple[Row, ...]
+    link: str | None
+    upstream: str | None
+    cursor: Cursor | None
+    afresh: bool
+    asked_at: float
+    last: bool
+    stage: Stage = Stage.EXAMINING
+    missing: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request that waits for its answer. `position`: of a Changes, where the batch will begin; `parts`: of a Get."""
+
+    message: Request
+    first_sent: float
+    sent: float
+    position: Cursor | None = None
+    parts: tuple[Part, ...] = ()
+    tries: int = 0
+
+    def overdue_at(self, heard: float) -> float:
+        """When it is to be repeated, where the last answer to anything came at `heard`."""
+        first = PIECES_SECONDS if self.parts else REPLY_SECONDS
+        return max(self.sent, heard) + min(first * (1 << self.tries), REPLY_SECONDS_MAX)
+
+
+@dataclass(slots=True)
+class Link:
+    """An upstream as `subscribe` names it. Invariant: `pulls` are in the order in which they are joined, each begins where the one before it ends.
+
+    head: the newest that is known of it, and head_at since when. refused: why it cannot be an upstream. keeping: answers whose bytes are being kept.
+    heard, answered: when it last said something, and when it answered. idle_until: nothing is asked before. untold: there is more to acknowledge.
+    current_as_of: all that it had at this time is here; refresh_from: the same, as it is wanted.
+    """
+
+    name: str
+    poll_at: float
+    head: Head | None = None
+    head_at: float = NEVER
+    refused: str | None = None
+    cursor: Cursor | None = None
+    pulls: deque[Pull] = field(default_factory=deque)
+    asked: dict[int, Asked] = field(default_factory=dict)
+    keeping: set[int] = field(default_factory=set)
+    heard: float = NEVER
+    answered: float = NEVER
+    hello_at: float = NEVER
+    idle_until: float = NEVER
+    untold: bool = False
+    current_as_of: float = NEVER
+    refresh_from: float = NEVER
+    behind_since: float | None = None
+    lost_rings: int = 0
+
+    @property
+    def node(self) -> str | None:
+        """The upstream's node id, as far as it is known and good."""
+        return self.head.node if self.head and not self.refused else None
+
+    @property
+    def position(self) -> Cursor | None:
+        """Where the next batch begins."""
+        return self.pulls[-1].cursor if self.pulls else self.cursor
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it has said that it has more than was pulled or is being pulled."""
+        if self.head is None:
+            return False
+        position = self.position
+        return position is None or position.epoch != self.head.epoch or position.seq < self.head.seq
+
+    def is_reachable(self, now: float) -> bool:
+        """Whether it was heard of a moment ago, and can be pulled from."""
+        return self.node is not None and now - self.heard < REACHABLE_SECONDS and now >= self.idle_until
+
+    def can_ask_for_changes(self) -> bool:
+        """Whether there is room for one more batch, and none is on its way."""
+        if len(self.pulls) >= PULLS_MAX or any(isinstance(asked.message, Changes) for asked in self.asked.values()):
+            return False
+        return not self.pulls or not self.pulls[-1].last or self.is_ahead
+
+    def wants_changes(self, now: float) -> bool:
+        """Whether there is a reason to ask for one."""
+        if self.is_ahead or self.untold or now >= self.poll_at or self.current_as_of < self.refresh_from:
+            return True
+        return bool(self.pulls) and not self.pulls[-1].last
+
+    def gets_free(self) -> int:
+        """How many more Gets may be under way."""
+        return GETS_MAX - len(self.keeping) - sum(1 for asked in self.asked.values() if asked.parts)
+
+    def deadlines(self, now: float) -> Iterator[float]:
+        """When something is due here if nothing happens."""
+        if self.node is None:
+            if not self.asked:
+                yield self.hello_at
+        elif now < self.idle_until:
+            yield self.idle_until
+        elif self.can_ask_for_changes():
+            yield self.poll_at
+        for asked in self.asked.values():
+            yield asked.overdue_at(self.answered)

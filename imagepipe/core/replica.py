@@ -1,0 +1,417 @@
+"""The replication state machine: every decision about what to ask of whom, when, and what an answer means; no I/O.
+
+    heard_head, answered     a message from an upstream            asked, changes_read, ...   serving.py: a puller is answered
+    examined, kept, joined   an action was done                    committed                  this node's map has changed
+    tick                     time has passed
+
+    after each of them: take_actions(), and next_deadline() for the next tick
+
+The same calls give the same actions, in an order that is the safety rule: a cursor moves only in the transaction that joins the rows; an upstream is told
+that rows are here only after that; nothing is announced but what was committed. All else may be lost, doubled, late or out of order:
+
+    a doorbell is lost             the next one, or the poll, finds the same
+    a request or answer is lost    it is repeated when overdue
+    this node dies                 it goes on from the durable cursor
+    an upstream is another         told by its node id; restored or rebuilt: told by its epoch, and everything is pulled again
+    bytes cannot be had            their rows are pending, and are asked for from every peer; the rest flows on
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+
+from msgspec import structs
+
+from imagepipe.core.actions import Action, Discard, Examine, Join, Keep, Redirect, Release, Send
+from imagepipe.core.entries import Content, Row
+from imagepipe.core.epochs import Epoch
+from imagepipe.core.fetching import Ended, Fetches, Received
+from imagepipe.core.joining import Cursor, Joined, Pending
+from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request
+from imagepipe.core.pulling import BACK_OFF_SECONDS, POLL_SECONDS, REFUSED_SECONDS, Asked, Link, Pull, Stage
+from imagepipe.core.serving import Upstream
+
+PENDING_SECONDS = 5.0
+"""How often the bytes of pending rows are asked for."""
+
+OWN_NODE = "it has this node's own id: its data folder is a copy, or it is this node itself"
+
+
+class Replica:
+    """One node's part in replication.
+
+    node: its id. epochs, last_seq, cursors, pending: what is durable at the start. sync: where requests reach it, as in Head. publishes: whether it has
+    a doorbell. wall_ms: the wall clock, told to others for them to compare.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        epochs: Sequence[Epoch],
+        last_seq: int,
+        cursors: Mapping[str, Cursor],
+        pending: Iterable[Pending],
+        wall_ms: Callable[[], int],
+        *,
+        sync: str = "",
+        publishes: bool = True,
+    ) -> None:
+        self.upstream = Upstream(node, epochs, last_seq, sync, wall_ms, publishes=publishes)
+        self.links: dict[str, Link] = {}
+        self.pending: dict[tuple[str, str], Row] = {(one.upstream, one.row.entry.path): one.row for one in pending}
+        self._node = node
+        self._cursors = dict(cursors)
+        self._fetches = Fetches()
+        self._pulls: dict[int, Pull] = {}
+        self._last_id = 0
+        self._pending_at = float("-inf")
+        self._actions: list[Action] = []
+
+    # What to pull from.
+
+    def add_link(self, name: str, now: float) -> None:
+        """Pull from one more upstream."""
+        self.links[name] = Link(name, poll_at=now)
+        self._go_on(self.links[name], now)
+
+    def remove_link(self, name: str, now: float) -> None:
+        """Pull from it no more; what is not joined yet is dropped."""
+        self._drop_all(self.links.pop(name), now)
+
+    # What peers say.
+
+    def heard_head(self, name: str, head: Head, now: float) -> None:
+        """The upstream says who it is and how far it has come: by its doorbell, or because it was asked."""
+        link = self.links[name]
+        if head.node == self._node:
+            self.refuse(name, OWN_NODE, now)
+            return
+        if link.node != head.node:
+            self._drop_all(link, now)
+            link.refused = None
+            link.cursor = self._cursors.get(head.node)
+        elif not link.is_reachable(now):
+            for rid, asked in list(link.asked.items()):  # it is back: what it was asked meanwhile has not reached it
+                self._repeat(link, rid, asked, now)
+        if (link.head.sync if link.head else "") != head.sync:
+            self._actions.append(Redirect(name, head.sync))
+        link.heard = now
+        self._note_head(link, head, now)
+        self._go_on(link, now)
+
+    def answered(self, name: str, message: Reply, now: float) -> None:
+        """The upstream has answered. What nobody asked for, or was answered before, is dropped."""
+        link = self.links[name]
+        if isinstance(message, Head):
+            link.asked = {rid: asked for rid, asked in link.asked.items() if not isinstance(asked.message, Hello)}
+            link.answered = now
+            self.heard_head(name, message, now)
+            return
+        asked = link.asked.pop(message.rid, None)
+        if asked is None:
+            return
+        link.heard = link.answered = now
+        if isinstance(message, Refused):
+            self.refuse(name, f"it says: {message.why}", now)
+        elif isinstance(message, Batch) and isinstance(asked.message, Changes):
+            self._take_batch(link, asked, message, now)
+        elif isinstance(message, Pieces) and isinstance(asked.message, Get):
+            self._take_pieces(link, asked, message, now)
+        self._go_on(link, now)
+
+    def refuse(self, name: str, why: str, now: float) -> None:
+        """The upstream cannot be one, as its own or another's message has shown."""
+        link = self.links[name]
+        self._drop_all(link, now)
+        link.refused = why
+        link.hello_at = now + REFUSED_SECONDS
+
+    def asked(self, client: bytes, message: Request, now: float) -> None:
+        """A puller asks."""
+        self._actions += self.upstream.asked(client, message, now)
+
+    # What was done.
+
+    def committed(self, seq: int, now: float) -> None:
+        """The map has changed: all up to the number `seq` is durable and can be served."""
+        self.upstream.committed(seq)
+        self._actions += self.upstream.ring(now)
+
+    def changes_read(self, client: bytes, rid: int, after: int, end: int, rows: Sequence[Row]) -> None:
+        """ReadChanges was done; `end` was the newest number before it."""
+        self._actions += self.upstream.changes_read(client, rid, after, end, rows)
+
+    def pieces_read(self, client: bytes, rid: int, pieces: Sequence[bytes | None]) -> None:
+        """ReadPieces was done."""
+        self._actions += self.upstream.pieces_read(client, rid, pieces)
+
+    def read_failed(self, client: bytes) -> None:
+        """ReadChanges or ReadPieces failed."""
+        self.upstream.read_failed(client)
+
+    def examined(self, pull_id: int, lacking: Sequence[Content], now: float) -> None:
+        """Examine was done: these bytes are wanted, and not here."""
+        pull = self._pulls[pull_id]
+        if pull.stage is Stage.DROPPED:
+            del self._pulls[pull_id]
+            self._actions.append(Release(pull.rows))
+            return
+        pull.stage = Stage.FETCHING
+        peers = [pull.link] if pull.link else [link.name for link in self.links.values() if link.is_reachable(now)]
+        if peers:
+            pull.missing = {content.digest for content in lacking}
+            for content in lacking:
+                self._fetches.want(content, pull.id, peers, now)
+        self._go_on_all(now)
+
+    def kept(self, name: str, rid: int, results: Sequence[tuple[int, Received]], now: float) -> None:
+        """Keep was done: what became of each transfer."""
+        link = self.links.get(name)
+        if link:
+            link.keeping.discard(rid)
+        for transfer, result in results:
+            self._settle(self._fetches.received(transfer, result, now))
+        self._go_on_all(now)
+
+    def failed_keep(self, name: str, rid: int, now: float) -> None:
+        """Keep failed, as on a full disk: nothing is pulled from there for a while."""
+        link = self.links.get(name)
+        if link:
+            link.keeping.discard(rid)
+            self._back_off(link, now)
+        self._go_on_all(now)
+
+    def joined(self, pull_id: int, outcome: Joined, now: float) -> None:
+        """Join was done, and is durable."""
+        for key in outcome.settled:
+            self.pending.pop(key, None)
+        for one in outcome.added:
+            self.pending[(one.upstream, one.row.entry.path)] = one.row
+        relieved = {upstream for upstream, _ in outcome.settled}
+        for each in self.links.values():
+            each.untold |= each.node in relieved
+        pull = self._pulls.pop(pull_id)
+        if pull.upstream is not None and pull.cursor is not None:
+            self._cursors[pull.upstream] = pull.cursor
+        if link := self._leave_queue(pull):
+            link.cursor = pull.cursor
+            link.untold = True
+            if pull.last:
+                self._note_current(link, pull.asked_at, now)
+        self._go_on_all(now)
+
+    def failed_pull(self, pull_id: int, now: float) -> None:
+        """Examine or Join failed, as on a full disk, and nothing is held for it: nothing is pulled from there for a while."""
+        if link := self._leave_queue(self._pulls.pop(pull_id)):
+            self._back_off(link, now)
+        self._go_on_all(now)
+
+    # Time.
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        self._actions += self.upstream.ring(now)
+        for link in self.links.values():
+            for rid, asked in list(link.asked.items()):
+                if now >= asked.overdue_at(link.answered):
+                    self._repeat(link, rid, asked, now)
+        self._fetches.pass_over(now)
+        self._retry_pending(now)
+        self._go_on_all(now)
+
+    def next_deadline(self, now: float) -> float:
+        """When `tick` has something to do, at the latest; `now` or later."""
+        times = [time for link in self.links.values() for time in link.deadlines(now)]
+        if self.pending and not any(pull.link is None for pull in self._pulls.values()):
+            times.append(self._pending_at)
+        return max(now, min([*times, self.upstream.ring_at, self._fetches.next_deadline()]))
+
+    def take_actions(self) -> list[Action]:
+        """What is to be done, in order; since this was last asked."""
+        self._actions += [Discard(transfer) for transfer in self._fetches.take_ended()]
+        actions, self._actions = self._actions, []
+        return actions
+
+    # What the daemon asks for.
+
+    def refresh(self, now: float) -> None:
+        """Ask every upstream what is new; `is_current` tells when all that could be reached have told."""
+        for link in self.links.values():
+            link.refresh_from = now
+            self._go_on(link, now)
+
+    def is_current(self, since: float, now: float) -> bool:
+        """Whether all that the reachable upstreams had at the time `since` is in the map."""
+        return all(link.current_as_of >= since for link in self.links.values() if link.is_reachable(now))
+
+    @property
+    def missing_bytes(self) -> int:
+        """How many bytes of the batches on their way were not asked for yet."""
+        return self._fetches.missing_bytes
+
+    def acked(self, link: Link) -> int:
+        """Up to which of its numbers everything of the upstream is in this node's map, bytes and all."""
+        if link.cursor is None:
+            return 0
+        waiting = (row.entry.seq - 1 for (upstream, _), row in self.pending.items() if upstream == link.node)
+        return min(link.cursor.seq, min(waiting, default=link.cursor.seq))
+
+    # Batches on their way.
+
+    def _take_batch(self, link: Link, asked: Asked, message: Batch, now: float) -> None:
+        position = link.position
+        if link.head is None or message.node != link.node or asked.position != position:
+            return
+        if message.after not in (0, position.seq if position else 0):
+            self._back_off(link, now)
+            return
+        # What it answers counts for more than what it said before it was asked; but it may have rung since it wrote the answer.
+        if message.epoch != link.head.epoch or asked.sent >= link.head_at or message.end > link.head.seq:
+            if message.epoch == link.head.epoch and message.end > link.head.seq:
+                link.lost_rings += 1
+            self._note_head(link, structs.replace(link.head, epoch=message.epoch, seq=message.end), now)
+        cursor = Cursor(message.epoch, message.upto)
+        last = message.upto == message.end
+        if position != cursor or message.rows:
+            afresh = message.after == 0
+            link.pulls.append(self._new_pull(message.rows, link.name, message.node, cursor, asked.first_sent, afresh=afresh, last=last))
+        elif link.pulls:
+            link.pulls[-1].asked_at = asked.first_sent
+            link.pulls[-1].last = True
+        else:
+            self._note_current(link, asked.first_sent, now)
+
+    def _new_pull(
+        self, rows: tuple[Row, ...], link: str | None, upstream: str | None, cursor: Cursor | None, asked_at: float, *, afresh: bool, last: bool
+    ) -> Pull:
+        pull = Pull(self._new_id(), rows, link, upstream, cursor, afresh, asked_at, last)
+        self._pulls[pull.id] = pull
+        self._actions.append(Examine(pull.id, rows))
+        return pull
+
+    def _take_pieces(self, link: Link, asked: Asked, message: Pieces, now: float) -> None:
+        here = []
+        for at, part in enumerate(asked.parts):
+            piece = message.pieces[at] if at < len(message.pieces) else None
+            if piece is None or len(piece) != part.length:
+                self._settle(self._fetches.lacks(part.transfer, now))
+            elif self._fetches.is_under_way(part.transfer):
+                here.append((part, piece))
+        if here:
+            link.keeping.add(message.rid)
+            self._actions.append(Keep(link.name, message.rid, tuple(part for part, _ in here), tuple(piece for _, piece in here)))
+
+    def _leave_queue(self, pull: Pull) -> Link | None:
+        """The link whose first pull this was; None if it was dropped meanwhile."""
+        link = self.links.get(pull.link or "")
+        if link is None or pull not in link.pulls:
+            return None
+        link.pulls.remove(pull)
+        return link
+
+    def _settle(self, ended: Ended | None) -> None:
+        if ended:
+            for pull in ended.pulls:
+                self._pulls[pull].missing.discard(ended.digest)
+
+    def _note_head(self, link: Link, head: Head, now: float) -> None:
+        link.head = head
+        link.head_at = now
+        if link.behind_since is None and link.is_ahead:
+            link.behind_since = now
+
+    def _note_current(self, link: Link, asked_at: float, now: float) -> None:
+        link.current_as_of = max(link.current_as_of, asked_at)
+        link.behind_since = now if link.is_ahead else None
+
+    def _drop_all(self, link: Link, now: float) -> None:
+        """Forget what is on its way from the upstream; the durable cursor is where it begins again."""
+        for pull in link.pulls:
+            self._drop(pull)
+        link.pulls.clear()
+        link.asked.clear()
+        for ended in self._fetches.lose(link.name, now):
+            self._settle(ended)
+
+    def _drop(self, pull: Pull) -> None:
+        self._fetches.drop(pull.id)
+        if pull.stage is Stage.EXAMINING:
+            pull.stage = Stage.DROPPED
+        elif pull.stage is Stage.FETCHING:
+            del self._pulls[pull.id]
+            self._actions.append(Release(pull.rows))
+
+    def _back_off(self, link: Link, now: float) -> None:
+        self._drop_all(link, now)
+        link.idle_until = now + BACK_OFF_SECONDS
+
+    # What is next.
+
+    def _go_on_all(self, now: float) -> None:
+        for link in self.links.values():
+            self._go_on(link, now)
+        for pull in list(self._pulls.values()):
+            if pull.link is None:
+                self._join_if_complete(pull)
+
+    def _go_on(self, link: Link, now: float) -> None:
+        """Join what is complete, and ask the upstream for what can be asked now."""
+        if link.node is None:
+            if now >= link.hello_at and not link.asked:
+                rid = self._new_id()
+                self._ask(link, Asked(Hello(rid, self._node), now, now))
+            return
+        if link.pulls:
+            self._join_if_complete(link.pulls[0])
+        if now < link.idle_until:
+            return
+        if link.can_ask_for_changes() and link.wants_changes(now):
+            self._ask_for_changes(link, now)
+        while link.gets_free() > 0 and (parts := self._fetches.take(link.name)):
+            ranges = tuple(Range(part.content.digest, part.offset, part.length) for part in parts)
+            self._ask(link, Asked(Get(self._new_id(), ranges), now, now, parts=parts))
+
+    def _join_if_complete(self, pull: Pull) -> None:
+        if pull.stage is Stage.FETCHING and not pull.missing:
+            pull.stage = Stage.JOINING
+            self._actions.append(Join(pull.id, pull.rows, pull.upstream, pull.cursor, pull.afresh))
+
+    def _ask_for_changes(self, link: Link, now: float) -> None:
+        link.poll_at = now + POLL_SECONDS
+        link.untold = False
+        self._ask(link, Asked(self._changes(self._new_id(), link), now, now, position=link.position))
+
+    def _changes(self, rid: int, link: Link) -> Changes:
+        position = link.position
+        # An acknowledgement counts in the epoch of the durable cursor; while a batch of a newer one is under way there is none.
+        acked = self.acked(link) if link.cursor and position and link.cursor.epoch == position.epoch else 0
+        return Changes(rid, self._node, position.epoch if position else "", position.seq if position else 0, acked)
+
+    def _retry_pending(self, now: float) -> None:
+        if not self.pending or now < self._pending_at or any(pull.link is None for pull in self._pulls.values()):
+            return
+        self._pending_at = now + PENDING_SECONDS
+        some = list(islice(self.pending.items(), ROWS_MAX))
+        rows = {}
+        for key, row in some:
+            self.pending[key] = self.pending.pop(key)  # to the end: the others have their turn
+            if row.entry.path not in rows:  # of two rows of a path each is tried in its turn
+                rows[row.entry.path] = row
+        self._new_pull(tuple(rows.values()), None, None, None, now, afresh=False, last=False)
+
+    def _ask(self, link: Link, asked: Asked) -> None:
+        link.asked[asked.message.rid] = asked
+        self._actions.append(Send(link.name, asked.message))
+
+    def _repeat(self, link: Link, rid: int, asked: Asked, now: float) -> None:
+        if asked.parts and not any(self._fetches.is_under_way(part.transfer) for part in asked.parts):
+            del link.asked[rid]
+            return
+        asked.sent = now
+        asked.tries += 1
+        if isinstance(asked.message, Changes):
+            asked.message = self._changes(rid, link)
+        self._actions.append(Send(link.name, asked.message))
+
+    def _new_id(self) -> int:
+        self._last_id += 1
+        return self._last_id

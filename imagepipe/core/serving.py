@@ -1,0 +1,132 @@
+"""The upstream's side of the protocol: rings the doorbell, answers what pullers ask, and knows how far each of them has come.
+
+No state about a puller matters for the answer: it may ask anything at any time, again, in any order, over a new connection.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from imagepipe.core.actions import Action, Answer, ReadChanges, ReadPieces, Ring
+from imagepipe.core.entries import Row
+from imagepipe.core.epochs import Epoch, holds
+from imagepipe.core.messages import Changes, Head, Hello, Pieces, Refused, Request, batch
+
+HEAD_SECONDS = 1.0
+"""How often the doorbell rings though there is nothing new."""
+
+RING_SECONDS = 0.01
+"""How long after the last time it rings again, where there is."""
+
+READS_MAX = 16
+"""How many answers to one client are read at once; what it asks beyond that is dropped, and it asks again."""
+
+READS_OF_ALL_MAX = 128
+
+SUBSCRIBERS_MAX = 256
+"""How many subscribers are remembered; the one that was not heard of for the longest time is forgotten for one more."""
+
+OWN_NODE = "you have my node id: your data folder is a copy of mine"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """A node that pulls from this one: everything up to `acked` is durable there. `heard`: when it last asked."""
+
+    acked: int
+    heard: float
+
+
+class Upstream:
+    """`epochs` are this node's starts, the last one its own; `last_seq` its newest durable number.
+
+    sync: as in Head. wall_ms: the wall clock. publishes: whether anyone can hear the doorbell.
+    """
+
+    def __init__(self, node: str, epochs: Sequence[Epoch], last_seq: int, sync: str, wall_ms: Callable[[], int], *, publishes: bool) -> None:
+        self.subscribers: dict[str, Subscriber] = {}
+        self.dropped = 0
+        self.last_seq = last_seq
+        self._node = node
+        self._epochs = tuple(epochs)
+        self._sync = sync
+        self._wall_ms = wall_ms
+        self._publishes = publishes
+        self._reads: Counter[bytes] = Counter()
+        self._rung = float("-inf")
+        self._ring_at = float("-inf") if publishes else float("inf")
+
+    def head(self) -> Head:
+        """What this node says of itself."""
+        return Head(self._node, self._epochs[-1].id, self.last_seq, self._sync, self._wall_ms())
+
+    def committed(self, seq: int) -> None:
+        """Changes up to the number `seq` are durable."""
+        if seq > self.last_seq:
+            self.last_seq = seq
+            if self._publishes:
+                self._ring_at = min(self._ring_at, self._rung + RING_SECONDS)
+
+    def ring(self, now: float) -> list[Action]:
+        """Ring if it is time."""
+        if now < self._ring_at:
+            return []
+        self._rung = now
+        self._ring_at = now + HEAD_SECONDS
+        return [Ring(self.head())]
+
+    @property
+    def ring_at(self) -> float:
+        """When it is time."""
+        return self._ring_at
+
+    def asked(self, client: bytes, message: Request, now: float) -> list[Action]:
+        """`client` has asked."""
+        if isinstance(message, Hello | Changes) and message.node == self._node:
+            return [Answer(client, Refused(message.rid, OWN_NODE))]
+        if isinstance(message, Hello):
+            return [Answer(client, self.head())]
+        if isinstance(message, Changes):
+            self._note_acked(message, now)
+        if self._reads[client] >= READS_MAX or self._reads.total() >= READS_OF_ALL_MAX:
+            self.dropped += 1
+            return []
+        self._reads[client] += 1
+        if isinstance(message, Changes):
+            return [ReadChanges(client, message.rid, message.after if self._holds(message.epoch, message.after) else 0)]
+        return [ReadPieces(client, message.rid, message.ranges)]
+
+    def changes_read(self, client: bytes, rid: int, after: int, end: int, rows: Sequence[Row]) -> list[Action]:
+        """`rows` were read; `end` was the newest number before."""
+        self._has_read(client)
+        return [Answer(client, batch(rid, self._node, self._epochs[-1].id, after, end, rows))]
+
+    def pieces_read(self, client: bytes, rid: int, pieces: Sequence[bytes | None]) -> list[Action]:
+        """Bytes were read."""
+        self._has_read(client)
+        return [Answer(client, Pieces(rid, tuple(pieces)))]
+
+    def read_failed(self, client: bytes) -> list[Action]:
+        """Something could not be read: the client will ask again."""
+        self._has_read(client)
+        return []
+
+    def confirmations(self, seq: int) -> int:
+        """How many other nodes have everything up to the number `seq` on their disks."""
+        return sum(1 for one in self.subscribers.values() if one.acked >= seq)
+
+    def _holds(self, epoch: str, seq: int) -> bool:
+        return holds(self._epochs, self.last_seq, epoch, seq)
+
+    def _note_acked(self, message: Changes, now: float) -> None:
+        # Not the greatest that it ever said: a node that lost its folder, or was restored, has less than it had.
+        acked = message.acked if self._holds(message.epoch, message.acked) else 0
+        self.subscribers.pop(message.node, None)
+        self.subscribers[message.node] = Subscriber(acked, now)
+        if len(self.subscribers) > SUBSCRIBERS_MAX:
+            del self.subscribers[next(iter(self.subscribers))]
+
+    def _has_read(self, client: bytes) -> None:
+        self._reads[client] -= 1
+        if not self._reads[client]:
+            del self._reads[client]
