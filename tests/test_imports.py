@@ -18,6 +18,7 @@ MAY_IMPORT = {
     # `imagepipe` itself is no more than the version, and the place of the package.
     "imagepipe.engines": ("imagepipe.engines", "imagepipe.core", "imagepipe.errors", "imagepipe"),
     "imagepipe.storage": ("imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
+    "imagepipe.replication": ("imagepipe.replication", "imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
     "imagepipe.workers": ("imagepipe.errors",),
     # Of the engines the protocol alone: which of them it is, tap decides.
     "imagepipe.operations": ("imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
@@ -109,6 +110,11 @@ class ImportsTests:
             if any(within(name, "imagepipe.engines") and name != "imagepipe.engines.engine" for name in imports(file))
         }
         assert {name for name in naming if not within(name, "imagepipe.engines")} <= {"imagepipe.tap"}
+
+    def test_only_the_sockets_know_txzmq(self) -> None:
+        assert [module_of(file) for file in SOURCES if any(name.split(".")[0] == "txzmq" for name in imports(file))] == [
+            "imagepipe.replication.sockets"
+        ]
 
     def test_the_plugin_is_a_service_maker_and_nothing_else(self) -> None:
         plugin = ROOT / "twisted" / "plugins" / "imagepipe_plugin.py"

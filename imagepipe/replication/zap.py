@@ -1,0 +1,44 @@
+"""Who may connect: the keys in `authorized/` and nobody else (ZAP, ZeroMQ's RFC 27).
+
+pyzmq's ThreadAuthenticator answers ZeroMQ's question, on a thread of its own: a handshake does not wait for a busy reactor. Without an answer,
+because the thread is not there, sockets with DOMAIN and ZAP_ENFORCE_DOMAIN let nobody in; without the latter they would let in everybody.
+"""
+
+import time
+
+import zmq
+from twisted.logger import Logger
+from zmq.auth.thread import ThreadAuthenticator
+
+from imagepipe.replication.keys import NodeKeys
+from imagepipe.replication.seldom import Seldom
+
+DOMAIN = "imagepipe"
+
+_log = Logger()
+
+
+class Gatekeeper:
+    """Admits the authorised keys to the sockets of one context, until `stop`."""
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", keys: NodeKeys) -> None:
+        self.admit(keys)
+        self._denied = Seldom(_log, time.monotonic)
+        self._authenticator = ThreadAuthenticator(context)
+        self._authenticator.configure_curve_callback(DOMAIN, self)
+        self._authenticator.start()
+
+    def admit(self, keys: NodeKeys) -> None:
+        """Admit these peers from now on. A connection that is open stays so: ZeroMQ asks once."""
+        self._authorized = frozenset(keys.authorized.values())
+
+    def callback(self, domain: str, key: bytes) -> bool:  # noqa: ARG002 - pyzmq's name and arguments
+        """Whether a client with this public key may connect; called on the authenticator's thread."""
+        if key in self._authorized:
+            return True
+        self._denied.warn("a peer with an unknown key, {key}, was turned away", key=key.decode("ascii"))
+        return False
+
+    def stop(self) -> None:
+        """Answer no more; blocks until the thread has ended."""
+        self._authenticator.stop()
