@@ -14,6 +14,7 @@ from imagepipe.config.settings import (
     ReplicationSettings,
     Settings,
 )
+from imagepipe.core.endpoints import sync_beside
 from imagepipe.errors import ConfigError
 
 _FILE_BYTES_MAX = 1 << 20
@@ -53,6 +54,7 @@ def _read(file: Path) -> str:
 
 def _settings(parsed: Parsed, warnings: tuple[str, ...]) -> Settings:
     get = parsed.get
+    publish: str | None = get("replication", "publish")
     return Settings(
         network=NetworkSettings(
             interface=get("network", "interface"),
@@ -78,8 +80,8 @@ def _settings(parsed: Parsed, warnings: tuple[str, ...]) -> Settings:
             cache_bytes_max=get("http", "cache_size"),
         ),
         replication=ReplicationSettings(
-            publish=get("replication", "publish"),
-            sync=get("replication", "sync") or _sync_beside(get("replication", "publish")),
+            publish=publish,
+            sync=get("replication", "sync") or (publish and sync_beside(publish)),
             subscribe=get("replication", "subscribe") or (),
             acks_min=get("replication", "min_acks"),
             ack_timeout_seconds=get("replication", "ack_timeout"),
@@ -104,11 +106,3 @@ def _settings(parsed: Parsed, warnings: tuple[str, ...]) -> Settings:
         graphite=GraphiteSettings(host=get("graphite", "host"), port=get("graphite", "port"), prefix=get("graphite", "prefix")),
         warnings=warnings,
     )
-
-
-def _sync_beside(publish: str | None) -> str | None:
-    """Where `sync` is by default: the port after publish's, or its ipc path and `.sync`."""
-    if publish is None or publish.startswith("ipc:"):
-        return publish and publish + ".sync"
-    start, _, port = publish.rpartition(":")
-    return f"{start}:{int(port) + 1}"
