@@ -213,7 +213,7 @@ def _decode(decoder: "msgspec.msgpack.Decoder[T]", cluster: str, data: bytes) ->
             raise Foreign(named)
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(str(error)) from None
+        raise Malformed(shown(str(error), 120)) from None  # it quotes the type, whatever that is
 
 
 def _check_batch(message: Batch) -> None:
