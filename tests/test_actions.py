@@ -1,0 +1,23 @@
+"""Actions are values: two that want the same are equal, so that an exchange can be written down and compared."""
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from imagepipe.core.actions import Answer, Discard, Redirect, Ring, Send
+from imagepipe.core.messages import Head, Hello, Refused
+
+
+class ActionTests:
+    """What replication wants done."""
+
+    def test_actions_that_want_the_same_are_equal(self) -> None:
+        assert Send("a", Hello(1, "b")) == Send("a", Hello(1, "b"))
+        assert Send("a", Hello(1, "b")) != Send("a", Hello(2, "b"))
+
+    def test_actions_of_different_kinds_are_not(self) -> None:
+        assert len({Answer(b"x", Refused(1, "")), Ring(Head("a", "b", 1, "", 2)), Redirect("a", "7777"), Discard(1)}) == 4
+
+    def test_an_action_is_not_changed_once_it_was_given_out(self) -> None:
+        with pytest.raises(FrozenInstanceError):
+            Discard(1).transfer = 2  # type: ignore[misc]
