@@ -1,0 +1,203 @@
+"""The upstream's side: doorbell, answers, acknowledgements."""
+
+import pytest
+
+from imagepipe.core.actions import Answer, ReadChanges, ReadPieces, Ring
+from imagepipe.core.entries import Entry, Row
+from imagepipe.core.epochs import Epoch
+from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
+from imagepipe.core.serving import HEAD_SECONDS, OWN_NODE, READS_MAX, READS_OF_ALL_MAX, RING_SECONDS, SUBSCRIBERS_MAX, Subscriber, Upstream
+from imagepipe.core.stamp import Version
+
+NODE, PEER = "aa", "bb"
+GET = Get(9, (Range("d" * 64, 0, 5),))
+OLD, NEW = "01", "02"  # this node's starts: changes 1 to 10, and from 11 on
+NEVER = float("inf")
+
+
+def upstream(last_seq: int = 20, *, publishes: bool = True) -> Upstream:
+    """A node that has started twice."""
+    return Upstream(NODE, [Epoch(OLD, 1), Epoch(NEW, 11)], last_seq, "7777", lambda: 123, publishes=publishes)
+
+
+def changes(epoch: str, after: int, acked: int = 0, node: str = PEER) -> Changes:
+    """What a puller asks."""
+    return Changes(1, node, epoch, after, acked)
+
+
+def row(seq: int) -> Row:
+    """A delete."""
+    return Row(Entry(f"p{seq}", Version(1, NODE), None, None, seq), None)
+
+
+class RingTests:
+    """The doorbell rings after a commit, at most every 10 ms, and every second."""
+
+    def test_it_rings_at_once(self) -> None:
+        assert upstream().ring(100.0) == [Ring(Head(NODE, NEW, 20, "7777", 123))]
+
+    def test_and_every_second(self) -> None:
+        one = upstream()
+        one.ring(100.0)
+        assert one.ring_at == 100.0 + HEAD_SECONDS == 101.0
+        assert one.ring(100.5) == []
+        assert one.ring(101.0) == [Ring(one.head())]
+
+    def test_it_rings_at_once_for_a_commit_after_a_quiet_time(self) -> None:
+        one = upstream()
+        one.ring(100.0)
+        one.committed(21)
+        assert one.ring(100.5) == [Ring(Head(NODE, NEW, 21, "7777", 123))]
+
+    def test_commits_in_a_row_share_a_ring(self) -> None:
+        one = upstream()
+        one.ring(100.0)
+        one.committed(21)
+        one.committed(22)
+        assert one.ring(100.0) == []
+        assert one.ring_at == 100.0 + RING_SECONDS == 100.01
+        one.committed(23)
+        assert one.ring(100.01) == [Ring(Head(NODE, NEW, 23, "7777", 123))]
+        assert one.ring(100.02) == []
+
+    @pytest.mark.parametrize("seq", [19, 20])
+    def test_what_was_committed_before_rings_nothing(self, seq: int) -> None:
+        one = upstream()
+        one.ring(100.0)
+        one.committed(seq)
+        assert (one.ring_at, one.last_seq) == (101.0, 20)
+
+    def test_a_node_that_publishes_nothing_has_no_doorbell(self) -> None:
+        one = upstream(publishes=False)
+        one.committed(21)
+        assert (one.ring(100.0), one.ring_at, one.last_seq) == ([], NEVER, 21)
+
+
+class AnswerTests:
+    """A puller may ask anything at any time."""
+
+    def test_hello_is_answered_by_the_head(self) -> None:
+        assert upstream().asked(b"x", Hello(1, PEER), 0.0) == [Answer(b"x", Head(NODE, NEW, 20, "7777", 123))]
+
+    @pytest.mark.parametrize("message", [Hello(1, NODE), Changes(1, NODE, "", 0, 0)])
+    def test_a_copy_of_this_node_is_refused(self, message: Hello | Changes) -> None:
+        one = upstream()
+        assert one.asked(b"x", message, 0.0) == [Answer(b"x", Refused(1, OWN_NODE))]
+        assert one.subscribers == {}
+
+    @pytest.mark.parametrize(
+        ("epoch", "after", "answered_after"),
+        [
+            ("", 0, 0),
+            (NEW, 15, 15),
+            (NEW, 20, 20),
+            (OLD, 10, 10),
+            (NEW, 21, 0),  # beyond its end: this node was restored
+            (OLD, 11, 0),
+            ("03", 5, 0),  # unknown
+            ("", 5, 0),
+        ],
+    )
+    def test_what_a_cursor_of_this_node_has_not_counted_is_told_from_the_start_on(self, epoch: str, after: int, answered_after: int) -> None:
+        assert upstream().asked(b"x", changes(epoch, after), 0.0) == [ReadChanges(b"x", 1, answered_after)]
+
+    def test_rows_that_were_read_are_a_batch(self) -> None:
+        one = upstream()
+        one.asked(b"x", changes(NEW, 18), 0.0)
+        rows = [row(19), row(20)]
+        assert one.changes_read(b"x", 1, 18, 20, rows) == [Answer(b"x", batch(1, NODE, NEW, 18, 20, rows))]
+
+    def test_a_full_batch_ends_with_its_last_row(self) -> None:
+        one = upstream()
+        one.asked(b"x", changes("", 0), 0.0)
+        (answer,) = one.changes_read(b"x", 1, 0, 1000, [row(seq) for seq in range(1, ROWS_MAX + 1)])
+        assert isinstance(answer, Answer)
+        assert isinstance(answer.message, Batch)
+        assert (answer.client, answer.message.upto, answer.message.end) == (b"x", ROWS_MAX, 1000)
+
+    def test_bytes_are_read_and_answered(self) -> None:
+        one = upstream()
+        assert one.asked(b"x", GET, 0.0) == [ReadPieces(b"x", 9, GET.ranges)]
+        assert one.pieces_read(b"x", 9, [b"bytes", None]) == [Answer(b"x", Pieces(9, (b"bytes", None)))]
+
+
+class BoundTests:
+    """What is read at once is bounded, for one client and for all."""
+
+    def test_one_client_has_so_many_answers_read_at_once(self) -> None:
+        one = upstream()
+        assert all(one.asked(b"x", GET, 0.0) for _ in range(READS_MAX))
+        assert one.asked(b"x", GET, 0.0) == one.asked(b"x", changes("", 0), 0.0) == []
+        assert one.dropped == 2
+        assert one.asked(b"y", GET, 0.0) == [ReadPieces(b"y", 9, GET.ranges)]
+
+    def test_and_all_together(self) -> None:
+        one = upstream()
+        clients = [b"%d" % number for number in range(READS_OF_ALL_MAX)]
+        assert all(one.asked(client, GET, 0.0) for client in clients)
+        assert one.asked(b"x", GET, 0.0) == []
+        assert one.dropped == 1
+
+    @pytest.mark.parametrize("done", ["changes_read", "pieces_read", "read_failed"])
+    def test_an_answer_makes_room_for_another(self, done: str) -> None:
+        one = upstream()
+        for _ in range(READS_MAX):
+            one.asked(b"x", GET, 0.0)
+        if done == "changes_read":
+            one.changes_read(b"x", 1, 0, 0, [])
+        elif done == "pieces_read":
+            one.pieces_read(b"x", 1, [])
+        else:
+            assert one.read_failed(b"x") == []
+        assert one.asked(b"x", GET, 0.0) == [ReadPieces(b"x", 9, GET.ranges)]
+        assert one.asked(b"x", GET, 0.0) == []
+
+    def test_what_is_answered_without_reading_is_not_bounded(self) -> None:
+        one = upstream()
+        for _ in range(READS_MAX):
+            one.asked(b"x", GET, 0.0)
+        assert one.asked(b"x", Hello(1, PEER), 0.0) == [Answer(b"x", one.head())]
+
+    def test_an_acknowledgement_counts_even_if_its_question_is_dropped(self) -> None:
+        one = upstream()
+        for _ in range(READS_MAX):
+            one.asked(b"x", GET, 0.0)
+        assert one.asked(b"x", changes(NEW, 20, 20), 5.0) == []
+        assert one.subscribers == {PEER: Subscriber(20, 5.0)}
+
+
+class AcknowledgementTests:
+    """How far each subscriber has come."""
+
+    @pytest.mark.parametrize(
+        ("epoch", "acked", "noted"),
+        [(NEW, 20, 20), (OLD, 10, 10), (NEW, 21, 0), (OLD, 11, 0), ("03", 5, 0), ("", 0, 0), ("", 5, 0)],
+    )
+    def test_only_what_was_counted_by_this_node_counts(self, epoch: str, acked: int, noted: int) -> None:
+        one = upstream()
+        one.asked(b"x", changes(epoch, acked, acked), 7.0)
+        assert one.subscribers == {PEER: Subscriber(noted, 7.0)}
+
+    def test_a_subscriber_that_was_restored_has_less_than_it_had(self) -> None:
+        one = upstream()
+        one.asked(b"x", changes(NEW, 20, 20), 0.0)
+        one.asked(b"x", changes(NEW, 15, 15), 1.0)
+        assert one.subscribers == {PEER: Subscriber(15, 1.0)}
+
+    def test_confirmations_count_the_nodes_that_have_a_change(self) -> None:
+        one = upstream()
+        for node, acked in (("b", 20), ("c", 20), ("d", 19)):
+            one.asked(b"x", changes(NEW, 20, acked, node), 0.0)
+        one.asked(b"y", changes(NEW, 20, 20, "c"), 0.0)  # the same node over another connection
+        assert [one.confirmations(seq) for seq in (19, 20, 21)] == [3, 2, 0]
+
+    def test_beyond_the_bound_the_one_not_heard_of_for_longest_is_forgotten(self) -> None:
+        one = upstream()
+        for number in range(SUBSCRIBERS_MAX):
+            one.asked(b"x", changes(NEW, 20, 20, f"{0x1000 + number:x}"), float(number))
+            one.read_failed(b"x")
+        one.asked(b"x", changes(NEW, 20, 20, "1000"), 1000.0)
+        one.asked(b"x", changes(NEW, 20, 20, "fff"), 1001.0)
+        assert len(one.subscribers) == SUBSCRIBERS_MAX
+        assert "1001" not in one.subscribers
+        assert {"1000", "1002", "fff"} <= one.subscribers.keys()
