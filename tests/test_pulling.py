@@ -1,0 +1,212 @@
+"""What a puller knows of an upstream: deadlines, whether it is reachable, where the next batch begins."""
+
+import pytest
+
+from imagepipe.core.entries import Content
+from imagepipe.core.fetching import Part
+from imagepipe.core.joining import Cursor
+from imagepipe.core.messages import Changes, Get, Head, Hello, Range
+from imagepipe.core.pulling import (
+    BACK_OFF_SECONDS,
+    GETS_MAX,
+    NEVER,
+    PIECES_SECONDS,
+    REACHABLE_SECONDS,
+    REPLY_SECONDS,
+    REPLY_SECONDS_MAX,
+    Asked,
+    Link,
+    Pull,
+)
+
+HEAD = Head("bb", "01", 10, "", 0)
+CONTENT = Content("d" * 64, 5)
+PART = Part(1, CONTENT, 0, 5)
+CHANGES = Changes(1, "aa", "01", 5, 5)
+
+
+def link(head: Head | None = HEAD, seq: int | None = None, poll_at: float = 1000.0) -> Link:
+    """An upstream, of which everything up to `seq` is here."""
+    return Link("b", poll_at, head, cursor=None if seq is None else Cursor("01", seq))
+
+
+def pull(seq: int, *, last: bool = False, epoch: str = "01") -> Pull:
+    """A batch up to `seq` on its way."""
+    return Pull(seq, (), "b", "bb", Cursor(epoch, seq), afresh=False, asked_at=0.0, last=last)
+
+
+def asked_for_changes() -> Asked:
+    """A request for the next batch."""
+    return Asked(CHANGES, 0.0, 0.0)
+
+
+def asked_for_bytes(sent: float = 0.0) -> Asked:
+    """A request for bytes."""
+    return Asked(Get(1, (Range(CONTENT.digest, 0, 5),)), sent, sent, parts=(PART,))
+
+
+class OverdueTests:
+    """A request is repeated when neither its answer nor any other has come for a while."""
+
+    @pytest.mark.parametrize(("tries", "seconds"), [(0, 2.0), (1, 4.0), (2, 8.0), (4, 32.0), (5, 40.0), (500, 40.0)])
+    def test_each_time_it_is_waited_for_twice_as_long_up_to_a_bound(self, tries: int, seconds: float) -> None:
+        assert Asked(CHANGES, 0.0, 100.0, tries=tries).overdue_at(NEVER) == 100.0 + seconds
+
+    def test_bytes_are_waited_for_longer(self) -> None:
+        assert asked_for_bytes(100.0).overdue_at(NEVER) == 100.0 + PIECES_SECONDS
+
+    def test_an_answer_to_anything_is_a_sign_that_answers_are_coming(self) -> None:
+        assert asked_for_changes().overdue_at(heard=50.0) == 50.0 + REPLY_SECONDS
+
+    def test_the_longest_wait_is_bounded(self) -> None:
+        assert Asked(asked_for_bytes().message, 0.0, 0.0, parts=(PART,), tries=9).overdue_at(NEVER) == REPLY_SECONDS_MAX
+
+
+class KnowledgeTests:
+    """What is known of an upstream."""
+
+    def test_an_upstream_that_has_said_nothing_has_no_node_id(self) -> None:
+        assert link(None).node is None
+
+    def test_it_is_the_node_that_it_says(self) -> None:
+        assert link().node == "bb"
+
+    def test_one_that_is_refused_is_none(self) -> None:
+        one = link()
+        one.refused = "it is me"
+        assert one.node is None
+
+    def test_it_is_reachable_for_three_rings_of_its_doorbell(self) -> None:
+        one = link()
+        assert not one.is_reachable(0.0)
+        one.heard = 100.0
+        assert one.is_reachable(103.4)
+        assert not one.is_reachable(100.0 + REACHABLE_SECONDS)
+
+    def test_one_that_nothing_is_asked_of_is_not_reachable(self) -> None:
+        one = link()
+        one.heard, one.idle_until = 100.0, 102.0
+        assert not one.is_reachable(101.9)
+        assert one.is_reachable(102.0)
+
+    def test_one_that_is_refused_is_not_either(self) -> None:
+        one = link()
+        one.heard, one.refused = 100.0, "it is me"
+        assert not one.is_reachable(100.0)
+
+
+class PositionTests:
+    """Where the next batch begins, and whether the upstream has it."""
+
+    def test_it_begins_at_the_durable_cursor(self) -> None:
+        assert (link().position, link(seq=5).position) == (None, Cursor("01", 5))
+
+    def test_or_where_the_last_of_those_on_their_way_ends(self) -> None:
+        one = link(seq=5)
+        one.pulls.extend([pull(7), pull(9)])
+        assert one.position == Cursor("01", 9)
+
+    @pytest.mark.parametrize(("seq", "ahead"), [(None, True), (9, True), (10, False), (11, False)])
+    def test_it_is_ahead_if_its_newest_number_is_greater(self, seq: int | None, ahead: bool) -> None:
+        assert link(seq=seq).is_ahead is ahead
+
+    def test_it_is_ahead_if_it_has_started_again(self) -> None:
+        assert link(Head("bb", "02", 5, "", 0), seq=10).is_ahead
+
+    def test_an_upstream_that_has_said_nothing_is_not_ahead(self) -> None:
+        assert not link(None).is_ahead
+
+    def test_what_is_on_its_way_counts(self) -> None:
+        one = link(seq=5)
+        one.pulls.append(pull(10))
+        assert not one.is_ahead
+
+
+class NextBatchTests:
+    """When the next batch can be asked for, and when there is a reason to."""
+
+    def test_one_at_a_time_is_asked_for(self) -> None:
+        one = link(seq=5)
+        assert one.can_ask_for_changes()
+        one.asked[1] = asked_for_bytes()
+        assert one.can_ask_for_changes()
+        one.asked[2] = asked_for_changes()
+        assert not one.can_ask_for_changes()
+
+    def test_no_more_than_two_are_on_their_way(self) -> None:
+        one = link(seq=5)
+        one.pulls.append(pull(7))
+        assert one.can_ask_for_changes()
+        one.pulls.append(pull(9))
+        assert not one.can_ask_for_changes()
+
+    def test_after_the_last_only_if_it_has_told_of_more(self) -> None:
+        one = link(seq=5)
+        one.pulls.append(pull(10, last=True))
+        assert not one.can_ask_for_changes()
+        one.head = Head("bb", "01", 11, "", 0)
+        assert one.can_ask_for_changes()
+
+    def test_nothing_is_asked_for_without_a_reason(self) -> None:
+        assert not link(seq=10).wants_changes(0.0)
+
+    def test_it_is_asked_when_it_is_ahead(self) -> None:
+        assert link(seq=9).wants_changes(0.0)
+
+    def test_it_is_asked_when_the_poll_is_due(self) -> None:
+        assert not link(seq=10, poll_at=5.0).wants_changes(4.9)
+        assert link(seq=10, poll_at=5.0).wants_changes(5.0)
+
+    def test_it_is_asked_in_order_to_acknowledge(self) -> None:
+        one = link(seq=10)
+        one.untold = True
+        assert one.wants_changes(0.0)
+
+    def test_it_is_asked_until_what_is_known_of_it_is_as_new_as_is_wanted(self) -> None:
+        one = link(seq=10)
+        one.refresh_from = 50.0
+        assert one.wants_changes(50.0)
+        one.current_as_of = 50.0
+        assert not one.wants_changes(50.0)
+
+    @pytest.mark.parametrize("last", [True, False])
+    def test_it_is_asked_while_it_has_said_that_there_is_more(self, last: bool) -> None:
+        one = link(seq=5)
+        one.pulls.append(pull(10, last=last))
+        assert one.wants_changes(0.0) is not last
+
+    def test_requests_for_bytes_are_bounded_until_the_bytes_are_kept(self) -> None:
+        one = link(seq=5)
+        assert one.gets_free() == GETS_MAX
+        one.asked = {1: asked_for_changes(), 2: asked_for_bytes(), 3: asked_for_bytes()}
+        one.keeping = {4}
+        assert one.gets_free() == GETS_MAX - 3
+
+
+class DeadlineTests:
+    """When something is due though nothing happens."""
+
+    def test_an_unknown_upstream_is_asked_who_it_is(self) -> None:
+        one = link(None)
+        one.hello_at = 30.0
+        assert list(one.deadlines(0.0)) == [30.0]
+
+    def test_until_it_answers_the_question_is_repeated(self) -> None:
+        one = link(None)
+        one.asked[1] = Asked(Hello(1, "aa"), 0.0, 0.0)
+        assert list(one.deadlines(0.0)) == [REPLY_SECONDS]
+
+    def test_a_known_one_is_polled(self) -> None:
+        assert list(link(seq=10, poll_at=5.0).deadlines(0.0)) == [5.0]
+
+    def test_not_before_it_may_be_asked(self) -> None:
+        one = link(seq=10, poll_at=2.0)
+        one.idle_until = BACK_OFF_SECONDS
+        assert list(one.deadlines(0.0)) == [BACK_OFF_SECONDS]
+        assert list(one.deadlines(BACK_OFF_SECONDS)) == [2.0]
+
+    def test_not_while_it_was_asked(self) -> None:
+        one = link(seq=10, poll_at=5.0)
+        one.answered = 1.0
+        one.asked = {1: asked_for_changes(), 2: asked_for_bytes()}
+        assert list(one.deadlines(0.0)) == [1.0 + REPLY_SECONDS, 1.0 + PIECES_SECONDS]
