@@ -12,6 +12,7 @@ What must be kept in mind of ZeroMQ's file descriptor: it is an edge, not a leve
 announced a message, so that each touch must be followed by a read; and a read must go on until there is nothing left, or come back by itself.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import zmq
 from twisted.logger import Logger
 from txzmq import ZmqConnection, ZmqFactory
+from zmq.utils.monitor import parse_monitor_message
 
 from imagepipe.errors import StartError
 from imagepipe.replication import binding
@@ -42,6 +44,12 @@ _READ_AGAIN_SECONDS = 0.1
 _CLOSING_SECONDS_MAX = 1.0
 _PUBLISHED_MAX = 1000
 _REQUESTS_MAX = 64
+
+_RENEWAL_SECONDS = 5.0
+
+_REFUSED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+_GIVEN_UP = _REFUSED | zmq.EVENT_DISCONNECTED
+_GOES_ON = zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_HANDSHAKE_SUCCEEDED
 
 _Options = Sequence[tuple[int, Any]]
 
@@ -221,6 +229,7 @@ class _Bound(_Connection):
 
     def __init__(self, factory: _Factory, kind: int, options: _Options, endpoint: str) -> None:
         super().__init__(factory, kind, [(zmq.AFFINITY, 0b01), (zmq.IPV6, "[" in endpoint), *options], endpoint)
+        self._file: binding.SocketFile | None = None
         try:
             self.socket.bind(endpoint)
         except zmq.ZMQError as error:
@@ -237,16 +246,27 @@ class _Bound(_Connection):
 
 
 class _Connected(_Connection):
-    """One that calls."""
+    """One that calls, again and again: it never gives up."""
 
     def __init__(self, factory: _Factory, kind: int, options: _Options, endpoint: str, received: Callable[[Frames], None]) -> None:
         super().__init__(factory, kind, [(zmq.AFFINITY, 0b10), *options], endpoint)
         self._received = received
+        self._renewal: Any = None
+        self._renewal_seconds = min(_RENEWAL_SECONDS, self.socket.get(zmq.RECONNECT_IVL_MAX) / 1000)
+        events = f"inproc://events-{id(self)}"
+        self.socket.monitor(events, _GIVEN_UP | _GOES_ON)
+        self._monitor = _Monitor(factory, events, self._happened)
         try:
             self._connect(endpoint)
         except StartError:
             self.close()
             raise
+
+    def shutdown(self) -> None:
+        if not self._closed:
+            self._goes_on()
+            self._monitor.close()
+        super().shutdown()
 
     def _connect(self, endpoint: str) -> None:
         try:
@@ -257,8 +277,49 @@ class _Connected(_Connection):
         finally:
             self._read_soon()
 
+    def _disconnect(self) -> None:
+        with contextlib.suppress(zmq.ZMQError):  # libzmq has forgotten it already
+            self.socket.disconnect(self.endpoint)
+        self._read_soon()
+
+    def _happened(self, event: int) -> None:
+        """Go on where libzmq does not.
+
+        It connects again when a connection is lost, but never to a peer that once said something wrong: one that did not know our key yet, a stranger on
+        its port, or itself by way of a cable that flips bits.
+        """
+        if event & _GOES_ON:
+            self._goes_on()
+        elif self._renewal is None:
+            self._renewal = self.factory.reactor.callLater(self._renewal_seconds, self._renew)
+        if event & _REFUSED:
+            self._complaints.warn("no understanding with {endpoint}: are the keys right, on both sides, and is it imagepipe?", endpoint=self.endpoint)
+
+    def _renew(self) -> None:
+        self._renewal = None
+        self._disconnect()
+        self._connect(self.endpoint)
+
+    def _goes_on(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
+
     def _deliver(self, message: list[bytes]) -> None:
         self._received(message)
+
+
+class _Monitor(_Connection):
+    """Hears what happens to the connection of another socket."""
+
+    def __init__(self, factory: _Factory, endpoint: str, happened: Callable[[int], None]) -> None:
+        self._happened = happened
+        super().__init__(factory, zmq.PAIR, [], endpoint)
+        self.socket.connect(endpoint)
+        self._read_soon()
+
+    def _deliver(self, message: list[bytes]) -> None:
+        self._happened(parse_monitor_message(message)["event"])
 
 
 class Publisher(_Bound):
@@ -303,5 +364,5 @@ class Client(_Connected):
         if self._closed or endpoint == self.endpoint:
             return
         self._connect(endpoint)
-        self.socket.disconnect(self.endpoint)  # the read that _connect has scheduled comes after it
+        self._disconnect()
         self.endpoint = endpoint

@@ -3,12 +3,14 @@
 import functools
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet import reactor as global_reactor
 from twisted.internet.threads import blockingCallFromThread
+from twisted.logger import LogEvent, globalLogPublisher
 
 from imagepipe.replication.keys import NodeKeys
 from imagepipe.replication.sockets import Sockets
@@ -69,3 +71,27 @@ def open_sockets(keys: NodeKeys | None = None, reconnect_seconds_max: float = 0.
         yield sockets
     finally:
         on_reactor(sockets.close)
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Ask on the reactor's thread, again and again, until it is true."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not on_reactor(true):
+        assert time.monotonic() < deadline
+
+
+@contextmanager
+def logged() -> Iterator[list[LogEvent]]:
+    """What is logged meanwhile by imagepipe."""
+    events: list[LogEvent] = []
+
+    def observe(event: LogEvent) -> None:
+        if str(event.get("log_namespace", "")).startswith("imagepipe"):
+            events.append(event)
+
+    observer: Any = observe
+    globalLogPublisher.addObserver(observer)
+    try:
+        yield events
+    finally:
+        globalLogPublisher.removeObserver(observer)

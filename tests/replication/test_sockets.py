@@ -1,0 +1,541 @@
+"""The mended sockets: what arrives, what is refused, and that neither hostile peers nor our own mistakes make one deaf."""
+
+import contextlib
+import os
+import random
+import select
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+from peers import GREETING, frame, shake_hands, tcp, wait_for_event, zmq_peer
+from reactor_thread import PATIENCE_SECONDS, Inbox, logged, on_reactor, open_sockets, reactor, until
+
+from imagepipe.errors import StartError
+from imagepipe.replication.sockets import READS_PER_TURN_MAX, REQUEST_BYTES_MAX, Client, Server, Sockets
+
+LOOPBACK = "tcp://127.0.0.1:0"
+
+
+@pytest.fixture
+def sockets() -> Iterator[Sockets]:
+    """One node's sockets."""
+    with open_sockets() as opened:
+        yield opened
+
+
+class Echo:
+    """A server that answers what it is asked, and a client that has had its first answer."""
+
+    def __init__(self, sockets: Sockets, endpoint: str = LOOPBACK) -> None:
+        self.requests, self.answers = Inbox(), Inbox()
+        self.server: Server = on_reactor(sockets.server, endpoint, self._asked)
+        self.client: Client = on_reactor(sockets.client, self.server.endpoint, None, self.answers)
+        self.works()
+
+    def _asked(self, client: bytes, frames: Sequence[bytes]) -> None:
+        self.requests(client, frames)
+        self.server.send(client, frames)
+
+    def works(self) -> None:
+        """A request, when there is a connection, is answered."""
+        question = os.urandom(8)
+        until(lambda: self.client.send([b"question", question]))
+        while self.answers.get() != [b"question", question]:
+            pass
+
+
+@pytest.fixture
+def echo(sockets: Sockets) -> Echo:
+    """A healthy pair."""
+    return Echo(sockets)
+
+
+def wait_readable(connection: Any) -> None:
+    """Wait, with the reactor's thread, until ZeroMQ signals that something happened to a socket."""
+    assert select.select([connection.fileno()], [], [], PATIENCE_SECONDS)[0]
+
+
+def signalled(connection: Any) -> bool:
+    """Whether it does now."""
+    return bool(select.select([connection.fileno()], [], [], 0)[0])
+
+
+class ExchangeTests:
+    """Who hears what."""
+
+    @pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:0", "tcp://127.0.0.1:*", "tcp://[::1]:0", "ipc"])
+    def test_requests_are_answered_by_identity(self, sockets: Sockets, endpoint: str, tmp_path: Path) -> None:
+        echo = Echo(sockets, f"ipc://{tmp_path}/sync" if endpoint == "ipc" else endpoint)
+        others = Inbox()
+        other = on_reactor(sockets.client, echo.server.endpoint, None, others)
+        until(lambda: other.send([b"mine"]))
+        assert others.get() == [b"mine"]
+        assert not echo.answers.take_all()
+
+    def test_what_is_published_reaches_every_subscriber(self, sockets: Sockets) -> None:
+        publisher = on_reactor(sockets.publisher, "tcp://0.0.0.0:0")
+        inboxes = [Inbox(), Inbox()]
+        for inbox in inboxes:
+            on_reactor(sockets.subscriber, publisher.endpoint.replace("0.0.0.0", "127.0.0.1"), None, inbox)
+        until(lambda: publisher.send([b"head", b"1"]) and all(inboxes))
+        assert [inbox.get() for inbox in inboxes] == [[b"head", b"1"]] * 2
+
+    def test_a_client_sends_only_while_it_is_connected(self, sockets: Sockets, tmp_path: Path) -> None:
+        client = on_reactor(sockets.client, f"ipc://{tmp_path}/nobody", None, Inbox())
+        assert on_reactor(client.send, [b"lost"]) is False
+
+    def test_a_client_moves_to_another_endpoint(self, sockets: Sockets, echo: Echo) -> None:
+        asked = Inbox()
+        other = on_reactor(sockets.server, LOOPBACK, lambda client, frames: asked(frames))  # noqa: ARG005
+        on_reactor(echo.client.reconnect, other.endpoint)
+        echo.requests.take_all()
+        until(lambda: echo.client.send([b"moved"]) and bool(asked))
+        assert asked.get() == [b"moved"]
+        assert not echo.requests
+
+    def test_a_client_that_cannot_move_stays(self, echo: Echo) -> None:
+        with pytest.raises(StartError, match="cannot connect to tcp://a b:1: that is not an endpoint"):
+            on_reactor(echo.client.reconnect, "tcp://a b:1")
+        echo.works()
+
+    def test_a_server_that_starts_again_is_found_again(self, sockets: Sockets) -> None:
+        answers = Inbox()
+        with open_sockets() as first:
+            echo = Echo(first)
+            endpoint = echo.server.endpoint
+            client = on_reactor(sockets.client, endpoint, None, answers)
+            until(lambda: client.send([b"before"]))
+            assert answers.get() == [b"before"]
+        with open_sockets() as second:
+            requests = Inbox()
+            on_reactor(second.server, endpoint, requests)
+            until(lambda: client.send([b"after"]))
+            assert requests.get()[1] == [b"after"]
+
+    def test_a_peer_in_whose_place_was_once_a_stranger_is_found_all_the_same(self, sockets: Sockets) -> None:
+        """ZeroMQ alone never connects again to one that said something wrong."""
+        requests, bells = Inbox(), Inbox()
+        with socket.create_server(("127.0.0.1", 0)) as listener, logged() as events:
+            listener.settimeout(PATIENCE_SECONDS)
+            endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+            client = on_reactor(sockets.client, endpoint, None, Inbox())
+            on_reactor(sockets.subscriber, endpoint, None, bells)
+            for _ in range(2):
+                stranger, _ = listener.accept()
+                stranger.settimeout(PATIENCE_SECONDS)
+                stranger.sendall(GREETING.replace(b"NULL", b"NONE"))
+                assert ended(stranger)
+                stranger.close()
+        with open_sockets() as others:
+            on_reactor(others.server, endpoint, requests)
+            until(lambda: client.send([b"hello"]))
+            assert requests.get()[1] == [b"hello"]
+        with open_sockets() as others:
+            publisher = on_reactor(others.publisher, endpoint)
+            until(lambda: publisher.send([b"bell"]) and bool(bells))
+        assert len(events) == 2
+
+    def test_nothing_is_sent_to_a_client_that_is_not_there(self, echo: Echo) -> None:
+        assert on_reactor(echo.server.send, b"nobody", [b"lost"]) is False
+
+
+class EdgeTests:
+    """ZeroMQ signals a message once. Whatever takes the signal, the message is read."""
+
+    def heard(self, sockets: Sockets, touch: Callable[[Any], object]) -> None:
+        """A message that waits in a server is delivered although `touch` has taken its signal."""
+        inbox = Inbox()
+        server = on_reactor(sockets.server, LOOPBACK, inbox)
+        with zmq_peer(zmq.DEALER, server.endpoint) as peer:
+            peer.send(b"first")
+            client, _ = inbox.get()
+
+            def scenario() -> None:
+                peer.send(b"second")
+                wait_readable(server)
+                while signalled(server):  # libzmq looks at its signals every millisecond or so
+                    touch((server, client))
+
+            on_reactor(scenario)
+            assert inbox.get() == (client, [b"second"])
+
+    def test_a_send_that_fails_swallows_no_message(self, sockets: Sockets) -> None:
+        self.heard(sockets, lambda both: both[0].send(b"nobody", [b"x"]))
+
+    def test_a_send_that_succeeds_swallows_no_message(self, sockets: Sockets) -> None:
+        self.heard(sockets, lambda both: both[0].send(both[1], [b"x"]))
+
+    def test_moving_to_another_endpoint_swallows_no_message(self, sockets: Sockets, tmp_path: Path) -> None:
+        inbox = Inbox()
+        with zmq_peer(zmq.DEALER, f"ipc://{tmp_path}/new", bind=True) as new:
+            client = on_reactor(sockets.client, f"ipc://{tmp_path}/old", None, inbox)
+            on_reactor(client.reconnect, f"ipc://{tmp_path}/new")
+            new.send(b"first")
+            assert inbox.get() == [b"first"]
+
+            def scenario() -> None:
+                new.send(b"second")
+                wait_readable(client)
+                for number in range(1_000_000):
+                    if not signalled(client):
+                        return
+                    client.reconnect(f"ipc://{tmp_path}/{number}")
+
+            on_reactor(scenario)
+            on_reactor(client.reconnect, f"ipc://{tmp_path}/new")
+            new.send(b"third")
+            assert inbox.get() in ([b"second"], [b"third"])  # the second may have gone with its connection
+
+    def test_an_error_while_reading_leaves_no_socket_deaf(self, echo: Echo) -> None:
+        real, errors = echo.server.socket, [zmq.EFAULT, zmq.EFSM, zmq.EFAULT]
+
+        class Failing:
+            """The socket, whose recv fails three times with errors that should not happen."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(real, name)
+
+            def recv(self, flags: int) -> bytes:
+                if errors:
+                    raise zmq.ZMQError(errors.pop())
+                return bytes(real.recv(flags))
+
+        with logged() as events:
+            echo.server.socket = Failing()
+            echo.works()
+        assert [event["log_level"].name for event in events] == ["warn"]
+
+    def test_a_callback_that_raises_ends_nothing_and_is_logged_seldom(self, sockets: Sockets) -> None:
+        inbox = Inbox()
+
+        def fails(client: bytes, frames: Sequence[bytes]) -> None:
+            inbox(frames)
+            raise ZeroDivisionError(client)
+
+        server = on_reactor(sockets.server, LOOPBACK, fails)
+        with logged() as events, zmq_peer(zmq.DEALER, server.endpoint) as peer:
+            for number in range(500):
+                peer.send(b"%d" % number)
+            assert [inbox.get() for _ in range(500)] == [[b"%d" % number] for number in range(500)]
+        [event] = events
+        assert event["log_failure"].type is ZeroDivisionError
+
+
+class Turns:
+    """Counts what happens in each turn of the reactor, by a timer of no delay."""
+
+    def __init__(self) -> None:
+        self.counted: dict[int, int] = {}
+        self._number = 0
+        self._timer: Any = None
+
+    def start(self) -> None:
+        """Begin the next turn, for ever."""
+        self._number += 1
+        self._timer = reactor.callLater(0, self.start)
+
+    def count(self) -> None:
+        """Count one in this turn."""
+        self.counted[self._number] = self.counted.get(self._number, 0) + 1
+
+    def stop(self) -> None:
+        """No more turns."""
+        self._timer.cancel()
+
+
+class FairnessTests:
+    """A fast peer has its share of the reactor, and of the memory, and no more."""
+
+    def test_a_flood_lets_the_reactor_do_other_things(self, sockets: Sockets, tmp_path: Path) -> None:
+        messages, inbox = 10_000, Inbox()
+        turns = Turns()
+
+        def received(frames: Sequence[bytes]) -> None:
+            turns.count()
+            if frames[0] == b"last":
+                inbox(frames)
+
+        with zmq_peer(zmq.PUB, f"ipc://{tmp_path}/publish", bind=True, sndhwm=0) as publisher:
+            on_reactor(turns.start)
+            on_reactor(sockets.subscriber, f"ipc://{tmp_path}/publish", None, received)
+            until(lambda: publisher.send(b"first") is None and bool(turns.counted))
+            for _ in range(messages):
+                publisher.send(b"bell")
+            publisher.send(b"last")
+            inbox.get()
+            on_reactor(turns.stop)
+        assert sum(turns.counted.values()) > messages
+        # Twice: a read may be due by the clock and by the signal in one turn.
+        assert max(turns.counted.values()) <= 2 * READS_PER_TURN_MAX
+
+    def test_a_subscriber_that_stalls_has_a_thousand_messages_waiting_and_not_more(self, sockets: Sockets) -> None:
+        publisher = on_reactor(sockets.publisher, LOOPBACK)
+        flood, size = 20_000, 16_000
+        with zmq_peer(zmq.SUB, publisher.endpoint, rcvhwm=1, subscribe=b"", rcvbuf=65536) as stalled:
+            until(lambda: publisher.send([b"first"]) and bool(stalled.poll(0)))
+            on_reactor(lambda: [publisher.send([bytes(size)]) for _ in range(flood)])
+            got = 0
+            while stalled.poll(0) or not publish_and_poll(publisher, stalled):
+                message = stalled.recv()
+                if message == b"end":
+                    break
+                got += len(message) == size
+        assert got < 2500  # 1000, and what the kernel has room for
+
+    def test_a_server_that_stalls_has_64_requests_waiting_and_not_more(self, sockets: Sockets, tmp_path: Path) -> None:
+        with zmq_peer(zmq.ROUTER, f"ipc://{tmp_path}/sync", bind=True, rcvhwm=1):
+            client = on_reactor(sockets.client, f"ipc://{tmp_path}/sync", None, Inbox())
+            until(lambda: client.send([bytes(60_000)]))
+            assert on_reactor(lambda: sum(client.send([bytes(60_000)]) for _ in range(1000))) < 200
+
+    def test_a_client_that_stalls_has_64_answers_waiting_and_not_more(self, sockets: Sockets, tmp_path: Path) -> None:
+        inbox = Inbox()
+        server = on_reactor(sockets.server, f"ipc://{tmp_path}/sync", inbox)
+        with zmq_peer(zmq.DEALER, server.endpoint, rcvhwm=1) as stalled:
+            stalled.send(b"hello")
+            client, _ = inbox.get()
+            assert on_reactor(lambda: sum(server.send(client, [bytes(60_000)]) for _ in range(1000))) < 200
+
+    def test_a_message_is_sent_whole_or_not_at_all(self, sockets: Sockets, tmp_path: Path) -> None:
+        """The connection is lost between two frames of one: neither it, nor the next one, may arrive in part."""
+        endpoint = f"ipc://{tmp_path}/sync"
+        client = on_reactor(sockets.client, endpoint, None, Inbox())
+        with zmq_peer(zmq.ROUTER, endpoint, bind=True) as router:
+            until(lambda: client.send([b"hello"]))
+            assert router.recv_multipart()[1:] == [b"hello"]
+
+        class LosesTheConnection(list[bytes]):
+            """Frames between which the server goes away, until ZeroMQ has noticed."""
+
+            def __iter__(self) -> Iterator[bytes]:
+                yield b"one"
+                router.close()
+                wait_readable(client)
+                yield from [b"two", b"three", b"four"]
+
+        with zmq_peer(zmq.ROUTER, endpoint, bind=True) as router:
+            until(lambda: client.send([b"hello"]))
+            assert router.recv_multipart()[1:] == [b"hello"]
+            on_reactor(client.doRead)
+            on_reactor(client.send, LosesTheConnection([b""] * 4))
+        with zmq_peer(zmq.ROUTER, endpoint, bind=True) as router:
+            until(lambda: client.send([b"next", b"message"]))
+            assert router.recv_multipart()[1:] == [b"next", b"message"]
+
+    def test_libzmq_gets_the_rest_of_a_message_that_it_could_not_take(self, sockets: Sockets) -> None:
+        """Or it would drop the next message as the rest of this one."""
+        publisher = on_reactor(sockets.publisher, LOOPBACK)
+        real, sent = publisher.socket, []
+
+        class Full:
+            """The socket, which is full from the second frame on."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(real, name)
+
+            def send(self, frame: bytes, flags: int) -> None:
+                sent.append((frame, bool(flags & zmq.SNDMORE)))
+                if frame == b"two":
+                    raise zmq.Again
+
+        publisher.socket = Full()
+        assert on_reactor(publisher.send, [b"one", b"two", b"three"]) is False
+        assert sent == [(b"one", True), (b"two", True), (b"three", False)]
+        assert on_reactor(publisher.send, [b"two", b"three"]) is False
+        assert sent[3:] == [(b"two", True)]
+
+
+def publish_and_poll(publisher: Any, stalled: "zmq.Socket[bytes]") -> bool:
+    """Publish the end, which is dropped while the queue is full; whether there is something to read."""
+    on_reactor(publisher.send, [b"end"])
+    return bool(stalled.poll(10))
+
+
+class HostileTests:
+    """A stranger on the network hurts himself alone."""
+
+    def test_a_frame_that_is_too_large_costs_its_sender_the_connection(self, echo: Echo) -> None:
+        with zmq_peer(zmq.DEALER, echo.server.endpoint) as peer:
+            monitor = peer.get_monitor_socket()
+            peer.send(bytes(REQUEST_BYTES_MAX))
+            assert peer.recv() == bytes(REQUEST_BYTES_MAX)
+            peer.send(bytes(REQUEST_BYTES_MAX + 1))
+            wait_for_event(monitor, zmq.Event.DISCONNECTED)
+        echo.works()
+        assert max(len(frames[0]) for _, frames in echo.requests.take_all()) == REQUEST_BYTES_MAX
+
+    def test_a_frame_of_two_gibibytes_is_refused_by_its_header(self, echo: Echo) -> None:
+        with tcp(echo.server.endpoint) as stranger:
+            shake_hands(stranger, b"DEALER")
+            stranger.sendall(b"\x02" + (2 << 30).to_bytes(8, "big") + bytes(1000))
+            assert ended(stranger)
+        echo.works()
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_garbage_is_no_trouble(self, echo: Echo, seed: int) -> None:
+        noise = random.Random(seed)  # noqa: S311 - to be the same each time
+        with tcp(echo.server.endpoint) as stranger, tcp(echo.server.endpoint) as polite:
+            with contextlib.suppress(OSError):
+                stranger.sendall(noise.randbytes(200_000))
+            with contextlib.suppress(OSError):
+                shake_hands(polite, b"DEALER")
+                polite.sendall(noise.randbytes(200_000))
+            echo.works()
+
+    def test_floods_of_connections_and_half_handshakes_are_no_trouble(self, sockets: Sockets, echo: Echo) -> None:
+        with contextlib.ExitStack() as stack:
+            for number in range(200):
+                stranger = stack.enter_context(tcp(echo.server.endpoint))
+                stranger.sendall(b"\xff" + bytes(number % 12))
+            echo.works()
+            late = Inbox()
+            newcomer = on_reactor(sockets.client, echo.server.endpoint, None, late)
+            until(lambda: newcomer.send([b"late"]))
+            assert late.get() == [b"late"]
+
+    def test_a_message_that_never_ends_is_never_delivered(self, echo: Echo) -> None:
+        with tcp(echo.server.endpoint) as stranger:
+            shake_hands(stranger, b"DEALER")
+            for _ in range(100):
+                stranger.sendall(frame(bytes(1000), more=True))
+            echo.works()
+        assert all(frames[0] == b"question" for _, frames in echo.requests.take_all())
+
+
+def ended(connection: socket.socket) -> bool:
+    """Whether the other side hangs up."""
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionError:
+        pass
+    return True
+
+
+class BindingTests:
+    """What cannot be bound is said in one sentence, and nothing of others is harmed."""
+
+    def refused(self, sockets: Sockets, endpoint: str, why: str) -> None:
+        for bind in (sockets.publisher, lambda endpoint: sockets.server(endpoint, Inbox())):
+            with pytest.raises(StartError) as caught:
+                on_reactor(bind, endpoint)
+            assert str(caught.value) == f"cannot bind {endpoint}: {why}"
+
+    def test_a_port_in_use(self, sockets: Sockets, echo: Echo) -> None:
+        self.refused(sockets, echo.server.endpoint, "another process listens there: stop it, or choose another port")
+        echo.works()
+
+    def test_an_address_of_another_machine(self, sockets: Sockets) -> None:
+        self.refused(sockets, "tcp://192.0.2.1:8086", "this machine has no such address")
+        self.refused(sockets, "tcp://nosuch0:8086", "this machine has no such address")
+
+    def test_no_endpoint(self, sockets: Sockets) -> None:
+        self.refused(sockets, "tcp://127.0.0.1", "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path")
+        self.refused(sockets, "http://127.0.0.1", "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path")
+
+    def test_a_path_without_its_folder(self, sockets: Sockets, tmp_path: Path) -> None:
+        self.refused(sockets, f"ipc://{tmp_path}/no/socket", "the folder does not exist")
+
+    def test_a_path_that_is_too_long(self, sockets: Sockets, tmp_path: Path) -> None:
+        self.refused(sockets, f"ipc://{tmp_path}/{'x' * 108}", "the path is too long for a socket: at most 107 bytes")
+
+    def test_a_path_where_a_file_lies(self, sockets: Sockets, tmp_path: Path) -> None:
+        (tmp_path / "precious").write_text("data")
+        self.refused(sockets, f"ipc://{tmp_path}/precious", "a file that is not a socket lies there")
+        assert (tmp_path / "precious").read_text() == "data"
+
+    def test_a_path_where_another_listens(self, sockets: Sockets, tmp_path: Path) -> None:
+        with open_sockets() as others:
+            echo = Echo(others, f"ipc://{tmp_path}/sync")
+            self.refused(sockets, f"ipc://{tmp_path}/sync", "another process listens there: stop it, or choose another path")
+            echo.works()
+
+    def test_the_socket_of_a_dead_process_is_replaced(self, sockets: Sockets, tmp_path: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(tmp_path / "sync"))
+        Echo(sockets, f"ipc://{tmp_path}/sync").works()
+
+    def test_a_socket_file_goes_with_its_socket(self, sockets: Sockets, tmp_path: Path) -> None:
+        publisher = on_reactor(sockets.publisher, f"ipc://{tmp_path}/publish")
+        on_reactor(sockets.server, f"ipc://{tmp_path}/sync", Inbox())
+        on_reactor(publisher.close)
+        assert not (tmp_path / "publish").exists()
+        on_reactor(sockets.close)
+        assert not (tmp_path / "sync").exists()
+
+    def test_a_socket_file_that_another_has_replaced_stays(self, sockets: Sockets, tmp_path: Path) -> None:
+        publisher = on_reactor(sockets.publisher, f"ipc://{tmp_path}/publish")
+        (tmp_path / "publish").unlink()
+        (tmp_path / "publish").write_text("data")
+        on_reactor(publisher.close)
+        assert (tmp_path / "publish").read_text() == "data"
+
+
+class ClosingTests:
+    """The end."""
+
+    def test_everything_may_be_closed_twice_and_then_drops_what_it_is_given(self, sockets: Sockets, echo: Echo) -> None:
+        publisher = on_reactor(sockets.publisher, LOOPBACK)
+        for _ in range(2):
+            for closing in (publisher, echo.client, echo.server, sockets):
+                on_reactor(closing.close)
+        assert on_reactor(publisher.send, [b"x"]) is False
+        assert on_reactor(echo.client.send, [b"x"]) is False
+        assert on_reactor(echo.server.send, b"client", [b"x"]) is False
+        on_reactor(echo.client.reconnect, "tcp://127.0.0.1:9")
+
+    def test_nothing_is_called_back_after_it(self, sockets: Sockets) -> None:
+        inbox = Inbox()
+        server = on_reactor(sockets.server, LOOPBACK, inbox)
+        with zmq_peer(zmq.DEALER, server.endpoint) as peer:
+            peer.send(b"hello")
+            inbox.get()
+
+            def scenario() -> None:
+                for number in range(100):
+                    peer.send(b"%d" % number)
+                wait_readable(server)
+                server.send(b"nobody", [b"a read is scheduled"])
+                server.close()
+
+            on_reactor(scenario)
+            on_reactor(lambda: None)
+            assert not inbox
+
+    def test_a_callback_may_close_its_own_socket(self, sockets: Sockets) -> None:
+        inbox = Inbox()
+
+        def last(client: bytes, frames: Sequence[bytes]) -> None:
+            inbox(client, frames)
+            sockets.close()
+
+        server = on_reactor(sockets.server, LOOPBACK, last)
+        with zmq_peer(zmq.DEALER, server.endpoint) as peer:
+            for _ in range(100):
+                peer.send(b"hello")
+            inbox.get()
+            on_reactor(lambda: None)
+            assert not inbox
+
+    def test_unsent_messages_do_not_hold_it_up(self, sockets: Sockets, tmp_path: Path) -> None:
+        with zmq_peer(zmq.ROUTER, f"ipc://{tmp_path}/stalled", bind=True, rcvhwm=1):
+            client = on_reactor(sockets.client, f"ipc://{tmp_path}/stalled", None, Inbox())
+            until(lambda: client.send([bytes(60_000)]))
+            assert on_reactor(lambda: [client.send([bytes(60_000)]) for _ in range(1000)])[-1] is False
+            assert on_reactor(seconds_of, sockets.close) < 0.5
+
+    def test_a_thread_of_zeromqs_that_does_not_let_go_holds_it_up_for_a_second_at_most(self, sockets: Sockets) -> None:
+        hanging = on_reactor(sockets._factory.context.socket, zmq.PUB)  # noqa: SLF001 - such as in a name server's time limit
+        assert 0.9 < on_reactor(seconds_of, sockets.close) < 3
+        hanging.close()
+
+
+def seconds_of(function: Callable[[], object]) -> float:
+    """How long it takes."""
+    before: float = reactor.seconds()
+    function()
+    return float(reactor.seconds()) - before
