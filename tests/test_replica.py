@@ -1,0 +1,861 @@
+"""The replication state machine, by exchanges: what is said to it, and what it wants done then."""
+
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from imagepipe.core.actions import (
+    Action,
+    Answer,
+    Discard,
+    Examine,
+    Join,
+    Keep,
+    ReadChanges,
+    ReadPieces,
+    Redirect,
+    Release,
+    Ring,
+    Send,
+)
+from imagepipe.core.entries import Content, Entry, Row
+from imagepipe.core.epochs import Epoch
+from imagepipe.core.fetching import Part, Received
+from imagepipe.core.joining import Cursor, Joined, Pending
+from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
+from imagepipe.core.pulling import BACK_OFF_SECONDS, GETS_MAX, POLL_SECONDS, PULLS_MAX, REFUSED_SECONDS
+from imagepipe.core.replica import OWN_NODE, PENDING_SECONDS, Replica
+from imagepipe.core.stamp import Version
+
+IMAGE, OTHER = Content("1" * 64, 5), Content("2" * 64, 6)
+DONE = Joined(0, (), ())
+
+
+def replica(cursors: dict[str, Cursor] | None = None, pending: list[Pending] | None = None, *, publishes: bool = False) -> Replica:
+    """The node aa."""
+    return Replica("aa", [Epoch("0a", 1)], 0, cursors or {}, pending or [], lambda: 0, publishes=publishes)
+
+
+def linked(*names: str, seq: int = 10, here: int | None = None, pending: list[Pending] | None = None) -> Replica:
+    """The same with upstreams, of which b is the node bb, and so on: they have said at 0.0 that they are at `seq`, and all up to `here` is here."""
+    node = replica({} if here is None else {name * 2: Cursor("01", here) for name in names}, pending)
+    for name in names:
+        node.add_link(name, 0.0)
+        node.answered(name, head(seq, name * 2), 0.0)
+    return node
+
+
+def asking(*rows: Row, here: int = 0) -> Replica:
+    """The node aa, which has been told of `rows` by b, in answer to the first Changes after the number `here`."""
+    node = linked("b", seq=rows[-1].entry.seq, here=here)
+    node.answered("b", told(2, *rows, after=here), 0.0)
+    node.take_actions()
+    return node
+
+
+def head(seq: int, node: str = "bb", epoch: str = "01", sync: str = "") -> Head:
+    """What an upstream says of itself."""
+    return Head(node, epoch, seq, sync, 0)
+
+
+def put(seq: int, content: Content = IMAGE, path: str = "") -> Row:
+    """A row of an upstream."""
+    return Row(Entry(path or f"p{seq}", Version(seq, "bb"), None, content, seq), None)
+
+
+def deleted(seq: int) -> Row:
+    """A row that needs no bytes."""
+    return Row(Entry(f"p{seq}", Version(seq, "bb"), None, None, seq), None)
+
+
+def told(rid: int, *rows: Row, after: int = 0, upto: int | None = None, end: int | None = None, node: str = "bb", epoch: str = "01") -> Batch:
+    """The Batch of `rows`: all that there are, where nothing else is said."""
+    upto = upto if upto is not None else rows[-1].entry.seq if rows else after
+    return structs.replace(batch(rid, node, epoch, after, 0, rows), upto=upto, end=upto if end is None else end)
+
+
+def changes(rid: int, after: int = 0, acked: int = 0, epoch: str = "01") -> Changes:
+    """What aa asks."""
+    return Changes(rid, "aa", epoch, after, acked)
+
+
+def get(rid: int, *contents: Content) -> Get:
+    """A request for whole objects."""
+    return Get(rid, tuple(Range(content.digest, 0, content.size) for content in contents))
+
+
+def waits(pull: int, row: Row) -> Joined:
+    """The outcome of a join: `row` of bb waits for its bytes."""
+    return Joined(pull, (Pending("bb", row),), ())
+
+
+class GreetingTests:
+    """An upstream is asked who it is, and then what is new."""
+
+    def test_who_are_you_and_what_is_new(self) -> None:
+        node = replica()
+        node.add_link("b", 0.0)
+        assert node.take_actions() == [Send("b", Hello(1, "aa"))]
+        node.answered("b", head(10), 0.1)
+        assert node.take_actions() == [Send("b", changes(2, epoch=""))]
+        assert node.links["b"].node == "bb"
+
+    def test_a_known_one_is_asked_for_what_came_after_the_cursor(self) -> None:
+        node = linked("b", here=7)
+        assert node.take_actions() == [Send("b", Hello(1, "aa")), Send("b", changes(2, 7, 7))]
+
+    def test_the_doorbell_says_the_same(self) -> None:
+        node = replica()
+        node.add_link("b", 0.0)
+        node.take_actions()
+        node.heard_head("b", head(10), 0.1)
+        assert node.take_actions() == [Send("b", changes(2, epoch=""))]
+        node.answered("b", head(10), 0.2)
+        assert node.take_actions() == []
+
+    def test_it_is_asked_where_it_says(self) -> None:
+        node = replica()
+        node.add_link("b", 0.0)
+        node.take_actions()
+        node.answered("b", head(10, sync="7001"), 0.1)
+        assert node.take_actions() == [Redirect("b", "7001"), Send("b", changes(2, epoch=""))]
+        node.heard_head("b", head(10, sync="7001"), 0.2)
+        assert node.take_actions() == []
+        node.heard_head("b", head(10), 0.3)
+        assert node.take_actions() == [Redirect("b", "")]
+
+    def test_until_it_answers_it_is_asked_again_and_again(self) -> None:
+        node = replica()
+        node.add_link("b", 0.0)
+        node.take_actions()
+        for time in (2.0, 6.0, 14.0):
+            assert node.next_deadline(0.0) == time
+            node.tick(time - 0.1)
+            assert node.take_actions() == []
+            node.tick(time)
+            assert node.take_actions() == [Send("b", Hello(1, "aa"))]
+
+    def test_an_upstream_that_has_nothing_new_is_only_polled(self) -> None:
+        node = linked("b", here=10)
+        node.tick(0.0)
+        assert node.take_actions()[-1] == Send("b", changes(2, 10, 10))
+        node.answered("b", told(2, after=10), 0.1)
+        assert (node.take_actions(), node.next_deadline(0.1)) == ([], POLL_SECONDS)
+        node.tick(POLL_SECONDS)
+        assert node.take_actions() == [Send("b", changes(3, 10, 10))]
+
+
+class PullTests:
+    """Rows and bytes come, are joined, and are acknowledged."""
+
+    def test_a_whole_exchange(self) -> None:
+        node = linked("b", seq=2)
+        rows = (put(1), deleted(2))
+        assert node.take_actions() == [Send("b", Hello(1, "aa")), Send("b", changes(2, epoch=""))]
+        node.answered("b", told(2, *rows), 0.0)
+        assert node.take_actions() == [Examine(3, rows)]
+        node.examined(3, [IMAGE], 0.0)
+        assert node.take_actions() == [Send("b", get(4, IMAGE))]
+        node.answered("b", Pieces(4, (b"image",)), 0.0)
+        assert node.take_actions() == [Keep("b", 4, (Part(1, IMAGE, 0, 5),), (b"image",))]
+        node.kept("b", 4, [(1, Received.COMPLETE)], 0.0)
+        assert node.take_actions() == [Join(3, rows, "bb", Cursor("01", 2), afresh=True)]
+        node.joined(3, DONE, 0.0)
+        assert node.take_actions() == [Send("b", changes(5, 2, 2))]
+        node.answered("b", told(5, after=2), 0.0)
+        assert node.take_actions() == []
+
+    def test_what_is_here_already_is_joined_at_once(self) -> None:
+        node = asking(put(6), here=5)
+        node.examined(3, [], 0.0)
+        assert node.take_actions() == [Join(3, (put(6),), "bb", Cursor("01", 6), afresh=False)]
+
+    def test_an_empty_batch_moves_the_cursor_where_it_tells_more_than_was_known(self) -> None:
+        node = linked("b", here=10)
+        node.answered("b", told(2, after=10, epoch="02"), 0.0)
+        assert node.take_actions()[-1] == Examine(3, ())
+        node.examined(3, [], 0.0)
+        assert node.take_actions() == [Join(3, (), "bb", Cursor("02", 10), afresh=False)]
+
+    def test_an_empty_upstream_is_noted_too(self) -> None:
+        node = linked("b", seq=0)
+        node.answered("b", told(2), 0.0)
+        node.examined(3, [], 0.0)
+        assert node.take_actions()[-1] == Join(3, (), "bb", Cursor("01", 0), afresh=True)
+
+    def test_the_doorbell_brings_the_next_rows(self) -> None:
+        node = linked("b", here=10)
+        node.answered("b", told(2, after=10), 0.0)
+        node.take_actions()
+        node.heard_head("b", head(11), 1.0)
+        assert node.take_actions() == [Send("b", changes(3, 10, 10))]
+        assert node.links["b"].behind_since == 1.0
+        node.answered("b", told(3, deleted(11), after=10), 1.1)
+        node.examined(4, [], 1.1)
+        node.joined(4, DONE, 1.2)
+        assert node.links["b"].behind_since is None
+
+    def test_a_doorbell_that_was_lost_is_counted(self) -> None:
+        node = linked("b", here=10)
+        node.answered("b", told(2, deleted(11), after=10), 1.0)
+        assert (node.links["b"].lost_rings, node.links["b"].head) == (1, head(11))
+
+    def test_one_that_rang_after_the_answer_was_written_counts(self) -> None:
+        node = linked("b", here=9)
+        node.heard_head("b", head(11), 0.5)
+        node.take_actions()
+        node.answered("b", told(2, deleted(10), after=9), 0.6)
+        assert node.take_actions() == [Examine(3, (deleted(10),)), Send("b", changes(4, 10, 9))]
+
+    def test_two_batches_at_once_and_no_more(self) -> None:
+        node = linked("b", here=0, seq=6)
+        node.take_actions()
+        node.answered("b", told(2, put(2), upto=2, end=6), 0.0)
+        assert node.take_actions() == [Examine(3, (put(2),)), Send("b", changes(4, 2, 0))]
+        node.answered("b", told(4, put(4, OTHER), after=2, upto=4, end=6), 0.0)
+        assert node.take_actions() == [Examine(5, (put(4, OTHER),))]
+        assert len(node.links["b"].pulls) == PULLS_MAX
+
+    def test_the_second_is_fetched_while_the_first_is_joined_and_is_joined_after_it(self) -> None:
+        node = linked("b", here=0, seq=6)
+        node.answered("b", told(2, put(2), upto=2, end=6), 0.0)
+        node.answered("b", told(4, put(4, OTHER), after=2, upto=4, end=6), 0.0)
+        node.take_actions()
+        node.examined(5, [], 0.0)
+        assert node.take_actions() == []
+        node.examined(3, [], 0.0)
+        assert node.take_actions() == [Join(3, (put(2),), "bb", Cursor("01", 2), afresh=True)]
+        node.joined(3, DONE, 0.0)
+        assert node.take_actions() == [Join(5, (put(4, OTHER),), "bb", Cursor("01", 4), afresh=False), Send("b", changes(6, 4, 2))]
+
+    def test_nothing_of_a_newer_epoch_is_acknowledged_before_it_is_joined(self) -> None:
+        node = linked("b", here=5)
+        node.take_actions()
+        node.answered("b", told(2, put(1), upto=1, end=6, epoch="02"), 0.0)
+        assert node.take_actions() == [Examine(3, (put(1),)), Send("b", changes(4, 1, 0, "02"))]
+        node.examined(3, [], 0.0)
+        assert node.take_actions() == [Join(3, (put(1),), "bb", Cursor("02", 1), afresh=True)]
+
+    def test_an_answer_that_there_is_no_more_makes_the_batch_on_its_way_the_last(self) -> None:
+        node = linked("b", here=0, seq=6)
+        node.answered("b", told(2, put(2), upto=2, end=6), 0.0)
+        node.answered("b", told(4, after=2), 1.0)
+        node.take_actions()
+        assert node.links["b"].pulls[-1].last
+        node.examined(3, [], 1.0)
+        node.joined(3, DONE, 1.0)
+        assert node.links["b"].current_as_of == 0.0
+
+    def test_many_small_objects_are_one_request(self) -> None:
+        node = asking(put(1), put(2, OTHER))
+        node.examined(3, [IMAGE, OTHER], 0.0)
+        assert node.missing_bytes == 0
+        assert node.take_actions() == [Send("b", get(4, IMAGE, OTHER))]
+
+    def test_large_objects_are_so_many_requests_at_most(self) -> None:
+        node = asking(put(1, Content("9" * 64, 1 << 30)))
+        node.examined(3, [Content("9" * 64, 1 << 30)], 0.0)
+        actions = node.take_actions()
+        assert len(actions) == GETS_MAX
+        assert node.missing_bytes == (1 << 30) - GETS_MAX * 256 * 1024
+        node.answered("b", Pieces(4, (b"x" * 256 * 1024,)), 0.0)
+        assert [type(action) for action in node.take_actions()] == [Keep]
+        node.kept("b", 4, [(1, Received.MORE)], 0.0)
+        assert [type(action) for action in node.take_actions()] == [Send]
+
+
+class BytesTests:
+    """Bytes that an upstream lacks, or sends wrong, do not hold up the rest."""
+
+    @pytest.mark.parametrize("pieces", [(None,), (), (b"",), (b"imag",), (b"image!",)])
+    def test_an_object_that_the_upstream_lacks_is_left_to_the_join(self, pieces: tuple[bytes | None, ...]) -> None:
+        node = asking(put(1))
+        node.examined(3, [IMAGE], 0.0)
+        node.answered("b", Pieces(4, pieces), 0.0)
+        assert node.take_actions()[1:] == [Join(3, (put(1),), "bb", Cursor("01", 1), afresh=True), Discard(1)]
+        row = put(1)
+        node.joined(3, waits(3, row), 0.0)
+        assert node.pending == {("bb", "p1"): row}
+        assert node.take_actions() == [Send("b", changes(5, 1, 0))]
+
+    def test_damaged_bytes_are_treated_alike(self) -> None:
+        node = asking(put(1))
+        node.examined(3, [IMAGE], 0.0)
+        node.answered("b", Pieces(4, (b"wrong",)), 0.0)
+        node.kept("b", 4, [(1, Received.DAMAGED)], 0.0)
+        assert node.take_actions()[-2:] == [Join(3, (put(1),), "bb", Cursor("01", 1), afresh=True), Discard(1)]
+
+    def test_what_two_upstreams_tell_of_is_fetched_once(self) -> None:
+        node = linked("b", "c", seq=1)
+        node.answered("b", told(2, put(1)), 0.0)
+        node.answered("c", told(4, put(1), node="cc"), 0.0)
+        node.take_actions()
+        node.examined(5, [IMAGE], 0.0)
+        node.examined(6, [IMAGE], 0.0)
+        assert node.take_actions() == [Send("b", get(7, IMAGE))]
+        node.answered("b", Pieces(7, (b"image",)), 0.0)
+        node.kept("b", 7, [(1, Received.COMPLETE)], 0.0)
+        assert [action.upstream for action in node.take_actions() if isinstance(action, Join)] == ["bb", "cc"]
+
+    def test_a_slow_upstream_is_passed_over_for_another_that_has_it(self) -> None:
+        node = linked("b", "c", seq=1)
+        node.answered("b", told(2, put(1)), 0.0)
+        node.answered("c", told(4, put(1), node="cc"), 0.0)
+        node.examined(5, [IMAGE], 0.0)
+        node.examined(6, [IMAGE], 0.0)
+        node.take_actions()
+        assert node.next_deadline(0.5) == 1.0
+        node.tick(1.0)
+        assert node.take_actions() == [Send("c", get(8, IMAGE)), Discard(1)]
+        node.answered("b", Pieces(7, (b"image",)), 1.1)
+        assert node.take_actions() == []
+
+    def test_a_request_for_what_is_not_wanted_any_more_is_not_repeated(self) -> None:
+        node = linked("b", "c", seq=1)
+        node.answered("b", told(2, put(1)), 0.0)
+        node.answered("c", told(4, put(1), node="cc"), 0.0)
+        node.examined(5, [IMAGE], 0.0)
+        node.examined(6, [IMAGE], 0.0)
+        node.tick(1.0)
+        node.answered("c", Pieces(8, (b"image",)), 1.1)
+        node.kept("c", 8, [(2, Received.COMPLETE)], 1.1)
+        node.joined(5, DONE, 1.2)
+        node.joined(6, DONE, 1.2)
+        node.take_actions()
+        node.tick(20.0)
+        assert not [action for action in node.take_actions() if isinstance(action, Send) and isinstance(action.message, Get)]
+
+
+class LateAnswerTests:
+    """What nobody asked for, or was answered before, changes nothing."""
+
+    def test_a_batch_that_comes_twice(self) -> None:
+        node = asking(put(1))
+        node.answered("b", told(2, put(1)), 0.0)
+        assert node.take_actions() == []
+
+    def test_pieces_that_come_twice(self) -> None:
+        node = asking(put(1))
+        node.examined(3, [IMAGE], 0.0)
+        node.answered("b", Pieces(4, (b"image",)), 0.0)
+        node.take_actions()
+        node.answered("b", Pieces(4, (b"image",)), 0.0)
+        assert node.take_actions() == []
+
+    @pytest.mark.parametrize("message", [told(99, put(1)), Pieces(99, (b"image",)), Refused(99, "no")])
+    def test_answers_to_nothing(self, message: Batch | Pieces | Refused) -> None:
+        node = linked("b")
+        node.take_actions()
+        node.answered("b", message, 0.0)
+        assert node.take_actions() == []
+        assert node.links["b"].node == "bb"
+
+    def test_an_answer_of_another_kind(self) -> None:
+        node = linked("b", here=10)
+        node.take_actions()
+        node.answered("b", Pieces(2, (b"image",)), 0.0)
+        assert node.take_actions() == []
+
+    def test_a_batch_of_another_node(self) -> None:
+        node = linked("b", here=10)
+        node.take_actions()
+        node.answered("b", told(2, put(11), after=10, node="cc"), 0.0)
+        assert not [action for action in node.take_actions() if isinstance(action, Examine)]
+
+    def test_a_batch_that_begins_elsewhere_makes_a_pause(self) -> None:
+        node = linked("b", here=5)
+        node.take_actions()
+        node.answered("b", told(2, put(8), after=7), 0.0)
+        assert (node.take_actions(), node.next_deadline(0.0)) == ([], BACK_OFF_SECONDS)
+        node.tick(BACK_OFF_SECONDS)
+        assert node.take_actions() == [Send("b", changes(3, 5, 5))]
+
+
+class RepeatTests:
+    """Lost requests and answers."""
+
+    def test_a_question_is_repeated_when_overdue_with_the_newest_acknowledgement(self) -> None:
+        node = linked("b", here=0, seq=6)
+        node.answered("b", told(2, put(2), upto=2, end=6), 0.0)
+        node.examined(3, [], 0.0)
+        node.joined(3, DONE, 0.0)
+        node.take_actions()
+        assert node.next_deadline(0.0) == 2.0
+        node.tick(2.0)
+        assert node.take_actions() == [Send("b", changes(4, 2, 2))]
+        assert node.next_deadline(2.0) == 6.0
+
+    def test_bytes_are_asked_for_again(self) -> None:
+        node = asking(put(1))
+        node.examined(3, [IMAGE], 0.0)
+        node.take_actions()
+        node.tick(5.0)
+        assert node.take_actions() == [Send("b", get(4, IMAGE))]
+        node.answered("b", Pieces(4, (b"image",)), 6.0)
+        assert [type(action) for action in node.take_actions()] == [Keep]
+
+    def test_a_peer_that_comes_back_is_asked_again_at_once(self) -> None:
+        node = linked("b", here=5)
+        node.tick(2.0)
+        node.tick(6.0)
+        node.take_actions()
+        node.heard_head("b", head(10), 7.0)
+        assert node.take_actions() == [Send("b", changes(2, 5, 5))]
+        node.heard_head("b", head(10), 8.0)
+        assert node.take_actions() == []
+
+    def test_answers_to_anything_show_that_more_are_coming(self) -> None:
+        node = asking(put(1), put(2, Content("9" * 64, 1 << 20)))
+        node.examined(3, [IMAGE, Content("9" * 64, 1 << 20)], 0.0)
+        node.take_actions()
+        node.answered("b", Pieces(5, (b"x" * 256 * 1024,)), 4.0)
+        node.take_actions()
+        node.tick(8.9)
+        assert node.take_actions() == []
+
+
+class ReplacedTests:
+    """An upstream is another than before, or cannot be one."""
+
+    def test_another_node_behind_the_endpoint_is_pulled_from_its_own_cursor(self) -> None:
+        node = linked("b", here=5)
+        node.take_actions()
+        node.heard_head("b", head(3, "cc"), 1.0)
+        assert node.take_actions() == [Send("b", changes(3, epoch=""))]
+        node.answered("b", told(2, put(6), after=5), 1.0)
+        assert node.take_actions() == []
+        node.heard_head("b", head(10), 2.0)
+        assert node.take_actions() == [Send("b", changes(4, 5, 5))]
+
+    def test_what_was_fetched_from_the_former_is_let_go(self) -> None:
+        node = asking(put(1))
+        node.examined(3, [IMAGE], 0.0)
+        node.take_actions()
+        node.heard_head("b", head(3, "cc"), 1.0)
+        assert node.take_actions() == [Release((put(1),)), Send("b", changes(5, epoch="")), Discard(1)]
+
+    def test_and_what_is_being_examined_once_it_was(self) -> None:
+        node = asking(put(1))
+        node.heard_head("b", head(3, "cc"), 1.0)
+        assert node.take_actions() == [Send("b", changes(4, epoch=""))]
+        node.examined(3, [IMAGE], 1.0)
+        assert node.take_actions() == [Release((put(1),))]
+
+    def test_and_what_is_being_joined_counts_for_the_former(self) -> None:
+        node = asking(put(1))
+        node.examined(3, [], 0.0)
+        node.heard_head("b", head(3, "cc"), 1.0)
+        node.take_actions()
+        node.joined(3, DONE, 1.0)
+        assert (node.take_actions(), node.links["b"].cursor) == ([], None)
+        node.heard_head("b", head(2), 2.0)
+        assert node.take_actions() == [Send("b", changes(5, 1, 1))]
+
+    def test_this_node_itself_is_no_upstream(self) -> None:
+        node = linked("b", here=5)
+        node.take_actions()
+        node.heard_head("b", head(3, "aa"), 1.0)
+        assert (node.take_actions(), node.links["b"].refused, node.links["b"].node) == ([], OWN_NODE, None)
+        assert node.next_deadline(1.0) == 1.0 + REFUSED_SECONDS
+        node.tick(1.0 + REFUSED_SECONDS)
+        assert node.take_actions() == [Send("b", Hello(3, "aa"))]
+
+    def test_an_upstream_that_refuses_is_asked_who_it_is_after_a_while(self) -> None:
+        node = linked("b", here=5)
+        node.take_actions()
+        node.answered("b", Refused(2, "you are a copy of me"), 1.0)
+        assert (node.take_actions(), node.links["b"].refused) == ([], "it says: you are a copy of me")
+        assert node.next_deadline(1.0) == 1.0 + REFUSED_SECONDS
+
+    def test_once_it_can_be_one_it_is_pulled_from(self) -> None:
+        node = linked("b", here=5)
+        node.refuse("b", "another cluster", 1.0)
+        node.take_actions()
+        node.heard_head("b", head(10), 2.0)
+        assert node.take_actions() == [Send("b", changes(3, 5, 5))]
+        assert node.links["b"].refused is None
+
+    def test_an_upstream_that_is_removed_leaves_nothing_behind(self) -> None:
+        node = asking(put(1))
+        node.examined(3, [IMAGE], 0.0)
+        node.answered("b", Pieces(4, (b"image",)), 0.0)
+        node.take_actions()
+        node.remove_link("b", 0.0)
+        assert node.take_actions() == [Release((put(1),)), Discard(1)]
+        node.kept("b", 4, [(1, Received.COMPLETE)], 0.0)
+        assert (node.take_actions(), node.next_deadline(0.0), node.links) == ([], float("inf"), {})
+
+
+class FailureTests:
+    """A full disk: nothing is pulled for a while, and then from the durable cursor on."""
+
+    def test_bytes_that_cannot_be_kept(self) -> None:
+        node = asking(put(6), here=5)
+        node.examined(3, [IMAGE], 0.0)
+        node.answered("b", Pieces(4, (b"image",)), 0.0)
+        node.take_actions()
+        node.failed_keep("b", 4, 1.0)
+        assert node.take_actions() == [Release((put(6),)), Discard(1)]
+        node.heard_head("b", head(7), 2.0)
+        assert (node.take_actions(), node.next_deadline(2.0)) == ([], 1.0 + BACK_OFF_SECONDS)
+        node.tick(1.0 + BACK_OFF_SECONDS)
+        assert node.take_actions() == [Send("b", changes(5, 5, 5))]
+
+    def test_bytes_of_an_upstream_that_was_removed(self) -> None:
+        node = asking(put(6), here=5)
+        node.examined(3, [IMAGE], 0.0)
+        node.answered("b", Pieces(4, (b"image",)), 0.0)
+        node.remove_link("b", 0.0)
+        node.take_actions()
+        node.failed_keep("b", 4, 1.0)
+        assert node.take_actions() == []
+
+    @pytest.mark.parametrize("examined", [False, True])
+    def test_rows_that_cannot_be_examined_or_joined(self, examined: bool) -> None:
+        node = asking(put(6), here=5)
+        if examined:
+            node.examined(3, [], 0.0)
+        node.take_actions()
+        node.failed_pull(3, 1.0)
+        assert (node.take_actions(), node.next_deadline(1.0)) == ([], 1.0 + BACK_OFF_SECONDS)
+        node.tick(1.0 + BACK_OFF_SECONDS)
+        assert node.take_actions() == [Send("b", changes(4, 5, 5))]
+
+    def test_rows_that_were_given_up_meanwhile_make_no_pause(self) -> None:
+        node = asking(put(6), here=5)
+        node.heard_head("b", head(3, "cc"), 1.0)
+        node.take_actions()
+        node.failed_pull(3, 1.0)
+        assert node.take_actions() == []
+        assert node.links["b"].is_reachable(1.0)
+
+    def test_the_others_go_on(self) -> None:
+        node = linked("b", "c", seq=1)
+        node.answered("b", told(2, put(1)), 0.0)
+        node.answered("c", told(4, put(1), node="cc"), 0.0)
+        node.examined(5, [IMAGE], 0.0)
+        node.examined(6, [IMAGE], 0.0)
+        node.answered("b", Pieces(7, (b"image",)), 0.0)
+        node.take_actions()
+        node.failed_keep("b", 7, 0.0)
+        assert node.take_actions() == [Release((put(1),)), Send("c", get(8, IMAGE)), Discard(1)]
+
+
+class PendingTests:
+    """Rows whose bytes are nowhere are asked for from every peer."""
+
+    def waiting(self, *names: str) -> Replica:
+        """A node that was started with one such row."""
+        node = linked(*names, here=10, pending=[Pending("bb", put(4))])
+        for name, rid in zip(names, (2, 4), strict=False):
+            node.answered(name, told(rid, after=10, node=name * 2), 0.0)
+        return node
+
+    def test_only_what_is_below_the_oldest_is_acknowledged(self) -> None:
+        node = self.waiting("b")
+        assert node.take_actions() == [Send("b", Hello(1, "aa")), Send("b", changes(2, 10, 3))]
+
+    def test_of_an_upstream_that_was_never_pulled_from_nothing_is(self) -> None:
+        node = linked("b")
+        assert node.acked(node.links["b"]) == 0
+
+    def test_each_peer_is_asked_in_its_turn_until_one_has_them(self) -> None:
+        node = self.waiting("b", "c")
+        node.take_actions()
+        assert node.next_deadline(0.0) == 0.0
+        node.tick(0.0)
+        assert node.take_actions() == [Examine(5, (put(4),))]
+        node.examined(5, [IMAGE], 0.0)
+        assert node.take_actions() == [Send("b", get(6, IMAGE))]
+        node.answered("b", Pieces(6, (None,)), 0.0)
+        node.tick(0.1)
+        assert node.take_actions() == [Send("c", get(7, IMAGE)), Discard(1)]
+        node.answered("c", Pieces(7, (b"image",)), 0.2)
+        node.kept("c", 7, [(2, Received.COMPLETE)], 0.2)
+        assert node.take_actions()[-1] == Join(5, (put(4),), None, None, afresh=False)
+        node.joined(5, Joined(1, (), (("bb", "p4"),)), 0.3)
+        assert node.pending == {}
+        assert node.take_actions() == [Send("b", changes(8, 10, 10))]
+
+    def test_if_nobody_has_them_they_wait(self) -> None:
+        node = self.waiting("b")
+        node.tick(0.0)
+        node.examined(3, [IMAGE], 0.0)
+        node.answered("b", Pieces(4, (None,)), 0.0)
+        node.tick(0.1)
+        assert Join(3, (put(4),), None, None, afresh=False) in node.take_actions()
+        node.joined(3, waits(3, put(4)), 0.1)
+        assert node.next_deadline(0.1) == PENDING_SECONDS
+        node.tick(PENDING_SECONDS)
+        assert node.take_actions()[0] == Examine(5, (put(4),))
+
+    def test_if_there_is_nobody_to_ask_they_may_have_been_overtaken(self) -> None:
+        node = replica(pending=[Pending("bb", put(4))])
+        node.tick(0.0)
+        node.examined(1, [IMAGE], 0.0)
+        assert node.take_actions() == [Examine(1, (put(4),)), Join(1, (put(4),), None, None, afresh=False)]
+        node.joined(1, Joined(1, (), (("bb", "p4"), ("bb", "gone"))), 0.0)
+        assert node.pending == {}
+
+    def test_when_the_last_peer_that_could_be_asked_is_removed_they_wait(self) -> None:
+        node = self.waiting("b")
+        node.tick(0.0)
+        node.examined(3, [IMAGE], 0.0)
+        node.remove_link("b", 0.0)
+        node.tick(0.0)
+        assert Join(3, (put(4),), None, None, afresh=False) in node.take_actions()
+
+    def test_one_attempt_at_a_time(self) -> None:
+        node = self.waiting("b")
+        node.tick(0.0)
+        node.take_actions()
+        node.tick(PENDING_SECONDS)
+        assert not [action for action in node.take_actions() if isinstance(action, Examine)]
+
+    def test_an_attempt_that_fails_is_made_again(self) -> None:
+        node = self.waiting("b")
+        node.tick(0.0)
+        node.failed_pull(3, 0.0)
+        node.take_actions()
+        node.tick(PENDING_SECONDS)
+        assert Examine(4, (put(4),)) in node.take_actions()
+
+    def test_so_many_at_once_and_all_in_their_turn(self) -> None:
+        rows = [deleted(number) for number in range(1, ROWS_MAX + 2)]
+        node = replica(pending=[Pending("bb", row) for row in rows])
+        node.tick(0.0)
+        assert node.take_actions() == [Examine(1, tuple(rows[:ROWS_MAX]))]
+        node.examined(1, [], 0.0)
+        node.joined(1, DONE, 0.0)
+        node.take_actions()
+        node.tick(PENDING_SECONDS)
+        assert node.take_actions() == [Examine(2, (rows[-1], *rows[: ROWS_MAX - 1]))]
+
+    def test_of_two_rows_of_a_path_one_is_tried_at_a_time(self) -> None:
+        node = replica(pending=[Pending("bb", put(4, IMAGE, "p")), Pending("cc", put(5, OTHER, "p"))])
+        node.tick(0.0)
+        assert node.take_actions() == [Examine(1, (put(4, IMAGE, "p"),))]
+
+
+class RefreshTests:
+    """The daemon asks whether this node is up to date."""
+
+    def test_it_is_once_all_upstreams_have_told(self) -> None:
+        node = linked("b", "c", here=10)
+        node.answered("b", told(2, after=10), 0.5)
+        node.answered("c", told(4, after=10, node="cc"), 0.5)
+        node.take_actions()
+        node.refresh(1.0)
+        assert node.take_actions() == [Send("b", changes(5, 10, 10)), Send("c", changes(6, 10, 10))]
+        node.answered("b", told(5, after=10), 1.1)
+        assert not node.is_current(1.0, 1.1)
+        node.answered("c", told(6, after=10, node="cc"), 1.2)
+        assert node.is_current(1.0, 1.2)
+
+    def test_what_it_is_told_must_be_joined(self) -> None:
+        node = linked("b", here=10)
+        node.answered("b", told(2, after=10), 0.5)
+        node.refresh(1.0)
+        node.answered("b", told(3, deleted(11), after=10), 1.1)
+        assert not node.is_current(1.0, 1.1)
+        node.examined(4, [], 1.2)
+        node.joined(4, DONE, 1.3)
+        assert node.is_current(1.0, 1.3)
+
+    def test_a_question_that_was_asked_before_does_not_count(self) -> None:
+        node = linked("b", here=10)
+        node.take_actions()
+        node.refresh(1.0)
+        assert node.take_actions() == []
+        node.answered("b", told(2, after=10), 1.1)
+        assert not node.is_current(1.0, 1.1)
+        assert node.take_actions() == [Send("b", changes(3, 10, 10))]
+
+    def test_upstreams_that_cannot_be_reached_are_not_waited_for(self) -> None:
+        node = linked("b", here=10)
+        assert not node.is_current(1.0, 3.4)
+        assert node.is_current(1.0, 3.5)
+
+    def test_a_node_without_upstreams_is_up_to_date(self) -> None:
+        node = replica()
+        node.refresh(1.0)
+        assert node.is_current(1.0, 1.0)
+
+
+class ServingTests:
+    """The other side of the protocol is serving.py's."""
+
+    def test_pullers_are_answered(self) -> None:
+        node = replica()
+        node.asked(b"x", Hello(1, "bb"), 0.0)
+        node.asked(b"x", Changes(2, "bb", "", 0, 0), 0.0)
+        node.asked(b"x", get(3, IMAGE), 0.0)
+        assert node.take_actions() == [
+            Answer(b"x", Head("aa", "0a", 0, "", 0)),
+            ReadChanges(b"x", 2, 0),
+            ReadPieces(b"x", 3, (Range(IMAGE.digest, 0, 5),)),
+        ]
+        node.changes_read(b"x", 2, 0, 1, [deleted(1)])
+        node.pieces_read(b"x", 3, [None])
+        assert node.take_actions() == [Answer(b"x", batch(2, "aa", "0a", 0, 1, [deleted(1)])), Answer(b"x", Pieces(3, (None,)))]
+
+    def test_a_read_that_failed_is_not_answered(self) -> None:
+        node = replica()
+        node.asked(b"x", get(3, IMAGE), 0.0)
+        node.take_actions()
+        node.read_failed(b"x")
+        assert node.take_actions() == []
+
+    def test_a_commit_rings_the_doorbell(self) -> None:
+        node = replica(publishes=True)
+        assert node.next_deadline(0.0) == 0.0
+        node.tick(0.0)
+        node.committed(5, 0.5)
+        assert node.take_actions() == [Ring(Head("aa", "0a", 0, "", 0)), Ring(Head("aa", "0a", 5, "", 0))]
+        assert node.next_deadline(0.5) == 1.5
+
+
+class World:
+    """All that is outside of a Replica, where everything fails, is lost, doubled and late: answers are made up, and only the rules are kept.
+
+    Checked after each event: what is held is let go of once, batches are joined one after the other, nothing is acknowledged before it is durable, and
+    the time of the next tick is not now.
+    """
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.now = 0.0
+        self.node = replica(pending=[Pending("bb", put(1, OTHER))])
+        self.to_do: list[Action] = []
+        self.held: Counter[tuple[Row, ...]] = Counter()
+        self.durable = {("bb", Cursor("", 0)), ("cc", Cursor("", 0)), ("dd", Cursor("", 0))}
+
+    def live(self) -> None:
+        """Let one thing happen."""
+        random = self.random
+        name = random.choice("bc")
+        what = random.choice(["do", "do", "do", "do", "do", "ring", "wait", "refresh", "link"])
+        if what == "do" and self.to_do:
+            self.do(self.to_do.pop(random.randrange(len(self.to_do))))
+        elif what == "ring" and name in self.node.links:
+            self.node.heard_head(name, self.head(name), self.now)
+        elif what == "wait":
+            self.now += random.choice([0.25, 1.0, 4.0])
+            self.node.tick(self.now)
+        elif what == "refresh":
+            self.node.refresh(self.now)
+        elif what == "link" and name not in self.node.links:
+            self.node.add_link(name, self.now)
+        elif what == "link" and not random.randrange(8):
+            self.node.remove_link(name, self.now)
+        self.look()
+
+    def end(self) -> None:
+        """Do all that is to be done on this node, and take the upstreams away."""
+        for name in list(self.node.links):
+            self.node.remove_link(name, self.now)
+        self.look()
+        while self.to_do:
+            action = self.to_do.pop(0)
+            if not isinstance(action, Send):
+                self.do(action)
+            self.look()
+        assert not +self.held
+
+    def look(self) -> None:
+        """See what it wants, and what it wants when time has not passed."""
+        self.see_actions()
+        assert self.node.next_deadline(self.now) >= self.now
+        self.node.tick(self.now)
+        self.see_actions()
+        assert self.node.next_deadline(self.now) > self.now
+
+    def see_actions(self) -> None:
+        """Note them, and check those that say something."""
+        for action in self.node.take_actions():
+            if isinstance(action, Release):
+                self.let_go(action.rows)
+            elif isinstance(action, Send) and isinstance(message := action.message, Changes):
+                upstream = self.node.links[action.link].node
+                cursors = [cursor for node, cursor in self.durable if node == upstream and cursor.epoch == message.epoch]
+                assert message.acked <= max((cursor.seq for cursor in cursors), default=0)
+            if isinstance(action, Send | Examine | Keep | Join):
+                self.to_do.append(action)
+        assert all(len(link.pulls) <= PULLS_MAX and link.gets_free() >= 0 for link in self.node.links.values())
+
+    def do(self, action: Action) -> None:
+        """Do it, or fail."""
+        node, random, now = self.node, self.random, self.now
+        fails = not random.randrange(6)
+        if isinstance(action, Send) and action.link in node.links and not fails:
+            node.answered(action.link, self.answer(action), now)
+            if not random.randrange(4):
+                self.to_do.append(action)  # it is answered twice
+        elif isinstance(action, Examine) and fails:
+            node.failed_pull(action.pull, now)
+        elif isinstance(action, Examine):
+            self.held[action.rows] += 1
+            node.examined(action.pull, [row.entry.content for row in action.rows if row.entry.content and random.randrange(3)], now)
+        elif isinstance(action, Keep) and fails:
+            node.failed_keep(action.link, action.rid, now)
+        elif isinstance(action, Keep):
+            transfers = dict.fromkeys(part.transfer for part in action.parts)
+            node.kept(action.link, action.rid, [(transfer, random.choice(list(Received))) for transfer in transfers], now)
+        elif isinstance(action, Join) and fails:
+            self.let_go(action.rows)
+            node.failed_pull(action.pull, now)
+        elif isinstance(action, Join):
+            self.let_go(action.rows)
+            self.join(action)
+
+    def join(self, action: Join) -> None:
+        """The rows are durable, or wait for their bytes."""
+        some = tuple(row for row in action.rows if row.entry.content and not self.random.randrange(3))
+        if action.upstream is None or action.cursor is None:
+            paths = {row.entry.path for row in some}
+            self.node.joined(action.pull, Joined(0, (), tuple(key for key in self.node.pending if key[1] in paths)), self.now)
+            return
+        self.durable.add((action.upstream, action.cursor))
+        self.node.joined(action.pull, Joined(0, tuple(Pending(action.upstream, row) for row in some), ()), self.now)
+
+    def let_go(self, rows: tuple[Row, ...]) -> None:
+        """Nothing is let go of that is not held."""
+        self.held[rows] -= 1
+        assert self.held[rows] >= 0
+
+    def head(self, name: str) -> Head:
+        """Seldom of another node, or of this one."""
+        node = self.random.choice([name * 2] * 8 + ["dd", "aa"])
+        return head(self.random.randrange(8), node, self.random.choice(["01", "01", "02"]), self.random.choice(["", "", "7001"]))
+
+    def answer(self, action: Send) -> Head | Batch | Pieces | Refused:
+        """What some upstream might say."""
+        random, message = self.random, action.message
+        if isinstance(message, Hello):
+            return self.head(action.link)
+        if not random.randrange(20):
+            return Refused(message.rid, "no")
+        if isinstance(message, Get):
+            return Pieces(message.rid, tuple(random.choice([b"x" * one.length, b"x" * one.length, b"x", None]) for one in message.ranges))
+        after = random.choice([message.after, message.after, message.after, 0])
+        seqs = sorted(random.sample(range(after + 1, after + 6), random.randrange(4)))
+        contents = (IMAGE, OTHER, Content("9" * 64, 600_000))
+        rows = [put(seq, random.choice(contents)) if random.randrange(4) else deleted(seq) for seq in seqs]
+        end = (seqs[-1] if seqs else after) + random.choice([0, 0, 5])
+        epoch = random.choice([message.epoch or "01", "01", "02"])
+        return told(message.rid, *rows, after=after, end=end if rows else None, node=action.link * 2, epoch=epoch)
+
+
+class AnyOrderTests:
+    """Whatever happens, in whatever order."""
+
+    @given(st.randoms(use_true_random=False), st.integers(1, 200))
+    def test_the_rules_are_kept(self, random: Random, events: int) -> None:
+        world = World(random)
+        for _ in range(events):
+            world.live()
+        world.end()
