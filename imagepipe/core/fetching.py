@@ -51,6 +51,11 @@ class _Fetch:
     waits_since: float = 0.0
     patience: float = PATIENCE_SECONDS  # doubled each time, or of two slow peers neither would ever be let finish
 
+    @property
+    def waits_until(self) -> float:
+        """How long the source may still make it wait: compared as it is, for a difference of times may be less than the patience for ever."""
+        return self.waits_since + self.patience
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -141,14 +146,14 @@ class Fetches:
     def pass_over(self, now: float) -> None:
         """Ask others where a peer has made a fetch wait for too long."""
         for fetch in self._waiting():
-            if now - fetch.waits_since >= fetch.patience and fetch.source is not None:
+            if now >= fetch.waits_until and fetch.source is not None:
                 fetch.patience *= 2
                 fetch.others.append(fetch.source)
                 self._next_source(fetch, now)
 
     def next_deadline(self) -> float:
         """When `pass_over` has something to do at the earliest; infinite: never."""
-        return min((fetch.waits_since + fetch.patience for fetch in self._waiting()), default=float("inf"))
+        return min((fetch.waits_until for fetch in self._waiting()), default=float("inf"))
 
     def take_ended(self) -> list[int]:
         """The transfers that ended before their object was complete, since this was last asked."""

@@ -15,10 +15,15 @@ from imagepipe.core.entries import Content, Entry, ImageFacts, Row, was_unseen, 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a node has pulled from a peer: all rows up to `seq` of the peer's numbering, as of the peer's start `epoch`."""
+    """How far a node has pulled from a peer: all rows up to `seq` of the peer's numbering, as of the peer's start `epoch`.
+
+    end: the peer's newest number when it told them, where it had more to tell; else 0. What had a number up to `seq` until a change up to `end` gave it a
+    greater one was not told: a peer that was restored from a backup and has lost that change still has the row below `seq`.
+    """
 
     epoch: str
     seq: int
+    end: int = 0
 
 
 @dataclass(frozen=True, slots=True)

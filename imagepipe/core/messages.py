@@ -89,7 +89,7 @@ class Hello(_Message, frozen=True, tag="hello"):
 class Changes(_Message, frozen=True, tag="changes"):
     """What is new since the number `after`, as counted in `epoch` (empty: never heard of you)?
 
-    acked: everything of yours up to this number, as counted in `epoch`, is durable here, bytes and all.
+    acked: everything of yours up to this number, as counted in `epoch`, is durable here, bytes and all. end: as in Cursor.
     """
 
     rid: Number
@@ -97,6 +97,7 @@ class Changes(_Message, frozen=True, tag="changes"):
     epoch: Annotated[str, Meta(pattern="^[0-9a-f]{0,32}\\Z")]
     after: Number
     acked: Number
+    end: Number = 0
 
 
 class WireRow(msgspec.Struct, frozen=True, array_like=True):

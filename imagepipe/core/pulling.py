@@ -36,6 +36,9 @@ REACHABLE_SECONDS = 3.5
 BACK_OFF_SECONDS = 5.0
 """For so long nothing is asked of an upstream after this node could not keep what came from there."""
 
+HELLO_SECONDS = 1.0
+"""How often at most an upstream is asked who it is."""
+
 REFUSED_SECONDS = 30.0
 """After so long an upstream that cannot be one is asked again who it is."""
 
@@ -84,10 +87,11 @@ class Asked:
     parts: tuple[Part, ...] = ()
     tries: int = 0
 
-    def overdue_at(self, heard: float) -> float:
-        """When it is to be repeated, where the last answer to anything came at `heard`."""
+    def overdue_at(self, answered: float) -> float:
+        """When it is to be repeated, where the last answer of its kind came at `answered`; what comes in the meantime puts it off, but not for ever."""
         first = PIECES_SECONDS if self.parts else REPLY_SECONDS
-        return max(self.sent, heard) + min(first * (1 << self.tries), REPLY_SECONDS_MAX)
+        patience = min(first * (1 << min(self.tries, 8)), REPLY_SECONDS_MAX)
+        return min(max(self.sent, answered) + patience, self.sent + REPLY_SECONDS_MAX)
 
 
 @dataclass(slots=True)
@@ -95,7 +99,7 @@ class Link:
     """An upstream as `subscribe` names it. Invariant: `pulls` are in the order in which they are joined, each begins where the one before it ends.
 
     head: the newest that is known of it, and head_at since when. refused: why it cannot be an upstream. keeping: answers whose bytes are being kept.
-    heard, answered: when it last said something, and when it answered. idle_until: nothing is asked before. untold: there is more to acknowledge.
+    heard, answered, delivered: when it last said something, answered, and sent pieces. idle_until: nothing is asked before. untold: there is more to acknowledge.
     current_as_of: all that it had at this time is here; refresh_from: the same, as it is wanted.
     """
 
@@ -110,6 +114,7 @@ class Link:
     keeping: set[int] = field(default_factory=set)
     heard: float = NEVER
     answered: float = NEVER
+    delivered: float = NEVER
     hello_at: float = NEVER
     idle_until: float = NEVER
     untold: bool = False
@@ -136,9 +141,13 @@ class Link:
         position = self.position
         return position is None or position.epoch != self.head.epoch or position.seq < self.head.seq
 
+    def is_heard(self, now: float) -> bool:
+        """Whether it was heard of a moment ago."""
+        return self.node is not None and now - self.heard < REACHABLE_SECONDS
+
     def is_reachable(self, now: float) -> bool:
         """Whether it was heard of a moment ago, and can be pulled from."""
-        return self.node is not None and now - self.heard < REACHABLE_SECONDS and now >= self.idle_until
+        return self.is_heard(now) and now >= self.idle_until
 
     def can_ask_for_changes(self) -> bool:
         """Whether there is room for one more batch, and none is on its way."""
@@ -156,6 +165,10 @@ class Link:
         """How many more Gets may be under way."""
         return GETS_MAX - len(self.keeping) - sum(1 for asked in self.asked.values() if asked.parts)
 
+    def overdue_at(self, asked: Asked) -> float:
+        """When a request is to be repeated. A poll that is answered says nothing of pieces; while pieces come, a batch may have to wait for its turn."""
+        return asked.overdue_at(self.delivered if asked.parts else self.answered)
+
     def deadlines(self, now: float) -> Iterator[float]:
         """When something is due here if nothing happens."""
         if self.node is None:
@@ -166,4 +179,4 @@ class Link:
         elif self.can_ask_for_changes():
             yield self.poll_at
         for asked in self.asked.values():
-            yield asked.overdue_at(self.answered)
+            yield self.overdue_at(asked)

@@ -27,13 +27,14 @@ from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Ended, Fetches, Received
 from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request
-from imagepipe.core.pulling import BACK_OFF_SECONDS, POLL_SECONDS, REFUSED_SECONDS, Asked, Link, Pull, Stage
+from imagepipe.core.pulling import BACK_OFF_SECONDS, HELLO_SECONDS, POLL_SECONDS, REFUSED_SECONDS, Asked, Link, Pull, Stage
 from imagepipe.core.serving import Upstream
 
 PENDING_SECONDS = 5.0
 """How often the bytes of pending rows are asked for."""
 
 OWN_NODE = "it has this node's own id: its data folder is a copy, or it is this node itself"
+TWICE = "another entry leads to a node of the same id: it is the same node, or the data folder of one is a copy of the other's"
 
 
 class Replica:
@@ -76,31 +77,38 @@ class Replica:
     def remove_link(self, name: str, now: float) -> None:
         """Pull from it no more; what is not joined yet is dropped."""
         self._drop_all(self.links.pop(name), now)
+        self._go_on_all(now)
 
     # What peers say.
 
     def heard_head(self, name: str, head: Head, now: float) -> None:
         """The upstream says who it is and how far it has come: by its doorbell, or because it was asked."""
-        link = self.links[name]
+        link = self.links.get(name)
+        if link is None:
+            return
         if head.node == self._node:
             self.refuse(name, OWN_NODE, now)
             return
         if link.node != head.node:
+            if not self._make_room(link, head.node, now):
+                return
             self._drop_all(link, now)
             link.refused = None
             link.cursor = self._cursors.get(head.node)
-        elif not link.is_reachable(now):
+        elif not link.is_heard(now):
             for rid, asked in list(link.asked.items()):  # it is back: what it was asked meanwhile has not reached it
                 self._repeat(link, rid, asked, now)
         if (link.head.sync if link.head else "") != head.sync:
             self._actions.append(Redirect(name, head.sync))
         link.heard = now
         self._note_head(link, head, now)
-        self._go_on(link, now)
+        self._go_on_all(now)
 
     def answered(self, name: str, message: Reply, now: float) -> None:
         """The upstream has answered. What nobody asked for, or was answered before, is dropped."""
-        link = self.links[name]
+        link = self.links.get(name)
+        if link is None:
+            return
         if isinstance(message, Head):
             link.asked = {rid: asked for rid, asked in link.asked.items() if not isinstance(asked.message, Hello)}
             link.answered = now
@@ -115,15 +123,19 @@ class Replica:
         elif isinstance(message, Batch) and isinstance(asked.message, Changes):
             self._take_batch(link, asked, message, now)
         elif isinstance(message, Pieces) and isinstance(asked.message, Get):
+            link.delivered = now
             self._take_pieces(link, asked, message, now)
-        self._go_on(link, now)
+        self._go_on_all(now)
 
     def refuse(self, name: str, why: str, now: float) -> None:
         """The upstream cannot be one, as its own or another's message has shown."""
-        link = self.links[name]
+        link = self.links.get(name)
+        if link is None:
+            return
         self._drop_all(link, now)
         link.refused = why
         link.hello_at = now + REFUSED_SECONDS
+        self._go_on_all(now)
 
     def asked(self, client: bytes, message: Request, now: float) -> None:
         """A puller asks."""
@@ -212,7 +224,7 @@ class Replica:
         self._actions += self.upstream.ring(now)
         for link in self.links.values():
             for rid, asked in list(link.asked.items()):
-                if now >= asked.overdue_at(link.answered):
+                if now >= link.overdue_at(asked):
                     self._repeat(link, rid, asked, now)
         self._fetches.pass_over(now)
         self._retry_pending(now)
@@ -259,7 +271,9 @@ class Replica:
 
     def _take_batch(self, link: Link, asked: Asked, message: Batch, now: float) -> None:
         position = link.position
-        if link.head is None or message.node != link.node or asked.position != position:
+        if link.head is None or message.node != link.node:  # another node has taken its place: it is asked who it is
+            self._drop_all(link, now)
+            link.head = None
             return
         if message.after not in (0, position.seq if position else 0):
             self._back_off(link, now)
@@ -269,8 +283,8 @@ class Replica:
             if message.epoch == link.head.epoch and message.end > link.head.seq:
                 link.lost_rings += 1
             self._note_head(link, structs.replace(link.head, epoch=message.epoch, seq=message.end), now)
-        cursor = Cursor(message.epoch, message.upto)
         last = message.upto == message.end
+        cursor = Cursor(message.epoch, message.upto, 0 if last else message.end)
         if position != cursor or message.rows:
             afresh = message.after == 0
             link.pulls.append(self._new_pull(message.rows, link.name, message.node, cursor, asked.first_sent, afresh=afresh, last=last))
@@ -323,11 +337,31 @@ class Replica:
         link.current_as_of = max(link.current_as_of, asked_at)
         link.behind_since = now if link.is_ahead else None
 
+    def _make_room(self, link: Link, node: str, now: float) -> bool:
+        """Let `link` alone lead to the node; False: it cannot now, because another does, or did and what came from there is still being joined.
+
+        The cursor of a node and what is pending of it have one numbering, and of two links one could lead to a copy of the data folder.
+        """
+        for other in self.links.values():
+            if other is not link and other.node == node:
+                if other.is_heard(now):
+                    self.refuse(link.name, TWICE, now)
+                    return False
+                self._drop_all(other, now)
+                other.head = None
+        return not any(pull.upstream == node and pull.stage is Stage.JOINING for pull in self._pulls.values())
+
     def _drop_all(self, link: Link, now: float) -> None:
-        """Forget what is on its way from the upstream; the durable cursor is where it begins again."""
-        for pull in link.pulls:
-            self._drop(pull)
+        """Forget what is on its way from the upstream. What is being joined will be so, but the link does not wait for it."""
+        self._begin_again(link, now)
         link.pulls.clear()
+
+    def _begin_again(self, link: Link, now: float) -> None:
+        """Forget what is on its way from the upstream, up to what is being joined."""
+        for pull in list(link.pulls):
+            if pull.stage is not Stage.JOINING:
+                link.pulls.remove(pull)
+                self._drop(pull)
         link.asked.clear()
         for ended in self._fetches.lose(link.name, now):
             self._settle(ended)
@@ -341,7 +375,7 @@ class Replica:
             self._actions.append(Release(pull.rows))
 
     def _back_off(self, link: Link, now: float) -> None:
-        self._drop_all(link, now)
+        self._begin_again(link, now)
         link.idle_until = now + BACK_OFF_SECONDS
 
     # What is next.
@@ -357,8 +391,8 @@ class Replica:
         """Join what is complete, and ask the upstream for what can be asked now."""
         if link.node is None:
             if now >= link.hello_at and not link.asked:
-                rid = self._new_id()
-                self._ask(link, Asked(Hello(rid, self._node), now, now))
+                link.hello_at = now + HELLO_SECONDS
+                self._ask(link, Asked(Hello(self._new_id(), self._node), now, now))
             return
         if link.pulls:
             self._join_if_complete(link.pulls[0])
@@ -384,7 +418,7 @@ class Replica:
         position = link.position
         # An acknowledgement counts in the epoch of the durable cursor; while a batch of a newer one is under way there is none.
         acked = self.acked(link) if link.cursor and position and link.cursor.epoch == position.epoch else 0
-        return Changes(rid, self._node, position.epoch if position else "", position.seq if position else 0, acked)
+        return Changes(rid, self._node, position.epoch, position.seq, acked, position.end) if position else Changes(rid, self._node, "", 0, acked)
 
     def _retry_pending(self, now: float) -> None:
         if not self.pending or now < self._pending_at or any(pull.link is None for pull in self._pulls.values()):

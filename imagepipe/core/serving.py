@@ -88,12 +88,12 @@ class Upstream:
             return [Answer(client, self.head())]
         if isinstance(message, Changes):
             self._note_acked(message, now)
-        if self._reads[client] >= READS_MAX or self._reads.total() >= READS_OF_ALL_MAX:
+        if self._reads[client] >= READS_MAX or self.reads_under_way >= READS_OF_ALL_MAX:
             self.dropped += 1
             return []
         self._reads[client] += 1
         if isinstance(message, Changes):
-            return [ReadChanges(client, message.rid, message.after if self._holds(message.epoch, message.after) else 0)]
+            return [ReadChanges(client, message.rid, message.after if self._holds(message, message.after) else 0)]
         return [ReadPieces(client, message.rid, message.ranges)]
 
     def changes_read(self, client: bytes, rid: int, after: int, end: int, rows: Sequence[Row]) -> list[Action]:
@@ -111,16 +111,21 @@ class Upstream:
         self._has_read(client)
         return []
 
+    @property
+    def reads_under_way(self) -> int:
+        """How many answers are being read."""
+        return self._reads.total()
+
     def confirmations(self, seq: int) -> int:
         """How many other nodes have everything up to the number `seq` on their disks."""
         return sum(1 for one in self.subscribers.values() if one.acked >= seq)
 
-    def _holds(self, epoch: str, seq: int) -> bool:
-        return holds(self._epochs, self.last_seq, epoch, seq)
+    def _holds(self, message: Changes, seq: int) -> bool:
+        return holds(self._epochs, self.last_seq, message.epoch, max(seq, message.end))
 
     def _note_acked(self, message: Changes, now: float) -> None:
         # Not the greatest that it ever said: a node that lost its folder, or was restored, has less than it had.
-        acked = message.acked if self._holds(message.epoch, message.acked) else 0
+        acked = message.acked if self._holds(message, message.acked) else 0
         self.subscribers.pop(message.node, None)
         self.subscribers[message.node] = Subscriber(acked, now)
         if len(self.subscribers) > SUBSCRIBERS_MAX:

@@ -1,0 +1,121 @@
+"""What is durable on a simulated node: the catalogue and the objects, as storage/ keeps them; each method is one transaction.
+
+It is a model of the store's promises, not of its making: here a transaction is an instant.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from imagepipe.core import joining, stamp
+from imagepipe.core.actions import Join
+from imagepipe.core.entries import Change, Content, Entry, Row, wins
+from imagepipe.core.epochs import Epoch
+from imagepipe.core.joining import Cursor, Joined, Pending
+from imagepipe.core.stamp import Version
+from simulation.contents import BYTES, is_good
+
+
+@dataclass(slots=True, eq=False)
+class Disk:
+    """`changed` is told of every row that is written: the one before, and the new one.
+
+    objects: bytes by digest, which may have gone bad. damaged: digests whose bytes were spoilt or taken away from outside.
+    """
+
+    node: str
+    changed: "Callable[[Disk, Entry | None, Entry], None]"
+    epochs: list[Epoch] = field(default_factory=list)
+    rows: dict[str, Entry] = field(default_factory=dict)
+    pending: dict[tuple[str, str], Row] = field(default_factory=dict)
+    cursors: dict[str, Cursor] = field(default_factory=dict)
+    history: list[Entry] = field(default_factory=list)
+    objects: dict[str, bytes] = field(default_factory=dict)
+    damaged: set[str] = field(default_factory=set)
+    seq: int = 0
+    last_stamp: int = 0
+
+    def copy(self) -> "Disk":
+        """A backup."""
+        return Disk(
+            self.node, self.changed, list(self.epochs), dict(self.rows), dict(self.pending), dict(self.cursors), list(self.history),
+            dict(self.objects), set(self.damaged), self.seq, self.last_stamp,
+        )  # fmt: skip
+
+    def start(self, epoch: str) -> None:
+        """The daemon starts."""
+        self.epochs.append(Epoch(epoch, self.seq + 1))
+
+    def content_of(self, path: str) -> Content | None:
+        """What a live path holds."""
+        entry = self.rows.get(path)
+        return entry.content if entry else None
+
+    def has_bytes(self, content: Content) -> bool:
+        """Whether there is an object of this name; nobody looks into it."""
+        return content.digest in self.objects
+
+    def keep(self, digest: str, data: bytes) -> None:
+        """Keep bytes that were verified."""
+        self.objects[digest] = data
+        if is_good(digest, data):
+            self.damaged.discard(digest)
+
+    def write(self, changes: tuple[Change, ...], wall_ms: int) -> tuple[Entry, ...]:
+        """What a call does, under one stamp. The bytes are kept first."""
+        self.last_stamp = stamp.next_stamp(wall_ms, self.last_stamp)
+        written = []
+        for change in changes:
+            if change.content:
+                self.keep(change.content.digest, BYTES[change.content.digest])
+            before = self.rows.get(change.path)
+            self.seq += 1
+            entry = Entry(change.path, Version(self.last_stamp, self.node), before.version if before else None, change.content, self.seq)
+            self._set(entry)
+            written.append(entry)
+        return tuple(written)
+
+    def join(self, action: Join) -> Joined:
+        """Join rows, and move the cursor."""
+        before = dict(self.pending)
+        if action.afresh:
+            self.pending = {key: row for key, row in self.pending.items() if key[0] != action.upstream}
+        outcome = joining.join(action.rows, self.rows.get, self.has_bytes, self.node, self.seq, self.last_stamp)
+        self.history += outcome.lost
+        for entry in outcome.taken:
+            self.seq = max(self.seq, entry.seq)
+            self._set(entry)
+        if action.upstream is not None:
+            self.pending |= {(action.upstream, row.entry.path): row for row in outcome.pending}
+        touched = {row.entry.path for row in action.rows}
+        self.pending = {
+            key: row for key, row in self.pending.items() if key[1] not in touched or wins(row.entry, self.rows.get(key[1]))
+        }  # fmt: skip
+        self.last_stamp = outcome.stamp
+        if action.upstream is not None and action.cursor is not None:
+            self.cursors[action.upstream] = action.cursor
+        return Joined(
+            self.seq,
+            tuple(Pending(key[0], row) for key, row in self.pending.items() if before.get(key) != row),
+            tuple(key for key in before if key not in self.pending),
+        )
+
+    def changes(self, after: int, limit: int) -> tuple[Row, ...]:
+        """The rows with greater numbers, in order."""
+        entries = sorted((entry for entry in self.rows.values() if entry.seq > after), key=lambda entry: entry.seq)
+        return tuple(Row(entry, None) for entry in entries[:limit])
+
+    def collect(self, pins: Mapping[str, int]) -> None:
+        """Remove the objects that nothing names."""
+        named = {entry.content.digest for entry in (*self.rows.values(), *self.history) if entry.content}
+        for digest in [one for one in self.objects if one not in named and not pins.get(one)]:
+            del self.objects[digest]
+
+    def dominates(self, entry: Entry) -> bool:
+        """Whether the map has this row, or one that wins over it."""
+        mine = self.rows.get(entry.path)
+        return mine is not None and not wins(entry, mine)
+
+    def _set(self, entry: Entry) -> None:
+        before = self.rows.get(entry.path)
+        self.rows[entry.path] = entry
+        self.changed(self, before, entry)

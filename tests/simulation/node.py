@@ -1,0 +1,341 @@
+"""A simulated daemon: the real Replica, and a shell that does what it asks with a store that takes its time, fails, and dies at any moment.
+
+Reads and pieces are worked at all at once, and come to an end in any order; transactions, of joins and of clients' calls, one after the other. Each has
+two moments, of which a crash may fall between: when it is durable, and when the core is told.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from imagepipe.core import joining, messages
+from imagepipe.core.actions import Action, Answer, Discard, Examine, Join, Keep, ReadChanges, ReadPieces, Redirect, Release, Ring, Send
+from imagepipe.core.entries import Change, Entry, Row
+from imagepipe.core.fetching import Received
+from imagepipe.core.messages import Batch, Changes, Get
+from imagepipe.core.pulling import GETS_MAX, PULLS_MAX
+from imagepipe.core.replica import Replica
+from imagepipe.core.serving import READS_OF_ALL_MAX
+from simulation.contents import is_good
+from simulation.disk import Disk
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+CLUSTER = "simulated"
+TICKS_AT_ONCE_MAX = 20
+NEVER = float("inf")
+
+
+class Node:
+    """`disk` and the wall clock survive a crash, the rest does not.
+
+    wall_ms: what its clock is off by. slowness: how long the store takes at most, in seconds. full: the disk is. dies_after_commit: it crashes when the
+    next transaction is durable.
+    """
+
+    def __init__(self, world: "World", name: str, upstreams: tuple[str, ...], disk: Disk, clock: tuple[float, float]) -> None:
+        self.name = name
+        self.upstreams = upstreams
+        self.disk = disk
+        self.clock_offset, self.clock_rate = clock
+        self.boot = 0
+        self.up = False
+        self.stalled_until = 0.0
+        self.slowness = 0.02
+        self.full = False
+        self.dies_after_commit = False
+        self._world = world
+        self._forget()
+
+    def _forget(self) -> None:
+        self.boot += 1
+        self.up = False
+        self.pins: Counter[str] = Counter()
+        self.transfers: dict[int, dict[int, bytes]] = {}
+        self._joining: Counter[str] = Counter()
+        self._writer_free = 0.0
+        self._armed = NEVER
+        self._ticks = (0.0, 0)
+
+    # Life and death.
+
+    def start(self) -> None:
+        """Start the daemon."""
+        if self.up:
+            return
+        self.up = True
+        self.disk.start(f"{self._world.random.getrandbits(48):x}")
+        pending = [joining.Pending(upstream, row) for (upstream, _), row in self.disk.pending.items()]
+        self.replica = Replica(self.disk.node, self.disk.epochs, self.disk.seq, self.disk.cursors, pending, self.wall_ms)
+        for upstream in self.upstreams:
+            self.replica.add_link(upstream, self._world.now)
+        self._world.note(self.name, "starts", self.disk.node, self.disk.epochs[-1])
+        self._perform()
+
+    def crash(self) -> None:
+        """Kill it: what is not on the disk is gone."""
+        if self.up:
+            self._world.note(self.name, "crashes")
+            self._forget()
+
+    def wall_ms(self) -> int:
+        """Its wall clock."""
+        return int(1_700_000_000_000 + self.clock_offset + self._world.now * 1000 * self.clock_rate)
+
+    # What comes in. While the process is stopped everything waits.
+
+    def hear(self, receive: Callable[[str, bytes], None], sender: str, data: bytes) -> None:
+        """A message has arrived."""
+        if self.up:
+            self._when_running(self.boot, lambda: receive(sender, data), True)
+
+    def doorbell(self, upstream: str, data: bytes) -> None:
+        """A Head was published."""
+        self.replica.heard_head(upstream, messages.decode_head(CLUSTER, data), self._world.now)
+
+    def reply(self, upstream: str, data: bytes) -> None:
+        """An answer has come."""
+        message = messages.decode_reply(CLUSTER, data)
+        if isinstance(message, Batch):
+            self._world.oracle.told(message)
+        self._world.note(self.name, "gets from", upstream, message)
+        self.replica.answered(upstream, message, self._world.now)
+
+    def request(self, client: str, data: bytes) -> None:
+        """Somebody asks."""
+        message = messages.decode_request(CLUSTER, data)
+        self._world.note(self.name, "is asked by", client, message)
+        self.replica.asked(client.encode(), message, self._world.now)
+        if isinstance(message, Changes):
+            self._world.oracle.acknowledged(self, message.node, self._world.network.puller(client))
+
+    def relink(self, upstream: str) -> None:
+        """The operator removes a link, and adds it again."""
+        if self.up and upstream in self.replica.links:
+            self._world.note(self.name, "links anew", upstream)
+            self.replica.remove_link(upstream, self._world.now)
+            self._perform()
+            self._later(self._world.random.uniform(0, 1), lambda: self.replica.add_link(upstream, self._world.now))
+
+    def write(self, decide: Callable[[Disk], tuple[Change, ...]], min_acks: int) -> None:
+        """A client's call."""
+        if self.up:
+            self._in_turn(lambda: self._write(decide, min_acks))
+
+    def collect(self) -> None:
+        """Remove objects that nothing names."""
+        if self.up:
+            self._world.note(self.name, "collects")
+            self.disk.collect(self.pins)
+
+    # Doing what the core asks.
+
+    def _perform(self) -> None:
+        for action in self.replica.take_actions():
+            self._do(action)
+        self._arm()
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Send(link, message):
+                self._world.note(self.name, "asks", link, message)
+                self._check_bounds(link)
+                self._world.network.ask(self, link, messages.encode(CLUSTER, message))
+            case Answer(client, reply):
+                self._world.network.answer(self, client.decode(), messages.encode(CLUSTER, reply))
+            case Ring(head):
+                self._world.network.ring(self, messages.encode(CLUSTER, head))
+            case Examine():
+                self._world.note(self.name, "examines", action)
+                self._work(self._pause(), lambda: self._examine(action))
+            case Keep():
+                self._world.note(self.name, "keeps", action.link, action.rid, [part.transfer for part in action.parts])
+                for part in action.parts:
+                    self.transfers.setdefault(part.transfer, {})
+                self._work(self._pause(), lambda: self._keep(action))
+            case Discard(transfer):
+                self.transfers.pop(transfer, None)
+            case Join():
+                self._world.note(self.name, "joins", action)
+                if action.upstream:
+                    self._joining[action.upstream] += 1
+                    self._world.oracle.require(self._joining[action.upstream] == 1, f"{self.name} joins two batches of an upstream at once")
+                self._in_turn(lambda: self._join(action))
+            case Release(rows):
+                self._unpin(rows)
+            case ReadChanges():
+                self._work(self._pause(), lambda: self._read_changes(action))
+            case ReadPieces():
+                self._work(self._pause(), lambda: self._read_pieces(action))
+            case Redirect():
+                pass
+
+    def _examine(self, action: Examine) -> None:
+        now = self._world.now
+        if self._fails():
+            self._later(0.0, lambda: self.replica.failed_pull(action.pull, self._world.now))
+            return
+        self.pins.update(_digests(action.rows))
+        lacking = [content for content in joining.wanted(action.rows, self.disk.rows.get) if not self.disk.has_bytes(content)]
+        self._world.note(self.name, "has examined", action.pull, lacking, now)
+        self._later(self._pause(), lambda: self.replica.examined(action.pull, lacking, self._world.now))
+
+    def _keep(self, action: Keep) -> None:
+        if self._fails():
+            self._later(0.0, lambda: self.replica.failed_keep(action.link, action.rid, self._world.now))
+            return
+        results: dict[int, Received] = {}
+        for part, piece in zip(action.parts, action.pieces, strict=True):
+            pieces = self.transfers.get(part.transfer)
+            if pieces is None:
+                continue
+            pieces[part.offset] = piece
+            results[part.transfer] = Received.MORE
+            if sum(map(len, pieces.values())) == part.content.size:
+                results[part.transfer] = self._complete(part.content.digest, b"".join(pieces[offset] for offset in sorted(pieces)))
+                del self.transfers[part.transfer]
+        self._later(self._pause(), lambda: self.replica.kept(action.link, action.rid, list(results.items()), self._world.now))
+
+    def _complete(self, digest: str, data: bytes) -> Received:
+        if not is_good(digest, data):
+            return Received.DAMAGED
+        self.disk.keep(digest, data)
+        return Received.COMPLETE
+
+    def _join(self, action: Join) -> None:
+        if action.upstream:
+            self._joining[action.upstream] -= 1
+        self._unpin(action.rows)
+        if self._fails():
+            self._later(0.0, lambda: self.replica.failed_pull(action.pull, self._world.now))
+            return
+        seq = self.disk.seq
+        joined = self.disk.join(action)
+        self._world.note(self.name, "has joined", action.pull, joined)
+        if action.upstream and action.cursor:
+            self._world.oracle.moved(self, action.upstream, action.cursor)
+        self._has_committed(seq, lambda: self.replica.joined(action.pull, joined, self._world.now))
+
+    def _write(self, decide: Callable[[Disk], tuple[Change, ...]], min_acks: int) -> None:
+        changes = decide(self.disk)
+        if not changes or self._fails():
+            return
+        seq = self.disk.seq
+        entries = self.disk.write(changes, self.wall_ms())
+        self._world.note(self.name, "writes", entries)
+        self._world.oracle.written(self, entries, min_acks)
+        self._has_committed(seq, None)
+
+    def _has_committed(self, before: int, tell: Callable[[], None] | None) -> None:
+        if self.dies_after_commit:
+            self.dies_after_commit = False
+            self.crash()
+            self._world.at(self._world.now + self._world.random.uniform(0, 5), self.start)
+            return
+        seq = self.disk.seq
+        if tell:
+            self._later(self._pause(), tell)
+        if seq != before:
+            self._later(self._pause(), lambda: self.replica.committed(seq, self._world.now))
+
+    def _read_changes(self, action: ReadChanges) -> None:
+        end = self.disk.seq
+        self._work(self._pause(), lambda: self._have_read_changes(action, end))
+
+    def _have_read_changes(self, action: ReadChanges, end: int) -> None:
+        if self._fails():
+            self._later(0.0, lambda: self.replica.read_failed(action.client))
+            return
+        rows = self.disk.changes(action.after, messages.ROWS_MAX)
+        self._later(self._pause(), lambda: self.replica.changes_read(action.client, action.rid, action.after, end, rows))
+
+    def _read_pieces(self, action: ReadPieces) -> None:
+        pieces = [self._read(one.digest, one.offset, one.length) for one in action.ranges]
+        self._later(self._pause(), lambda: self.replica.pieces_read(action.client, action.rid, pieces))
+
+    def _read(self, digest: str, offset: int, length: int) -> bytes | None:
+        data = self.disk.objects.get(digest)
+        if data is None or (digest in self.disk.damaged and self._world.random.random() < 0.3):
+            return None
+        return data[offset : offset + length]
+
+    def _unpin(self, rows: tuple[Row, ...]) -> None:
+        for digest in _digests(rows):
+            self.pins[digest] -= 1
+            self._world.oracle.require(self.pins[digest] >= 0, f"{self.name} lets go of what it does not hold")
+
+    def _fails(self) -> bool:
+        return self.full and self._world.random.random() < 0.7
+
+    # Time.
+
+    def _pause(self) -> float:
+        return self._world.random.random() * self.slowness
+
+    def _in_turn(self, do: Callable[[], None]) -> None:
+        self._writer_free = max(self._writer_free, self._world.now) + self._pause()
+        self._work(self._writer_free - self._world.now, do)
+
+    def _work(self, delay: float, do: Callable[[], None]) -> None:
+        self._world.at(self._world.now + delay, self._when_running, self.boot, do, False)
+
+    def _later(self, delay: float, tell: Callable[[], None]) -> None:
+        self._world.at(self._world.now + delay, self._when_running, self.boot, tell, True)
+
+    def _when_running(self, boot: int, do: Callable[[], None], is_event: bool) -> None:
+        if boot != self.boot:
+            return
+        if self.stalled_until > self._world.now:
+            self._world.at(self.stalled_until, self._when_running, boot, do, is_event)
+            return
+        do()
+        if is_event:
+            self._perform()
+
+    def _arm(self) -> None:
+        deadline = self.replica.next_deadline(self._world.now)
+        if deadline < self._armed:
+            self._armed = deadline
+            self._world.at(deadline, self._when_running, self.boot, lambda: self._tick(deadline), False)
+
+    def _tick(self, armed: float) -> None:
+        if armed != self._armed:
+            return
+        now = self._world.now
+        self._armed = NEVER
+        if self.replica.next_deadline(now) <= now:
+            self._ticks = (now, self._ticks[1] + 1 if self._ticks[0] == now else 1)
+            self._world.oracle.require(self._ticks[1] <= TICKS_AT_ONCE_MAX, f"{self.name} ticks for ever: {self._ticks[1]} times at {now}")
+            self.replica.tick(now)
+            self._check_bounds(None)
+            self._perform()
+        else:
+            self._arm()
+
+    def _check_bounds(self, link: str | None) -> None:
+        require = self._world.oracle.require
+        for one in [self.replica.links[link]] if link else self.replica.links.values():
+            gets = sum(1 for asked in one.asked.values() if isinstance(asked.message, Get))
+            require(gets + len(one.keeping) <= GETS_MAX, f"{self.name} has {gets} Gets under way and {len(one.keeping)} kept from {one.name}")
+            require(len(one.asked) - gets <= 1, f"{self.name} has asked {one.name} two things at once: {one.asked}")
+            require(len(one.pulls) <= PULLS_MAX, f"{self.name} has {len(one.pulls)} batches of {one.name}")
+        reads = self.replica.upstream.reads_under_way
+        require(reads <= READS_OF_ALL_MAX, f"{self.name} reads {reads} answers at once")
+
+    def busy(self) -> "str | None":
+        """What it has not come to an end with, or still holds; None: nothing. A poll may always be under way."""
+        links = [link.name for link in self.replica.links.values() if link.pulls or link.keeping or any(one.parts for one in link.asked.values())]
+        pins = [digest for digest, count in self.pins.items() if count]
+        if links or pins or self.transfers or self.replica.missing_bytes:
+            return f"{self.name}: links {links}, pins {pins}, transfers {self.transfers}"
+        return None
+
+
+def _digests(rows: tuple[Row, ...]) -> list[str]:
+    return [row.entry.content.digest for row in rows if row.entry.content]
+
+
+def live(entry: Entry | None) -> bool:
+    """Whether a row holds something."""
+    return entry is not None and entry.content is not None

@@ -1,0 +1,203 @@
+"""What must hold, all the time and in the end; independent of how the core comes by it.
+
+All the time: a row gives way only to a greater one, and is there only with its bytes; what a node acknowledged is in its map; a number means one row;
+a cursor is not ahead of what was joined; a loser of a conflict is in the history of the node that took it.
+In the end: every node has heard of every change, the trees are equal, nothing waits that could be had, nothing is held, and the cluster is silent.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imagepipe.core.entries import Content, Entry, wins
+from imagepipe.core.epochs import holds
+from imagepipe.core.joining import Cursor
+from imagepipe.core.messages import Batch
+from imagepipe.core.paths import ancestors
+from imagepipe.core.showing import shown
+from imagepipe.core.stamp import Version
+from simulation.contents import is_good
+from simulation.disk import Disk
+from simulation.node import Node
+from simulation.plan import reaching
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+
+class Violation(AssertionError):
+    """A promise was broken."""
+
+
+@dataclass(slots=True, eq=False)
+class Written:
+    """A row that a client's call wrote. lost: the only copy was lost with a disk, nobody having been promised another."""
+
+    entry: Entry
+    disk: Disk
+    min_acks: int
+    lost: bool = False
+
+
+class Oracle:
+    """What it has seen."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._written: list[Written] = []
+        self._unconfirmed: list[Written] = []
+        self._gone: list[Disk] = []
+        self._known: dict[tuple[str, Version, str], Entry] = {}
+        self._told: dict[tuple[str, str, int], tuple[str, Version]] = {}
+
+    def require(self, truth: bool, text: str) -> None:
+        """Fail the run unless it is so."""
+        if not truth:
+            raise Violation(text)
+
+    # All the time.
+
+    def written(self, node: Node, entries: tuple[Entry, ...], min_acks: int) -> None:
+        """A client's call was committed."""
+        for entry in entries:
+            one = Written(entry, node.disk, min_acks)
+            self._written.append(one)
+            self._known[_key(entry)] = entry
+            if min_acks:
+                self._unconfirmed.append(one)
+
+    def changed(self, disk: Disk, before: Entry | None, after: Entry) -> None:
+        """A row was written."""
+        self.require(wins(after, before), f"{after} was written over {before}")
+        if after.content and after.content.digest not in disk.damaged:
+            self.require(is_good(after.content.digest, disk.objects.get(after.content.digest)), f"no bytes of {after}")
+        if before and before.content and before.version.origin == disk.node != after.version.origin and before.content != after.content:
+            heard_of = self._descends(after, before)
+            self.require(heard_of or before in disk.history, f"{before} was overwritten in secret by {after}")
+
+    def told(self, batch: Batch) -> None:
+        """A batch has come to someone."""
+        for row in batch.rows:
+            key = (batch.node, batch.epoch, row.entry.seq)
+            is_same = self._told.setdefault(key, (row.entry.path, row.entry.version)) == (row.entry.path, row.entry.version)
+            self.require(is_same, f"number {row.entry.seq} of {batch.node} has meant {self._told[key]} in this epoch, and is {row.entry}")
+
+    def moved(self, node: Node, upstream: str, cursor: Cursor) -> None:
+        """A cursor has moved."""
+        for other in self._world.nodes.values():
+            disk = other.disk
+            if disk.node == upstream and holds(disk.epochs, disk.seq, cursor.epoch, max(cursor.seq, cursor.end)):
+                for entry in disk.rows.values():
+                    waits = node.disk.pending.get((upstream, entry.path))
+                    has = node.disk.dominates(entry) or (waits is not None and not wins(entry, waits.entry))
+                    self.require(entry.seq > cursor.seq or has, f"{node.name} has moved its cursor to {cursor} without {entry}")
+
+    def acknowledged(self, node: Node, by: str, puller: Node | None) -> None:
+        """A node has asked `node` for changes, and so told how far it has come."""
+        subscriber = node.replica.upstream.subscribers.get(by)
+        if subscriber is None or puller is None or puller.disk.node != by:
+            return
+        for entry in node.disk.rows.values():
+            if entry.seq <= subscriber.acked:
+                self.require(puller.disk.dominates(entry), f"{puller.name} has acknowledged {entry} of {node.name} without having it")
+        for one in [one for one in self._unconfirmed if one.disk is node.disk]:
+            if node.replica.upstream.confirmations(one.entry.seq) >= one.min_acks:
+                self._unconfirmed.remove(one)
+                disks = [other.disk for other in self._world.nodes.values() if other is not node]
+                copies = sum(disk.dominates(one.entry) for disk in disks + self._gone)
+                is_newest = node.disk.rows[one.entry.path].seq == one.entry.seq
+                self.require(copies >= one.min_acks or not is_newest, f"{one.entry} was confirmed by {one.min_acks}, and {copies} have it")
+
+    def disk_gone(self, disk: Disk, others: list[Disk]) -> None:
+        """A disk was lost, or went back to an old state; `others` are all that there are now."""
+        self._gone.append(disk)
+        for one in self._written:
+            if not one.lost and disk.dominates(one.entry) and not any(other.dominates(one.entry) for other in others):
+                one.lost = True
+        self._unconfirmed = [one for one in self._unconfirmed if one.disk is not disk]
+
+    def sample(self) -> None:
+        """Every live row's bytes are there, at any moment."""
+        for node in self._world.nodes.values():
+            disk = node.disk
+            for entry in disk.rows.values():
+                if entry.content and entry.content.digest not in disk.damaged:
+                    self.require(is_good(entry.content.digest, disk.objects.get(entry.content.digest)), f"{node.name} has no bytes of {entry}")
+
+    # In the end.
+
+    def unsettled(self) -> str | None:
+        """What is still to come, now that all is well; None: nothing."""
+        nodes = self._world.nodes
+        for node in nodes.values():
+            if not node.up:
+                return f"{node.name} is down"
+            for name in node.upstreams:
+                upstream = nodes[name]
+                for entry in upstream.disk.rows.values():
+                    waits = node.disk.pending.get((upstream.disk.node, entry.path))
+                    if not node.disk.dominates(entry) and (waits is None or waits.entry.version != entry.version):
+                        return f"{node.name} has not heard of {entry} of {name}"
+                for entry in (row.entry for (who, _), row in node.disk.pending.items() if who == upstream.disk.node):
+                    told = upstream.disk.rows.get(entry.path)
+                    if told is None or told.version != entry.version:
+                        return f"{node.name} waits for {entry}, which {name} does not have any more"
+                subscriber = upstream.replica.upstream.subscribers.get(node.disk.node)
+                if subscriber is None or subscriber.acked < self._ackable(node, upstream):
+                    return f"{name} has not heard how far {node.name} has come"
+            for (_, path), row in node.disk.pending.items():
+                content = row.entry.content
+                if content and any(is_good(content.digest, nodes[name].disk.objects.get(content.digest)) for name in node.upstreams):
+                    return f"{node.name} waits for the bytes of {path}, which can be had"
+            if not node.disk.pending and (busy := node.busy()):
+                return busy
+        return None
+
+    def check_end(self) -> None:
+        """Everything that was promised is so."""
+        nodes = self._world.nodes
+        self.sample()
+        waiting = {path for node in nodes.values() for _, path in node.disk.pending}
+        maps = {name: {path: _key(entry) for path, entry in node.disk.rows.items() if path not in waiting} for name, node in nodes.items()}
+        for name, node in nodes.items():
+            for entry in node.disk.rows.values():
+                self.require(_key(entry) in self._known, f"nobody has ever written {entry}, which {name} has")
+        links = self._world.plan.links
+        for one in self._written:
+            if one.lost or one.entry.path in waiting:
+                continue
+            for name, node in nodes.items():
+                if self._world.plan.everywhere or one.disk in [nodes[other].disk for other in reaching(links, name)]:
+                    self.require(node.disk.dominates(one.entry), f"{name} has never got {one.entry}")
+        if self._world.plan.everywhere:
+            first = next(iter(nodes))
+            for name in nodes:
+                self.require(maps[name] == maps[first], f"{name} and {first} differ: {maps[name]}, {maps[first]}")
+                if not waiting:
+                    self.require(_tree(nodes[name].disk) == _tree(nodes[first].disk), f"the trees of {name} and {first} differ")
+
+    def _ackable(self, node: Node, upstream: Node) -> int:
+        waiting = [row.entry.seq - 1 for (who, _), row in node.disk.pending.items() if who == upstream.disk.node]
+        return min([upstream.disk.seq, *waiting])
+
+    def _descends(self, entry: Entry, from_: Entry) -> bool:
+        """Whether who wrote `entry` had seen `from_`, as far as what was written over what tells."""
+        here: Entry | None = entry
+        while here is not None and here.replaced is not None:
+            if here.replaced == from_.version:
+                return True
+            replaced = here.replaced
+            here = next((one.entry for one in self._written if one.entry.path == entry.path and one.entry.version == replaced), None)
+        return False
+
+
+def _key(entry: Entry) -> tuple[str, Version, str]:
+    return entry.path, entry.version, entry.content.digest if entry.content else ""
+
+
+def _tree(disk: Disk) -> dict[str, Content]:
+    tree = {}
+    for path, entry in disk.rows.items():
+        related = [disk.rows[other] for other in disk.rows if other in ancestors(path) or path in ancestors(other)]
+        if content := shown(entry, related):
+            tree[path] = content
+    return tree

@@ -1,0 +1,46 @@
+"""What clients ask for: put, delete and move on few nested paths, as operations.py would do it."""
+
+import random
+from collections.abc import Callable
+
+from imagepipe.core.entries import Change, net_moves
+from imagepipe.core.paths import ancestors
+from imagepipe.errors import BadRequest
+from simulation.contents import CONTENTS
+from simulation.disk import Disk
+
+PATHS = ("a", "a/b", "a/b/c", "b", "b/x", "c", "d/e", "d/e/f", "d/g")
+
+
+def random_write(rng: random.Random) -> Callable[[Disk], tuple[Change, ...]]:
+    """A call. What it changes is decided when its turn comes; nothing, if it is refused."""
+    kind = rng.random()
+    if kind < 0.6:
+        content = rng.choice(CONTENTS)
+        return put(*((path, rng.choice((content, rng.choice(CONTENTS)))) for path in rng.sample(PATHS, rng.choice((1, 1, 2, 3)))))
+    if kind < 0.8:
+        return put(*((path, None) for path in rng.sample(PATHS, rng.choice((1, 1, 2)))))
+    pairs = tuple((source, destination) for source, destination in [rng.sample(PATHS, 2) for _ in range(rng.choice((1, 1, 2)))])
+    return lambda disk: _checked(disk, _moves(disk, pairs))
+
+
+def put(*pairs: object) -> Callable[[Disk], tuple[Change, ...]]:
+    """Give paths contents, or delete them (None)."""
+    changes = tuple(Change(*pair) for pair in pairs)  # type: ignore[misc]
+    return lambda disk: _checked(disk, changes)
+
+
+def _moves(disk: Disk, pairs: tuple[tuple[str, str], ...]) -> tuple[Change, ...]:
+    try:
+        return net_moves(pairs, disk.content_of)
+    except BadRequest:
+        return ()
+
+
+def _checked(disk: Disk, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    after = {path: entry.content for path, entry in disk.rows.items()} | {change.path: change.content for change in changes}
+    for change in changes:
+        for path in after:
+            if change.content and after[path] and path != change.path and (path in ancestors(change.path) or change.path in ancestors(path)):
+                return ()
+    return changes
