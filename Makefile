@@ -1,7 +1,10 @@
-# One command each. PYTHON chooses the interpreter of .venv (3.11 or later), TESTS a part of the tests.
+# One command each. PYTHON chooses the interpreter of .venv (3.11 or later), TESTS a part of the tests,
+# SEED and RUNS which simulations.
 
 PYTHON ?= python3
 TESTS ?= tests
+SEED ?= 1
+RUNS ?= 1000
 export PYTHON
 
 # Every module of the pure core has its unit tests in a file of its name; together they reach every branch of it.
@@ -25,6 +28,9 @@ check: .venv/ready-dev  ## formatting, lint and types
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
+simulate: .venv/ready-dev  ## prove replication in a simulated world of faults: SEED=1 RUNS=1000
+	PYTHONPATH=tests .venv/bin/python -m simulation --seed $(SEED) --runs $(RUNS)
+
 bench: .venv/ready-dev  ## measure: one decode for all sizes against one for each
 	@sh scripts/setup.sh tools
 	@sh scripts/setup.sh photos
@@ -46,5 +52,5 @@ clean:  ## remove what these commands made; imagepipe.ini and the images stay
 imagepipe.ini:
 	cp imagepipe.ini.dist imagepipe.ini
 
-.PHONY: help run test check bench clean
+.PHONY: help run test check simulate bench clean
 .DELETE_ON_ERROR:
