@@ -23,6 +23,7 @@ def zmq_peer(kind: int, endpoint: str, *, bind: bool = False, **options: Any) ->
     peer.linger, peer.rcvtimeo, peer.sndtimeo, peer.reconnect_ivl = 0, PATIENCE_MS, PATIENCE_MS, 20
     for name, value in options.items():
         setattr(peer, name, value)
+    peer.get_monitor_socket()  # before anything can happen to it
     (peer.bind if bind else peer.connect)(endpoint)
     try:
         yield peer
@@ -30,8 +31,9 @@ def zmq_peer(kind: int, endpoint: str, *, bind: bool = False, **options: Any) ->
         context.destroy(linger=0)
 
 
-def wait_for_event(monitor: "zmq.Socket[bytes]", *wanted: zmq.Event) -> None:
-    """Read the monitor of a peer until one of these has happened."""
+def wait_for_event(peer: "zmq.Socket[bytes]", *wanted: zmq.Event) -> None:
+    """Wait until one of these has happened to a peer."""
+    monitor = peer.get_monitor_socket()
     while monitor.poll(PATIENCE_MS):
         if recv_monitor_message(monitor)["event"] in wanted:
             return
