@@ -206,6 +206,13 @@ class PatienceTests:
         fetches.want(OTHER, 1, ["a", "b"], 4.0)
         assert fetches.next_deadline() == 4.0 + PATIENCE_SECONDS
 
+    @given(st.floats(0.0, 1e6))
+    def test_at_the_deadline_there_is_something_to_do_however_the_times_round(self, now: float) -> None:
+        fetches = wanting(SMALL, "a", "b", now=now)
+        deadline = fetches.next_deadline()
+        fetches.pass_over(deadline)
+        assert fetches.next_deadline() > deadline
+
 
 class LossTests:
     """Peers go away, and pulls are given up."""

@@ -48,7 +48,7 @@ def asked_for_bytes(sent: float = 0.0) -> Asked:
 class OverdueTests:
     """A request is repeated when neither its answer nor any other has come for a while."""
 
-    @pytest.mark.parametrize(("tries", "seconds"), [(0, 2.0), (1, 4.0), (2, 8.0), (4, 32.0), (5, 40.0), (500, 40.0)])
+    @pytest.mark.parametrize(("tries", "seconds"), [(0, 2.0), (1, 4.0), (2, 8.0), (4, 32.0), (5, 40.0), (1 << 20, 40.0)])
     def test_each_time_it_is_waited_for_twice_as_long_up_to_a_bound(self, tries: int, seconds: float) -> None:
         assert Asked(CHANGES, 0.0, 100.0, tries=tries).overdue_at(NEVER) == 100.0 + seconds
 
@@ -56,7 +56,10 @@ class OverdueTests:
         assert asked_for_bytes(100.0).overdue_at(NEVER) == 100.0 + PIECES_SECONDS
 
     def test_an_answer_to_anything_is_a_sign_that_answers_are_coming(self) -> None:
-        assert asked_for_changes().overdue_at(heard=50.0) == 50.0 + REPLY_SECONDS
+        assert asked_for_changes().overdue_at(5.0) == 5.0 + REPLY_SECONDS
+
+    def test_but_they_do_not_put_it_off_for_ever(self) -> None:
+        assert asked_for_changes().overdue_at(1000.0) == REPLY_SECONDS_MAX
 
     def test_the_longest_wait_is_bounded(self) -> None:
         assert Asked(asked_for_bytes().message, 0.0, 0.0, parts=(PART,), tries=9).overdue_at(NEVER) == REPLY_SECONDS_MAX
@@ -207,6 +210,6 @@ class DeadlineTests:
 
     def test_not_while_it_was_asked(self) -> None:
         one = link(seq=10, poll_at=5.0)
-        one.answered = 1.0
+        one.answered, one.delivered = 1.0, 2.0
         one.asked = {1: asked_for_changes(), 2: asked_for_bytes()}
-        assert list(one.deadlines(0.0)) == [1.0 + REPLY_SECONDS, 1.0 + PIECES_SECONDS]
+        assert list(one.deadlines(0.0)) == [1.0 + REPLY_SECONDS, 2.0 + PIECES_SECONDS]
