@@ -28,7 +28,7 @@ from imagepipe.core.fetching import Part, Received
 from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
 from imagepipe.core.pulling import BACK_OFF_SECONDS, GETS_MAX, POLL_SECONDS, PULLS_MAX, REFUSED_SECONDS
-from imagepipe.core.replica import OWN_NODE, PENDING_SECONDS, Replica
+from imagepipe.core.replica import OWN_NODE, PENDING_SECONDS, TWICE, Replica
 from imagepipe.core.stamp import Version
 
 IMAGE, OTHER = Content("1" * 64, 5), Content("2" * 64, 6)
@@ -78,9 +78,9 @@ def told(rid: int, *rows: Row, after: int = 0, upto: int | None = None, end: int
     return structs.replace(batch(rid, node, epoch, after, 0, rows), upto=upto, end=upto if end is None else end)
 
 
-def changes(rid: int, after: int = 0, acked: int = 0, epoch: str = "01") -> Changes:
+def changes(rid: int, after: int = 0, acked: int = 0, epoch: str = "01", end: int = 0) -> Changes:
     """What aa asks."""
-    return Changes(rid, "aa", epoch, after, acked)
+    return Changes(rid, "aa", epoch, after, acked, end)
 
 
 def get(rid: int, *contents: Content) -> Get:
@@ -211,11 +211,20 @@ class PullTests:
         node.answered("b", told(2, deleted(10), after=9), 0.6)
         assert node.take_actions() == [Examine(3, (deleted(10),)), Send("b", changes(4, 10, 9))]
 
+    def test_an_answer_counts_for_more_than_what_was_said_before_it_was_asked_for(self) -> None:
+        node = linked("b", here=10)
+        node.answered("b", told(2, after=10), 0.0)
+        node.take_actions()
+        node.heard_head("b", head(12), 0.5)
+        node.answered("b", told(3, after=10), 0.6)
+        assert node.take_actions() == [Send("b", changes(3, 10, 10))]
+        assert node.links["b"].head == head(10)
+
     def test_two_batches_at_once_and_no_more(self) -> None:
         node = linked("b", here=0, seq=6)
         node.take_actions()
         node.answered("b", told(2, put(2), upto=2, end=6), 0.0)
-        assert node.take_actions() == [Examine(3, (put(2),)), Send("b", changes(4, 2, 0))]
+        assert node.take_actions() == [Examine(3, (put(2),)), Send("b", changes(4, 2, 0, end=6))]
         node.answered("b", told(4, put(4, OTHER), after=2, upto=4, end=6), 0.0)
         assert node.take_actions() == [Examine(5, (put(4, OTHER),))]
         assert len(node.links["b"].pulls) == PULLS_MAX
@@ -228,27 +237,34 @@ class PullTests:
         node.examined(5, [], 0.0)
         assert node.take_actions() == []
         node.examined(3, [], 0.0)
-        assert node.take_actions() == [Join(3, (put(2),), "bb", Cursor("01", 2), afresh=True)]
+        assert node.take_actions() == [Join(3, (put(2),), "bb", Cursor("01", 2, 6), afresh=True)]
         node.joined(3, DONE, 0.0)
-        assert node.take_actions() == [Join(5, (put(4, OTHER),), "bb", Cursor("01", 4), afresh=False), Send("b", changes(6, 4, 2))]
+        assert node.take_actions() == [Join(5, (put(4, OTHER),), "bb", Cursor("01", 4, 6), afresh=False), Send("b", changes(6, 4, 2, end=6))]
 
     def test_nothing_of_a_newer_epoch_is_acknowledged_before_it_is_joined(self) -> None:
         node = linked("b", here=5)
         node.take_actions()
         node.answered("b", told(2, put(1), upto=1, end=6, epoch="02"), 0.0)
-        assert node.take_actions() == [Examine(3, (put(1),)), Send("b", changes(4, 1, 0, "02"))]
+        assert node.take_actions() == [Examine(3, (put(1),)), Send("b", changes(4, 1, 0, "02", end=6))]
         node.examined(3, [], 0.0)
-        assert node.take_actions() == [Join(3, (put(1),), "bb", Cursor("02", 1), afresh=True)]
+        assert node.take_actions() == [Join(3, (put(1),), "bb", Cursor("02", 1, 6), afresh=True)]
 
-    def test_an_answer_that_there_is_no_more_makes_the_batch_on_its_way_the_last(self) -> None:
+    def test_an_answer_that_there_is_no_more_makes_the_cursor_one_of_all_that_there_was(self) -> None:
         node = linked("b", here=0, seq=6)
         node.answered("b", told(2, put(2), upto=2, end=6), 0.0)
-        node.answered("b", told(4, after=2), 1.0)
         node.take_actions()
-        assert node.links["b"].pulls[-1].last
-        node.examined(3, [], 1.0)
-        node.joined(3, DONE, 1.0)
-        assert node.links["b"].current_as_of == 0.0
+        node.answered("b", told(4, after=2), 1.0)
+        assert node.take_actions() == [Examine(5, ())]
+        assert node.links["b"].position == Cursor("01", 2)
+
+    def test_while_a_batch_is_on_its_way_an_answer_that_there_is_no_more_makes_it_as_new_as_that(self) -> None:
+        node = linked("b", here=0, seq=2)
+        node.answered("b", told(2, put(2)), 0.0)
+        node.heard_head("b", head(3), 1.0)
+        node.answered("b", told(4, after=2), 1.1)
+        node.examined(3, [], 1.2)
+        node.joined(3, DONE, 1.3)
+        assert node.links["b"].current_as_of == 1.0
 
     def test_many_small_objects_are_one_request(self) -> None:
         node = asking(put(1), put(2, OTHER))
@@ -386,7 +402,7 @@ class RepeatTests:
         node.take_actions()
         assert node.next_deadline(0.0) == 2.0
         node.tick(2.0)
-        assert node.take_actions() == [Send("b", changes(4, 2, 2))]
+        assert node.take_actions() == [Send("b", changes(4, 2, 2, end=6))]
         assert node.next_deadline(2.0) == 6.0
 
     def test_bytes_are_asked_for_again(self) -> None:
@@ -407,6 +423,15 @@ class RepeatTests:
         assert node.take_actions() == [Send("b", changes(2, 5, 5))]
         node.heard_head("b", head(10), 8.0)
         assert node.take_actions() == []
+
+    def test_a_peer_that_was_away_for_a_week(self) -> None:
+        node, now = linked("b", here=5), 0.0
+        while now < 7 * 86_400:
+            now = node.next_deadline(now)
+            node.tick(now)
+        node.take_actions()
+        node.heard_head("b", head(10), now)
+        assert node.take_actions() == [Send("b", changes(2, 5, 5))]
 
     def test_answers_to_anything_show_that_more_are_coming(self) -> None:
         node = asking(put(1), put(2, Content("9" * 64, 1 << 20)))
@@ -488,6 +513,53 @@ class ReplacedTests:
         assert node.take_actions() == [Release((put(1),)), Discard(1)]
         node.kept("b", 4, [(1, Received.COMPLETE)], 0.0)
         assert (node.take_actions(), node.next_deadline(0.0), node.links) == ([], float("inf"), {})
+
+    def test_and_is_not_listened_to(self) -> None:
+        node = linked("b")
+        node.remove_link("b", 0.0)
+        node.take_actions()
+        node.heard_head("b", head(10), 0.0)
+        node.answered("b", told(2, put(1)), 0.0)
+        node.refuse("b", "another cluster", 0.0)
+        assert (node.take_actions(), node.links) == ([], {})
+
+    def test_a_batch_of_another_node_shows_that_the_doorbell_of_it_was_lost(self) -> None:
+        node = linked("b", here=5)
+        node.take_actions()
+        node.answered("b", told(2, put(11), after=5, node="cc"), 2.0)
+        assert node.take_actions() == [Send("b", Hello(3, "aa"))]
+        node.answered("b", head(3, "cc"), 2.1)
+        assert node.take_actions() == [Send("b", changes(4, epoch=""))]
+
+
+class TwiceTests:
+    """One link leads to a node: its numbers are counted once."""
+
+    def test_a_second_link_to_a_node_is_refused(self) -> None:
+        node = linked("b", here=10)
+        node.add_link("c", 0.0)
+        node.answered("c", head(10), 0.0)
+        assert (node.links["c"].refused, node.links["c"].node, node.links["b"].node) == (TWICE, None, "bb")
+
+    def test_unless_the_first_is_silent(self) -> None:
+        node = linked("b", here=5)
+        node.add_link("c", 9.0)
+        node.take_actions()
+        node.answered("c", head(10), 9.0)
+        assert [action for action in node.take_actions() if isinstance(action, Send) and action.link == "c"] == [Send("c", changes(5, 5, 5))]
+        assert (node.links["c"].node, node.links["b"].node) == ("bb", None)
+
+    def test_and_what_came_over_it_was_joined(self) -> None:
+        node = asking(deleted(6), here=5)
+        node.examined(3, [], 0.0)
+        node.add_link("c", 9.0)
+        node.answered("c", head(10), 9.0)
+        assert node.links["c"].node is None
+        node.joined(3, DONE, 9.0)
+        node.heard_head("c", head(10), 9.5)
+        sent = [action.message for action in node.take_actions() if isinstance(action, Send) and action.link == "c"]
+        assert isinstance(sent[-1], Changes)
+        assert (sent[-1].after, sent[-1].acked) == (6, 6)
 
 
 class FailureTests:
