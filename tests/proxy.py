@@ -11,6 +11,7 @@ returns, on connections that are open too, but for `truncate`, which is for new 
 
 import random
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
@@ -23,7 +24,6 @@ from twisted.internet.threads import blockingCallFromThread
 T = TypeVar("T")
 
 _ATTEMPTS = 50
-_LENGTH_MAX = 65536
 _STOPPING_SECONDS = 30
 
 
@@ -197,7 +197,7 @@ class _Link:
         self.proxy = side.proxy
         self._side = side
         self._left = dict.fromkeys(("up", "down"), self.proxy.faults.truncate_after)
-        self._due = dict.fromkeys(("up", "down"), 0.0)
+        self._delayed: dict[str, deque[bytes]] = {"up": deque(), "down": deque()}
         self._waiting: list[bytes] | None = []
         self.has_lost = False
         self._dropped = False
@@ -229,13 +229,10 @@ class _Link:
         if swallow:
             self.has_lost = True
             return
-        now = self.proxy.reactor.seconds()
-        due = now + self.proxy.faults.delay_seconds
-        if due <= self._due[direction]:  # never overtake what was delayed before
-            due = self._due[direction] + 1e-6
-        if due > now:
-            self._due[direction] = due
-            self.proxy.reactor.callLater(due - now, self._forward, direction, data)
+        delayed = self._delayed[direction]
+        if delayed or self.proxy.faults.delay_seconds:  # never overtake what was delayed before
+            delayed.append(data)
+            self.proxy.reactor.callLater(self.proxy.faults.delay_seconds, lambda: self._forward(direction, delayed.popleft()))
         else:
             self._forward(direction, data)
 
