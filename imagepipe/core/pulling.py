@@ -23,12 +23,12 @@ POLL_SECONDS = 5.0
 """How often an upstream is asked though its doorbell did not ring."""
 
 REPLY_SECONDS = 2.0
-"""After so long without an answer, or a sign that answers are coming, a request is repeated; each time after twice as long."""
+"""After so long without an answer, or a sign that answers are coming, a question is repeated; each time after twice as long, up to POLL_SECONDS."""
 
 PIECES_SECONDS = 5.0
-"""The same for bytes, which take longer on a slow line."""
+"""The same for bytes, which take longer on a slow line; up to PIECES_SECONDS_MAX."""
 
-REPLY_SECONDS_MAX = 40.0
+PIECES_SECONDS_MAX = 20.0
 
 REACHABLE_SECONDS = 3.5
 """For so long after it was last heard of a peer counts as reachable: three rings of its doorbell."""
@@ -78,7 +78,10 @@ class Pull:
 
 @dataclass(slots=True)
 class Asked:
-    """A request that waits for its answer. `position`: of a Changes, where the batch will begin; `parts`: of a Get."""
+    """A request that waits for its answer. `position`: of a Changes, where the batch will begin; `parts`: of a Get.
+
+    tries: how often it was repeated since the upstream last answered anything.
+    """
 
     message: Request
     first_sent: float
@@ -89,9 +92,9 @@ class Asked:
 
     def overdue_at(self, answered: float) -> float:
         """When it is to be repeated, where the last answer of its kind came at `answered`; what comes in the meantime puts it off, but not for ever."""
-        first = PIECES_SECONDS if self.parts else REPLY_SECONDS
-        patience = min(first * (1 << min(self.tries, 8)), REPLY_SECONDS_MAX)
-        return min(max(self.sent, answered) + patience, self.sent + REPLY_SECONDS_MAX)
+        first, most = (PIECES_SECONDS, PIECES_SECONDS_MAX) if self.parts else (REPLY_SECONDS, POLL_SECONDS)
+        patience = min(first * (1 << min(self.tries, 8)), most)
+        return min(max(self.sent, answered) + patience, self.sent + 2 * most)
 
 
 @dataclass(slots=True)

@@ -118,6 +118,8 @@ class Replica:
         if asked is None:
             return
         link.heard = link.answered = now
+        for other in link.asked.values():  # it answers: what is overdue was lost, and need not wait longer and longer
+            other.tries = 0
         if isinstance(message, Refused):
             self.refuse(name, f"it says: {message.why}", now)
         elif isinstance(message, Batch) and isinstance(asked.message, Changes):

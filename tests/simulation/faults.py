@@ -41,6 +41,8 @@ def stall(world: World, node: Node) -> None:
 def partition(world: World, node: Node) -> None:
     """Nothing comes through from or to it, or in one direction only, or between it and one other."""
     others = [other.name for other in world.nodes.values() if other is not node]
+    if world.is_well:
+        return
     if world.random.random() < 0.5:
         others = [world.random.choice(others)]
     cut = {(node.name, other) for other in others} | {(other, node.name) for other in others}

@@ -42,6 +42,7 @@ class Oracle:
     """What it has seen."""
 
     def __init__(self, world: "World") -> None:
+        self.last_written = 0.0
         self._world = world
         self._written: list[Written] = []
         self._unconfirmed: list[Written] = []
@@ -58,6 +59,7 @@ class Oracle:
 
     def written(self, node: Node, entries: tuple[Entry, ...], min_acks: int) -> None:
         """A client's call was committed."""
+        self.last_written = self._world.now
         for entry in entries:
             one = Written(entry, node.disk, min_acks)
             self._written.append(one)
