@@ -11,9 +11,10 @@ from imagepipe.core.pulling import (
     GETS_MAX,
     NEVER,
     PIECES_SECONDS,
+    PIECES_SECONDS_MAX,
+    POLL_SECONDS,
     REACHABLE_SECONDS,
     REPLY_SECONDS,
-    REPLY_SECONDS_MAX,
     Asked,
     Link,
     Pull,
@@ -48,7 +49,7 @@ def asked_for_bytes(sent: float = 0.0) -> Asked:
 class OverdueTests:
     """A request is repeated when neither its answer nor any other has come for a while."""
 
-    @pytest.mark.parametrize(("tries", "seconds"), [(0, 2.0), (1, 4.0), (2, 8.0), (4, 32.0), (5, 40.0), (1 << 20, 40.0)])
+    @pytest.mark.parametrize(("tries", "seconds"), [(0, 2.0), (1, 4.0), (2, 5.0), (1 << 20, 5.0)])
     def test_each_time_it_is_waited_for_twice_as_long_up_to_a_bound(self, tries: int, seconds: float) -> None:
         assert Asked(CHANGES, 0.0, 100.0, tries=tries).overdue_at(NEVER) == 100.0 + seconds
 
@@ -58,11 +59,15 @@ class OverdueTests:
     def test_an_answer_to_anything_is_a_sign_that_answers_are_coming(self) -> None:
         assert asked_for_changes().overdue_at(5.0) == 5.0 + REPLY_SECONDS
 
-    def test_but_they_do_not_put_it_off_for_ever(self) -> None:
-        assert asked_for_changes().overdue_at(1000.0) == REPLY_SECONDS_MAX
+    def test_but_does_not_put_it_off_for_ever(self) -> None:
+        assert asked_for_changes().overdue_at(1000.0) == 2 * POLL_SECONDS
+        assert asked_for_bytes().overdue_at(1000.0) == 2 * PIECES_SECONDS_MAX
 
-    def test_the_longest_wait_is_bounded(self) -> None:
-        assert Asked(asked_for_bytes().message, 0.0, 0.0, parts=(PART,), tries=9).overdue_at(NEVER) == REPLY_SECONDS_MAX
+    @pytest.mark.parametrize(("tries", "seconds"), [(1, 10.0), (2, 20.0), (9, 20.0)])
+    def test_the_wait_for_bytes_has_a_bound_of_its_own(self, tries: int, seconds: float) -> None:
+        asked = asked_for_bytes()
+        asked.tries = tries
+        assert asked.overdue_at(NEVER) == seconds
 
 
 class KnowledgeTests:

@@ -132,7 +132,7 @@ class GreetingTests:
         node = replica()
         node.add_link("b", 0.0)
         node.take_actions()
-        for time in (2.0, 6.0, 14.0):
+        for time in (2.0, 6.0, 11.0, 16.0):
             assert node.next_deadline(0.0) == time
             node.tick(time - 0.1)
             assert node.take_actions() == []
@@ -423,6 +423,18 @@ class RepeatTests:
         assert node.take_actions() == [Send("b", changes(2, 5, 5))]
         node.heard_head("b", head(10), 8.0)
         assert node.take_actions() == []
+
+    def test_an_answer_to_one_question_has_others_repeated_soon(self) -> None:
+        node = asking(put(1))
+        node.examined(3, [IMAGE], 0.0)
+        node.tick(5.0)
+        node.tick(15.0)
+        node.heard_head("b", head(2), 15.0)
+        node.answered("b", told(5, after=1), 16.0)
+        node.take_actions()
+        assert node.next_deadline(16.0) == 20.0
+        node.tick(20.0)
+        assert Send("b", get(4, IMAGE)) in node.take_actions()
 
     def test_a_peer_that_was_away_for_a_week(self) -> None:
         node, now = linked("b", here=5), 0.0
