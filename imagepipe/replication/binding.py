@@ -28,8 +28,8 @@ _REASONS = {
 }
 
 
-def cannot(what: str, endpoint: str, error: zmq.ZMQError) -> StartError:
-    """The sentence for an endpoint that ZeroMQ refuses; `what` is to bind or to connect to it."""
+def cannot(what: str, endpoint: str, error: zmq.ZMQError | OSError) -> StartError:
+    """The sentence for an endpoint that is refused; `what` is to bind or to connect to it."""
     number = error.errno or 0
     return StartError(f"cannot {what} {endpoint}: {_REASONS.get(number) or os.strerror(number)}")
 

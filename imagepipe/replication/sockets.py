@@ -13,6 +13,8 @@ announced a message, so that each touch must be followed by a read; and a read m
 """
 
 import contextlib
+import os
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,9 +26,11 @@ from zmq.utils.monitor import parse_monitor_message
 
 from imagepipe.errors import StartError
 from imagepipe.replication import binding
+from imagepipe.replication.gate import Gate
 from imagepipe.replication.keys import NodeKeys
 from imagepipe.replication.seldom import Seldom
 from imagepipe.replication.zap import DOMAIN, Gatekeeper
+from imagepipe.replication.zmtp import Bounds
 
 Frames = Sequence[bytes]
 """One message: at least one frame."""
@@ -35,7 +39,7 @@ READS_PER_TURN_MAX = 64
 """Messages that one socket may deliver before the reactor's other events have their turn."""
 
 REQUEST_BYTES_MAX = 64 << 10
-"""The size of a frame that a stranger may send us."""
+"""The size of a frame that whoever connects may send us; without keys, of a message."""
 
 ANSWER_BYTES_MAX = 1 << 20
 """The size of a frame in an answer."""
@@ -44,6 +48,7 @@ _READ_AGAIN_SECONDS = 0.1
 _CLOSING_SECONDS_MAX = 1.0
 _PUBLISHED_MAX = 1000
 _REQUESTS_MAX = 64
+_SUBSCRIPTIONS_MAX = 16
 
 _RENEWAL_SECONDS = 5.0
 
@@ -57,7 +62,8 @@ _log = Logger()
 
 
 class Sockets:
-    """All ZeroMQ sockets of a node, in one context. With `keys` every one of them is CURVE, and only authorised keys get in.
+    """All ZeroMQ sockets of a node, in one context. With `keys` every one of them is CURVE, and only authorised keys get in; without, those that
+    listen on TCP do so behind a gate.
 
     Make it in startService, not before: threads do not survive the fork of a daemon. `reconnect_seconds_max`: how long at most between two attempts
     to reach a peer that is away.
@@ -81,7 +87,7 @@ class Sockets:
     def publisher(self, endpoint: str) -> "Publisher":
         """A PUB that listens there; port 0 or * is any free one. StartError if it cannot."""
         options = [(zmq.SNDHWM, _PUBLISHED_MAX), (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX)]
-        return Publisher(self._factory, zmq.PUB, [*self._serving(endpoint), *options], endpoint)
+        return Publisher(self._factory, zmq.PUB, [*self._serving(endpoint), *options], endpoint, self._bounds(_SUBSCRIPTIONS_MAX))
 
     def subscriber(self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]) -> "Subscriber":
         """A SUB that hears everything published there; the peer need not be there yet. `received` gets the frames of one message."""
@@ -91,7 +97,7 @@ class Sockets:
     def server(self, endpoint: str, received: Callable[[bytes, Frames], None]) -> "Server":
         """A ROUTER that listens there. `received` gets the identity of a client's connection, to answer by, and the frames of one message."""
         options = [(zmq.ROUTER_MANDATORY, 1), (zmq.SNDHWM, _REQUESTS_MAX), (zmq.RCVHWM, _REQUESTS_MAX), (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX)]
-        return Server(self._factory, zmq.ROUTER, [*self._serving(endpoint), *options], endpoint, received)
+        return Server(self._factory, zmq.ROUTER, [*self._serving(endpoint), *options], endpoint, self._bounds(), received)
 
     def client(self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]) -> "Client":
         """A DEALER that sends there while it is connected, and only then."""
@@ -126,6 +132,10 @@ class Sockets:
         # Enforced: were nobody there to ask who may connect, everybody might.
         allowed = ((zmq.CURVE_SERVER, 1), (zmq.ZAP_DOMAIN, DOMAIN.encode()), (zmq.ZAP_ENFORCE_DOMAIN, 1))
         return (*self._common, (zmq.CURVE_PUBLICKEY, self._keys.public), (zmq.CURVE_SECRETKEY, self._keys.secret), *allowed)
+
+    def _bounds(self, messages_max: int | None = None) -> Bounds | None:
+        """What a stranger may send; None where nobody is a stranger."""
+        return Bounds(REQUEST_BYTES_MAX, messages_max) if self._keys is None else None
 
     def _calling(self, peer_key: bytes | None) -> _Options:
         if self._keys is None:
@@ -225,24 +235,44 @@ class _Connection(ZmqConnection):  # type: ignore[misc]
 
 
 class _Bound(_Connection):
-    """One that listens; `endpoint` is where, with the port that the system chose."""
+    """One that listens; `endpoint` is where, with the port that the system chose. With `bounds`, a gate stands before TCP."""
 
-    def __init__(self, factory: _Factory, kind: int, options: _Options, endpoint: str) -> None:
+    def __init__(self, factory: _Factory, kind: int, options: _Options, endpoint: str, bounds: Bounds | None) -> None:
         super().__init__(factory, kind, [(zmq.AFFINITY, 0b01), (zmq.IPV6, "[" in endpoint), *options], endpoint)
         self._file: binding.SocketFile | None = None
+        self._gate: Gate | None = None
         try:
-            self.socket.bind(endpoint)
-        except zmq.ZMQError as error:
+            if bounds is not None and endpoint.startswith("tcp:"):
+                self._bind_behind_gate(endpoint, bounds)
+            else:
+                self._bind(endpoint)
+        except StartError:
             self.close()
-            raise binding.cannot("bind", endpoint, error) from None
-        self.endpoint: str = self.socket.get(zmq.LAST_ENDPOINT).decode()
-        self._file = binding.bound(self.endpoint)
+            raise
         self._read_soon()
 
     def shutdown(self) -> None:
-        if not self._closed and self._file is not None:
-            self._file.remove()
+        if not self._closed:
+            if self._gate is not None:
+                self._gate.close()
+            if self._file is not None:
+                self._file.remove()
         super().shutdown()
+
+    def _bind(self, endpoint: str) -> None:
+        try:
+            self.socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            raise binding.cannot("bind", endpoint, error) from None
+        self.endpoint: str = self.socket.get(zmq.LAST_ENDPOINT).decode()
+        self._file = binding.bound(self.endpoint)
+
+    def _bind_behind_gate(self, endpoint: str, bounds: Bounds) -> None:
+        name = f"imagepipe-{secrets.token_hex(16)}"  # an abstract socket: no file, and nobody but this process gets in
+        self.socket.set(zmq.IPC_FILTER_PID, os.getpid())
+        self._bind(f"ipc://@{name}")
+        self._gate = Gate(self.factory.reactor, endpoint, f"\0{name}", bounds)
+        self.endpoint = self._gate.endpoint
 
 
 class _Connected(_Connection):
@@ -337,9 +367,11 @@ class Subscriber(_Connected):
 class Server(_Bound):
     """Answers clients."""
 
-    def __init__(self, factory: _Factory, kind: int, options: _Options, endpoint: str, received: Callable[[bytes, Frames], None]) -> None:
+    def __init__(
+        self, factory: _Factory, kind: int, options: _Options, endpoint: str, bounds: Bounds | None, received: Callable[[bytes, Frames], None]
+    ) -> None:
         self._received = received
-        super().__init__(factory, kind, options, endpoint)
+        super().__init__(factory, kind, options, endpoint, bounds)
 
     def send(self, client: bytes, frames: Frames) -> bool:
         """Send to one client; False if it is gone, or 64 messages wait for it."""

@@ -5,6 +5,8 @@ import os
 import random
 import select
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from peers import GREETING, frame, shake_hands, tcp, wait_for_event, zmq_peer
 from reactor_thread import PATIENCE_SECONDS, Inbox, logged, on_reactor, open_sockets, reactor, until
 
 from imagepipe.errors import StartError
+from imagepipe.replication.gate import CONNECTIONS_MAX
 from imagepipe.replication.sockets import READS_PER_TURN_MAX, REQUEST_BYTES_MAX, Client, Server, Sockets
 
 LOOPBACK = "tcp://127.0.0.1:0"
@@ -147,10 +150,10 @@ class ExchangeTests:
 class EdgeTests:
     """ZeroMQ signals a message once. Whatever takes the signal, the message is read."""
 
-    def heard(self, sockets: Sockets, touch: Callable[[Any], object]) -> None:
+    def heard(self, sockets: Sockets, folder: Path, touch: Callable[[Any], object]) -> None:
         """A message that waits in a server is delivered although `touch` has taken its signal."""
         inbox = Inbox()
-        server = on_reactor(sockets.server, LOOPBACK, inbox)
+        server = on_reactor(sockets.server, f"ipc://{folder}/sync", inbox)
         with zmq_peer(zmq.DEALER, server.endpoint) as peer:
             peer.send(b"first")
             client, _ = inbox.get()
@@ -164,11 +167,11 @@ class EdgeTests:
             on_reactor(scenario)
             assert inbox.get() == (client, [b"second"])
 
-    def test_a_send_that_fails_swallows_no_message(self, sockets: Sockets) -> None:
-        self.heard(sockets, lambda both: both[0].send(b"nobody", [b"x"]))
+    def test_a_send_that_fails_swallows_no_message(self, sockets: Sockets, tmp_path: Path) -> None:
+        self.heard(sockets, tmp_path, lambda both: both[0].send(b"nobody", [b"x"]))
 
-    def test_a_send_that_succeeds_swallows_no_message(self, sockets: Sockets) -> None:
-        self.heard(sockets, lambda both: both[0].send(both[1], [b"x"]))
+    def test_a_send_that_succeeds_swallows_no_message(self, sockets: Sockets, tmp_path: Path) -> None:
+        self.heard(sockets, tmp_path, lambda both: both[0].send(both[1], [b"x"]))
 
     def test_moving_to_another_endpoint_swallows_no_message(self, sockets: Sockets, tmp_path: Path) -> None:
         inbox = Inbox()
@@ -394,13 +397,68 @@ class HostileTests:
             until(lambda: newcomer.send([b"late"]))
             assert late.get() == [b"late"]
 
-    def test_a_message_that_never_ends_is_never_delivered(self, echo: Echo) -> None:
-        with tcp(echo.server.endpoint) as stranger:
-            shake_hands(stranger, b"DEALER")
-            for _ in range(100):
-                stranger.sendall(frame(bytes(1000), more=True))
-            echo.works()
+    @pytest.mark.parametrize("kind", ["ROUTER", "PUB"])
+    def test_a_message_that_never_ends_costs_its_sender_the_connection(self, sockets: Sockets, echo: Echo, kind: str) -> None:
+        """Libzmq alone keeps whatever comes, without any bound."""
+        endpoint = echo.server.endpoint if kind == "ROUTER" else on_reactor(sockets.publisher, LOOPBACK).endpoint
+        with tcp(endpoint) as stranger:
+            shake_hands(stranger, b"DEALER" if kind == "ROUTER" else b"SUB")
+            sent = 0
+            with contextlib.suppress(ConnectionError):
+                while sent < 100_000_000:
+                    stranger.sendall(frame(bytes(1000), more=True))
+                    sent += 1000
+            assert sent < 20_000_000  # the kernel's buffers
+        echo.works()
         assert all(frames[0] == b"question" for _, frames in echo.requests.take_all())
+
+    def test_nobody_takes_the_identity_of_another(self, echo: Echo) -> None:
+        """Libzmq alone aborts the process when somebody has taken the identity that it gives to the next one."""
+        last = echo.requests.get()[0]
+        following = last[:1] + (int.from_bytes(last[1:], "big") + 1).to_bytes(4, "big")
+        for identity in (last, following, b"mine"):
+            with zmq_peer(zmq.DEALER, echo.server.endpoint, routing_id=identity) as thief:
+                thief.send(b"thief")
+                wait_for_event(thief, zmq.Event.DISCONNECTED)
+        echo.works()
+        assert all(frames[0] == b"question" for _, frames in echo.requests.take_all())
+
+    def test_endless_subscriptions_cost_their_sender_the_connection(self, sockets: Sockets) -> None:
+        publisher = on_reactor(sockets.publisher, LOOPBACK)
+        with zmq_peer(zmq.XSUB, publisher.endpoint) as stranger:
+            for number in range(100):
+                stranger.send(b"\1%d" % number)
+            wait_for_event(stranger, zmq.Event.DISCONNECTED)
+
+    def test_when_all_places_are_taken_by_silent_ones_a_newcomer_has_one(self, echo: Echo) -> None:
+        with contextlib.ExitStack() as stack:
+            silent = [stack.enter_context(tcp(echo.server.endpoint)) for _ in range(CONNECTIONS_MAX + 10)]
+            with zmq_peer(zmq.DEALER, echo.server.endpoint) as newcomer:
+                newcomer.send(b"hello")
+                assert newcomer.recv() == b"hello"
+            assert ended(silent[0])
+        echo.works()
+
+    def test_the_socket_behind_the_gate_is_for_this_process_alone(self, echo: Echo) -> None:
+        [name] = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if "@imagepipe-" in line} & abstract_of_this_process()
+        script = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(30); s.connect(chr(0) + sys.argv[1]); print(s.recv(1))"
+        said = subprocess.run([sys.executable, "-c", script, name.removeprefix("@")], check=True, capture_output=True, text=True).stdout
+        assert said == "b''\n"
+        echo.works()
+
+
+def abstract_of_this_process() -> set[str]:
+    """The names of the abstract sockets that this process listens on."""
+    inodes = {str(file.readlink()).removeprefix("socket:[").removesuffix("]") for file in open_files()}
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    return {fields[-1] for fields in lines if fields[-2] in inodes and fields[3] == "00010000"}
+
+
+def open_files() -> Iterator[Path]:
+    """The descriptors of this process."""
+    for file in Path("/proc/self/fd").iterdir():
+        if file.is_symlink():
+            yield file
 
 
 def ended(connection: socket.socket) -> bool:
@@ -485,9 +543,9 @@ class ClosingTests:
         assert on_reactor(echo.server.send, b"client", [b"x"]) is False
         on_reactor(echo.client.reconnect, "tcp://127.0.0.1:9")
 
-    def test_nothing_is_called_back_after_it(self, sockets: Sockets) -> None:
+    def test_nothing_is_called_back_after_it(self, sockets: Sockets, tmp_path: Path) -> None:
         inbox = Inbox()
-        server = on_reactor(sockets.server, LOOPBACK, inbox)
+        server = on_reactor(sockets.server, f"ipc://{tmp_path}/sync", inbox)
         with zmq_peer(zmq.DEALER, server.endpoint) as peer:
             peer.send(b"hello")
             inbox.get()

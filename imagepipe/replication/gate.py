@@ -1,0 +1,187 @@
+"""In front of a listening TCP socket without keys: Twisted listens, looks at what comes in (zmtp), and passes it on to libzmq.
+
+    stranger --TCP--> gate --abstract unix socket, for this process alone--> libzmq
+             <------------------------- as it is ---------------------------
+
+With keys there is no need for it: before it has proved its key, libzmq takes nothing from a peer.
+"""
+
+import fcntl
+import os
+import re
+import socket
+import struct
+from typing import Any
+
+import zmq
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import ClientFactory, Factory, Protocol
+from twisted.logger import Logger
+
+from imagepipe.errors import StartError
+from imagepipe.replication import binding
+from imagepipe.replication.seldom import Seldom
+from imagepipe.replication.zmtp import Bounds, Inspection, Unwelcome
+
+CONNECTIONS_MAX = 100
+"""Each takes three descriptors, and a process often has a thousand."""
+
+_ENDPOINT = re.compile(r"tcp://(?:\[(?P<v6>[^]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>\d{1,5}|\*)", re.ASCII)
+_SIOCGIFADDR = 0x8915
+
+_log = Logger()
+
+
+class Gate(Factory):
+    """Listens at `endpoint` for the ZeroMQ socket that is bound to `inner`, until `close`. Invariant: at most CONNECTIONS_MAX connections.
+
+    When it is full, a newcomer takes the place of the oldest that has not said READY; if there is none, it is turned away.
+    """
+
+    noisy = False
+
+    def __init__(self, reactor: Any, endpoint: str, inner: str, bounds: Bounds) -> None:
+        self.reactor = reactor
+        self.inner = inner
+        self.bounds = bounds
+        self.links: dict[_Stranger, None] = {}
+        self._complaints = Seldom(_log, reactor.seconds)
+        host, port = _address(endpoint)
+        try:
+            self._port = reactor.listenTCP(port, self, backlog=128, interface=host)
+        except CannotListenError as error:
+            raise binding.cannot("bind", endpoint, error.socketError) from None
+        shown = f"[{host}]" if ":" in host else host
+        self.endpoint = f"tcp://{shown}:{self._port.getHost().port}"
+
+    def close(self) -> None:
+        """Listen no more, and end every connection; at once."""
+        self._port.stopReading()
+        self._port.connectionLost(None)  # stopListening would take a turn of the reactor: the port is free when this returns
+        for link in tuple(self.links):
+            link.end()
+
+    def buildProtocol(self, addr: Any) -> Protocol | None:  # noqa: N802 - Twisted's name
+        if len(self.links) >= CONNECTIONS_MAX:
+            unready = next((link for link in self.links if not link.inspection.ready), None)
+            if unready is None:
+                self._complaints.warn("{host} was turned away: {count} peers are connected", host=addr.host, count=len(self.links))
+                return None
+            unready.end()
+        return _Stranger(self, addr.host)
+
+    def complain(self, host: str, why: str) -> None:
+        """Say, seldom, that a connection was ended."""
+        self._complaints.warn("the connection of {host} was ended: {why}", host=host, why=why)
+
+
+class _Stranger(Protocol):
+    """One connection from outside, and the one to libzmq that belongs to it. Both end together."""
+
+    transport: Any
+
+    def __init__(self, gate: Gate, host: str) -> None:
+        self.inspection = Inspection(gate.bounds)
+        self._gate = gate
+        self._host = host
+        self._inner = _Inner(self)
+        gate.links[self] = None
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's names
+        self.transport.setTcpNoDelay(True)
+        self.transport.pauseProducing()  # until there is somebody to pass it on to
+        self._gate.reactor.connectUNIX(self._gate.inner, _InnerFactory(self._inner, self.end))
+
+    def joined(self) -> None:
+        """The inner connection is there: each side reads no faster than the other can be written to."""
+        if self not in self._gate.links:
+            self._inner.transport.abortConnection()
+            return
+        self.transport.registerProducer(self._inner.transport, True)
+        self._inner.transport.registerProducer(self.transport, True)
+        self.transport.resumeProducing()
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        try:
+            passed = self.inspection.feed(data)
+        except Unwelcome as why:
+            self._gate.complain(self._host, str(why))
+            self.end()
+        else:
+            self._inner.transport.write(passed)
+
+    def connectionLost(self, reason: Any = None) -> None:  # noqa: N802, ARG002
+        self.end()
+
+    def end(self) -> None:
+        """Hang up on both; may be called twice."""
+        if self in self._gate.links:
+            del self._gate.links[self]
+            for transport in (self.transport, self._inner.transport):
+                if transport is not None:
+                    transport.abortConnection()
+
+
+class _Inner(Protocol):
+    """The connection to libzmq."""
+
+    transport: Any
+
+    def __init__(self, stranger: _Stranger) -> None:
+        self.transport = None
+        self._stranger = stranger
+
+    def connectionMade(self) -> None:  # noqa: N802
+        self._stranger.joined()
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        self._stranger.transport.write(data)
+
+    def connectionLost(self, reason: Any = None) -> None:  # noqa: N802, ARG002
+        self._stranger.end()
+
+
+class _InnerFactory(ClientFactory):
+    noisy = False
+
+    def __init__(self, inner: _Inner, failed: Any) -> None:
+        self._inner = inner
+        self._failed = failed
+
+    def buildProtocol(self, addr: Any) -> Protocol:  # noqa: N802, ARG002
+        return self._inner
+
+    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:  # noqa: N802, ARG002
+        self._failed()
+
+
+def _address(endpoint: str) -> tuple[str, int]:
+    """The address and port to listen on; a host may be *, an address, a name, or that of a network interface, as for libzmq."""
+    match = _ENDPOINT.fullmatch(endpoint)
+    if match is None:
+        raise binding.cannot("bind", endpoint, zmq.ZMQError(zmq.EINVAL))
+    port = 0 if match["port"] == "*" else int(match["port"])
+    if match["v6"]:
+        return match["v6"], port
+    if match["host"] == "*":
+        return "0.0.0.0", port  # noqa: S104 - as asked
+    return _interface_address(match["host"]) or _resolved(match["host"], endpoint), port
+
+
+def _interface_address(name: str) -> str | None:
+    if name not in (each for _, each in socket.if_nameindex()):
+        return None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            answer = fcntl.ioctl(any_socket, _SIOCGIFADDR, struct.pack("256s", os.fsencode(name)))
+        except OSError:  # it has no address of IPv4
+            return None
+    return socket.inet_ntoa(answer[20:24])
+
+
+def _resolved(host: str, endpoint: str) -> str:
+    try:
+        [(*_, address), *_] = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
+    except OSError:
+        raise StartError(f"cannot bind {endpoint}: this machine has no such address") from None
+    return str(address[0])

@@ -1,0 +1,134 @@
+"""What a stranger says to a ZeroMQ socket without keys, looked at before libzmq sees it. Pure: bytes in, bytes out. (ZeroMQ's RFC 37, ZMTP 3.)
+
+    greeting   FF 00*8 7F   03 xx   "NULL" 00*16   00*32         64 bytes
+    frame      flags  size (1 byte, or 8)  body                  flags: 1 more frames follow, 2 size has 8 bytes, 4 a command
+    READY      a command, the first frame: properties, among them the peer's identity
+    then       messages of one or more frames; commands PING, PONG, SUBSCRIBE, CANCEL
+
+libzmq 4.3.5 keeps a message whose last frame never comes without any bound, and remembers every subscription; and the process is aborted when a peer
+takes, as its own, the identity that libzmq would give to the next one, which is easy to guess. So all three are bounded here.
+"""
+
+from dataclasses import dataclass
+
+_GREETING_BYTES = 64
+_SIGNATURE_END = 9
+_VERSION = 10
+_MECHANISM = 12
+_NULL = b"NULL".ljust(20, b"\0")
+
+_MORE, _LONG, _COMMAND = 1, 2, 4
+_FRAME_COST_BYTES = 64
+"""What libzmq needs for a frame, be it empty."""
+
+
+class Unwelcome(Exception):
+    """The connection is to be ended; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a stranger may send: the size of one message, and how many of them in all, if there is an end to it."""
+
+    message_bytes_max: int
+    messages_max: int | None = None
+
+
+class Inspection:
+    """One connection. Invariant: what `feed` has let through is a prefix of what libzmq can take without harm."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.ready = False
+        self._bounds = bounds
+        self._greeted = 0
+        self._held = bytearray()
+        self._message_bytes = 0
+        self._messages = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go on, now that `data` has come: never more than what came, never half a frame. Raises Unwelcome."""
+        self._held += data
+        passed = self._greeting()
+        if self._greeted == _GREETING_BYTES:
+            while frame := self._frame():
+                passed += frame
+        return bytes(passed)
+
+    def _greeting(self) -> bytearray:
+        """The greeting goes on byte by byte: both sides wait for the beginning of the other's."""
+        passed = self._take(_GREETING_BYTES - self._greeted)
+        for number, byte in enumerate(passed, self._greeted):
+            wrong = (
+                (number == 0 and byte != 0xFF)
+                or (number == _SIGNATURE_END and not byte & 1)
+                or (number == _VERSION and byte < 3)
+                or (_MECHANISM <= number < _MECHANISM + len(_NULL) and byte != _NULL[number - _MECHANISM])
+            )
+            if wrong:
+                raise Unwelcome("it does not speak ZeroMQ 4 without keys")
+        self._greeted += len(passed)
+        return passed
+
+    def _frame(self) -> bytearray:
+        """The next whole frame, or nothing yet."""
+        held = self._held
+        if len(held) < 2:
+            return bytearray()
+        flags = held[0]
+        header = 9 if flags & _LONG else 2
+        if flags & ~(_MORE | _LONG | _COMMAND) or (flags & _COMMAND and flags & _MORE):
+            raise Unwelcome("it sends a malformed frame")
+        if len(held) < header:
+            return bytearray()
+        size = int.from_bytes(held[1:header], "big")
+        if size > self._bounds.message_bytes_max:
+            raise Unwelcome(f"it sends a frame of {size} bytes")
+        if len(held) < header + size:
+            return bytearray()
+        frame = self._take(header + size)
+        self._look_at(flags, bytes(frame[header:]))
+        return frame
+
+    def _look_at(self, flags: int, body: bytes) -> None:
+        if flags & _COMMAND:
+            name = body[1 : 1 + body[0]] if body else b""
+            if self.ready != (name != b"READY"):
+                raise Unwelcome("it sends a command out of place")
+            if name == b"READY":
+                _check_properties(body[6:])
+                self.ready = True
+            elif name in (b"SUBSCRIBE", b"CANCEL"):
+                self._count_message()
+            elif name not in (b"PING", b"PONG"):
+                raise Unwelcome("it sends an unknown command")
+        elif not self.ready:
+            raise Unwelcome("it sends a message out of place")
+        else:
+            self._message_bytes += len(body) + _FRAME_COST_BYTES
+            if self._message_bytes > self._bounds.message_bytes_max + _FRAME_COST_BYTES:
+                raise Unwelcome("it sends a message that has no end")
+            if not flags & _MORE:
+                self._message_bytes = 0
+                self._count_message()
+
+    def _count_message(self) -> None:
+        self._messages += 1
+        if self._bounds.messages_max is not None and self._messages > self._bounds.messages_max:
+            raise Unwelcome("it sends too many subscriptions")
+
+    def _take(self, count: int) -> bytearray:
+        taken = self._held[:count]
+        del self._held[:count]
+        return taken
+
+
+def _check_properties(rest: bytes) -> None:
+    """The properties of READY: name and value, each after its length. An identity of its own would be another's."""
+    while rest:
+        name, rest = rest[1 : 1 + rest[0]], rest[1 + rest[0] :]
+        size, rest = int.from_bytes(rest[:4], "big"), rest[4:]
+        if size > len(rest) or not name:
+            raise Unwelcome("it is malformed how it says READY")
+        if size and name.lower() == b"identity":
+            raise Unwelcome("it comes with an identity of its own")
+        rest = rest[size:]
