@@ -27,7 +27,7 @@ from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Part, Received
 from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
-from imagepipe.core.pulling import BACK_OFF_SECONDS, GETS_MAX, POLL_SECONDS, PULLS_MAX, REFUSED_SECONDS
+from imagepipe.core.pulling import BACK_OFF_SECONDS, GETS_MAX, HELLO_SECONDS, POLL_SECONDS, PULLS_MAX, REFUSED_SECONDS
 from imagepipe.core.replica import OWN_NODE, PENDING_SECONDS, TWICE, Replica
 from imagepipe.core.stamp import Version
 
@@ -138,6 +138,15 @@ class GreetingTests:
             assert node.take_actions() == []
             node.tick(time)
             assert node.take_actions() == [Send("b", Hello(1, "aa"))]
+
+    def test_one_that_answers_something_else_is_not_asked_again_at_once(self) -> None:
+        node = replica()
+        node.add_link("b", 0.0)
+        node.take_actions()
+        node.answered("b", told(1, put(1)), 0.1)
+        assert (node.take_actions(), node.next_deadline(0.1)) == ([], HELLO_SECONDS)
+        node.tick(HELLO_SECONDS)
+        assert node.take_actions() == [Send("b", Hello(2, "aa"))]
 
     def test_an_upstream_that_has_nothing_new_is_only_polled(self) -> None:
         node = linked("b", here=10)
@@ -588,6 +597,19 @@ class FailureTests:
         assert (node.take_actions(), node.next_deadline(2.0)) == ([], 1.0 + BACK_OFF_SECONDS)
         node.tick(1.0 + BACK_OFF_SECONDS)
         assert node.take_actions() == [Send("b", changes(5, 5, 5))]
+
+    def test_what_is_being_joined_then_is_not_asked_for_again(self) -> None:
+        node = linked("b", here=0, seq=6)
+        node.answered("b", told(2, deleted(2), upto=2, end=6), 0.0)
+        node.answered("b", told(4, put(4), after=2, upto=4, end=6), 0.0)
+        node.examined(3, [], 0.0)
+        node.examined(5, [IMAGE], 0.0)
+        node.answered("b", Pieces(6, (b"image",)), 0.0)
+        node.failed_keep("b", 6, 0.0)
+        node.joined(3, DONE, 0.1)
+        node.take_actions()
+        node.tick(BACK_OFF_SECONDS)
+        assert node.take_actions() == [Send("b", changes(7, 2, 2, end=6))]
 
     def test_bytes_of_an_upstream_that_was_removed(self) -> None:
         node = asking(put(6), here=5)
