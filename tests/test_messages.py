@@ -38,6 +38,7 @@ from imagepipe.core.messages import (
     decode_reply,
     decode_request,
     encode,
+    sealed,
 )
 from imagepipe.core.stamp import STAMP_MAX, Version
 
@@ -106,12 +107,12 @@ HOSTILE_ROW: dict[int, list[object]] = {
 
 def body(fields: object, cluster: object = "c") -> bytes:
     """A message of these fields, whatever they are."""
-    return bytes([PROTOCOL]) + msgspec.msgpack.encode((cluster, fields))
+    return sealed(bytes([PROTOCOL]) + msgspec.msgpack.encode((cluster, fields)))
 
 
 def raw(data: bytes) -> bytes:
     """A message of the cluster "c" whose body is `data`."""
-    return bytes([PROTOCOL]) + b"\x92\xa1c" + data
+    return sealed(bytes([PROTOCOL]) + b"\x92\xa1c" + data)
 
 
 def changed(fields: list[object], at: int, value: object) -> list[object]:
@@ -215,7 +216,7 @@ class RoundTripTests:
         assert decode_head(cluster, encode(cluster, message)) == message
 
     def test_the_wire_is_what_the_module_shows(self) -> None:
-        assert encode("c", Hello(1, "a")) == b"\x01" + b"\x92\xa1c" + b"\x93\xa5hello\x01\xa1a"
+        assert encode("c", Hello(1, "a")) == sealed(b"\x01" + b"\x92\xa1c" + b"\x93\xa5hello\x01\xa1a")
 
 
 class BatchTests:
@@ -377,7 +378,7 @@ class HostileBytesTests:
     @given(st.binary(max_size=2000))
     def test_random_bytes(self, data: bytes) -> None:
         survived(data)
-        survived(bytes([PROTOCOL]) + data)
+        survived(sealed(bytes([PROTOCOL]) + data))
         survived(raw(data))
 
     @given(ANYTHING, ANYTHING)
@@ -396,28 +397,36 @@ class HostileBytesTests:
 
     @given(REQUESTS | REPLIES, st.lists(st.tuples(st.integers(0, 1 << 20), st.binary(max_size=4), st.integers(0, 4)), min_size=1, max_size=4))
     def test_messages_with_bytes_replaced_inserted_and_removed(self, message: Request | Reply, edits: list[tuple[int, bytes, int]]) -> None:
-        data = encode("c", message)
+        data = encode("c", message)[:-4]
         for position, inserted, removed in edits:
             at = position % (len(data) + 1)
             data = data[:at] + inserted + data[at + removed :]
         survived(data)
+        survived(sealed(data))
+
+    @given(REQUESTS | REPLIES, st.integers(0, 1 << 20))
+    def test_a_wrong_bit_makes_a_message_malformed(self, message: Request | Reply, position: int) -> None:
+        data = bytearray(encode("c", message))
+        data[position // 8 % len(data)] ^= 1 << position % 8
+        refused(bytes(data))
 
     @pytest.mark.parametrize("name", HOSTILE)
     def test_every_truncation_is_malformed(self, name: str) -> None:
-        data = body(HOSTILE[name][0])
+        data = body(HOSTILE[name][0])[:-4]
         for length in range(len(data)):
             refused(data[:length])
+            refused(sealed(data[:length]))
 
     @pytest.mark.parametrize("name", HOSTILE)
     def test_bytes_after_the_message_are_malformed(self, name: str) -> None:
-        refused(body(HOSTILE[name][0]) + b"\0")
+        refused(sealed(body(HOSTILE[name][0])[:-4] + b"\0"))
 
     @pytest.mark.parametrize("opening", [b"\x91", b"\x81", b"\x92\xc0", b"\x81\xa1k", b"\xdd\0\0\0\1"])
     def test_deep_nesting_is_malformed(self, opening: bytes) -> None:
         nested = opening * (REPLY_BYTES_MAX // len(opening))
         refused(raw(nested))
         refused(raw(nested + b"\xc0"))
-        refused(bytes([PROTOCOL]) + nested)
+        refused(sealed(bytes([PROTOCOL]) + nested))
         refused(raw(b"\x93\xa7refused\x01" + nested))  # as a field
         refused(raw(b"\x94\xa7refused\x01\xa1n" + nested))  # as one more, which is passed over
 
@@ -456,10 +465,10 @@ class HostileBytesTests:
             raw(b"\x83\xa5hello\x01\xa1a\x02\x90\x90"),  # a map, and a key that cannot be hashed
             raw(b"\x81\x90\x90"),
             raw(b"\xc1"),  # never used in msgpack
-            bytes([PROTOCOL]) + b"\x92\xa3\xed\xa0\x80\x93\xa5hello\x01\xa1a",  # a surrogate as the cluster
-            bytes([PROTOCOL]) + b"\x92\x91\xa1c\x93\xa5hello\x01\xa1a",
-            bytes([PROTOCOL]) + b"\x93\xa1c\x93\xa5hello\x01\xa1a\x01",
-            bytes([PROTOCOL]) + b"\x91\xa1c",
+            sealed(bytes([PROTOCOL]) + b"\x92\xa3\xed\xa0\x80\x93\xa5hello\x01\xa1a"),  # a surrogate as the cluster
+            sealed(bytes([PROTOCOL]) + b"\x92\x91\xa1c\x93\xa5hello\x01\xa1a"),
+            sealed(bytes([PROTOCOL]) + b"\x93\xa1c\x93\xa5hello\x01\xa1a\x01"),
+            sealed(bytes([PROTOCOL]) + b"\x91\xa1c"),
             body(["hello\n\x1b[31m", 1, "a"]),
         ],
     )

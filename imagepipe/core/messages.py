@@ -2,6 +2,7 @@
 
     1 byte    PROTOCOL
     msgpack   [cluster, [type, field, field, ...]]
+    4 bytes   CRC-32 of all that, big-endian: TCP's own check lets one damaged segment in many thousands through, and a path with a wrong bit is a path
 
     a puller asks (DEALER)             its upstream answers (ROUTER)
     Hello    who are you?              Head
@@ -14,6 +15,7 @@ A message from the outside is hostile until `decode` has returned it: types, len
 node would say raises Malformed.
 """
 
+import zlib
 from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
@@ -41,6 +43,7 @@ REQUEST_BYTES_MAX = 64 * 1024
 REPLY_BYTES_MAX = 1024 * 1024
 
 CONTENT_BYTES_MAX = 1 << 40
+_CRC_BYTES = 4
 
 Id = Annotated[str, Meta(pattern="^[0-9a-f]{1,32}\\Z")]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}\\Z")]
@@ -174,7 +177,14 @@ _head_decoder = msgspec.msgpack.Decoder(Head)
 
 def encode(cluster: str, message: Request | Reply) -> bytes:
     """The bytes of a message."""
-    return bytes([PROTOCOL]) + _encoder.encode((cluster, message))
+    data = bytearray([PROTOCOL])
+    _encoder.encode_into((cluster, message), data, 1)
+    return sealed(data)
+
+
+def sealed(data: bytes | bytearray) -> bytes:
+    """`data` with its check behind it."""
+    return b"".join((data, zlib.crc32(data).to_bytes(_CRC_BYTES, "big")))
 
 
 def decode_request(cluster: str, data: bytes) -> Request:
@@ -208,8 +218,11 @@ def batch(rid: int, node: str, epoch: str, after: int, end: int, rows: Sequence[
 def _decode(decoder: "msgspec.msgpack.Decoder[T]", cluster: str, data: bytes) -> T:
     if not data or data[0] != PROTOCOL:
         raise Malformed("it is of another version of the protocol" if data else "it is empty")
+    content = memoryview(data)[:-_CRC_BYTES]
+    if zlib.crc32(content) != int.from_bytes(data[-_CRC_BYTES:], "big"):
+        raise Malformed("it was damaged on its way")
     try:
-        named, body = _cluster_decoder.decode(memoryview(data)[1:])
+        named, body = _cluster_decoder.decode(content[1:])
         if named != cluster:
             raise Foreign(named)
         return decoder.decode(body)
