@@ -8,10 +8,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from imagepipe.core.entries import Change, Content
 from imagepipe.core.paths import ancestors
 from imagepipe.storage.images import Commit, ImageFacts
+
+T = TypeVar("T")
 
 CALLS_MAX = 256
 """How many calls share a transaction at most."""
@@ -33,14 +36,14 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Task(Generic[T]):
     """Something else for the writer's thread to do, after all calls that came before."""
 
-    run: Callable[[], bool]
-    future: "Future[bool]" = field(default_factory=Future)
+    run: Callable[[], T]
+    future: "Future[T]" = field(default_factory=Future)
 
 
-def take_group(waiting: "deque[Call | Task]") -> "list[Call] | Task":
+def take_group(waiting: "deque[Call | Task[Any]]") -> "list[Call] | Task[Any]":
     """Take from the front of `waiting`, which is not empty: a task, or as many calls as may share a transaction."""
     first = waiting[0]
     if isinstance(first, Task):

@@ -43,14 +43,23 @@ class _Admitted:
 class Committer:
     """Commits groups of calls; on the writer's thread alone."""
 
-    def __init__(self, catalogue: Catalogue, tree: Tree, housekeeping: Housekeeping, health: Health, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        tree: Tree,
+        housekeeping: Housekeeping,
+        health: Health,
+        now_ms: Callable[[], int],
+        on_commit: Callable[[int], None],
+    ) -> None:
         self._catalogue = catalogue
         self._tree = tree
         self._housekeeping = housekeeping
         self._health = health
         self._now_ms = now_ms
-        self._stamp = catalogue.last_stamp
-        self._seq = catalogue.last_seq
+        self._on_commit = on_commit
+        self._stamp = 0  # these two only within a group
+        self._seq = 0
 
     def commit(self, calls: Sequence[Call]) -> None:
         """Answer every call, one way or the other."""
@@ -58,6 +67,7 @@ class Committer:
 
     def _commit(self, calls: Sequence[Call]) -> None:
         admitted: list[_Admitted] = []
+        self._stamp, self._seq = self._catalogue.last_stamp, self._catalogue.last_seq
         try:
             self._health.check()
             self._catalogue.begin()
@@ -67,12 +77,13 @@ class Committer:
                 facts = {digest: facts for one in admitted for digest, facts in one.call.facts.items()}
                 self._catalogue.put([entry for one in admitted for entry in one.entries], facts, self._stamp)
             self._catalogue.commit()
-            self._catalogue.last_seq = self._seq
         except Exception as error:  # noqa: BLE001 - whatever it was, every call gets an answer
             self._abandon(calls, admitted, error)
             return
         for one in admitted:
             self._show(one)
+        if any(one.entries for one in admitted):
+            self._on_commit(self._seq)
 
     def _admit(self, call: Call, admitted: list[_Admitted]) -> None:
         try:
@@ -124,7 +135,6 @@ class Committer:
     def _abandon(self, calls: Sequence[Call], admitted: Sequence[_Admitted], error: Exception) -> None:
         for one in reversed(admitted):
             self._tree.undo(one.prepared)
-        self._seq = self._catalogue.last_seq
         try:
             self._catalogue.roll_back()
         except Exception as worse:  # noqa: BLE001 - it is reported as what it follows from

@@ -13,10 +13,11 @@ import os
 import stat
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from imagepipe.storage.disk import digest_of, flush, flush_folder, make_folder, status_of
+from imagepipe.core.entries import Content
+from imagepipe.storage.disk import digest_of, flush, flush_folder, make_folder, open_for_reading, status_of
 
 FOLDERS = tuple(f"{number:02x}" for number in range(256))
 
@@ -48,6 +49,20 @@ class Objects:
     def status(self, digest: str) -> os.stat_result | None:
         """The object's stat; None if there is no such object."""
         return status_of(self.path(digest))
+
+    def has(self, content: Content) -> bool:
+        """Whether there is an object of this name and size; nobody looks into it."""
+        status = self.status(content.digest)
+        return status is not None and stat.S_ISREG(status.st_mode) and status.st_size == content.size
+
+    def read(self, digest: str, offset: int, length: int) -> bytes | None:
+        """Some bytes of an object; None if it is missing, or has fewer, or cannot be read."""
+        try:
+            with open_for_reading(self.path(digest)) as file:
+                piece = os.pread(file.fileno(), length, offset)
+        except OSError:
+            return None
+        return piece if len(piece) == length else None
 
     def is_link(self, status: os.stat_result, digest: str) -> bool:
         """Whether `status` is of a hard link to the object."""
@@ -111,8 +126,7 @@ class Pins:
     def holding(self, digests: Iterable[str]) -> Iterator[None]:
         """Pin digests for the length of a call; those of a call that fails are abandoned."""
         pinned = list(digests)
-        with self._lock:
-            self._held.update(pinned)
+        self.hold(pinned)
         try:
             yield
         except BaseException:
@@ -120,11 +134,32 @@ class Pins:
                 self._abandoned.update(pinned)
             raise
         finally:
-            with self._lock:
-                self._held.subtract(pinned)
-                for digest in pinned:
-                    if not self._held[digest]:
-                        del self._held[digest]
+            self.let_go(pinned)
+
+    def hold(self, digests: Iterable[str]) -> None:
+        """Pin digests until as many calls of `let_go`."""
+        with self._lock:
+            self._held.update(digests)
+
+    def let_go(self, digests: Sequence[str]) -> list[str]:
+        """Undo one `hold`; those that nobody holds any more."""
+        with self._lock:
+            self._held.subtract(digests)
+            free = [digest for digest in dict.fromkeys(digests) if self._held[digest] <= 0]
+            for digest in free:
+                del self._held[digest]
+        return free
+
+    def let_all_go(self) -> None:
+        """Nobody holds anything any more: the store is being closed."""
+        with self._lock:
+            self._abandoned.update(self._held)
+            self._held.clear()
+
+    def abandon(self, digests: Iterable[str]) -> None:
+        """Digests of objects that no row names, but for those that somebody holds and will let go of."""
+        with self._lock:
+            self._abandoned.update(digest for digest in digests if digest not in self._held)
 
     def suspect(self, digests: Iterable[str]) -> None:
         """Digests that perhaps no row names any more."""

@@ -1,8 +1,12 @@
 """The catalogue's file: its tables, and opening it so that a commit is on the disk when it returns.
 
-entry   one row a path, live or deleted (replication.md, section 3)
-image   what the header of some bytes says; local to this node, gone with the object
-meta    one row: who this node is, and how far the tree is known to be right
+entry    one row a path, live or deleted (replication.md, section 3)
+image    what the header of some bytes says; local to this node, gone with the object
+epoch    the starts of this node, by which its peers know whether their cursors still mean something
+cursor   how far this node has pulled from each of its upstreams
+pending  rows of upstreams that wait for their bytes
+history  images that lost a conflict, kept for a while
+meta     one row: who this node is, and how far the tree is known to be right
 """
 
 import os
@@ -12,7 +16,58 @@ from pathlib import Path
 
 from imagepipe.errors import StartError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+_REPLICATION_TABLES = (
+    """
+CREATE TABLE epoch (
+    number    INTEGER NOT NULL PRIMARY KEY,     -- in the order of the starts
+    id        TEXT NOT NULL,                    -- 128 random bits in hex
+    first_seq INTEGER NOT NULL                  -- what the first change since this start was or will be numbered
+) STRICT
+""",
+    """
+CREATE TABLE cursor (
+    upstream TEXT NOT NULL PRIMARY KEY,         -- a node id
+    epoch    TEXT NOT NULL,                     -- one of the upstream's
+    seq      INTEGER NOT NULL,
+    end_seq  INTEGER NOT NULL                   -- core.joining.Cursor.end
+) WITHOUT ROWID, STRICT
+""",
+    """
+CREATE TABLE pending (
+    upstream        TEXT NOT NULL,
+    path            TEXT NOT NULL,
+    stamp           INTEGER NOT NULL,
+    origin          TEXT NOT NULL,
+    replaced_stamp  INTEGER,
+    replaced_origin TEXT,
+    digest          TEXT NOT NULL,
+    size            INTEGER NOT NULL,
+    seq             INTEGER NOT NULL,           -- the upstream's numbering
+    format          TEXT,                       -- NULL: the upstream does not know what the header says
+    width           INTEGER,
+    height          INTEGER,
+    PRIMARY KEY (upstream, path)
+) WITHOUT ROWID, STRICT
+""",
+    "CREATE INDEX pending_path ON pending (path)",
+    """
+CREATE TABLE history (
+    path          TEXT NOT NULL,
+    stamp         INTEGER NOT NULL,             -- with `origin` the version that lost
+    origin        TEXT NOT NULL,
+    digest        TEXT NOT NULL,
+    size          INTEGER NOT NULL,
+    lost_ms       INTEGER NOT NULL,             -- when, in milliseconds since 1970
+    winner_stamp  INTEGER NOT NULL,
+    winner_origin TEXT NOT NULL,
+    PRIMARY KEY (path, stamp, origin)
+) WITHOUT ROWID, STRICT
+""",
+    "CREATE INDEX history_digest ON history (digest)",
+    "CREATE INDEX history_lost_ms ON history (lost_ms)",
+)
 
 _TABLES = (
     """
@@ -46,7 +101,11 @@ CREATE TABLE meta (
     clean          INTEGER NOT NULL             -- 1: stopped in order, nothing is left to sweep
 ) STRICT
 """,
+    *_REPLICATION_TABLES,
 )
+
+_MIGRATIONS = {1: _REPLICATION_TABLES}
+"""From each older version to the next."""
 
 
 def has_catalogue(path: Path) -> bool:
@@ -90,8 +149,12 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     try:
         _make_durable(connection, path)
         version = connection.execute("SELECT schema_version FROM meta").fetchone()[0]
+        if version in _MIGRATIONS:
+            version = _migrate(connection, version)
     except (sqlite3.Error, TypeError) as error:
         connection.close()
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise StartError(f"the catalogue {path} cannot be brought up to date: the disk is full") from error
         raise unreadable(path, error) from error
     except StartError:
         connection.close()
@@ -109,6 +172,23 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     connection = _connect(path)
     connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> int:
+    """Bring an older catalogue up to date, whole or not at all; returns the version that it has then."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        while version in _MIGRATIONS:
+            for statement in _MIGRATIONS[version]:
+                connection.execute(statement)
+            version += 1
+        connection.execute("UPDATE meta SET schema_version = ?", (version,))
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return version
 
 
 def _connect(path: Path) -> sqlite3.Connection:

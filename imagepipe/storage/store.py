@@ -21,27 +21,34 @@ import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
 from twisted.logger import Logger
 
-from imagepipe.core.entries import Change, Content, Entry, net_moves
-from imagepipe.errors import BadRequest, FlushError, ImagepipeError, NotStored, StartError, shown
+from imagepipe.core import joining
+from imagepipe.core.entries import Change, Content, Entry, Row, net_moves
+from imagepipe.core.epochs import Epoch
+from imagepipe.core.fetching import Received
+from imagepipe.core.joining import Cursor, Joined, Pending
+from imagepipe.errors import BadRequest, FlushError, ImagepipeError, NotStored, Overloaded, StartError, shown
 from imagepipe.storage import opening, schema
 from imagepipe.storage.calls import Call, Task
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.commit import Committer
 from imagepipe.storage.disk import open_for_reading, refusal
 from imagepipe.storage.health import Health
+from imagepipe.storage.history import Lost
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.images import Commit, ImageFacts, ImageInfo, StagedImage
 from imagepipe.storage.inflight import InFlight
+from imagepipe.storage.join import Joiner, Told
 from imagepipe.storage.lock import FolderLock
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.reserve import Reserve
 from imagepipe.storage.sweep import sweep_objects, sweep_tree
+from imagepipe.storage.transfers import Transfers
 from imagepipe.storage.tree import Tree
 from imagepipe.storage.writer import Writer
 
@@ -56,6 +63,10 @@ def _new_id() -> str:
     return secrets.token_hex(16)
 
 
+def _nothing(_seq: int) -> None:
+    pass
+
+
 class Store:
     """An open store; for any thread. Made by `open`."""
 
@@ -67,6 +78,7 @@ class Store:
         umask: int,
         now_ms: Callable[[], int],
         on_fatal: Callable[[FlushError], None],
+        on_commit: Callable[[int], None] = _nothing,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         seconds: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = _new_id,
@@ -74,13 +86,14 @@ class Store:
         """Lock the folder `root`, make it a store on its first start, recover what a crash left; blocks.
 
         umask: of the served files and folders. now_ms: the wall clock, in milliseconds since 1970; any thread calls it. on_fatal: called once, on
-        any thread, when a flush has failed; no write is taken from then on. checkpoint_seconds: how long after a change the tree is flushed and
-        replaced bytes are removed. new_id: a random 128-bit number in hex.
+        any thread, when a flush has failed; no write is taken from then on. on_commit: called on the writer's thread with `last_seq` whenever that has
+        moved, when the tree shows it; it must not block. checkpoint_seconds: how long after a change the tree is flushed and replaced bytes are
+        removed. new_id: a random 128-bit number in hex.
         Raises StartError.
         """
         try:
             with contextlib.ExitStack() as opened:
-                store = cls(root, opened, umask, now_ms, on_fatal, checkpoint_seconds, seconds, new_id)
+                store = cls(root, opened, umask, now_ms, on_fatal, on_commit, checkpoint_seconds, seconds, new_id)
                 store._opened = opened.pop_all()
         except OSError as error:
             raise StartError(f"{error.filename or root}: {os.strerror(error.errno or 0)}") from error
@@ -98,6 +111,7 @@ class Store:
         umask: int,
         now_ms: Callable[[], int],
         on_fatal: Callable[[FlushError], None],
+        on_commit: Callable[[int], None],
         checkpoint_seconds: float,
         seconds: Callable[[], float],
         new_id: Callable[[], str],
@@ -115,6 +129,8 @@ class Store:
         opening.make_private(self._layout, folder_mode)
         opened.callback(FolderLock(self._layout.lock).release)
         opening.make_catalogue(self._layout, self._objects, new_id())
+        self._reserve = Reserve(self._layout.reserve)
+        self._reserve.give_up()  # a full disk is no reason not to start: starting is what makes room
         self._catalogue = Catalogue(self._layout.catalogue)
         opened.callback(self._catalogue.close)
 
@@ -122,16 +138,16 @@ class Store:
         sweep = None
         if not self._catalogue.was_clean:
             sweep = itertools.chain(sweep_objects(self._objects, self._catalogue, self._pins), sweep_tree(root, run, tree.touched))
-        self._reserve = Reserve(self._layout.reserve)
         self._housekeeping = Housekeeping(
             self._catalogue, tree, self._objects, self._pins, self._health, self._reserve, interval=checkpoint_seconds, seconds=seconds, sweep=sweep
         )
         opening.empty_staging(self._layout)
-        self._reserve.give_up()  # a full disk is no reason not to start: starting is what makes room
-        self._catalogue.set_clean(False)
+        self._catalogue.start(new_id())
         self._housekeeping.recover()
         self._reserve.set_aside()
-        committer = Committer(self._catalogue, tree, self._housekeeping, self._health, now_ms)
+        self._transfers = Transfers(self._layout.staging, self._objects)
+        self._joiner = Joiner(self._catalogue, tree, self._objects, self._housekeeping, self._health, now_ms, on_commit)
+        committer = Committer(self._catalogue, tree, self._housekeeping, self._health, now_ms, on_commit)
         self._writer = Writer(committer.commit, self._housekeeping)
         self._opened = contextlib.ExitStack()
 
@@ -149,6 +165,7 @@ class Store:
         """Finish every call that was accepted, flush, and let go of the folder; blocks. No read follows."""
         self._in_flight.end()
         self._writer.stop()
+        self._pins.let_all_go()
         with self._opened:
             if self._housekeeping.finish():
                 with contextlib.suppress(NotStored):  # the next start sweeps, then
@@ -212,6 +229,118 @@ class Store:
         """Where the bytes with this digest are; the file may go once no image has it any more."""
         return self._objects.path(digest)
 
+    # For replication. What blocks is for threads other than the reactor's.
+
+    @property
+    def epochs(self) -> Sequence[Epoch]:
+        """The starts of this node, oldest first; the last is this one."""
+        return self._catalogue.upstreams.epochs
+
+    @property
+    def last_seq(self) -> int:
+        """The newest number that is durable."""
+        return self._catalogue.last_seq
+
+    @property
+    def conflicts(self) -> int:
+        """How many images are kept that lost a conflict."""
+        return self._catalogue.history.count
+
+    def cursors(self) -> Mapping[str, Cursor]:
+        """How far this node has pulled from its upstreams, by node id."""
+        return self._catalogue.upstreams.cursors()
+
+    def pending(self) -> Sequence[Pending]:
+        """The rows of upstreams that wait for their bytes, an upstream's in its order."""
+        return self._catalogue.upstreams.pending()
+
+    def history(self, path: str | None = None) -> Sequence[Lost]:
+        """The images that lost a conflict, at `path` or anywhere, the latest first; their bytes are kept for 30 days."""
+        return self._catalogue.history.of(path)
+
+    def changes(self, after: int, limit: int) -> Sequence[Row]:
+        """The rows with numbers above `after`, in order, `limit` at most."""
+        return self._catalogue.changes(after, limit)
+
+    def read_piece(self, digest: str, offset: int, length: int) -> bytes | None:
+        """Some bytes of an object; None if it is missing or has fewer."""
+        return self._objects.read(digest, offset, length)
+
+    def hold(self, rows: Sequence[Row]) -> Sequence[Content]:
+        """Keep the bytes that `rows` name, here or on their way, until `release`; returns those that must come before `join`.
+
+        Where this raises nothing is held.
+        """
+        self._health.check()
+        with self._in_flight.one():
+            digests = _digests(rows)
+            self._pins.hold(digests)  # before it is looked whether they are here
+            try:
+                return tuple(content for content in joining.wanted(rows, self._catalogue.look_up) if not self._objects.has(content))
+            except BaseException:
+                self._pins.let_go(digests)
+                raise
+
+    def release(self, rows: Sequence[Row]) -> None:
+        """Undo one `hold`: bytes that nothing names and nobody else holds will be removed."""
+        free = self._pins.let_go(_digests(rows))
+        with contextlib.suppress(Overloaded), self._in_flight.one():  # closing lets go of everything itself
+            self._abandon(free)
+
+    def receive(self, transfer: int, content: Content, offset: int, data: bytes) -> Received:
+        """Take bytes of an object from a peer: disjoint ranges in any order, of one transfer by several threads at once.
+
+        `transfer` is the caller's number for one attempt to get all of it. COMPLETE: the bytes are those that the digest says, and are here; they are
+        durable once a row that names them is joined. DAMAGED: they are not, or are too many, and are gone.
+        Raises NotStored on a full disk, and what came of the transfer is gone; FlushError; Overloaded.
+        """
+        self._health.check()
+        try:
+            with self._in_flight.one():
+                if not self._reserve.is_set_aside:
+                    raise NotStored("the disk is full")
+                received = self._transfers.receive(transfer, content, offset, data)
+                if received is Received.COMPLETE:
+                    self._abandon([content.digest])  # if it was let go of meanwhile
+                return received
+        except FlushError as error:
+            self._health.fail(error)
+            raise
+        except OSError as error:
+            raise refusal(error) from error
+
+    def discard(self, transfer: int) -> None:
+        """Forget a transfer that did not end, if there is one."""
+        self._transfers.discard(transfer)
+
+    def join(self, rows: Sequence[Row], upstream: str | None, cursor: Cursor | None, *, afresh: bool = False) -> Joined:
+        """Join rows of distinct paths with the map, whose bytes were held and received as far as they could be; `cursor` is where they end.
+
+        When this returns it is durable, and the tree shows it. A row whose bytes are not here waits for them in `pending`. upstream None: rows of
+        several upstreams, which were pending. afresh: the upstream tells its rows from the start, so what was pending of it is void.
+        Raises NotStored on a full disk, and nothing is changed then; FlushError; Overloaded.
+        """
+        self._health.check()
+        try:
+            with self._in_flight.one():
+                here = frozenset(content for content in joining.wanted(rows, self._catalogue.look_up) if self._objects.has(content))
+                self._objects.flush(content.digest for content in here)
+                task = Task(lambda: self._joiner.join(Told(rows, upstream, cursor, afresh, here)))
+                self._writer.submit(task)
+                return task.future.result()
+        except FlushError as error:
+            self._health.fail(error)
+            raise
+        except OSError as error:
+            raise refusal(error) from error
+
+    def _abandon(self, digests: Sequence[str]) -> None:
+        """Have those of `digests` removed that nothing names and nobody holds."""
+        if unnamed := self._catalogue.unnamed(digests):
+            self._pins.abandon(unnamed)
+            if self._pins.has_suspects:
+                self._writer.wake()
+
     def tidy(self) -> "Future[bool]":
         """Do all housekeeping now: the tree flushed, what is replaced or left over removed. Whether nothing is left to do."""
         task = Task(self._housekeeping.finish)
@@ -253,6 +382,10 @@ class Store:
         except ImagepipeError as error:
             call.future.set_exception(error)
         return call.future
+
+
+def _digests(rows: Sequence[Row]) -> Sequence[str]:
+    return [row.entry.content.digest for row in rows if row.entry.content]
 
 
 def _left_behind(_function: object, path: str, error: object) -> None:

@@ -7,7 +7,7 @@ price of a flush is divided by as many as pay it. Between groups it does a slice
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.logger import Logger
 
@@ -38,7 +38,7 @@ class Writer:
     def __init__(self, commit: Callable[[Sequence[Call]], None], chores: Chores) -> None:
         self._commit = commit
         self._chores = chores
-        self._waiting: deque[Call | Task] = deque()
+        self._waiting: deque[Call | Task[Any]] = deque()
         self._changed = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -47,7 +47,7 @@ class Writer:
         """Begin to answer."""
         self._thread.start()
 
-    def submit(self, item: Call | Task) -> None:
+    def submit(self, item: Call | Task[Any]) -> None:
         """Hand over a call; never blocks. Raises Overloaded if too many wait, or none is taken any more."""
         with self._changed:
             if self._stopping:
@@ -97,7 +97,7 @@ class Writer:
                 call.future.set_exception(InternalError())
 
     @staticmethod
-    def _do(task: Task) -> None:
+    def _do(task: Task[Any]) -> None:
         if task.future.set_running_or_notify_cancel():
             try:
                 task.future.set_result(task.run())

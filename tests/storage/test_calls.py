@@ -20,7 +20,7 @@ def call(*paths: str) -> Call:
     return Call(paths, lambda _: ())
 
 
-def groups(*calls: Call | Task) -> list[list[Call] | Task]:
+def groups(*calls: Call | Task[bool]) -> list[list[Call] | Task[bool]]:
     """All groups of a queue."""
     waiting = deque(calls)
     taken = []

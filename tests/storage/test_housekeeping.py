@@ -80,7 +80,7 @@ class Bench:
             seconds=lambda: self.now,
             sweep=None,
         )
-        self._committer = Committer(self.catalogue, self.tree, self.chores, self.health, lambda: 1)
+        self._committer = Committer(self.catalogue, self.tree, self.chores, self.health, lambda: 1, lambda _: None)
 
     def call(self, path: str, content: bytes | None) -> Call:
         """Put an image, or delete one; answered."""

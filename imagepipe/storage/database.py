@@ -1,0 +1,74 @@
+"""SQLite as the catalogue uses it: one connection that writes, for one thread; and for any thread as many that read as ever read at once.
+
+What is written between `begin` and `commit` is on the disk when `commit` returns. Readers see whole commits.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from imagepipe.storage import schema
+from imagepipe.storage.disk import catalogue_refusal
+
+T = TypeVar("T")
+Value = str | int | None
+
+
+class Database:
+    """The open file `path`. All but `read` is for the one thread that writes; what writes raises NotStored on a full disk, FlushError on a broken one."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises StartError if the file is of no use."""
+        self._path = path
+        self._writing = schema.open_for_writing(path)
+        self._idle_readers: list[sqlite3.Connection] = []
+
+    def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """What `query` finds out, in any thread."""
+        # As many connections as threads ever read at once; list.pop and list.append are atomic.
+        try:
+            connection = self._idle_readers.pop()
+        except IndexError:
+            connection = schema.open_for_reading(self._path)
+        try:
+            return query(connection)
+        finally:
+            self._idle_readers.append(connection)
+
+    def select(self, query: str, *values: Value) -> sqlite3.Cursor:
+        """Rows as the transaction under way sees them."""
+        return self._writing.execute(query, values)
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self.write("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """End it: what was written is on the disk."""
+        self.write("COMMIT")
+
+    def roll_back(self) -> None:
+        """End it, if there is one, as if nothing had been written."""
+        if self._writing.in_transaction:
+            self.write("ROLLBACK")
+
+    def write(self, statement: str, *values: Value) -> list[Any]:
+        """Change something; what the statement returns."""
+        try:
+            return self._writing.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise catalogue_refusal(error) or error from error
+
+    def write_many(self, statement: str, rows: Iterable[Sequence[Value]]) -> None:
+        """The same for each of `rows`."""
+        try:
+            self._writing.executemany(statement, rows)
+        except sqlite3.Error as error:
+            raise catalogue_refusal(error) or error from error
+
+    def close(self) -> None:
+        """No other call is under way or follows."""
+        for connection in self._idle_readers:
+            connection.close()
+        self._writing.close()

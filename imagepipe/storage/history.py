@@ -1,0 +1,73 @@
+"""Images that this node had accepted and that lost a conflict: their writer did not know the version that won, nor its writer them.
+
+They stay as bytes that can be looked at and stored again, for KEPT_MS, and then go.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imagepipe.core.entries import Content, Entry
+from imagepipe.core.stamp import Version
+from imagepipe.storage.database import Database
+
+KEPT_MS = 30 * 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What was stored at `path` as `version` until another node's `winner` was heard of, at `lost_ms` (milliseconds since 1970)."""
+
+    path: str
+    version: Version
+    content: Content
+    lost_ms: int
+    winner: Version
+
+
+class History:
+    """The table history. `count` and `of` are for any thread, the rest is for the one that writes, in its transactions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.count = 0
+        self.recount()
+
+    def of(self, path: str | None) -> Sequence[Lost]:
+        """What was lost at a path, or at all paths; the latest first."""
+        query = "SELECT path, stamp, origin, digest, size, lost_ms, winner_stamp, winner_origin FROM history WHERE ?1 IS NULL OR path = ?1"
+        return self._database.read(
+            lambda connection: [
+                Lost(path, Version(stamp, origin), Content(digest, size), lost_ms, Version(*winner))
+                for path, stamp, origin, digest, size, lost_ms, *winner in connection.execute(
+                    query + " ORDER BY lost_ms DESC, path, stamp DESC", (path,)
+                )
+            ]
+        )
+
+    def add(self, loser: Entry, winner: Entry, now_ms: int) -> None:
+        """`loser`, an image, was overtaken by a row whose writer had not seen it."""
+        assert loser.content
+        self._database.write(
+            "INSERT OR IGNORE INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            loser.path,
+            loser.version.stamp,
+            loser.version.origin,
+            loser.content.digest,
+            loser.content.size,
+            now_ms,
+            winner.version.stamp,
+            winner.version.origin,
+        )
+
+    def expire(self, now_ms: int) -> set[str]:
+        """Drop what was lost too long ago; its digests."""
+        before = now_ms - KEPT_MS
+        if self._database.select("SELECT 1 FROM history WHERE lost_ms < ? LIMIT 1", before).fetchone() is None:
+            return set()
+        gone = {digest for (digest,) in self._database.write("DELETE FROM history WHERE lost_ms < ? RETURNING digest", before)}
+        self.recount()
+        return gone
+
+    def recount(self) -> None:
+        """Look at what is committed by now."""
+        self.count = self._database.select("SELECT count(*) FROM history").fetchone()[0]

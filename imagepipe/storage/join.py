@@ -1,0 +1,194 @@
+"""The join: rows that a peer has told become durable and visible, with the cursor that says so, in one transaction.
+
+    the bytes are here, flushed         (by the caller's own thread, before it came here)
+    decide                              core.joining: which rows are taken over, which wait for their bytes, what is lost by it
+    prepare in the tree                 as for a call
+    one transaction                     rows, what was lost, what waits, the cursor: a crash leaves all of it or nothing
+    apply in the tree
+
+A join is not refused for what lies in the tree: the map must be the same on every node. A path that cannot be shown is logged, and tried again.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from twisted.logger import Logger
+
+from imagepipe.core import joining
+from imagepipe.core.entries import Content, Entry, Row, wins
+from imagepipe.core.joining import Cursor, Join, Joined, Pending
+from imagepipe.errors import FlushError, NotStored
+from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.disk import catalogue_refusal, is_full, refusal
+from imagepipe.storage.health import Health
+from imagepipe.storage.housekeeping import Housekeeping
+from imagepipe.storage.objects import Objects
+from imagepipe.storage.tree import Prepared, Replacement, Tree
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is to be joined: rows of distinct paths.
+
+    upstream, cursor None: rows that were pending. afresh: the upstream tells its rows from the start, so what was pending of it is void.
+    flushed: the contents whose objects were here, and durable, before the transaction.
+    """
+
+    rows: Sequence[Row]
+    upstream: str | None
+    cursor: Cursor | None
+    afresh: bool
+    flushed: frozenset[Content]
+
+
+class Joiner:
+    """On the writer's thread alone."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        tree: Tree,
+        objects: Objects,
+        housekeeping: Housekeeping,
+        health: Health,
+        now_ms: Callable[[], int],
+        on_commit: Callable[[int], None],
+    ) -> None:
+        self._catalogue = catalogue
+        self._tree = tree
+        self._objects = objects
+        self._housekeeping = housekeeping
+        self._health = health
+        self._now_ms = now_ms
+        self._on_commit = on_commit
+
+    def join(self, told: Told) -> Joined:
+        """Join; raises NotStored on a full disk, and nothing is changed then, or FlushError."""
+        seq = self._catalogue.last_seq
+        try:
+            self._health.check()
+            joined = self._join(told)
+        except FlushError as error:
+            self._health.fail(error)
+            raise
+        except NotStored:
+            if self._brings_images(told) or not self._housekeeping.make_room():
+                raise
+            joined = self._join(told)  # deletes go on; they make room themselves
+        if joined.seq > seq:
+            self._on_commit(joined.seq)
+        return joined
+
+    def _join(self, told: Told) -> Joined:
+        catalogue = self._catalogue
+        prepared: list[Prepared] = []
+        try:
+            catalogue.begin()
+            outcome = joining.join(told.rows, catalogue.entry, self._has_bytes(told), catalogue.node_id, catalogue.last_seq, catalogue.last_stamp)
+            before = {entry.path: catalogue.entry(entry.path) for entry in outcome.taken}
+            self._write(told, outcome)
+            added, settled = self._settle(told, outcome)
+            replacements = [Replacement(entry.path, _digest(before[entry.path]), _digest(entry)) for entry in outcome.taken]
+            awkward = self._prepare(replacements, prepared)
+            catalogue.commit()
+        except Exception as error:
+            self._undo(prepared)
+            if isinstance(error, sqlite3.Error):
+                raise catalogue_refusal(error) or error from error
+            raise
+        if outcome.lost:
+            catalogue.history.recount()
+        self._show(outcome, before, prepared, awkward)
+        return Joined(catalogue.last_seq, added, settled)
+
+    def _has_bytes(self, told: Told) -> Callable[[Content], bool]:
+        return lambda content: content in told.flushed and self._objects.has(content)
+
+    def _brings_images(self, told: Told) -> bool:
+        return any(content is not None and not self._catalogue.is_live(content.digest) for content in (row.entry.content for row in told.rows))
+
+    def _write(self, told: Told, outcome: Join) -> None:
+        catalogue = self._catalogue
+        catalogue.put(outcome.taken, outcome.facts, outcome.stamp)
+        if outcome.lost:
+            now_ms = self._now_ms()
+            winners = {entry.path: entry for entry in outcome.taken}
+            for loser in outcome.lost:
+                catalogue.history.add(loser, winners[loser.path], now_ms)
+        if told.upstream is not None and told.cursor is not None:
+            catalogue.upstreams.set_cursor(told.upstream, told.cursor)
+
+    def _settle(self, told: Told, outcome: Join) -> tuple[tuple[Pending, ...], tuple[tuple[str, str], ...]]:
+        """Bring the rows that wait up to date: those that begin to do so, and those that do so no more."""
+        upstreams = self._catalogue.upstreams
+        paths = [row.entry.path for row in told.rows]
+        before = {one for path in paths for one in upstreams.pending_at(path)}
+        if told.afresh and told.upstream is not None:
+            void = upstreams.pending_of(told.upstream)
+            before.update(void)
+            upstreams.drop_pending(void)
+        if told.upstream is not None:
+            upstreams.add_pending(told.upstream, outcome.pending)
+        after = {one for path in paths for one in upstreams.pending_at(path)}
+        overtaken = {one for one in after if not wins(one.row.entry, self._catalogue.entry(one.row.entry.path))}
+        upstreams.drop_pending(overtaken)
+        after -= overtaken
+        waiting = {_key(one) for one in after}
+        added = sorted(after - before, key=lambda one: one.row.entry.seq)
+        return tuple(added), tuple(sorted({_key(one) for one in before} - waiting))
+
+    def _prepare(self, replacements: Sequence[Replacement], prepared: list[Prepared]) -> list[str]:
+        """Prepare the tree; the paths for which that cannot be done now. Raises NotStored on a full disk."""
+        try:
+            prepared.append(self._tree.prepare(replacements))
+        except (NotStored, OSError) as error:
+            _raise_if_about_the_disk(error)
+        else:
+            return []
+        awkward = []
+        for one in replacements:
+            try:
+                prepared.append(self._tree.prepare([one]))
+            except (NotStored, OSError) as error:
+                _raise_if_about_the_disk(error)
+                awkward.append(one.path)
+        return awkward
+
+    def _show(self, outcome: Join, before: dict[str, Entry | None], prepared: Sequence[Prepared], awkward: Sequence[str]) -> None:
+        if not outcome.taken:
+            return
+        failed = list(awkward)
+        for one in prepared:
+            try:
+                failed += self._tree.apply(one)
+            except Exception:  # noqa: BLE001 - it is committed: what fails from here on is made good later
+                _log.failure("the tree does not show a joined change as it should")
+                failed += (replacement.path for replacement in one.replacements)
+        gone = {_digest(before[entry.path]) for entry in outcome.taken} - {_digest(entry) for entry in outcome.taken}
+        self._housekeeping.committed(outcome.taken, failed, {digest for digest in gone if digest is not None})
+
+    def _undo(self, prepared: Sequence[Prepared]) -> None:
+        for one in reversed(prepared):
+            self._tree.undo(one)
+        try:
+            self._catalogue.roll_back()
+        except Exception as worse:  # noqa: BLE001 - it is reported as what it follows from
+            _log.error("a transaction could not be rolled back: {error}", error=worse)
+
+
+def _raise_if_about_the_disk(error: NotStored | OSError) -> None:
+    if isinstance(error, FlushError):
+        raise error
+    if isinstance(error, OSError) and is_full(error):
+        raise refusal(error) from error
+
+
+def _digest(entry: Entry | None) -> str | None:
+    return entry.content.digest if entry and entry.content else None
+
+
+def _key(one: Pending) -> tuple[str, str]:
+    return one.upstream, one.row.entry.path
