@@ -4,6 +4,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
+from zlib import crc32
 
 import msgspec
 import pytest
@@ -216,7 +217,8 @@ class RoundTripTests:
         assert decode_head(cluster, encode(cluster, message)) == message
 
     def test_the_wire_is_what_the_module_shows(self) -> None:
-        assert encode("c", Hello(1, "a")) == sealed(b"\x01" + b"\x92\xa1c" + b"\x93\xa5hello\x01\xa1a")
+        data = b"\x01" + b"\x92\xa1c" + b"\x93\xa5hello\x01\xa1a"
+        assert encode("c", Hello(1, "a")) == sealed(data) == data + crc32(data).to_bytes(4, "big")
 
 
 class BatchTests:
