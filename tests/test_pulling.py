@@ -84,11 +84,11 @@ class KnowledgeTests:
         one.refused = "it is me"
         assert one.node is None
 
-    def test_it_is_reachable_for_three_rings_of_its_doorbell(self) -> None:
+    def test_it_is_reachable_for_a_while_after_it_was_heard_of(self) -> None:
         one = link()
         assert not one.is_reachable(0.0)
         one.heard = 100.0
-        assert one.is_reachable(103.4)
+        assert one.is_reachable(99.9 + REACHABLE_SECONDS)
         assert not one.is_reachable(100.0 + REACHABLE_SECONDS)
 
     def test_one_that_nothing_is_asked_of_is_not_reachable(self) -> None:
@@ -197,24 +197,27 @@ class DeadlineTests:
     def test_an_unknown_upstream_is_asked_who_it_is(self) -> None:
         one = link(None)
         one.hello_at = 30.0
-        assert list(one.deadlines(0.0)) == [30.0]
+        assert min(one.deadlines(0.0)) == 30.0
 
     def test_until_it_answers_the_question_is_repeated(self) -> None:
         one = link(None)
         one.asked[1] = Asked(Hello(1, "aa"), 0.0, 0.0)
-        assert list(one.deadlines(0.0)) == [REPLY_SECONDS]
+        assert min(one.deadlines(0.0)) == REPLY_SECONDS
 
     def test_a_known_one_is_polled(self) -> None:
-        assert list(link(seq=10, poll_at=5.0).deadlines(0.0)) == [5.0]
+        assert min(link(seq=10, poll_at=5.0).deadlines(0.0)) == 5.0
 
     def test_not_before_it_may_be_asked(self) -> None:
         one = link(seq=10, poll_at=2.0)
         one.idle_until = BACK_OFF_SECONDS
-        assert list(one.deadlines(0.0)) == [BACK_OFF_SECONDS]
-        assert list(one.deadlines(BACK_OFF_SECONDS)) == [2.0]
+        assert min(one.deadlines(0.0)) == BACK_OFF_SECONDS
+        assert min(one.deadlines(BACK_OFF_SECONDS)) == 2.0
 
     def test_not_while_it_was_asked(self) -> None:
         one = link(seq=10, poll_at=5.0)
         one.answered, one.delivered = 1.0, 2.0
         one.asked = {1: asked_for_changes(), 2: asked_for_bytes()}
-        assert list(one.deadlines(0.0)) == [1.0 + REPLY_SECONDS, 2.0 + PIECES_SECONDS]
+        assert min(one.deadlines(0.0)) == 1.0 + REPLY_SECONDS
+        del one.asked[1]
+        one.pulls.append(pull(10, last=True))
+        assert min(one.deadlines(0.0)) == 2.0 + PIECES_SECONDS

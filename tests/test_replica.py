@@ -27,7 +27,7 @@ from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Part, Received
 from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
-from imagepipe.core.pulling import BACK_OFF_SECONDS, GETS_MAX, HELLO_SECONDS, POLL_SECONDS, PULLS_MAX, REFUSED_SECONDS
+from imagepipe.core.pulling import BACK_OFF_SECONDS, GETS_MAX, HELLO_SECONDS, POLL_SECONDS, PULLS_MAX, REACHABLE_SECONDS, REFUSED_SECONDS
 from imagepipe.core.replica import OWN_NODE, PENDING_SECONDS, TWICE, Replica
 from imagepipe.core.stamp import Version
 
@@ -428,21 +428,20 @@ class RepeatTests:
         node.tick(2.0)
         node.tick(6.0)
         node.take_actions()
-        node.heard_head("b", head(10), 7.0)
+        node.heard_head("b", head(10), 6.0 + REACHABLE_SECONDS)
         assert node.take_actions() == [Send("b", changes(2, 5, 5))]
-        node.heard_head("b", head(10), 8.0)
+        node.heard_head("b", head(10), 7.0 + REACHABLE_SECONDS)
         assert node.take_actions() == []
 
     def test_an_answer_to_one_question_has_others_repeated_soon(self) -> None:
         node = asking(put(1))
         node.examined(3, [IMAGE], 0.0)
         node.tick(5.0)
-        node.tick(15.0)
-        node.heard_head("b", head(2), 15.0)
-        node.answered("b", told(5, after=1), 16.0)
+        node.heard_head("b", head(2), 5.0)
+        node.answered("b", told(5, after=1), 6.0)
         node.take_actions()
-        assert node.next_deadline(16.0) == 20.0
-        node.tick(20.0)
+        assert node.next_deadline(6.0) == 10.0
+        node.tick(10.0)
         assert Send("b", get(4, IMAGE)) in node.take_actions()
 
     def test_a_peer_that_was_away_for_a_week(self) -> None:
@@ -783,8 +782,8 @@ class RefreshTests:
 
     def test_upstreams_that_cannot_be_reached_are_not_waited_for(self) -> None:
         node = linked("b", here=10)
-        assert not node.is_current(1.0, 3.4)
-        assert node.is_current(1.0, 3.5)
+        assert not node.is_current(1.0, REACHABLE_SECONDS - 0.1)
+        assert node.is_current(1.0, REACHABLE_SECONDS)
 
     def test_a_node_without_upstreams_is_up_to_date(self) -> None:
         node = replica()
