@@ -31,10 +31,12 @@ check: .venv/ready-dev  ## formatting, lint and types
 simulate: .venv/ready-dev  ## prove replication in a simulated world of faults: SEED=1 RUNS=1000
 	PYTHONPATH=tests .venv/bin/python -m simulation --seed $(SEED) --runs $(RUNS)
 
-bench: .venv/ready-dev  ## measure: one decode for all sizes against one for each
+bench: .venv/ready-dev  ## measure: one decode for all sizes against one for each, and replication against rsync
 	@sh scripts/setup.sh tools
+	@sh scripts/setup.sh peers
 	@sh scripts/setup.sh photos
 	.venv/bin/python benchmarks/one_decode.py
+	.venv/bin/python benchmarks/replication.py
 
 clean:  ## remove what these commands made; imagepipe.ini and the images stay
 	rm -rf .venv .cache .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

@@ -1,7 +1,7 @@
 """The daemon's life: what starts in which order, and stops in which.
 
-    start    open the node on a thread (store and its recovery, engine) -> queue -> listen -> "is ready"
-    stop     stop listening -> answer every request that is whole (20 s at most) -> finish jobs -> flush and close the node
+    start    open the node on a thread (store and its recovery, engine) -> queue -> join the peers -> listen -> "is ready"
+    stop     stop listening -> answer every request that is whole (20 s at most) -> leave the peers -> finish jobs -> flush and close the node
 
 A start that fails, or a disk that fails to flush, ends the process with exit status 1; a stop, by SIGTERM too, with 0.
 """
@@ -42,12 +42,20 @@ class Node(Protocol):
         """What a listening port hands its connections to."""
         ...
 
+    def join_peers(self) -> None:
+        """Begin to replicate. Raises StartError."""
+        ...
+
     def refuse_new(self) -> "Deferred[None]":
         """Answer new requests with 503 from now on; fires once the older ones have been answered."""
         ...
 
     def abandon(self) -> None:
         """Make the jobs that still wait or run fail soon, so that their clients get an answer."""
+        ...
+
+    def leave_peers(self) -> None:
+        """Replicate no more."""
         ...
 
     def close(self) -> None:
@@ -85,6 +93,7 @@ class Daemon(Service):
         self._node = await deferToThread(self._open_node, self._on_fatal)
         if not self.running:
             return  # stopped meanwhile: _stop waits for this and closes the node
+        self._node.join_peers()
         try:
             self._port = await serverFromString(self._reactor, self._endpoint).listen(self._node.factory)
         except Exception as error:
@@ -107,6 +116,7 @@ class Daemon(Service):
         else:
             _log.warn("some calls take more than {seconds} s to finish: they are refused", seconds=STOP_SECONDS_MAX)
             self._node.abandon()
+        self._node.leave_peers()
         await deferToThread(self._node.close)
         _log.info("stopped: everything is on disk")
 

@@ -4,12 +4,14 @@
     delete   no thread of its own: the store's writer answers
     move     likewise
 
+    each of them waits until as many peers as it takes have confirmed it; and before an image counts as unknown, the peers are asked
+
 Nothing here knows XML-RPC, HTTP or which engine it is.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
@@ -22,18 +24,37 @@ from imagepipe.core.request import StoreRequest
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, shown
 from imagepipe.storage.disk import refusal
-from imagepipe.storage.store import ImageFacts, ImageInfo, StagedImage, Store
+from imagepipe.storage.store import Commit, ImageFacts, ImageInfo, StagedImage, Store
 from imagepipe.workers import Timed, WorkQueue
 
 T = TypeVar("T")
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 
+class Peers(Protocol):
+    """The other nodes, as far as a call has to do with them."""
+
+    async def confirmed(self, seq: int) -> None:
+        """Wait until enough of them have everything up to this node's change `seq`; raises TooFewPeers."""
+        ...
+
+    async def catch_up(self) -> None:
+        """Learn what they have; takes a moment, and gives up after it."""
+        ...
+
+
 class Operations:
     """What can be done with images. Called on the reactor thread; `on_thread` runs a short blocking call on a thread of its own pool."""
 
     def __init__(
-        self, reactor: IReactorFromThreads, on_thread: OnThread, queue: WorkQueue, store: Store, engine: Engine, settings: RenderSettings
+        self,
+        reactor: IReactorFromThreads,
+        on_thread: OnThread,
+        queue: WorkQueue,
+        store: Store,
+        engine: Engine,
+        settings: RenderSettings,
+        peers: Peers,
     ) -> None:
         self._reactor = reactor
         self._on_thread = on_thread
@@ -41,25 +62,33 @@ class Operations:
         self._store = store
         self._engine = engine
         self._settings = settings
+        self._peers = peers
 
-    async def store(self, image: Callable[[], bytes], request: StoreRequest) -> Timed[None]:
+    async def store(self, image: Callable[[], bytes], request: StoreRequest) -> Timed[Commit]:
         """Render and store what `request` asks for; all of it is durable and visible when this returns.
 
         `image` gives the source's bytes and is called on an I/O thread.
-        Raises Overloaded, BadRequest, NotStored.
+        Raises Overloaded, BadRequest, NotStored, TooFewPeers.
         """
-        return await self._queue.run(lambda: self._render_and_put(image(), request))
+        timed = await self._queue.run(lambda: self._render_and_put(image(), request))
+        await self._peers.confirmed(timed.result.seq)
+        return timed
 
     async def delete(self, paths: Sequence[str]) -> None:
-        """Delete clean `paths` as one; those that do not exist count as deleted."""
-        await self._answered(self._store.delete(paths))
+        """Delete clean `paths` as one; those that do not exist count as deleted. Raises TooFewPeers."""
+        await self._catch_up_unless_known(paths)
+        commit = await self._answered(self._store.delete(paths))
+        await self._peers.confirmed(commit.seq)
 
     async def move(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Move images between clean paths, in order, all or none."""
-        await self._answered(self._store.move(pairs))
+        """Move images between clean paths, in order, all or none. Raises TooFewPeers."""
+        await self._catch_up_unless_known([source for source, _ in pairs])
+        commit = await self._answered(self._store.move(pairs))
+        await self._peers.confirmed(commit.seq)
 
     async def info(self, path: str) -> ImageInfo:
         """The facts of the image at a clean path; BadRequest if there is none."""
+        await self._catch_up_unless_known([path])
         info: ImageInfo | None = await self._on_thread(lambda: self._store.info(path))
         if info is None:
             raise BadRequest("path", f"there is no image {shown(path)}")
@@ -70,16 +99,21 @@ class Operations:
         paths: Sequence[str] = await self._on_thread(lambda: self._store.list(prefix, after, limit))
         return paths
 
-    def _render_and_put(self, image: bytes, request: StoreRequest) -> None:
+    async def _catch_up_unless_known(self, paths: Sequence[str]) -> None:
+        """A path that this node has never heard of may be on a peer. One that was deleted here is known."""
+        if not await self._on_thread(lambda: all(self._store.look_up(path) for path in paths)):
+            await self._peers.catch_up()
+
+    def _render_and_put(self, image: bytes, request: StoreRequest) -> Commit:
         format = formats.sniff(image[: formats.SNIFF_BYTES])
         if format is None:
             raise BadRequest("image", f"is not an image of a known format ({', '.join(str(known) for known in formats.FORMATS)})")
         try:
-            self._render_staged(image, format, request)
+            return self._render_staged(image, format, request)
         except OSError as error:  # no memory file, no process, no descriptor left
             raise refusal(error) from error
 
-    def _render_staged(self, image: bytes, format: Format, request: StoreRequest) -> None:
+    def _render_staged(self, image: bytes, format: Format, request: StoreRequest) -> Commit:
         with self._store.staging() as folder:
             with self._engine.open(image, format) as source:
                 if request.outputs:
@@ -94,7 +128,7 @@ class Operations:
                     size = source.facts.size
                     staged = [StagedImage(request.path, folder / "0", ImageFacts(format.name, size.width, size.height))]
                     staged[0].file.write_bytes(image)
-            self._store.put(staged)
+            return self._store.put(staged)
 
     def _answered(self, future: "Future[T]") -> "Deferred[T]":
         """A future of the store's writer thread, as a Deferred of the reactor's."""

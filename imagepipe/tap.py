@@ -27,6 +27,8 @@ from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import ConfigError
 from imagepipe.operations import Operations
+from imagepipe.replication.keys import load_keys
+from imagepipe.replication.service import Replication
 from imagepipe.storage.store import Store
 from imagepipe.web.auth import UsersChecker, guarded, parse_users
 from imagepipe.web.site import LoggingSite
@@ -38,6 +40,12 @@ T = TypeVar("T")
 
 CALL_THREADS = 8
 """Threads that parse calls and look things up; short work, never a render."""
+
+PULL_THREADS = 4
+"""Threads that keep what peers have sent; flushing takes most of the time, and four wait for it together."""
+
+ANSWER_THREADS = 2
+"""Threads that read what peers have asked for."""
 
 PASSWORD_THREADS = 1
 """Threads that check passwords: bcrypt is slow on purpose."""
@@ -89,9 +97,13 @@ class _Node:
     store: Store
     engine: Engine
     queue: WorkQueue
+    replication: Replication
     pools: tuple[ThreadPool, ...]
     site: LoggingSite
     factory: IProtocolFactory
+
+    def join_peers(self) -> None:
+        self.replication.start()
 
     def refuse_new(self) -> "Deferred[None]":
         return self.site.refuse_new()
@@ -99,13 +111,17 @@ class _Node:
     def abandon(self) -> None:
         self.queue.refuse_waiting()
         self.engine.abort()
+        self.replication.abandon()
+
+    def leave_peers(self) -> None:
+        self.replication.stop()
 
     def close(self) -> None:
         self.queue.stop()
         self.engine.close()
-        self.store.close()
         for pool in self.pools:
             pool.stop()
+        self.store.close()
 
 
 def _open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> _Node:
@@ -113,15 +129,34 @@ def _open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> _Node:
     images, network = settings.images, settings.network
     tls = certificate_options(network.tls_certificate, network.tls_key) if network.tls_certificate and network.tls_key else None
     users = parse_users(network.users.read_text(errors="replace").splitlines(), str(network.users)) if network.users else None
-    store = Store.open(images.path, umask=images.umask, now_ms=lambda: time.time_ns() // 1_000_000, on_fatal=on_fatal)
+    keys = load_keys(settings.replication.keys) if settings.replication.keys else None
+    store = Store.open(
+        images.path,
+        umask=images.umask,
+        now_ms=_wall_ms,
+        on_fatal=on_fatal,
+        on_commit=lambda seq: reactor.callFromThread(replication.committed, seq),
+    )
     engine = _engine(settings)
     calls = ThreadPool(minthreads=1, maxthreads=CALL_THREADS, name="calls")
+    pulls = ThreadPool(minthreads=0, maxthreads=PULL_THREADS, name="pulls")
+    answers = ThreadPool(minthreads=0, maxthreads=ANSWER_THREADS, name="answers")
+    replication = Replication(
+        reactor,
+        store,
+        settings.replication,
+        keys,
+        pulling=lambda call: deferToThreadPool(reactor, pulls, call),
+        serving=lambda call: deferToThreadPool(reactor, answers, call),
+        seconds=time.monotonic,
+        wall_ms=_wall_ms,
+    )
     queue = WorkQueue(reactor, time.monotonic, running_max=images.io_threads, waiting_max=images.queue)
 
     def on_thread(call: Callable[[], T]) -> "Deferred[T]":
         return deferToThreadPool(reactor, calls, call)
 
-    operations = Operations(reactor, on_thread, queue, store, engine, images.render)
+    operations = Operations(reactor, on_thread, queue, store, engine, images.render, replication)
     methods = ImageMethods(operations, on_thread, bytes_max=images.bytes_max, size_max=images.size_max)
     # Threads of their own: a flood of wrong passwords must not hold up the calls of those who are in.
     passwords = ThreadPool(minthreads=0, maxthreads=PASSWORD_THREADS, name="passwords")
@@ -129,11 +164,16 @@ def _open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> _Node:
     if users:
         resource = guarded(cast(IResource, methods), UsersChecker(users, lambda check: deferToThreadPool(reactor, passwords, check)))
     site = LoggingSite(resource, body_bytes_max=network.request_bytes_max, seconds=time.monotonic, credentials_needed=users is not None)
-    for pool in (calls, passwords):
+    pools = (calls, passwords, pulls, answers)
+    for pool in pools:
         pool.start()
     queue.start()
     factory: Any = TLSMemoryBIOFactory(cast(Any, tls), isClient=False, wrappedFactory=cast(Any, site)) if tls else site
-    return _Node(store, engine, queue, (calls, passwords), site, factory)
+    return _Node(store, engine, queue, replication, pools, site, factory)
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _engine(settings: Settings) -> Engine:

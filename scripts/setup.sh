@@ -3,6 +3,7 @@
 #
 #   setup.sh venv [EXTRAS]   .venv with imagepipe in it, editable, and the extras of pyproject.toml
 #   setup.sh tools           the Debian packages that the tests use
+#   setup.sh peers           those that the benchmarks compare with
 #   setup.sh photos          real photographs for tests and benchmarks, in .cache/photos
 #
 # Debian packages are installed as root or by sudo; who is neither is told what to install.
@@ -11,6 +12,7 @@ cd "$(dirname "$0")/.."
 
 PYTHON=${PYTHON:-python3}
 TOOLS="imagemagick strace"
+PEERS="rsync"
 PHOTOS="gnome-backgrounds lomiri-wallpapers-20.04"
 
 fail() {
@@ -58,9 +60,10 @@ venv() {
     .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --editable ".${1:+[$1]}" </dev/null
 }
 
-tools() {
+# packages NAME...: install those that are missing.
+packages() {
     missing=
-    for package in $TOOLS; do
+    for package in "$@"; do
         # The package is asked for, not the command: what PATH finds first may be a stand-in.
         installed "$package" || missing="$missing $package"
     done
@@ -85,7 +88,9 @@ photos() {
 
 case "${1:-}" in
     venv) venv "${2:-}" ;;
-    tools) tools ;;
+    # shellcheck disable=SC2086 # lists of words
+    tools) packages $TOOLS ;;
+    peers) packages $PEERS ;;
     photos) photos ;;
-    *) fail "usage: setup.sh venv [EXTRAS] | tools | photos" ;;
+    *) fail "usage: setup.sh venv [EXTRAS] | tools | peers | photos" ;;
 esac

@@ -37,6 +37,10 @@ class DaemonProcess:
     def start(self) -> "DaemonProcess":
         """Start it and wait until it is ready; RuntimeError with its log if it ends instead."""
         self.launch()
+        return self.wait_until_ready()
+
+    def wait_until_ready(self) -> "DaemonProcess":
+        """Wait for the ready line."""
         while True:
             line = self._lines.get(timeout=PATIENCE_SECONDS)
             if line is None:

@@ -415,7 +415,7 @@ class QuantityTests:
             ("http", "port", 0, 65535),
             ("http", "maximum_width", 1, 65535),
             ("http", "default_quality", 1, 100),
-            ("replication", "min_acks", 0, 100),
+            ("replication", "publish = tcp://a:1\nmin_acks", 0, 100),
             ("images", "io_threads", 1, 64),
             ("images", "queue", 0, 100_000),
             ("images", "max_pixels", 1, 10**10),
@@ -489,6 +489,7 @@ class ValueTests:
             ("tcp://*:8086", "tcp://*:8087"),
             ("tcp://[::1]:8086", "tcp://[::1]:8087"),
             ("tcp://eth0:1", "tcp://eth0:2"),
+            ("tcp://127.0.0.1:0", "tcp://127.0.0.1:0"),
             ("ipc:///run/imagepipe.sock", "ipc:///run/imagepipe.sock.sync"),
         ],
     )
@@ -501,7 +502,7 @@ class ValueTests:
 
     @pytest.mark.parametrize(
         "text",
-        ["tcp://0.0.0.0", "tcp://0.0.0.0:0", "tcp://0.0.0.0:65536", "0.0.0.0:8086", "tcp://:1", "ipc://run/a", "ipc:///", "ipc:///a/", "inproc://a"],
+        ["tcp://0.0.0.0", "tcp://0.0.0.0:00", "tcp://0.0.0.0:65536", "0.0.0.0:8086", "tcp://:1", "ipc://run/a", "ipc:///", "ipc:///a/", "inproc://a"],
     )
     def test_what_is_no_zeromq_endpoint(self, tmp_path: Path, text: str) -> None:
         assert "write tcp://HOST:PORT or ipc:///path/to/socket" in problem(tmp_path, "replication", f"publish = {text}")
@@ -521,7 +522,7 @@ class ValueTests:
     def test_a_peer_twice(self, tmp_path: Path, text: str) -> None:
         assert "names a peer twice" in problem(tmp_path, "replication", f"subscribe = {text}")
 
-    @pytest.mark.parametrize("text", ["@tcp://a:1", "a b@tcp://a:1", "a@", "a"])
+    @pytest.mark.parametrize("text", ["@tcp://a:1", "a b@tcp://a:1", "a@", "a", "tcp://a:0"])
     def test_what_is_no_peer(self, tmp_path: Path, text: str) -> None:
         assert problem(tmp_path, "replication", f"subscribe = {text}").startswith(f"[replication] subscribe = {text}: ")
 
@@ -705,6 +706,32 @@ class TogetherTests:
         assert "give them two" in problem(tmp_path, "replication", "publish = tcp://a:1\nsync = tcp://a:1")
         assert "leaves no port after it" in problem(tmp_path, "replication", "publish = tcp://a:65535")
         assert "this node's own" in problem(tmp_path, "replication", "publish = tcp://a:1\nsubscribe = tcp://a:1")
+        assert "both must be tcp, or both ipc" in problem(tmp_path, "replication", "publish = tcp://a:1\nsync = ipc:///a")
+
+    def test_confirmations_need_someone_who_can_confirm(self, tmp_path: Path) -> None:
+        assert "min_acks: needs publish" in problem(tmp_path, "replication", "min_acks = 1\nsubscribe = tcp://a:1")
+        assert option(tmp_path, "replication", "min_acks = 1\npublish = tcp://a:1").replication.acks_min == 1
+
+    def test_with_keys_every_peer_has_a_name(self, tmp_path: Path) -> None:
+        (tmp_path / "curve").mkdir()
+        assert "needs a name with keys" in problem(tmp_path, "replication", "keys = curve\nsubscribe = tcp://a:1")
+        assert option(tmp_path, "replication", "keys = curve\nsubscribe = north@tcp://a:1").replication.subscribe
+
+    @pytest.mark.parametrize(
+        ("lines", "is_exposed"),
+        [
+            ("publish = tcp://0.0.0.0:8086", True),
+            ("publish = tcp://10.0.0.1:8086", True),
+            ("publish = tcp://127.0.0.1:8086", False),
+            ("publish = tcp://[::1]:8086", False),
+            ("publish = ipc:///run/imagepipe", False),
+            ("publish = tcp://0.0.0.0:8086\nkeys = curve", False),
+            ("subscribe = tcp://10.0.0.1:8086", False),
+        ],
+    )
+    def test_publishing_to_anyone_is_worth_a_warning(self, tmp_path: Path, lines: str, is_exposed: bool) -> None:
+        (tmp_path / "curve").mkdir()
+        assert any("without keys anyone" in warning for warning in option(tmp_path, "replication", lines).warnings) == is_exposed
 
     def test_the_imagemagick_engine_needs_convert(self, tmp_path: Path) -> None:
         text = "[images]\npath = images\nengine = {engine}\n[imagemagick]\nconvert = {convert}\n"
@@ -731,8 +758,6 @@ class TogetherTests:
         [
             ("http", "port = 7000", "[http] port: this version"),
             ("http", "endpoint = unix:/a", "[http] endpoint: this version"),
-            ("replication", "publish = tcp://a:1\nsubscribe = tcp://b:1", "[replication] publish, subscribe: this version"),
-            ("replication", "min_acks = 1", "[replication] min_acks: this version"),
             ("graphite", "host = a", "[graphite] host: this version"),
         ],
     )

@@ -19,7 +19,6 @@ _SYSTEM_FOLDERS = frozenset(
 
 _UNBUILT = (
     ("http", ("port", "endpoint"), "this version does not serve HTTP images yet; ignored"),
-    ("replication", ("publish", "subscribe", "min_acks"), "this version does not replicate yet; ignored"),
     ("graphite", ("host",), "this version does not send events to Graphite yet; ignored"),
 )
 
@@ -48,6 +47,9 @@ def warnings(parsed: Parsed, file: Path) -> Iterator[str]:
     bytes_max, request_max = parsed.get("images", "max_bytes"), parsed.get("network", "max_request")
     if bytes_max and request_max and bytes_max * 4 // 3 > request_max:
         yield f"[images] max_bytes: an image of {bytes_max} bytes is a third larger in base64: [network] max_request lets no more than {request_max} in"
+    publish = parsed.get("replication", "publish")
+    if publish and parsed.lacks("replication", "keys") and not publish.startswith(("ipc:", "tcp://127.", "tcp://localhost:", "tcp://[::1]:")):
+        yield f"[replication] publish = {publish}: without keys anyone who can reach it can read every image, and the traffic is in clear"
     path = parsed.get("images", "path")
     if path and path.resolve() in file.resolve().parents:
         yield f"[images] path = {path}: {file} lies below it, so a server that serves the one serves the other"
@@ -107,10 +109,18 @@ def _replication(parsed: Parsed) -> Iterator[str]:
         yield "[replication] sync: needs publish beside it"
     if sync and sync == publish:
         yield f"[replication] sync = {sync}: is publish too; give them two"
+    if sync and publish and sync.partition(":")[0] != publish.partition(":")[0]:
+        yield f"[replication] sync = {sync}: publish is {publish}; both must be tcp, or both ipc"
     if publish and not sync and publish.endswith(":65535"):
         yield f"[replication] publish = {publish}: leaves no port after it for sync; name one as sync"
     if publish in [peer.endpoint for peer in parsed.get("replication", "subscribe") or ()]:
         yield f"[replication] subscribe: {publish} is this node's own publish; name the others alone"
+    if parsed.get("replication", "min_acks") and parsed.lacks("replication", "publish"):
+        yield "[replication] min_acks: needs publish beside it; without it no peer can have a copy to confirm"
+    if parsed.has("replication", "keys"):
+        for peer in parsed.get("replication", "subscribe") or ():
+            if peer.name is None:
+                yield f"[replication] subscribe: {peer.endpoint} needs a name with keys, NAME@{peer.endpoint}; its key is then authorized/NAME.key"
 
 
 def _convert(parsed: Parsed) -> Iterator[str]:

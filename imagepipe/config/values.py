@@ -22,7 +22,7 @@ _ENDPOINT_KINDS = ("tcp", "tcp6", "ssl", "unix", "systemd", "haproxy")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _PREFIX = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?", re.ASCII)
-_ZEROMQ_TCP = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|\*|[A-Za-z0-9_.-]+):([1-9][0-9]{0,4})", re.ASCII)
+_ZEROMQ_TCP = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|\*|[A-Za-z0-9_.-]+):(0|[1-9][0-9]{0,4})", re.ASCII)
 _RENDITION = re.compile(
     r"(?:w[1-9][0-9]{0,4}|x[1-9][0-9]{0,4}|[1-9][0-9]{0,4}x[1-9][0-9]{0,4}|full_size)(?:-q(?:[1-9][0-9]?|100))?\.([a-z]+)", re.ASCII
 )
@@ -104,7 +104,7 @@ def choice(value: Value, *names: str) -> EngineChoice:
 
 
 def zeromq(value: Value) -> str:
-    """A ZeroMQ endpoint: tcp://HOST:PORT or ipc:///path."""
+    """A ZeroMQ endpoint: tcp://HOST:PORT or ipc:///path. Port 0 takes any free one."""
     text = one(value)
     found = _ZEROMQ_TCP.fullmatch(text)
     if found and int(found[1]) <= 65535:
@@ -123,6 +123,8 @@ def peers(value: Value) -> tuple[Peer, ...]:
         label, at, rest = text.rpartition("@")
         found.append(Peer(name(label) if at else None, zeromq(rest)))
     names = [peer.name for peer in found if peer.name]
+    if any(peer.endpoint.endswith(":0") for peer in found):
+        raise ValidateError("port 0 is no port of a peer")
     if len({peer.endpoint for peer in found}) < len(found) or len(set(names)) < len(names):
         raise ValidateError("names a peer twice")
     return tuple(found)

@@ -1,0 +1,180 @@
+"""Replication, measured on one machine: what it costs a store, how soon a peer has it, how fast a newcomer catches up, and what goes over the wire.
+
+    python benchmarks/replication.py [CALLS] [IMAGES]
+
+Real daemons on loopback, on the disk that holds the temporary folder. What is compared is interleaved, or follows at once in the same run. Catching up is held against
+`rsync -a` of the same tree, which neither hashes nor flushes what it writes, and against the same with --fsync, which does flush it.
+"""
+
+# ruff: noqa: T201 - printing is what it is for
+
+import contextlib
+import io
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from cluster import Cluster, cluster, eventually, mesh
+from daemon_process import text
+from PIL import Image
+from proxy import FaultProxy
+
+from imagepipe.errors import FlushError
+from imagepipe.storage.store import ImageFacts, StagedImage, Store
+
+SIZES = {"20 KiB": 20 << 10, "300 KiB": 300 << 10}
+GOAL = 0.7
+
+
+def main(calls: int, images: int) -> int:
+    """Print the figures; the exit status is 1 if the goal is missed."""
+    with tempfile.TemporaryDirectory(prefix="imagepipe-bench-") as name:
+        folder = Path(name)
+        _stores(folder, calls)
+        _wire(folder, calls)
+        ratios = [_catch_up(folder / str(size), label, size, images if size < 100_000 else images // 4) for label, size in SIZES.items()]
+    return 0 if min(ratios) >= GOAL else 1
+
+
+def _stores(folder: Path, calls: int) -> None:
+    setups = {"no peers": ({"a": []}, 0), "two peers": (mesh("a", "b", "c"), 0), "two peers, min_acks = 1": (mesh("a", "b", "c"), 1)}
+    print(f"Storing {calls} images of 20 KiB over XML-RPC, one client, the three setups in turn")
+    with contextlib.ExitStack() as stack:
+        running: dict[str, Cluster] = {}
+        for number, (name, (links, acks)) in enumerate(setups.items()):
+            (folder / f"setup{number}").mkdir()
+            options = {"replication": {"min_acks": acks}}
+            running[name] = stack.enter_context(cluster(folder / f"setup{number}", links, options))
+        proxies = {name: nodes["a"].proxy for name, nodes in running.items()}
+        taken: dict[str, list[float]] = {name: [] for name in setups}
+        visible: list[float] = []
+        for number in range(calls):
+            image = text(_image(20 << 10, number))
+            for name, proxy in proxies.items():
+                path = f"{number % 50}/{number}.jpg"
+                started = time.perf_counter()
+                proxy.store_image(image, path)
+                taken[name].append(time.perf_counter() - started)
+                if name == "two peers":
+                    visible.append(_seconds_until(running[name]["b"].images / path))
+        alone = statistics.median(taken["no peers"])
+        for name, seconds in taken.items():
+            print(f"  {name:24} {_spread(seconds)}   {statistics.median(seconds) / alone:4.2f} times no peers")
+        print(f"  from OK to visible on a peer, by the reader's clock: {_spread(visible)}")
+
+
+def _wire(folder: Path, calls: int) -> None:
+    size = 100 << 10
+    (folder / "wire").mkdir()
+    with FaultProxy() as proxy:
+        links = {"a": [], "b": ["a"]}
+        with cluster(folder / "wire", links, endpoints={("b", "a"): proxy.endpoint}) as nodes:
+            proxy.target(nodes.publish("a"), nodes.publish("a") + ".sync")
+            client = nodes["a"].proxy
+            started = proxy.bytes_forwarded
+            for number in range(calls):
+                client.store_image(text(_image(size, number)), f"{number}.jpg")
+            eventually(lambda: len(list(nodes["b"].images.glob("*.jpg"))) == calls)
+            print(
+                f"On the wire: {(proxy.bytes_forwarded - started) / (calls * size):.3f} bytes per byte stored ({calls} images of 100 KiB, one at a time)"
+            )
+
+
+def _catch_up(folder: Path, label: str, size: int, images: int) -> float:
+    """A newcomer beside rsync, three times in turn; returns the ratio of the medians."""
+    folder.mkdir()
+    total = _fill(folder / "a" / "images", size, images)
+    rates: dict[str, list[float]] = {"newcomer": [], "rsync -a": [], "rsync -a --fsync": []}
+    nodes = Cluster(folder, {"a": [], "b": ["a"]})
+    try:
+        nodes.start("a")
+        for _ in range(3):
+            for name, options in (("rsync -a", ["-a"]), ("rsync -a --fsync", ["-a", "--fsync"])):
+                target = folder / "copy"
+                started = time.perf_counter()
+                subprocess.run(["rsync", *options, "--exclude", "/.imagepipe", f"{folder}/a/images/", f"{target}/"], check=True)
+                rates[name].append(images / (time.perf_counter() - started))
+                shutil.rmtree(target)
+            nodes.start("b")
+            started = time.perf_counter()
+            last = folder / "b" / "images" / _path(images - 1)
+            eventually(last.exists, seconds=600)
+            rates["newcomer"].append(images / (time.perf_counter() - started))
+            nodes["b"].stop()
+            assert sum(1 for _ in _files(folder / "b" / "images")) == images
+            nodes.lose("b")
+    finally:
+        nodes.clean_up()
+    print(f"A newcomer catches up with {images} images of {label}, three rounds in turn")
+    for name, found in rates.items():
+        rate = statistics.median(found)
+        print(f"  {name:18} {rate:7.0f} images/s   {rate * total / images / 1e6:6.1f} MB/s   {min(found):7.0f} to {max(found):.0f}")
+    ratio = statistics.median(rates["newcomer"]) / statistics.median(rates["rsync -a"])
+    flushed = statistics.median(rates["newcomer"]) / statistics.median(rates["rsync -a --fsync"])
+    print(f"  {ratio:.2f} of rsync -a (goal {GOAL}), {flushed:.2f} of rsync -a --fsync")
+    return ratio
+
+
+def _fill(root: Path, size: int, images: int) -> int:
+    """Store `images` images in a new store, without a daemon; the bytes in all."""
+
+    def fail(error: FlushError) -> None:
+        raise error
+
+    root.parent.mkdir()
+    store = Store.open(root, umask=0o022, now_ms=lambda: time.time_ns() // 1_000_000, on_fatal=fail)
+
+    def put(number: int) -> int:
+        image = _image(size, number)
+        with store.staging() as folder:
+            (folder / "0").write_bytes(image)
+            store.put([StagedImage(_path(number), folder / "0", ImageFacts("jpeg", 8, 8))])
+        return len(image)
+
+    with ThreadPoolExecutor(16) as pool:
+        total = sum(pool.map(put, range(images - 1)))
+    total += put(images - 1)  # the last is the newest, so it arrives last
+    store.close()
+    return total
+
+
+def _image(size: int, number: int) -> bytes:
+    """A JPEG of `size` bytes: a small picture, and random bytes after it, which no step on the way could compress."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), (number % 256, 0, 0)).save(file, "JPEG")
+    return file.getvalue() + random.Random(number).randbytes(size - len(file.getvalue()))  # noqa: S311
+
+
+def _path(number: int) -> str:
+    return f"{number % 100:02d}/{number}.jpg"
+
+
+def _seconds_until(path: Path) -> float:
+    started = time.perf_counter()
+    while not path.exists():
+        os.sched_yield()
+    return time.perf_counter() - started
+
+
+def _files(root: Path) -> Iterator[Path]:
+    return (path for path in root.glob("*/*.jpg"))
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    ordered = sorted(seconds)
+    at: Callable[[float], float] = lambda share: ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000  # noqa: E731
+    return f"p50 {at(0.5):6.1f} ms   p99 {at(0.99):6.1f} ms"
+
+
+if __name__ == "__main__":
+    sys.exit(main(*(int(argument) for argument in sys.argv[1:3] or ("300", "4000"))))

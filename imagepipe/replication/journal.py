@@ -1,0 +1,105 @@
+"""What replication writes into the log: a line when something changes for an operator, none while all is well, and never a line a message."""
+
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from imagepipe.core.pulling import Link
+from imagepipe.core.replica import Replica
+
+SILENT_SECONDS = 15.0
+"""After so long without a word a peer is called silent."""
+
+BEHIND_SECONDS = 5.0
+"""Who was behind for longer is worth a line when he has caught up."""
+
+APART_SECONDS = 10.0
+"""Lines about bad messages are at least so far apart."""
+
+SKEW_SECONDS = 60.0
+"""Clocks that are further apart are worth a warning: of two writes at once the one with the later clock wins."""
+
+_log = Logger()
+
+
+class Journal:
+    """Compares what a Replica knows with what was last written about it. `seconds` is its clock."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._said: dict[str, str] = {}  # peer -> the last line about it
+        self._behind: dict[str, float] = {}
+        self._skewed: set[str] = set()
+        self._pending_since = float("inf")
+        self._bad = 0
+        self._bad_written = float("-inf")
+        self.bad_messages = 0
+        self.clocks_ahead: dict[str, float] = {}
+
+    def note(self, replica: Replica) -> None:
+        """Write what is new about the peers."""
+        now = self._seconds()
+        for link in replica.links.values():
+            self._note_state(link, now)
+            self._note_lag(link, now)
+        self._note_pending(len(replica.pending), now)
+        for gone in self._said.keys() - replica.links.keys():
+            del self._said[gone]
+            self._behind.pop(gone, None)
+
+    def pending_seconds(self) -> float:
+        """For how long there have been rows that wait for their bytes."""
+        return max(0.0, self._seconds() - self._pending_since)
+
+    def bad_message(self, who: str, why: Exception) -> None:
+        """A message was dropped."""
+        self.bad_messages += 1
+        self._bad += 1
+        now = self._seconds()
+        if now - self._bad_written >= APART_SECONDS:
+            _log.warn("replication: {count} messages dropped, the last from {who}: {why}", count=self._bad, who=who, why=str(why))
+            self._bad = 0
+            self._bad_written = now
+
+    def clock(self, name: str, ahead_seconds: float) -> None:
+        """How far the peer's clock is ahead of this node's."""
+        self.clocks_ahead[name] = ahead_seconds
+        if abs(ahead_seconds) < SKEW_SECONDS:
+            self._skewed.discard(name)
+        elif name not in self._skewed:
+            self._skewed.add(name)
+            _log.warn(
+                "replication: the clock of {name} is {seconds:.0f} s {way} this node's: of two writes at once the one with the later clock wins",
+                name=name,
+                seconds=abs(ahead_seconds),
+                way="ahead of" if ahead_seconds > 0 else "behind",
+            )
+
+    def _note_state(self, link: Link, now: float) -> None:
+        if link.refused:
+            self._say(link.name, f"cannot be replicated from: {link.refused}", bad=True)
+        elif link.head is None:
+            return
+        elif now - link.heard >= SILENT_SECONDS:
+            self._say(link.name, "is silent", bad=True)
+        else:
+            self._say(link.name, f"is heard: node {link.head.node}", bad=False)
+
+    def _note_lag(self, link: Link, now: float) -> None:
+        if link.behind_since is not None:
+            self._behind.setdefault(link.name, link.behind_since)
+        elif (since := self._behind.pop(link.name, None)) is not None and now - since >= BEHIND_SECONDS:
+            _log.info("replication: caught up with {name} after {seconds:.0f} s", name=link.name, seconds=now - since)
+
+    def _note_pending(self, count: int, now: float) -> None:
+        if count and self._pending_since == float("inf"):
+            self._pending_since = now
+            _log.warn("replication: the bytes of {count} changes cannot be had now: every peer is asked for them again and again", count=count)
+        elif not count and self._pending_since != float("inf"):
+            self._pending_since = float("inf")
+            _log.info("replication: no change waits for its bytes any more")
+
+    def _say(self, name: str, what: str, *, bad: bool) -> None:
+        if self._said.get(name) != what:
+            self._said[name] = what
+            (_log.warn if bad else _log.info)("replication: the peer {name} {what}", name=name, what=what)

@@ -1,0 +1,143 @@
+"""Performs those actions of core.replica that touch the disk, on threads, and reports what came of each.
+
+The pools are two, so that a node that catches up can still be caught up with.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from imagepipe.core import actions
+from imagepipe.core.entries import Row
+from imagepipe.core.fetching import Received
+from imagepipe.core.joining import Joined
+from imagepipe.core.messages import ROWS_MAX
+from imagepipe.core.replica import Replica
+from imagepipe.errors import ImagepipeError
+from imagepipe.storage.store import Store
+
+T = TypeVar("T")
+OnThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
+Event = Callable[[Replica, float], None]
+StoreAction = actions.Examine | actions.Keep | actions.Discard | actions.Join | actions.Release | actions.ReadChanges | actions.ReadPieces
+
+_log = Logger()
+
+
+class Performer:
+    """On the reactor's thread. `pulling` and `serving` run a blocking call on a thread; `report` is given the event that answers an action."""
+
+    def __init__(self, store: Store, pulling: OnThread, serving: OnThread, report: Callable[[Event], None]) -> None:
+        self._store = store
+        self._pulling = pulling
+        self._serving = serving
+        self._report = report
+        self._keeping: Counter[int] = Counter()  # transfers that a thread is writing to
+        self._discarded: set[int] = set()
+
+    def perform(self, action: StoreAction) -> None:
+        """Begin it."""
+        match action:
+            case actions.Examine(pull, rows):
+                self._do(
+                    self._pulling,
+                    lambda: self._store.hold(rows),
+                    lambda lacking: lambda replica, now: replica.examined(pull, lacking, now),
+                    lambda replica, now: replica.failed_pull(pull, now),
+                )
+            case actions.Keep():
+                self._keep(action)
+            case actions.Discard(transfer):
+                self._discard(transfer)
+            case actions.Join(pull):
+                self._do(
+                    self._pulling,
+                    lambda: self._join(action),
+                    lambda joined: lambda replica, now: replica.joined(pull, joined, now),
+                    lambda replica, now: replica.failed_pull(pull, now),
+                )
+            case actions.Release(rows):
+                self._do(self._pulling, lambda: self._store.release(rows))
+            case actions.ReadChanges(client, rid, after):
+                self._do(
+                    self._serving,
+                    lambda: self._read_changes(after),
+                    lambda read: lambda replica, _: replica.changes_read(client, rid, after, *read),
+                    lambda replica, _: replica.read_failed(client),
+                )
+            case actions.ReadPieces(client, rid, ranges):
+                self._do(
+                    self._serving,
+                    lambda: [self._store.read_piece(one.digest, one.offset, one.length) for one in ranges],
+                    lambda pieces: lambda replica, _: replica.pieces_read(client, rid, pieces),
+                    lambda replica, _: replica.read_failed(client),
+                )
+
+    def _do(
+        self, on_thread: OnThread, call: Callable[[], T], done: Callable[[T], Event] = lambda _: _nothing, failed: Event = lambda *_: None
+    ) -> None:
+        def not_done(failure: Failure) -> None:
+            if failure.check(ImagepipeError):
+                _log.error("replication: {error}", error=failure.getErrorMessage())
+            else:
+                _log.failure("replication: something failed that should not", failure)
+            self._report(failed)
+
+        deferred = on_thread(call)
+        deferred.addCallbacks(lambda result: self._report(done(result)), not_done)
+        deferred.addErrback(lambda failure: _log.failure("a bug in replication", failure))
+
+    def _keep(self, action: actions.Keep) -> None:
+        transfers = {part.transfer for part in action.parts}
+        self._keeping.update(transfers)
+
+        def kept(results: Sequence[tuple[int, Received]]) -> Event:
+            self._written(transfers)
+            return lambda replica, now: replica.kept(action.link, action.rid, results, now)
+
+        def failed(replica: Replica, now: float) -> None:
+            self._written(transfers)
+            replica.failed_keep(action.link, action.rid, now)
+
+        self._do(self._pulling, lambda: self._receive(action), kept, failed)
+
+    def _written(self, transfers: set[int]) -> None:
+        self._keeping.subtract(transfers)
+        for transfer in transfers:
+            if not self._keeping[transfer]:
+                del self._keeping[transfer]
+                if transfer in self._discarded:
+                    self._discard(transfer)
+
+    def _discard(self, transfer: int) -> None:
+        if transfer in self._keeping:  # the thread that writes to it would begin it anew
+            self._discarded.add(transfer)
+            return
+        self._discarded.discard(transfer)
+        self._do(self._pulling, lambda: self._store.discard(transfer))
+
+    # On threads.
+
+    def _receive(self, action: actions.Keep) -> Sequence[tuple[int, Received]]:
+        return [
+            (part.transfer, self._store.receive(part.transfer, part.content, part.offset, piece))
+            for part, piece in zip(action.parts, action.pieces, strict=True)
+        ]
+
+    def _join(self, action: actions.Join) -> Joined:
+        try:
+            return self._store.join(action.rows, action.upstream, action.cursor, afresh=action.afresh)
+        finally:
+            self._store.release(action.rows)
+
+    def _read_changes(self, after: int) -> tuple[int, Sequence[Row]]:
+        end = self._store.last_seq  # before the rows, so that what is said to be all of them is no less
+        return end, self._store.changes(after, ROWS_MAX)
+
+
+def _nothing(_replica: Replica, _now: float) -> None:
+    pass

@@ -1,0 +1,225 @@
+"""Replication at work: sockets, threads and the reactor's clock around core.replica, which decides.
+
+socket, thread, timer --event--> Replica --actions--> sent here, or handed to a thread by performer
+                                                      then one timer is set for what is due next
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from twisted.logger import Logger
+
+from imagepipe.config.settings import Peer, ReplicationSettings
+from imagepipe.core import actions
+from imagepipe.core.actions import Action
+from imagepipe.core.endpoints import said_of, sync_of
+from imagepipe.core.messages import Foreign, Malformed, decode_head, decode_reply, decode_request, encode
+from imagepipe.core.replica import Replica
+from imagepipe.replication.journal import Journal
+from imagepipe.replication.keys import NodeKeys
+from imagepipe.replication.performer import Event, OnThread, Performer
+from imagepipe.replication.sockets import Client, Frames, Publisher, Server, Sockets, Subscriber
+from imagepipe.replication.status import ReplicationStatus, status_of
+from imagepipe.replication.waiting import Confirmations, News
+from imagepipe.storage.store import Store
+
+TIMER_SECONDS_MIN = 0.001
+TIMER_SECONDS_MAX = 1.0
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sockets:
+    """Those to one upstream, which publishes on `endpoint`."""
+
+    endpoint: str
+    subscriber: Subscriber
+    client: Client
+
+
+class Replication:
+    """One node's replication: `start` opens its sockets, `stop` closes them; between, `confirmed` and `catch_up` are for the calls of clients.
+
+    Made on a thread, because it reads from the store how far it has come; all else is for the reactor's thread.
+    pulling, serving: run a blocking call on a thread of their own pool. seconds: a monotonic clock. wall_ms: the wall clock.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,  # an IReactorTime; zope.interface has no types
+        store: Store,
+        settings: ReplicationSettings,
+        keys: NodeKeys | None,
+        *,
+        pulling: OnThread,
+        serving: OnThread,
+        seconds: Callable[[], float],
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self._reactor = reactor
+        self._store = store
+        self._settings = settings
+        self._keys = keys
+        self._seconds = seconds
+        self._wall_ms = wall_ms
+        self._come_so_far = store.epochs, store.cursors(), store.pending()
+        self._performer = Performer(store, pulling, serving, self._tell)
+        self._journal = Journal(seconds)
+        self._confirmations = Confirmations(reactor, settings.acks_min, settings.ack_timeout_seconds)
+        self._news = News(reactor, seconds)
+        self._links: dict[str, _Sockets] = {}
+        self._sockets: Sockets | None = None
+        self._publisher: Publisher | None = None
+        self._server: Server | None = None
+        self._replica: Replica | None = None
+        self._timer: Any = None  # an IDelayedCall
+
+    def start(self) -> None:
+        """Open the sockets and begin. Raises StartError."""
+        settings, store = self._settings, self._store
+        self._sockets = Sockets(self._keys)
+        said = ""
+        if settings.publish and settings.sync:
+            self._publisher = self._sockets.publisher(settings.publish)
+            self._server = self._sockets.server(settings.sync, self._request_received)
+            said = said_of(self._publisher.endpoint, self._server.endpoint)
+            _log.info("replication: published on {publish}, answered on {sync}", publish=self._publisher.endpoint, sync=self._server.endpoint)
+        publishes = self._publisher is not None
+        epochs, cursors, pending = self._come_so_far
+        self._replica = Replica(store.node_id, epochs, store.last_seq, cursors, pending, self._wall_ms, sync=said, publishes=publishes)
+        for peer in settings.subscribe:
+            self._open_link(peer)
+        self._go_on()
+
+    def stop(self) -> None:
+        """Close the sockets. What threads still do is finished by their pools; nothing is sent any more."""
+        self.abandon()
+        self._replica = None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._sockets:
+            self._sockets.close()
+
+    def abandon(self) -> None:
+        """Let no call wait any longer."""
+        self._confirmations.abandon()
+        self._news.abandon()
+
+    def committed(self, seq: int) -> None:
+        """Changes up to the number `seq` are durable and shown."""
+        self._tell(lambda replica, now: replica.committed(seq, now))
+
+    async def confirmed(self, seq: int) -> None:
+        """Wait until `min_acks` peers have everything up to the number `seq` on their disks; raises TooFewPeers after `ack_timeout`."""
+        await self._confirmations.confirmed(seq, self._replica)
+
+    async def catch_up(self) -> None:
+        """Learn what the peers that can be reached have now: before a client is told that there is no such image."""
+        if self._replica and self._links:
+            news = self._news.wait()
+            self._go_on()
+            await news
+
+    def status(self) -> ReplicationStatus | None:
+        """How replication stands; None where it does not run."""
+        if self._replica is None:
+            return None
+        return status_of(self._replica, self._journal, self._store.conflicts, self._seconds())
+
+    # Events. One that comes too late, for a link that is gone or after `stop`, is dropped.
+
+    def _tell(self, event: Event) -> None:
+        if self._replica:
+            event(self._replica, self._seconds())
+            self._go_on()
+
+    def _head_received(self, name: str, frames: Frames) -> None:
+        def heard(replica: Replica, now: float) -> None:
+            head = decode_head(self._settings.cluster, _only(frames))
+            self._journal.clock(name, (head.clock_ms - self._wall_ms()) / 1000)
+            replica.heard_head(name, head, now)
+
+        self._tell(self._of_link(name, heard))
+
+    def _reply_received(self, name: str, frames: Frames) -> None:
+        self._tell(self._of_link(name, lambda replica, now: replica.answered(name, decode_reply(self._settings.cluster, _only(frames)), now)))
+
+    def _of_link(self, name: str, event: Event) -> Event:
+        def checked(replica: Replica, now: float) -> None:
+            if name in replica.links:
+                try:
+                    event(replica, now)
+                except Foreign as error:
+                    replica.refuse(name, str(error), now)
+                except Malformed as error:
+                    self._journal.bad_message(f"the peer {name}", error)
+
+        return checked
+
+    def _request_received(self, client: bytes, frames: Frames) -> None:
+        def asked(replica: Replica, now: float) -> None:
+            try:
+                request = decode_request(self._settings.cluster, _only(frames))
+            except (Foreign, Malformed) as error:
+                self._journal.bad_message("someone who asks", error)
+            else:
+                replica.asked(client, request, now)
+                self._confirmations.tell(replica)
+
+        self._tell(asked)
+
+    # What comes of them.
+
+    def _go_on(self) -> None:
+        """Perform what was decided, and set the timer for what is due next."""
+        replica = self._replica
+        if replica is None:
+            return
+        self._news.go_on(replica)
+        for action in replica.take_actions():
+            self._perform(action)
+        self._journal.note(replica)
+        now = self._seconds()
+        due = min(replica.next_deadline(now), self._news.due_at)
+        wait = min(max(TIMER_SECONDS_MIN, due - now), TIMER_SECONDS_MAX)
+        if self._timer is not None and self._timer.active():
+            self._timer.reset(wait)
+        else:
+            self._timer = self._reactor.callLater(wait, self._tell, lambda replica, now: replica.tick(now))
+
+    def _perform(self, action: Action) -> None:
+        cluster = self._settings.cluster
+        match action:
+            case actions.Send(name, request):
+                if name in self._links:
+                    self._links[name].client.send([encode(cluster, request)])
+            case actions.Answer(client, reply):
+                if self._server:
+                    self._server.send(client, [encode(cluster, reply)])
+            case actions.Ring(head):
+                if self._publisher:
+                    self._publisher.send([encode(cluster, head)])
+            case actions.Redirect(name, said):
+                if name in self._links:
+                    self._links[name].client.reconnect(sync_of(self._links[name].endpoint, said))
+            case _:
+                self._performer.perform(action)
+
+    def _open_link(self, peer: Peer) -> None:
+        assert self._sockets
+        assert self._replica
+        name = peer.name or peer.endpoint
+        key = self._keys.key_of(name) if self._keys else None
+        subscriber = self._sockets.subscriber(peer.endpoint, key, partial(self._head_received, name))
+        client = self._sockets.client(sync_of(peer.endpoint, ""), key, partial(self._reply_received, name))
+        self._links[name] = _Sockets(peer.endpoint, subscriber, client)
+        self._replica.add_link(name, self._seconds())
+
+
+def _only(frames: Frames) -> bytes:
+    if len(frames) != 1:
+        raise Malformed(f"it has {len(frames)} frames")
+    return frames[0]

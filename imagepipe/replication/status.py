@@ -1,0 +1,103 @@
+"""How replication stands, as values for whoever shows them (replication.md, section 7)."""
+
+from dataclasses import dataclass
+
+from imagepipe.core.pulling import Link
+from imagepipe.core.replica import Replica
+from imagepipe.replication.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamStatus:
+    """A peer that this node pulls from.
+
+    connected: it was heard a moment ago and can be pulled from; `refused` says why it never can. heard_seconds: how long ago it was; None: never.
+    rows_behind: changes that are not here; an upper bound, for some may be known from elsewhere. bytes_behind: of the batches on their way.
+    seconds_behind: since when there was something that is not here. rings_lost: how often there was news and the doorbell had not rung.
+    clock_ahead_seconds: its clock less this node's.
+    """
+
+    name: str
+    node: str | None
+    connected: bool
+    refused: str | None
+    heard_seconds: float | None
+    rows_behind: int
+    bytes_behind: int
+    seconds_behind: float
+    rings_lost: int
+    clock_ahead_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberStatus:
+    """A node that pulls from this one: all up to `acked` is on its disk, `behind` changes are not."""
+
+    node: str
+    acked: int
+    behind: int
+    heard_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationStatus:
+    """The node's part in it.
+
+    seq: its newest number. unreplicated: the changes that are on no other disk. pending: rows that wait for their bytes, the oldest for
+    `pending_seconds`. conflicts: versions kept that lost. dropped, bad: messages that were too many, or no messages.
+    """
+
+    node: str
+    epoch: str
+    seq: int
+    unreplicated: int
+    upstreams: tuple[UpstreamStatus, ...]
+    subscribers: tuple[SubscriberStatus, ...]
+    pending: int
+    pending_seconds: float
+    conflicts: int
+    dropped_messages: int
+    bad_messages: int
+
+
+def status_of(replica: Replica, journal: Journal, conflicts: int, now: float) -> ReplicationStatus:
+    """The status at the time `now`."""
+    upstream = replica.upstream
+    head = upstream.head()
+    acked = max((one.acked for one in upstream.subscribers.values()), default=0)
+    return ReplicationStatus(
+        node=head.node,
+        epoch=head.epoch,
+        seq=upstream.last_seq,
+        unreplicated=upstream.last_seq - acked,
+        upstreams=tuple(_upstream(link, journal.clocks_ahead.get(link.name), now) for link in replica.links.values()),
+        subscribers=tuple(
+            SubscriberStatus(node, one.acked, upstream.last_seq - one.acked, now - one.heard) for node, one in upstream.subscribers.items()
+        ),
+        pending=len(replica.pending),
+        pending_seconds=journal.pending_seconds(),
+        conflicts=conflicts,
+        dropped_messages=upstream.dropped,
+        bad_messages=journal.bad_messages,
+    )
+
+
+def _upstream(link: Link, clock_ahead: float | None, now: float) -> UpstreamStatus:
+    rows = 0
+    if link.head is not None:
+        known = link.cursor.seq if link.cursor and link.cursor.epoch == link.head.epoch else 0
+        rows = max(0, link.head.seq - known)
+    sizes = {content.digest: content.size for pull in link.pulls for row in pull.rows if (content := row.entry.content)}
+    missing = {digest for pull in link.pulls for digest in pull.missing}
+    return UpstreamStatus(
+        name=link.name,
+        node=link.node,
+        connected=link.is_reachable(now),
+        refused=link.refused,
+        heard_seconds=None if link.heard == float("-inf") else now - link.heard,
+        rows_behind=rows,
+        bytes_behind=sum(size for digest, size in sizes.items() if digest in missing),
+        seconds_behind=0.0 if link.behind_since is None else now - link.behind_since,
+        rings_lost=link.lost_rings,
+        clock_ahead_seconds=clock_ahead,
+    )

@@ -1,0 +1,129 @@
+"""What the log says about the peers: a line when something changes, none while all is well."""
+
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+
+from imagepipe.core.entries import Content, Entry, Row
+from imagepipe.core.epochs import Epoch
+from imagepipe.core.joining import Pending
+from imagepipe.core.messages import Changes, Head, Malformed
+from imagepipe.core.replica import Replica
+from imagepipe.core.stamp import Version
+from imagepipe.replication.journal import Journal
+from imagepipe.replication.status import status_of
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """What was logged."""
+    found: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        found.append(f"{event['log_level'].name}: {formatEvent(event)}")
+
+    globalLogPublisher.addObserver(cast(ILogObserver, observe))
+    yield found
+    globalLogPublisher.removeObserver(cast(ILogObserver, observe))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def replica(pending: tuple[Pending, ...] = ()) -> Replica:
+    """A node with one upstream, `north`."""
+    node = Replica("a0", [Epoch("e0", 1)], 9, {}, pending, lambda: 0)
+    node.add_link("north", 0.0)
+    return node
+
+
+HEAD = Head("b0", "f0", 0, "", 0)
+ROW = Row(Entry("a.png", Version(1, "b0"), None, Content("0" * 64, 5), 3), None)
+
+
+class JournalTests:
+    def test_a_peer_is_written_about_when_it_is_first_heard_falls_silent_and_is_back(self, lines: list[str], clock: Clock) -> None:
+        node, journal = replica(), Journal(clock.seconds)
+        journal.note(node)
+        assert lines == []
+        for _ in range(3):
+            node.heard_head("north", HEAD, clock.seconds())
+            journal.note(node)
+            clock.advance(1)
+        assert lines == ["info: replication: the peer north is heard: node b0"]
+        clock.advance(20)
+        journal.note(node)
+        journal.note(node)
+        node.heard_head("north", HEAD, clock.seconds())
+        journal.note(node)
+        assert lines[1:] == ["warn: replication: the peer north is silent", lines[0]]
+
+    def test_a_peer_that_is_refused_is_written_about_once_with_the_reason(self, lines: list[str], clock: Clock) -> None:
+        node, journal = replica(), Journal(clock.seconds)
+        for _ in range(3):
+            node.heard_head("north", Head("a0", "f0", 0, "", 0), clock.seconds())
+            journal.note(node)
+        [line] = lines
+        assert line.startswith("warn: replication: the peer north cannot be replicated from: ")
+        assert "copy" in line
+
+    def test_bad_messages_are_counted_and_written_about_at_a_bounded_rate(self, lines: list[str], clock: Clock) -> None:
+        journal = Journal(clock.seconds)
+        for _ in range(1000):
+            journal.bad_message("someone", Malformed("it is empty"))
+            clock.advance(0.015)
+        assert journal.bad_messages == 1000
+        assert lines[0] == "warn: replication: 1 messages dropped, the last from someone: it is empty"
+        assert len(lines) == 2
+
+    def test_a_clock_far_off_is_written_about_once(self, lines: list[str], clock: Clock) -> None:
+        journal = Journal(clock.seconds)
+        for ahead in (-5.0, 3600.0, 3601.0, 0.0, -90.0):
+            journal.clock("north", ahead)
+        assert [line.split(":")[0] for line in lines] == ["warn", "warn"]
+        assert "3600 s ahead of" in lines[0]
+        assert "90 s behind" in lines[1]
+
+    def test_a_long_lag_that_ends_is_written_about(self, lines: list[str], clock: Clock) -> None:
+        node, journal = replica(), Journal(clock.seconds)
+        for behind, seconds in ((0.0, 1), (None, 4), (200.0, 200), (None, 230)):
+            clock.rightNow = seconds
+            node.links["north"].behind_since = behind
+            journal.note(node)
+        assert lines == ["info: replication: caught up with north after 30 s"]
+
+    def test_pending_rows_are_written_about_when_they_come_and_when_they_are_gone(self, lines: list[str], clock: Clock) -> None:
+        node, journal = replica((Pending("b0", ROW),)), Journal(clock.seconds)
+        journal.note(node)
+        clock.advance(7)
+        journal.note(node)
+        assert journal.pending_seconds() == 7
+        node.pending.clear()
+        journal.note(node)
+        assert journal.pending_seconds() == 0
+        assert [line.split(":")[0] for line in lines] == ["warn", "info"]
+
+
+class StatusTests:
+    def test_it_says_where_each_peer_stands(self, clock: Clock) -> None:
+        node, journal = replica((Pending("b0", ROW),)), Journal(clock.seconds)
+        node.heard_head("north", Head("b0", "f0", 40, "", 0), 0.0)
+        journal.clock("north", 2.5)
+        status = status_of(node, journal, conflicts=3, now=2.0)
+        assert (status.node, status.seq, status.unreplicated, status.pending, status.conflicts) == ("a0", 9, 9, 1, 3)
+        [north] = status.upstreams
+        assert (north.name, north.node, north.connected, north.rows_behind, north.seconds_behind) == ("north", "b0", True, 40, 2.0)
+        assert (north.heard_seconds, north.clock_ahead_seconds, north.refused) == (2.0, 2.5, None)
+
+    def test_what_the_best_subscriber_has_is_replicated(self, clock: Clock) -> None:
+        node = replica()
+        for who, seq in (("b0", 7), ("c0", 4)):
+            node.asked(b"client", Changes(1, who, "e0", seq, seq), 1.0)
+        status = status_of(node, Journal(clock.seconds), conflicts=0, now=2.0)
+        assert status.unreplicated == 2
+        assert [(one.node, one.acked, one.behind, one.heard_seconds) for one in status.subscribers] == [("b0", 7, 2, 1.0), ("c0", 4, 5, 1.0)]

@@ -1,0 +1,181 @@
+"""Calls that wait for peers, on a clock that the tests move."""
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from imagepipe.core.actions import Send
+from imagepipe.core.epochs import Epoch
+from imagepipe.core.joining import Joined
+from imagepipe.core.messages import Batch, Changes, Head
+from imagepipe.core.replica import Replica
+from imagepipe.errors import TooFewPeers
+from imagepipe.replication.waiting import Confirmations, News
+
+EPOCH = "e0"
+
+
+def replica() -> Replica:
+    """A node that has made nine changes."""
+    return Replica("a0", [Epoch(EPOCH, 1)], 9, {}, [], lambda: 0)
+
+
+def acknowledge(node: Replica, who: str, seq: int) -> None:
+    """A subscriber has everything up to `seq`."""
+    node.asked(b"client", Changes(1, who, EPOCH, seq, seq), 0.0)
+
+
+def outcome(deferred: "Deferred[None]") -> list[object]:
+    """Empty while it waits; then its result, or the text of its error."""
+    found: list[object] = []
+    deferred.addCallbacks(found.append, lambda failure: found.append(failure.getErrorMessage()))
+    return found
+
+
+class ConfirmationsTests:
+    """min_acks and ack_timeout."""
+
+    def wait(self, confirmations: Confirmations, seq: int, node: Replica | None) -> list[object]:
+        return outcome(Deferred.fromCoroutine(confirmations.confirmed(seq, node)))
+
+    def test_nobody_waits_where_nobody_is_asked_for(self) -> None:
+        assert self.wait(Confirmations(Clock(), 0, 5), 9, replica()) == [None]
+        assert self.wait(Confirmations(Clock(), 0, 5), 9, None) == [None]
+
+    def test_a_change_is_confirmed_by_as_many_different_nodes_as_it_takes(self) -> None:
+        clock, node = Clock(), replica()
+        confirmations = Confirmations(clock, 2, 5)
+        answer = self.wait(confirmations, 9, node)
+        for who, seq in (("b0", 9), ("b0", 9), ("c0", 8)):
+            acknowledge(node, who, seq)
+            confirmations.tell(node)
+            assert answer == []
+        acknowledge(node, "c0", 9)
+        confirmations.tell(node)
+        assert answer == [None]
+        assert clock.getDelayedCalls() == []
+
+    def test_what_was_confirmed_before_is_answered_at_once(self) -> None:
+        node = replica()
+        acknowledge(node, "b0", 9)
+        assert self.wait(Confirmations(Clock(), 1, 5), 7, node) == [None]
+
+    def test_too_few_peers_in_time_is_told_with_numbers(self) -> None:
+        clock, node = Clock(), replica()
+        acknowledge(node, "b0", 9)
+        confirmations = Confirmations(clock, 2, 5)
+        answer = self.wait(confirmations, 9, node)
+        clock.advance(4.9)
+        assert answer == []
+        clock.advance(0.2)
+        assert answer == ["stored and durable here, but confirmed by 1 of the 2 peers of min_acks within 5 s"]
+        confirmations.tell(node)
+
+    def test_a_stop_lets_nobody_wait(self) -> None:
+        clock, node = Clock(), replica()
+        confirmations = Confirmations(clock, 1, 5)
+        answer = self.wait(confirmations, 9, node)
+        confirmations.abandon()
+        assert "the server is stopping" in str(answer)
+        assert "the server is stopping" in str(self.wait(confirmations, 9, None))
+        assert clock.getDelayedCalls() == []
+
+    def test_the_fault_is_1003(self) -> None:
+        assert TooFewPeers("x").fault_string == "[1003] x"
+
+
+class NewsTests:
+    """One round of asking for all who wait, one a second, and nobody waits longer than two."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        clock = Clock()
+        clock.advance(1000)
+        return clock
+
+    def node_with_peer(self, clock: Clock) -> Replica:
+        """A node that has pulled all that its peer has."""
+        node = replica()
+        node.add_link("peer", clock.seconds())
+        node.heard_head("peer", Head("b0", "f0", 0, "", 0), clock.seconds())
+        self.answer(node, clock)
+        [pull] = node.links["peer"].pulls
+        node.examined(pull.id, (), clock.seconds())
+        node.joined(pull.id, Joined(9, (), ()), clock.seconds())
+        self.answer(node, clock)
+        clock.advance(0.1)
+        return node
+
+    def answer(self, node: Replica, clock: Clock) -> int:
+        """The peer answers whatever it was asked: nothing is new. How often it was asked."""
+        count = 0
+        for action in node.take_actions():
+            if isinstance(action, Send) and isinstance(action.message, Changes):
+                node.answered("peer", Batch(action.message.rid, "b0", "f0", 0, 0, 0, ()), clock.seconds())
+                count += 1
+        for action in node.take_actions():
+            assert not isinstance(action, Send)
+        return count
+
+    def test_all_who_wait_are_told_by_one_question(self, clock: Clock) -> None:
+        node = self.node_with_peer(clock)
+        news = News(clock, clock.seconds)
+        answers = [outcome(news.wait()) for _ in range(5)]
+        news.go_on(node)
+        assert answers == [[]] * 5
+        assert self.answer(node, clock) == 1
+        news.go_on(node)
+        assert answers == [[None]] * 5
+        assert clock.getDelayedCalls() == []
+
+    def test_who_comes_within_a_second_waits_for_the_next_round(self, clock: Clock) -> None:
+        """What the peers told him who came before may be older than what he wants to know."""
+        node = self.node_with_peer(clock)
+        news = News(clock, clock.seconds)
+        first = outcome(news.wait())
+        news.go_on(node)
+        second = outcome(news.wait())
+        self.answer(node, clock)
+        news.go_on(node)
+        assert (first, second) == ([None], [])
+        assert self.answer(node, clock) == 0
+        clock.advance(news.due_at - clock.seconds())
+        news.go_on(node)
+        assert self.answer(node, clock) == 1
+        news.go_on(node)
+        assert second == [None]
+
+    def test_nobody_waits_for_a_peer_longer_than_two_seconds(self, clock: Clock) -> None:
+        node = self.node_with_peer(clock)
+        news = News(clock, clock.seconds)
+        first = outcome(news.wait())
+        news.go_on(node)
+        clock.advance(0.5)
+        second = outcome(news.wait())
+        for _ in range(14):
+            clock.advance(0.1)
+            news.go_on(node)
+        assert (first, second) == ([], [])
+        clock.advance(0.2)
+        assert (first, second) == ([None], [])
+        clock.advance(0.5)
+        assert second == [None]
+
+    def test_a_peer_that_cannot_be_reached_is_not_waited_for(self, clock: Clock) -> None:
+        node = self.node_with_peer(clock)
+        clock.advance(60)
+        news = News(clock, clock.seconds)
+        answer = outcome(news.wait())
+        news.go_on(node)
+        assert answer == [None]
+
+    def test_a_stop_lets_nobody_wait(self, clock: Clock) -> None:
+        node = self.node_with_peer(clock)
+        news = News(clock, clock.seconds)
+        asking = outcome(news.wait())
+        news.go_on(node)
+        waiting = outcome(news.wait())
+        news.abandon()
+        news.abandon()
+        assert (asking, waiting) == ([None], [None])
+        assert clock.getDelayedCalls() == []
