@@ -1,7 +1,8 @@
 """What the replication state machine wants done, in the order in which it wants it begun.
 
 Some are answered by an event, on Replica: Examine by `examined`, Keep by `kept`, Join by `joined`, ReadChanges by `changes_read`, ReadPieces by
-`pieces_read`; what fails is answered by `failed_pull` or `failed_keep`, or, for a read, by `read_failed`.
+`pieces_read`; what fails is answered by `failed_pull` or `failed_keep`, or, for a read, by `read_failed`. Answers may
+come in any order, but that of Joins is the order in which they became durable.
 """
 
 from collections.abc import Sequence

@@ -30,8 +30,11 @@ PIECES_SECONDS = 5.0
 
 PIECES_SECONDS_MAX = 20.0
 
-REACHABLE_SECONDS = 3.5
-"""For so long after it was last heard of a peer counts as reachable: three rings of its doorbell."""
+HOPELESS_SECONDS = 20.0
+"""When an upstream has sent none of the bytes that it was asked for for so long, the rows that wait for them do so no more, and are pending."""
+
+REACHABLE_SECONDS = 7.5
+"""For so long after it was last heard of a peer counts as reachable: a poll and its answer, for its doorbell may not come through."""
 
 BACK_OFF_SECONDS = 5.0
 """For so long nothing is asked of an upstream after this node could not keep what came from there."""
@@ -172,6 +175,11 @@ class Link:
         """When a request is to be repeated. A poll that is answered says nothing of pieces; while pieces come, a batch may have to wait for its turn."""
         return asked.overdue_at(self.delivered if asked.parts else self.answered)
 
+    @property
+    def hopeless_at(self) -> float:
+        """When the Gets that are under way are given up."""
+        return max(self.delivered, min((asked.first_sent for asked in self.asked.values() if asked.parts), default=float("inf"))) + HOPELESS_SECONDS
+
     def deadlines(self, now: float) -> Iterator[float]:
         """When something is due here if nothing happens."""
         if self.node is None:
@@ -181,5 +189,6 @@ class Link:
             yield self.idle_until
         elif self.can_ask_for_changes():
             yield self.poll_at
+        yield self.hopeless_at
         for asked in self.asked.values():
             yield self.overdue_at(asked)

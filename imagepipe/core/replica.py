@@ -225,6 +225,8 @@ class Replica:
         """Do what is due."""
         self._actions += self.upstream.ring(now)
         for link in self.links.values():
+            if now >= link.hopeless_at:
+                self._lose_bytes(link, now)
             for rid, asked in list(link.asked.items()):
                 if now >= link.overdue_at(asked):
                     self._repeat(link, rid, asked, now)
@@ -365,6 +367,11 @@ class Replica:
                 link.pulls.remove(pull)
                 self._drop(pull)
         link.asked.clear()
+        self._lose_bytes(link, now)
+
+    def _lose_bytes(self, link: Link, now: float) -> None:
+        """Fetch no more from the upstream: others may have the bytes, or their rows go on as pending."""
+        link.asked = {rid: asked for rid, asked in link.asked.items() if not asked.parts}
         for ended in self._fetches.lose(link.name, now):
             self._settle(ended)
 

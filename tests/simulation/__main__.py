@@ -6,7 +6,8 @@ import sys
 import time
 from typing import TextIO
 
-from simulation.runs import run
+from simulation.mutants import MUTANTS
+from simulation.runs import finds, run
 from simulation.world import Failure
 
 FAILURES_MAX = 5
@@ -55,6 +56,15 @@ def _run_all(first: int, count: int, out: TextIO) -> int:
     return 1 if failed else 0
 
 
+def _find_mutants(first: int, count: int, out: TextIO) -> int:
+    missed = 0
+    for mutant in MUTANTS:
+        seed = next((seed for seed in range(first, first + count) if finds(seed, mutant)), None)
+        missed += seed is None
+        _say(out, f"{'missed' if seed is None else f'seed {seed}':>10}  {mutant.name}")
+    return 1 if missed else 0
+
+
 def _say(out: TextIO, text: str) -> None:
     out.write(f"{text}\n")
     out.flush()
@@ -64,7 +74,10 @@ def _main() -> int:
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--runs", type=int, default=1000, help="how many seeds")
+    parser.add_argument("--mutants", action="store_true", help="tell which seed is the first to find each mutant")
     arguments = parser.parse_args()
+    if arguments.mutants:
+        return _find_mutants(arguments.seed, arguments.runs, sys.stdout)
     return _show(arguments.seed, sys.stdout) if arguments.runs == 1 else _run_all(arguments.seed, arguments.runs, sys.stdout)
 
 

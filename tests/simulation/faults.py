@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+from simulation.contents import BYTES
 from simulation.disk import Disk
 from simulation.node import Node
 from simulation.plan import HOUR_MS
 from simulation.world import World
+from simulation.writes import random_write
 
 
 def happen(world: World, kind: str) -> None:
@@ -118,12 +120,50 @@ def back_up(world: World, node: Node) -> None:
 def restore(world: World, node: Node) -> None:
     """The data folder is restored from the backup, often with the clock of that day."""
     backup = world.backups.get(node.name)
-    if backup is not None and backup.node == node.disk.node:
+    if backup is not None and not world.is_well and backup.node == node.disk.node:
         node.crash()
         world.replace_disk(node, backup.copy())
         if world.random.random() < 0.5:
             clock(world, node)
         world.later(world.random.uniform(0, 3), node.start)
+
+
+def live_again(world: World, node: Node) -> None:
+    """Some seconds are undone by a backup, and lived again under a clock that is behind what was written; who was cut off meanwhile is half-way."""
+    node.clock_offset -= HOUR_MS
+    cut = {(node.name, other) for other in world.nodes if other != node.name and world.random.random() < 0.5}
+    world.network.cut |= cut
+    _write(world, node, 4)
+    world.later(0.5, lambda: back_up(world, node))
+    world.later(0.6, lambda: _write(world, node, 4))
+    world.later(1.0, lambda: world.network.cut.difference_update(cut))
+    world.later(world.random.uniform(1, 3), lambda: rot(world, node))
+    world.later(world.random.uniform(1, 4), lambda: restore(world, node))
+    world.later(world.random.uniform(4, 8), lambda: _write(world, node, 3))
+
+
+def hide(world: World, node: Node) -> None:
+    """Bytes that were just stored are away for a while, and who asks for them may crash meanwhile."""
+    _write(world, node, 2)
+    world.later(0.05, lambda: _hide(world, node))
+
+
+def _write(world: World, node: Node, count: int) -> None:
+    for _ in range(0 if world.is_well else count):
+        node.write(random_write(world.random), 0)
+
+
+def _hide(world: World, node: Node) -> None:
+    disk = node.disk
+    newest = max((entry for entry in disk.rows.values() if entry.content), key=lambda entry: entry.seq, default=None)
+    if newest is None or newest.content is None or newest.content.digest not in disk.objects:
+        return
+    digest = newest.content.digest
+    spoil(disk, digest, gone=True)
+    world.later(world.random.uniform(2, 10), lambda: disk.keep(digest, BYTES[digest]))
+    pullers = [other for other in world.nodes.values() if node.name in other.upstreams]
+    if pullers:
+        world.later(world.random.uniform(0.5, 5), lambda: None if world.is_well else crash(world, world.random.choice(pullers)))
 
 
 def lose_folder(world: World, node: Node) -> None:
@@ -147,6 +187,6 @@ _FAULTS: dict[str, Callable[[World, Node], None]] = {
     fault.__name__: fault
     for fault in (
         crash, crash_after_commit, away, stall, partition, flap, fill_disk, rot, clock, cut_connection, relink, slow_store, collect, back_up, restore,
-        lose_folder, clone,
+        live_again, hide, lose_folder, clone,
     )
 }  # fmt: skip

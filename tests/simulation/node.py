@@ -55,6 +55,7 @@ class Node:
         self.transfers: dict[int, dict[int, bytes]] = {}
         self._joining: Counter[str] = Counter()
         self._writer_free = 0.0
+        self._told_until = 0.0
         self._armed = NEVER
         self._ticks = (0.0, 0)
 
@@ -234,8 +235,9 @@ class Node:
             self._world.at(self._world.now + self._world.random.uniform(0, 5), self.start)
             return
         seq = self.disk.seq
-        if tell:
-            self._later(self._pause(), tell)
+        if tell:  # in the order of the transactions
+            self._told_until = max(self._told_until, self._world.now + self._pause())
+            self._later(self._told_until - self._world.now, tell)
         if seq != before:
             self._later(self._pause(), lambda: self.replica.committed(seq, self._world.now))
 

@@ -9,7 +9,7 @@ HOUR_MS = 3_600_000.0
 
 FAULTS = {
     "crash": 6, "crash_after_commit": 6, "partition": 4, "flap": 2, "stall": 4, "fill_disk": 3, "rot": 3, "clock": 3, "cut_connection": 4, "relink": 2,
-    "slow_store": 3, "collect": 8, "back_up": 6, "restore": 3, "lose_folder": 2, "clone": 1, "away": 1,
+    "slow_store": 3, "collect": 8, "back_up": 6, "restore": 3, "live_again": 3, "hide": 3, "lose_folder": 2, "clone": 1, "away": 1,
 }  # fmt: skip
 """The faults of faults.py, and how often each is chosen."""
 
@@ -18,7 +18,7 @@ FAULTS = {
 class Plan:
     """links: for each node those it pulls from. seconds: how long things go wrong. clocks: offset in ms and rate of each node's wall clock.
 
-    late: nodes that join the cluster only then. everywhere: every node's changes reach every other.
+    late: nodes that join the cluster only then. mends: what is damaged is mended in the end where anyone has good bytes, as by verify --repair.
     """
 
     links: dict[str, tuple[str, ...]]
@@ -31,6 +31,7 @@ class Plan:
     rows_max: int = 256
     slowness: float = 0.02
     watch_silence: bool = False
+    mends: bool = True
 
     @property
     def everywhere(self) -> bool:
@@ -65,6 +66,7 @@ def random_plan(seed: int) -> Plan:
         rows_max=rng.choice((1, 2, 3, 5, 256)),
         slowness=rng.choice((0.001, 0.02, 0.02, 0.3)),
         watch_silence=rng.random() < 0.25,
+        mends=rng.random() < 0.6,
     )
 
 

@@ -144,7 +144,7 @@ class World:
         self.run_until(self.now + 0.01)
         for node in self.nodes.values():
             node.start()
-            for digest in sorted(node.disk.damaged):
+            for digest in sorted(node.disk.damaged) if self.plan.mends else ():
                 good = next((data for one in self.nodes.values() if is_good(digest, data := one.disk.objects.get(digest, b""))), None)
                 if good is not None:
                     node.disk.keep(digest, good)

@@ -1,0 +1,237 @@
+"""Faults put into the code on purpose: a simulation that does not find each of them within a few hundred seeds proves nothing."""
+# ruff: noqa: ARG001, SLF001 - a mutant takes what the original takes, and is at home inside
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest import mock
+
+from imagepipe.core import entries, epochs, joining, serving, stamp
+from imagepipe.core.actions import Action, Discard, Join, Release
+from imagepipe.core.entries import Entry
+from imagepipe.core.epochs import Epoch
+from imagepipe.core.fetching import Ended, Fetches, Received
+from imagepipe.core.joining import Joined
+from imagepipe.core.messages import Batch, Changes
+from imagepipe.core.pulling import PIECES_SECONDS_MAX, Asked, Link, Pull, Stage
+from imagepipe.core.replica import Replica
+from imagepipe.core.serving import Subscriber, Upstream
+from simulation.disk import Disk
+from simulation.node import Node
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`attribute` of `owner`, a module or class, is `value` instead. seed: one that finds it, where the plans have not changed since."""
+
+    name: str
+    owner: object
+    attribute: str
+    value: Callable[..., object]
+    seed: int
+
+    def put_in(self) -> contextlib.AbstractContextManager[object]:
+        """While in this context, the code has the fault."""
+        return mock.patch.object(self.owner, self.attribute, self.value)
+
+
+# Versions and joining.
+
+
+def _wall_clock(wall_milliseconds: int, last: int) -> int:
+    return wall_milliseconds << stamp.COUNTER_BITS
+
+
+def _blind_to_received(*arguments: Any) -> joining.Join:
+    return replace(_JOIN(*arguments), stamp=arguments[-1])
+
+
+def _rank_without_digest(entry: Entry) -> object:
+    return entry.version, entry.path
+
+
+def _weak_delete(one: Entry, other: Entry | None) -> bool:
+    return other is None or (entries.wins(one, other) and (one.content is not None or other.content is None))
+
+
+def _never_unseen(loser: Entry, winner: Entry) -> bool:
+    return False
+
+
+def _without_own_number(*arguments: Any) -> joining.Join:
+    joined = _JOIN(*arguments)
+    return replace(joined, taken=tuple(replace(entry, seq=0) for entry in joined.taken))
+
+
+def _before_the_bytes(rows: Any, entry_of: Any, has_bytes: Any, *others: Any) -> joining.Join:
+    return _JOIN(rows, entry_of, lambda content: content is not None, *others)
+
+
+def _cursor_first(self: Node, action: Action) -> None:
+    if isinstance(action, Join) and action.upstream and action.cursor:
+        self.disk.cursors[action.upstream] = action.cursor
+    _DO(self, action)
+
+
+def _cursor_though_it_failed(self: Replica, pull: Pull) -> Link | None:
+    link = _LEAVE_QUEUE(self, pull)
+    if link and pull.stage is Stage.JOINING:
+        link.cursor = pull.cursor
+    return link
+
+
+def _last_batch_first(self: Replica, link: Link, now: float) -> None:
+    for pull in reversed(link.pulls):
+        self._join_if_complete(pull)
+    _GO_ON(self, link, now)
+
+
+def _start_without_pending(self: Disk, epoch: str) -> None:
+    self.pending.clear()
+    _START(self, epoch)
+
+
+def _never_afresh(self: Node, action: Action) -> None:
+    _DO(self, replace(action, afresh=False) if isinstance(action, Join) else action)
+
+
+# Acknowledging.
+
+
+def _acked_on_arrival(self: Replica, link: Link) -> int:
+    return link.position.seq if link.position else 0
+
+
+def _acked_though_pending(self: Replica, link: Link) -> int:
+    return link.cursor.seq if link.cursor else 0
+
+
+def _acked_in_any_epoch(self: Upstream, message: Changes, now: float) -> None:
+    self.subscribers[message.node] = Subscriber(message.acked, now)
+
+
+def _silent_relief(self: Replica, pull_id: int, outcome: Joined, now: float) -> None:
+    before = {link.name: link.untold for link in self.links.values()}
+    _JOINED(self, pull_id, replace(outcome, settled=()), now)
+    for link in self.links.values():
+        link.untold = before[link.name]
+
+
+# Who an upstream is.
+
+
+def _any_epoch(known: Sequence[Epoch], last_seq: int, epoch: str, seq: int) -> bool:
+    return bool(epoch) and seq <= last_seq
+
+
+def _endless_epoch(known: Sequence[Epoch], last_seq: int, epoch: str, seq: int) -> bool:
+    return seq <= last_seq and any(one.id == epoch for one in known)
+
+
+def _without_end(self: Upstream, message: Changes, seq: int) -> bool:
+    return epochs.holds(self._epochs, self.last_seq, message.epoch, seq)
+
+
+def _room_for_all(self: Replica, link: Link, node: str, now: float) -> bool:
+    return True
+
+
+def _mistaken(self: Replica, link: Link, asked: Asked, message: Batch, now: float) -> None:
+    if link.head is not None and message.node == link.node:
+        _TAKE_BATCH(self, link, asked, message, now)
+
+
+# Bytes.
+
+
+def _unverified(self: Node, digest: str, data: bytes) -> Received:
+    self.disk.keep(digest, data)
+    return Received.COMPLETE
+
+
+def _first_refusal(self: Fetches, fetch: Any, now: float) -> Ended:
+    self._end_attempt(fetch)
+    return self._end(fetch)
+
+
+def _no_second_try(self: Replica, now: float) -> None:
+    self._pending_at = float("inf")
+
+
+def _not_repeated(self: Replica, link: Link, rid: int, asked: Asked, now: float) -> None:
+    asked.first_sent = asked.sent = now
+    if not asked.parts:
+        _REPEAT(self, link, rid, asked, now)
+
+
+def _put_off_by_polls(self: Link, asked: Asked) -> float:
+    return max(asked.sent, self.answered) + PIECES_SECONDS_MAX
+
+
+def _held(self: Node, action: Action) -> None:
+    if not isinstance(action, Release):
+        _DO(self, action)
+
+
+def _attempts_stay(self: Node, action: Action) -> None:
+    if not isinstance(action, Discard):
+        _DO(self, action)
+
+
+# Time.
+
+
+def _always_curious(self: Link, now: float) -> bool:
+    return True
+
+
+def _difference_of_times(self: Fetches, now: float) -> None:
+    for fetch in self._waiting():
+        if now - fetch.waits_since >= fetch.patience and fetch.source is not None:
+            fetch.patience *= 2
+            fetch.others.append(fetch.source)
+            self._next_source(fetch, now)
+
+
+_JOIN = joining.join
+_DO = Node._do
+_START = Disk.start
+_JOINED = Replica.joined
+_LEAVE_QUEUE = Replica._leave_queue
+_GO_ON = Replica._go_on
+_TAKE_BATCH = Replica._take_batch
+_REPEAT = Replica._repeat
+
+MUTANTS = (
+    Mutant("the stamp is the plain wall clock", stamp, "next_stamp", _wall_clock, 1),
+    Mutant("the stamp is blind to those received", joining, "join", _blind_to_received, 1),
+    Mutant("a tie is not broken by the digest", entries, "_rank", _rank_without_digest, 454),
+    Mutant("a delete does not win over a put", joining, "wins", _weak_delete, 1),
+    Mutant("no loser is kept as history", joining, "was_unseen", _never_unseen, 1),
+    Mutant("what was joined is not announced again", joining, "join", _without_own_number, 1),
+    Mutant("rows are joined and announced before their bytes are here", joining, "join", _before_the_bytes, 11),
+    Mutant("the cursor moves before the rows are joined", Node, "_do", _cursor_first, 51),
+    Mutant("the cursor moves though the join failed", Replica, "_leave_queue", _cursor_though_it_failed, 32),
+    Mutant("a second batch is joined before the first", Replica, "_go_on", _last_batch_first, 1),
+    Mutant("a crash forgets what is pending", Disk, "start", _start_without_pending, 50),
+    Mutant("what was pending of a restored upstream stays so", Node, "_do", _never_afresh, 18),
+    Mutant("a batch is acknowledged when it arrives", Replica, "acked", _acked_on_arrival, 1),
+    Mutant("what is pending is acknowledged", Replica, "acked", _acked_though_pending, 11),
+    Mutant("an acknowledgement counts in any epoch", Upstream, "_note_acked", _acked_in_any_epoch, 30),
+    Mutant("that pending bytes have come is not told", Replica, "joined", _silent_relief, 11),
+    Mutant("epochs are ignored", serving, "holds", _any_epoch, 33),
+    Mutant("an epoch has no end", serving, "holds", _endless_epoch, 149),
+    Mutant("the cursor does not say what was still to come", Upstream, "_holds", _without_end, 495),
+    Mutant("two links lead to one node", Replica, "_make_room", _room_for_all, 208),
+    Mutant("an upstream is still taken for who it was", Replica, "_take_batch", _mistaken, 33),
+    Mutant("bytes are not verified", Node, "_complete", _unverified, 74),
+    Mutant("who does not have the bytes is the last who is asked", Fetches, "_fail", _first_refusal, 411),
+    Mutant("pending bytes are not asked for again", Replica, "_retry_pending", _no_second_try, 20),
+    Mutant("a lost request for bytes is neither repeated nor given up", Replica, "_repeat", _not_repeated, 1),
+    Mutant("a request for bytes is put off by the answers to polls", Link, "overdue_at", _put_off_by_polls, 282),
+    Mutant("what was held is not let go of", Node, "_do", _held, 2),
+    Mutant("an attempt that was given up is not discarded", Node, "_do", _attempts_stay, 6),
+    Mutant("an upstream is asked once more after each answer", Link, "wants_changes", _always_curious, 4),
+    Mutant("a time that has come by addition has not by subtraction", Fetches, "pass_over", _difference_of_times, 1),
+)
