@@ -1,10 +1,13 @@
-"""Catalogue rows, and the net effect of moves."""
+"""Catalogue rows: which of two is the newer, what is lost by it, and the net effect of moves."""
+
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.entries import Change, Content, net_moves
+from imagepipe.core.entries import Change, Content, Entry, net_moves, was_unseen, wins
+from imagepipe.core.stamp import Version
 from imagepipe.errors import BadRequest
 
 ONE, TWO, THREE = (Content(digit * 64, size) for digit, size in (("1", 10), ("2", 20), ("3", 30)))
@@ -81,3 +84,56 @@ class NetMovesTests:
             else:
                 changed[change.path] = change.content
         assert changed == after
+
+
+VERSIONS = st.builds(Version, st.integers(1, 3), st.sampled_from("xy"))
+ENTRIES = st.builds(Entry, st.just("a"), VERSIONS, st.none() | VERSIONS, st.none() | st.sampled_from([ONE, TWO]), st.integers(1, 3))
+
+
+def entry(stamp: int, content: Content | None, origin: str = "x", replaced: Version | None = None) -> Entry:
+    """A row of one path."""
+    return Entry("a", Version(stamp, origin), replaced, content, 1)
+
+
+class WinsTests:
+    """Which of two rows of a path is the newer."""
+
+    def test_the_greater_version_wins_put_or_delete_alike(self) -> None:
+        assert wins(entry(2, None), entry(1, ONE))
+        assert wins(entry(2, ONE), entry(1, None))
+        assert wins(entry(1, ONE, "y"), entry(1, TWO, "x"))
+
+    def test_any_row_wins_over_none(self) -> None:
+        assert wins(entry(1, None), None)
+
+    def test_two_rows_of_one_version_are_settled_by_what_else_they_say(self) -> None:
+        assert wins(entry(1, TWO), entry(1, ONE))
+        assert wins(entry(1, ONE), entry(1, None))
+        assert wins(entry(2, ONE, replaced=Version(1, "x")), entry(2, ONE))
+
+    @given(ENTRIES, ENTRIES)
+    def test_of_two_that_differ_in_more_than_a_nodes_numbering_exactly_one_wins(self, one: Entry, other: Entry) -> None:
+        same = replace(one, seq=0) == replace(other, seq=0)
+        assert wins(one, other) + wins(other, one) + same == 1
+
+    @given(ENTRIES, ENTRIES, ENTRIES)
+    def test_who_wins_over_the_winner_wins(self, one: Entry, two: Entry, three: Entry) -> None:
+        assert not (wins(one, two) and wins(two, three)) or wins(one, three)
+
+
+class UnseenTests:
+    """Whether an image is lost in a conflict."""
+
+    def test_it_is_if_the_winner_was_written_over_something_else_by_someone_else(self) -> None:
+        assert was_unseen(entry(1, ONE), entry(2, TWO, "y"))
+        assert was_unseen(entry(1, ONE), entry(2, None, "y", Version(1, "z")))
+
+    def test_it_is_not_if_the_winner_was_written_over_it(self) -> None:
+        assert not was_unseen(entry(1, ONE), entry(2, TWO, "y", Version(1, "x")))
+
+    def test_a_node_knows_its_own_writes(self) -> None:
+        assert not was_unseen(entry(1, ONE), entry(2, TWO, "x"))
+
+    def test_a_tombstone_or_equal_bytes_are_no_loss(self) -> None:
+        assert not was_unseen(entry(1, None), entry(2, TWO, "y"))
+        assert not was_unseen(entry(1, ONE), entry(2, ONE, "y"))

@@ -60,7 +60,8 @@ class Row:
 def wins(one: Entry, other: Entry | None) -> bool:
     """Whether `one` wins over `other`, or there is no other. Of two that are equal neither does.
 
-    Digest and path settle what only a cloned or restored node can bring about: two rows of one version.
+    All that a row says settles what only a cloned or restored node can bring about: two rows of one version. Or it would depend on their order which
+    of them a node has.
     """
     return other is None or _rank(one) > _rank(other)
 
@@ -76,8 +77,13 @@ def was_unseen(loser: Entry, winner: Entry) -> bool:
     return winner.replaced != loser.version and winner.version.origin != loser.version.origin
 
 
-def _rank(entry: Entry) -> tuple[Version, str, str]:
-    return entry.version, entry.content.digest if entry.content else "", entry.path
+def _rank(entry: Entry) -> tuple[Version, str, int, Version, str]:
+    content = entry.content
+    # The path is for rows of two paths, of which the tree can show only one.
+    return entry.version, content.digest if content else "", content.size if content else 0, entry.replaced or _NEVER, entry.path
+
+
+_NEVER = Version(-1, "")
 
 
 def net_moves(pairs: Iterable[tuple[str, str]], content_of: Callable[[str], Content | None]) -> tuple[Change, ...]:

@@ -5,8 +5,17 @@ the first is deleted. This is worked out from the map alone and never written in
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from imagepipe.core.entries import Content, Entry, wins
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A live row that the tree does not show, because `by`, above or below it, is greater; of several such rows the greatest."""
+
+    entry: Entry
+    by: Entry
 
 
 def shown(entry: Entry | None, related: Iterable[Entry]) -> Content | None:
@@ -14,3 +23,31 @@ def shown(entry: Entry | None, related: Iterable[Entry]) -> Content | None:
     if entry is None or entry.content is None:
         return None
     return None if any(other.content is not None and wins(other, entry) for other in related) else entry.content
+
+
+def is_above(one: str, other: str) -> bool:
+    """Whether the path `one` would have to be a folder for `other` to be a file."""
+    return other.startswith(one + "/")
+
+
+def all_hidden(live: Iterable[Entry]) -> list[Hidden]:
+    """All rows that are hidden, in order of their paths; `live` are the live rows, in that order."""
+    hidden: dict[str, Hidden] = {}
+    above: list[Entry] = []  # those below whose paths, and the few that lie between ("a-b" is between "a" and "a/b"), the walk is now
+
+    def note(entry: Entry, by: Entry) -> None:
+        known = hidden.get(entry.path)
+        if known is None or wins(by, known.by):
+            hidden[entry.path] = Hidden(entry, by)
+
+    for entry in live:
+        while above and entry.path >= above[-1].path + "0":  # "0" follows "/": all below it has been passed
+            above.pop()
+        for ancestor in above:
+            if is_above(ancestor.path, entry.path):
+                if wins(entry, ancestor):
+                    note(ancestor, entry)
+                else:
+                    note(entry, ancestor)
+        above.append(entry)
+    return [hidden[path] for path in sorted(hidden)]

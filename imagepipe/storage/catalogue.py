@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from imagepipe.core.entries import Entry, Row
+from imagepipe.core.showing import Hidden, all_hidden
 from imagepipe.core.stamp import milliseconds
 from imagepipe.storage import columns
 from imagepipe.storage.database import Database
@@ -77,6 +78,11 @@ class Catalogue:
         """Those of `digests` that nothing names."""
         return self._database.read(lambda connection: [digest for digest in digests if not connection.execute(_NAMED, (digest, digest)).fetchone()])
 
+    def hidden(self) -> list[Hidden]:
+        """The live rows that the tree does not show; looks at every live row."""
+        query = _ENTRY + " WHERE digest IS NOT NULL ORDER BY path"
+        return self._database.read(lambda connection: all_hidden(map(columns.entry_of, connection.execute(query))))
+
     # For the thread that writes.
 
     def begin(self) -> None:
@@ -97,10 +103,10 @@ class Catalogue:
         """The row of a path as the transaction under way sees it."""
         return _one(self._database.select(_ENTRY + " WHERE path = ?", path))
 
-    def live_below(self, path: str) -> Iterator[str]:
-        """The live paths below `path`, were it a folder."""
-        query = "SELECT path FROM entry WHERE path > ? AND path < ? AND digest IS NOT NULL"
-        return (row[0] for row in self._database.select(query, path + "/", path + "0"))  # "0" follows "/"
+    def live_below(self, path: str) -> Iterator[Entry]:
+        """The live rows below `path`, were it a folder."""
+        query = _ENTRY + " WHERE path > ? AND path < ? AND digest IS NOT NULL"
+        return map(columns.entry_of, self._database.select(query, path + "/", path + "0"))  # "0" follows "/"
 
     def put(self, entries: Sequence[Entry], facts: Mapping[str, ImageFacts], last_stamp: int) -> None:
         """Write rows, numbered on from last_seq, and what the headers of their bytes say, by digest; last_stamp is the newest stamp now."""

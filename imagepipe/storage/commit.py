@@ -7,12 +7,15 @@
     apply in the tree                   readers see it
     answer
 
-A refused call leaves nothing behind, and the rest of its group goes on.
+A refused call leaves nothing behind, and the rest of its group goes on. A call that has to do with an image above or below another is a group of its
+own (showing.py).
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from twisted.logger import Logger
 
@@ -26,16 +29,29 @@ from imagepipe.storage.health import Health
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.images import Commit
 from imagepipe.storage.nesting import check_nesting
-from imagepipe.storage.tree import Prepared, Replacement, Tree
+from imagepipe.storage.showing import Showing, lost_digests, plain
+from imagepipe.storage.tree import Prepared, Tree
+
+T = TypeVar("T")
 
 _log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What a call comes to. `before`: the rows of the paths that it changes. `nested`: there are images above or below them."""
+
+    call: Call
+    changes: Sequence[Change]
+    before: Mapping[str, Entry | None]
+    nested: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Admitted:
     """A call that was decided and prepared: it happens if its group does."""
 
-    call: Call
+    decided: _Decided
     entries: tuple[Entry, ...]
     prepared: Prepared
 
@@ -63,74 +79,109 @@ class Committer:
 
     def commit(self, calls: Sequence[Call]) -> None:
         """Answer every call, one way or the other."""
-        self._commit([call for call in calls if call.future.set_running_or_notify_cancel()])
+        running = [call for call in calls if call.future.set_running_or_notify_cancel()]
+        while running:
+            running = self._commit(running)
 
-    def _commit(self, calls: Sequence[Call]) -> None:
+    def _commit(self, calls: list[Call]) -> list[Call]:
+        """Commit as many as may share a transaction; returns those left."""
         admitted: list[_Admitted] = []
-        self._stamp, self._seq = self._catalogue.last_stamp, self._catalogue.last_seq
+        left: list[Call] = []
         try:
             self._health.check()
-            self._catalogue.begin()
-            for call in calls:
-                self._admit(call, admitted)
-            if any(one.entries for one in admitted):
-                facts = {digest: facts for one in admitted for digest, facts in one.call.facts.items()}
+            self._begin()
+            showing = Showing(self._catalogue)
+            for at, call in enumerate(calls):
+                decided = self._answering(call, partial(self._decide, call, showing))
+                if decided is None:
+                    continue
+                if decided.nested:
+                    # What it hides or shows may be hidden or shown by another call too: it has a transaction of its own.
+                    left = calls[at:] if admitted else calls[at + 1 :]
+                    if not admitted:
+                        self._admit_alone(decided, admitted)
+                    break
+                self._admit(decided, admitted)
+            if any(one.entries and not one.decided.nested for one in admitted):
+                facts = {digest: facts for one in admitted for digest, facts in one.decided.call.facts.items()}
                 self._catalogue.put([entry for one in admitted for entry in one.entries], facts, self._stamp)
             self._catalogue.commit()
         except Exception as error:  # noqa: BLE001 - whatever it was, every call gets an answer
             self._abandon(calls, admitted, error)
-            return
+            return []
         for one in admitted:
             self._show(one)
         if any(one.entries for one in admitted):
-            self._on_commit(self._seq)
+            self._on_commit(self._catalogue.last_seq)
+        return left
 
-    def _admit(self, call: Call, admitted: list[_Admitted]) -> None:
+    def _begin(self) -> None:
+        self._stamp, self._seq = self._catalogue.last_stamp, self._catalogue.last_seq
+        self._catalogue.begin()
+
+    def _answering(self, call: Call, work: Callable[[], T]) -> T | None:
+        """What `work` returns; None: the call was refused, and answered so."""
         try:
-            changes = call.decide(self._content)
-            check_nesting(changes, self._content, self._catalogue.live_below, call.argument)
-            before = {change.path: self._catalogue.entry(change.path) for change in changes}
-            prepared = self._tree.prepare([Replacement(change.path, _digest(before[change.path]), _digest(change)) for change in changes])
+            return work()
         except FlushError:
             raise
         except ImagepipeError as error:
             call.future.set_exception(error)
-            return
         except OSError as error:
             call.future.set_exception(refusal(error, call.paths[0]))
-            return
         except sqlite3.Error as error:
             raise catalogue_refusal(error) or error from error
         except Exception:  # noqa: BLE001 - a bug: this call's, not its neighbours'
             _log.failure("a change of {paths} failed", paths=call.paths)
             call.future.set_exception(InternalError())
-            return
-        admitted.append(_Admitted(call, self._entries(changes, before), prepared))
+        return None
 
-    def _entries(self, changes: Sequence[Change], before: dict[str, Entry | None]) -> tuple[Entry, ...]:
-        if not changes:
+    def _decide(self, call: Call, showing: Showing) -> _Decided:
+        changes = call.decide(self._content)
+        before = {change.path: self._catalogue.entry(change.path) for change in changes}
+        return _Decided(call, changes, before, check_nesting(changes, before, showing.related, call.argument))
+
+    def _admit(self, decided: _Decided, admitted: list[_Admitted]) -> None:
+        prepared = self._answering(decided.call, lambda: self._tree.prepare(plain(decided.before, decided.changes)))
+        if prepared is not None:
+            admitted.append(_Admitted(decided, self._entries(decided), prepared))
+
+    def _admit_alone(self, decided: _Decided, admitted: list[_Admitted]) -> None:
+        """What the tree shows then is worked out from the new rows, so they are written first."""
+        entries = self._entries(decided)
+        self._catalogue.put(entries, decided.call.facts, self._stamp)
+        replacements = Showing(self._catalogue).replacements(decided.before, {entry.path: entry for entry in entries})
+        prepared = self._answering(decided.call, lambda: self._tree.prepare(replacements))
+        if prepared is not None:
+            admitted.append(_Admitted(decided, entries, prepared))
+        else:
+            self._catalogue.roll_back()
+            self._begin()
+
+    def _entries(self, decided: _Decided) -> tuple[Entry, ...]:
+        if not decided.changes:
             return ()
         self._stamp = next_stamp(self._now_ms(), self._stamp)
         version = Version(self._stamp, self._catalogue.node_id)
         entries = []
-        for change in changes:
+        for change in decided.changes:
             self._seq += 1
-            old = before[change.path]
+            old = decided.before[change.path]
             entries.append(Entry(change.path, version, old.version if old else None, change.content, self._seq))
         return tuple(entries)
 
     def _show(self, one: _Admitted) -> None:
+        call = one.decided.call
         if not one.entries:
-            one.call.future.set_result(Commit(None, self._seq))
+            call.future.set_result(Commit(None, self._seq))
             return
         try:
             failed = self._tree.apply(one.prepared)
         except Exception:  # noqa: BLE001 - the call is committed, so it is OK: what fails from here on is made good later
-            _log.failure("the tree does not show {paths} as it should", paths=one.call.paths)
-            failed = tuple(entry.path for entry in one.entries)
-        gone = {replacement.before for replacement in one.prepared.replacements if replacement.before != replacement.after}
-        self._housekeeping.committed(one.entries, failed, {digest for digest in gone if digest is not None})
-        one.call.future.set_result(Commit(one.entries[-1].version, one.entries[-1].seq))
+            _log.failure("the tree does not show {paths} as it should", paths=call.paths)
+            failed = tuple(replacement.path for replacement in one.prepared.replacements)
+        self._housekeeping.committed(one.entries, failed, lost_digests(one.decided.before, one.entries))
+        call.future.set_result(Commit(one.entries[-1].version, one.entries[-1].seq))
 
     def _abandon(self, calls: Sequence[Call], admitted: Sequence[_Admitted], error: Exception) -> None:
         for one in reversed(admitted):
@@ -144,7 +195,8 @@ class Committer:
         elif isinstance(error, NotStored):
             again = [call for call in calls if not call.future.done() and not call.facts]
             if again and self._housekeeping.make_room():  # a delete goes on; it makes room itself
-                self._commit(again)
+                while again:
+                    again = self._commit(again)
         else:
             _log.failure("a group of changes failed")
         for call in calls:
@@ -154,7 +206,3 @@ class Committer:
     def _content(self, path: str) -> Content | None:
         entry = self._catalogue.entry(path)
         return entry.content if entry else None
-
-
-def _digest(holder: Entry | Change | None) -> str | None:
-    return holder.content.digest if holder and holder.content else None

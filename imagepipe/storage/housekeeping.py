@@ -6,7 +6,7 @@ In this order: an object of a replaced version goes only when the tree that no l
 old tree back, and the object tells what in it is ours.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from twisted.logger import Logger
 
@@ -17,6 +17,7 @@ from imagepipe.storage.health import Health
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.projection import show_again
 from imagepipe.storage.reserve import Reserve
+from imagepipe.storage.showing import Showing
 from imagepipe.storage.tree import Tree
 
 _FOLD_ROWS = 1000
@@ -62,10 +63,14 @@ class Housekeeping:
 
     def committed(self, entries: Sequence[Entry], failed: Sequence[str], replaced: set[str]) -> None:
         """Rows were committed and applied, but for the paths in `failed`; the digests `replaced` lost a row."""
-        self._note_wrong(set(failed), entries)
+        self._note_wrong(failed, entries)
         self._pins.suspect(replaced)
         self._rows_unfolded += len(entries)
         self._soon()
+
+    def show_again(self, paths: Sequence[str], entries: Sequence[Entry]) -> None:
+        """Make the tree show what it may not show at `paths`, and at those that they may hide, since `entries` were committed."""
+        self._note_wrong(show_again(Showing(self._catalogue).states(paths), self._tree, self._objects), entries)
 
     def make_room(self) -> bool:
         """The catalogue finds the disk full: give up the reserve for it; whether there was one."""
@@ -104,7 +109,7 @@ class Housekeeping:
         entries = self._catalogue.since(self._catalogue.projected)
         if entries:
             _log.info("recovering: {count} changes may not have reached the tree", count=len(entries))
-            self._note_wrong(show_again(entries, self._tree, self._objects), entries)
+            self.show_again([entry.path for entry in entries], entries)
             for _ in self._tree.touched.flush():
                 pass
             self._catalogue.set_projected(self._shown_upto())
@@ -181,17 +186,16 @@ class Housekeeping:
 
     def _try_wrong_again(self) -> None:
         if self._wrong:
-            entries = [entry for path in self._wrong if (entry := self._catalogue.entry(path))]
-            still = show_again(entries, self._tree, self._objects)
+            still = show_again(Showing(self._catalogue).states(self._wrong), self._tree, self._objects)
             self._wrong = {path: seq for path, seq in self._wrong.items() if path in still}
 
     def _shown_upto(self) -> int:
         return min(self._wrong.values(), default=self._catalogue.last_seq + 1) - 1
 
-    def _note_wrong(self, failed: set[str], entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            if entry.path in failed:
-                self._wrong.setdefault(entry.path, entry.seq)
+    def _note_wrong(self, failed: Iterable[str], entries: Sequence[Entry]) -> None:
+        numbers = {entry.path: entry.seq for entry in entries}
+        for path in failed:  # one that has no row among them was to be shown or hidden because of one that has
+            self._wrong.setdefault(path, numbers.get(path, entries[0].seq))
 
     def _give_up_reserve(self) -> bool:
         if not self._reserve.give_up():

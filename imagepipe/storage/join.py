@@ -24,6 +24,7 @@ from imagepipe.storage.disk import catalogue_refusal, is_full, refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.objects import Objects
+from imagepipe.storage.showing import Showing, lost_digests
 from imagepipe.storage.tree import Prepared, Replacement, Tree
 
 _log = Logger()
@@ -91,7 +92,7 @@ class Joiner:
             before = {entry.path: catalogue.entry(entry.path) for entry in outcome.taken}
             self._write(told, outcome)
             added, settled = self._settle(told, outcome)
-            replacements = [Replacement(entry.path, _digest(before[entry.path]), _digest(entry)) for entry in outcome.taken]
+            replacements = Showing(catalogue).replacements(before, {entry.path: entry for entry in outcome.taken})
             awkward = self._prepare(replacements, prepared)
             catalogue.commit()
         except Exception as error:
@@ -160,15 +161,16 @@ class Joiner:
     def _show(self, outcome: Join, before: dict[str, Entry | None], prepared: Sequence[Prepared], awkward: Sequence[str]) -> None:
         if not outcome.taken:
             return
-        failed = list(awkward)
+        failed: list[str] = []
         for one in prepared:
             try:
                 failed += self._tree.apply(one)
             except Exception:  # noqa: BLE001 - it is committed: what fails from here on is made good later
                 _log.failure("the tree does not show a joined change as it should")
                 failed += (replacement.path for replacement in one.replacements)
-        gone = {_digest(before[entry.path]) for entry in outcome.taken} - {_digest(entry) for entry in outcome.taken}
-        self._housekeeping.committed(outcome.taken, failed, {digest for digest in gone if digest is not None})
+        self._housekeeping.committed(outcome.taken, failed, lost_digests(before, outcome.taken))
+        if awkward:
+            self._housekeeping.show_again(awkward, outcome.taken)
 
     def _undo(self, prepared: Sequence[Prepared]) -> None:
         for one in reversed(prepared):
@@ -184,10 +186,6 @@ def _raise_if_about_the_disk(error: NotStored | OSError) -> None:
         raise error
     if isinstance(error, OSError) and is_full(error):
         raise refusal(error) from error
-
-
-def _digest(entry: Entry | None) -> str | None:
-    return entry.content.digest if entry and entry.content else None
 
 
 def _key(one: Pending) -> tuple[str, str]:

@@ -1,29 +1,34 @@
 """`a` and `a/b` cannot both be stored: a file system has no place that is a file and a folder.
 
-What counts is the net result of a call: `a` may move to `a/b`.
+What counts is the net result of a call: `a` may move to `a/b`. What two nodes did without having heard of each other is another matter: showing.py.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from imagepipe.core.entries import Change, Content
+from imagepipe.core.entries import Change, Entry
 from imagepipe.core.paths import ancestors
+from imagepipe.core.showing import is_above
 from imagepipe.errors import BadRequest, shown
 
 
-def check_nesting(
-    changes: Sequence[Change], content_of: Callable[[str], Content | None], live_below: Callable[[str], Iterable[str]], argument: str
-) -> None:
-    """Raise BadRequest, naming `argument`, if after `changes` one image would lie below another.
+def check_nesting(changes: Sequence[Change], before: Mapping[str, Entry | None], related: Callable[[str], Iterable[Entry]], argument: str) -> bool:
+    """Raise BadRequest, naming `argument`, if `changes` would put one image below another; whether there are images above or below what they change.
 
-    `content_of` and `live_below` (the live paths below a path) are the state before.
+    `before`, the rows of the changed paths, and `related`, the live rows above and below a path, are the state before.
     """
     after = {change.path: change.content for change in changes}
+    nested = False
     for path, content in after.items():
         if content is None:
+            old = before[path]
+            nested = nested or (old is not None and old.content is not None and any(True for _ in related(path)))
             continue
         for ancestor in ancestors(path):
-            if (after[ancestor] if ancestor in after else content_of(ancestor)) is not None:
+            if after.get(ancestor) is not None:
                 raise BadRequest(argument, f"{shown(path)} would lie below the image {shown(ancestor)}")
-        for below in live_below(path):
-            if below not in after:  # one that stays and is among the changes has found `path` as its ancestor
-                raise BadRequest(argument, f"{shown(path)} would lie above the image {shown(below)}")
+        for other in related(path):
+            if other.path not in after:  # one that stays and is among the changes is, or has, an ancestor among them
+                side = "below" if is_above(other.path, path) else "above"
+                raise BadRequest(argument, f"{shown(path)} would lie {side} the image {shown(other.path)}")
+            nested = True
+    return nested

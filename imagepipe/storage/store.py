@@ -32,6 +32,7 @@ from imagepipe.core.entries import Change, Content, Entry, Row, net_moves
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Received
 from imagepipe.core.joining import Cursor, Joined, Pending
+from imagepipe.core.showing import Hidden
 from imagepipe.errors import BadRequest, FlushError, ImagepipeError, NotStored, Overloaded, StartError, shown
 from imagepipe.storage import opening, schema
 from imagepipe.storage.calls import Call, Task
@@ -145,9 +146,16 @@ class Store:
         self._catalogue.start(new_id())
         self._housekeeping.recover()
         self._reserve.set_aside()
+
+        def committed(seq: int) -> None:
+            try:
+                on_commit(seq)
+            except Exception:  # noqa: BLE001 - what is committed is so, whoever hears of it
+                _log.failure("a bug: nobody was told of a commit")
+
         self._transfers = Transfers(self._layout.staging, self._objects)
-        self._joiner = Joiner(self._catalogue, tree, self._objects, self._housekeeping, self._health, now_ms, on_commit)
-        committer = Committer(self._catalogue, tree, self._housekeeping, self._health, now_ms, on_commit)
+        self._joiner = Joiner(self._catalogue, tree, self._objects, self._housekeeping, self._health, now_ms, committed)
+        committer = Committer(self._catalogue, tree, self._housekeeping, self._health, now_ms, committed)
         self._writer = Writer(committer.commit, self._housekeeping)
         self._opened = contextlib.ExitStack()
 
@@ -257,6 +265,10 @@ class Store:
     def history(self, path: str | None = None) -> Sequence[Lost]:
         """The images that lost a conflict, at `path` or anywhere, the latest first; their bytes are kept for 30 days."""
         return self._catalogue.history.of(path)
+
+    def hidden(self) -> Sequence[Hidden]:
+        """The live images that the tree does not show, because another node has stored one above or below them; looks at every image."""
+        return self._catalogue.hidden()
 
     def changes(self, after: int, limit: int) -> Sequence[Row]:
         """The rows with numbers above `after`, in order, `limit` at most."""

@@ -26,10 +26,11 @@ def open_store(
     umask: int = 0o022,
     now_ms: Callable[[], int] = lambda: 1_700_000_000_000,
     on_fatal: Callable[[FlushError], None] = ignore,
+    on_commit: Callable[[int], None] = lambda _: None,
     checkpoint_seconds: float = NEVER,
 ) -> Store:
     """A store that does its housekeeping when told to."""
-    return Store.open(root, umask=umask, now_ms=now_ms, on_fatal=on_fatal, checkpoint_seconds=checkpoint_seconds)
+    return Store.open(root, umask=umask, now_ms=now_ms, on_fatal=on_fatal, on_commit=on_commit, checkpoint_seconds=checkpoint_seconds)
 
 
 @contextmanager
@@ -105,7 +106,13 @@ def check_whole(store: Store, root: Path) -> None:
     shown = tree(root)
     assert {path: digest(content) for path, content in shown.items() if content is not None} == catalogue
     assert set(shown) == set(expected_tree(dict.fromkeys(catalogue, b"")))
+    check_kept(store, root)
+
+
+def check_kept(store: Store, root: Path) -> None:
+    """After all housekeeping: the objects are those that the catalogue names, and good, and nothing else is left."""
+    assert store.tidy().result(60), "housekeeping is left to do"
     kept = objects(root)
-    assert set(kept) == set(catalogue.values())
+    assert set(kept) == set(held(store).values()) | {lost.content.digest for lost in store.history()}
     assert all(digest(content) == name for name, content in kept.items())
     assert list((root / PRIVATE / "staging").iterdir()) == []

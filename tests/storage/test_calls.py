@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.entries import Change, Content
+from imagepipe.core.entries import Change, Content, Entry
 from imagepipe.core.paths import ancestors
+from imagepipe.core.stamp import Version
 from imagepipe.errors import BadRequest
 from imagepipe.storage.calls import CALLS_MAX, Call, Task, take_group
 from imagepipe.storage.nesting import check_nesting
@@ -77,16 +78,17 @@ class NestingTests:
     def test_refused_exactly_if_the_result_is_nested(self, some: set[str], wanted: dict[str, bool]) -> None:
         live = {path for path in some if not any(ancestor in some for ancestor in ancestors(path))}
         content = Content("d", 1)
+        rows = {path: Entry(path, Version(1, "a"), None, content, 1) for path in live}
         changes = [Change(path, content if stored else None) for path, stored in wanted.items()]
         result = (live - wanted.keys()) | {path for path, stored in wanted.items() if stored}
-        try:
-            check_nesting(
-                changes,
-                lambda path: content if path in live else None,
-                lambda path: [below for below in live if below.startswith(path + "/")],
-                "dst_path",
-            )
-            refused = False
-        except BadRequest as error:
-            refused = error.argument == "dst_path"
-        assert refused == nested(result)
+
+        def related(path: str) -> list[Entry]:
+            return [row for other, row in rows.items() if other in ancestors(path) or path in ancestors(other)]
+
+        before = {path: rows.get(path) for path in wanted}
+        if nested(result):
+            with pytest.raises(BadRequest, match=r"^dst_path: "):
+                check_nesting(changes, before, related, "dst_path")
+        else:
+            met = check_nesting(changes, before, related, "dst_path")
+            assert met == any(related(path) for path, stored in wanted.items() if stored or path in live)
