@@ -93,13 +93,15 @@ class Upstream:
             return []
         self._reads[client] += 1
         if isinstance(message, Changes):
-            return [ReadChanges(client, message.rid, message.after if self._holds(message, message.after) else 0)]
+            return [ReadChanges(client, message.rid, message.after if self._holds(message) else 0)]
         return [ReadPieces(client, message.rid, message.ranges)]
 
     def changes_read(self, client: bytes, rid: int, after: int, end: int, rows: Sequence[Row]) -> list[Action]:
         """`rows` were read; `end` was the newest number before."""
         self._has_read(client)
-        return [Answer(client, batch(rid, self._node, self._epochs[-1].id, after, end, rows))]
+        answer = batch(rid, self._node, self._epochs[-1].id, after, end, rows)
+        self.committed(answer.end)  # rows can be read a moment before `committed` tells of them, and the client will say that it has them
+        return [Answer(client, answer)]
 
     def pieces_read(self, client: bytes, rid: int, pieces: Sequence[bytes | None]) -> list[Action]:
         """Bytes were read."""
@@ -120,12 +122,14 @@ class Upstream:
         """How many other nodes have everything up to the number `seq` on their disks."""
         return sum(1 for one in self.subscribers.values() if one.acked >= seq)
 
-    def _holds(self, message: Changes, seq: int) -> bool:
-        return holds(self._epochs, self.last_seq, message.epoch, max(seq, message.end))
+    def _holds(self, message: Changes) -> bool:
+        """Whether all that the puller has been told is still so."""
+        return holds(self._epochs, self.last_seq, message.epoch, max(message.after, message.end))
 
     def _note_acked(self, message: Changes, now: float) -> None:
         # Not the greatest that it ever said: a node that lost its folder, or was restored, has less than it had.
-        acked = message.acked if self._holds(message, message.acked) else 0
+        # Nothing, where it was told what is not so any more: of what it then was not told because it had changed, something may be so again.
+        acked = min(message.acked, message.after) if self._holds(message) else 0
         self.subscribers.pop(message.node, None)
         self.subscribers[message.node] = Subscriber(acked, now)
         if len(self.subscribers) > SUBSCRIBERS_MAX:

@@ -129,8 +129,13 @@ def _endless_epoch(known: Sequence[Epoch], last_seq: int, epoch: str, seq: int) 
     return seq <= last_seq and any(one.id == epoch for one in known)
 
 
-def _without_end(self: Upstream, message: Changes, seq: int) -> bool:
-    return epochs.holds(self._epochs, self.last_seq, message.epoch, seq)
+def _without_end(self: Upstream, message: Changes) -> bool:
+    return epochs.holds(self._epochs, self.last_seq, message.epoch, message.after)
+
+
+def _acked_though_afresh(self: Upstream, message: Changes, now: float) -> None:
+    holds = epochs.holds(self._epochs, self.last_seq, message.epoch, message.acked)
+    self.subscribers[message.node] = Subscriber(message.acked if holds else 0, now)
 
 
 def _room_for_all(self: Replica, link: Link, node: str, now: float) -> bool:
@@ -219,6 +224,7 @@ MUTANTS = (
     Mutant("a batch is acknowledged when it arrives", Replica, "acked", _acked_on_arrival, 1),
     Mutant("what is pending is acknowledged", Replica, "acked", _acked_though_pending, 11),
     Mutant("an acknowledgement counts in any epoch", Upstream, "_note_acked", _acked_in_any_epoch, 30),
+    Mutant("what is acknowledged counts though the cursor does not", Upstream, "_note_acked", _acked_though_afresh, 495),
     Mutant("that pending bytes have come is not told", Replica, "joined", _silent_relief, 11),
     Mutant("epochs are ignored", serving, "holds", _any_epoch, 33),
     Mutant("an epoch has no end", serving, "holds", _endless_epoch, 149),

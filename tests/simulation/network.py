@@ -26,6 +26,8 @@ class Weather:
 LATE = 0.3
 """How much of what meets a partition is not lost but comes much later, as a connection that survives brings it."""
 
+LATE_SECONDS_MAX = 20.0
+
 
 class Network:
     """`cut` are the (source, target) names between which nothing comes through."""
@@ -80,7 +82,7 @@ class Network:
     def _arrive(self, source: str, target: str, lane: str, data: bytes, client: str | None, late: bool) -> None:
         if (source, target) in self.cut:
             if not late and self._random.random() < LATE:
-                self._world.at(self._world.now + self._random.uniform(1, 20), self._arrive, source, target, lane, data, client, True)
+                self._world.at(self._world.now + self._random.uniform(1, LATE_SECONDS_MAX), self._arrive, source, target, lane, data, client, True)
             return
         node = self._world.nodes[target]
         if lane == "doorbell":

@@ -13,7 +13,7 @@ from unittest import mock
 from imagepipe.core import fetching, messages, replica
 from simulation.contents import GET_BYTES, is_good
 from simulation.disk import Disk
-from simulation.network import Network, Weather
+from simulation.network import LATE_SECONDS_MAX, Network, Weather
 from simulation.node import Node
 from simulation.oracle import Oracle, Violation
 from simulation.plan import Plan
@@ -161,7 +161,7 @@ class World:
 
     def watch_silence(self) -> None:
         """A cluster without work says no more than that it is there."""
-        self.run_until(self.now + 12)
+        self.run_until(self.now + LATE_SECONDS_MAX)
         if any(node.disk.pending for node in self.nodes.values()):
             return
         rung, asked = self.network.rung, self.network.asked
