@@ -90,7 +90,7 @@ class WantTests:
         fetches.want(SMALL, 2, ["a"], 0.0)
         assert len(fetches.take("a")) == 1
         assert fetches.take("a") == ()
-        assert fetches.received(1, Received.COMPLETE, 1.0) == Ended(SMALL.digest, frozenset({1, 2}))
+        assert fetches.received(1, Received.COMPLETE, 1.0) == Ended(SMALL, frozenset({1, 2}))
 
     def test_a_further_peer_that_may_have_it_is_asked_after_the_first(self) -> None:
         fetches = wanting(SMALL, "a")
@@ -99,7 +99,7 @@ class WantTests:
         assert (transfers(fetches.take("a")), fetches.take("b")) == ([1], ())
         assert fetches.lacks(1, 0.0) is None
         assert fetches.take("b") == (Part(2, SMALL, 0, 1000),)
-        assert fetches.lacks(2, 0.0) == Ended(SMALL.digest, frozenset({1, 2, 3}))
+        assert fetches.lacks(2, 0.0) == Ended(SMALL, frozenset({1, 2, 3}))
 
     def test_what_was_fetched_may_be_wanted_again(self) -> None:
         fetches = wanting(SMALL, "a")
@@ -114,7 +114,7 @@ class OutcomeTests:
     def test_a_complete_object_ends_it(self) -> None:
         fetches = wanting(SMALL, "a")
         assert fetches.is_under_way(1)
-        assert fetches.received(1, Received.COMPLETE, 0.0) == Ended(SMALL.digest, frozenset({1}))
+        assert fetches.received(1, Received.COMPLETE, 0.0) == Ended(SMALL, frozenset({1}))
         assert not fetches.is_under_way(1)
         assert fetches.take_ended() == []
 
@@ -133,7 +133,7 @@ class OutcomeTests:
     def test_when_nobody_has_it_the_fetch_is_given_up(self) -> None:
         fetches = wanting(SMALL, "a", "b")
         assert fetches.lacks(1, 0.0) is None
-        assert fetches.lacks(2, 0.0) == Ended(SMALL.digest, frozenset({1}))
+        assert fetches.lacks(2, 0.0) == Ended(SMALL, frozenset({1}))
         assert (fetches.take("a"), fetches.take("b"), fetches.missing_bytes) == ((), (), 0)
 
     def test_damaged_bytes_are_asked_for_elsewhere_from_the_start_on(self) -> None:
@@ -144,7 +144,7 @@ class OutcomeTests:
         assert fetches.take("b") == (Part(2, LARGE, 0, GET_BYTES_MAX),)
 
     def test_damaged_bytes_of_the_last_peer_give_it_up(self) -> None:
-        assert wanting(SMALL, "a").received(1, Received.DAMAGED, 0.0) == Ended(SMALL.digest, frozenset({1}))
+        assert wanting(SMALL, "a").received(1, Received.DAMAGED, 0.0) == Ended(SMALL, frozenset({1}))
 
     def test_what_comes_of_a_transfer_that_ended_is_nothing(self) -> None:
         fetches = wanting(SMALL, "a", "b")
@@ -226,14 +226,14 @@ class LossTests:
     def test_what_only_it_had_is_given_up(self) -> None:
         fetches = wanting(SMALL, "a")
         fetches.want(OTHER, 2, ["b"], 0.0)
-        assert fetches.lose("a", 0.0) == [Ended(SMALL.digest, frozenset({1}))]
+        assert fetches.lose("a", 0.0) == [Ended(SMALL, frozenset({1}))]
         assert not fetches.is_under_way(1)
         assert fetches.is_under_way(2)
 
     def test_a_lost_peer_is_not_asked_after_others(self) -> None:
         fetches = wanting(SMALL, "a", "b")
         assert fetches.lose("b", 0.0) == []
-        assert fetches.lacks(1, 0.0) == Ended(SMALL.digest, frozenset({1}))
+        assert fetches.lacks(1, 0.0) == Ended(SMALL, frozenset({1}))
 
     def test_what_only_a_dropped_pull_wanted_is_not_fetched(self) -> None:
         fetches = wanting(SMALL, "a")
@@ -242,7 +242,7 @@ class LossTests:
         fetches.drop(1)
         assert fetches.take("a") == (Part(1, SMALL, 0, 1000),)
         assert fetches.take_ended() == [2]
-        assert fetches.received(1, Received.COMPLETE, 0.0) == Ended(SMALL.digest, frozenset({2}))
+        assert fetches.received(1, Received.COMPLETE, 0.0) == Ended(SMALL, frozenset({2}))
 
     def test_a_dropped_pull_leaves_nothing_behind(self) -> None:
         fetches = wanting(LARGE, "a", "b")

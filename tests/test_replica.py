@@ -513,7 +513,7 @@ class ReplacedTests:
         node = linked("b", here=5)
         node.take_actions()
         node.answered("b", Refused(2, "you are a copy of me"), 1.0)
-        assert (node.take_actions(), node.links["b"].refused) == ([], "it says: you are a copy of me")
+        assert (node.take_actions(), node.links["b"].refused) == ([], "it says 'you are a copy of me'")
         assert node.next_deadline(1.0) == 1.0 + REFUSED_SECONDS
 
     def test_once_it_can_be_one_it_is_pulled_from(self) -> None:
@@ -964,3 +964,84 @@ class AnyOrderTests:
         for _ in range(events):
             world.live()
         world.end()
+
+
+class FindingTests:
+    """What the tests of the parts, and histories at random, once found."""
+
+    def test_of_two_rows_of_a_path_each_is_tried_in_its_turn(self) -> None:
+        node = replica(pending=[Pending("bb", put(4, IMAGE, "p")), Pending("cc", put(5, OTHER, "p"))])
+        node.tick(0.0)
+        node.examined(1, [], 0.0)
+        node.joined(1, DONE, 0.0)
+        node.take_actions()
+        node.tick(PENDING_SECONDS)
+        assert node.take_actions() == [Examine(2, (put(5, OTHER, "p"),))]
+
+    def test_a_peer_that_comes_back_elsewhere_is_asked_there(self) -> None:
+        node = linked("b", here=5)
+        node.tick(2.0)
+        node.take_actions()
+        node.heard_head("b", head(10, sync="7001"), 60.0)
+        assert node.take_actions() == [Redirect("b", "7001"), Send("b", changes(2, 5, 5))]
+
+    def test_another_node_where_one_would_expect_it_is_asked_there(self) -> None:
+        node = replica()
+        node.add_link("b", 0.0)
+        node.answered("b", head(5, sync="7001"), 0.0)
+        node.answered("b", told(2, put(1), node="cc"), 0.1)  # forgets the head, not where it is asked
+        node.take_actions()
+        node.heard_head("b", head(5, "cc"), 0.2)
+        assert node.take_actions()[0] == Redirect("b", "")
+
+    def test_a_peer_that_becomes_reachable_is_asked_for_what_waits_at_one_that_is_gone(self) -> None:
+        node = linked("b", here=10, pending=[Pending("bb", put(4))])
+        node.answered("b", told(2, after=10), 0.0)
+        node.tick(0.0)
+        node.examined(3, [IMAGE], 0.0)  # asks b, which is never heard of again
+        node.add_link("c", 1.0)
+        asked = []
+        for second in range(1, 120):
+            node.heard_head("c", head(0, "cc"), float(second))
+            node.tick(float(second))
+            for action in node.take_actions():
+                if isinstance(action, Send) and isinstance(action.message, Get):
+                    asked.append(action.link)
+                if isinstance(action, Examine):
+                    node.examined(action.pull, [IMAGE], float(second))
+                if isinstance(action, Join):
+                    node.joined(action.pull, DONE, float(second))
+        assert "c" in asked
+
+    def test_a_peer_that_tells_a_wrong_size_holds_up_nobody_who_tells_the_right_one(self) -> None:
+        wrong = Content(IMAGE.digest, 99)
+        node = linked("b", here=10, pending=[Pending("bb", put(4, wrong)), Pending("bb", put(5))])
+        node.answered("b", told(2, after=10), 0.0)
+        node.tick(0.0)
+        [examine] = [action for action in node.take_actions() if isinstance(action, Examine)]
+        node.examined(examine.pull, [row.entry.content for row in examine.rows if row.entry.content], 0.0)
+        [get] = [action.message for action in node.take_actions() if isinstance(action, Send) and isinstance(action.message, Get)]
+        assert sorted(one.length for one in get.ranges) == [5, 99]
+        node.answered("b", Pieces(get.rid, tuple(b"image" if one.length == 5 else None for one in get.ranges)), 0.0)
+        [keep] = [action for action in node.take_actions() if isinstance(action, Keep)]
+        assert [part.content for part in keep.parts] == [IMAGE]
+
+    def test_an_answer_of_the_wrong_kind_is_not_met_by_the_same_question_at_once(self) -> None:
+        node = linked("b", here=5)
+        node.take_actions()
+        node.answered("b", Pieces(2, ()), 0.0)
+        assert node.take_actions() == []
+
+    def test_why_an_upstream_refuses_is_shown_in_print(self) -> None:
+        node = linked("b", here=5)
+        node.answered("b", Refused(2, "a\nforged line\x1b[2J"), 0.0)
+        assert (node.links["b"].refused or "").isprintable()
+
+    def test_a_puller_that_was_told_of_rows_before_they_were_announced(self) -> None:
+        node = replica()
+        node.asked(b"x", Changes(1, "bb", "", 0, 0), 0.0)
+        node.changes_read(b"x", 1, 0, 0, [deleted(1)])  # committed, and read, before `committed` was called
+        node.take_actions()
+        node.asked(b"x", Changes(2, "bb", "0a", 1, 1), 0.0)
+        assert node.take_actions() == [ReadChanges(b"x", 2, 1)]
+        assert node.upstream.confirmations(1) == 1

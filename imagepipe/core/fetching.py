@@ -59,9 +59,9 @@ class _Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The fetch of `digest` has ended, because the object is here or because nobody has it; `pulls` waited for it."""
+    """The fetch of `content` has ended, because the object is here or because nobody has it; `pulls` waited for it."""
 
-    digest: str
+    content: Content
     pulls: frozenset[int]
 
 
@@ -69,7 +69,7 @@ class Fetches:
     """All fetches of a node."""
 
     def __init__(self) -> None:
-        self._fetches: dict[str, _Fetch] = {}  # by digest
+        self._fetches: dict[Content, _Fetch] = {}  # not by digest: a peer may be wrong about the size, and others right
         self._transfers: dict[int, _Fetch] = {}
         self._queues: dict[str, deque[int]] = {}  # peer -> transfers with ranges that were not asked for yet
         self._last_transfer = 0
@@ -77,9 +77,9 @@ class Fetches:
 
     def want(self, content: Content, pull: int, peers: Sequence[str], now: float) -> None:
         """`pull` wants an object that each of `peers`, one at least, may have."""
-        fetch = self._fetches.get(content.digest)
+        fetch = self._fetches.get(content)
         if fetch is None:
-            fetch = self._fetches[content.digest] = _Fetch(content, {pull}, deque(peers))
+            fetch = self._fetches[content] = _Fetch(content, {pull}, deque(peers))
             self._next_source(fetch, now)
             return
         fetch.wanted_by.add(pull)
@@ -137,11 +137,11 @@ class Fetches:
 
     def drop(self, pull: int) -> None:
         """`pull` is given up: what nobody else wants is not fetched any more."""
-        for digest, fetch in list(self._fetches.items()):
+        for content, fetch in list(self._fetches.items()):
             fetch.wanted_by.discard(pull)
             if not fetch.wanted_by:
                 self._end_attempt(fetch)
-                del self._fetches[digest]
+                del self._fetches[content]
 
     def pass_over(self, now: float) -> None:
         """Ask others where a peer has made a fetch wait for too long."""
@@ -176,8 +176,8 @@ class Fetches:
         return self._end(fetch)
 
     def _end(self, fetch: _Fetch) -> Ended:
-        del self._fetches[fetch.content.digest]
-        return Ended(fetch.content.digest, frozenset(fetch.wanted_by))
+        del self._fetches[fetch.content]
+        return Ended(fetch.content, frozenset(fetch.wanted_by))
 
     def _next_source(self, fetch: _Fetch, now: float) -> None:
         self._end_attempt(fetch)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from imagepipe.core.entries import Row
+from imagepipe.core.entries import Content, Row
 from imagepipe.core.fetching import Part
 from imagepipe.core.joining import Cursor
 from imagepipe.core.messages import Changes, Head, Request
@@ -63,7 +63,7 @@ class Stage(enum.Enum):
 class Pull:
     """Rows on their way into the map. `link` and `upstream` None: rows of several upstreams, which were pending.
 
-    missing: digests that are being fetched. asked_at: when the upstream was asked; what it had at that time is in the map once the pull that is `last`
+    missing: contents that are being fetched. asked_at: when the upstream was asked; what it had at that time is in the map once the pull that is `last`
     has been joined.
     """
 
@@ -76,7 +76,7 @@ class Pull:
     asked_at: float
     last: bool
     stage: Stage = Stage.EXAMINING
-    missing: set[str] = field(default_factory=set)
+    missing: set[Content] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -104,7 +104,7 @@ class Asked:
 class Link:
     """An upstream as `subscribe` names it. Invariant: `pulls` are in the order in which they are joined, each begins where the one before it ends.
 
-    head: the newest that is known of it, and head_at since when. refused: why it cannot be an upstream. keeping: answers whose bytes are being kept.
+    head: the newest that is known of it, and head_at since when. sync: where it said that it is to be asked. refused: why it cannot be an upstream. keeping: answers whose bytes are being kept.
     heard, answered, delivered: when it last said something, answered, and sent pieces. idle_until: nothing is asked before. untold: there is more to acknowledge.
     current_as_of: all that it had at this time is here; refresh_from: the same, as it is wanted.
     """
@@ -113,6 +113,7 @@ class Link:
     poll_at: float
     head: Head | None = None
     head_at: float = NEVER
+    sync: str = ""
     refused: str | None = None
     cursor: Cursor | None = None
     pulls: deque[Pull] = field(default_factory=deque)

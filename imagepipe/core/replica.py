@@ -29,6 +29,7 @@ from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request
 from imagepipe.core.pulling import BACK_OFF_SECONDS, HELLO_SECONDS, POLL_SECONDS, REFUSED_SECONDS, Asked, Link, Pull, Stage
 from imagepipe.core.serving import Upstream
+from imagepipe.errors import shown
 
 PENDING_SECONDS = 5.0
 """How often the bytes of pending rows are asked for."""
@@ -95,11 +96,12 @@ class Replica:
             self._drop_all(link, now)
             link.refused = None
             link.cursor = self._cursors.get(head.node)
-        elif not link.is_heard(now):
+        if link.sync != head.sync:
+            link.sync = head.sync
+            self._actions.append(Redirect(name, head.sync))
+        if not link.is_heard(now):
             for rid, asked in list(link.asked.items()):  # it is back: what it was asked meanwhile has not reached it
                 self._repeat(link, rid, asked, now)
-        if (link.head.sync if link.head else "") != head.sync:
-            self._actions.append(Redirect(name, head.sync))
         link.heard = now
         self._note_head(link, head, now)
         self._go_on_all(now)
@@ -121,12 +123,14 @@ class Replica:
         for other in link.asked.values():  # it answers: what is overdue was lost, and need not wait longer and longer
             other.tries = 0
         if isinstance(message, Refused):
-            self.refuse(name, f"it says: {message.why}", now)
+            self.refuse(name, f"it says {shown(message.why)}", now)
         elif isinstance(message, Batch) and isinstance(asked.message, Changes):
             self._take_batch(link, asked, message, now)
         elif isinstance(message, Pieces) and isinstance(asked.message, Get):
             link.delivered = now
             self._take_pieces(link, asked, message, now)
+        else:  # nonsense: not asked again at once, and again
+            self._back_off(link, now)
         self._go_on_all(now)
 
     def refuse(self, name: str, why: str, now: float) -> None:
@@ -172,7 +176,7 @@ class Replica:
         pull.stage = Stage.FETCHING
         peers = [pull.link] if pull.link else [link.name for link in self.links.values() if link.is_reachable(now)]
         if peers:
-            pull.missing = {content.digest for content in lacking}
+            pull.missing = set(lacking)
             for content in lacking:
                 self._fetches.want(content, pull.id, peers, now)
         self._go_on_all(now)
@@ -329,7 +333,7 @@ class Replica:
     def _settle(self, ended: Ended | None) -> None:
         if ended:
             for pull in ended.pulls:
-                self._pulls[pull].missing.discard(ended.digest)
+                self._pulls[pull].missing.discard(ended.content)
 
     def _note_head(self, link: Link, head: Head, now: float) -> None:
         link.head = head
@@ -379,7 +383,7 @@ class Replica:
         self._fetches.drop(pull.id)
         if pull.stage is Stage.EXAMINING:
             pull.stage = Stage.DROPPED
-        elif pull.stage is Stage.FETCHING:
+        else:
             del self._pulls[pull.id]
             self._actions.append(Release(pull.rows))
 
@@ -433,12 +437,11 @@ class Replica:
         if not self.pending or now < self._pending_at or any(pull.link is None for pull in self._pulls.values()):
             return
         self._pending_at = now + PENDING_SECONDS
-        some = list(islice(self.pending.items(), ROWS_MAX))
-        rows = {}
-        for key, row in some:
-            self.pending[key] = self.pending.pop(key)  # to the end: the others have their turn
+        rows: dict[str, Row] = {}
+        for key, row in list(islice(self.pending.items(), ROWS_MAX)):
             if row.entry.path not in rows:  # of two rows of a path each is tried in its turn
                 rows[row.entry.path] = row
+                self.pending[key] = self.pending.pop(key)  # to the end: the others have their turn
         self._new_pull(tuple(rows.values()), None, None, None, now, afresh=False, last=False)
 
     def _ask(self, link: Link, asked: Asked) -> None:

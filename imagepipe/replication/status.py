@@ -87,8 +87,7 @@ def _upstream(link: Link, clock_ahead: float | None, now: float) -> UpstreamStat
     if link.head is not None:
         known = link.cursor.seq if link.cursor and link.cursor.epoch == link.head.epoch else 0
         rows = max(0, link.head.seq - known)
-    sizes = {content.digest: content.size for pull in link.pulls for row in pull.rows if (content := row.entry.content)}
-    missing = {digest for pull in link.pulls for digest in pull.missing}
+    missing = {content for pull in link.pulls for content in pull.missing}
     return UpstreamStatus(
         name=link.name,
         node=link.node,
@@ -96,7 +95,7 @@ def _upstream(link: Link, clock_ahead: float | None, now: float) -> UpstreamStat
         refused=link.refused,
         heard_seconds=None if link.heard == float("-inf") else now - link.heard,
         rows_behind=rows,
-        bytes_behind=sum(size for digest, size in sizes.items() if digest in missing),
+        bytes_behind=sum(content.size for content in missing),
         seconds_behind=0.0 if link.behind_since is None else now - link.behind_since,
         rings_lost=link.lost_rings,
         clock_ahead_seconds=clock_ahead,
