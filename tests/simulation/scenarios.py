@@ -60,6 +60,10 @@ def _when(world: World, is_so: Callable[[], bool], do: Callable[[], object]) -> 
         world.later(0.001, lambda: _when(world, is_so, do))
 
 
+def _is_fetching(node: Node, upstream: str) -> bool:
+    return any(asked.parts for asked in node.replica.links[upstream].asked.values())
+
+
 def _spoil(world: World, time: float, node: str, *, gone: bool) -> None:
     disk = world.nodes[node].disk
     world.at(time, lambda: faults.spoil(disk, LARGE.digest, gone=gone) if LARGE.digest in disk.objects else None)
@@ -104,7 +108,12 @@ def _an_upstream_is_restored_while_its_puller_is_half_way(world: World) -> None:
     for at, (path, content) in enumerate((("a", LARGE), ("c", OTHER))):
         _put(world, 2.1 + at / 10, "n0", path, content)
     world.at(3, world.network.cut.clear)
-    world.at(3, _when, world, lambda: "b" in puller.disk.rows, lambda: (_go_back(world, upstream), faults.crash(world, puller)))
+
+    def go_back() -> None:
+        _go_back(world, upstream)
+        faults.crash(world, puller)
+
+    world.at(3, _when, world, lambda: "b" in puller.disk.rows, go_back)
 
 
 @_scenario(Plan(PAIR, writes=30))
@@ -130,7 +139,7 @@ def _rotten_bytes_hold_up_their_row_alone_and_come_from_another(world: World) ->
 def _one_of_two_upstreams_hangs_in_the_middle_of_an_object(world: World) -> None:
     hanging, puller = world.nodes["n0"], world.nodes["n2"]
     _put(world, 1, "n0", "a", LARGE)
-    world.at(1, _when, world, lambda: bool(puller.transfers), lambda: setattr(hanging, "stalled_until", 35.0))
+    world.at(1, _when, world, lambda: _is_fetching(puller, "n0"), lambda: setattr(hanging, "stalled_until", 35.0))
     _put(world, 2, "n1", "b", SMALL)
     _must_have(world, 3, "n2", "b", SMALL)
     _put(world, 4, "n1", "c", LARGE)
@@ -141,7 +150,7 @@ def _one_of_two_upstreams_hangs_in_the_middle_of_an_object(world: World) -> None
 def _a_row_waits_for_one_who_hangs_and_the_others_do_not(world: World) -> None:
     hanging, puller = world.nodes["n0"], world.nodes["n2"]
     _put(world, 1, "n0", "a", LARGE)
-    world.at(1, _when, world, lambda: bool(puller.transfers), lambda: setattr(hanging, "stalled_until", 50.0))
+    world.at(1, _when, world, lambda: _is_fetching(puller, "n0"), lambda: setattr(hanging, "stalled_until", 50.0))
     _put(world, 2, "n1", "c", LARGE)
     _spoil(world, 2.003, "n1", gone=True)
     _put(world, 4, "n1", "d", SMALL)
@@ -168,10 +177,9 @@ def _a_copied_data_folder_runs_beside_the_original(world: World) -> None:
     world.at(10, faults.crash, world, world.nodes["n0"])
 
 
-@_scenario(Plan(PAIR, writes=20, seconds=30.0))
-def _an_answer_is_lost_and_polls_are_answered(world: World) -> None:
-    for at in range(60):
-        world.at(at / 3, faults.cut_connection, world, world.nodes["n1"])
+@_scenario(Plan(PAIR, writes=60, weather=Weather(loss=0.5)))
+def _half_of_everything_is_lost(world: World) -> None:
+    del world
 
 
 @_scenario(Plan(MESH, writes=40, weather=Weather(delay_max=0.5)))
