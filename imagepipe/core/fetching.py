@@ -133,6 +133,7 @@ class Fetches:
                 fetch.others.remove(peer)
             if fetch.source == peer and (end := self._fail(fetch, now)):
                 ended.append(end)
+        self._queues.pop(peer, None)  # nothing in it is under way any more
         return ended
 
     def drop(self, pull: int) -> None:

@@ -209,7 +209,7 @@ def decode_head(cluster: str, data: bytes) -> Head:
 
 
 def batch(rid: int, node: str, epoch: str, after: int, end: int, rows: Sequence[Row]) -> Batch:
-    """The Batch of `rows`, read after the number `after`; `end` was the newest number before they were read."""
+    """The Batch of `rows`, read after the number `after`; `end` was the newest number at the same moment."""
     last = rows[-1].entry.seq if rows else after
     end = max(end, last)
     return Batch(rid, node, epoch, after, last if len(rows) >= ROWS_MAX else end, end, tuple(_wire(row) for row in rows))

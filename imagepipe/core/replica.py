@@ -155,7 +155,11 @@ class Replica:
         self._actions += self.upstream.ring(now)
 
     def changes_read(self, client: bytes, rid: int, after: int, end: int, rows: Sequence[Row]) -> None:
-        """ReadChanges was done; `end` was the newest number before it."""
+        """ReadChanges was done; `end` was the newest number at the same moment.
+
+        With an older one a full batch could say that it is the last, though a row that it would have had was renumbered to come after it; with a newer
+        one, one that is not full could say that all is in it.
+        """
         self._actions += self.upstream.changes_read(client, rid, after, end, rows)
 
     def pieces_read(self, client: bytes, rid: int, pieces: Sequence[bytes | None]) -> None:

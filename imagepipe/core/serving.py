@@ -97,7 +97,7 @@ class Upstream:
         return [ReadPieces(client, message.rid, message.ranges)]
 
     def changes_read(self, client: bytes, rid: int, after: int, end: int, rows: Sequence[Row]) -> list[Action]:
-        """`rows` were read; `end` was the newest number before."""
+        """`rows` were read; `end` was the newest number at the same moment."""
         self._has_read(client)
         answer = batch(rid, self._node, self._epochs[-1].id, after, end, rows)
         self.committed(answer.end)  # rows can be read a moment before `committed` tells of them, and the client will say that it has them

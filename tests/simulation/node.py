@@ -124,6 +124,23 @@ class Node:
         if self.up:
             self._in_turn(lambda: self._write(decide, min_acks))
 
+    def ask_for_news(self) -> None:
+        """A call wants to know what the upstreams have now; in a while it looks which of them have told."""
+        if self.up and self.stalled_until <= self._world.now and not self._world.clones:
+            since = self._world.now
+            had = {name: (self._world.nodes[name].disk, list(self._world.nodes[name].disk.rows.values())) for name in self.upstreams}
+            self.replica.refresh(since)
+            self._perform()
+            for _ in range(4):
+                self._work(self._world.random.uniform(0, 3), lambda: self._look_for_news(since, had))
+
+    def _look_for_news(self, since: float, had: dict[str, tuple[Disk, list[Entry]]]) -> None:
+        for name, (disk, rows) in had.items():
+            link = self.replica.links.get(name)
+            if link and link.current_as_of >= since and self._world.nodes[name].disk is disk and not self._world.clones:
+                missed = [row for row in rows if not self.disk.dominates(row) and not any(path == row.path for _, path in self.disk.pending)]
+                self._world.oracle.require(not missed, f"{self.name} takes itself to be as of {since} of {name} without {missed}")
+
     def collect(self) -> None:
         """Remove objects that nothing names."""
         if self.up:
@@ -242,14 +259,10 @@ class Node:
             self._later(self._pause(), lambda: self.replica.committed(seq, self._world.now))
 
     def _read_changes(self, action: ReadChanges) -> None:
-        end = self.disk.seq
-        self._work(self._pause(), lambda: self._have_read_changes(action, end))
-
-    def _have_read_changes(self, action: ReadChanges, end: int) -> None:
         if self._fails():
             self._later(0.0, lambda: self.replica.read_failed(action.client))
             return
-        rows = self.disk.changes(action.after, messages.ROWS_MAX)
+        end, rows = self.disk.seq, self.disk.changes(action.after, messages.ROWS_MAX)
         self._later(self._pause(), lambda: self.replica.changes_read(action.client, action.rid, action.after, end, rows))
 
     def _read_pieces(self, action: ReadPieces) -> None:

@@ -121,6 +121,7 @@ class World:
             self.at(self.random.uniform(0, self.plan.seconds), self.write_somewhere)
         for second in range(int(self.plan.seconds)):
             self.at(second, self.oracle.sample)
+            self.at(second + self.random.random(), self.random.choice(list(self.nodes.values())).ask_for_news)
         self.run_until(self.plan.seconds)
 
     def write_somewhere(self) -> None:
