@@ -95,7 +95,7 @@ def _catch_up(folder: Path, label: str, size: int, images: int) -> float:
     folder.mkdir()
     total = _fill(folder / "a" / "images", size, images)
     rates: dict[str, list[float]] = {"newcomer": [], "rsync -a": [], "rsync -a --fsync": []}
-    nodes = Cluster(folder, {"a": [], "b": ["a"]})
+    nodes = Cluster(folder, {"a": [], "b": ["a"]}, over_tcp=True)
     try:
         nodes.start("a")
         for _ in range(3):
