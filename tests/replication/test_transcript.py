@@ -27,7 +27,7 @@ class TranscriptTests:
 
 
 def transcript() -> str:
-    """north stores an image; south, which has subscribed to it, comes to have it."""
+    """North stores an image; south, which has subscribed to it, comes to have it."""
     lines: list[str] = []
     north = Replica(NORTH, [Epoch("a1", 1)], 0, {}, [], lambda: 117440512)
     south = Replica(SOUTH, [Epoch("b2", 1)], 0, {}, [], lambda: 117440512, publishes=False)
