@@ -138,8 +138,18 @@ def live_again(world: World, node: Node) -> None:
     world.later(0.6, lambda: _write(world, node, 4))
     world.later(1.0, lambda: world.network.cut.difference_update(cut))
     world.later(world.random.uniform(1, 3), lambda: rot(world, node))
-    world.later(world.random.uniform(1, 4), lambda: restore(world, node))
+    undo = world.random.choice((_undo, restore))
+    world.later(world.random.uniform(1, 4), lambda: undo(world, node))
     world.later(world.random.uniform(4, 8), lambda: _write(world, node, 3))
+
+
+def _undo(world: World, node: Node) -> None:
+    backup = world.backups.get(node.name)
+    if backup is not None and not world.is_well and backup.node == node.disk.node:
+        node.crash()
+        world.replace_disk(node, backup.copy())
+        node.start()
+        _write(world, node, 4)  # before it has heard of what it has forgotten
 
 
 def hide(world: World, node: Node) -> None:

@@ -9,7 +9,7 @@ HOUR_MS = 3_600_000.0
 
 FAULTS = {
     "crash": 6, "crash_after_commit": 6, "partition": 4, "flap": 2, "stall": 4, "fill_disk": 3, "rot": 3, "clock": 3, "cut_connection": 4, "relink": 2,
-    "slow_store": 3, "collect": 8, "back_up": 6, "restore": 3, "live_again": 3, "hide": 3, "lose_folder": 2, "clone": 1, "away": 1,
+    "slow_store": 3, "collect": 8, "back_up": 6, "restore": 3, "live_again": 6, "hide": 3, "lose_folder": 2, "clone": 1, "away": 1,
 }  # fmt: skip
 """The faults of faults.py, and how often each is chosen."""
 
