@@ -2,7 +2,7 @@
 
 Some are answered by an event, on Replica: Examine by `examined`, Keep by `kept`, Join by `joined`, ReadChanges by `changes_read`, ReadPieces by
 `pieces_read`; what fails is answered by `failed_pull` or `failed_keep`, or, for a read, by `read_failed`. Answers may
-come in any order, but that of Joins is the order in which they became durable.
+come in any order. There is one Join at a time.
 """
 
 from collections.abc import Sequence

@@ -16,6 +16,7 @@ that rows are here only after that; nothing is announced but what was committed.
     bytes cannot be had            their rows are pending, and are asked for from every peer; the rest flows on
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
@@ -64,6 +65,7 @@ class Replica:
         self._cursors = dict(cursors)
         self._fetches = Fetches()
         self._pulls: dict[int, Pull] = {}
+        self._joins: deque[Pull] = deque()  # the first is being joined: of two at once one could not tell which came first, and what is pending now
         self._last_id = 0
         self._pending_at = float("-inf")
         self._actions: list[Action] = []
@@ -212,6 +214,7 @@ class Replica:
         for each in self.links.values():
             each.untold |= each.node in relieved
         pull = self._pulls.pop(pull_id)
+        self._end_join()
         if pull.upstream is not None and pull.cursor is not None:
             self._cursors[pull.upstream] = pull.cursor
         if link := self._leave_queue(pull):
@@ -223,7 +226,10 @@ class Replica:
 
     def failed_pull(self, pull_id: int, now: float) -> None:
         """Examine or Join failed, as on a full disk, and nothing is held for it: nothing is pulled from there for a while."""
-        if link := self._leave_queue(self._pulls.pop(pull_id)):
+        pull = self._pulls.pop(pull_id)
+        if pull.stage is Stage.JOINING:
+            self._end_join()
+        if link := self._leave_queue(pull):
             self._back_off(link, now)
         self._go_on_all(now)
 
@@ -424,7 +430,17 @@ class Replica:
     def _join_if_complete(self, pull: Pull) -> None:
         if pull.stage is Stage.FETCHING and not pull.missing:
             pull.stage = Stage.JOINING
-            self._actions.append(Join(pull.id, pull.rows, pull.upstream, pull.cursor, pull.afresh))
+            self._joins.append(pull)
+            if len(self._joins) == 1:
+                self._join(pull)
+
+    def _join(self, pull: Pull) -> None:
+        self._actions.append(Join(pull.id, pull.rows, pull.upstream, pull.cursor, pull.afresh))
+
+    def _end_join(self) -> None:
+        self._joins.popleft()
+        if self._joins:
+            self._join(self._joins[0])
 
     def _ask_for_changes(self, link: Link, now: float) -> None:
         link.poll_at = now + POLL_SECONDS

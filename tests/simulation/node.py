@@ -53,9 +53,8 @@ class Node:
         self.up = False
         self.pins: Counter[str] = Counter()
         self.transfers: dict[int, dict[int, bytes]] = {}
-        self._joining: Counter[str] = Counter()
+        self._joining = 0
         self._writer_free = 0.0
-        self._told_until = 0.0
         self._armed = NEVER
         self._ticks = (0.0, 0)
 
@@ -176,9 +175,8 @@ class Node:
                 self.transfers.pop(transfer, None)
             case Join():
                 self._world.note(self.name, "joins", action)
-                if action.upstream:
-                    self._joining[action.upstream] += 1
-                    self._world.oracle.require(self._joining[action.upstream] == 1, f"{self.name} joins two batches of an upstream at once")
+                self._joining += 1
+                self._world.oracle.require(self._joining == 1, f"{self.name} joins two batches at once")
                 self._in_turn(lambda: self._join(action))
             case Release(rows):
                 self._unpin(rows)
@@ -222,8 +220,7 @@ class Node:
         return Received.COMPLETE
 
     def _join(self, action: Join) -> None:
-        if action.upstream:
-            self._joining[action.upstream] -= 1
+        self._joining -= 1
         self._unpin(action.rows)
         if self._fails():
             self._later(0.0, lambda: self.replica.failed_pull(action.pull, self._world.now))
@@ -252,9 +249,8 @@ class Node:
             self._world.at(self._world.now + self._world.random.uniform(0, 5), self.start)
             return
         seq = self.disk.seq
-        if tell:  # in the order of the transactions
-            self._told_until = max(self._told_until, self._world.now + self._pause())
-            self._later(self._told_until - self._world.now, tell)
+        if tell:
+            self._later(self._pause(), tell)
         if seq != before:
             self._later(self._pause(), lambda: self.replica.committed(seq, self._world.now))
 
@@ -335,6 +331,8 @@ class Node:
             require(gets + len(one.keeping) <= GETS_MAX, f"{self.name} has {gets} Gets under way and {len(one.keeping)} kept from {one.name}")
             require(len(one.asked) - gets <= 1, f"{self.name} has asked {one.name} two things at once: {one.asked}")
             require(len(one.pulls) <= PULLS_MAX, f"{self.name} has {len(one.pulls)} batches of {one.name}")
+        nodes = [one.node for one in self.replica.links.values() if one.node]
+        require(len(nodes) == len(set(nodes)), f"{self.name} pulls from a node and from a copy of it: {nodes}")
         reads = self.replica.upstream.reads_under_way
         require(reads <= READS_OF_ALL_MAX, f"{self.name} reads {reads} answers at once")
 
