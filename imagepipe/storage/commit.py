@@ -49,11 +49,12 @@ class _Decided:
 
 @dataclass(frozen=True, slots=True)
 class _Admitted:
-    """A call that was decided and prepared: it happens if its group does."""
+    """A call that was decided and prepared: it happens if its group does. `awkward`: paths of others that could not be prepared, to be shown later."""
 
     decided: _Decided
     entries: tuple[Entry, ...]
     prepared: Prepared
+    awkward: tuple[str, ...] = ()
 
 
 class Committer:
@@ -151,12 +152,19 @@ class Committer:
         entries = self._entries(decided)
         self._catalogue.put(entries, decided.call.facts, self._stamp)
         replacements = Showing(self._catalogue).replacements(decided.before, {entry.path: entry for entry in entries})
-        prepared = self._answering(decided.call, lambda: self._tree.prepare(replacements))
-        if prepared is not None:
-            admitted.append(_Admitted(decided, entries, prepared))
-        else:
-            self._catalogue.roll_back()
-            self._begin()
+        try:
+            admitted.append(_Admitted(decided, entries, self._tree.prepare(replacements)))
+        except FlushError:
+            raise
+        except (NotStored, OSError):  # a stranger's file, say, where an image would appear: that does not keep another from being deleted
+            own = [one for one in replacements if one.path in decided.before]
+            prepared = self._answering(decided.call, lambda: self._tree.prepare(own))
+            if prepared is not None:
+                awkward = tuple(one.path for one in replacements if one.path not in decided.before)
+                admitted.append(_Admitted(decided, entries, prepared, awkward))
+            else:
+                self._catalogue.roll_back()
+                self._begin()
 
     def _entries(self, decided: _Decided) -> tuple[Entry, ...]:
         if not decided.changes:
@@ -181,6 +189,8 @@ class Committer:
             _log.failure("the tree does not show {paths} as it should", paths=call.paths)
             failed = tuple(replacement.path for replacement in one.prepared.replacements)
         self._housekeeping.committed(one.entries, failed, lost_digests(one.decided.before, one.entries))
+        if one.awkward:
+            self._housekeeping.show_again(one.awkward, one.entries)
         call.future.set_result(Commit(one.entries[-1].version, one.entries[-1].seq))
 
     def _abandon(self, calls: Sequence[Call], admitted: Sequence[_Admitted], error: Exception) -> None:

@@ -31,7 +31,7 @@ _log = Logger()
 class Housekeeping:
     """Invariant: what rows up to `projected` say, the tree on the disk shows, and `_wrong` names every path that it shows wrongly now.
 
-    `interval` is in seconds of the clock `seconds`. `sweep` is the work that an unclean stop has left, in steps.
+    `interval` is in seconds of the clock `seconds`; `now_ms` is the wall clock, which says how old the history is. `sweep` is the work that an unclean stop has left, in steps.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Housekeeping:
         *,
         interval: float,
         seconds: Callable[[], float],
+        now_ms: Callable[[], int],
         sweep: Iterator[None] | None,
     ) -> None:
         self._catalogue = catalogue
@@ -55,6 +56,7 @@ class Housekeeping:
         self._reserve = reserve
         self._interval = interval
         self._seconds = seconds
+        self._now_ms = now_ms
         self._sweep = sweep
         self._checkpoint: Iterator[None] | None = None
         self._due: float | None = None
@@ -155,6 +157,7 @@ class Housekeeping:
     def _run_checkpoint(self) -> Iterator[None]:
         self._due = None
         self._remove_abandoned()
+        self._pins.suspect(self._catalogue.history.expire(self._now_ms()))
         self._try_wrong_again()
         upto = self._shown_upto()
         suspects = self._pins.take_suspects()

@@ -140,7 +140,16 @@ class Store:
         if not self._catalogue.was_clean:
             sweep = itertools.chain(sweep_objects(self._objects, self._catalogue, self._pins), sweep_tree(root, run, tree.touched))
         self._housekeeping = Housekeeping(
-            self._catalogue, tree, self._objects, self._pins, self._health, self._reserve, interval=checkpoint_seconds, seconds=seconds, sweep=sweep
+            self._catalogue,
+            tree,
+            self._objects,
+            self._pins,
+            self._health,
+            self._reserve,
+            interval=checkpoint_seconds,
+            seconds=seconds,
+            now_ms=now_ms,
+            sweep=sweep,
         )
         opening.empty_staging(self._layout)
         self._catalogue.start(new_id())

@@ -3,11 +3,11 @@
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
 # ruff: noqa: PTH120
 
-import contextlib
+import itertools
 import os
 from collections.abc import Iterator
 
-from imagepipe.storage.disk import flush_folder
+from imagepipe.storage.disk import flush_folders, flush_if_there
 
 _SLICE = 16
 
@@ -37,12 +37,8 @@ class TouchedFolders:
         """Make durable all that was touched before the first step, a few folders a step. What could not be flushed is tried again by the next one."""
         self._flushing |= self._touched
         self._touched.clear()
-        done = 0
         while self._flushing:
-            folder = next(iter(self._flushing))
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # a stranger moved it away
-                flush_folder(folder)
-            self._flushing.discard(folder)
-            done += 1
-            if done % _SLICE == 0:
-                yield
+            some = list(itertools.islice(self._flushing, _SLICE))
+            flush_folders(some, flush_if_there)  # a stranger may have moved it away
+            self._flushing.difference_update(some)
+            yield

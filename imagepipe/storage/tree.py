@@ -235,7 +235,7 @@ class Tree:
         return (object_ is None or object_.st_size == status.st_size) and digest_of(place) == digest
 
     def _link_object(self, digest: str, temporary: bytes, path: str) -> None:
-        source = os.fsencode(self._objects.path(digest))
+        source = self._objects.place(digest)
         try:
             self._make_link(source, temporary)
         except FileNotFoundError:

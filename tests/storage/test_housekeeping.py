@@ -78,6 +78,7 @@ class Bench:
             self.reserve,
             interval=INTERVAL,
             seconds=lambda: self.now,
+            now_ms=lambda: 1,
             sweep=None,
         )
         self._committer = Committer(self.catalogue, self.tree, self.chores, self.health, lambda: 1, lambda _: None)

@@ -1,0 +1,369 @@
+"""Rows that a peer tells: joined durably and shown, or pending until their bytes are here."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from exchange import check_shown, fetch, pull, retry, rows_of
+from stores import FACTS, check_kept, check_whole, delete, digest, move, objects, open_store, opened, put, tree
+
+from imagepipe.core.entries import Content, Entry, Row
+from imagepipe.core.fetching import Received
+from imagepipe.core.joining import Cursor
+from imagepipe.core.stamp import Version
+from imagepipe.errors import NotStored
+from imagepipe.storage.store import Store
+
+YOU = "f" * 32
+LATER = 1_800_000_000_000 << 16
+
+
+def told(path: str, data: bytes | None, *, seq: int = 1, stamp: int = LATER) -> Row:
+    """A row of a node that is not here."""
+    content = None if data is None else Content(digest(data), len(data))
+    return Row(Entry(path, Version(stamp, YOU), None, content, seq), FACTS if data is not None else None)
+
+
+def receive(store: Store, *data: bytes) -> None:
+    """The bytes come from somewhere."""
+    for number, one in enumerate(data):
+        assert store.receive(number, Content(digest(one), len(one)), 0, one) is Received.COMPLETE
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Store, Store]]:
+    """Two stores, `one` and `two`."""
+    with ExitStack() as stack:
+        yield stack.enter_context(opened(tmp_path / "one")), stack.enter_context(opened(tmp_path / "two"))
+
+
+class JoinTests:
+    def test_what_one_stored_the_other_shows(self, tmp_path: Path, pair: tuple[Store, Store]) -> None:
+        one, two = pair
+        put(one, {"a/b": b"1", "c": b"2"})
+        delete(one, "c")
+        move(one, ("a/b", "d/e"))
+        joined = pull(two, one)
+        assert (joined.added, joined.settled) == ((), ())
+        assert rows_of(two) == rows_of(one)
+        assert tree(tmp_path / "two") == tree(tmp_path / "one")
+        info = two.info("d/e")
+        assert info is not None
+        assert (info.width, info.format) == (40, "jpeg")
+        check_whole(two, tmp_path / "two")
+
+    def test_rows_get_numbers_of_this_node_and_can_be_told_on(self, tmp_path: Path, pair: tuple[Store, Store]) -> None:
+        one, two = pair
+        put(two, {"own": b"0"})
+        put(one, {"a": b"1", "b": b"2"})
+        assert pull(two, one).seq == two.last_seq == 3
+        assert [(row.entry.path, row.entry.seq) for row in two.changes(1, 10)] == [("a", 2), ("b", 3)]
+        assert [row.facts for row in two.changes(0, 2)] == [FACTS, FACTS]
+        with opened(tmp_path / "three") as three:
+            pull(three, two)
+            assert rows_of(three) == rows_of(two)
+
+    def test_what_is_known_moves_the_cursor_alone(self, pair: tuple[Store, Store]) -> None:
+        one, two = pair
+        put(one, {"a": b"1"})
+        pull(two, one)
+        seq = two.last_seq
+        pull(one, two)
+        assert one.last_seq == seq
+        assert one.cursors() == {two.node_id: Cursor(two.epochs[-1].id, two.last_seq)}
+
+    def test_a_write_after_it_wins_over_all_that_was_heard(self, pair: tuple[Store, Store]) -> None:
+        store, _ = pair
+        store.join([told("a", b"lost")], YOU, Cursor("e", 1))
+        commit = put(store, {"b": b"1"})
+        assert commit.version == Version(LATER + 1, store.node_id)
+
+    def test_cursors_survive_a_restart_with_all_they_say(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            store.join([], YOU, Cursor("e", 7, 9))
+            store.join([], YOU, Cursor("f", 8, 10))
+        with opened(tmp_path) as store:
+            assert store.cursors() == {YOU: Cursor("f", 8, 10)}
+
+    def test_commits_are_told_in_order_when_they_are_shown(self, tmp_path: Path) -> None:
+        heard: list[tuple[int, bool]] = []
+        store = open_store(tmp_path, on_commit=lambda seq: heard.append((seq, (tmp_path / str(seq)).exists())))
+        put(store, {"1": b"1"})
+        receive(store, b"2")
+        store.hold([told("2", b"2")])
+        store.join([told("2", b"2")], YOU, Cursor("e", 1))
+        store.join([told("2", b"2")], YOU, Cursor("e", 2))  # which changes nothing
+        assert move(store, ("1", "1")).version is None
+        delete(store, "gone")
+        store.close()
+        assert heard == [(1, True), (2, True), (3, False)]
+
+
+class PendingTests:
+    def test_a_row_without_its_bytes_waits_and_the_rest_goes_on(self, tmp_path: Path) -> None:
+        rows = [told("a", b"1", seq=1), told("b", None, seq=2), told("c", b"3", seq=3)]
+        with opened(tmp_path) as store:
+            assert [content.size for content in store.hold(rows)] == [1, 1]
+            receive(store, b"3")
+            joined = store.join(rows, YOU, Cursor("e", 3))
+            store.release(rows)
+            assert [(one.upstream, one.row) for one in joined.added] == [(YOU, rows[0])]
+            assert store.look_up("a") is None
+            assert tree(tmp_path) == {"c": b"3"}
+            assert store.cursors()[YOU].seq == 3
+        with opened(tmp_path) as store:
+            assert store.pending() == joined.added
+            assert store.hold(rows[:1]) == (rows[0].entry.content,)
+            receive(store, b"1")
+            assert store.join(rows[:1], None, None).settled == ((YOU, "a"),)
+            store.release(rows[:1])
+            assert store.pending() == ()
+            assert store.cursors()[YOU].seq == 3
+            check_whole(store, tmp_path)
+
+    def test_what_still_has_no_bytes_stays_as_it_is(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            store.join([told("a", b"1")], YOU, Cursor("e", 1))
+            before = store.pending()
+            joined = store.join([told("a", b"1")], None, None)
+            assert (joined.added, joined.settled, store.pending()) == ((), (), before)
+
+    def test_a_newer_row_of_the_same_upstream_takes_its_place(self, tmp_path: Path) -> None:
+        newer = told("a", b"2", seq=2, stamp=LATER + 1)
+        with opened(tmp_path) as store:
+            store.join([told("a", b"1")], YOU, Cursor("e", 1))
+            joined = store.join([newer], YOU, Cursor("e", 2))
+            assert [one.row for one in joined.added] == [newer]
+            assert joined.settled == ()
+            assert [one.row for one in store.pending()] == [newer]
+
+    def test_one_that_was_overtaken_waits_no_more(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            store.join([told("a", b"1")], YOU, Cursor("e", 1))
+            store.join([told("a", b"1", seq=5)], "0" * 32, Cursor("e", 5))
+            joined = store.join([told("a", None, stamp=LATER + 1)], "1" * 32, Cursor("e", 1))
+            assert joined.settled == (("0" * 32, "a"), (YOU, "a"))
+            assert store.pending() == ()
+
+    def test_one_that_a_local_write_overtook_waits_until_it_is_tried(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            store.join([told("a", b"1")], YOU, Cursor("e", 1))
+            put(store, {"a": b"2"})
+            assert retry(store, []).settled == ((YOU, "a"),)
+            assert tree(tmp_path) == {"a": b"2"}
+
+    def test_an_upstream_that_tells_all_afresh_makes_void_what_was_pending_of_it(self, tmp_path: Path) -> None:
+        kept, gone, other = told("a", b"1", seq=1), told("b", b"2", seq=2), told("c", b"3")
+        with opened(tmp_path) as store:
+            store.join([kept, gone], YOU, Cursor("e", 2))
+            store.join([other], "0" * 32, Cursor("e", 1))
+            joined = store.join([kept], YOU, Cursor("f", 1), afresh=True)
+            assert (joined.added, joined.settled) == ((), ((YOU, "b"),))
+            assert {one.row for one in store.pending()} == {kept, other}
+
+    def test_they_are_told_an_upstreams_in_its_order(self, tmp_path: Path) -> None:
+        rows = [told(path, path.encode(), seq=seq) for seq, path in enumerate("zyx", 1)]
+        with opened(tmp_path) as store:
+            store.join(rows, YOU, Cursor("e", 3))
+            assert [one.row for one in store.pending()] == rows
+
+    def test_an_object_of_the_wrong_size_is_not_here(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"a": b"good"})
+            store.object_path(digest(b"good")).write_bytes(b"go")
+            rows = [told("b", b"good")]
+            assert store.hold(rows) == (rows[0].entry.content,)
+            assert store.join(rows, YOU, Cursor("e", 1)).added
+            receive(store, b"good")
+            store.join(rows, None, None)
+            store.release(rows)
+            assert (tmp_path / "b").read_bytes() == b"good"
+
+
+class HoldTests:
+    def test_bytes_that_are_held_are_not_collected_and_go_when_they_are_given_up(self, tmp_path: Path) -> None:
+        rows = [told("a", b"1")]
+        with opened(tmp_path) as store:
+            store.hold(rows)
+            store.hold(rows)
+            receive(store, b"1")
+            store.release(rows)
+            store.tidy().result(60)
+            assert objects(tmp_path) == {digest(b"1"): b"1"}
+            store.release(rows)
+            check_whole(store, tmp_path)
+
+    def test_bytes_that_were_joined_stay(self, tmp_path: Path) -> None:
+        rows = [told("a", b"1")]
+        with opened(tmp_path) as store:
+            store.hold(rows)
+            receive(store, b"1")
+            store.join(rows, YOU, Cursor("e", 1))
+            store.release(rows)
+            check_whole(store, tmp_path)
+            assert tree(tmp_path) == {"a": b"1"}
+
+    def test_a_replaced_object_stays_while_a_row_on_its_way_names_it(self, tmp_path: Path) -> None:
+        rows = [told("b", b"1")]
+        with opened(tmp_path) as store:
+            put(store, {"a": b"1"})
+            assert store.hold(rows) == ()
+            delete(store, "a")
+            store.tidy().result(60)
+            store.join(rows, YOU, Cursor("e", 1))
+            store.release(rows)
+            assert tree(tmp_path) == {"b": b"1"}
+            check_whole(store, tmp_path)
+
+    def test_a_stop_leaves_nothing_behind_that_was_held(self, tmp_path: Path) -> None:
+        rows = [told("a", b"1")]
+        with opened(tmp_path) as store:
+            store.hold(rows)
+            receive(store, b"1")
+        store.release(rows)  # by a thread that comes too late
+        assert objects(tmp_path) == {}
+        with opened(tmp_path) as store:
+            check_whole(store, tmp_path)
+
+    def test_only_what_wins_is_wanted(self, tmp_path: Path) -> None:
+        rows = [told("a", b"1", stamp=5), told("b", b"2"), told("c", b"2"), told("d", None)]
+        with opened(tmp_path) as store:
+            put(store, {"a": b"newer"})
+            assert store.hold(rows) == (rows[1].entry.content,)
+
+
+class TreeTests:
+    """A join is not refused for what lies in the tree."""
+
+    @pytest.mark.parametrize("stranger", ["a", "a/x"])
+    def test_a_strangers_file_is_left_and_the_rows_are_joined(self, tmp_path: Path, stranger: str) -> None:
+        rows = [told("a", b"1", seq=1), told("b", b"2", seq=2)]
+        with opened(tmp_path) as store:
+            (tmp_path / stranger).parent.mkdir(exist_ok=True)
+            (tmp_path / stranger).write_bytes(b"theirs")
+            store.hold(rows)
+            receive(store, b"1", b"2")
+            assert store.join(rows, YOU, Cursor("e", 2)).seq == 2
+            store.release(rows)
+            assert store.list() == ["a", "b"]
+            assert (tmp_path / stranger).read_bytes() == b"theirs"
+            assert (tmp_path / "b").read_bytes() == b"2"
+            check_kept(store, tmp_path)
+
+    def test_a_delete_where_a_stranger_took_the_place_leaves_him(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"a": b"1"})
+            (tmp_path / "a").unlink()
+            (tmp_path / "a").write_bytes(b"theirs")
+            store.join([told("a", None)], YOU, Cursor("e", 1))
+            assert tree(tmp_path) == {"a": b"theirs"}
+            assert store.list() == []
+
+    def test_what_the_tree_refuses_now_is_tried_again(self, tmp_path: Path) -> None:
+        rows = [told("x/a", b"1")]
+        with opened(tmp_path) as store:
+            put(store, {"x/b": b"2"})
+            store.hold(rows)
+            receive(store, b"1")
+            tree_of_store = store._joiner._tree  # noqa: SLF001
+            link = tree_of_store._make_link  # noqa: SLF001
+            tree_of_store._make_link = _refuse  # noqa: SLF001
+            store.join(rows, YOU, Cursor("e", 1))
+            assert tree(tmp_path) == {"x/": None, "x/b": b"2"}
+            assert not store.tidy().result(60)
+            tree_of_store._make_link = link  # noqa: SLF001
+            store.release(rows)
+            check_whole(store, tmp_path)
+
+
+def _refuse(_source: bytes, _target: bytes) -> None:
+    raise BlockingIOError(11, "not now")
+
+
+class FullDiskTests:
+    def test_a_join_that_does_not_fit_changes_nothing(self, tmp_path: Path) -> None:
+        rows = [told("x/a", b"1")]
+        with opened(tmp_path) as store:
+            store.hold(rows)
+            receive(store, b"1")
+
+            def full(_source: bytes, _target: bytes) -> None:
+                raise OSError(28, "full")
+
+            link, store._joiner._tree._make_link = store._joiner._tree._make_link, full  # noqa: SLF001
+            with pytest.raises(NotStored, match="the disk is full"):
+                store.join(rows, YOU, Cursor("e", 1))
+            assert (tree(tmp_path), store.cursors(), store.last_seq, store.look_up("x/a")) == ({}, {}, 0, None)
+            store._joiner._tree._make_link = link  # noqa: SLF001
+            store.join(rows, YOU, Cursor("e", 1))
+            store.release(rows)
+            check_whole(store, tmp_path)
+
+    def test_deletes_are_joined_in_the_room_of_the_reserve(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"a": b"1"})
+            catalogue, reserve = store._catalogue, store._reserve  # noqa: SLF001
+            begin = catalogue.begin
+
+            def cramped() -> None:
+                if reserve.is_set_aside:
+                    raise NotStored("the disk is full")
+                begin()
+
+            catalogue.begin = cramped  # type: ignore[method-assign]
+            rows = [told("b", b"2")]
+            store.hold(rows)
+            receive(store, b"2")
+            with pytest.raises(NotStored):
+                store.join(rows, YOU, Cursor("e", 1))
+            store.release(rows)
+            assert store.join([told("a", None)], YOU, Cursor("e", 1)).seq == 2
+            assert tree(tmp_path) == {}
+            catalogue.begin = begin  # type: ignore[method-assign]
+            check_whole(store, tmp_path)
+
+
+class EpochTests:
+    def test_each_start_has_one_and_says_which_number_came_first(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"a": b"1", "b": b"2"})
+            first = store.epochs
+        with opened(tmp_path) as store:
+            second = store.epochs
+            assert second[:-1] == first
+            assert [epoch.first_seq for epoch in second] == [1, 3]
+            assert len({epoch.id for epoch in second}) == 2
+
+    def test_only_the_newest_are_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("imagepipe.storage.upstreams.EPOCHS_MAX", 3)
+        found = []
+        for _ in range(5):
+            with opened(tmp_path) as store:
+                found.append(store.epochs[-1])
+        assert list(store.epochs) == found[-3:]
+
+
+class SparseTests:
+    def test_facts_that_nobody_told_do_not_hide_a_row(self, tmp_path: Path) -> None:
+        rows = [replace(told("a", b"1"), facts=None)]
+        with opened(tmp_path) as store:
+            store.hold(rows)
+            receive(store, b"1")
+            store.join(rows, YOU, Cursor("e", 1))
+            store.release(rows)
+            assert [row.facts for row in store.changes(0, 9)] == [None]
+            assert tree(tmp_path) == {"a": b"1"}
+
+    def test_what_is_fetched_from_another_peer_is_as_good(self, tmp_path: Path, pair: tuple[Store, Store]) -> None:
+        one, two = pair
+        put(one, {"a": b"12345"})
+        with opened(tmp_path / "three") as three:
+            rows = one.changes(0, 10)
+            pull(two, one)
+            for content in three.hold(rows):
+                fetch(three, [two], content)
+            three.join(rows, one.node_id, Cursor(one.epochs[-1].id, 1))
+            three.release(rows)
+            check_shown(three, tmp_path / "three")

@@ -1,0 +1,146 @@
+"""Bytes that come from a peer: whatever their order and number, only those that the digest says become an object."""
+
+import itertools
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from stores import PRIVATE, digest, objects, open_store, opened, put
+
+from imagepipe.core.entries import Content
+from imagepipe.core.fetching import Received
+from imagepipe.errors import NotStored
+
+DATA = bytes(range(256)) * 4
+CONTENT = Content(digest(DATA), len(DATA))
+
+
+def staged(root: Path) -> list[str]:
+    """What lies in the staging folder."""
+    return [file.name for file in (root / PRIVATE / "staging").iterdir()]
+
+
+class ReceiveTests:
+    def test_all_at_once(self, tmp_path: Path) -> None:
+        store = open_store(tmp_path, umask=0o027)
+        assert store.receive(1, CONTENT, 0, DATA) is Received.COMPLETE
+        assert store.object_path(CONTENT.digest).read_bytes() == DATA
+        assert stat.S_IMODE(store.object_path(CONTENT.digest).stat().st_mode) == 0o640
+        assert staged(tmp_path) == []
+        store.close()
+
+    @pytest.mark.parametrize("order", list(itertools.permutations([(0, 100), (100, 900), (900, 1024)])))
+    def test_in_pieces_of_any_order(self, tmp_path: Path, order: tuple[tuple[int, int], ...]) -> None:
+        with opened(tmp_path) as store:
+            for start, end in order[:-1]:
+                assert store.receive(1, CONTENT, start, DATA[start:end]) is Received.MORE
+                assert not objects(tmp_path)
+            start, end = order[-1]
+            assert store.receive(1, CONTENT, start, DATA[start:end]) is Received.COMPLETE
+            assert objects(tmp_path) == {CONTENT.digest: DATA}
+            assert staged(tmp_path) == []
+
+    def test_by_several_threads(self, tmp_path: Path) -> None:
+        data = bytes(range(256)) * 4096
+        content = Content(digest(data), len(data))
+        with opened(tmp_path) as store:
+            results: list[Received] = []
+            pieces = iter(range(0, len(data), 10_000))  # of which each thread takes the next
+
+            def work() -> None:
+                results.extend(store.receive(1, content, start, data[start : start + 10_000]) for start in pieces)
+
+            threads = [threading.Thread(target=work) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert results.count(Received.COMPLETE) == 1
+            assert results.count(Received.MORE) == len(results) - 1
+            assert objects(tmp_path) == {content.digest: data}
+
+    def test_nothing_is_an_object_too(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            assert store.receive(1, Content(digest(b""), 0), 0, b"") is Received.COMPLETE
+            assert objects(tmp_path) == {digest(b""): b""}
+
+    def test_what_was_here_already_keeps_its_file(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"a": DATA})
+            before = (tmp_path / "a").stat()
+            assert store.receive(1, CONTENT, 0, DATA) is Received.COMPLETE
+            assert store.object_path(CONTENT.digest).stat().st_ino == before.st_ino
+
+
+class DamagedTests:
+    def test_wrong_bytes_are_gone(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            assert store.receive(1, CONTENT, 0, DATA[::-1]) is Received.DAMAGED
+            assert store.receive(2, CONTENT, 0, DATA[:10]) is Received.MORE
+            assert store.receive(2, CONTENT, 10, DATA[11:] + b"x") is Received.DAMAGED
+            assert (objects(tmp_path), staged(tmp_path)) == ({}, [])
+            assert store.receive(2, CONTENT, 0, DATA) is Received.COMPLETE
+
+    @pytest.mark.parametrize(("offset", "data"), [(-1, b"x"), (0, DATA + b"x"), (1000, DATA[:100])])
+    def test_so_is_what_lies_outside(self, tmp_path: Path, offset: int, data: bytes) -> None:
+        with opened(tmp_path) as store:
+            assert store.receive(1, CONTENT, 5, DATA[5:10]) is Received.MORE
+            assert store.receive(1, CONTENT, offset, data) is Received.DAMAGED
+            assert staged(tmp_path) == []
+
+    def test_the_same_twice_is_no_substitute_for_the_rest(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            assert store.receive(1, CONTENT, 0, DATA[:512]) is Received.MORE
+            assert store.receive(1, CONTENT, 0, DATA[:512]) is Received.DAMAGED
+            assert (objects(tmp_path), staged(tmp_path)) == ({}, [])
+
+
+class DiscardTests:
+    def test_what_came_is_gone_and_it_can_be_said_again(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            store.receive(1, CONTENT, 0, DATA[:10])
+            assert len(staged(tmp_path)) == 1
+            for _ in range(2):
+                store.discard(1)
+            assert staged(tmp_path) == []
+
+    def test_a_start_forgets_what_did_not_end(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            store.receive(1, CONTENT, 0, DATA[:10])
+        with opened(tmp_path) as store:
+            assert staged(tmp_path) == []
+            assert store.receive(1, CONTENT, 10, DATA[10:]) is Received.MORE
+
+    def test_no_image_takes_the_room_that_a_delete_may_need(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            store._reserve.give_up()  # noqa: SLF001 - as on a full disk
+            with pytest.raises(NotStored, match="the disk is full"):
+                store.receive(1, CONTENT, 0, DATA)
+            assert staged(tmp_path) == []
+
+
+class ReadTests:
+    def test_a_piece_is_all_of_what_was_asked_for_or_nothing(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"a": DATA})
+            assert store.read_piece(CONTENT.digest, 10, 20) == DATA[10:30]
+            assert store.read_piece(CONTENT.digest, 0, 1024) == DATA
+            assert store.read_piece(CONTENT.digest, 1000, 25) is None
+            assert store.read_piece(digest(b"missing"), 0, 1) is None
+
+    def test_a_link_is_not_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_bytes(b"secret")
+        with opened(tmp_path / "images") as store:
+            store.object_path(CONTENT.digest).symlink_to(tmp_path / "secret")
+            assert store.read_piece(CONTENT.digest, 0, 6) is None
+
+
+class HoldTests:
+    """Bytes that were fetched stay until their row is joined, or given up."""
+
+    def test_what_nobody_holds_goes(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            store.receive(1, CONTENT, 0, DATA)
+            assert store.tidy().result(60)
+            assert objects(tmp_path) == {}
