@@ -75,7 +75,7 @@ def flush_folder(path: AnyPath) -> None:
 
 
 def flush_folders(paths: Sequence[AnyPath], flush_one: Callable[[AnyPath], None] = flush_folder) -> None:
-    """Flush many folders: side by side, because they then share what the disk has to do, and that takes a tenth of the time."""
+    """Flush many folders: side by side, because they then share what the disk has to do."""
     if len(paths) <= _SIDE_BY_SIDE:
         for path in paths:
             flush_one(path)
