@@ -324,7 +324,9 @@ class BytesTests:
         assert node.take_actions() == [Send("b", get(7, IMAGE))]
         node.answered("b", Pieces(7, (b"image",)), 0.0)
         node.kept("b", 7, [(1, Received.COMPLETE)], 0.0)
-        assert [action.upstream for action in node.take_actions() if isinstance(action, Join)] == ["bb", "cc"]
+        assert [action.upstream for action in node.take_actions() if isinstance(action, Join)] == ["bb"]
+        node.joined(5, DONE, 0.0)
+        assert [action.upstream for action in node.take_actions() if isinstance(action, Join)] == ["cc"]
 
     def test_a_slow_upstream_is_passed_over_for_another_that_has_it(self) -> None:
         node = linked("b", "c", seq=1)

@@ -57,6 +57,14 @@ class Row:
     facts: ImageFacts | None
 
 
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Rows as a node has numbered them, in order, and its newest number at the very moment when they were read."""
+
+    rows: tuple[Row, ...]
+    end: int
+
+
 def wins(one: Entry, other: Entry | None) -> bool:
     """Whether `one` wins over `other`, or there is no other. Of two that are equal neither does.
 

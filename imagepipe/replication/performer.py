@@ -12,7 +12,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from imagepipe.core import actions
-from imagepipe.core.entries import Row
 from imagepipe.core.fetching import Received
 from imagepipe.core.joining import Joined
 from imagepipe.core.messages import ROWS_MAX
@@ -65,8 +64,8 @@ class Performer:
             case actions.ReadChanges(client, rid, after):
                 self._do(
                     self._serving,
-                    lambda: self._read_changes(after),
-                    lambda read: lambda replica, _: replica.changes_read(client, rid, after, *read),
+                    lambda: self._store.changes(after, ROWS_MAX),
+                    lambda excerpt: lambda replica, _: replica.changes_read(client, rid, after, excerpt.end, excerpt.rows),
                     lambda replica, _: replica.read_failed(client),
                 )
             case actions.ReadPieces(client, rid, ranges):
@@ -133,10 +132,6 @@ class Performer:
             return self._store.join(action.rows, action.upstream, action.cursor, afresh=action.afresh)
         finally:
             self._store.release(action.rows)
-
-    def _read_changes(self, after: int) -> tuple[int, Sequence[Row]]:
-        end = self._store.last_seq  # before the rows, so that what is said to be all of them is no less
-        return end, self._store.changes(after, ROWS_MAX)
 
 
 def _nothing(_replica: Replica, _now: float) -> None:

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from imagepipe.core.entries import Entry, Row
+from imagepipe.core.entries import Entry, Excerpt
 from imagepipe.core.showing import Hidden, all_hidden
 from imagepipe.core.stamp import milliseconds
 from imagepipe.storage import columns
@@ -69,10 +69,19 @@ class Catalogue:
         names = {"after": after, "prefix": prefix, "end": end, "limit": limit}
         return self._database.read(lambda connection: [row[0] for row in connection.execute(query, names)])
 
-    def changes(self, after: int, limit: int) -> list[Row]:
-        """The rows with numbers above `after`, in order, with what the headers of their bytes say."""
+    def changes(self, after: int, limit: int) -> Excerpt:
+        """The rows with numbers above `after`, in order, `limit` at most, with what the headers of their bytes say."""
         query = f"SELECT {columns.ENTRY}, {columns.FACTS} FROM entry LEFT JOIN image USING (digest) WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
-        return self._database.read(lambda connection: [columns.row_of(row) for row in connection.execute(query, (after, limit))])
+
+        def read(connection: sqlite3.Connection) -> Excerpt:
+            connection.execute("BEGIN")  # one moment for both: a row may be given a new number between them
+            try:
+                rows = tuple(columns.row_of(row) for row in connection.execute(query, (after, limit)))
+                return Excerpt(rows, connection.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()[0])
+            finally:
+                connection.execute("COMMIT")
+
+        return self._database.read(read)
 
     def unnamed(self, digests: Sequence[str]) -> list[str]:
         """Those of `digests` that nothing names."""

@@ -28,7 +28,7 @@ from pathlib import Path
 from twisted.logger import Logger
 
 from imagepipe.core import joining
-from imagepipe.core.entries import Change, Content, Entry, Row, net_moves
+from imagepipe.core.entries import Change, Content, Entry, Excerpt, Row, net_moves
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Received
 from imagepipe.core.joining import Cursor, Joined, Pending
@@ -279,7 +279,7 @@ class Store:
         """The live images that the tree does not show, because another node has stored one above or below them; looks at every image."""
         return self._catalogue.hidden()
 
-    def changes(self, after: int, limit: int) -> Sequence[Row]:
+    def changes(self, after: int, limit: int) -> Excerpt:
         """The rows with numbers above `after`, in order, `limit` at most."""
         return self._catalogue.changes(after, limit)
 

@@ -31,7 +31,7 @@ def pull(store: Store, upstream: Store, *, limit: int = 256, cut: random.Random 
     known = cursor is not None and holds(upstream.epochs, upstream.last_seq, cursor.epoch, cursor.seq)
     after = cursor.seq if cursor and known else 0
     end = upstream.last_seq
-    rows = upstream.changes(after, limit)
+    rows = upstream.changes(after, limit).rows
     upto = rows[-1].entry.seq if len(rows) == limit else end
     lacking = store.hold(rows)
     try:
@@ -77,7 +77,7 @@ def fetch(store: Store, peers: Sequence[Store], content: Content, cut: random.Ra
 
 def rows_of(store: Store) -> dict[str, Entry]:
     """The map, without this node's numbers."""
-    return {row.entry.path: replace(row.entry, seq=0) for row in store.changes(0, 1_000_000)}
+    return {row.entry.path: replace(row.entry, seq=0) for row in store.changes(0, 1_000_000).rows}
 
 
 def expected_shown(rows: Iterable[Entry]) -> dict[str, str]:

@@ -11,6 +11,7 @@ closed
 import os
 import random
 import sys
+import traceback
 from pathlib import Path
 
 from load import NAMES
@@ -72,4 +73,9 @@ def main(folder: str, seed: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # the store is open still: its thread could hold a lock that the interpreter waits for as it ends

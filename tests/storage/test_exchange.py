@@ -44,7 +44,7 @@ class ExchangeTests:
                     with suppress(BadRequest):
                         walks[name].next().run(store)
                 elif kind < 0.85:
-                    lost = [row.entry.content.digest for row in other.changes(0, 1000) if row.entry.content and chance.random() < 0.2]
+                    lost = [row.entry.content.digest for row in other.changes(0, 1000).rows if row.entry.content and chance.random() < 0.2]
                     pull(store, other, limit=chance.choice([1, 3, 256]), cut=chance, lost=lost)
                 elif kind < 0.95:
                     retry(store, [other])

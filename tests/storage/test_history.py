@@ -103,6 +103,6 @@ class HistoryTests:
     def test_the_same_row_told_again_is_no_second_loss(self, tmp_path: Path, again: int) -> None:
         with losing(tmp_path / "one", Clock(), tmp_path / "two") as store, opened(tmp_path / "two") as theirs:
             for _ in range(again):
-                rows = theirs.changes(0, 10)
+                rows = theirs.changes(0, 10).rows
                 store.join(rows, None, None)
             assert store.conflicts == 1

@@ -59,8 +59,9 @@ class JoinTests:
         put(two, {"own": b"0"})
         put(one, {"a": b"1", "b": b"2"})
         assert pull(two, one).seq == two.last_seq == 3
-        assert [(row.entry.path, row.entry.seq) for row in two.changes(1, 10)] == [("a", 2), ("b", 3)]
-        assert [row.facts for row in two.changes(0, 2)] == [FACTS, FACTS]
+        assert [(row.entry.path, row.entry.seq) for row in two.changes(1, 10).rows] == [("a", 2), ("b", 3)]
+        assert two.changes(1, 10).end == two.changes(0, 1).end == 3
+        assert [row.facts for row in two.changes(0, 2).rows] == [FACTS, FACTS]
         with opened(tmp_path / "three") as three:
             pull(three, two)
             assert rows_of(three) == rows_of(two)
@@ -353,14 +354,14 @@ class SparseTests:
             receive(store, b"1")
             store.join(rows, YOU, Cursor("e", 1))
             store.release(rows)
-            assert [row.facts for row in store.changes(0, 9)] == [None]
+            assert [row.facts for row in store.changes(0, 9).rows] == [None]
             assert tree(tmp_path) == {"a": b"1"}
 
     def test_what_is_fetched_from_another_peer_is_as_good(self, tmp_path: Path, pair: tuple[Store, Store]) -> None:
         one, two = pair
         put(one, {"a": b"12345"})
         with opened(tmp_path / "three") as three:
-            rows = one.changes(0, 10)
+            rows = one.changes(0, 10).rows
             pull(two, one)
             for content in three.hold(rows):
                 fetch(three, [two], content)

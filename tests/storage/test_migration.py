@@ -67,13 +67,13 @@ class MigrationTests:
     def test_all_rows_are_there_and_it_is_like_a_new_one(self, tmp_path: Path) -> None:
         with opened(tmp_path / "one") as store:
             put(store, {"a/b": b"1", "c": b"2"})
-            rows, node = store.changes(0, 10), store.node_id
+            rows, node = store.changes(0, 10).rows, store.node_id
         new = tables(tmp_path / "one" / PRIVATE / "catalogue.sqlite")
         catalogue = older(tmp_path / "one")
         assert tables(catalogue) < new | tables(catalogue)
         for _ in range(2):
             with opened(tmp_path / "one") as store:
-                assert (store.changes(0, 10), store.node_id) == (rows, node)
+                assert (store.changes(0, 10).rows, store.node_id) == (rows, node)
                 assert store.epochs[0].first_seq == 3
                 assert (store.cursors(), store.pending(), store.history()) == ({}, (), [])
                 check_whole(store, tmp_path / "one")
