@@ -28,7 +28,7 @@ CHANGES = Changes(1, "aa", "01", 5, 5)
 
 def link(head: Head | None = HEAD, seq: int | None = None, poll_at: float = 1000.0) -> Link:
     """An upstream, of which everything up to `seq` is here."""
-    return Link("b", poll_at, head, cursor=None if seq is None else Cursor("01", seq))
+    return Link("b", 0.0, poll_at, head, cursor=None if seq is None else Cursor("01", seq))
 
 
 def pull(seq: int, *, last: bool = False, epoch: str = "01") -> Pull:

@@ -585,32 +585,26 @@ class TwiceTests:
 
 
 class FailureTests:
-    """A full disk: nothing is pulled for a while, and then from the durable cursor on."""
+    """A full disk: bytes become pending, so that deletes get through; where rows cannot be joined, nothing is pulled for a while."""
 
-    def test_bytes_that_cannot_be_kept(self) -> None:
+    def test_bytes_that_cannot_be_kept_hold_up_no_delete(self) -> None:
         node = asking(put(6), here=5)
         node.examined(3, [IMAGE], 0.0)
         node.answered("b", Pieces(4, (b"image",)), 0.0)
         node.take_actions()
         node.failed_keep("b", 4, 1.0)
-        assert node.take_actions() == [Release((put(6),)), Discard(1)]
-        node.heard_head("b", head(7), 2.0)
-        assert (node.take_actions(), node.next_deadline(2.0)) == ([], 1.0 + BACK_OFF_SECONDS)
-        node.tick(1.0 + BACK_OFF_SECONDS)
-        assert node.take_actions() == [Send("b", changes(5, 5, 5))]
+        assert node.take_actions() == [Join(3, (put(6),), "bb", Cursor("01", 6), afresh=False), Discard(1)]
 
     def test_what_is_being_joined_then_is_not_asked_for_again(self) -> None:
         node = linked("b", here=0, seq=6)
         node.answered("b", told(2, deleted(2), upto=2, end=6), 0.0)
         node.answered("b", told(4, put(4), after=2, upto=4, end=6), 0.0)
         node.examined(3, [], 0.0)
-        node.examined(5, [IMAGE], 0.0)
-        node.answered("b", Pieces(6, (b"image",)), 0.0)
-        node.failed_keep("b", 6, 0.0)
+        node.failed_pull(5, 0.0)
         node.joined(3, DONE, 0.1)
         node.take_actions()
         node.tick(BACK_OFF_SECONDS)
-        assert node.take_actions() == [Send("b", changes(7, 2, 2, end=6))]
+        assert node.take_actions() == [Send("b", changes(6, 2, 2, end=6))]
 
     def test_bytes_of_an_upstream_that_was_removed(self) -> None:
         node = asking(put(6), here=5)
@@ -649,7 +643,7 @@ class FailureTests:
         node.answered("b", Pieces(7, (b"image",)), 0.0)
         node.take_actions()
         node.failed_keep("b", 7, 0.0)
-        assert node.take_actions() == [Release((put(1),)), Send("c", get(8, IMAGE)), Discard(1)]
+        assert node.take_actions() == [Send("c", get(8, IMAGE)), Discard(1)]
 
 
 class PendingTests:
@@ -966,6 +960,21 @@ class AnyOrderTests:
         for _ in range(events):
             world.live()
         world.end()
+
+
+class NewLinkTests:
+    """A peer that was just added may have news, though it was not heard of yet."""
+
+    def test_it_is_waited_for_a_moment(self) -> None:
+        node = replica()
+        node.add_link("b", 10.0)
+        assert [node.is_current(10.0, now) for now in (10.0, 11.9, 12.1)] == [False, False, True]
+
+    def test_not_if_it_cannot_be_an_upstream(self) -> None:
+        node = replica()
+        node.add_link("b", 10.0)
+        node.refuse("b", "it is another's", 10.5)
+        assert node.is_current(10.0, 11.0)
 
 
 class FindingTests:

@@ -7,6 +7,7 @@ A path that `clean` returned is legal: cleaning it again changes nothing. The ru
 server: no escape from it, nothing hidden, nothing that a server would run or a browser would render as a page.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -31,6 +32,8 @@ _SHOWN_OR_RUN = frozenset(
     " bash csh ksh zsh bat cmd com exe dll ps1 so".split()
 )
 """Extensions that make a page or a program of a file if no server knows a later one of its name."""
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def clean(path: str, argument: str = "path") -> str:
@@ -92,7 +95,7 @@ def ancestors(path: str) -> Iterator[str]:
 
 def has_control(text: str) -> bool:
     """Whether `text` has a control character (Unicode category Cc: C0, DEL and C1)."""
-    return any(unicodedata.category(character) == "Cc" for character in text)
+    return _CONTROL.search(text) is not None
 
 
 def _check_component(component: str, argument: str) -> None:

@@ -36,6 +36,9 @@ HOPELESS_SECONDS = 20.0
 REACHABLE_SECONDS = 7.5
 """For so long after it was last heard of a peer counts as reachable: a poll and its answer, for its doorbell may not come through."""
 
+FIRST_SECONDS = 2.0
+"""For so long one may wait for a peer that was never heard of."""
+
 BACK_OFF_SECONDS = 5.0
 """For so long nothing is asked of an upstream after this node could not keep what came from there."""
 
@@ -110,6 +113,7 @@ class Link:
     """
 
     name: str
+    added: float
     poll_at: float
     head: Head | None = None
     head_at: float = NEVER
@@ -148,6 +152,10 @@ class Link:
         position = self.position
         return position is None or position.epoch != self.head.epoch or position.seq < self.head.seq
 
+    def is_awaited(self, now: float) -> bool:
+        """Whether it has just been added, and may be heard of in a moment."""
+        return self.head is None and self.refused is None and now - self.added < FIRST_SECONDS
+
     def is_heard(self, now: float) -> bool:
         """Whether it was heard of a moment ago."""
         return self.node is not None and now - self.heard < REACHABLE_SECONDS
@@ -160,7 +168,7 @@ class Link:
         """Whether there is room for one more batch, and none is on its way."""
         if len(self.pulls) >= PULLS_MAX or any(isinstance(asked.message, Changes) for asked in self.asked.values()):
             return False
-        return not self.pulls or not self.pulls[-1].last or self.is_ahead
+        return not self.pulls or not self.pulls[-1].last or self.is_ahead or self.untold
 
     def wants_changes(self, now: float) -> bool:
         """Whether there is a reason to ask for one."""

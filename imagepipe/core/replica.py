@@ -74,7 +74,7 @@ class Replica:
 
     def add_link(self, name: str, now: float) -> None:
         """Pull from one more upstream."""
-        self.links[name] = Link(name, poll_at=now)
+        self.links[name] = Link(name, added=now, poll_at=now)
         self._go_on(self.links[name], now)
 
     def remove_link(self, name: str, now: float) -> None:
@@ -197,11 +197,11 @@ class Replica:
         self._go_on_all(now)
 
     def failed_keep(self, name: str, rid: int, now: float) -> None:
-        """Keep failed, as on a full disk: nothing is pulled from there for a while."""
+        """Keep failed, as on a full disk: the rows go on without their bytes, as pending, for among them may be the deletes that make room."""
         link = self.links.get(name)
         if link:
             link.keeping.discard(rid)
-            self._back_off(link, now)
+            self._lose_bytes(link, now)
         self._go_on_all(now)
 
     def joined(self, pull_id: int, outcome: Joined, now: float) -> None:
@@ -215,6 +215,8 @@ class Replica:
             each.untold |= each.node in relieved
         pull = self._pulls.pop(pull_id)
         self._end_join()
+        if pull.link is None and outcome.settled:
+            self._pending_at = now  # the bytes are to be had again: the others need not wait
         if pull.upstream is not None and pull.cursor is not None:
             self._cursors[pull.upstream] = pull.cursor
         if link := self._leave_queue(pull):
@@ -271,7 +273,11 @@ class Replica:
 
     def is_current(self, since: float, now: float) -> bool:
         """Whether all that the reachable upstreams had at the time `since` is in the map."""
-        return all(link.current_as_of >= since for link in self.links.values() if link.is_reachable(now))
+        return all(link.current_as_of >= since for link in self.links.values() if link.is_reachable(now) or link.is_awaited(now))
+
+    def has_pulled_all(self, now: float) -> bool:
+        """Whether all that the reachable upstreams have spoken of is in the map."""
+        return not any(link.is_ahead or link.pulls for link in self.links.values() if link.is_reachable(now))
 
     @property
     def missing_bytes(self) -> int:

@@ -118,6 +118,11 @@ class Upstream:
         """How many answers are being read."""
         return self._reads.total()
 
+    def confirmed_by(self, count: int) -> int:
+        """The number up to which `count` other nodes, one at least, have everything on their disks."""
+        acked = sorted((one.acked for one in self.subscribers.values()), reverse=True)
+        return acked[count - 1] if len(acked) >= count else 0
+
     def confirmations(self, seq: int) -> int:
         """How many other nodes have everything up to the number `seq` on their disks."""
         return sum(1 for one in self.subscribers.values() if one.acked >= seq)

@@ -79,7 +79,8 @@ class Journal:
         if link.refused:
             self._say(link.name, f"cannot be replicated from: {link.refused}", bad=True)
         elif link.head is None:
-            return
+            if now - link.added >= SILENT_SECONDS:
+                self._say(link.name, "has not been heard of yet", bad=True)
         elif now - link.heard >= SILENT_SECONDS:
             self._say(link.name, "is silent", bad=True)
         else:

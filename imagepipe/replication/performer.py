@@ -17,6 +17,7 @@ from imagepipe.core.joining import Joined
 from imagepipe.core.messages import ROWS_MAX
 from imagepipe.core.replica import Replica
 from imagepipe.errors import ImagepipeError
+from imagepipe.replication.seldom import Seldom
 from imagepipe.storage.store import Store
 
 T = TypeVar("T")
@@ -28,13 +29,17 @@ _log = Logger()
 
 
 class Performer:
-    """On the reactor's thread. `pulling` and `serving` run a blocking call on a thread; `report` is given the event that answers an action."""
+    """On the reactor's thread. `pulling` and `serving` run a blocking call on a thread; `report` is given the event that answers an action.
 
-    def __init__(self, store: Store, pulling: OnThread, serving: OnThread, report: Callable[[Event], None]) -> None:
+    seconds: a monotonic clock.
+    """
+
+    def __init__(self, store: Store, pulling: OnThread, serving: OnThread, report: Callable[[Event], None], seconds: Callable[[], float]) -> None:
         self._store = store
         self._pulling = pulling
         self._serving = serving
         self._report = report
+        self._complaints = Seldom(_log, seconds)
         self._keeping: Counter[int] = Counter()  # transfers that a thread is writing to
         self._discarded: set[int] = set()
 
@@ -81,7 +86,7 @@ class Performer:
     ) -> None:
         def not_done(failure: Failure) -> None:
             if failure.check(ImagepipeError):
-                _log.error("replication: {error}", error=failure.getErrorMessage())
+                self._complaints.warn("replication: what peers have sent or asked for waits: {error}", error=failure.getErrorMessage())
             else:
                 _log.failure("replication: something failed that should not", failure)
             self._report(failed)

@@ -17,6 +17,7 @@ from imagepipe.core.actions import Action
 from imagepipe.core.endpoints import said_of, sync_of
 from imagepipe.core.messages import Foreign, Malformed, decode_head, decode_reply, decode_request, encode
 from imagepipe.core.replica import Replica
+from imagepipe.errors import StartError
 from imagepipe.replication.journal import Journal
 from imagepipe.replication.keys import NodeKeys
 from imagepipe.replication.performer import Event, OnThread, Performer
@@ -66,7 +67,7 @@ class Replication:
         self._seconds = seconds
         self._wall_ms = wall_ms
         self._come_so_far = store.epochs, store.cursors(), store.pending()
-        self._performer = Performer(store, pulling, serving, self._tell)
+        self._performer = Performer(store, pulling, serving, self._tell, seconds)
         self._journal = Journal(seconds)
         self._confirmations = Confirmations(reactor, settings.acks_min, settings.ack_timeout_seconds)
         self._news = News(reactor, seconds)
@@ -204,9 +205,15 @@ class Replication:
                     self._publisher.send([encode(cluster, head)])
             case actions.Redirect(name, said):
                 if name in self._links:
-                    self._links[name].client.reconnect(sync_of(self._links[name].endpoint, said))
+                    self._reconnect(name, sync_of(self._links[name].endpoint, said))
             case _:
                 self._performer.perform(action)
+
+    def _reconnect(self, name: str, sync: str) -> None:
+        try:
+            self._links[name].client.reconnect(sync)
+        except StartError as error:  # it said so: it is asked where it was before
+            self._journal.bad_message(f"the peer {name}", error)
 
     def _open_link(self, peer: Peer) -> None:
         assert self._sockets

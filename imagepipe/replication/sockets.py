@@ -48,6 +48,7 @@ _READ_AGAIN_SECONDS = 0.1
 _CLOSING_SECONDS_MAX = 1.0
 _PUBLISHED_MAX = 1000
 _REQUESTS_MAX = 64
+_ANSWERS_MAX = 16  # a peer has nine requests under way; one that does not read costs their answers' size times this
 _SUBSCRIPTIONS_MAX = 16
 
 _RENEWAL_SECONDS = 5.0
@@ -96,7 +97,7 @@ class Sockets:
 
     def server(self, endpoint: str, received: Callable[[bytes, Frames], None]) -> "Server":
         """A ROUTER that listens there. `received` gets the identity of a client's connection, to answer by, and the frames of one message."""
-        options = [(zmq.ROUTER_MANDATORY, 1), (zmq.SNDHWM, _REQUESTS_MAX), (zmq.RCVHWM, _REQUESTS_MAX), (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX)]
+        options = [(zmq.ROUTER_MANDATORY, 1), (zmq.SNDHWM, _ANSWERS_MAX), (zmq.RCVHWM, _REQUESTS_MAX), (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX)]
         return Server(self._factory, zmq.ROUTER, [*self._serving(endpoint), *options], endpoint, self._bounds(), received)
 
     def client(self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]) -> "Client":
@@ -355,6 +356,11 @@ class _Monitor(_Connection):
 class Publisher(_Bound):
     """Sends to whoever listens and keeps up."""
 
+    def doRead(self) -> None:  # noqa: N802 - Twisted's name
+        self._unschedule()
+        if not self._closed:
+            self.socket.get(zmq.EVENTS)  # there is nothing to read; but this is when libzmq takes subscriptions in
+
     def send(self, frames: Frames) -> bool:
         """Send to all; a subscriber with 1000 messages waiting misses this one."""
         return self._send(frames)
@@ -374,7 +380,7 @@ class Server(_Bound):
         super().__init__(factory, kind, options, endpoint, bounds)
 
     def send(self, client: bytes, frames: Frames) -> bool:
-        """Send to one client; False if it is gone, or 64 messages wait for it."""
+        """Send to one client; False if it is gone, or 16 messages wait for it."""
         return self._send((client, *frames))
 
     def _deliver(self, message: list[bytes]) -> None:

@@ -15,6 +15,9 @@ NEWS_SECONDS_MAX = 2.0
 NEWS_SECONDS_APART = 1.0
 """How often they are asked at most."""
 
+DOORBELL_SECONDS = 0.05
+"""How long the word of a change may be on its way."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
@@ -50,9 +53,12 @@ class Confirmations:
 
     def tell(self, replica: Replica) -> None:
         """Let those go on whose change has been confirmed."""
-        for one in [one for one in self._waiting if replica.upstream.confirmations(one.seq) >= self._wanted]:
-            self._waiting.remove(one)
-            one.told.callback(None)
+        confirmed = replica.upstream.confirmed_by(self._wanted) if self._waiting else 0
+        told = [one for one in self._waiting if one.seq <= confirmed]
+        if told:
+            self._waiting = [one for one in self._waiting if one.seq > confirmed]
+            for one in told:
+                one.told.callback(None)
 
     def abandon(self) -> None:
         """There is no more time."""
@@ -71,20 +77,21 @@ class Confirmations:
 class News:
     """Waits until the peers that can be reached have told what they have: one round of asking serves all who waited when it began, one round a second.
 
+    Who comes between two rounds waits until all is here that the peers have rung for, and a moment longer, for a doorbell may be on its way.
     `reactor` is an IReactorTime, `seconds` its clock.
     """
 
     def __init__(self, reactor: Any, seconds: Callable[[], float]) -> None:
         self._reactor = reactor
         self._seconds = seconds
-        self._next: list[Deferred[None]] = []
+        self._next: dict[Deferred[None], float] = {}  # since when
         self._asking: list[Deferred[None]] = []
         self._asked = float("-inf")
 
     def wait(self) -> "Deferred[None]":
         """Fires when they have told what they have now, or after NEWS_SECONDS_MAX."""
         waiting: Deferred[None] = Deferred()
-        self._next.append(waiting)
+        self._next[waiting] = self._seconds()
         timeout = self._reactor.callLater(NEWS_SECONDS_MAX, self._give_up, waiting)
         waiting.addCallback(lambda _: timeout.cancel() if timeout.active() else None)
         return waiting
@@ -92,31 +99,32 @@ class News:
     def go_on(self, replica: Replica) -> None:
         """Ask, if it is time; let those go on who wait, if all has been told."""
         now = self._seconds()
-        if self._next and not self._asking and now >= self.due_at:
-            self._asking, self._next = self._next, []
+        if self._next and not self._asking and now >= self._asked + NEWS_SECONDS_APART:
+            self._asking, self._next = list(self._next), {}
             self._asked = now
             replica.refresh(now)
         if self._asking and replica.is_current(self._asked, now):
             self._release(self._asking)
+        if self._next and replica.has_pulled_all(now):
+            self._release([one for one, since in self._next.items() if now >= since + DOORBELL_SECONDS])
 
     @property
     def due_at(self) -> float:
-        """When there may be something to ask; infinite: never."""
-        return self._asked + NEWS_SECONDS_APART if self._next else float("inf")
+        """When there may be something to do; infinite: never."""
+        if not self._next:
+            return float("inf")
+        return min(self._asked + NEWS_SECONDS_APART, min(self._next.values()) + DOORBELL_SECONDS)
 
     def abandon(self) -> None:
         """There is no more time."""
-        self._release(self._asking)
-        self._release(self._next)
+        self._release([*self._asking, *self._next])
 
     def _give_up(self, waiting: "Deferred[None]") -> None:
-        for some in (self._asking, self._next):
-            if waiting in some:
-                some.remove(waiting)
-        waiting.callback(None)
+        self._release([waiting])
 
     def _release(self, some: "list[Deferred[None]]") -> None:
-        released = list(some)
-        some.clear()
-        for one in released:
+        released = set(some)
+        self._asking = [one for one in self._asking if one not in released]
+        self._next = {one: since for one, since in self._next.items() if one not in released}
+        for one in some:
             one.callback(None)

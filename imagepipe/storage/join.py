@@ -109,7 +109,7 @@ class Joiner:
         return lambda content: content in told.flushed and self._objects.has(content)
 
     def _brings_images(self, told: Told) -> bool:
-        return any(content is not None and not self._catalogue.is_live(content.digest) for content in (row.entry.content for row in told.rows))
+        return any(not self._catalogue.is_live(content.digest) for content in told.flushed)  # the others will only be pending
 
     def _write(self, told: Told, outcome: Join) -> None:
         catalogue = self._catalogue

@@ -108,6 +108,13 @@ class JournalTests:
         assert journal.pending_seconds() == 0
         assert [line.split(":")[0] for line in lines] == ["warn", "info"]
 
+    def test_a_peer_that_is_never_heard_of_is_written_about_once(self, lines: list[str], clock: Clock) -> None:
+        node, journal = replica(), Journal(clock.seconds)
+        for _ in range(60):
+            journal.note(node)
+            clock.advance(1)
+        assert lines == ["warn: replication: the peer north has not been heard of yet"]
+
 
 class StatusTests:
     def test_it_says_where_each_peer_stands(self, clock: Clock) -> None:

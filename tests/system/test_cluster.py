@@ -178,6 +178,13 @@ class MissTests:
                 assert nodes["c"].proxy.delete_image("moved/" + path) == "OK"
             nodes.wait_until_all_have({})
 
+    def test_a_node_that_has_just_started_asks_too(self, tmp_path: Path) -> None:
+        with cluster(tmp_path, mesh("a", "b")) as nodes:
+            assert nodes["b"].stop() == 0
+            nodes["a"].proxy.store_image(text(png(1)), "a.png")
+            nodes.start("b")
+            assert nodes["b"].proxy.image_info("a.png")["path"] == "a.png"
+
     def test_what_nobody_has_is_unknown_and_a_dead_peer_does_not_hold_the_answer_up(self, tmp_path: Path) -> None:
         with cluster(tmp_path, mesh("a", "b")) as nodes:
             nodes["b"].process.send_signal(signal.SIGSTOP)
