@@ -520,7 +520,7 @@ class ValueTests:
 
     @pytest.mark.parametrize("text", ["a@tcp://a:1, a@tcp://b:1", "a@tcp://a:1, b@tcp://a:1"])
     def test_a_peer_twice(self, tmp_path: Path, text: str) -> None:
-        assert "names a peer twice" in problem(tmp_path, "replication", f"subscribe = {text}")
+        assert problem(tmp_path, "replication", f"subscribe = {text}") == f"[replication] subscribe = {text}: names a peer twice"
 
     @pytest.mark.parametrize("text", ["@tcp://a:1", "a b@tcp://a:1", "a@", "a", "tcp://a:0"])
     def test_what_is_no_peer(self, tmp_path: Path, text: str) -> None:
