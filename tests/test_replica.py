@@ -970,6 +970,13 @@ class NewLinkTests:
         node.add_link("b", 10.0)
         assert [node.is_current(10.0, now) for now in (10.0, 11.9, 12.1)] == [False, False, True]
 
+    def test_all_is_here_once_what_was_rung_for_is(self) -> None:
+        node = linked("b", here=5, seq=5)
+        assert node.has_pulled_all(0.0)
+        node.heard_head("b", head(6), 0.0)
+        assert not node.has_pulled_all(0.0)
+        assert node.has_pulled_all(100.0), "of who is silent nothing is known"
+
     def test_not_if_it_cannot_be_an_upstream(self) -> None:
         node = replica()
         node.add_link("b", 10.0)

@@ -195,6 +195,7 @@ class AcknowledgementTests:
             one.asked(b"x", changes(NEW, 20, acked, node), 0.0)
         one.asked(b"y", changes(NEW, 20, 20, "c"), 0.0)  # the same node over another connection
         assert [one.confirmations(seq) for seq in (19, 20, 21)] == [3, 2, 0]
+        assert [one.confirmed_by(count) for count in (1, 2, 3, 4)] == [20, 20, 19, 0]
 
     def test_beyond_the_bound_the_one_not_heard_of_for_longest_is_forgotten(self) -> None:
         one = upstream()
