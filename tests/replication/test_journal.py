@@ -95,7 +95,7 @@ class JournalTests:
             clock.rightNow = seconds
             node.links["north"].behind_since = behind
             journal.note(node)
-        assert lines == ["info: replication: caught up with north after 30 s"]
+        assert [line for line in lines if "caught up" in line] == ["info: replication: caught up with north after 30 s"]
 
     def test_pending_rows_are_written_about_when_they_come_and_when_they_are_gone(self, lines: list[str], clock: Clock) -> None:
         node, journal = replica((Pending("b0", ROW),)), Journal(clock.seconds)

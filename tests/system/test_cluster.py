@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Links, chain, cluster, mesh, ring, star
+from cluster import Cluster, Links, chain, cluster, eventually, mesh, ring, star
 from daemon_process import DaemonProcess, fault_of, text
 
 ABSENT_WRITES = 1000
@@ -153,7 +153,7 @@ class ConfirmationTests:
 
     def test_without_enough_peers_the_answer_is_a_fault_and_the_change_is_kept(self, tmp_path: Path) -> None:
         with cluster(tmp_path, mesh("a", "b"), {"replication": {"min_acks": 1, "ack_timeout": "1 s"}}) as nodes:
-            assert nodes["a"].proxy.store_image(text(png(1)), "a.png") == "OK"
+            eventually(lambda: stored(nodes["a"], png(1), "a.png"))
             nodes["b"].kill()
             fault = fault_of(nodes["a"].proxy.store_image, text(png(2)), "b.png")
             assert (fault.faultCode, fault.faultString[:6]) == (1003, "[1003]")
@@ -162,7 +162,7 @@ class ConfirmationTests:
             assert (nodes["a"].images / "b.png").read_bytes() == png(2)
             nodes.start("b")
             nodes.wait_until_all_have({"b.png": png(2)})
-            assert nodes["a"].proxy.store_image(text(png(3)), "d.png") == "OK"
+            eventually(lambda: stored(nodes["a"], png(3), "d.png"))
 
 
 class MissTests:
@@ -233,6 +233,15 @@ class Writer:
             chosen = self._random.choice(mine)
             proxy.delete_image(chosen)
             del self.images[chosen]
+
+
+def stored(node: DaemonProcess, image: bytes, path: str) -> bool:
+    """Store; False if no peer has confirmed it in time, as while they are finding each other."""
+    try:
+        return bool(node.proxy.store_image(text(image), path) == "OK")
+    except xmlrpc.client.Fault as fault:
+        assert fault.faultCode == 1003
+        return False
 
 
 def kill_and_restart(nodes: Cluster, name: str) -> None:
