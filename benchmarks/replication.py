@@ -42,7 +42,11 @@ def main(calls: int, images: int) -> int:
         folder = Path(name)
         _stores(folder, calls)
         _wire(folder, calls)
-        ratios = [_catch_up(folder / str(size), label, size, images if size < 100_000 else images // 4) for label, size in SIZES.items()]
+        ratios = [
+            _catch_up(folder / f"{size}-{over_tcp}", label, size, images if size < 100_000 else images // 4, over_tcp=over_tcp)
+            for label, size in SIZES.items()
+            for over_tcp in (False, True)
+        ]
     return 0 if min(ratios) >= GOAL else 1
 
 
@@ -90,12 +94,12 @@ def _wire(folder: Path, calls: int) -> None:
             )
 
 
-def _catch_up(folder: Path, label: str, size: int, images: int) -> float:
+def _catch_up(folder: Path, label: str, size: int, images: int, *, over_tcp: bool) -> float:
     """A newcomer beside rsync, three times in turn; returns the ratio of the medians."""
     folder.mkdir()
     total = _fill(folder / "a" / "images", size, images)
     rates: dict[str, list[float]] = {"newcomer": [], "rsync -a": [], "rsync -a --fsync": []}
-    nodes = Cluster(folder, {"a": [], "b": ["a"]}, over_tcp=True)
+    nodes = Cluster(folder, {"a": [], "b": ["a"]}, over_tcp=over_tcp)
     try:
         nodes.start("a")
         for _ in range(3):
@@ -115,7 +119,7 @@ def _catch_up(folder: Path, label: str, size: int, images: int) -> float:
             nodes.lose("b")
     finally:
         nodes.clean_up()
-    print(f"A newcomer catches up with {images} images of {label}, three rounds in turn")
+    print(f"A newcomer catches up with {images} images of {label} over {'TCP' if over_tcp else 'ipc'}, three rounds in turn")
     for name, found in rates.items():
         rate = statistics.median(found)
         print(f"  {name:18} {rate:7.0f} images/s   {rate * total / images / 1e6:6.1f} MB/s   {min(found):7.0f} to {max(found):.0f}")
