@@ -2,8 +2,18 @@
 
     ImagepipeError
       BadRequest       1000  400   the request is wrong: which argument, and why
+        Unauthorized         401   it has no credentials, or no signature
+        Forbidden            403   those that it has do not do, or nobody may
+        NotFound             404   there is no such image or rendition
+        NotAcceptable        406   the rendition is larger than `maximum_width`, or of a format that is not in `extensions`
+        Conflict             409   an image is in the way
+        TooLarge             413   too many bytes
+        NotAnImage           415   not an image by its content
       NotStored        1001  422   the image could not be rendered or stored; nothing was stored
-        FlushError                 a flush failed: what the disk holds is unknown, and the daemon ends
+        DiskFull             507   for want of room
+        SourceFailed         502   the server that it was to be fetched from did not give it
+          SourceTimeout      504   in time
+        FlushError           503   a flush failed: what the disk holds is unknown, and the daemon ends
       InternalError    1002  500   our fault: the detail is in the log, never in the answer
       TooFewPeers      1003  503   durable here, but fewer than min_acks peers confirmed in time
       Overloaded       1004  429   the queue is full: try again
@@ -40,6 +50,48 @@ class BadRequest(ImagepipeError):
         self.argument = argument
 
 
+class Unauthorized(BadRequest):
+    """The request lacks credentials or a signature."""
+
+    http_status = 401
+
+
+class Forbidden(BadRequest):
+    """The request's credentials or signature are wrong, or what it asks for is nobody's."""
+
+    http_status = 403
+
+
+class NotFound(BadRequest):
+    """There is no image at this path, or no rendition of this name."""
+
+    http_status = 404
+
+
+class NotAcceptable(BadRequest):
+    """There could be such a rendition, but this server makes none so large or of this format."""
+
+    http_status = 406
+
+
+class Conflict(BadRequest):
+    """An image lies where there would have to be none."""
+
+    http_status = 409
+
+
+class TooLarge(BadRequest):
+    """The source has too many bytes."""
+
+    http_status = 413
+
+
+class NotAnImage(BadRequest):
+    """The bytes are no image of a known format."""
+
+    http_status = 415
+
+
 class NotStored(ImagepipeError):
     """The image could not be rendered or stored, and nothing was."""
 
@@ -47,8 +99,28 @@ class NotStored(ImagepipeError):
     http_status = 422
 
 
+class DiskFull(NotStored):
+    """There is no room for it."""
+
+    http_status = 507
+
+
+class SourceFailed(NotStored):
+    """The server that an original was to be fetched from did not give it."""
+
+    http_status = 502
+
+
+class SourceTimeout(SourceFailed):
+    """It did not give it in time."""
+
+    http_status = 504
+
+
 class FlushError(NotStored):
     """A flush failed with EIO: what the disk holds is unknown. The calls under way get this fault; the daemon must end."""
+
+    http_status = 503
 
 
 class InternalError(ImagepipeError):

@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.errors import BadRequest, ConfigError, ImagepipeError, InternalError, NotStored, Overloaded, TooFewPeers, shown
+from imagepipe.errors import (
+    BadRequest, Conflict, ConfigError, DiskFull, FlushError, Forbidden, ImagepipeError, InternalError, NotAcceptable, NotAnImage, NotFound, NotStored,
+    Overloaded, SourceFailed, SourceTimeout, TooFewPeers, TooLarge, Unauthorized, shown,
+)  # fmt: skip
 
 
 class ErrorTests:
@@ -18,6 +21,17 @@ class ErrorTests:
             (InternalError(), 1002, 500),
             (TooFewPeers("0 of 1 confirmed"), 1003, 503),
             (Overloaded("try again"), 1004, 429),
+            (Unauthorized("signature", "is missing"), 1000, 401),
+            (Forbidden("signature", "has expired"), 1000, 403),
+            (NotFound("path", "there is no image"), 1000, 404),
+            (NotAcceptable("rendition", "is too wide"), 1000, 406),
+            (Conflict("path", "is an image"), 1000, 409),
+            (TooLarge("image", "has too many bytes"), 1000, 413),
+            (NotAnImage("image", "is none"), 1000, 415),
+            (DiskFull("the disk is full"), 1001, 507),
+            (SourceFailed("it hung up"), 1001, 502),
+            (SourceTimeout("it is slow"), 1001, 504),
+            (FlushError("EIO"), 1001, 503),
         ],
     )
     def test_each_has_its_code_at_the_beginning_of_its_text(self, error: ImagepipeError, code: int, status: int) -> None:

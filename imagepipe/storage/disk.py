@@ -1,6 +1,6 @@
 """Flushing, and what an error of the disk means to a call.
 
-    ENOSPC, EDQUOT                 NotStored "the disk is full": the call is refused, the daemon carries on
+    ENOSPC, EDQUOT                 DiskFull "the disk is full": the call is refused, the daemon carries on
     EIO out of fsync, SQLITE_IOERR FlushError: what the disk holds is unknown; no write is taken any more
     any other                      NotStored, with the system's words
 
@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
 
-from imagepipe.errors import FlushError, NotStored, shown
+from imagepipe.errors import DiskFull, FlushError, NotStored, shown
 
 _SIDE_BY_SIDE = 4
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -33,7 +33,7 @@ def refusal(error: OSError, path: str | None = None) -> NotStored:
     """The fault of a call that `error` refuses; `path` is the image's, where one can be named."""
     where = "" if path is None else f"{shown(path)}: "
     if is_full(error):
-        return NotStored(f"{where}the disk is full")
+        return DiskFull(f"{where}the disk is full")
     return NotStored(f"{where}the file system refuses it: {os.strerror(error.errno or 0)}")
 
 
@@ -47,7 +47,7 @@ def catalogue_refusal(error: sqlite3.Error) -> NotStored | None:
     code = getattr(error, "sqlite_errorcode", None)
     # The index of the write-ahead log grows by a write and no more: what fails with SHMSIZE is a full disk, and nothing was flushed wrongly.
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
-        return NotStored("the disk is full")
+        return DiskFull("the disk is full")
     if code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return FlushError(f"the catalogue is damaged ({error.sqlite_errorname}): put back a backup of it")
     if code is not None and code & 0xFF == sqlite3.SQLITE_IOERR:

@@ -33,7 +33,7 @@ from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Received
 from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.showing import Hidden
-from imagepipe.errors import BadRequest, FlushError, ImagepipeError, NotStored, Overloaded, StartError, shown
+from imagepipe.errors import BadRequest, DiskFull, FlushError, ImagepipeError, NotStored, Overloaded, StartError, shown
 from imagepipe.storage import opening, schema
 from imagepipe.storage.calls import Call, Task
 from imagepipe.storage.catalogue import Catalogue
@@ -319,7 +319,7 @@ class Store:
         try:
             with self._in_flight.one():
                 if not self._reserve.is_set_aside:
-                    raise NotStored("the disk is full")
+                    raise DiskFull("the disk is full")
                 received = self._transfers.receive(transfer, content, offset, data)
                 if received is Received.COMPLETE:
                     self._abandon([content.digest])  # if it was let go of meanwhile
@@ -370,7 +370,7 @@ class Store:
 
     def _put(self, images: Sequence[StagedImage]) -> Commit:
         if not self._reserve.is_set_aside:
-            raise NotStored("the disk is full")
+            raise DiskFull("the disk is full")
         changes: dict[str, Change] = {}
         contents = []
         for image in images:
