@@ -5,8 +5,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.errors import (
-    BadRequest, Conflict, ConfigError, DiskFull, FlushError, Forbidden, ImagepipeError, InternalError, NotAcceptable, NotAnImage, NotFound, NotStored,
-    Overloaded, SourceFailed, SourceTimeout, TooFewPeers, TooLarge, Unauthorized, shown,
+    BadRequest,
+    ConfigError,
+    Conflict,
+    DiskFull,
+    FlushError,
+    Forbidden,
+    ImagepipeError,
+    InternalError,
+    NotAcceptable,
+    NotAnImage,
+    NotFound,
+    NotStored,
+    Overloaded,
+    SourceFailed,
+    SourceTimeout,
+    TooFewPeers,
+    TooLarge,
+    Unauthorized,
+    shown,
 )  # fmt: skip
 
 
