@@ -35,7 +35,7 @@ MAY_IMPORT = {
 """Part of imagepipe -> the parts that it may import. What is not here may not be in the package."""
 
 PURE = frozenset(
-    "bisect collections collections.abc dataclasses enum functools hashlib heapq hmac ipaddress itertools math msgspec operator re string struct typing"
+    "bisect collections collections.abc dataclasses email.utils enum functools hashlib heapq hmac ipaddress itertools math msgspec operator re string struct typing"
     " unicodedata urllib.parse zlib".split()
 )
 """What the core may import besides: modules without I/O, clock, randomness or threads."""

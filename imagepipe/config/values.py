@@ -15,6 +15,8 @@ from configobj.validate import ValidateError
 from imagepipe.config.settings import EngineChoice, Peer
 from imagepipe.core.formats import RENDERED_EXTENSIONS
 from imagepipe.core.paths import has_control
+from imagepipe.core.renditions import AUTO
+from imagepipe.core.renditions import parse as parse_rendition
 
 Value = str | list[str]
 
@@ -23,9 +25,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _PREFIX = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?", re.ASCII)
 _ZEROMQ_TCP = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|\*|[A-Za-z0-9_.-]+):(0|[1-9][0-9]{0,4})", re.ASCII)
-_RENDITION = re.compile(
-    r"(?:w[1-9][0-9]{0,4}|x[1-9][0-9]{0,4}|[1-9][0-9]{0,4}x[1-9][0-9]{0,4}|full_size)(?:-q(?:[1-9][0-9]?|100))?\.([a-z]+)", re.ASCII
-)
 # What sockaddr_un.sun_path holds (unix(7)), less what `sync` adds.
 _IPC_PATH_BYTES_MAX = 107 - len(".sync")
 
@@ -160,8 +159,8 @@ def renditions(value: Value) -> tuple[str, ...]:
     """Names of renditions."""
     texts = many(value)
     for text in texts:
-        found = _RENDITION.fullmatch(text)
-        if not found or found[1] not in (*RENDERED_EXTENSIONS, "auto"):
+        rendition = parse_rendition(text)
+        if rendition is None or rendition.extension not in (*RENDERED_EXTENSIONS, AUTO):
             raise ValidateError(f"{text!a} is not a rendition's name: write ones such as w500.jpg, x300.webp, 300x400-q60.jpg, full_size.auto")
     return texts
 

@@ -160,6 +160,7 @@ def _plan_output(request: OutputRequest, picture: Size, facts: SourceFacts, sett
     format = request.format or facts.format
     if not format.renders:
         raise BadRequest("fmt", f"a {format} source cannot be written as {format}: name the format to render {shown(request.path)} to")
+    quality = request.quality or settings.quality
     animated = facts.frames > 1 and facts.format.animates and format.animates
     frames = facts.frames if animated else 1
     cut: Region | None = None
@@ -181,7 +182,7 @@ def _plan_output(request: OutputRequest, picture: Size, facts: SourceFacts, sett
     plan = OutputPlan(
         path=request.path,
         format=format,
-        quality=settings.quality,
+        quality=quality,
         cut=cut,
         scale=scale,
         filter=_filter(facts, Size(cut.width, cut.height) if cut else picture, scale),
@@ -190,7 +191,7 @@ def _plan_output(request: OutputRequest, picture: Size, facts: SourceFacts, sett
         flatten=not format.alpha and (facts.alpha or canvas is not None),
         animated=animated,
         # ImageMagick's choice: a JPEG's outputs are sampled like itself, others by quality.
-        subsample=not facts.full_chroma if facts.format == JPEG else settings.quality < FULL_CHROMA_QUALITY,
+        subsample=not facts.full_chroma if facts.format == JPEG else quality < FULL_CHROMA_QUALITY,
     )
     largest = max(scale.pixels, plan.size.pixels) * frames
     if largest > settings.pixels_max:

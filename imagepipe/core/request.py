@@ -42,13 +42,14 @@ class Method(enum.Enum):
 class OutputRequest:
     """One image to render: where it goes and what it should be.
 
-    `box` None: the source's own size. `format` None: the source's format.
+    `box` None: the source's own size. `format` None: the source's format. `quality` None: the one of `[images]`.
     """
 
     path: str
     box: Size | None
     format: Format | None
     method: Method = Method.RESIZE
+    quality: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,184 @@
+"""What the names of renditions mean, which of them there are, and which format `.auto` becomes."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, WEBP, Format
+from imagepipe.core.geometry import Size
+from imagepipe.core.plan import RenderSettings, SourceFacts, plan_render
+from imagepipe.core.renditions import Rendition, RenditionLimits, accepted_formats, cache_key, check, choose, output_request, parse
+from imagepipe.core.request import Method, OutputRequest
+from imagepipe.errors import NotAcceptable, NotFound
+
+LIMITS = RenditionLimits(extensions=("jpg", "jpeg", "png", "gif", "webp", "avif"), width_max=1000, quality_default=75)
+PHOTO = SourceFacts(JPEG, Size(4000, 3000))
+
+
+def named(name: str) -> Rendition:
+    """The rendition of a name that is one."""
+    rendition = parse(name)
+    assert rendition
+    return rendition
+
+
+class ParseTests:
+    """The names of the second seed."""
+
+    @pytest.mark.parametrize(
+        ("name", "width", "height", "quality", "extension"),
+        [
+            ("w500.jpg", 500, None, None, "jpg"),
+            ("x600.jpeg", 600, 600, None, "jpeg"),
+            ("300x400.png", 300, 400, None, "png"),
+            ("full_size.webp", None, None, None, "webp"),
+            ("x600-q50.jpg", 600, 600, 50, "jpg"),
+            ("w1-q1.gif", 1, None, 1, "gif"),
+            ("full_size-q100.avif", None, None, 100, "avif"),
+            ("w500.auto", 500, None, None, "auto"),
+            ("w999999999.jpg", 999999999, None, None, "jpg"),
+        ],
+    )
+    def test_a_name_says_size_quality_and_format(self, name: str, width: int | None, height: int | None, quality: int | None, extension: str) -> None:
+        assert parse(name) == Rendition(name, width, height, quality, extension)
+
+    @pytest.mark.parametrize(
+        "name",
+        "w500 w500. .jpg w.jpg w0.jpg w05.jpg x.jpg 0x5.jpg 5x0.jpg w-5.jpg W500.jpg w500.JPG w500-q0.jpg w500-q101.jpg w500-q.jpg w500-q05.jpg "
+        "500.jpg x300x400.jpg 300x.jpg full_size full.jpg w500.j-g w500.jpg.png w1234567890.jpg w5\u06600.jpg q50.jpg w500-Q50.jpg".split(),
+    )
+    def test_any_other_name_is_none(self, name: str) -> None:
+        assert parse(name) is None
+
+    def test_a_line_break_after_a_name_does_not_count(self) -> None:
+        assert parse("w500.jpg\n") is None
+
+    @given(st.text(max_size=40))
+    def test_no_text_is_too_strange(self, text: str) -> None:
+        rendition = parse(text)
+        assert rendition is None or rendition.name == text
+
+
+class CheckTests:
+    """Which renditions there are."""
+
+    @pytest.mark.parametrize("name", ["w1000.jpg", "x1000.png", "1000x1.gif", "1x1000.webp", "full_size.avif", "w500.auto"])
+    def test_what_is_within_the_limits_passes(self, name: str) -> None:
+        check(named(name), LIMITS)
+
+    @pytest.mark.parametrize("name", ["w1001.jpg", "x1001.png", "1001x1.gif", "1x1001.webp", "w1001.auto", "w500.tiff", "w500.html", "w500.bmp"])
+    def test_what_is_larger_or_of_another_format_is_not_acceptable(self, name: str) -> None:
+        with pytest.raises(NotAcceptable):
+            check(named(name), LIMITS)
+
+    def test_max_size_bounds_renditions_too(self) -> None:
+        with pytest.raises(NotAcceptable):
+            check(named("w1000.jpg"), replace(LIMITS, side_max=999))
+
+    def test_with_a_list_of_outputs_there_are_no_others(self) -> None:
+        limits = replace(LIMITS, outputs=("w500.jpg", "x300.auto"))
+        check(named("w500.jpg"), limits)
+        check(named("x300.auto"), limits)
+        for name in ("w501.jpg", "w500-q75.jpg", "x300.jpg"):
+            with pytest.raises(NotFound):
+                check(named(name), limits)
+
+
+class OutputRequestTests:
+    """A rendition's name and a client's wishes -> what is rendered."""
+
+    def test_a_width_leaves_the_height_to_the_picture(self) -> None:
+        request = output_request(named("w500.jpg"), (), PHOTO, LIMITS)
+        assert request == OutputRequest("", Size(500, 8192), JPEG, quality=75)
+        [output] = plan_render((request,), PHOTO, RenderSettings()).outputs
+        assert (output.size, output.quality) == (Size(500, 375), 75)
+
+    def test_a_width_never_enlarges(self) -> None:
+        facts = replace(PHOTO, size=Size(100, 3000))
+        [output] = plan_render((output_request(named("w500.jpg"), (), facts, LIMITS),), facts, RenderSettings()).outputs
+        assert output.size == Size(100, 3000)
+
+    def test_a_box_is_covered(self) -> None:
+        assert output_request(named("300x400-q50.png"), (), PHOTO, LIMITS) == OutputRequest("", Size(300, 400), PNG, Method.CROP, quality=50)
+
+    def test_full_size_is_not_resized(self) -> None:
+        request = output_request(named("full_size.webp"), (), PHOTO, LIMITS)
+        assert request == OutputRequest("", None, WEBP, quality=75)
+        [output] = plan_render((request,), PHOTO, RenderSettings()).outputs
+        assert output.size == Size(4000, 3000)
+
+    def test_auto_becomes_what_the_client_names(self) -> None:
+        assert output_request(named("w500.auto"), (WEBP,), PHOTO, LIMITS).format == WEBP
+
+
+class ChooseTests:
+    """`.auto`: AVIF or WebP only where the client names it, else PNG for alpha, else JPEG."""
+
+    @pytest.mark.parametrize(
+        ("accepted", "facts", "extensions", "expected"),
+        [
+            ((), PHOTO, LIMITS.extensions, JPEG),
+            ((), replace(PHOTO, alpha=True), LIMITS.extensions, PNG),
+            ((AVIF, WEBP), PHOTO, LIMITS.extensions, AVIF),
+            ((WEBP, AVIF), PHOTO, LIMITS.extensions, WEBP),
+            ((AVIF, WEBP), PHOTO, ("jpg", "webp"), WEBP),
+            ((AVIF, WEBP), PHOTO, ("jpg",), JPEG),
+            ((), replace(PHOTO, alpha=True), ("jpg",), JPEG),
+            ((), PHOTO, ("png",), PNG),
+            ((AVIF, WEBP), SourceFacts(GIF, Size(9, 9), frames=3), LIMITS.extensions, WEBP),
+            ((AVIF,), SourceFacts(GIF, Size(9, 9), frames=3), LIMITS.extensions, AVIF),
+            ((), SourceFacts(GIF, Size(9, 9), frames=3), LIMITS.extensions, JPEG),
+        ],
+    )
+    def test_it_is_chosen_by_client_picture_and_extensions(
+        self, accepted: tuple[Format, ...], facts: SourceFacts, extensions: tuple[str, ...], expected: Format
+    ) -> None:
+        assert choose(accepted, facts, extensions) == expected
+
+    def test_no_format_may_be_left(self) -> None:
+        with pytest.raises(NotAcceptable):
+            choose((), PHOTO, ("webp", "avif"))
+
+
+class AcceptTests:
+    """Which formats an Accept header names."""
+
+    @pytest.mark.parametrize(
+        ("header", "expected"),
+        [
+            ("", ()),
+            ("*/*", ()),
+            ("image/*", ()),
+            ("image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", (AVIF, WEBP)),
+            ("image/webp, image/avif", (AVIF, WEBP)),
+            ("image/avif;q=0.5, image/webp;q=0.9", (WEBP, AVIF)),
+            ("IMAGE/WEBP ; Q=0.9", (WEBP,)),
+            ("image/avif;q=0, image/webp;q=0.0", ()),
+            ("image/webp;level=1;q=0.2", (WEBP,)),
+            ("image/webp;q=high", (WEBP,)),
+            ("image/webp;q=9", (WEBP,)),
+            ("image/webp, image/webp;q=0.1", (WEBP,)),
+            (",;,q=1", ()),
+        ],
+    )
+    def test_only_what_is_named_counts(self, header: str, expected: tuple[Format, ...]) -> None:
+        assert accepted_formats(header) == expected
+
+
+class CacheKeyTests:
+    """A rendition is kept for its source's bytes, its plan and the engine that made it."""
+
+    def key(self, name: str = "w500.jpg", digest: str = "ab", facts: SourceFacts = PHOTO, engine: str = "vips") -> str:
+        """A key for one rendition."""
+        plan = plan_render((output_request(named(name), (), facts, LIMITS),), facts, RenderSettings())
+        return cache_key(digest, plan, engine)
+
+    def test_whatever_makes_another_picture_makes_another_key(self) -> None:
+        others = [self.key("w499.jpg"), self.key("w500-q74.jpg"), self.key("w500.png"), self.key(digest="ac"), self.key(engine="imagemagick")]
+        others.append(self.key(facts=replace(PHOTO, orientation=6)))
+        assert len({self.key(), *others}) == 7
+
+    def test_names_that_ask_for_the_same_picture_share_a_key(self) -> None:
+        assert self.key("w500.jpg") == self.key("w500-q75.jpeg")
