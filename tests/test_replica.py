@@ -27,8 +27,9 @@ from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Part, Received
 from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
+from imagepipe.core.pending import PENDING_SECONDS
 from imagepipe.core.pulling import BACK_OFF_SECONDS, GETS_MAX, HELLO_SECONDS, POLL_SECONDS, PULLS_MAX, REACHABLE_SECONDS, REFUSED_SECONDS
-from imagepipe.core.replica import OWN_NODE, PENDING_SECONDS, TWICE, Replica
+from imagepipe.core.replica import OWN_NODE, TWICE, Replica
 from imagepipe.core.stamp import Version
 
 IMAGE, OTHER = Content("1" * 64, 5), Content("2" * 64, 6)

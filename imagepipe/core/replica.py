@@ -18,7 +18,6 @@ that rows are here only after that; nothing is announced but what was committed.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
 
 from msgspec import structs
 
@@ -28,12 +27,10 @@ from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Ended, Fetches, Received
 from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request
+from imagepipe.core.pending import PendingRows
 from imagepipe.core.pulling import BACK_OFF_SECONDS, HELLO_SECONDS, POLL_SECONDS, REFUSED_SECONDS, Asked, Link, Pull, Stage
 from imagepipe.core.serving import Upstream
 from imagepipe.errors import shown
-
-PENDING_SECONDS = 5.0
-"""How often the bytes of pending rows are asked for."""
 
 OWN_NODE = "it has this node's own id: its data folder is a copy, or it is this node itself"
 TWICE = "another entry leads to a node of the same id: it is the same node, or the data folder of one is a copy of the other's"
@@ -60,14 +57,13 @@ class Replica:
     ) -> None:
         self.upstream = Upstream(node, epochs, last_seq, sync, wall_ms, publishes=publishes)
         self.links: dict[str, Link] = {}
-        self.pending: dict[tuple[str, str], Row] = {(one.upstream, one.row.entry.path): one.row for one in pending}
+        self.pending = PendingRows(pending)
         self._node = node
         self._cursors = dict(cursors)
         self._fetches = Fetches()
         self._pulls: dict[int, Pull] = {}
         self._joins: deque[Pull] = deque()  # the first is being joined: of two at once one could not tell which came first, and what is pending now
         self._last_id = 0
-        self._pending_at = float("-inf")
         self._actions: list[Action] = []
 
     # What to pull from.
@@ -206,17 +202,15 @@ class Replica:
 
     def joined(self, pull_id: int, outcome: Joined, now: float) -> None:
         """Join was done, and is durable."""
-        for key in outcome.settled:
-            self.pending.pop(key, None)
-        for one in outcome.added:
-            self.pending[(one.upstream, one.row.entry.path)] = one.row
+        self.pending.settle(outcome.settled)
+        self.pending.add(outcome.added)
         relieved = {upstream for upstream, _ in outcome.settled}
         for each in self.links.values():
             each.untold |= each.node in relieved
         pull = self._pulls.pop(pull_id)
         self._end_join()
         if pull.link is None and outcome.settled:
-            self._pending_at = now  # the bytes are to be had again: the others need not wait
+            self.pending.try_at = now  # the bytes are to be had again: the others need not wait
         if pull.upstream is not None and pull.cursor is not None:
             self._cursors[pull.upstream] = pull.cursor
         if link := self._leave_queue(pull):
@@ -253,8 +247,8 @@ class Replica:
     def next_deadline(self, now: float) -> float:
         """When `tick` has something to do, at the latest; `now` or later."""
         times = [time for link in self.links.values() for time in link.deadlines(now)]
-        if self.pending and not any(pull.link is None for pull in self._pulls.values()):
-            times.append(self._pending_at)
+        if self.pending and not self._tries_pending():
+            times.append(self.pending.try_at)
         return max(now, min([*times, self.upstream.ring_at, self._fetches.next_deadline()]))
 
     def take_actions(self) -> list[Action]:
@@ -286,10 +280,10 @@ class Replica:
 
     def acked(self, link: Link) -> int:
         """Up to which of its numbers everything of the upstream is in this node's map, bytes and all."""
-        if link.cursor is None:
+        if link.cursor is None or link.node is None:
             return 0
-        waiting = (row.entry.seq - 1 for (upstream, _), row in self.pending.items() if upstream == link.node)
-        return min(link.cursor.seq, min(waiting, default=link.cursor.seq))
+        oldest = self.pending.oldest(link.node)
+        return link.cursor.seq if oldest is None else min(link.cursor.seq, oldest - 1)
 
     # Batches on their way.
 
@@ -460,15 +454,11 @@ class Replica:
         return Changes(rid, self._node, position.epoch, position.seq, acked, position.end) if position else Changes(rid, self._node, "", 0, acked)
 
     def _retry_pending(self, now: float) -> None:
-        if not self.pending or now < self._pending_at or any(pull.link is None for pull in self._pulls.values()):
-            return
-        self._pending_at = now + PENDING_SECONDS
-        rows: dict[str, Row] = {}
-        for key, row in list(islice(self.pending.items(), ROWS_MAX)):
-            if row.entry.path not in rows:  # of two rows of a path each is tried in its turn
-                rows[row.entry.path] = row
-                self.pending[key] = self.pending.pop(key)  # to the end: the others have their turn
-        self._new_pull(tuple(rows.values()), None, None, None, now, afresh=False, last=False)
+        if self.pending and now >= self.pending.try_at and not self._tries_pending():
+            self._new_pull(self.pending.take_turn(now, ROWS_MAX), None, None, None, now, afresh=False, last=False)
+
+    def _tries_pending(self) -> bool:
+        return any(pull.link is None for pull in self._pulls.values())
 
     def _ask(self, link: Link, asked: Asked) -> None:
         link.asked[asked.message.rid] = asked

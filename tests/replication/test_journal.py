@@ -103,7 +103,7 @@ class JournalTests:
         clock.advance(7)
         journal.note(node)
         assert journal.pending_seconds() == 7
-        node.pending.clear()
+        node.pending.settle([("b0", "a.png")])
         journal.note(node)
         assert journal.pending_seconds() == 0
         assert [line.split(":")[0] for line in lines] == ["warn", "info"]

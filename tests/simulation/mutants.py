@@ -161,7 +161,7 @@ def _first_refusal(self: Fetches, fetch: Any, now: float) -> Ended:
 
 
 def _no_second_try(self: Replica, now: float) -> None:
-    self._pending_at = float("inf")
+    self.pending.try_at = float("inf")
 
 
 def _not_repeated(self: Replica, link: Link, rid: int, asked: Asked, now: float) -> None:
