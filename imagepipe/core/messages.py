@@ -132,7 +132,7 @@ class Batch(_Message, frozen=True, tag="batch"):
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The rows."""
+        """The rows; they are made each time."""
         return tuple(_row(one) for one in self.wire_rows)
 
 

@@ -303,9 +303,10 @@ class Replica:
             self._note_head(link, structs.replace(link.head, epoch=message.epoch, seq=message.end), now)
         last = message.upto == message.end
         cursor = Cursor(message.epoch, message.upto, 0 if last else message.end)
-        if position != cursor or message.rows:
+        rows = message.rows
+        if position != cursor or rows:
             afresh = message.after == 0
-            link.pulls.append(self._new_pull(message.rows, link.name, message.node, cursor, asked.first_sent, afresh=afresh, last=last))
+            link.pulls.append(self._new_pull(rows, link.name, message.node, cursor, asked.first_sent, afresh=afresh, last=last))
         elif link.pulls:
             link.pulls[-1].asked_at = asked.first_sent
             link.pulls[-1].last = True
