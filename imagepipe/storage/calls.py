@@ -25,13 +25,14 @@ class Call:
     """A change that was asked for.
 
     `paths`: all that it looks at. `decide`: from the state before (content of a path) to what changes, or BadRequest. `facts`: of the digests
-    that it brings. `argument`: what a BadRequest is about.
+    that it brings. `argument`: what a BadRequest is about. `only_new`: it is refused if any of its paths was ever heard of.
     """
 
     paths: tuple[str, ...]
     decide: Callable[[Callable[[str], Content | None]], Sequence[Change]]
     argument: str = "path"
     facts: Mapping[str, ImageFacts] = field(default_factory=dict)
+    only_new: bool = False
     future: "Future[Commit]" = field(default_factory=Future)
 
 

@@ -8,16 +8,18 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from imagepipe.core.entries import Entry, Excerpt
+from imagepipe.core.entries import Entry, Excerpt, Row
 from imagepipe.core.showing import Hidden, all_hidden
 from imagepipe.core.stamp import milliseconds
 from imagepipe.storage import columns
 from imagepipe.storage.database import Database
 from imagepipe.storage.history import History
 from imagepipe.storage.images import ImageFacts, ImageInfo
+from imagepipe.storage.orders import Orders
 from imagepipe.storage.upstreams import Upstreams
 
 _ENTRY = f"SELECT {columns.ENTRY} FROM entry"  # noqa: S608
+_ROW = f"SELECT {columns.ENTRY}, {columns.FACTS} FROM entry LEFT JOIN image USING (digest)"  # noqa: S608
 _NAMED = "SELECT 1 FROM entry WHERE digest = ? UNION ALL SELECT 1 FROM history WHERE digest = ? LIMIT 1"
 _LAST = "\U0010ffff"
 
@@ -40,12 +42,19 @@ class Catalogue:
         self._coming = (self.last_seq, self.last_stamp)
         self.upstreams = Upstreams(self._database)
         self.history = History(self._database)
+        self.orders = Orders(self._database)
 
     # For any thread.
 
     def look_up(self, path: str) -> Entry | None:
         """The row of a path, live or deleted; None if it was never heard of."""
         return self._database.read(lambda connection: _one(connection.execute(_ENTRY + " WHERE path = ?", (path,))))
+
+    def rows(self, paths: Sequence[str]) -> dict[str, Row]:
+        """The rows of those paths that were ever heard of, with what the headers of their bytes say."""
+        query = _ROW + f" WHERE path IN ({', '.join('?' * len(paths))})"
+        found = self._database.read(lambda connection: [columns.row_of(row) for row in connection.execute(query, paths)])
+        return {row.entry.path: row for row in found}
 
     def info(self, path: str) -> ImageInfo | None:
         """What is known of the live image at `path`."""
@@ -71,7 +80,7 @@ class Catalogue:
 
     def changes(self, after: int, limit: int) -> Excerpt:
         """The rows with numbers above `after`, in order, `limit` at most, with what the headers of their bytes say."""
-        query = f"SELECT {columns.ENTRY}, {columns.FACTS} FROM entry LEFT JOIN image USING (digest) WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
+        query = _ROW + " WHERE seq > ? ORDER BY seq LIMIT ?"
 
         def read(connection: sqlite3.Connection) -> Excerpt:
             connection.execute("BEGIN")  # one moment for both: a row may be given a new number between them

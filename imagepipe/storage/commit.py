@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 from imagepipe.core.entries import Change, Content, Entry
 from imagepipe.core.stamp import Version, next_stamp
-from imagepipe.errors import FlushError, ImagepipeError, InternalError, NotStored
+from imagepipe.errors import Conflict, FlushError, ImagepipeError, InternalError, NotStored, shown
 from imagepipe.storage.calls import Call
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.disk import catalogue_refusal, refusal
@@ -138,6 +138,8 @@ class Committer:
         return None
 
     def _decide(self, call: Call, showing: Showing) -> _Decided:
+        if call.only_new and any(self._catalogue.entry(path) for path in call.paths):
+            raise Conflict("path", f"{shown(call.paths[0])} was stored or deleted before")
         changes = call.decide(self._content)
         before = {change.path: self._catalogue.entry(change.path) for change in changes}
         return _Decided(call, changes, before, check_nesting(changes, before, showing.related, call.argument))

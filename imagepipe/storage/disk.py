@@ -16,7 +16,7 @@ import hashlib
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
@@ -98,11 +98,9 @@ def make_folder(path: AnyPath, mode: int) -> None:
     os.chmod(path, mode | inherited)
 
 
-@contextlib.contextmanager
-def open_for_reading(path: AnyPath) -> Iterator[FileIO]:
+def open_for_reading(path: AnyPath) -> FileIO:
     """Open a regular file; OSError for a symbolic link, which is never followed."""
-    with FileIO(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
-        yield file
+    return FileIO(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
 
 
 def digest_of(path: AnyPath) -> str:

@@ -32,6 +32,7 @@ class Housekeeping:
     """Invariant: what rows up to `projected` say, the tree on the disk shows, and `_wrong` names every path that it shows wrongly now.
 
     `interval` is in seconds of the clock `seconds`; `now_ms` is the wall clock, which says how old the history is. `sweep` is the work that an unclean stop has left, in steps.
+    `on_removed` is told of the digests whose bytes are gone.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Housekeeping:
         seconds: Callable[[], float],
         now_ms: Callable[[], int],
         sweep: Iterator[None] | None,
+        on_removed: Callable[[Sequence[str]], None],
     ) -> None:
         self._catalogue = catalogue
         self._tree = tree
@@ -58,6 +60,7 @@ class Housekeeping:
         self._seconds = seconds
         self._now_ms = now_ms
         self._sweep = sweep
+        self._on_removed = on_removed
         self._checkpoint: Iterator[None] | None = None
         self._due: float | None = None
         self._wrong: dict[str, int] = {}  # path -> the number of the first row that it does not show
@@ -173,9 +176,11 @@ class Housekeeping:
 
     def _remove_abandoned(self) -> None:
         """First of all, and without a word to the catalogue: on a full disk this may be what makes room for all the rest."""
-        for digest in self._pins.take_abandoned():
-            if not self._catalogue.is_live(digest) and not self._pins.unless_in_use(digest, self._objects.remove):
-                self._pins.suspect([digest])
+        dead = [digest for digest in self._pins.take_abandoned() if not self._catalogue.is_live(digest)]
+        removed = [digest for digest in dead if self._pins.unless_in_use(digest, self._objects.remove)]
+        self._pins.suspect(set(dead).difference(removed))
+        if removed:
+            self._on_removed(removed)
 
     def _collect(self, suspects: set[str]) -> Iterator[None]:
         """Remove the objects that no row names and no call holds, some a step; what was settled is taken from `suspects`."""
@@ -184,6 +189,7 @@ class Housekeeping:
             removed = [digest for digest in dead if self._pins.unless_in_use(digest, self._objects.remove)]
             suspects.difference_update(removed, set(some).difference(dead))
             if removed:
+                self._on_removed(removed)
                 self._catalogue.forget_facts(removed)
             yield
 

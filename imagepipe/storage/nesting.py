@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from imagepipe.core.entries import Change, Entry
 from imagepipe.core.paths import ancestors
 from imagepipe.core.showing import is_above
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import Conflict, shown
 
 
 def check_nesting(changes: Sequence[Change], before: Mapping[str, Entry | None], related: Callable[[str], Iterable[Entry]], argument: str) -> bool:
-    """Raise BadRequest, naming `argument`, if `changes` would put one image below another; whether there are images above or below what they change.
+    """Raise Conflict, naming `argument`, if `changes` would put one image below another; whether there are images above or below what they change.
 
     `before`, the rows of the changed paths, and `related`, the live rows above and below a path, are the state before.
     """
@@ -25,10 +25,10 @@ def check_nesting(changes: Sequence[Change], before: Mapping[str, Entry | None],
             continue
         for ancestor in ancestors(path):
             if after.get(ancestor) is not None:
-                raise BadRequest(argument, f"{shown(path)} would lie below the image {shown(ancestor)}")
+                raise Conflict(argument, f"{shown(path)} would lie below the image {shown(ancestor)}")
         for other in related(path):
             if other.path not in after:  # one that stays and is among the changes is, or has, an ancestor among them
                 side = "below" if is_above(other.path, path) else "above"
-                raise BadRequest(argument, f"{shown(path)} would lie {side} the image {shown(other.path)}")
+                raise Conflict(argument, f"{shown(path)} would lie {side} the image {shown(other.path)}")
             nested = True
     return nested

@@ -6,6 +6,7 @@ epoch    the starts of this node, by which its peers know whether their cursors 
 cursor   how far this node has pulled from each of its upstreams
 pending  rows of upstreams that wait for their bytes
 history  images that lost a conflict, kept for a while
+wanted   renditions that were promised and are not yet made
 meta     one row: who this node is, and how far the tree is known to be right
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from imagepipe.errors import StartError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _REPLICATION_TABLES = (
     """
@@ -69,6 +70,16 @@ CREATE TABLE history (
     "CREATE INDEX history_lost_ms ON history (lost_ms)",
 )
 
+_ORDER_TABLES = (
+    """
+CREATE TABLE wanted (
+    path TEXT NOT NULL,                         -- the image
+    name TEXT NOT NULL,                         -- of the rendition
+    PRIMARY KEY (path, name)
+) WITHOUT ROWID, STRICT
+""",
+)
+
 _TABLES = (
     """
 CREATE TABLE entry (
@@ -102,9 +113,10 @@ CREATE TABLE meta (
 ) STRICT
 """,
     *_REPLICATION_TABLES,
+    *_ORDER_TABLES,
 )
 
-_MIGRATIONS = {1: _REPLICATION_TABLES}
+_MIGRATIONS = {1: _REPLICATION_TABLES, 2: _ORDER_TABLES}
 """From each older version to the next."""
 
 

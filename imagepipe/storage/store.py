@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import TypeVar
 
 from twisted.logger import Logger
 
@@ -38,7 +39,7 @@ from imagepipe.storage import opening, schema
 from imagepipe.storage.calls import Call, Task
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.commit import Committer
-from imagepipe.storage.disk import open_for_reading, refusal
+from imagepipe.storage.disk import is_full, open_for_reading, refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.history import Lost
 from imagepipe.storage.housekeeping import Housekeeping
@@ -47,6 +48,8 @@ from imagepipe.storage.inflight import InFlight
 from imagepipe.storage.join import Joiner, Told
 from imagepipe.storage.lock import FolderLock
 from imagepipe.storage.objects import Objects, Pins
+from imagepipe.storage.opened import OpenedFile
+from imagepipe.storage.orders import Order
 from imagepipe.storage.reserve import Reserve
 from imagepipe.storage.sweep import sweep_objects, sweep_tree
 from imagepipe.storage.transfers import Transfers
@@ -54,6 +57,8 @@ from imagepipe.storage.tree import Tree
 from imagepipe.storage.writer import Writer
 
 __all__ = ["Commit", "ImageFacts", "ImageInfo", "StagedImage", "Store"]
+
+T = TypeVar("T")
 
 CHECKPOINT_SECONDS = 5.0
 
@@ -64,7 +69,7 @@ def _new_id() -> str:
     return secrets.token_hex(16)
 
 
-def _nothing(_seq: int) -> None:
+def _nothing(_of_it: object = None) -> None:
     pass
 
 
@@ -80,6 +85,8 @@ class Store:
         now_ms: Callable[[], int],
         on_fatal: Callable[[FlushError], None],
         on_commit: Callable[[int], None] = _nothing,
+        on_removed: Callable[[Sequence[str]], None] = _nothing,
+        on_full: Callable[[], None] = _nothing,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         seconds: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = _new_id,
@@ -88,13 +95,14 @@ class Store:
 
         umask: of the served files and folders. now_ms: the wall clock, in milliseconds since 1970; any thread calls it. on_fatal: called once, on
         any thread, when a flush has failed; no write is taken from then on. on_commit: called on the writer's thread with `last_seq` whenever that has
-        moved, when the tree shows it; it must not block. checkpoint_seconds: how long after a change the tree is flushed and replaced bytes are
+        moved, when the tree shows it; it must not block. on_removed: called on the same thread with the digests whose bytes are off the disk. on_full: called on
+        the thread of a call that found the disk full, to free what is not needed. checkpoint_seconds: how long after a change the tree is flushed and replaced bytes are
         removed. new_id: a random 128-bit number in hex.
         Raises StartError.
         """
         try:
             with contextlib.ExitStack() as opened:
-                store = cls(root, opened, umask, now_ms, on_fatal, on_commit, checkpoint_seconds, seconds, new_id)
+                store = cls(root, opened, umask, now_ms, on_fatal, on_commit, on_removed, on_full, checkpoint_seconds, seconds, new_id)
                 store._opened = opened.pop_all()
         except OSError as error:
             raise StartError(f"{error.filename or root}: {os.strerror(error.errno or 0)}") from error
@@ -113,6 +121,8 @@ class Store:
         now_ms: Callable[[], int],
         on_fatal: Callable[[FlushError], None],
         on_commit: Callable[[int], None],
+        on_removed: Callable[[Sequence[str]], None],
+        on_full: Callable[[], None],
         checkpoint_seconds: float,
         seconds: Callable[[], float],
         new_id: Callable[[], str],
@@ -150,18 +160,15 @@ class Store:
             seconds=seconds,
             now_ms=now_ms,
             sweep=sweep,
+            on_removed=_unfailing(on_removed, "nobody was told which bytes are gone"),
         )
         opening.empty_staging(self._layout)
         self._catalogue.start(new_id())
         self._housekeeping.recover()
         self._reserve.set_aside()
 
-        def committed(seq: int) -> None:
-            try:
-                on_commit(seq)
-            except Exception:  # noqa: BLE001 - what is committed is so, whoever hears of it
-                _log.failure("a bug: nobody was told of a commit")
-
+        committed = _unfailing(on_commit, "nobody was told of a commit")
+        self._on_full = _unfailing(lambda _: on_full(), "no room was made")
         self._transfers = Transfers(self._layout.staging, self._objects)
         self._joiner = Joiner(self._catalogue, tree, self._objects, self._housekeeping, self._health, now_ms, committed)
         committer = Committer(self._catalogue, tree, self._housekeeping, self._health, now_ms, committed)
@@ -201,21 +208,15 @@ class Store:
         finally:
             shutil.rmtree(folder, onerror=_left_behind)
 
-    def put(self, images: Sequence[StagedImage]) -> Commit:
+    def put(self, images: Sequence[StagedImage], *, only_new: bool = False) -> Commit:
         """Store images as one: when this returns, all are on the disk and served. Blocks; for I/O threads.
 
-        Raises BadRequest if one would lie below or above another image; NotStored if the disk is full or a file that is not imagepipe's lies at a
-        path; Overloaded. Nothing is stored then.
+        Raises Conflict if one would lie below or above another image, or, with `only_new`, if at one of the paths anything was ever stored or deleted; NotStored
+        if the disk is full or a file that is not imagepipe's lies at a path; Overloaded. Nothing is stored then.
         """
-        self._health.check()
         try:
-            with self._in_flight.one():
-                return self._put(images)
-        except FlushError as error:
-            self._health.fail(error)
-            raise
-        except OSError as error:
-            raise refusal(error, images[0].path) from error
+            with self._writing(images[0].path if images else None):
+                return self._put(images, only_new=only_new)
         finally:
             if self._pins.has_suspects:
                 self._writer.wake()
@@ -242,9 +243,36 @@ class Store:
         """Stored paths in order of their UTF-8 bytes that begin with `prefix` and are greater than `after`, `limit` at most."""
         return self._catalogue.paths(prefix, after, limit)
 
+    def rows(self, paths: Sequence[str]) -> Mapping[str, Row]:
+        """The rows of those paths that were ever heard of, with what the headers of their bytes say."""
+        return self._catalogue.rows(paths)
+
     def object_path(self, digest: str) -> Path:
         """Where the bytes with this digest are; the file may go once no image has it any more."""
         return self._objects.path(digest)
+
+    def open_object(self, digest: str) -> OpenedFile | None:
+        """The bytes with this digest, opened; None if they are gone."""
+        try:
+            return OpenedFile(open_for_reading(self._objects.place(digest)))
+        except FileNotFoundError:
+            return None
+
+    # Renditions that were promised. They block.
+
+    def orders(self) -> Sequence[Order]:
+        """What is still to be done."""
+        return self._catalogue.orders.all()
+
+    def order(self, order: Order) -> None:
+        """Promise renditions; it is on the disk when this returns. Raises NotStored on a full disk; FlushError; Overloaded."""
+        with self._writing():
+            self._run(lambda: self._catalogue.orders.add(order))
+
+    def fulfil(self, order: Order) -> None:
+        """A promise was kept, or cannot be. Raises what `order` does."""
+        with self._writing():
+            self._run(lambda: self._catalogue.orders.remove(order))
 
     # For replication. What blocks is for threads other than the reactor's.
 
@@ -315,20 +343,13 @@ class Store:
         durable once a row that names them is joined. DAMAGED: they are not, or are too many, and are gone.
         Raises NotStored on a full disk, and what came of the transfer is gone; FlushError; Overloaded.
         """
-        self._health.check()
-        try:
-            with self._in_flight.one():
-                if not self._reserve.is_set_aside:
-                    raise DiskFull("the disk is full")
-                received = self._transfers.receive(transfer, content, offset, data)
-                if received is Received.COMPLETE:
-                    self._abandon([content.digest])  # if it was let go of meanwhile
-                return received
-        except FlushError as error:
-            self._health.fail(error)
-            raise
-        except OSError as error:
-            raise refusal(error) from error
+        with self._writing():
+            if not self._reserve.is_set_aside:
+                raise DiskFull("the disk is full")
+            received = self._transfers.receive(transfer, content, offset, data)
+            if received is Received.COMPLETE:
+                self._abandon([content.digest])  # if it was let go of meanwhile
+            return received
 
     def discard(self, transfer: int) -> None:
         """Forget a transfer that did not end, if there is one."""
@@ -341,19 +362,34 @@ class Store:
         several upstreams, which were pending. afresh: the upstream tells its rows from the start, so what was pending of it is void.
         Raises NotStored on a full disk, and nothing is changed then; FlushError; Overloaded.
         """
+        with self._writing():
+            here = frozenset(content for content in joining.wanted(rows, self._catalogue.look_up) if self._objects.has(content))
+            self._objects.flush(content.digest for content in here)
+            return self._run(lambda: self._joiner.join(Told(rows, upstream, cursor, afresh, here)))
+
+    @contextlib.contextmanager
+    def _writing(self, path: str | None = None) -> Iterator[None]:
+        """A call that writes on its own thread; what the disk says to it becomes what the caller is told."""
         self._health.check()
         try:
             with self._in_flight.one():
-                here = frozenset(content for content in joining.wanted(rows, self._catalogue.look_up) if self._objects.has(content))
-                self._objects.flush(content.digest for content in here)
-                task = Task(lambda: self._joiner.join(Told(rows, upstream, cursor, afresh, here)))
-                self._writer.submit(task)
-                return task.future.result()
+                yield
         except FlushError as error:
             self._health.fail(error)
             raise
+        except DiskFull:
+            self._on_full()
+            raise
         except OSError as error:
-            raise refusal(error) from error
+            if is_full(error):
+                self._on_full()
+            raise refusal(error, path) from error
+
+    def _run(self, work: Callable[[], T]) -> T:
+        """What `work` returns, on the writer's thread."""
+        task = Task(work)
+        self._writer.submit(task)
+        return task.future.result()
 
     def _abandon(self, digests: Sequence[str]) -> None:
         """Have those of `digests` removed that nothing names and nobody holds."""
@@ -368,7 +404,7 @@ class Store:
         self._writer.submit(task)
         return task.future
 
-    def _put(self, images: Sequence[StagedImage]) -> Commit:
+    def _put(self, images: Sequence[StagedImage], *, only_new: bool) -> Commit:
         if not self._reserve.is_set_aside:
             raise DiskFull("the disk is full")
         changes: dict[str, Change] = {}
@@ -384,7 +420,7 @@ class Store:
                 self._objects.add(content.digest, image.file, content.size)
             self._objects.flush(digests)
             facts = {digest: image.facts for image, digest in zip(images, digests, strict=True)}
-            call = Call(tuple(changes), lambda _: tuple(changes.values()), facts=facts)
+            call = Call(tuple(changes), lambda _: tuple(changes.values()), facts=facts, only_new=only_new)
             self._writer.submit(call)
             return call.future.result()
 
@@ -403,6 +439,18 @@ class Store:
         except ImagepipeError as error:
             call.future.set_exception(error)
         return call.future
+
+
+def _unfailing(tell: Callable[..., None], what: str) -> Callable[..., None]:
+    """`tell`, which others have handed in: what it does wrong is no fault of the call that tells it."""
+
+    def told(of_it: object = None) -> None:
+        try:
+            tell(of_it)
+        except Exception:  # noqa: BLE001
+            _log.failure("a bug: {what}", what=what)
+
+    return told
 
 
 def _digests(rows: Sequence[Row]) -> Sequence[str]:

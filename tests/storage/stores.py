@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,10 +27,19 @@ def open_store(
     now_ms: Callable[[], int] = lambda: 1_700_000_000_000,
     on_fatal: Callable[[FlushError], None] = ignore,
     on_commit: Callable[[int], None] = lambda _: None,
+    on_removed: Callable[[Sequence[str]], None] = lambda _: None,
     checkpoint_seconds: float = NEVER,
 ) -> Store:
     """A store that does its housekeeping when told to."""
-    return Store.open(root, umask=umask, now_ms=now_ms, on_fatal=on_fatal, on_commit=on_commit, checkpoint_seconds=checkpoint_seconds)
+    return Store.open(
+        root,
+        umask=umask,
+        now_ms=now_ms,
+        on_fatal=on_fatal,
+        on_commit=on_commit,
+        on_removed=on_removed,
+        checkpoint_seconds=checkpoint_seconds,
+    )
 
 
 @contextmanager
@@ -43,14 +52,14 @@ def opened(root: Path, checkpoint_seconds: float = NEVER) -> Iterator[Store]:
         store.close()
 
 
-def put(store: Store, images: Mapping[str, bytes]) -> Commit:
+def put(store: Store, images: Mapping[str, bytes], *, only_new: bool = False) -> Commit:
     """Store images as one call."""
     with store.staging() as folder:
         staged = []
         for number, (path, content) in enumerate(images.items()):
             (folder / str(number)).write_bytes(content)
             staged.append(StagedImage(path, folder / str(number), FACTS))
-        return store.put(staged)
+        return store.put(staged, only_new=only_new)
 
 
 def delete(store: Store, *paths: str) -> Commit:

@@ -60,6 +60,7 @@ class Bench:
         self.root.mkdir()
         self.now = 0.0
         self.errors: list[FlushError] = []
+        self.removed: list[str] = []
         create(folder / "catalogue", "node")
         self.catalogue = SmallCatalogue(folder / "catalogue")
         (folder / "objects").mkdir()
@@ -80,6 +81,7 @@ class Bench:
             seconds=lambda: self.now,
             now_ms=lambda: 1,
             sweep=None,
+            on_removed=self.removed.extend,
         )
         self._committer = Committer(self.catalogue, self.tree, self.chores, self.health, lambda: 1, lambda _: None)
 

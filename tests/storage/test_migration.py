@@ -8,6 +8,7 @@ from stores import PRIVATE, check_whole, opened, put, tree
 
 from imagepipe.errors import StartError
 from imagepipe.storage import schema
+from imagepipe.storage.orders import Order
 
 VERSION_1 = (
     """CREATE TABLE entry (
@@ -93,3 +94,17 @@ class MigrationTests:
         with opened(tmp_path) as store:
             assert tree(tmp_path) == {"a": b"1"}
             put(store, {"b": b"2"})
+
+    def test_one_of_version_2_gets_a_place_for_promises(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"a": b"1"})
+        catalogue = tmp_path / PRIVATE / "catalogue.sqlite"
+        connection = sqlite3.connect(catalogue)
+        connection.execute("DROP TABLE wanted")
+        connection.execute("UPDATE meta SET schema_version = 2")
+        connection.commit()
+        connection.close()
+        with opened(tmp_path) as store:
+            store.order(Order("a", ("w5.jpg",)))
+            assert store.orders() == [Order("a", ("w5.jpg",))]
+            check_whole(store, tmp_path)

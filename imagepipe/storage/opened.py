@@ -1,0 +1,53 @@
+"""A file that is being sent: opened once, read by any thread, closed by the last who holds it.
+
+What is replaced or deleted meanwhile stays readable until then: a reader gets one version, whole.
+"""
+
+import os
+import threading
+from io import FileIO
+
+HEAD_BYTES = 64 << 10
+"""How much is read at once when a file is opened; most renditions are smaller, and need neither a second look nor an open file."""
+
+
+class OpenedFile:
+    """An open file of `size` bytes. Takes over `file`; who made it holds it once. All but the properties block."""
+
+    def __init__(self, file: FileIO, size: int | None = None) -> None:
+        """Raises OSError if its beginning cannot be read."""
+        self._file = file
+        self._lock = threading.Lock()
+        self._holders = 1
+        try:
+            self.size = os.fstat(file.fileno()).st_size if size is None else size
+            self.head = os.pread(file.fileno(), min(HEAD_BYTES, self.size), 0)
+        except BaseException:
+            file.close()
+            raise
+        if self.is_all_read:
+            file.close()
+
+    @property
+    def is_all_read(self) -> bool:
+        """Whether `head` is all of it."""
+        return len(self.head) == self.size
+
+    def hold(self) -> "OpenedFile":
+        """Hold it once more."""
+        with self._lock:
+            self._holders += 1
+        return self
+
+    def close(self) -> None:
+        """Undo one `hold`, or the making."""
+        with self._lock:
+            self._holders -= 1
+            if not self._holders:
+                self._file.close()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Some bytes, as many as there are from `offset` on. Raises OSError."""
+        if offset + length <= len(self.head) or self.is_all_read:
+            return self.head[offset : offset + length]
+        return os.pread(self._file.fileno(), length, offset)
