@@ -22,6 +22,7 @@ MAY_IMPORT = {
         "imagepipe.replication", "imagepipe.storage", "imagepipe.config.settings", "imagepipe.core", "imagepipe.errors",
     ),
     "imagepipe.workers": ("imagepipe.errors",),
+    "imagepipe.counters": ("imagepipe.core.formats",),
     # Of the engines the protocol alone: which of them it is, tap decides.
     "imagepipe.operations": ("imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
     # Of the storage what it says about images, which are values.
@@ -113,9 +114,9 @@ class ImportsTests:
         }
         assert {name for name in naming if not within(name, "imagepipe.engines")} <= {"imagepipe.tap"}
 
-    def test_only_the_sockets_know_txzmq(self) -> None:
+    def test_only_the_mended_connection_knows_txzmq(self) -> None:
         assert [module_of(file) for file in SOURCES if any(name.split(".")[0] == "txzmq" for name in imports(file))] == [
-            "imagepipe.replication.sockets"
+            "imagepipe.replication.connection"
         ]
 
     def test_the_plugin_is_a_service_maker_and_nothing_else(self) -> None:

@@ -18,10 +18,11 @@ from imagepipe.core.endpoints import said_of, sync_of
 from imagepipe.core.messages import Foreign, Malformed, decode_head, decode_reply, decode_request, encode
 from imagepipe.core.replica import Replica
 from imagepipe.errors import StartError
+from imagepipe.replication.connection import Frames
 from imagepipe.replication.journal import Journal
 from imagepipe.replication.keys import NodeKeys
 from imagepipe.replication.performer import Event, OnThread, Performer
-from imagepipe.replication.sockets import Client, Frames, Publisher, Server, Sockets, Subscriber
+from imagepipe.replication.sockets import Client, Publisher, Server, Sockets, Subscriber
 from imagepipe.replication.status import ReplicationStatus, status_of
 from imagepipe.replication.waiting import Confirmations, News
 from imagepipe.storage.store import Store

@@ -1,0 +1,53 @@
+"""ZeroMQ sockets that listen: on TCP, where strangers may call, behind a gate."""
+
+import os
+import secrets
+
+import zmq
+
+from imagepipe.errors import StartError
+from imagepipe.replication import binding
+from imagepipe.replication.connection import Connection, Factory, Options
+from imagepipe.replication.gate import Gate
+from imagepipe.replication.zmtp import Bounds
+
+
+class Bound(Connection):
+    """One that listens; `endpoint` is where, with the port that the system chose. With `bounds`, a gate stands before TCP."""
+
+    def __init__(self, factory: Factory, kind: int, options: Options, endpoint: str, bounds: Bounds | None) -> None:
+        super().__init__(factory, kind, [(zmq.AFFINITY, 0b01), (zmq.IPV6, "[" in endpoint), *options], endpoint)
+        self._file: binding.SocketFile | None = None
+        self._gate: Gate | None = None
+        try:
+            if bounds is not None and endpoint.startswith("tcp:"):
+                self._bind_behind_gate(endpoint, bounds)
+            else:
+                self._bind(endpoint)
+        except StartError:
+            self.close()
+            raise
+        self._read_soon()
+
+    def shutdown(self) -> None:
+        if not self._closed:
+            if self._gate is not None:
+                self._gate.close()
+            if self._file is not None:
+                self._file.remove()
+        super().shutdown()
+
+    def _bind(self, endpoint: str) -> None:
+        try:
+            self.socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            raise binding.cannot("bind", endpoint, error) from None
+        self.endpoint: str = self.socket.get(zmq.LAST_ENDPOINT).decode()
+        self._file = binding.bound(self.endpoint)
+
+    def _bind_behind_gate(self, endpoint: str, bounds: Bounds) -> None:
+        name = f"imagepipe-{secrets.token_hex(16)}"  # an abstract socket: no file, and nobody but this process gets in
+        self.socket.set(zmq.IPC_FILTER_PID, os.getpid())
+        self._bind(f"ipc://@{name}")
+        self._gate = Gate(self.factory.reactor, endpoint, f"\0{name}", bounds)
+        self.endpoint = self._gate.endpoint
