@@ -1,0 +1,208 @@
+"""What has happened since the start, counted: each method of Counters is an event, told by whoever saw it happen.
+
+Pages and Graphite read `totals` and compare; nothing is ever set back. What can be asked of a part at any time (the queue's length, the cache's hits)
+is not counted here but asked: see status.py.
+"""
+
+import datetime as dt
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from imagepipe.core.formats import Format
+
+BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""The upper bounds of a Distribution's classes."""
+
+ERRORS_KEPT = 20
+ERROR_LENGTH_MAX = 300
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """`count` renditions of a format, which is named by its extension: jpg, gif, webp, png, avif."""
+
+    format: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """`count` failures of an operation (store, delete, ...), by kind (DiskFull, Overloaded, ...)."""
+
+    operation: str
+    kind: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """`count` HTTP requests of a method that were answered with a status."""
+
+    method: str
+    status: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Durations: `counts[i]` of them were at most `BOUNDS_SECONDS[i]` and more than the bound before it; the last of `counts` were more than all bounds."""
+
+    counts: tuple[int, ...]
+    sum_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """All that has happened since the start; `requests` are those of every port, and their bytes those of bodies."""
+
+    image_requests: tuple[Rendered, ...]
+    image_requests_failed: int
+    originals_downloaded: int
+    originals_unavailable: int
+    images_stored: int
+    images_deleted: int
+    images_moved: int
+    failures: tuple[Failed, ...]
+    requests: tuple[Answered, ...]
+    received_bytes: int
+    sent_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """For how long requests took until they were answered, and renderings waited for a thread and then ran."""
+
+    requests: Distribution
+    render_waits: Distribution
+    render_runs: Distribution
+
+
+@dataclass(frozen=True, slots=True)
+class NotedError:
+    """An error that an operator should hear of: when (ISO 8601, UTC), what failed, and how."""
+
+    when: str
+    what: str
+    text: str
+
+
+class Counters:
+    """Counts events; for the reactor's thread alone. `wall` gives the seconds since 1970.
+
+    Memory is bounded: formats, operations, kinds and statuses are few, and a method that HTTP does not name counts as OTHER.
+    """
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self._rendered: Counter[str] = Counter()
+        self._failed: Counter[tuple[str, str]] = Counter()
+        self._answered: Counter[tuple[str, int]] = Counter()
+        self._image_requests_failed = 0
+        self._originals_downloaded = 0
+        self._originals_unavailable = 0
+        self._images_stored = 0
+        self._images_deleted = 0
+        self._images_moved = 0
+        self._received_bytes = 0
+        self._sent_bytes = 0
+        self._requests, self._waits, self._runs = _Classes(), _Classes(), _Classes()
+        self._errors: deque[NotedError] = deque(maxlen=ERRORS_KEPT)
+
+    # Images.
+
+    def image_request(self, format: Format) -> None:
+        """A rendition was not in the cache, and was rendered."""
+        self._rendered[format.extensions[0]] += 1
+
+    def image_request_fail(self) -> None:
+        """A GET of an image got none: it was answered with a status of 400 or more."""
+        self._image_requests_failed += 1
+
+    def original_downloaded(self) -> None:
+        """An original was fetched from its source."""
+        self._originals_downloaded += 1
+
+    def original_unavailable(self) -> None:
+        """An original is not at its source, which said so."""
+        self._originals_unavailable += 1
+
+    def stored(self, images: int) -> None:
+        """A call, or a POST, has stored so many images."""
+        self._images_stored += images
+
+    def deleted(self, paths: int) -> None:
+        """A call has deleted so many paths, whether there was an image or not."""
+        self._images_deleted += paths
+
+    def moved(self, pairs: int) -> None:
+        """A call has moved so many images."""
+        self._images_moved += pairs
+
+    def failed(self, operation: str, kind: str) -> None:
+        """An operation has failed. Both are words of the code, never a client's: store, and the name of an error's class."""
+        self._failed[operation, kind] += 1
+
+    # Work.
+
+    def request(self, method: str, status: int, seconds: float, received_bytes: int = 0, sent_bytes: int = 0) -> None:
+        """A request was answered, or its client went away, `seconds` after it began; with the lengths of the two bodies."""
+        self._answered[method if method in _METHODS else "OTHER", status] += 1
+        self._requests.add(seconds)
+        self._received_bytes += received_bytes
+        self._sent_bytes += sent_bytes
+
+    def render(self, waited_seconds: float, ran_seconds: float) -> None:
+        """A job of the queue is done."""
+        self._waits.add(waited_seconds)
+        self._runs.add(ran_seconds)
+
+    def error(self, what: str, text: str) -> None:
+        """Something has failed that an operator should hear of; not what a client did wrong. The text is cut, and made printable."""
+        when = dt.datetime.fromtimestamp(self._wall(), dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        printable = "".join(character if character.isprintable() else " " for character in text[:ERROR_LENGTH_MAX])
+        self._errors.append(NotedError(when, what, printable))
+
+    # What came of it.
+
+    def totals(self) -> Totals:
+        """All that was counted up to now."""
+        return Totals(
+            image_requests=tuple(Rendered(format, count) for format, count in sorted(self._rendered.items())),
+            image_requests_failed=self._image_requests_failed,
+            originals_downloaded=self._originals_downloaded,
+            originals_unavailable=self._originals_unavailable,
+            images_stored=self._images_stored,
+            images_deleted=self._images_deleted,
+            images_moved=self._images_moved,
+            failures=tuple(Failed(*key, count) for key, count in sorted(self._failed.items())),
+            requests=tuple(Answered(*key, count) for key, count in sorted(self._answered.items())),
+            received_bytes=self._received_bytes,
+            sent_bytes=self._sent_bytes,
+        )
+
+    def durations(self) -> Durations:
+        """All durations up to now."""
+        return Durations(self._requests.taken(), self._waits.taken(), self._runs.taken())
+
+    def last_errors(self) -> tuple[NotedError, ...]:
+        """The last ERRORS_KEPT errors, the newest first."""
+        return tuple(reversed(self._errors))
+
+
+class _Classes:
+    """A Distribution that grows."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BOUNDS_SECONDS) + 1)
+        self._sum_seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        self._counts[bisect_left(BOUNDS_SECONDS, seconds)] += 1
+        self._sum_seconds += seconds
+
+    def taken(self) -> Distribution:
+        return Distribution(tuple(self._counts), self._sum_seconds)
