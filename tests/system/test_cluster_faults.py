@@ -1,7 +1,6 @@
 """Real daemons on a bad network: connections cut, slow, silent, garbled; strangers who call; and peace."""
 
 import contextlib
-import os
 import random
 import re
 import signal
@@ -25,15 +24,6 @@ from imagepipe.replication.keys import create_keys
 QUIET_SECONDS = 12
 HEAD_BYTES = 100
 """About so long is a Head on the wire."""
-
-
-def can_make_machines() -> bool:
-    """Whether this process may make network namespaces."""
-    name = f"imagepipe-{os.getpid()}-try"
-    made = os.geteuid() == 0 and subprocess.run(["ip", "netns", "add", name], check=False, capture_output=True).returncode == 0
-    if made:
-        subprocess.run(["ip", "netns", "delete", name], check=True)
-    return made
 
 
 class NetworkTests:
@@ -94,22 +84,21 @@ class NetworkTests:
             nodes["a"].process.send_signal(signal.SIGCONT)
             nodes.wait_until_all_have({"a.png": png(1), "c.png": png(2)}, "a", "b")
 
-    @pytest.mark.skipif(not can_make_machines(), reason="network namespaces need root, and a container that lets it")
     def test_two_machines_whose_line_goes_down_and_comes_up_again(self, tmp_path: Path) -> None:
         with two_machines() as machines, contextlib.ExitStack() as stack:
             nodes = {}
             for name, peer in (("1", "2"), ("2", "1")):
                 (tmp_path / name).mkdir()
                 replication = {"publish": f"tcp://10.203.0.{name}:8086", "subscribe": f"tcp://10.203.0.{peer}:8086"}
-                nodes[name] = stack.enter_context(running(tmp_path / name, {"replication": replication}, wrapper=inside(machines[name])))
+                nodes[name] = stack.enter_context(running(tmp_path / name, {"replication": replication}, wrapper=machines[name]))
             images = {"a.png": png(1)}
             store_inside(machines["1"], nodes["1"], "a.png", png(1))
             eventually(lambda: all(tree(node) == images for node in nodes.values()))
-            subprocess.run(["ip", "-n", machines["1"], "link", "set", "line", "down"], check=True)
+            subprocess.run([*machines["1"], "ip", "link", "set", "line", "down"], check=True)
             store_inside(machines["1"], nodes["1"], "b.png", png(2))
             store_inside(machines["2"], nodes["2"], "c.png", png(3))
             assert [sorted(tree(node)) for node in nodes.values()] == [["a.png", "b.png"], ["a.png", "c.png"]]
-            subprocess.run(["ip", "-n", machines["1"], "link", "set", "line", "up"], check=True)
+            subprocess.run([*machines["1"], "ip", "link", "set", "line", "up"], check=True)
             images |= {"b.png": png(2), "c.png": png(3)}
             eventually(lambda: all(tree(node) == images for node in nodes.values()))
 
@@ -242,32 +231,38 @@ def memory_kib(node: DaemonProcess) -> int:
     return int(kib)
 
 
+Inside = tuple[str, ...]
+"""The words that, before a command, run it on a machine."""
+
+
 @contextlib.contextmanager
-def two_machines() -> Iterator[dict[str, str]]:
-    """Two network namespaces with a line between them; 10.203.0.1 and .2."""
-    names = {number: f"imagepipe-{os.getpid()}-{number}" for number in "12"}
-    try:
-        for name in names.values():
-            subprocess.run(["ip", "netns", "add", name], check=True)
-            subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-        line = ["link", "add", "line", "netns", names["1"], "type", "veth", "peer", "name", "line", "netns", names["2"]]
-        subprocess.run(["ip", *line], check=True)
-        for number, name in names.items():
-            subprocess.run(["ip", "-n", name, "address", "add", f"10.203.0.{number}/24", "dev", "line"], check=True)
-            subprocess.run(["ip", "-n", name, "link", "set", "line", "up"], check=True)
-        yield names
-    finally:
-        for name in names.values():
-            subprocess.run(["ip", "netns", "delete", name], check=False)
+def two_machines() -> Iterator[dict[str, Inside]]:
+    """Two machines with a line between them, of the addresses 10.203.0.1 and .2: network namespaces, in a user namespace where anybody is root."""
+    with namespace("unshare", "--map-root-user", "--net") as one, namespace(*entered(one, "--user"), "unshare", "--net") as two:
+        machines = {"1": entered(one, "--user", "--net"), "2": entered(two, "--user", "--net")}
+        subprocess.run([*machines["1"], "ip", *f"link add line type veth peer name line netns {two}".split()], check=True)
+        for number, machine in machines.items():
+            for what in ("link set lo up", f"address add 10.203.0.{number}/24 dev line", "link set line up"):
+                subprocess.run([*machine, "ip", *what.split()], check=True)
+        yield machines
 
 
-def inside(machine: str) -> tuple[str, ...]:
-    """What runs a program on the machine."""
-    return ("ip", "netns", "exec", machine)
+@contextlib.contextmanager
+def namespace(*unshare: str) -> Iterator[int]:
+    """The process that holds what `unshare` makes; it ends with this one, whatever happens."""
+    with subprocess.Popen([*unshare, "sh", "-c", "echo here; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"here\n"
+        yield holder.pid
 
 
-def store_inside(machine: str, node: DaemonProcess, path: str, image: bytes) -> None:
+def entered(holder: int, *kinds: str) -> Inside:
+    """What runs a command in some of a process's namespaces."""
+    return ("nsenter", f"--target={holder}", "--preserve-credentials", *kinds)
+
+
+def store_inside(machine: Inside, node: DaemonProcess, path: str, image: bytes) -> None:
     """Call the daemon from its own machine."""
     call = "import sys, xmlrpc.client as x; print(x.ServerProxy(sys.argv[1]).store_image(x.Binary(sys.stdin.buffer.read()), sys.argv[2]))"
-    done = subprocess.run([*inside(machine), sys.executable, "-c", call, node.url, path], input=image, capture_output=True, check=True)
+    done = subprocess.run([*machine, sys.executable, "-c", call, node.url, path], input=image, capture_output=True, check=True)
     assert done.stdout == b"OK\n"
