@@ -23,6 +23,8 @@ MAY_IMPORT = {
     ),
     "imagepipe.workers": ("imagepipe.errors",),
     "imagepipe.counters": ("imagepipe.core.formats",),
+    "imagepipe.disk_space": (),
+    "imagepipe.status": ("imagepipe.counters", "imagepipe.disk_space", "imagepipe.replication.status"),
     # Of the engines the protocol alone: which of them it is, tap decides.
     "imagepipe.operations": ("imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
     # Of the storage what it says about images, which are values.

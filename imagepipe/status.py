@@ -1,0 +1,173 @@
+"""How the node stands at one moment, as values: what every page and metric is made of (design.md, section 7).
+
+the parts of the daemon --asked, never waited for--> StatusReader.read() -> NodeStatus -> text, JSON, Prometheus' metrics
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from imagepipe.counters import Counters, NotedError, Totals
+from imagepipe.disk_space import DiskStatus
+from imagepipe.replication.status import ReplicationStatus
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """Jobs that have a thread, and jobs that wait for one, with their bounds."""
+
+    running: int
+    running_max: int
+    waiting: int
+    waiting_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStatus:
+    """The render cache: what it holds, what it may hold, and how often a rendition was there (hits), was not, or had to go for another."""
+
+    bytes: int
+    bytes_max: int
+    files: int
+    hits: int
+    misses: int
+    evictions: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """A node. `not_ready` says why it takes no writes; `cache` and `replication` are None where they do not run; `last_errors`, the newest first."""
+
+    version: str
+    uptime_seconds: float
+    ready: bool
+    not_ready: str | None
+    images_being_processed: int
+    originals_being_downloaded: int
+    queue: QueueStatus
+    engine_workers: int
+    totals: Totals
+    cache: CacheStatus | None
+    disk: DiskStatus
+    replication: ReplicationStatus | None
+    last_errors: tuple[NotedError, ...]
+
+
+class Queue(Protocol):
+    """The queue in front of the I/O threads."""
+
+    @property
+    def running(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+
+class Downloads(Protocol):
+    """What fetches originals."""
+
+    @property
+    def running(self) -> int: ...
+
+
+class Cache(Protocol):
+    """The render cache."""
+
+    @property
+    def bytes(self) -> int: ...
+
+    @property
+    def files(self) -> int: ...
+
+    @property
+    def hits(self) -> int: ...
+
+    @property
+    def misses(self) -> int: ...
+
+    @property
+    def evictions(self) -> int: ...
+
+
+def why_not_ready(*, stopping: bool, flush_failed: bool, takes_images: bool) -> str | None:
+    """A line that says why the node takes no writes, or None if it does. The reason that lasts longest comes first."""
+    if flush_failed:
+        return "the disk has failed to flush: no write is taken any more"
+    if stopping:
+        return "the server is stopping"
+    if not takes_images:
+        return "the disk is full"
+    return None
+
+
+class StatusReader:
+    """Reads the parts it was given; for the reactor's thread, and no part makes it wait.
+
+    seconds: a monotonic clock; uptime counts from when this was made. running_max, waiting_max: the queue's bounds. cache_bytes_max: the cache's.
+    takes_images, flush_failed, stopping: what `why_not_ready` goes by. engine_workers: how many processes the engine has.
+    """
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        seconds: Callable[[], float],
+        counters: Counters,
+        queue: Queue,
+        running_max: int,
+        waiting_max: int,
+        engine_workers: Callable[[], int],
+        disk: Callable[[], DiskStatus],
+        takes_images: Callable[[], bool],
+        flush_failed: Callable[[], bool],
+        stopping: Callable[[], bool],
+        replication: Callable[[], ReplicationStatus | None] = lambda: None,
+        downloads: Downloads | None = None,
+        cache: Cache | None = None,
+        cache_bytes_max: int = 0,
+    ) -> None:
+        self._version = version
+        self._seconds = seconds
+        self._started = seconds()
+        self._counters = counters
+        self._queue = queue
+        self._running_max = running_max
+        self._waiting_max = waiting_max
+        self._engine_workers = engine_workers
+        self._disk = disk
+        self._takes_images = takes_images
+        self._flush_failed = flush_failed
+        self._stopping = stopping
+        self._replication = replication
+        self._downloads = downloads
+        self._cache = cache
+        self._cache_bytes_max = cache_bytes_max
+
+    def not_ready(self) -> str | None:
+        """Why the node takes no writes now; None: it does."""
+        return why_not_ready(stopping=self._stopping(), flush_failed=self._flush_failed(), takes_images=self._takes_images())
+
+    def read(self) -> NodeStatus:
+        """The status now."""
+        not_ready = self.not_ready()
+        return NodeStatus(
+            version=self._version,
+            uptime_seconds=self._seconds() - self._started,
+            ready=not_ready is None,
+            not_ready=not_ready,
+            images_being_processed=self._queue.running,
+            originals_being_downloaded=self._downloads.running if self._downloads else 0,
+            queue=QueueStatus(self._queue.running, self._running_max, self._queue.waiting, self._waiting_max),
+            engine_workers=self._engine_workers(),
+            totals=self._counters.totals(),
+            cache=self._read_cache(),
+            disk=self._disk(),
+            replication=self._replication(),
+            last_errors=self._counters.last_errors(),
+        )
+
+    def _read_cache(self) -> CacheStatus | None:
+        cache = self._cache
+        if cache is None:
+            return None
+        return CacheStatus(cache.bytes, self._cache_bytes_max, cache.files, cache.hits, cache.misses, cache.evictions)

@@ -1,0 +1,109 @@
+"""Statuses for tests: of a node that has everything there is, and of one that has next to nothing."""
+
+from dataclasses import dataclass
+
+from imagepipe.counters import Answered, Failed, NotedError, Rendered, Totals
+from imagepipe.disk_space import DiskStatus
+from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
+from imagepipe.status import CacheStatus, NodeStatus, QueueStatus
+
+NORTH = UpstreamStatus(
+    name="north",
+    node="aa" * 16,
+    connected=True,
+    refused=None,
+    heard_seconds=0.25,
+    rows_behind=12,
+    bytes_behind=4096,
+    seconds_behind=3.5,
+    rings_lost=2,
+    clock_ahead_seconds=-0.125,
+)
+
+SOUTH = UpstreamStatus(
+    name='tcp://10.0.0.3:8086"\\',
+    node=None,
+    connected=False,
+    refused="it is of another cluster",
+    heard_seconds=None,
+    rows_behind=40,
+    bytes_behind=0,
+    seconds_behind=0.0,
+    rings_lost=0,
+    clock_ahead_seconds=None,
+)
+
+REPLICATION = ReplicationStatus(
+    node="cc" * 16,
+    epoch="e0",
+    seq=1000,
+    unreplicated=7,
+    upstreams=(NORTH, SOUTH),
+    subscribers=(SubscriberStatus("bb" * 16, acked=993, behind=7, heard_seconds=1.5),),
+    pending=3,
+    pending_seconds=61.0,
+    conflicts=5,
+    dropped_messages=8,
+    bad_messages=9,
+)
+
+NOTHING = Totals((), 0, 0, 0, 0, 0, 0, (), (), 0, 0)
+
+TOTALS = Totals(
+    image_requests=(Rendered("jpg", 20), Rendered("webp", 3)),
+    image_requests_failed=4,
+    originals_downloaded=6,
+    originals_unavailable=1,
+    images_stored=100,
+    images_deleted=11,
+    images_moved=12,
+    failures=(Failed("store", "DiskFull", 2),),
+    requests=(Answered("GET", 200, 50), Answered("POST", 200, 60)),
+    received_bytes=5000,
+    sent_bytes=6000,
+)
+
+FULL = NodeStatus(
+    version="0.1.0",
+    uptime_seconds=93784.5,
+    ready=False,
+    not_ready="the disk is full",
+    images_being_processed=2,
+    originals_being_downloaded=1,
+    queue=QueueStatus(running=2, running_max=4, waiting=3, waiting_max=64),
+    engine_workers=4,
+    totals=TOTALS,
+    cache=CacheStatus(bytes=1 << 20, bytes_max=1 << 30, files=17, hits=75, misses=25, evictions=2),
+    disk=DiskStatus(total_bytes=100 << 30, free_bytes=25 << 30, age_seconds=1.0),
+    replication=REPLICATION,
+    last_errors=(NotedError("2026-01-01T00:00:01Z", "store", "the disk is full"), NotedError("2026-01-01T00:00:00Z", "fetch", "no answer")),
+)
+
+BARE = NodeStatus(
+    version="0.1.0",
+    uptime_seconds=0.0,
+    ready=True,
+    not_ready=None,
+    images_being_processed=0,
+    originals_being_downloaded=0,
+    queue=QueueStatus(running=0, running_max=1, waiting=0, waiting_max=64),
+    engine_workers=0,
+    totals=NOTHING,
+    cache=None,
+    disk=DiskStatus(total_bytes=0, free_bytes=0, age_seconds=0.0),
+    replication=None,
+    last_errors=(),
+)
+
+
+@dataclass
+class Part:
+    """A part of the daemon that is asked for numbers and does nothing: the real ones need a store and threads to have any."""
+
+    running: int = 0
+    waiting: int = 0
+    bytes: int = 0
+    files: int = 0
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0
