@@ -821,6 +821,35 @@ class ServingTests:
         assert node.next_deadline(0.5) == 1.5
 
 
+class BoundsTests:
+    """Batches and Gets may be smaller than the protocol lets them be."""
+
+    def test_a_batch_is_read_and_told_within_them(self) -> None:
+        node = Replica("aa", [Epoch("0a", 1)], 9, {}, [], lambda: 0, publishes=False, rows_max=2)
+        node.asked(b"client", Changes(1, "bb", "0a", 0, 0), 0.0)
+        assert node.take_actions() == [ReadChanges(b"client", 1, 0, rows_max=2)]
+        node.changes_read(b"client", 1, 0, 9, [deleted(3), deleted(4)])
+        assert node.take_actions() == [Answer(b"client", told(1, deleted(3), deleted(4), end=9, node="aa", epoch="0a"))]
+
+    def test_rows_that_wait_are_tried_within_them(self) -> None:
+        pending = [Pending("bb", deleted(number)) for number in (1, 2, 3)]
+        node = Replica("aa", [Epoch("0a", 1)], 0, {}, pending, lambda: 0, publishes=False, rows_max=2)
+        node.tick(0.0)
+        assert node.take_actions() == [Examine(1, (deleted(1), deleted(2)))]
+
+    def test_bytes_are_asked_for_within_them(self) -> None:
+        node = Replica("aa", [Epoch("0a", 1)], 0, {"bb": Cursor("01", 0)}, [], lambda: 0, publishes=False, get_bytes_max=3)
+        node.add_link("b", 0.0)
+        node.answered("b", head(1), 0.0)
+        node.answered("b", told(2, put(1)), 0.0)
+        node.take_actions()
+        node.examined(3, [IMAGE], 0.0)
+        assert [action.message.ranges for action in node.take_actions() if isinstance(action, Send) and isinstance(action.message, Get)] == [
+            (Range(IMAGE.digest, 0, 3),),
+            (Range(IMAGE.digest, 3, 2),),
+        ]
+
+
 class World:
     """All that is outside of a Replica, where everything fails, is lost, doubled and late: answers are made up, and only the rules are kept.
 

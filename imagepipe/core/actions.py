@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from imagepipe.core.entries import Row
 from imagepipe.core.fetching import Part
 from imagepipe.core.joining import Cursor
-from imagepipe.core.messages import Head, Range, Reply, Request
+from imagepipe.core.messages import ROWS_MAX, Head, Range, Reply, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,12 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class ReadChanges:
-    """Read the rows with numbers above `after`, in order, ROWS_MAX at most."""
+    """Read the rows with numbers above `after`, in order, `rows_max` at most."""
 
     client: bytes
     rid: int
     after: int
+    rows_max: int = ROWS_MAX
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,9 +66,10 @@ class Ended:
 
 
 class Fetches:
-    """All fetches of a node."""
+    """All fetches of a node. bytes_max: how many bytes are asked for at once, at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = GET_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
         self._fetches: dict[Content, _Fetch] = {}  # not by digest: a peer may be wrong about the size, and others right
         self._transfers: dict[int, _Fetch] = {}
         self._queues: dict[str, deque[int]] = {}  # peer -> transfers with ranges that were not asked for yet
@@ -86,10 +87,10 @@ class Fetches:
         fetch.others.extend(peer for peer in peers if peer != fetch.source and peer not in fetch.others)
 
     def take(self, peer: str) -> tuple[Part, ...]:
-        """The ranges to ask `peer` for next, GET_BYTES_MAX in all at most."""
+        """The ranges to ask `peer` for next; `bytes_max` in all at most."""
         queue = self._queues.get(peer, deque())
         parts: list[Part] = []
-        room = GET_BYTES_MAX
+        room = self._bytes_max
         while queue and room and len(parts) < RANGES_MAX:
             fetch = self._transfers.get(queue[0])
             if fetch is None:

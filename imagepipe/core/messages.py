@@ -208,11 +208,11 @@ def decode_head(cluster: str, data: bytes) -> Head:
     return _decode(_head_decoder, cluster, data)
 
 
-def batch(rid: int, node: str, epoch: str, after: int, end: int, rows: Sequence[Row]) -> Batch:
-    """The Batch of `rows`, read after the number `after`; `end` was the newest number at the same moment."""
+def batch(rid: int, node: str, epoch: str, after: int, end: int, rows: Sequence[Row], rows_max: int = ROWS_MAX) -> Batch:
+    """The Batch of `rows`, read after the number `after`, `rows_max` at most; `end` was the newest number at the same moment."""
     last = rows[-1].entry.seq if rows else after
     end = max(end, last)
-    return Batch(rid, node, epoch, after, last if len(rows) >= ROWS_MAX else end, end, tuple(_wire(row) for row in rows))
+    return Batch(rid, node, epoch, after, last if len(rows) >= rows_max else end, end, tuple(_wire(row) for row in rows))
 
 
 def _decode(decoder: "msgspec.msgpack.Decoder[T]", cluster: str, data: bytes) -> T:

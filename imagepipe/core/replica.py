@@ -26,7 +26,7 @@ from imagepipe.core.entries import Content, Row
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Ended, Fetches, Received
 from imagepipe.core.joining import Cursor, Joined, Pending
-from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request
+from imagepipe.core.messages import GET_BYTES_MAX, ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request
 from imagepipe.core.pending import PendingRows
 from imagepipe.core.pulling import BACK_OFF_SECONDS, HELLO_SECONDS, POLL_SECONDS, REFUSED_SECONDS, Asked, Link, Pull, Stage
 from imagepipe.core.serving import Upstream
@@ -40,7 +40,8 @@ class Replica:
     """One node's part in replication.
 
     node: its id. epochs, last_seq, cursors, pending: what is durable at the start. sync: where requests reach it, as in Head. publishes: whether it has
-    a doorbell. wall_ms: the wall clock, told to others for them to compare.
+    a doorbell. wall_ms: the wall clock, told to others for them to compare. rows_max: how many rows are told, or tried again, at once. get_bytes_max: how
+    many bytes a Get asks for.
     """
 
     def __init__(
@@ -54,13 +55,16 @@ class Replica:
         *,
         sync: str = "",
         publishes: bool = True,
+        rows_max: int = ROWS_MAX,
+        get_bytes_max: int = GET_BYTES_MAX,
     ) -> None:
-        self.upstream = Upstream(node, epochs, last_seq, sync, wall_ms, publishes=publishes)
+        self.upstream = Upstream(node, epochs, last_seq, sync, wall_ms, publishes=publishes, rows_max=rows_max)
         self.links: dict[str, Link] = {}
         self.pending = PendingRows(pending)
         self._node = node
         self._cursors = dict(cursors)
-        self._fetches = Fetches()
+        self._rows_max = rows_max
+        self._fetches = Fetches(get_bytes_max)
         self._pulls: dict[int, Pull] = {}
         self._joins: deque[Pull] = deque()  # the first is being joined: of two at once one could not tell which came first, and what is pending now
         self._last_id = 0
@@ -456,7 +460,7 @@ class Replica:
 
     def _retry_pending(self, now: float) -> None:
         if self.pending and now >= self.pending.try_at and not self._tries_pending():
-            self._new_pull(self.pending.take_turn(now, ROWS_MAX), None, None, None, now, afresh=False, last=False)
+            self._new_pull(self.pending.take_turn(now, self._rows_max), None, None, None, now, afresh=False, last=False)
 
     def _tries_pending(self) -> bool:
         return any(pull.link is None for pull in self._pulls.values())

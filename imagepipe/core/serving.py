@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from imagepipe.core.actions import Action, Answer, ReadChanges, ReadPieces, Ring
 from imagepipe.core.entries import Row
 from imagepipe.core.epochs import Epoch, holds
-from imagepipe.core.messages import Changes, Head, Hello, Pieces, Refused, Request, batch
+from imagepipe.core.messages import ROWS_MAX, Changes, Head, Hello, Pieces, Refused, Request, batch
 
 HEAD_SECONDS = 1.0
 """How often the doorbell rings though there is nothing new."""
@@ -40,10 +40,20 @@ class Subscriber:
 class Upstream:
     """`epochs` are this node's starts, the last one its own; `last_seq` its newest durable number.
 
-    sync: as in Head. wall_ms: the wall clock. publishes: whether anyone can hear the doorbell.
+    sync: as in Head. wall_ms: the wall clock. publishes: whether anyone can hear the doorbell. rows_max: as in Replica.
     """
 
-    def __init__(self, node: str, epochs: Sequence[Epoch], last_seq: int, sync: str, wall_ms: Callable[[], int], *, publishes: bool) -> None:
+    def __init__(
+        self,
+        node: str,
+        epochs: Sequence[Epoch],
+        last_seq: int,
+        sync: str,
+        wall_ms: Callable[[], int],
+        *,
+        publishes: bool,
+        rows_max: int = ROWS_MAX,
+    ) -> None:
         self.subscribers: dict[str, Subscriber] = {}
         self.dropped = 0
         self.last_seq = last_seq
@@ -52,6 +62,7 @@ class Upstream:
         self._sync = sync
         self._wall_ms = wall_ms
         self._publishes = publishes
+        self._rows_max = rows_max
         self._reads: Counter[bytes] = Counter()
         self._rung = float("-inf")
         self._ring_at = float("-inf") if publishes else float("inf")
@@ -93,13 +104,13 @@ class Upstream:
             return []
         self._reads[client] += 1
         if isinstance(message, Changes):
-            return [ReadChanges(client, message.rid, message.after if self._holds(message) else 0)]
+            return [ReadChanges(client, message.rid, message.after if self._holds(message) else 0, self._rows_max)]
         return [ReadPieces(client, message.rid, message.ranges)]
 
     def changes_read(self, client: bytes, rid: int, after: int, end: int, rows: Sequence[Row]) -> list[Action]:
         """`rows` were read; `end` was the newest number at the same moment."""
         self._has_read(client)
-        answer = batch(rid, self._node, self._epochs[-1].id, after, end, rows)
+        answer = batch(rid, self._node, self._epochs[-1].id, after, end, rows, self._rows_max)
         self.committed(answer.end)  # rows can be read a moment before `committed` tells of them, and the client will say that it has them
         return [Answer(client, answer)]
 

@@ -14,7 +14,6 @@ from twisted.python.failure import Failure
 from imagepipe.core import actions
 from imagepipe.core.fetching import Received
 from imagepipe.core.joining import Joined
-from imagepipe.core.messages import ROWS_MAX
 from imagepipe.core.replica import Replica
 from imagepipe.errors import ImagepipeError
 from imagepipe.replication.seldom import Seldom
@@ -66,10 +65,10 @@ class Performer:
                 )
             case actions.Release(rows):
                 self._do(self._pulling, lambda: self._store.release(rows))
-            case actions.ReadChanges(client, rid, after):
+            case actions.ReadChanges(client, rid, after, rows_max):
                 self._do(
                     self._serving,
-                    lambda: self._store.changes(after, ROWS_MAX),
+                    lambda: self._store.changes(after, rows_max),
                     lambda excerpt: lambda replica, _: replica.changes_read(client, rid, after, excerpt.end, excerpt.rows),
                     lambda replica, _: replica.read_failed(client),
                 )

@@ -16,7 +16,7 @@ from imagepipe.core.messages import Batch, Changes, Get
 from imagepipe.core.pulling import GETS_MAX, PULLS_MAX
 from imagepipe.core.replica import Replica
 from imagepipe.core.serving import READS_OF_ALL_MAX
-from simulation.contents import is_good
+from simulation.contents import GET_BYTES, is_good
 from simulation.disk import Disk
 
 if TYPE_CHECKING:
@@ -65,9 +65,10 @@ class Node:
         if self.up:
             return
         self.up = True
-        self.disk.start(f"{self._world.random.getrandbits(48):x}")
-        pending = [joining.Pending(upstream, row) for (upstream, _), row in self.disk.pending.items()]
-        self.replica = Replica(self.disk.node, self.disk.epochs, self.disk.seq, self.disk.cursors, pending, self.wall_ms)
+        disk, rows_max = self.disk, self._world.plan.rows_max
+        disk.start(f"{self._world.random.getrandbits(48):x}")
+        pending = [joining.Pending(upstream, row) for (upstream, _), row in disk.pending.items()]
+        self.replica = Replica(disk.node, disk.epochs, disk.seq, disk.cursors, pending, self.wall_ms, rows_max=rows_max, get_bytes_max=GET_BYTES)
         for upstream in self.upstreams:
             self.replica.add_link(upstream, self._world.now)
         self._world.note(self.name, "starts", self.disk.node, self.disk.epochs[-1])
@@ -258,7 +259,7 @@ class Node:
         if self._fails():
             self._later(0.0, lambda: self.replica.read_failed(action.client))
             return
-        end, rows = self.disk.seq, self.disk.changes(action.after, messages.ROWS_MAX)
+        end, rows = self.disk.seq, self.disk.changes(action.after, action.rows_max)
         self._later(self._pause(), lambda: self.replica.changes_read(action.client, action.rid, action.after, end, rows))
 
     def _read_pieces(self, action: ReadPieces) -> None:

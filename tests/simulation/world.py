@@ -1,17 +1,14 @@
 """Virtual time, and one run: writes and faults for a while, then everything heals, and in bounded time all is as promised."""
 
-import contextlib
 import heapq
 import itertools
 import random
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from unittest import mock
 
-from imagepipe.core import fetching, messages, replica
-from simulation.contents import GET_BYTES, is_good
+from simulation.contents import is_good
 from simulation.disk import Disk
 from simulation.network import LATE_SECONDS_MAX, Network, Weather
 from simulation.node import Node
@@ -188,29 +185,17 @@ def simulate(
     """One run. Raises Failure."""
     world = World(plan, seed, show)
     try:
-        with scaled(plan.rows_max):
-            prepare(world)
-            world.chaos(fault)
-            world.heal()
-            took = world.settle()
-            world.oracle.check_end()
-            if plan.watch_silence:
-                world.watch_silence()
+        prepare(world)
+        world.chaos(fault)
+        world.heal()
+        took = world.settle()
+        world.oracle.check_end()
+        if plan.watch_silence:
+            world.watch_silence()
     except Exception as error:
         tail = "\n".join(text_of(one) for one in world.trace)
         raise Failure(f"{tail}\n{plan}\nat {world.now:.3f}: {type(error).__name__}: {error}") from error
     return Result(took, world.events)
-
-
-@contextlib.contextmanager
-def scaled(rows_max: int) -> Iterator[None]:
-    """Smaller batches and Gets, so that few rows make several."""
-    with (
-        mock.patch.object(messages, "ROWS_MAX", rows_max),
-        mock.patch.object(replica, "ROWS_MAX", rows_max),
-        mock.patch.object(fetching, "GET_BYTES_MAX", GET_BYTES),
-    ):
-        yield
 
 
 def text_of(event: tuple[object, ...]) -> str:
