@@ -1,7 +1,8 @@
 """Rows that a peer tells: joined durably and shown, or pending until their bytes are here."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from exchange import check_shown, fetch, pull, retry, rows_of
 from stores import FACTS, check_kept, check_whole, delete, digest, move, objects, open_store, opened, put, tree
 
 from imagepipe.core.entries import Content, Entry, Row
+from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Received
 from imagepipe.core.joining import Cursor
 from imagepipe.core.stamp import Version
 from imagepipe.errors import NotStored
 from imagepipe.storage.store import Store
+from imagepipe.storage.upstreams import EPOCHS_MAX
 
 YOU = "f" * 32
 LATER = 1_800_000_000_000 << 16
@@ -337,13 +340,17 @@ class EpochTests:
             assert [epoch.first_seq for epoch in second] == [1, 3]
             assert len({epoch.id for epoch in second}) == 2
 
-    def test_only_the_newest_are_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("imagepipe.storage.upstreams.EPOCHS_MAX", 3)
+    def test_only_the_newest_are_kept(self, tmp_path: Path) -> None:
+        with opened(tmp_path):
+            pass
+        many = [Epoch(f"{number:032x}", 1) for number in range(EPOCHS_MAX)]
+        with closing(sqlite3.connect(tmp_path / ".imagepipe" / "catalogue.sqlite")) as catalogue, catalogue:
+            catalogue.executemany("INSERT INTO epoch (id, first_seq) VALUES (?, ?)", [(epoch.id, epoch.first_seq) for epoch in many])
         found = []
-        for _ in range(5):
+        for _ in range(2):
             with opened(tmp_path) as store:
                 found.append(store.epochs[-1])
-        assert list(store.epochs) == found[-3:]
+        assert list(store.epochs) == [*many[2:], *found]
 
 
 class SparseTests:
