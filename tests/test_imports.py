@@ -29,11 +29,15 @@ MAY_IMPORT = {
     # Of the engines the protocol alone: which of them it is, tap decides.
     "imagepipe.operations": ("imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
     # Of the storage what it says about images, which are values.
-    "imagepipe.web": ("imagepipe.web", "imagepipe.operations", "imagepipe.workers", "imagepipe.storage.images", "imagepipe.core", "imagepipe.errors"),
+    "imagepipe.web": (
+        "imagepipe.web", "imagepipe.operations", "imagepipe.workers", "imagepipe.storage.images", "imagepipe.core", "imagepipe.errors",
+        "imagepipe.status", "imagepipe.counters", "imagepipe.replication.status",
+    ),
     "imagepipe.daemon": ("imagepipe.errors", "imagepipe"),
     "imagepipe.tap": (
         "imagepipe", "imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.engines", "imagepipe.errors", "imagepipe.operations",
         "imagepipe.replication", "imagepipe.storage", "imagepipe.web", "imagepipe.workers",
+        "imagepipe.counters", "imagepipe.disk_space", "imagepipe.graphite", "imagepipe.metrics", "imagepipe.status",
     ),
 }  # fmt: skip
 """Part of imagepipe -> the parts that it may import. What is not here may not be in the package."""

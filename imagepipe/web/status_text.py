@@ -1,0 +1,124 @@
+"""The status as plain text: one thing a line, in columns, for a terminal."""
+
+from collections.abc import Iterable, Sequence
+
+from imagepipe.counters import NotedError, Totals
+from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
+from imagepipe.status import CacheStatus, NodeStatus
+
+Lines = Iterable[tuple[str, str]]
+"""A name and what there is to say of it."""
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def as_text(status: NodeStatus) -> str:
+    """The page /status."""
+    parts = [
+        f"imagepipe {status.version}, up {shown_seconds(status.uptime_seconds)}, {'ready' if status.ready else f'NOT READY: {status.not_ready}'}",
+        _lined(_now(status)),
+        _lined(_totals(status.totals)),
+    ]
+    if status.replication:
+        parts += _replication(status.replication)
+    parts += _errors(status.last_errors)
+    return "\n\n".join(parts) + "\n"
+
+
+def shown_bytes(count: int) -> str:
+    """A number of bytes with three digits or so: `25.0 GiB`."""
+    power = min(max(count.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
+    return f"{count / 1024**power:.1f} {_UNITS[power]}" if power else f"{count} B"
+
+
+def shown_seconds(seconds: float) -> str:
+    """A duration in its two largest units: `1 d 2 h`, `5 min 0 s`, `3.5 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, hours = int(seconds) // 60, int(seconds) // 3600
+    if minutes < 60:
+        return f"{minutes} min {int(seconds) % 60} s"
+    if hours < 24:
+        return f"{hours} h {minutes % 60} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def _now(status: NodeStatus) -> Lines:
+    queue, disk = status.queue, status.disk
+    yield "images being processed", f"{status.images_being_processed} of {queue.running_max}"
+    yield "jobs waiting", f"{queue.waiting} of {queue.waiting_max}"
+    yield "originals being downloaded", str(status.originals_being_downloaded)
+    yield "engine workers", str(status.engine_workers)
+    if status.cache:
+        yield from _cache(status.cache)
+    percent = f" ({100 * disk.free_bytes / disk.total_bytes:.0f} %)" if disk.total_bytes else ""
+    yield "disk", f"{shown_bytes(disk.free_bytes)} free of {shown_bytes(disk.total_bytes)}{percent}, {shown_seconds(disk.age_seconds)} ago"
+
+
+def _cache(cache: CacheStatus) -> Lines:
+    yield "cache", f"{shown_bytes(cache.bytes)} of {shown_bytes(cache.bytes_max)} in {cache.files} files"
+    yield "cache since the start", f"{cache.hits} hits, {cache.misses} misses, {cache.evictions} evictions"
+
+
+def _totals(totals: Totals) -> Lines:
+    rendered = ", ".join(f"{each.format} {each.count}" for each in totals.image_requests)
+    yield "renditions rendered", str(sum(each.count for each in totals.image_requests)) + (f" ({rendered})" if rendered else "")
+    yield "image requests failed", str(totals.image_requests_failed)
+    yield "originals downloaded", f"{totals.originals_downloaded}, unavailable {totals.originals_unavailable}"
+    yield "images", f"{totals.images_stored} stored, {totals.images_deleted} deleted, {totals.images_moved} moved"
+    for failed in totals.failures:
+        yield f"failures of {failed.operation}", f"{failed.count} {failed.kind}"
+    for answered in totals.requests:
+        yield f"{answered.method} answered {answered.status}", str(answered.count)
+    yield "bodies", f"{shown_bytes(totals.received_bytes)} received, {shown_bytes(totals.sent_bytes)} sent"
+
+
+def _replication(replication: ReplicationStatus) -> Iterable[str]:
+    yield _lined(_own_part(replication))
+    if replication.upstreams:
+        heads = ("upstream", "connected", "last heard", "rows behind", "bytes behind", "behind for", "rings lost", "clock ahead")
+        yield _columns([heads, *map(_upstream, replication.upstreams)])
+    if replication.subscribers:
+        yield _columns([("subscriber", "acknowledged", "rows behind", "last heard"), *map(_subscriber, replication.subscribers)])
+
+
+def _own_part(replication: ReplicationStatus) -> Lines:
+    yield "node", replication.node
+    yield "newest change", f"{replication.seq}, unreplicated {replication.unreplicated}"
+    waiting = f", the oldest for {shown_seconds(replication.pending_seconds)}" if replication.pending else ""
+    yield "changes without their bytes", f"{replication.pending}{waiting}"
+    yield "conflicts", str(replication.conflicts)
+    yield "messages", f"{replication.dropped_messages} dropped, {replication.bad_messages} bad"
+
+
+def _upstream(peer: UpstreamStatus) -> Sequence[str]:
+    return (
+        peer.name,
+        f"no: {peer.refused}" if peer.refused else "yes" if peer.connected else "no",
+        "never" if peer.heard_seconds is None else f"{shown_seconds(peer.heard_seconds)} ago",
+        str(peer.rows_behind),
+        shown_bytes(peer.bytes_behind),
+        shown_seconds(peer.seconds_behind),
+        str(peer.rings_lost),
+        "-" if peer.clock_ahead_seconds is None else f"{peer.clock_ahead_seconds:+.1f} s",
+    )
+
+
+def _subscriber(peer: SubscriberStatus) -> Sequence[str]:
+    return peer.node, str(peer.acked), str(peer.behind), f"{shown_seconds(peer.heard_seconds)} ago"
+
+
+def _errors(errors: Sequence[NotedError]) -> Iterable[str]:
+    if errors:
+        yield _columns([("last errors", "", ""), *((each.when, each.what, each.text) for each in errors)])
+
+
+def _lined(lines: Lines) -> str:
+    return _columns([(f"{name}:", value) for name, value in lines])
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows whose columns begin below each other, two spaces apart. What peers call themselves moves no cursor."""
+    clean = [[cell if cell.isprintable() else ascii(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in clean)
