@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from cluster import Cluster, cluster, eventually, mesh
+from cluster import Cluster, eventually, mesh
 from daemon_process import text
 from PIL import Image
 from proxy import FaultProxy
@@ -58,7 +58,7 @@ def _stores(folder: Path, calls: int) -> None:
         for number, (name, (links, acks)) in enumerate(setups.items()):
             (folder / f"setup{number}").mkdir()
             options = {"replication": {"min_acks": acks}}
-            running[name] = stack.enter_context(cluster(folder / f"setup{number}", links, options))
+            running[name] = stack.enter_context(Cluster(folder / f"setup{number}", links, options))
         proxies = {name: nodes["a"].proxy for name, nodes in running.items()}
         taken: dict[str, list[float]] = {name: [] for name in setups}
         visible: list[float] = []
@@ -82,7 +82,7 @@ def _wire(folder: Path, calls: int) -> None:
     (folder / "wire").mkdir()
     with FaultProxy() as proxy:
         links = {"a": [], "b": ["a"]}
-        with cluster(folder / "wire", links, endpoints={("b", "a"): proxy.endpoint}) as nodes:
+        with Cluster(folder / "wire", links, endpoints={("b", "a"): proxy.endpoint}) as nodes:
             proxy.target(nodes.publish("a"), nodes.publish("a") + ".sync")
             client = nodes["a"].proxy
             started = proxy.bytes_forwarded

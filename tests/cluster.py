@@ -8,8 +8,9 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from daemon_process import PATIENCE_SECONDS, DaemonProcess
 
@@ -47,7 +48,7 @@ class Cluster:
 
     options: of all nodes; each: of single ones. endpoints: where peers find a node, if not where it publishes; for a proxy between. over_tcp: on ports
     that the system chooses; nodes are then started in order, and find only those that were started before.
-    Invariant: after `clean_up` every process is gone.
+    As a context they run, and every process is gone at its end, as it is after `clean_up`.
     """
 
     def __init__(
@@ -68,6 +69,17 @@ class Cluster:
         self._each = each or {}
         self._over_tcp = over_tcp
         self._sockets = Path(tempfile.mkdtemp(prefix="imagepipe-"))
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.clean_up()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clean_up()
 
     def publish(self, name: str) -> str:
         """Where a node publishes; over TCP only once it has started."""
@@ -154,25 +166,6 @@ class Cluster:
         for node in self.nodes.values():
             node.clean_up()
         shutil.rmtree(self._sockets, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def cluster(
-    folder: Path,
-    links: Links,
-    options: Options | None = None,
-    endpoints: Mapping[tuple[str, str], str] | None = None,
-    each: Mapping[str, Options] | None = None,
-    *,
-    over_tcp: bool = False,
-) -> Iterator[Cluster]:
-    """A running cluster, gone at the end."""
-    found = Cluster(folder, links, options, endpoints, each, over_tcp=over_tcp)
-    try:
-        found.start()
-        yield found
-    finally:
-        found.clean_up()
 
 
 def copy(source: Path, target: Path) -> None:

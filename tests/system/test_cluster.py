@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Links, chain, cluster, eventually, mesh, ring, star
+from cluster import Cluster, Links, chain, eventually, mesh, ring, star
 from daemon_process import DaemonProcess, fault_of, text
 
 ABSENT_WRITES = 1000
@@ -29,7 +29,7 @@ class TopologyTests:
         ids=["ring", "chain", "star", "mesh"],
     )
     def test_writes_on_every_node_reach_all_of_them(self, tmp_path: Path, links: Links) -> None:
-        with cluster(tmp_path, links) as nodes:
+        with Cluster(tmp_path, links) as nodes:
             writers = [Writer(nodes[name], name) for name in links]
             together(writer.run for writer in writers)
             expected = {path: image for writer in writers for path, image in writer.images.items()}
@@ -40,7 +40,7 @@ class TopologyTests:
                 assert all(one == facts[0] for one in facts), "digest, size, pixels and time are those of the node that stored it"
 
     def test_one_way_links_replicate_one_way(self, tmp_path: Path) -> None:
-        with cluster(tmp_path, {"source": [], "copy": ["source"]}) as nodes:
+        with Cluster(tmp_path, {"source": [], "copy": ["source"]}) as nodes:
             nodes["source"].proxy.store_image(text(png(1)), "here.png")
             nodes.wait_until_all_have({"here.png": png(1)})
             nodes["copy"].proxy.store_image(text(png(2)), "there.png")
@@ -53,7 +53,7 @@ class AbsenceTests:
     """Who was away, or is new, catches up."""
 
     def test_a_ring_takes_back_a_node_that_missed_a_thousand_writes_and_takes_in_a_newcomer(self, tmp_path: Path) -> None:
-        with cluster(tmp_path, {**ring("a", "b", "c"), "a": ["c", "b"]}) as nodes:
+        with Cluster(tmp_path, {**ring("a", "b", "c"), "a": ["c", "b"]}) as nodes:
             together(Writer(nodes[name], f"before-{name}", calls=20).run for name in "abc")
             nodes.wait_until_equal()
             nodes["c"].kill()
@@ -65,7 +65,7 @@ class AbsenceTests:
 
     def test_each_is_killed_and_restarted_under_load(self, tmp_path: Path) -> None:
         names = ("a", "b", "c")
-        with cluster(tmp_path, mesh(*names)) as nodes:
+        with Cluster(tmp_path, mesh(*names)) as nodes:
             writers = {name: Writer(nodes[name], name, calls=150, stores_only=True) for name in names}
             for name in names:
                 others = [writers[other].run for other in names if other != name]
@@ -76,7 +76,7 @@ class AbsenceTests:
             nodes.wait_until_all_have(expected)
 
     def test_a_node_that_was_stopped_for_a_while_goes_on(self, tmp_path: Path) -> None:
-        with cluster(tmp_path, mesh("a", "b")) as nodes:
+        with Cluster(tmp_path, mesh("a", "b")) as nodes:
             nodes["b"].process.send_signal(signal.SIGSTOP)
             writer = Writer(nodes["a"], "a", calls=100)
             writer.run()
@@ -84,7 +84,7 @@ class AbsenceTests:
             nodes.wait_until_all_have(writer.images)
 
     def test_a_restored_backup_gets_its_own_later_writes_back(self, tmp_path: Path) -> None:
-        with cluster(tmp_path, mesh("a", "b")) as nodes:
+        with Cluster(tmp_path, mesh("a", "b")) as nodes:
             first = Writer(nodes["a"], "first", calls=20)
             first.run()
             nodes.wait_until_equal()
@@ -102,7 +102,7 @@ class AbsenceTests:
             nodes.wait_until_all_have(first.images | second.images | third.images)
 
     def test_a_copied_data_folder_is_refused(self, tmp_path: Path) -> None:
-        with cluster(tmp_path, {"a": [], "b": ["a"]}) as nodes:
+        with Cluster(tmp_path, {"a": [], "b": ["a"]}) as nodes:
             nodes["a"].proxy.store_image(text(png(1)), "a.png")
             nodes.wait_until_equal()
             assert nodes["a"].stop() == 0
@@ -119,7 +119,7 @@ class ConflictTests:
     def test_the_same_version_wins_everywhere_and_a_path_may_be_a_file_here_and_a_folder_there(self, tmp_path: Path) -> None:
         links = mesh("a", "b")
         apart: Links = {"a": [], "b": []}
-        with cluster(tmp_path, apart) as nodes:
+        with Cluster(tmp_path, apart) as nodes:
             for name, image in (("a", png(1)), ("b", png(2))):
                 nodes[name].proxy.store_image(text(image), "both.png")
             nodes["a"].proxy.store_image(text(png(3)), "x.png")
@@ -138,7 +138,7 @@ class ConfirmationTests:
 
     def test_what_was_confirmed_survives_the_loss_of_the_machine_that_took_it(self, tmp_path: Path) -> None:
         """LOSSES times: the node answers OK, is killed at once, and its folder is gone. The image is on the peer."""
-        with cluster(tmp_path, mesh("a", "b"), {"replication": {"min_acks": 1, "ack_timeout": "20 s"}}) as nodes:
+        with Cluster(tmp_path, mesh("a", "b"), {"replication": {"min_acks": 1, "ack_timeout": "20 s"}}) as nodes:
             expected = {}
             for loss in range(LOSSES):
                 taker, peer = ("a", "b") if loss % 2 else ("b", "a")
@@ -152,7 +152,7 @@ class ConfirmationTests:
                 nodes.wait_until_all_have(expected, taker)
 
     def test_without_enough_peers_the_answer_is_a_fault_and_the_change_is_kept(self, tmp_path: Path) -> None:
-        with cluster(tmp_path, mesh("a", "b"), {"replication": {"min_acks": 1, "ack_timeout": "1 s"}}) as nodes:
+        with Cluster(tmp_path, mesh("a", "b"), {"replication": {"min_acks": 1, "ack_timeout": "1 s"}}) as nodes:
             eventually(lambda: stored(nodes["a"], png(1), "a.png"))
             nodes["b"].kill()
             fault = fault_of(nodes["a"].proxy.store_image, text(png(2)), "b.png")
@@ -169,7 +169,7 @@ class MissTests:
     """A path that is not known here may be on a peer."""
 
     def test_an_image_that_has_not_arrived_is_found_moved_and_deleted(self, tmp_path: Path) -> None:
-        with cluster(tmp_path, mesh("a", "b", "c")) as nodes:
+        with Cluster(tmp_path, mesh("a", "b", "c")) as nodes:
             for number in range(5):
                 path = f"{number}.png"
                 nodes["a"].proxy.store_image(text(png(number)), path)
@@ -179,14 +179,14 @@ class MissTests:
             nodes.wait_until_all_have({})
 
     def test_a_node_that_has_just_started_asks_too(self, tmp_path: Path) -> None:
-        with cluster(tmp_path, mesh("a", "b")) as nodes:
+        with Cluster(tmp_path, mesh("a", "b")) as nodes:
             assert nodes["b"].stop() == 0
             nodes["a"].proxy.store_image(text(png(1)), "a.png")
             nodes.start("b")
             assert nodes["b"].proxy.image_info("a.png")["path"] == "a.png"
 
     def test_what_nobody_has_is_unknown_and_a_dead_peer_does_not_hold_the_answer_up(self, tmp_path: Path) -> None:
-        with cluster(tmp_path, mesh("a", "b")) as nodes:
+        with Cluster(tmp_path, mesh("a", "b")) as nodes:
             nodes["b"].process.send_signal(signal.SIGSTOP)
             assert fault_of(nodes["a"].proxy.image_info, "nowhere.png").faultCode == 1000
             assert fault_of(nodes["a"].proxy.move_image, "nowhere.png", "else.png").faultCode == 1000

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import zmq
-from cluster import Links, cluster, eventually, mesh, tree
+from cluster import Cluster, Links, eventually, mesh, tree
 from daemon_process import PATIENCE_SECONDS, DaemonProcess, fault_of, running, text
 from peers import GREETING, shake_hands
 from proxy import FaultProxy
@@ -47,7 +47,7 @@ class NetworkTests:
         with (
             FaultProxy() as to_a,
             FaultProxy() as to_b,
-            cluster(tmp_path, mesh("a", "b"), endpoints={("a", "b"): to_b.endpoint, ("b", "a"): to_a.endpoint}) as nodes,
+            Cluster(tmp_path, mesh("a", "b"), endpoints={("a", "b"): to_b.endpoint, ("b", "a"): to_a.endpoint}) as nodes,
         ):
             for proxy, name in ((to_a, "a"), (to_b, "b")):
                 proxy.target(nodes.publish(name), nodes.publish(name) + ".sync")
@@ -64,7 +64,7 @@ class NetworkTests:
 
     def test_a_large_image_survives_connections_that_are_cut_in_its_middle(self, tmp_path: Path) -> None:
         image = png(1) + random.Random(1).randbytes(3_000_000)  # noqa: S311
-        with FaultProxy() as proxy, cluster(tmp_path, {"a": [], "b": ["a"]}, endpoints={("b", "a"): proxy.endpoint}) as nodes:
+        with FaultProxy() as proxy, Cluster(tmp_path, {"a": [], "b": ["a"]}, endpoints={("b", "a"): proxy.endpoint}) as nodes:
             proxy.target(nodes.publish("a"), nodes.publish("a") + ".sync")
             proxy.truncate(1_000_000)
             proxy.drop()
@@ -75,7 +75,7 @@ class NetworkTests:
             nodes.wait_until_all_have({"large.png": image})
 
     def test_a_stuck_upstream_does_not_hold_up_another(self, tmp_path: Path) -> None:
-        with cluster(tmp_path, {"a": ["c"], "b": ["a", "c"], "c": []}) as nodes:
+        with Cluster(tmp_path, {"a": ["c"], "b": ["a", "c"], "c": []}) as nodes:
             nodes["a"].proxy.store_image(text(png(1)), "a.png")
             nodes.wait_until_all_have({"a.png": png(1)}, "b")
             nodes["a"].process.send_signal(signal.SIGSTOP)
@@ -108,7 +108,7 @@ class StrangersTests:
 
     def test_garbage_huge_and_lying_messages_change_nothing_and_cost_no_memory(self, tmp_path: Path) -> None:
         links: Links = {"a": [], "b": ["a"]}
-        with cluster(tmp_path, links, over_tcp=True) as nodes:
+        with Cluster(tmp_path, links, over_tcp=True) as nodes:
             writer = Writer(nodes["a"], "a", calls=20)
             writer.run()
             nodes.wait_until_all_have(writer.images)
@@ -122,7 +122,7 @@ class StrangersTests:
             assert len(nodes["a"].log) < 200
 
     def test_a_message_of_another_cluster_is_refused_with_the_reason(self, tmp_path: Path) -> None:
-        with cluster(tmp_path, {"a": [], "b": ["a"]}) as nodes:
+        with Cluster(tmp_path, {"a": [], "b": ["a"]}) as nodes:
             nodes["b"].stop()
             nodes.start("b", options={"replication": {"cluster": "another"}})
             assert "it belongs to the cluster 'imagepipe'" in nodes["b"].wait_for_line("cannot be replicated from")
@@ -136,7 +136,7 @@ class StrangersTests:
             (tmp_path / f"keys-{name}" / "authorized" / f"{peer}.key").write_bytes((tmp_path / f"keys-{peer}" / "server.key").read_bytes())
         links: Links = {"a": ["b"], "b": ["a"], "stranger": ["a"], "nobody": ["a"]}
         with_keys = {name: {"replication": {"keys": tmp_path / f"keys-{name}"}} for name in ("a", "b", "stranger")}
-        with cluster(tmp_path, links, each=with_keys) as nodes:
+        with Cluster(tmp_path, links, each=with_keys) as nodes:
             writers = [Writer(nodes[name], name, calls=20) for name in ("a", "b")]
             together(writer.run for writer in writers)
             nodes.wait_until_all_have(writers[0].images | writers[1].images, "a", "b")
@@ -147,7 +147,7 @@ class StrangersTests:
 class PeaceTests:
     def test_a_quiet_cluster_sends_only_heartbeats_and_logs_nothing(self, tmp_path: Path) -> None:
         """A doorbell a second and a question each five, some hundred bytes; the log says nothing."""
-        with FaultProxy() as proxy, cluster(tmp_path, mesh("a", "b"), endpoints={("b", "a"): proxy.endpoint}) as nodes:
+        with FaultProxy() as proxy, Cluster(tmp_path, mesh("a", "b"), endpoints={("b", "a"): proxy.endpoint}) as nodes:
             proxy.target(nodes.publish("a"), nodes.publish("a") + ".sync")
             writer = Writer(nodes["a"], "a", calls=20)
             writer.run()
