@@ -6,6 +6,7 @@
         lock                     flock; the pid of the daemon
         catalogue.sqlite         and its -wal and -shm
         objects/ab/abcd...       the bytes, by digest
+        cache/                   renditions made on demand; see cache_files.py
         reserve                  room for deletes on a full disk
         staging/RUN-N/           what engines are writing; emptied at a start
 
@@ -50,6 +51,11 @@ class Layout:
     def objects(self) -> Path:
         """The objects' folder."""
         return self.private / "objects"
+
+    @property
+    def cache(self) -> Path:
+        """The folder of the render cache."""
+        return self.private / "cache"
 
     @property
     def reserve(self) -> Path:

@@ -1,0 +1,245 @@
+"""The render cache: images that were rendered on demand, kept for the next who asks; outside the served tree, bounded, the least recently used go first.
+
+    cache = RenderCache.open(layout.cache, bytes_max, is_there=...)       at once, however many renditions there are
+    cache.tidy()                                                          on a thread, soon after: what an earlier run has left
+
+    cached = cache.get(key) or cache.put(key, source, staged, facts)      an open file, with its digest and facts; whoever gets it closes it
+    cache.forget(sources)                                                 their objects are gone, and so is all that was made of them
+    cache.shed()                                                          the disk is full
+    cache.close()
+
+Losing any of it costs work and no more. So nothing is flushed, an error of SQLite or of the disk is logged, and all begins anew; and nothing is
+trusted: a file of an earlier run is read, and compared with its digest, before it is used.
+
+A source that goes while something is made of it: its object is removed before `forget` is called, and `put` looks for the object when its row is there.
+So one of the two sees the other.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import os
+import re
+import secrets
+import stat
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from errno import EMFILE, ENFILE, ENOMEM
+from functools import partial
+from io import FileIO
+from pathlib import Path
+
+from imagepipe.errors import Overloaded
+from imagepipe.storage.cache_files import CacheFiles, open_cached
+from imagepipe.storage.cache_index import CachedRendition, CacheIndex, room_of
+from imagepipe.storage.cache_rows import CacheRows
+from imagepipe.storage.cache_sweep import sweep
+from imagepipe.storage.images import ImageFacts
+from imagepipe.storage.inflight import InFlight
+
+REMEMBERED_MAX = 8192
+"""How many renditions are found without asking the index: 8 MiB of memory."""
+
+_SOURCES_AT_ONCE = 64
+_DIGEST = re.compile("[0-9a-f]{64}")
+_NOT_ITS_FAULT = frozenset({EMFILE, ENFILE, ENOMEM})
+"""Why a file may not be opened and be good all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedFile:
+    """A rendition: `file` is open, at its beginning, and stays readable whatever becomes of the cache. `digest`: SHA-256 of its bytes, in hex."""
+
+    file: FileIO
+    digest: str
+    size: int
+    facts: ImageFacts
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)
+
+
+class RenderCache:
+    """An open cache; for any thread but the reactor's, because all of it may block. Made by `open`.
+
+    A file is there before its row and goes after it. So a row without a file means that someone else has removed it; a file without a row is just
+    coming or going, or a crash has left it.
+    """
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        bytes_max: int,
+        *,
+        is_there: Callable[[str], bool],
+        new_id: Callable[[], str] = _new_id,
+        remembered_max: int = REMEMBERED_MAX,
+    ) -> "RenderCache":
+        """Open the cache in `folder`, or begin one there; never raises, because where there can be no cache one does without.
+
+        bytes_max: the room that the files may take; 0: nothing is kept, and what there is goes. is_there: whether the object with this digest exists.
+        new_id: a random 128-bit number in hex. Whoever calls holds a lock on what `folder` is in, for as long as the cache is open.
+        """
+        return cls(CacheFiles(folder.absolute()), bytes_max, is_there, new_id, remembered_max)
+
+    def __init__(self, files: CacheFiles, bytes_max: int, is_there: Callable[[str], bool], new_id: Callable[[], str], remembered_max: int) -> None:
+        self._files = files
+        self._bytes_max = bytes_max
+        self._is_there = is_there
+        self._run = int(new_id()[:7], 16)
+        self._numbers = itertools.count(self._run << 32)
+        self._closing = threading.Event()
+        self._in_flight = InFlight()
+        self._counting = threading.Lock()
+        self.hits = 0
+        self.misses = 0
+        self._rows = CacheRows(files, lambda: new_id()[:16], remembered_max, self._closing)
+        self._is_right = self._rows.open(keeps=bytes_max > 0)
+
+    @property
+    def bytes(self) -> int:
+        """The room that the files take on the disk, in whole blocks."""
+        return self._rows.room_taken
+
+    @property
+    def files(self) -> int:
+        """How many there are."""
+        return self._rows.count
+
+    @property
+    def evictions(self) -> int:
+        """How many have made room for others."""
+        return self._rows.evictions
+
+    def get(self, key: str) -> CachedFile | None:
+        """The rendition with this key, which counts as used now; None if there is none."""
+        cached = None
+        with contextlib.suppress(Overloaded), self._in_flight.one():
+            cached = self._get(key)
+        with self._counting:
+            self.hits += cached is not None
+            self.misses += cached is None
+        return cached
+
+    def put(self, key: str, source: str, staged: Path, facts: ImageFacts) -> CachedFile:
+        """Take over the staged file as the rendition with this key, made of `source`; what was used least recently makes room for it.
+
+        One that cannot be kept, for want of room or because a key or source is not 64 hex digits, has no name any more and is gone when it is closed.
+        Raises OSError if the staged file cannot be read.
+        """
+        file = open_cached(staged)
+        try:
+            os.fchmod(file.fileno(), stat.S_IRUSR | stat.S_IWUSR)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            rendition = CachedRendition(next(self._numbers), key, source, digest, os.fstat(file.fileno()).st_size, facts)
+            with contextlib.suppress(Overloaded), self._in_flight.one():
+                self._keep(rendition, staged)
+            with contextlib.suppress(OSError):  # it stays in its staging folder, which goes as a whole
+                staged.unlink(missing_ok=True)
+        except BaseException:
+            file.close()
+            raise
+        return CachedFile(file, digest, rendition.size, facts)
+
+    def forget(self, sources: Collection[str]) -> None:
+        """Remove all that was made of these sources, whose objects are gone already."""
+        gone = tuple(sources)
+        with contextlib.suppress(Overloaded), self._in_flight.one():
+            for start in range(0, len(gone), _SOURCES_AT_ONCE):
+                self._rows.remove(partial(CacheIndex.remove_made_of, sources=gone[start : start + _SOURCES_AT_ONCE]))
+
+    def shed(self) -> int:
+        """Give up all there is, because the disk is full; the bytes that this frees."""
+        with contextlib.suppress(Overloaded), self._in_flight.one():
+            return self._rows.drop()
+        return 0
+
+    def tidy(self) -> None:
+        """Remove what an earlier run has left: too much, or what a crash has made wrong. Takes its time, unless the cache is closed meanwhile."""
+        with contextlib.suppress(Overloaded), self._in_flight.one():
+            self._rows.clear_away()
+            self._rows.shrink(self._bytes_max)
+            self._is_right = self._is_right or sweep(self._rows, self._files, self._run, self._has_object, self._closing.is_set)
+
+    def close(self) -> None:
+        """Finish what is under way, and write down what was used when. From then on nothing is found, and nothing kept."""
+        self._closing.set()
+        self._in_flight.end()
+        if self._rows.close() and self._is_right:
+            with contextlib.suppress(OSError):  # the next run sweeps, then
+                self._files.settle()
+
+    def _get(self, key: str) -> CachedFile | None:
+        found = self._rows.find(key)
+        if found is None:
+            return None
+        rendition = found.rendition
+        try:
+            file = self._files.open(rendition.number)
+        except OSError as error:
+            if error.errno not in _NOT_ITS_FAULT:
+                self._remove(rendition)
+            return None
+        is_of_this_run = rendition.number >> 32 == self._run
+        if not _is_good(file, rendition, is_read=not (found.is_known_good or is_of_this_run)):
+            file.close()
+            self._remove(rendition)
+            return None
+        if not found.is_known_good:
+            self._rows.remember(rendition)
+        return CachedFile(file, rendition.digest, rendition.size, rendition.facts)
+
+    def _keep(self, rendition: CachedRendition, staged: Path) -> None:
+        """Move the staged file in, if it can be kept."""
+        is_named_well = _DIGEST.fullmatch(rendition.key) and _DIGEST.fullmatch(rendition.source)
+        fits = 0 < room_of(rendition.size) <= self._bytes_max
+        index = self._rows.current() if is_named_well and fits and self._leaves_room() else None
+        if index is None:
+            return
+        try:
+            self._files.take(staged, rendition.number)
+        except FileNotFoundError as error:  # someone has removed the folder
+            self._rows.lose(index, error)
+        except OSError:
+            return
+        else:
+            if self._rows.add(rendition, self._bytes_max, index) and not self._has_object(rendition.source):
+                self._remove(rendition)
+
+    def _leaves_room(self) -> bool:
+        """Whether enough of the file system is free, if need be after some evictions."""
+        try:
+            lacking = self._files.lacking()
+            if lacking > 0:
+                self._rows.shrink(self.bytes - lacking)
+                lacking = self._files.lacking()
+        except OSError:
+            return False
+        return lacking <= 0
+
+    def _remove(self, rendition: CachedRendition) -> None:
+        self._rows.remove(lambda index: index.remove([rendition.number]))
+
+    def _has_object(self, source: str) -> bool:
+        try:
+            return self._is_there(source)
+        except OSError:
+            return False
+
+
+def _is_good(file: FileIO, rendition: CachedRendition, *, is_read: bool) -> bool:
+    """Whether a file is what its row says: of that many bytes, and, if it `is_read`, these."""
+    try:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size != rendition.size:
+            return False
+        if is_read and hashlib.file_digest(file, "sha256").hexdigest() != rendition.digest:
+            return False
+        file.seek(0)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,253 @@
+"""The render cache's rows, for any thread: an index that may fail at any moment, what is remembered of it, and the files that go with their rows.
+
+index      asked and changed under one lock, for some milliseconds at most; no file is opened, read or removed under it
+memory     the rows used last whose files were seen to be good: finding one of them again asks nobody and writes nothing
+a failure  of SQLite, whatever it is: logged, and all is lost; the next puts try to begin anew, ever more seldom as long as that fails
+"""
+
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from twisted.logger import Logger
+
+from imagepipe.errors import FlushError
+from imagepipe.storage.cache_files import CacheFiles, remove_left_over
+from imagepipe.storage.cache_index import FAILURES, CachedRendition, CacheIndex, Removed, room_of
+
+T = TypeVar("T")
+
+_SKIPPED_MAX = 1024
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A row. `is_known_good`: its file was read in this run, and had the right bytes."""
+
+    rendition: CachedRendition
+    is_known_good: bool
+
+
+class CacheRows:
+    """Invariant: what is remembered is in the index, and the index names the generation of `files`. Nothing here raises.
+
+    closing: from then on what takes long is left to the next run. `evictions`: how many rows have made room for others.
+    `some_stay`: a file could not be removed, and has no row.
+    """
+
+    def __init__(self, files: CacheFiles, new_generation: Callable[[], str], remembered_max: int, closing: threading.Event) -> None:
+        """new_generation: 16 hex digits at random."""
+        self._files = files
+        self._new_generation = new_generation
+        self._remembered_max = remembered_max
+        self._closing = closing
+        self._lock = threading.Lock()
+        self._index: CacheIndex | None = None
+        self._remembered: OrderedDict[str, CachedRendition] = OrderedDict()
+        self._failures = 0
+        self._to_skip = 0
+        self.evictions = 0
+        self.some_stay = False
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        index = self._index
+        return index.count if index else 0
+
+    @property
+    def room_taken(self) -> int:
+        """What their files take on the disk, in bytes."""
+        index = self._index
+        return index.room_taken if index else 0
+
+    def open(self, *, keeps: bool) -> bool:
+        """Go on with the index that is there, or begin anew, if the cache `keeps` anything; whether rows and files are known to agree."""
+        with self._lock:
+            try:
+                was_in_use = self._files.is_in_use
+                self._files.make()
+                self._index = CacheIndex.open(self._files.index) if keeps else None
+                if self._index and self._files.go_on(self._index.generation):
+                    return not was_in_use
+                self._drop()
+            except (OSError, FlushError, *FAILURES) as error:
+                self._fail(error)
+            if keeps:
+                self._begin()
+            return True
+
+    def current(self) -> CacheIndex | None:
+        """The index, to be told from a later one; begun anew if there is none and it is time to try."""
+        with self._lock:
+            if self._index is None and self._to_skip:
+                self._to_skip -= 1
+            elif self._index is None:
+                self._begin()
+            return self._index
+
+    def find(self, key: str) -> Found | None:
+        """The row with this key; one that is remembered counts as used now."""
+
+        def find(index: CacheIndex) -> Found | None:
+            rendition = self._remembered.get(key)
+            if rendition is not None:
+                self._remembered.move_to_end(key)
+                index.use(rendition.number)
+                return Found(rendition, is_known_good=True)
+            rendition = index.look_up(key)
+            return None if rendition is None else Found(rendition, is_known_good=False)
+
+        return self.ask(find)
+
+    def remember(self, rendition: CachedRendition) -> None:
+        """The file of this row is good, and used now."""
+
+        def remember(index: CacheIndex) -> None:
+            if index.has(rendition.number):  # or it has gone meanwhile
+                index.use(rendition.number)
+                self._remember(rendition)
+
+        self.ask(remember)
+
+    def add(self, rendition: CachedRendition, room_max: int, index_then: CacheIndex) -> bool:
+        """Add a row in place of any with its key, when enough of those used least recently have gone; whether it is in.
+
+        It is not if `index_then` is no more, of whose generation its file is. Its own room is not above `room_max`.
+        """
+
+        def fit(index: CacheIndex) -> bool | None:
+            if index is not index_then:
+                return None
+            with index.changing():
+                evicted = index.evict(index.room_taken + room_of(rendition.size) - room_max)
+                fits = index.room_taken + room_of(rendition.size) <= room_max
+                if not fits and not evicted:
+                    raise sqlite3.DatabaseError("more room is taken than the rows say")
+                removed.extend([*evicted, *(index.add(rendition) if fits else ())])
+            self._forget(removed)
+            self.evictions += len(evicted)
+            if fits:
+                self._remember(rendition)
+                self._failures = 0
+            return fits
+
+        is_in: bool | None = False
+        while is_in is False:
+            removed: list[Removed] = []
+            is_in = self.ask(fit)
+            self._unlink(removed)
+        if is_in is None:
+            self.clear_away()
+        return bool(is_in)
+
+    def shrink(self, room_max: int) -> None:
+        """Remove those used least recently, until they take no more room than this."""
+
+        def evict(index: CacheIndex) -> Sequence[Removed]:
+            evicted = index.evict(index.room_taken - room_max)
+            self.evictions += len(evicted)
+            return evicted
+
+        while not self._closing.is_set() and self.remove(evict):
+            pass
+
+    def remove(self, remove: Callable[[CacheIndex], Sequence[Removed]]) -> int:
+        """Have `remove` take rows out, and remove their files; how many."""
+
+        def change(index: CacheIndex) -> Sequence[Removed]:
+            with index.changing():
+                removed = remove(index)
+            self._forget(removed)
+            return removed
+
+        removed = self.ask(change) or ()
+        self._unlink(removed)
+        return len(removed)
+
+    def ask(self, query: Callable[[CacheIndex], T | None]) -> T | None:
+        """What `query` finds out; None also if there is no index, or it fails."""
+        with self._lock:
+            if self._index is None:
+                return None
+            try:
+                return query(self._index)
+            except FAILURES as error:
+                self._fail(error)
+        self.clear_away()
+        return None
+
+    def lose(self, index: CacheIndex, error: Exception) -> None:
+        """`index` was found to be of no use; it may be another by now, and then nothing happens."""
+        with self._lock:
+            if self._index is index:
+                self._fail(error)
+        self.clear_away()
+
+    def drop(self) -> int:
+        """Give up all rows and files; the bytes that these took on the disk."""
+        with self._lock:
+            room = self.room_taken
+            self._drop()
+        self.clear_away()
+        return room
+
+    def clear_away(self) -> None:
+        """Remove the files that are left over of what was lost."""
+        with self._lock:
+            paths = self._files.left_over()
+        remove_left_over(paths, self._closing.is_set)
+
+    def close(self) -> bool:
+        """Write down what is only in memory; whether all of it is on the disk."""
+        with self._lock:
+            index, self._index = self._index, None
+            self._remembered.clear()
+            try:
+                if index:
+                    index.close()
+            except FAILURES as error:
+                _log.error("the render cache was not closed in order: {error}", error=error)
+                return False
+            return index is not None and not self.some_stay
+
+    def _unlink(self, rows: Sequence[Removed]) -> None:
+        if not self._files.remove([row.number for row in rows]):
+            self.some_stay = True
+
+    def _remember(self, rendition: CachedRendition) -> None:
+        self._remembered[rendition.key] = rendition
+        self._remembered.move_to_end(rendition.key)
+        if len(self._remembered) > self._remembered_max:
+            self._remembered.popitem(last=False)
+
+    def _forget(self, rows: Sequence[Removed]) -> None:
+        for row in rows:
+            self._remembered.pop(row.key, None)
+
+    def _begin(self) -> None:
+        generation = self._new_generation()
+        try:
+            self._files.begin(generation)
+            self._index = CacheIndex.create(self._files.index, generation)
+        except (OSError, FlushError, *FAILURES) as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._failures += 1
+        self._to_skip = min(1 << self._failures, _SKIPPED_MAX) - 2
+        if self._failures == 1:
+            _log.error("the render cache is lost, and begins anew: {error}", error=error)
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._index:
+            self._index.abandon()
+        self._index = None
+        self._remembered.clear()
+        self._files.end()
