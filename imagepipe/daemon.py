@@ -1,6 +1,6 @@
 """The daemon's life: what starts in which order, and stops in which.
 
-    start    open the node on a thread (store and its recovery, engine) -> queue -> join the peers -> listen -> "is ready"
+    start    open the node on a thread (store and its recovery, engine, queue) -> join the peers -> listen -> "is ready"
     stop     stop listening -> answer every request that is whole (20 s at most) -> leave the peers -> finish jobs -> flush and close the node
 
 A start that fails, or a disk that fails to flush, ends the process with exit status 1; a stop, by SIGTERM too, with 0.
@@ -11,7 +11,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twisted.application.service import Service
@@ -38,12 +39,12 @@ class Node(Protocol):
     """An open node: storage, engine and threads, and the factory that answers for them."""
 
     @property
-    def factory(self) -> IProtocolFactory:
-        """What a listening port hands its connections to."""
+    def factories(self) -> Mapping[str, IProtocolFactory]:
+        """What each listening port hands its connections to, by the name of the port."""
         ...
 
-    def join_peers(self) -> None:
-        """Begin to replicate. Raises StartError."""
+    def start(self) -> None:
+        """Begin what the node does by itself: replicate, render what was promised. Raises StartError."""
         ...
 
     def refuse_new(self) -> "Deferred[None]":
@@ -54,8 +55,8 @@ class Node(Protocol):
         """Make the jobs that still wait or run fail soon, so that their clients get an answer."""
         ...
 
-    def leave_peers(self) -> None:
-        """Replicate no more."""
+    def stop(self) -> None:
+        """Do no more by itself."""
         ...
 
     def close(self) -> None:
@@ -63,16 +64,24 @@ class Node(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A port to listen on: its name, a server endpoint string of Twisted, and the scheme of its URL."""
+
+    name: str
+    endpoint: str
+    scheme: str
+
+
 class Daemon(Service):
     """Opens a node, listens for it, and closes it again. `open_node` blocks, and is called on a thread with what to call on a fatal error."""
 
-    def __init__(self, reactor: Any, open_node: Callable[[OnFatal], Node], endpoint: str, scheme: str) -> None:
+    def __init__(self, reactor: Any, open_node: Callable[[OnFatal], Node], listeners: Sequence[Listener]) -> None:
         self._reactor = reactor
         self._open_node = open_node
-        self._endpoint = endpoint
-        self._scheme = scheme
+        self._listeners = listeners
         self._node: Node | None = None
-        self._port: Any = None  # an IListeningPort
+        self._ports: dict[Listener, Any] = {}  # IListeningPorts
         self._starting: Deferred[None] | None = None
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
@@ -93,18 +102,20 @@ class Daemon(Service):
         self._node = await deferToThread(self._open_node, self._on_fatal)
         if not self.running:
             return  # stopped meanwhile: _stop waits for this and closes the node
-        self._node.join_peers()
-        try:
-            self._port = await serverFromString(self._reactor, self._endpoint).listen(self._node.factory)
-        except Exception as error:
-            raise StartError(f"cannot listen on {self._endpoint}: {error}") from error
-        _log.info("imagepipe {version} is ready: XML-RPC on {address}", version=__version__, address=self._address())
+        self._node.start()
+        for listener in self._listeners:
+            try:
+                self._ports[listener] = await serverFromString(self._reactor, listener.endpoint).listen(self._node.factories[listener.name])
+            except Exception as error:
+                raise StartError(f"cannot listen on {listener.endpoint}: {error}") from error
+        where = " and ".join(f"{listener.name} on {_address(listener, port)}" for listener, port in self._ports.items())
+        _log.info("imagepipe {version} is ready: {where}", version=__version__, where=where)
 
     async def _stop(self) -> None:
         if self._starting:
             await self._starting
-        if self._port:
-            await self._port.stopListening()
+        for port in self._ports.values():
+            await port.stopListening()
         if not self._node:
             return
         _log.info("stopping: answering the calls under way")
@@ -116,7 +127,7 @@ class Daemon(Service):
         else:
             _log.warn("some calls take more than {seconds} s to finish: they are refused", seconds=STOP_SECONDS_MAX)
             self._node.abandon()
-        self._node.leave_peers()
+        self._node.stop()
         await deferToThread(self._node.close)
         _log.info("stopped: everything is on disk")
 
@@ -140,12 +151,13 @@ class Daemon(Service):
         with contextlib.suppress(ReactorNotRunning):  # it stops already
             self._reactor.stop()
 
-    def _address(self) -> str:
-        host = self._port.getHost() if self._port else None
-        if host is None or not hasattr(host, "port"):
-            return self._endpoint
-        name = f"[{host.host}]" if ":" in host.host else host.host
-        return f"{self._scheme}://{name}:{host.port}/"
+
+def _address(listener: Listener, port: Any) -> str:
+    host = port.getHost()
+    if not hasattr(host, "port"):
+        return listener.endpoint
+    name = f"[{host.host}]" if ":" in host.host else host.host
+    return f"{listener.scheme}://{name}:{host.port}/"
 
 
 def _exit_with_failure() -> None:

@@ -21,8 +21,9 @@ from imagepipe.core import formats
 from imagepipe.core.formats import Format
 from imagepipe.core.plan import RenderSettings, check_source, plan_render
 from imagepipe.core.request import StoreRequest
+from imagepipe.counters import Counters
 from imagepipe.engines.engine import Engine
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import NotAnImage, NotFound, NotStored, shown
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.store import Commit, ImageFacts, ImageInfo, StagedImage, Store
 from imagepipe.workers import Timed, WorkQueue
@@ -55,6 +56,7 @@ class Operations:
         engine: Engine,
         settings: RenderSettings,
         peers: Peers,
+        counters: Counters,
     ) -> None:
         self._reactor = reactor
         self._on_thread = on_thread
@@ -63,14 +65,17 @@ class Operations:
         self._engine = engine
         self._settings = settings
         self._peers = peers
+        self._counters = counters
 
-    async def store(self, image: Callable[[], bytes], request: StoreRequest) -> Timed[Commit]:
+    async def store(self, image: Callable[[], bytes], request: StoreRequest, *, only_new: bool = False) -> Timed[Commit]:
         """Render and store what `request` asks for; all of it is durable and visible when this returns.
 
-        `image` gives the source's bytes and is called on an I/O thread.
+        `image` gives the source's bytes and is called on an I/O thread. only_new: never over what was stored or deleted before.
         Raises Overloaded, BadRequest, NotStored, TooFewPeers.
         """
-        timed = await self._queue.run(lambda: self._render_and_put(image(), request))
+        timed = await self._queue.run(lambda: self._render_and_put(image(), request, only_new=only_new))
+        self._counters.render(timed.waited_seconds, timed.ran_seconds)
+        self._counters.stored(len(request.paths))
         await self._peers.confirmed(timed.result.seq)
         return timed
 
@@ -78,20 +83,22 @@ class Operations:
         """Delete clean `paths` as one; those that do not exist count as deleted. Raises TooFewPeers."""
         await self._catch_up_unless_known(paths)
         commit = await self._answered(self._store.delete(paths))
+        self._counters.deleted(len(paths))
         await self._peers.confirmed(commit.seq)
 
     async def move(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Move images between clean paths, in order, all or none. Raises TooFewPeers."""
         await self._catch_up_unless_known([source for source, _ in pairs])
         commit = await self._answered(self._store.move(pairs))
+        self._counters.moved(len(pairs))
         await self._peers.confirmed(commit.seq)
 
     async def info(self, path: str) -> ImageInfo:
-        """The facts of the image at a clean path; BadRequest if there is none."""
+        """The facts of the image at a clean path; NotFound if there is none."""
         await self._catch_up_unless_known([path])
         info: ImageInfo | None = await self._on_thread(lambda: self._store.info(path))
         if info is None:
-            raise BadRequest("path", f"there is no image {shown(path)}")
+            raise NotFound("path", f"there is no image {shown(path)}")
         return info
 
     async def list(self, prefix: str, after: str, limit: int) -> Sequence[str]:
@@ -104,16 +111,21 @@ class Operations:
         if not await self._on_thread(lambda: all(self._store.look_up(path) for path in paths)):
             await self._peers.catch_up()
 
-    def _render_and_put(self, image: bytes, request: StoreRequest) -> Commit:
+    def _render_and_put(self, image: bytes, request: StoreRequest, *, only_new: bool) -> Commit:
         format = formats.sniff(image[: formats.SNIFF_BYTES])
         if format is None:
-            raise BadRequest("image", f"is not an image of a known format ({', '.join(str(known) for known in formats.FORMATS)})")
+            raise NotAnImage("image", f"is not an image of a known format ({', '.join(str(known) for known in formats.FORMATS)})")
         try:
-            return self._render_staged(image, format, request)
+            try:
+                return self._render_staged(image, format, request, only_new=only_new)
+            except NotStored:
+                if not self._store.make_room():  # it was not for want of room, or there is none
+                    raise
+                return self._render_staged(image, format, request, only_new=only_new)
         except OSError as error:  # no memory file, no process, no descriptor left
             raise refusal(error) from error
 
-    def _render_staged(self, image: bytes, format: Format, request: StoreRequest) -> Commit:
+    def _render_staged(self, image: bytes, format: Format, request: StoreRequest, *, only_new: bool) -> Commit:
         with self._store.staging() as folder:
             with self._engine.open(image, format) as source:
                 if request.outputs:
@@ -128,7 +140,7 @@ class Operations:
                     size = source.facts.size
                     staged = [StagedImage(request.path, folder / "0", ImageFacts(format.name, size.width, size.height))]
                     staged[0].file.write_bytes(image)
-            return self._store.put(staged)
+            return self._store.put(staged, only_new=only_new)
 
     def _answered(self, future: "Future[T]") -> "Deferred[T]":
         """A future of the store's writer thread, as a Deferred of the reactor's."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-READY = re.compile(r"is ready: XML-RPC on (\S+)")
+READY = re.compile(r"is ready: XML-RPC on (\S+)(?: and HTTP on (\S+))?")
 PATIENCE_SECONDS = 60
 
 
@@ -30,6 +30,7 @@ class DaemonProcess:
         self.config = folder / "imagepipe.ini"
         self.log: list[str] = []
         self.url = ""
+        self.http_url = ""
         self._wrapper = wrapper
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._write_config(options or {})
@@ -47,6 +48,7 @@ class DaemonProcess:
                 raise RuntimeError("the daemon ended:\n" + "".join(self.log))
             if match := READY.search(line):
                 self.url = match[1]
+                self.http_url = match[2] or ""
                 return self
 
     def launch(self) -> None:

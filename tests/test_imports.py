@@ -27,17 +27,32 @@ MAY_IMPORT = {
     "imagepipe.metrics": ("imagepipe.counters", "imagepipe.disk_space", "imagepipe.replication.status", "imagepipe.status"),
     "imagepipe.status": ("imagepipe.counters", "imagepipe.disk_space", "imagepipe.replication.status"),
     # Of the engines the protocol alone: which of them it is, tap decides.
-    "imagepipe.operations": ("imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
-    # Of the storage what it says about images, which are values.
+    "imagepipe.operations": (
+        "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.counters", "imagepipe.core", "imagepipe.errors",
+    ),
+    "imagepipe.flights": (),
+    "imagepipe.renditions": (
+        "imagepipe.flights", "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.counters", "imagepipe.core",
+        "imagepipe.errors",
+    ),
+    "imagepipe.outputs": ("imagepipe.renditions", "imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
+    "imagepipe.originals": (
+        "imagepipe.operations", "imagepipe.outputs", "imagepipe.flights", "imagepipe.workers", "imagepipe.storage", "imagepipe.counters",
+        "imagepipe.core", "imagepipe.errors",
+    ),
+    "imagepipe.images": ("imagepipe.renditions", "imagepipe.operations", "imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
+    # Of the storage what it says about images, and open files. `imagepipe` itself is the version, which a User-Agent names.
     "imagepipe.web": (
-        "imagepipe.web", "imagepipe.operations", "imagepipe.workers", "imagepipe.storage.images", "imagepipe.core", "imagepipe.errors",
-        "imagepipe.status", "imagepipe.counters", "imagepipe.replication.status",
+        "imagepipe", "imagepipe.web", "imagepipe.operations", "imagepipe.images", "imagepipe.originals", "imagepipe.workers",
+        "imagepipe.storage.images", "imagepipe.storage.opened", "imagepipe.core", "imagepipe.errors", "imagepipe.status", "imagepipe.counters",
+        "imagepipe.replication.status",
     ),
     "imagepipe.daemon": ("imagepipe.errors", "imagepipe"),
     "imagepipe.tap": (
         "imagepipe", "imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.engines", "imagepipe.errors", "imagepipe.operations",
         "imagepipe.replication", "imagepipe.storage", "imagepipe.web", "imagepipe.workers",
         "imagepipe.counters", "imagepipe.disk_space", "imagepipe.graphite", "imagepipe.metrics", "imagepipe.status",
+        "imagepipe.images", "imagepipe.originals", "imagepipe.outputs", "imagepipe.renditions",
     ),
 }  # fmt: skip
 """Part of imagepipe -> the parts that it may import. What is not here may not be in the package."""

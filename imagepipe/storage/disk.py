@@ -42,6 +42,12 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
+def free_bytes(path: Path) -> int:
+    """The room on the disk that `path` lies on."""
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize
+
+
 def catalogue_refusal(error: sqlite3.Error) -> NotStored | None:
     """The fault of a call whose transaction failed with `error`, or None where it is no fault of the disk."""
     code = getattr(error, "sqlite_errorcode", None)

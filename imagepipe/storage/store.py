@@ -39,7 +39,7 @@ from imagepipe.storage import opening, schema
 from imagepipe.storage.calls import Call, Task
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.commit import Committer
-from imagepipe.storage.disk import is_full, open_for_reading, refusal
+from imagepipe.storage.disk import free_bytes, open_for_reading, refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.history import Lost
 from imagepipe.storage.housekeeping import Housekeeping
@@ -61,6 +61,9 @@ __all__ = ["Commit", "ImageFacts", "ImageInfo", "StagedImage", "Store"]
 T = TypeVar("T")
 
 CHECKPOINT_SECONDS = 5.0
+
+ROOM_BYTES = 32 << 20
+"""With less than this a disk is nearly full: a call that failed may have failed for want of room."""
 
 _log = Logger()
 
@@ -95,8 +98,8 @@ class Store:
 
         umask: of the served files and folders. now_ms: the wall clock, in milliseconds since 1970; any thread calls it. on_fatal: called once, on
         any thread, when a flush has failed; no write is taken from then on. on_commit: called on the writer's thread with `last_seq` whenever that has
-        moved, when the tree shows it; it must not block. on_removed: called on the same thread with the digests whose bytes are off the disk. on_full: called on
-        the thread of a call that found the disk full, to free what is not needed. checkpoint_seconds: how long after a change the tree is flushed and replaced bytes are
+        moved, when the tree shows it; it must not block. on_removed: called on the same thread with the digests whose bytes are off the disk. on_full: called by
+        `make_room`, to free what is not needed. checkpoint_seconds: how long after a change the tree is flushed and replaced bytes are
         removed. new_id: a random 128-bit number in hex.
         Raises StartError.
         """
@@ -185,6 +188,11 @@ class Store:
         """Whether images can be stored: not on a disk that is full, or has failed."""
         return self._reserve.is_set_aside and not self._health.failed
 
+    @property
+    def flush_failed(self) -> bool:
+        """Whether the disk has failed to flush: no write is taken any more."""
+        return self._health.failed
+
     def close(self) -> None:
         """Finish every call that was accepted, flush, and let go of the folder; blocks. No read follows."""
         self._in_flight.end()
@@ -207,6 +215,13 @@ class Store:
             yield folder
         finally:
             shutil.rmtree(folder, onerror=_left_behind)
+
+    def make_room(self) -> bool:
+        """Where the disk is nearly full, free what is not needed; whether there is room now that was not there before."""
+        if free_bytes(self._layout.private) >= ROOM_BYTES:
+            return False
+        self._on_full()
+        return free_bytes(self._layout.private) >= ROOM_BYTES
 
     def put(self, images: Sequence[StagedImage], *, only_new: bool = False) -> Commit:
         """Store images as one: when this returns, all are on the disk and served. Blocks; for I/O threads.
@@ -343,7 +358,7 @@ class Store:
         durable once a row that names them is joined. DAMAGED: they are not, or are too many, and are gone.
         Raises NotStored on a full disk, and what came of the transfer is gone; FlushError; Overloaded.
         """
-        with self._writing():
+        with self._making_room(), self._writing():
             if not self._reserve.is_set_aside:
                 raise DiskFull("the disk is full")
             received = self._transfers.receive(transfer, content, offset, data)
@@ -362,7 +377,7 @@ class Store:
         several upstreams, which were pending. afresh: the upstream tells its rows from the start, so what was pending of it is void.
         Raises NotStored on a full disk, and nothing is changed then; FlushError; Overloaded.
         """
-        with self._writing():
+        with self._making_room(), self._writing():
             here = frozenset(content for content in joining.wanted(rows, self._catalogue.look_up) if self._objects.has(content))
             self._objects.flush(content.digest for content in here)
             return self._run(lambda: self._joiner.join(Told(rows, upstream, cursor, afresh, here)))
@@ -377,13 +392,17 @@ class Store:
         except FlushError as error:
             self._health.fail(error)
             raise
-        except DiskFull:
-            self._on_full()
-            raise
         except OSError as error:
-            if is_full(error):
-                self._on_full()
             raise refusal(error, path) from error
+
+    @contextlib.contextmanager
+    def _making_room(self) -> Iterator[None]:
+        """What does not fit now is tried again later; then there is room, if there can be."""
+        try:
+            yield
+        except DiskFull:
+            self.make_room()
+            raise
 
     def _run(self, work: Callable[[], T]) -> T:
         """What `work` returns, on the writer's thread."""

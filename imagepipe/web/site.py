@@ -54,8 +54,8 @@ class BoundedRequest(server.Request):
         self._began = self._site.seconds()
         if length is not None and length > self._site.body_bytes_max:
             self._refuse(REQUEST_ENTITY_TOO_LARGE)
-        elif self._site.credentials_needed and not self.requestHeaders.hasHeader(b"authorization"):
-            self._refuse(UNAUTHORIZED)  # before the body takes any room
+        elif status := self._site.admit(self, length):
+            self._refuse(status)  # before the body takes any room
         else:
             try:
                 super().gotLength(length)
@@ -125,23 +125,50 @@ class BoundedRequest(server.Request):
 
     def _refuse(self, status: int) -> None:
         self._refused = status
-        _write_answer(self.channel.transport, status)
+        _write_answer(self.channel.transport, status, self._site.refusal)
 
 
 class BoundedChannel(HTTPChannel):
     """A connection that is answered even where Twisted would only close it."""
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802, ARG002 - Twisted's name
-        _write_answer(self.transport, REQUEST_HEADER_FIELDS_TOO_LARGE)
+        site: LoggingSite = cast(Any, self).site
+        _write_answer(self.transport, REQUEST_HEADER_FIELDS_TOO_LARGE, site.refusal)
         self.loseConnection()
 
 
-def _write_answer(transport: Any, status: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How an answer looks that is nothing but its status; `body` has a place for the reason."""
+
+    media_type: bytes
+    body: bytes
+
+
+PLAIN_TEXT = Refusal(b"text/plain", b"%b\n")
+
+
+def _write_answer(transport: Any, status: int, refusal: Refusal) -> None:
     """An answer of nothing but its status, after which the connection is closed."""
     reason = RESPONSES.get(status, b"Request Header Fields Too Large")
     challenge = b'WWW-Authenticate: Basic realm="imagepipe"\r\n' if status == UNAUTHORIZED else b""
-    head = b"HTTP/1.1 %d %s\r\n%bContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b\n"
-    transport.write(head % (status, reason, challenge, len(reason) + 1, reason))
+    head = b"HTTP/1.1 %d %s\r\n%bContent-Type: %b\r\nX-Content-Type-Options: nosniff\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
+    body = refusal.body % reason
+    transport.write(head % (status, reason, challenge, refusal.media_type, len(body), body))
+
+
+Admit = Callable[["BoundedRequest", int | None], int]
+"""A request whose headers have come, and the length of its body (None: unknown) -> the status to refuse it with, or 0."""
+
+
+def admit_all(_request: "BoundedRequest", _length: int | None) -> int:
+    """An Admit for everyone."""
+    return 0
+
+
+def needs_credentials(request: "BoundedRequest", _length: int | None) -> int:
+    """An Admit for a resource behind HTTP Basic."""
+    return 0 if request.requestHeaders.hasHeader(b"authorization") else UNAUTHORIZED
 
 
 class LoggingSite(server.Site):
@@ -150,11 +177,22 @@ class LoggingSite(server.Site):
     noisy = False  # the daemon says itself what it listens on
     protocol = cast(Any, BoundedChannel)
 
-    def __init__(self, resource: IResource, body_bytes_max: int, seconds: Callable[[], float], *, credentials_needed: bool = False) -> None:
+    def __init__(
+        self,
+        resource: IResource,
+        body_bytes_max: int,
+        seconds: Callable[[], float],
+        *,
+        admit: Admit = admit_all,
+        refusal: Refusal = PLAIN_TEXT,
+        on_answered: Callable[[Any], None] = lambda _: None,
+    ) -> None:
         super().__init__(resource, requestFactory=BoundedRequest, parsePOSTFormSubmission=False)
         self.displayTracebacks = False
         self.body_bytes_max = body_bytes_max
-        self.credentials_needed = credentials_needed
+        self.admit = admit
+        self.refusal = refusal
+        self._on_answered = on_answered
         self.seconds = seconds
         self.refusing = False
         self._unanswered = 0
@@ -185,6 +223,7 @@ class LoggingSite(server.Site):
     def log(self, request: Any) -> None:
         """One line a request; never its body or its headers."""
         record: RequestRecord = request.record
+        self._on_answered(request)
         _log.info(
             "{client} {method} {call} {path} {bytes} bytes, {outputs} outputs, waited {waited} ms, ran {ran} ms, {total} ms in all: {status} {result}",
             client=getattr(request.getClientAddress(), "host", "-"),

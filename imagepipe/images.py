@@ -1,0 +1,178 @@
+"""What a GET gets: a stored file, or a rendition of one (design.md, section 5).
+
+look in the catalogue      a stored path wins; else a rendition of the image before the last component, or of its original
+ask the peers              only if nobody here has ever heard of any of these paths
+fetch the original         likewise, if there is a source_base
+404                        at once, where it was deleted
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from imagepipe.core import formats
+from imagepipe.core.entries import Row
+from imagepipe.core.formats import Format
+from imagepipe.core.stamp import milliseconds
+from imagepipe.core.targets import ORIGINAL, Target, original_of
+from imagepipe.errors import BadRequest, InternalError, NotFound, shown
+from imagepipe.operations import Peers
+from imagepipe.renditions import Gone, Job, Picture, Renditions, Wish, wish_of
+from imagepipe.storage.images import ImageInfo
+from imagepipe.storage.store import Store
+
+OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
+
+LOOKS_MAX = 3
+"""How often to look again when what was found is replaced before it could be read."""
+
+
+class Fetches(Protocol):
+    """Where originals may be fetched from."""
+
+    async def fetch(self, image: str) -> None:
+        """Fetch and store the original of an image that nobody here has heard of, if there is a place to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What to send, the caller's to close. row: of the image that it is, or is made of. job: what it cost, where it was not there."""
+
+    picture: Picture
+    row: Row
+    job: Job | None = None
+
+    @property
+    def modified_ms(self) -> int:
+        """When the image was written, in milliseconds since 1970."""
+        return milliseconds(self.row.entry.version.stamp)
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether the second in which it was written tells it from what was there before."""
+        replaced = self.row.entry.replaced
+        return replaced is None or milliseconds(replaced.stamp) // 1000 < self.modified_ms // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What there is. file: the stored file that was asked for. source: the image to render. is_known: one of the paths was stored or deleted before."""
+
+    file: Found | None
+    source: Row | None
+    kept: Picture | None
+    is_known: bool
+
+
+class Images:
+    """Finds what requests ask for. On the reactor's thread; `on_thread` runs a short blocking call on a thread of its own pool."""
+
+    def __init__(self, on_thread: OnThread, store: Store, renditions: Renditions, originals: Fetches, peers: Peers) -> None:
+        self._on_thread = on_thread
+        self._store = store
+        self._renditions = renditions
+        self._originals = originals
+        self._peers = peers
+
+    async def get(self, target: Target, accepted: tuple[Format, ...], admit: Callable[[], None]) -> Found:
+        """The file or the rendition that `target` asks for; `accepted` are the formats that its client names.
+
+        `admit` is called before anything is done for a rendition, and raises what is to be answered instead.
+        Raises NotFound, Overloaded, NotStored and its kin.
+        """
+        wish = wish_of(target.rendition, accepted) if target.rendition and target.image else None
+        for _ in range(LOOKS_MAX):
+            seen = await self._find(target, wish, admit)
+            if seen.file:
+                return seen.file
+            if seen.source is None or wish is None:
+                break
+            content = seen.source.entry.content
+            assert content
+            if seen.kept:
+                return Found(seen.kept, seen.source)
+            try:
+                picture, job = await self._renditions.make(content.digest, wish)
+            except Gone:
+                continue
+            return Found(picture, seen.source, job)
+        raise _not_found(target)
+
+    async def info(self, target: Target) -> ImageInfo:
+        """The facts of the image of `target`. Raises NotFound, and what fetching it does."""
+        seen = await self._find(target, None, lambda: None)
+        if seen.source is None or seen.source.entry.content is None or seen.source.facts is None:
+            raise _not_found(target)
+        entry, content, facts = seen.source.entry, seen.source.entry.content, seen.source.facts
+        return ImageInfo(entry.path, content.size, content.digest, facts.width, facts.height, facts.format, milliseconds(entry.version.stamp))
+
+    async def _find(self, target: Target, wish: Wish | None, admit: Callable[[], None]) -> _Seen:
+        for learn in (_know_enough, self._peers.catch_up, lambda: self._fetch(target)):
+            await learn()
+            seen: _Seen = await self._on_thread(lambda: self._look(target, wish))
+            if seen.file:
+                return seen
+            if wish:
+                admit()
+            if seen.source or seen.is_known:
+                return seen
+        return seen
+
+    async def _fetch(self, target: Target) -> None:
+        image = target.image
+        if image is None and target.path and target.path.endswith("/" + ORIGINAL):
+            image = target.path.removesuffix("/" + ORIGINAL)
+        if image is not None:
+            await self._originals.fetch(image)
+
+    # On a thread.
+
+    def _look(self, target: Target, wish: Wish | None) -> _Seen:
+        sources = _sources(target)
+        paths = ([target.path] if target.path else []) + sources
+        if not paths:
+            return _Seen(None, None, None, is_known=True)
+        for _ in range(LOOKS_MAX):
+            rows = self._store.rows(paths)
+            row = rows.get(target.path) if target.path else None
+            if row and row.entry.content:
+                picture = self._open(row)
+                if picture is None:
+                    continue  # it was replaced a moment ago
+                return _Seen(Found(picture, row), None, None, is_known=True)
+            source = next((rows[path] for path in sources if path in rows and rows[path].entry.content), None)
+            content = source.entry.content if source else None
+            kept = self._renditions.kept(content.digest, wish) if content and wish else None
+            return _Seen(None, source, kept, is_known=bool(rows))
+        raise InternalError  # the row is there and its bytes are not: verify finds out
+
+    def _open(self, row: Row) -> Picture | None:
+        content = row.entry.content
+        assert content
+        file = self._store.open_object(content.digest)
+        if file is None:
+            return None
+        format = formats.named(row.facts.format) if row.facts else formats.sniff(file.head)
+        return Picture(file, content.digest, format.media_type if format else "application/octet-stream")
+
+
+async def _know_enough() -> None:
+    pass
+
+
+def _sources(target: Target) -> list[str]:
+    """The paths whose image a rendition may be made of, the best first."""
+    if target.image is None:
+        return []
+    try:
+        return [target.image, original_of(target.image)]
+    except BadRequest:  # too long a path for an original
+        return [target.image]
+
+
+def _not_found(target: Target) -> NotFound:
+    what = target.image if target.image is not None else target.path
+    return NotFound("path", f"there is no image {shown(what if what is not None else target.text, 200)}")

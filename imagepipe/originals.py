@@ -1,0 +1,140 @@
+"""Originals that come by HTTP: sent or named by a POST, or fetched from `source_base` when somebody asks for one (design.md, section 5).
+
+POST    promise the outputs -> store P/original, durably -> answer; the outputs are made afterwards
+GET     fetch once for all who ask -> store P/original, but never over what was stored or deleted
+"""
+
+from collections.abc import Callable, Sequence
+from typing import IO, Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from imagepipe.core import renditions
+from imagepipe.core.renditions import Rendition, RenditionLimits
+from imagepipe.core.request import OUTPUTS_MAX, StoreRequest
+from imagepipe.core.targets import original_of
+from imagepipe.counters import Counters
+from imagepipe.errors import BadRequest, Conflict, NotFound, TooFewPeers, TooLarge, shown
+from imagepipe.flights import Flights
+from imagepipe.operations import Operations
+from imagepipe.outputs import Outputs
+from imagepipe.storage.images import Commit, ImageInfo
+from imagepipe.storage.orders import Order
+from imagepipe.storage.store import Store
+from imagepipe.workers import Timed
+
+OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
+
+
+class Sources(Protocol):
+    """Where originals are fetched from. What is fetched is the caller's to close."""
+
+    @property
+    def has_base(self) -> bool:
+        """Whether there is a `source_base`."""
+        ...
+
+    async def fetch_image(self, path: str) -> IO[bytes]:
+        """The original of the image at `path`, from `source_base`; raises NotFound, TooLarge, SourceFailed, Overloaded."""
+        ...
+
+    async def fetch_named(self, url: str) -> IO[bytes]:
+        """What a client has named; raises BadRequest and Forbidden besides."""
+        ...
+
+
+class Originals:
+    """Stores originals. On the reactor's thread."""
+
+    def __init__(
+        self,
+        on_thread: OnThread,
+        store: Store,
+        operations: Operations,
+        sources: Sources,
+        outputs: Outputs,
+        limits: RenditionLimits,
+        counters: Counters,
+        bytes_max: int,
+    ) -> None:
+        self._on_thread = on_thread
+        self._store = store
+        self._operations = operations
+        self._sources = sources
+        self._outputs = outputs
+        self._limits = limits
+        self._counters = counters
+        self._bytes_max = bytes_max
+        self._flights: Flights[str, None] = Flights()
+
+    async def fetch(self, image: str) -> None:
+        """Fetch the original of an image that nobody here has heard of, if there is a `source_base`; nothing, if another stored or deleted it meanwhile.
+
+        Raises NotFound, TooLarge, NotAnImage, NotStored, Overloaded.
+        """
+        if self._sources.has_base:
+            await self._flights.join(image, lambda: self._fetch(image))
+
+    async def post(self, image: str, body: IO[bytes] | None, source: str | None, names: Sequence[str]) -> tuple[ImageInfo, Timed[Commit]]:
+        """Store the original of the image at a clean path, from the URL `source` or else from `body`, and promise renditions of these names.
+
+        When it returns both are durable. The body is the caller's to close. Raises BadRequest and its kin, NotStored and its kin, Overloaded, TooFewPeers.
+        """
+        order = Order(image, _checked(names, self._limits))
+        path = original_of(image)
+        rows = await self._on_thread(lambda: self._store.rows([image]))
+        if image in rows and rows[image].entry.content:
+            raise Conflict("path", f"{shown(image)} is a stored image itself: its renditions are made of it")
+        self._outputs.check_room()
+        file = body if source is None else await self._download(lambda: self._sources.fetch_named(source))
+        assert file, "neither a body nor a source"
+        try:
+            if order.names:
+                await self._on_thread(lambda: self._store.order(order))
+            timed = await self._operations.store(lambda: self._read(file), StoreRequest(path, ()))
+        finally:
+            if file is not body:
+                file.close()
+        self._outputs.add(order)
+        return await self._operations.info(path), timed
+
+    async def _fetch(self, image: str) -> None:
+        file = await self._download(lambda: self._sources.fetch_image(image))
+        try:
+            await self._operations.store(lambda: self._read(file), StoreRequest(original_of(image), ()), only_new=True)
+        except (Conflict, TooFewPeers):
+            pass  # what there is now is found by who looks again
+        finally:
+            file.close()
+
+    async def _download(self, fetch: Callable[[], Any]) -> IO[bytes]:
+        try:
+            file: IO[bytes] = await fetch()
+        except NotFound:
+            self._counters.original_unavailable()
+            raise
+        self._counters.original_downloaded()
+        return file
+
+    def _read(self, file: IO[bytes]) -> bytes:
+        image = file.read(self._bytes_max + 1)
+        if len(image) > self._bytes_max:
+            raise TooLarge("image", f"has more than {self._bytes_max} bytes (max_bytes)")
+        if not image:
+            raise BadRequest("image", "is empty: send it as the body, or name its URL as source")
+        return image
+
+
+def _checked(names: Sequence[str], limits: RenditionLimits) -> tuple[str, ...]:
+    """Names of renditions that a GET would be given, each once."""
+    once = tuple(dict.fromkeys(names))
+    if len(once) > OUTPUTS_MAX:
+        raise BadRequest("outputs", f"names {len(once)} renditions; at most {OUTPUTS_MAX} go into one call")
+    for name in once:
+        rendition: Rendition | None = renditions.parse(name)
+        if rendition is None:
+            raise BadRequest(
+                "outputs", f"{shown(name)} is not a rendition's name: write ones such as w500.jpg, x300.webp, 300x400-q60.jpg, full_size.auto"
+            )
+        renditions.check(rendition, limits)
+    return once

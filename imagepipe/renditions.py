@@ -1,0 +1,219 @@
+"""Renditions on demand: from the cache, or made once for all who ask (design.md, section 5).
+
+    digest of the source, name, what the client accepts
+      -> the key, if the same was asked for before     -> the cache
+      -> otherwise a job of the queue: read, header, plan -> key -> the cache, or render and put into it
+
+A rendition belongs to the bytes of its source and never to a path: whoever asks for it has looked up the path at that moment, so what was
+replaced, moved or deleted is not served stale.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from imagepipe.core import formats
+from imagepipe.core.entries import ImageFacts
+from imagepipe.core.formats import AVIF, WEBP, Format
+from imagepipe.core.plan import RenderSettings, plan_render
+from imagepipe.core.renditions import Rendition, RenditionLimits, cache_key, output_request
+from imagepipe.core.request import OutputRequest
+from imagepipe.counters import Counters
+from imagepipe.engines.engine import Engine, Source
+from imagepipe.errors import BadRequest, NotAcceptable, NotFound, NotStored
+from imagepipe.flights import Flights
+from imagepipe.storage.cache import CachedFile
+from imagepipe.storage.disk import refusal
+from imagepipe.storage.opened import OpenedFile
+from imagepipe.storage.store import Store
+from imagepipe.workers import WorkQueue
+
+KEYS_MAX = 20_000
+"""How many keys are remembered."""
+
+
+class Gone(NotFound):
+    """The bytes of the source went away since its path was looked up: look again."""
+
+
+class Cache(Protocol):
+    """The render cache; its methods block."""
+
+    def get(self, key: str) -> CachedFile | None:
+        """What is kept under `key`, opened."""
+        ...
+
+    def put(self, key: str, source: str, staged: Path, facts: ImageFacts) -> CachedFile:
+        """Take over a file, made of the source with that digest; opened."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A rendition, for a client that accepts these formats; they are empty where the name says the format."""
+
+    rendition: Rendition
+    accepted: tuple[Format, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Bytes to be sent, the holder's to close. etag: without quotes."""
+
+    file: OpenedFile
+    etag: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came of a wish. was_rendered: it was not in the cache."""
+
+    key: str
+    picture: Picture
+    format: Format
+    was_rendered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What came of some wishes of one source, and how long it took."""
+
+    made: tuple[Made, ...]
+    waited_seconds: float
+    ran_seconds: float
+
+
+def wish_of(rendition: Rendition, accepted: tuple[Format, ...]) -> Wish:
+    """What a client with these formats wishes."""
+    return Wish(rendition, accepted if rendition.is_auto else ())
+
+
+def wishes_of(rendition: Rendition) -> tuple[Wish, ...]:
+    """All that the name of a rendition can come to, whoever asks for it."""
+    return (Wish(rendition, (AVIF,)), Wish(rendition, (WEBP,)), Wish(rendition)) if rendition.is_auto else (Wish(rendition),)
+
+
+class Renditions:
+    """Makes renditions of stored images. On the reactor's thread, but for `kept`; `engine_name` goes into the keys."""
+
+    def __init__(
+        self,
+        queue: WorkQueue,
+        store: Store,
+        cache: Cache,
+        engine: Engine,
+        engine_name: str,
+        settings: RenderSettings,
+        limits: RenditionLimits,
+        counters: Counters,
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._cache = cache
+        self._engine = engine
+        self._engine_name = engine_name
+        self._settings = settings
+        self._limits = limits
+        self._counters = counters
+        self._flights: Flights[tuple[str, tuple[Wish, ...]], Job] = Flights(_close)
+        self._keys: dict[tuple[str, Wish], str] = {}
+
+    @property
+    def making(self) -> int:
+        """How many jobs are under way, or wait."""
+        return len(self._flights)
+
+    def kept(self, digest: str, wish: Wish) -> Picture | None:
+        """The rendition, if it is known to be in the cache; None says nothing. Blocks, on any thread."""
+        key = self._keys.get((digest, wish))
+        cached = self._cache.get(key) if key else None
+        return _picture(cached) if cached else None
+
+    async def make(self, digest: str, wish: Wish) -> tuple[Picture, Job]:
+        """The rendition, made if need be.
+
+        Raises Gone if the source went away; NotAcceptable; NotStored if it cannot be rendered; Overloaded.
+        """
+        job = await self._join(digest, (wish,))
+        picture = job.made[0].picture
+        picture.file.hold()
+        return picture, job
+
+    async def make_all(self, digest: str, wishes: Sequence[Wish]) -> None:
+        """Bring renditions of one source into the cache, with one decode for all that are not there. Raises what `make` does."""
+        await self._join(digest, tuple(wishes))
+
+    async def _join(self, digest: str, wishes: tuple[Wish, ...]) -> Job:
+        return await self._flights.join((digest, wishes), lambda: self._run(digest, wishes))
+
+    async def _run(self, digest: str, wishes: tuple[Wish, ...]) -> Job:
+        timed = await self._queue.run(lambda: self._make(digest, wishes))
+        self._counters.render(timed.waited_seconds, timed.ran_seconds)
+        if len(self._keys) + len(wishes) > KEYS_MAX:
+            self._keys.clear()
+        for wish, made in zip(wishes, timed.result, strict=True):
+            self._keys[digest, wish] = made.key
+            if made.was_rendered:
+                self._counters.image_request(made.format)
+        return Job(timed.result, timed.waited_seconds, timed.ran_seconds)
+
+    # On an I/O thread.
+
+    def _make(self, digest: str, wishes: tuple[Wish, ...]) -> tuple[Made, ...]:
+        image = self._read(digest)
+        format = formats.sniff(image[: formats.SNIFF_BYTES])
+        if format is None:
+            raise NotStored("what is stored is not an image of a known format")
+        with self._engine.open(image, format) as source:
+            requests = [output_request(wish.rendition, wish.accepted, source.facts, self._limits) for wish in wishes]
+            try:
+                plans = [plan_render((request,), source.facts, self._settings) for request in requests]
+            except NotAcceptable:
+                raise
+            except BadRequest as error:  # right as it is, the stored image does not allow it
+                raise NotStored(str(error)) from error
+            keys = [cache_key(digest, plan, self._engine_name) for plan in plans]
+            with contextlib.ExitStack() as opened:
+                files = {key: cached for key in keys if (cached := self._cache.get(key))}
+                for cached in files.values():
+                    opened.enter_context(cached.file)
+                missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in files}
+                if missing:
+                    files |= self._render(digest, source, missing)
+                opened.pop_all()
+        pictures = {key: _picture(cached) for key, cached in files.items()}
+        return tuple(Made(key, pictures[key], plan.outputs[0].format, key in missing) for key, plan in zip(keys, plans, strict=True))
+
+    def _read(self, digest: str) -> bytes:
+        file = self._store.open_object(digest)
+        if file is None:
+            raise Gone("path", "the image is no longer there")
+        try:
+            return file.read(0, file.size)
+        finally:
+            file.close()
+
+    def _render(self, digest: str, source: Source, missing: dict[str, OutputRequest]) -> dict[str, CachedFile]:
+        plan = plan_render(tuple(missing.values()), source.facts, self._settings)
+        made = {}
+        try:
+            with self._store.staging() as folder:
+                source.render(plan, folder)
+                for at, (key, output) in enumerate(zip(missing, plan.outputs, strict=True)):
+                    facts = ImageFacts(output.format.name, output.size.width, output.size.height)
+                    made[key] = self._cache.put(key, digest, folder / str(at), facts)
+        except OSError as error:
+            raise refusal(error) from error
+        return made
+
+
+def _picture(cached: CachedFile) -> Picture:
+    return Picture(OpenedFile(cached.file, cached.size), cached.digest, formats.named(cached.facts.format).media_type)
+
+
+def _close(job: Job) -> None:
+    for picture in {made.key: made.picture for made in job.made}.values():
+        picture.file.close()

@@ -1,0 +1,287 @@
+"""The image server: GET and HEAD of stored files, renditions and facts, POST of originals (design.md, section 5).
+
+    path -> target -> Images.get -> conditions and ranges -> headers, and the bytes a piece at a time
+    POST -> credentials -> body, form or URL -> Originals.post -> the facts as JSON
+
+Every error is a short JSON object {"error": ...} with its status.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.cred.credentials import UsernamePassword
+from twisted.cred.error import LoginFailed
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.web.guard import BasicCredentialFactory
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from imagepipe.core import renditions, signing
+from imagepipe.core.conditional import NOT_MODIFIED, OK, PARTIAL_CONTENT, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE, Version, answer, http_date
+from imagepipe.core.renditions import RenditionLimits, accepted_formats
+from imagepipe.core.targets import Target, parse_target
+from imagepipe.counters import Counters
+from imagepipe.errors import BadRequest, Forbidden, ImagepipeError, InternalError, Unauthorized, shown
+from imagepipe.images import Found, Images
+from imagepipe.originals import Originals
+from imagepipe.web.auth import UsersChecker
+from imagepipe.web.facts import public_facts
+from imagepipe.web.forms import image_in
+from imagepipe.web.sending import send
+from imagepipe.web.site import BoundedRequest, Refusal
+
+OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
+
+JSON_REFUSAL = Refusal(b"application/json", b'{"error": "%b"}\n')
+
+METHODS = (b"GET", b"HEAD", b"POST")
+
+_CACHED = b"public, max-age=0, must-revalidate"
+"""Whoever keeps a picture asks each time whether it is still the one: it may be replaced or deleted at any moment."""
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may do what. secrets: renditions need a signature with one of them. users: None where POST is for this machine alone."""
+
+    secrets: tuple[str, ...]
+    users: UsersChecker | None
+
+    def admit(self, request: BoundedRequest, length: int | None) -> int:
+        """A site's Admit: a body is taken only from those who may POST."""
+        if length == 0:
+            return 0
+        if self.users:
+            return 0 if request.requestHeaders.hasHeader(b"authorization") else Unauthorized.http_status
+        return 0 if _is_local(request) else Forbidden.http_status
+
+    async def check_post(self, request: BoundedRequest) -> None:
+        """Raise Unauthorized or Forbidden if the client may not POST."""
+        if self.users is None:
+            if not _is_local(request):
+                raise Forbidden("POST", "is for this machine alone, unless [network] users is set")
+            return
+        header = request.getHeader(b"authorization") or b""
+        scheme, _, encoded = header.partition(b" ")
+        if scheme.lower() != b"basic":
+            raise Unauthorized("POST", "needs the credentials of one of [network] users")
+        try:
+            credentials: Any = BasicCredentialFactory(b"imagepipe").decode(encoded.strip(), request)
+            await self.users.requestAvatarId(UsernamePassword(credentials.username, credentials.password))
+        except LoginFailed:
+            raise Unauthorized("POST", "the name or the password is wrong") from None
+
+
+class ImagePages(Resource):
+    """All paths but those of the server's own pages. `reactor` is an IReactorTime, `now` the Unix time."""
+
+    isLeaf = True  # noqa: N815 - Twisted's name
+
+    def __init__(
+        self,
+        reactor: Any,
+        on_thread: OnThread,
+        images: Images,
+        originals: Originals,
+        access: Access,
+        limits: RenditionLimits,
+        counters: Counters,
+        now: Callable[[], float],
+    ) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._on_thread = on_thread
+        self._images = images
+        self._originals = originals
+        self.access = access
+        self._limits = limits
+        self._counters = counters
+        self._now = now
+
+    def render(self, request: Any) -> int:
+        """Answer one request; never raises, never leaves the client without an answer."""
+        Deferred.fromCoroutine(self._answer(request)).addErrback(lambda failure: _log.failure("an answer was not sent", failure))
+        return NOT_DONE_YET
+
+    async def _answer(self, request: BoundedRequest) -> None:
+        gone: list[object] = []
+        request.notifyFinish().addErrback(gone.append)
+        request.setHeader(b"x-content-type-options", b"nosniff")
+        try:
+            if request.method in (b"GET", b"HEAD"):
+                await self._get(request, gone)
+            elif request.method == b"POST":
+                await self._post(request, gone)
+            else:
+                request.setHeader(b"allow", b", ".join(METHODS))
+                _send_error(request, 405, f"{shown(request.method.decode('ascii', 'replace'))} is none of {b', '.join(METHODS).decode()}", gone)
+        except ImagepipeError as error:
+            self._refuse(request, error, gone)
+        except Exception:  # noqa: BLE001 - the last resort: whatever it is, the client gets an answer and the log the detail
+            _log.failure("a request failed")
+            self._refuse(request, InternalError(), gone)
+        if gone:
+            request.record.result += " (the client was gone)"
+            request.log()
+        else:
+            request.finish()
+
+    async def _get(self, request: BoundedRequest, gone: Sequence[object]) -> None:
+        target = parse_target(_path(request))
+        request.record.path = shown(target.text, 200)
+        if target.is_info:
+            request.record.call = "info"
+            info = await self._images.info(target)
+            _send_json(request, OK, public_facts(info), gone)
+            return
+        is_auto = target.rendition is not None and target.image is not None and target.rendition.is_auto
+        accept = ", ".join(_values(request, b"accept")) if is_auto else ""
+        found = await self._images.get(target, accepted_formats(accept), lambda: self._admit(request, target))
+        try:
+            request.record.call = "file" if found.row.entry.path == target.path else "rendition"
+            if found.job:
+                request.record.waited_seconds, request.record.ran_seconds = found.job.waited_seconds, found.job.ran_seconds
+                request.record.outputs = len(found.job.made)
+            if is_auto and request.record.call == "rendition":
+                request.setHeader(b"vary", b"Accept")
+            if not gone:
+                await self._send(request, found)
+        finally:
+            found.picture.file.close()
+
+    def _admit(self, request: BoundedRequest, target: Target) -> None:
+        """Raise what is to be answered in place of the rendition, if it may not be made for this client."""
+        assert target.rendition
+        if self.access.secrets:
+            expires, signature = _argument(request, b"expires"), _argument(request, b"signature")
+            signing.verify(self.access.secrets, target.text, expires or "", signature or "", self._now())
+        renditions.check(target.rendition, self._limits)
+
+    async def _send(self, request: BoundedRequest, found: Found) -> None:
+        picture = found.picture
+        version = Version(picture.etag, found.modified_ms // 1000, picture.file.size, found.is_dated)
+        part = answer(request.method.decode(), _headers(request), version)
+        request.setResponseCode(part.status)
+        request.record.result = {OK: "OK", PARTIAL_CONTENT: "a part", NOT_MODIFIED: "not modified"}.get(part.status, "refused")
+        if part.status == PRECONDITION_FAILED:
+            _send_error(request, part.status, "the image is another version than the one that is meant", ())
+            return
+        request.setHeader(b"etag", f'"{picture.etag}"'.encode())
+        request.setHeader(b"last-modified", http_date(version.modified).encode())
+        request.setHeader(b"cache-control", _CACHED)
+        request.setHeader(b"accept-ranges", b"bytes")
+        if part.status == NOT_MODIFIED:
+            return
+        if part.status == RANGE_NOT_SATISFIABLE:
+            request.setHeader(b"content-range", f"bytes */{version.size}".encode())
+            _send_error(request, part.status, f"the file has {version.size} bytes, and none in this range", ())
+            return
+        request.setHeader(b"content-type", picture.media_type.encode())
+        request.setHeader(b"content-length", b"%d" % part.length)
+        if part.status == PARTIAL_CONTENT:
+            request.setHeader(b"content-range", f"bytes {part.start}-{part.start + part.length - 1}/{version.size}".encode())
+        if request.method == b"GET":
+            await send(request, picture.file, part.start, part.length, self._on_thread, self._reactor)
+
+    async def _post(self, request: BoundedRequest, gone: Sequence[object]) -> None:
+        request.record.call = "post"
+        body = request.take_body()
+        try:
+            target = parse_target(_path(request))
+            request.record.path = shown(target.text, 200)
+            await self.access.check_post(request)
+            if target.path is None:
+                raise BadRequest("path", f"no image can be stored at {shown(target.text)}")
+            source = _argument(request, b"source")
+            names = [name for value in _arguments(request, b"outputs") for name in value.split(",") if name]
+            image = None if source is not None else await self._on_thread(lambda: image_in(body, request.getHeader(b"content-type")))
+            try:
+                info, timed = await self._originals.post(target.path, image, source, names)
+            finally:
+                if image:
+                    image.close()
+        finally:
+            body.close()
+        request.record.outputs = len(names)
+        request.record.waited_seconds, request.record.ran_seconds = timed.waited_seconds, timed.ran_seconds
+        request.record.result = "OK"
+        _send_json(request, OK, public_facts(info), gone)
+
+    def _refuse(self, request: BoundedRequest, error: ImagepipeError, gone: Sequence[object]) -> None:
+        request.record.result = str(error)
+        if request.method == b"GET":
+            self._counters.image_request_fail()
+        else:
+            self._counters.failed(request.record.call, type(error).__name__)
+        if isinstance(error, Unauthorized):
+            scheme = b"Basic" if request.method == b"POST" else b"Signature"
+            request.setHeader(b"www-authenticate", scheme + b' realm="imagepipe"')
+        if error.http_status in (429, 503):
+            request.setHeader(b"retry-after", b"1")
+        _send_error(request, error.http_status, str(error), gone)
+
+
+def _send_error(request: Any, status: int, text: str, gone: Sequence[object]) -> None:
+    request.setHeader(b"cache-control", b"no-store")
+    _send_json(request, status, {"error": text}, gone)
+
+
+def _send_json(request: Any, status: int, value: object, gone: Sequence[object]) -> None:
+    if gone or request.startedWriting:
+        return
+    body = json.dumps(value).encode() + b"\n"
+    request.setResponseCode(status)
+    request.setHeader(b"content-type", b"application/json")
+    request.setHeader(b"content-length", b"%d" % len(body))
+    if status == OK:
+        request.setHeader(b"cache-control", b"no-cache")
+    request.write(body)
+
+
+def _path(request: Any) -> bytes:
+    path: bytes = request.uri.partition(b"?")[0]
+    return path
+
+
+def _headers(request: Any) -> dict[str, str]:
+    """The headers that conditions and ranges are said with; one that is there twice, as one list."""
+    names = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range")
+    return {name: ", ".join(values) for name in names if (values := _values(request, name.encode()))}
+
+
+def _values(request: Any, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for value in request.requestHeaders.getRawHeaders(name, ())]
+
+
+def _arguments(request: Any, name: bytes) -> list[str]:
+    """The values of a query's argument. Raises BadRequest if one is not UTF-8."""
+    try:
+        return [value.decode() for value in request.args.get(name, ())]
+    except UnicodeDecodeError:
+        raise BadRequest(name.decode(), "is not UTF-8") from None
+
+
+def _argument(request: Any, name: bytes) -> str | None:
+    """The one value of a query's argument. Raises BadRequest if there are several."""
+    values = _arguments(request, name)
+    if len(values) > 1:
+        raise BadRequest(name.decode(), "is given more than once")
+    return values[0] if values else None
+
+
+def _is_local(request: BoundedRequest) -> bool:
+    """Whether a program on this machine asks for itself: neither a proxy for others, nor a browser for some page."""
+    if any(request.requestHeaders.hasHeader(name) for name in (b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip", b"origin")):
+        return False
+    host = getattr(request.getClientAddress(), "host", None)
+    if host is None:
+        return True  # a unix socket, which has permissions of its own
+    address = ip_address(host.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

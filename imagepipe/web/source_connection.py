@@ -1,0 +1,191 @@
+"""The connection over which one URL is asked for, to a server that is not trusted.
+
+Addresses are checked when they are resolved, and these very addresses are connected to: what a name leads to cannot change in between, and however a
+client spells 127.0.0.1, it is its address that counts. One address of a name that may not be connected to is enough to refuse it.
+
+What is received beside the body (status line, headers, 1xx answers, the lengths of chunks, trailers) is bounded, in step with the body: Twisted's parser
+keeps as many headers as it is sent, and takes its time over chunks of one byte each.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHostnameResolver, IReactorPluggableNameResolver, IResolutionReceiver
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from twisted.web.client import URI, Agent
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+from imagepipe.core.addresses import is_public
+from imagepipe.core.source_urls import SourceUrl
+
+CONNECT_SECONDS_MAX = 10.0
+
+ADDRESSES_MAX = 8
+"""How many addresses of a name are tried."""
+
+FRAMING_BYTES_MAX = 16 << 10
+"""How much may come beside the body; with it, a sixteenth of the body more: a chunk of 100 bytes has 6 bytes of framing."""
+
+_SLICE_BYTES = 4 << 10
+"""Twisted's parser copies what it has not read yet with each line: of 64 KiB of short lines that would be a second on the reactor's thread."""
+
+
+class SourceConnection:
+    """One request to one server. `body_bytes` is for whoever takes the body to count up."""
+
+    def __init__(self, reactor: Any, url: SourceUrl, resolver: Any, https_policy: Any, *, any_address: bool) -> None:
+        self.body_bytes = 0
+        self._reactor = reactor
+        self._url = url
+        self._resolver = _CheckedResolver(resolver, (lambda _: True) if any_address else is_public)
+        self._endpoints = _Endpoints(reactor, url, self._resolver, https_policy, self)
+        self._wire: _BoundedProtocol | None = None
+
+    @property
+    def address_refused(self) -> bool:
+        """Whether it was not connected because of an address."""
+        return self._resolver.refused
+
+    @property
+    def flooded(self) -> bool:
+        """Whether it was ended because too much came beside the body."""
+        return self._wire is not None and self._wire.flooded
+
+    @property
+    def cut(self) -> bool:
+        """Whether the server, or the network, has broken it off, other than by closing it in order."""
+        return self._wire is not None and self._wire.cut
+
+    async def get(self, user_agent: str) -> Any:
+        """The IResponse, once its headers are there. Fails as Twisted's Agent does."""
+        agent = Agent.usingEndpointFactory(self._reactor, self._endpoints)
+        headers = {"Host": self._url.authority, "User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
+        return await agent.request(b"GET", self._url.url.encode(), Headers({name: [value] for name, value in headers.items()}))
+
+    def connected(self, wire: "_BoundedProtocol") -> None:
+        """The endpoint says so."""
+        self._wire = wire
+
+    def abort(self) -> None:
+        """End it at once, without waiting for the server. Nothing is received afterwards."""
+        if self._wire is not None:
+            self._wire.abort()
+
+
+@implementer(IAgentEndpointFactory)
+class _Endpoints:
+    """The one endpoint of a connection, as Agent wants it."""
+
+    def __init__(self, reactor: Any, url: SourceUrl, resolver: "_CheckedResolver", https_policy: Any, connection: SourceConnection) -> None:
+        self._reactor = reactor
+        self._url = url
+        self._resolver = resolver
+        self._https_policy = https_policy
+        self._connection = connection
+
+    def endpointForURI(self, uri: URI) -> "_Endpoints":  # noqa: N802 - Twisted's name
+        # Agent has parsed the URL for itself. Where that came to anything else than what was checked, nothing is sent.
+        url = self._url
+        if (uri.scheme, uri.host, uri.port, uri.originForm) != (url.scheme.encode(), url.host.encode(), url.port, url.resource.encode()):
+            raise ValueError(f"Twisted reads {url.without_query} in another way")
+        return self
+
+    def connect(self, factory: Any) -> Deferred[Protocol]:
+        factory.noisy = False
+        url = self._url
+        endpoint: Any = HostnameEndpoint(_ResolvingReactor(self._reactor, self._resolver), url.host, url.port, timeout=CONNECT_SECONDS_MAX)
+        if url.scheme == "https":
+            endpoint = wrapClientTLS(self._https_policy.creatorForNetloc(url.host.encode(), url.port), endpoint)
+        return cast(Deferred[Protocol], endpoint.connect(_BoundedFactory(factory, self._connection)).addCallback(self._connected))
+
+    def _connected(self, wire: "_BoundedProtocol") -> Protocol:
+        self._connection.connected(wire)
+        return cast(Protocol, wire.wrappedProtocol)
+
+
+@implementer(IReactorPluggableNameResolver)
+class _ResolvingReactor:
+    """The reactor, but for names: HostnameEndpoint takes its resolver from there and from nowhere else."""
+
+    def __init__(self, reactor: Any, resolver: Any) -> None:
+        self._reactor = reactor
+        self.nameResolver = resolver
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+
+@implementer(IHostnameResolver, IResolutionReceiver)
+class _CheckedResolver:
+    """For one resolution: passes on what another resolver finds, if all of it is permitted, else nothing."""
+
+    def __init__(self, resolver: Any, permitted: Callable[[str], bool]) -> None:
+        self.refused = False
+        self._resolver = resolver
+        self._permitted = permitted
+        self._found: list[Any] = []
+        self._receiver: Any = None
+
+    def resolveHostName(self, receiver: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
+        self._receiver = receiver
+        return self._resolver.resolveHostName(self, *args, **kwargs)
+
+    def resolutionBegan(self, resolution: Any) -> None:  # noqa: N802
+        self._receiver.resolutionBegan(resolution)
+
+    def addressResolved(self, address: Any) -> None:  # noqa: N802
+        self._found.append(address)
+
+    def resolutionComplete(self) -> None:  # noqa: N802
+        self.refused = not all(self._permitted(address.host) for address in self._found)
+        for address in [] if self.refused else self._found[:ADDRESSES_MAX]:
+            self._receiver.addressResolved(address)
+        self._receiver.resolutionComplete()
+
+
+class _BoundedProtocol(ProtocolWrapper):
+    """What lies between the socket, or TLS, and Twisted's HTTP."""
+
+    def __init__(self, factory: "_BoundedFactory", wrapped: Any) -> None:
+        super().__init__(cast(Any, factory), wrapped)
+        self.flooded = False
+        self.cut = False
+        self._connection = factory.connection
+        self._received_bytes = 0
+        self._aborted = False
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        for start in range(0, len(data), _SLICE_BYTES):
+            if self._aborted:
+                return
+            piece = data[start : start + _SLICE_BYTES]
+            self._received_bytes += len(piece)
+            super().dataReceived(piece)
+            body_bytes = self._connection.body_bytes  # as far as it has been taken, which is at once
+            if not self._aborted and self._received_bytes - body_bytes > FRAMING_BYTES_MAX + body_bytes // 16:
+                self.flooded = True
+                self.abort()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
+        self.cut = not reason.check(ConnectionDone)
+        super().connectionLost(reason)
+
+    def abort(self) -> None:
+        self._aborted = True
+        cast(Any, self.transport).abortConnection()
+
+
+class _BoundedFactory(WrappingFactory):
+    protocol = _BoundedProtocol
+    noisy = False
+
+    def __init__(self, wrapped: Any, connection: SourceConnection) -> None:
+        super().__init__(wrapped)
+        self.connection = connection

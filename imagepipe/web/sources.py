@@ -1,0 +1,223 @@
+"""Originals fetched over HTTP (design.md, section 5), from servers that may be slow, broken, lying or hostile.
+
+    rules: may this URL be fetched? -> connection: may its address be connected to? -> a redirect? the same again, at most 5 times
+    -> the status, the encoding and the length that are declared -> the body, counted as it comes, into a temporary file
+
+Of treq only `collect` is used: its client would send cookies on, inflate what is compressed, and parse the URL once more. Nothing is inflated here,
+and no connection is kept: each is ended with its request.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, cast
+
+from treq import collect
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
+from twisted.internet.error import TimeoutError as ConnectTimeoutError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.client import BrowserLikePolicyForHTTPS, HostnameCachingHTTPSPolicy
+from twisted.web.iweb import UNKNOWN_LENGTH
+
+from imagepipe import __version__
+from imagepipe.core.source_urls import SourceRules, SourceUrl
+from imagepipe.errors import DiskFull, Forbidden, ImagepipeError, NotFound, Overloaded, SourceFailed, SourceTimeout, TooLarge, shown
+from imagepipe.web.source_connection import SourceConnection
+
+REDIRECTS_MAX = 5
+MEMORY_BYTES_MAX = 1 << 20
+"""Of an original; a larger one is on the disk."""
+
+_OK = 200
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MISSING = frozenset({404, 410})
+
+_log = Logger()
+
+
+@dataclass(slots=True)
+class _Record:
+    """What the log says of one fetch; filled in while it runs."""
+
+    url: SourceUrl
+    bytes: int = 0
+    result: str = "OK"
+
+
+class Sources:
+    """Fetches originals, at most `fetches_max` at once. On the reactor's thread.
+
+    bytes_max: of an original. seconds_max: for one, redirects included. resolver: an IHostnameResolver, the reactor's own if None. https_policy: an
+    IPolicyForHTTPS, which trusts the system's authorities if None.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        rules: SourceRules,
+        *,
+        bytes_max: int,
+        seconds_max: float,
+        fetches_max: int = 64,
+        resolver: Any = None,
+        https_policy: Any = None,
+    ) -> None:
+        self.running = 0
+        self._reactor = reactor
+        self._rules = rules
+        self._bytes_max = bytes_max
+        self._seconds_max = seconds_max
+        self._fetches_max = fetches_max
+        self._resolver = resolver
+        # Kept by host: to read the system's authorities takes 20 ms, on the reactor's thread.
+        self._https_policy = https_policy or HostnameCachingHTTPSPolicy(cast(Any, BrowserLikePolicyForHTTPS()))
+
+    @property
+    def has_base(self) -> bool:
+        """Whether there is a `source_base`."""
+        return self._rules.base is not None
+
+    async def fetch_image(self, path: str) -> IO[bytes]:
+        """The original of the image at a clean path, from source_base: a file at its beginning, the caller's to close.
+
+        Raises NotFound, TooLarge, SourceFailed, SourceTimeout, Overloaded, DiskFull.
+        """
+        return await self._fetch(self._rules.of_image(path))
+
+    async def fetch_named(self, url: str) -> IO[bytes]:
+        """What is at a URL that a client named: a file at its beginning, the caller's to close.
+
+        Raises BadRequest and Forbidden, if it may not be fetched, and what `fetch_image` does.
+        """
+        return await self._fetch(self._rules.admit_named(url))
+
+    async def _fetch(self, url: SourceUrl) -> IO[bytes]:
+        if self.running >= self._fetches_max:
+            raise Overloaded(f"{self.running} originals are being fetched already, try again")
+        record = _Record(url)
+        began = self._reactor.seconds()
+        self.running += 1
+        try:
+            fetch: Deferred[Any] = Deferred.fromCoroutine(self._follow(record))
+            return await fetch.addTimeout(self._seconds_max, self._reactor, onTimeoutCancel=self._late)
+        except BaseException as error:
+            record.result = _described(error)
+            raise
+        finally:
+            self.running -= 1
+            _log.info(
+                "fetched {url}: {bytes} bytes, {ms} ms: {result}",
+                url=record.url.without_query,
+                bytes=record.bytes,
+                ms=round((self._reactor.seconds() - began) * 1000),
+                result=record.result,
+            )
+
+    def _late(self, _result: object, _seconds: float) -> Failure:
+        return Failure(SourceTimeout(f"the source did not give it within {self._seconds_max:g} s"))
+
+    async def _follow(self, record: _Record) -> IO[bytes]:
+        """The file at the end of the redirects that begin at `record.url`."""
+        for redirects in range(REDIRECTS_MAX + 1):
+            location = b""
+            connection = self._connection(record.url)
+            try:
+                response = await connection.get(f"imagepipe/{__version__}")
+                if response.code not in _REDIRECTS:
+                    return await self._receive(response, connection, record)
+                location = _location(response)
+            except ImagepipeError:
+                raise
+            except Exception as error:
+                raise _translated(error, connection, named=redirects == 0) from error
+            finally:
+                connection.abort()
+            record.url = self._rules.redirected(record.url, location)
+        raise SourceFailed(f"the source redirects more than {REDIRECTS_MAX} times")
+
+    def _connection(self, url: SourceUrl) -> SourceConnection:
+        resolver = self._resolver or self._reactor.nameResolver
+        return SourceConnection(self._reactor, url, resolver, self._https_policy, any_address=self._rules.any_address(url))
+
+    async def _receive(self, response: Any, connection: SourceConnection, record: _Record) -> IO[bytes]:
+        """The body of a response, if it is what was asked for."""
+        _check_status(response)
+        if response.length is not UNKNOWN_LENGTH:
+            self._check_length(response.length)
+        file: IO[bytes] = SpooledTemporaryFile(MEMORY_BYTES_MAX)  # noqa: SIM115 - the caller's to close
+
+        def take(chunk: bytes) -> None:
+            connection.body_bytes = record.bytes = record.bytes + len(chunk)
+            self._check_length(record.bytes)
+            file.write(chunk)
+
+        try:
+            await collect(response, take)
+            _check_end(connection)
+            file.seek(0)
+        except BaseException as error:
+            with contextlib.suppress(OSError):  # a full disk shows once more
+                file.close()
+            if isinstance(error, OSError):
+                raise DiskFull("there is no room for what the source sends") from error
+            raise
+        return file
+
+    def _check_length(self, length: int) -> None:
+        if length > self._bytes_max:
+            raise TooLarge("source", f"has more than {self._bytes_max} bytes (max_bytes)")
+
+
+def _check_status(response: Any) -> None:
+    if response.code in _MISSING:
+        raise NotFound("source", f"there is nothing (status {response.code})")
+    if response.code != _OK:
+        raise SourceFailed(f"the source answered with status {str(response.code)[:9]}")
+    encodings = response.headers.getRawHeaders(b"content-encoding", [])
+    if any(encoding.strip().lower() not in (b"", b"identity") for encoding in encodings):
+        raise SourceFailed("the source sent it encoded, which it was asked not to do")
+
+
+def _check_end(connection: SourceConnection) -> None:
+    if connection.cut:  # a body of undeclared length ends with the connection, but not like this
+        raise SourceFailed("the source broke off")
+    if not connection.body_bytes:
+        raise SourceFailed("the source answered with nothing")
+
+
+def _location(response: Any) -> bytes:
+    locations: list[bytes] = response.headers.getRawHeaders(b"location", [])
+    if len(locations) != 1 or not locations[0]:
+        raise SourceFailed("the source redirects, but not to one URL")
+    return locations[0]
+
+
+def _translated(error: Exception, connection: SourceConnection, *, named: bool) -> Exception:
+    """Twisted's error as one of ours. It tells a client nothing about the network here; the log has the rest."""
+    if connection.address_refused:
+        if named:
+            return Forbidden("source", "its server's address is not one that may be fetched from")
+        return SourceFailed("the source redirects to where nothing may be fetched from")
+    if connection.flooded:
+        return SourceFailed("the source sends headers without end, or a body in tiny pieces")
+    if isinstance(_innermost(error), CancelledError | ConnectingCancelledError):
+        return CancelledError()
+    if isinstance(error, ConnectTimeoutError):
+        return SourceTimeout("the source could not be connected to in time")
+    if isinstance(error, DNSLookupError | ConnectError):
+        return SourceFailed("the source could not be connected to")
+    return SourceFailed("the source did not answer in HTTP, or broke off")
+
+
+def _described(error: BaseException) -> str:
+    """For the log: our error, and Twisted's below it."""
+    cause = "" if error.__cause__ is None else f" ({shown(repr(_innermost(error.__cause__)), 200)})"
+    return f"{type(error).__name__} {error}{cause}"
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What Twisted has wrapped, for instance in ResponseFailed."""
+    reasons = getattr(error, "reasons", None)
+    return _innermost(reasons[-1].value) if reasons else error
