@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "imagepipe.workers": ("imagepipe.errors",),
     "imagepipe.counters": ("imagepipe.core.formats",),
     "imagepipe.disk_space": (),
+    "imagepipe.graphite": ("imagepipe.counters", "imagepipe.replication.status"),
     "imagepipe.metrics": ("imagepipe.counters", "imagepipe.disk_space", "imagepipe.replication.status", "imagepipe.status"),
     "imagepipe.status": ("imagepipe.counters", "imagepipe.disk_space", "imagepipe.replication.status"),
     # Of the engines the protocol alone: which of them it is, tap decides.
