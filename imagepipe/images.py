@@ -8,6 +8,7 @@ fetch the original         likewise, if there is a source_base
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -77,15 +78,16 @@ class Images:
         self._originals = originals
         self._peers = peers
 
-    async def get(self, target: Target, accepted: tuple[Format, ...], admit: Callable[[], None]) -> Found:
+    async def get(self, target: Target, accepted: tuple[Format, ...], admit: Callable[[], None], *, may_fetch: bool = True) -> Found:
         """The file or the rendition that `target` asks for; `accepted` are the formats that its client names.
 
-        `admit` is called before anything is done for a rendition, and raises what is to be answered instead.
+        `admit` is called before anything is done for a rendition, and raises what is to be answered instead. may_fetch: whether whoever asks for what is no
+        rendition may have an original fetched.
         Raises NotFound, Overloaded, NotStored and its kin.
         """
         wish = wish_of(target.rendition, accepted) if target.rendition and target.image else None
         for _ in range(LOOKS_MAX):
-            seen = await self._find(target, wish, admit)
+            seen = await self._find(target, wish, admit, may_fetch=may_fetch or wish is not None)
             if seen.file:
                 return seen.file
             if seen.source is None or wish is None:
@@ -101,16 +103,17 @@ class Images:
             return Found(picture, seen.source, job)
         raise _not_found(target)
 
-    async def info(self, target: Target) -> ImageInfo:
+    async def info(self, target: Target, *, may_fetch: bool = True) -> ImageInfo:
         """The facts of the image of `target`. Raises NotFound, and what fetching it does."""
-        seen = await self._find(target, None, lambda: None)
+        seen = await self._find(target, None, lambda: None, may_fetch=may_fetch)
         if seen.source is None or seen.source.entry.content is None or seen.source.facts is None:
             raise _not_found(target)
         entry, content, facts = seen.source.entry, seen.source.entry.content, seen.source.facts
         return ImageInfo(entry.path, content.size, content.digest, facts.width, facts.height, facts.format, milliseconds(entry.version.stamp))
 
-    async def _find(self, target: Target, wish: Wish | None, admit: Callable[[], None]) -> _Seen:
-        for learn in (_know_enough, self._peers.catch_up, lambda: self._fetch(target)):
+    async def _find(self, target: Target, wish: Wish | None, admit: Callable[[], None], *, may_fetch: bool) -> _Seen:
+        fetch = partial(self._fetch, target) if may_fetch else _learn_nothing
+        for learn in (_learn_nothing, self._peers.catch_up, fetch):
             await learn()
             seen: _Seen = await self._on_thread(lambda: self._look(target, wish))
             if seen.file:
@@ -159,7 +162,7 @@ class Images:
         return Picture(file, content.digest, format.media_type if format else "application/octet-stream")
 
 
-async def _know_enough() -> None:
+async def _learn_nothing() -> None:
     pass
 
 

@@ -23,7 +23,7 @@ from imagepipe.engines import child, embedded
 from imagepipe.engines.magick_command import Limits, facts_arguments, render_arguments
 from imagepipe.engines.memory_file import memory_file
 from imagepipe.engines.webp_container import with_alpha, with_delays
-from imagepipe.errors import NotStored
+from imagepipe.errors import DiskFull, NotStored
 
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
 _POLICY_FOLDER = str(Path(__file__).parent)
@@ -36,6 +36,7 @@ _CORRUPT = re.compile(r"premature end|unexpected end-of-file|insufficient image 
 _BAD_PROFILE = re.compile(r"unable to create color transform|ColorspaceColorProfileMismatch")
 _NOISE = re.compile(r"^convert(?:-im6)?(?:\.q16)?(?:hdri)?: |`[^'`]*' ?|@ (?:warning|error|fatal)/\S+")
 _WRITING = re.compile(r"no space left|disk quota|unable to write|write error|WriteBlob|file too large|maximum TIFF file size", re.IGNORECASE)
+_FULL = re.compile(r"no space left|disk quota", re.IGNORECASE)
 _COLOURS = {"sRGB": Colours.RGB, "Gray": Colours.GREY, "CMYK": Colours.CMYK}
 _ORIENTATIONS = {"TopLeft": 1, "TopRight": 2, "BottomRight": 3, "BottomLeft": 4, "LeftTop": 5, "RightTop": 6, "RightBottom": 7, "LeftBottom": 8}
 
@@ -120,7 +121,7 @@ class ImageMagickEngine:
         _log.warn("{convert} ended with {status}:\n{errors}", convert=self._convert, status=finished.status, errors=errors)
         if finished.status < 0:
             raise NotStored(f"ImageMagick was killed by signal {-finished.status}")
-        raise NotStored(_short(errors))
+        raise (DiskFull if _FULL.search(errors) else NotStored)(_short(errors))
 
 
 class _BadProfile(NotStored):

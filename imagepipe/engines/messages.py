@@ -50,10 +50,11 @@ class Rendered(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """The request failed. `why` is for the client, unless `internal`: then it is a traceback, for the log."""
+    """The request failed. `why` is for the client, unless `internal`: then it is a traceback, for the log. `full`: for want of room on the disk."""
 
     why: str
     internal: bool = False
+    full: bool = False
 
 
 Request = Open | Render | Forget

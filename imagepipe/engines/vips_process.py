@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 import imagepipe
 from imagepipe.engines import messages
-from imagepipe.errors import InternalError, NotStored
+from imagepipe.errors import DiskFull, InternalError, NotStored
 
 _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
@@ -91,6 +91,8 @@ class Worker:
         if reply.internal:
             _log.error("a vips worker failed:\n{why}", why=reply.why)
             raise InternalError
+        if reply.full:
+            raise DiskFull(reply.why)
         raise (NotRead if isinstance(request, messages.Open) else NotStored)(reply.why)
 
     def forget(self) -> None:

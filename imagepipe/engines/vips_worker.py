@@ -47,7 +47,8 @@ class _Job:
         except MemoryError:
             return Failed("the image cannot be rendered: it takes too much memory")
         except OSError as error:
-            return Failed(f"the outputs cannot be written: {_DISK.get(error.errno or 0) or os.strerror(error.errno or 0)}")
+            why = _DISK.get(error.errno or 0)
+            return Failed(f"the outputs cannot be written: {why or os.strerror(error.errno or 0)}", full=why is not None)
         except Exception:  # noqa: BLE001 - a bug here is reported, the worker lives on
             return Failed(traceback.format_exc(), internal=True)
 

@@ -135,16 +135,18 @@ class ImagePages(Resource):
     async def _get(self, request: BoundedRequest, gone: Sequence[object]) -> None:
         target = parse_target(_path(request))
         request.record.path = shown(target.text, 200)
+        request.record.call = "info" if target.is_info else "file" if target.image is None else "rendition"
+        may_fetch = not self.access.secrets  # without a signature nobody makes this server work
         if target.is_info:
-            request.record.call = "info"
-            info = await self._images.info(target)
+            info = await self._images.info(target, may_fetch=may_fetch)
             _send_json(request, OK, public_facts(info), gone)
             return
         is_auto = target.rendition is not None and target.image is not None and target.rendition.is_auto
         accept = ", ".join(_values(request, b"accept")) if is_auto else ""
-        found = await self._images.get(target, accepted_formats(accept), lambda: self._admit(request, target))
+        found = await self._images.get(target, accepted_formats(accept), lambda: self._admit(request, target), may_fetch=may_fetch)
         try:
-            request.record.call = "file" if found.row.entry.path == target.path else "rendition"
+            if found.row.entry.path == target.path:
+                request.record.call = "file"
             if found.job:
                 request.record.waited_seconds, request.record.ran_seconds = found.job.waited_seconds, found.job.ran_seconds
                 request.record.outputs = len(found.job.made)
