@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 from configobj import ConfigObj
+from prometheus_client import generate_latest
+from statuses import FULL, REPLICATION, TOTALS
 
 from imagepipe.config.spec import CONFIGSPEC
+from imagepipe.core.paths import RESERVED_FIRST
+from imagepipe.counters import Counters
 from imagepipe.errors import ImagepipeError
+from imagepipe.graphite import events_of, states_of
+from imagepipe.metrics import registry_of
 from imagepipe.web.xmlrpc import ImageMethods
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +85,27 @@ class FaultTests:
     @pytest.mark.parametrize("error", ImagepipeError.__subclasses__(), ids=lambda error: error.__name__)
     def test_readme_explains_every_fault(self, error: type[ImagepipeError]) -> None:
         assert re.search(rf"^\| {error.fault_code} \| `\[{error.fault_code}\]` \| .+ \|$", chapter("Faults"), flags=re.MULTILINE)
+
+
+class MetricTests:
+    """Each page, metric and name of Graphite's is in the chapter on them, and nothing else is."""
+
+    def test_readme_has_every_page_and_no_other(self) -> None:
+        pages = re.findall(r"^\| `/([\w.]+)` \|", chapter("Status pages and metrics"), flags=re.MULTILINE)
+        assert set(pages) == RESERVED_FIRST
+
+    def test_readme_has_every_metric_with_its_type_and_no_other(self) -> None:
+        rows = re.findall(r"^\| (`[^|]+`) \| ((?:gauge|counter|histogram|, )+) \|", chapter("Prometheus"), flags=re.MULTILINE)
+        told = {name: types for names, types in rows for name in re.findall(r"`(\w+)`", names)}
+        registry = registry_of(lambda: FULL, Counters(lambda: 0.0).durations)
+        exposed = dict(re.findall(r"^# TYPE (\w+) (\w+)$", generate_latest(registry).decode(), flags=re.MULTILINE))
+        assert told.keys() == exposed.keys()
+        assert [name for name, type in exposed.items() if type not in told[name]] == []
+
+    def test_readme_has_every_name_of_graphites(self) -> None:
+        formats = {f"image_request.{each.format}" for each in TOTALS.image_requests}
+        names = (events_of(TOTALS).keys() - formats) | {"image_request.<format>"} | states_of(REPLICATION).keys()
+        assert [name for name in names if f"`{name}`" not in chapter("Graphite")] == []
 
 
 class CommandTests:
