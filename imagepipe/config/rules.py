@@ -17,10 +17,7 @@ _SYSTEM_FOLDERS = frozenset(
     )
 )
 
-_UNBUILT = (
-    ("http", ("port", "endpoint"), "this version does not serve HTTP images yet; ignored"),
-    ("graphite", ("host",), "this version does not send events to Graphite yet; ignored"),
-)
+_UNBUILT = (("http", ("port", "endpoint"), "this version does not serve HTTP images yet; ignored"),)
 
 
 def problems(parsed: Parsed, file: Path) -> Iterator[str]:
