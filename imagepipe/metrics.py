@@ -107,7 +107,7 @@ def _of_replication(replication: ReplicationStatus) -> Iterator[Metric]:
     yield _gauge("replication_seq", "The number of this node's newest change.", replication.seq)
     yield _gauge("replication_unreplicated", "Changes that are on no other disk.", replication.unreplicated)
     yield _gauge("replication_pending", "Changes of peers that wait for their bytes.", replication.pending)
-    yield _gauge("replication_pending_seconds", "For how long the oldest of them has waited.", replication.pending_seconds)
+    yield _gauge("replication_pending_seconds", "For how long there have been any.", replication.pending_seconds)
     yield _gauge("replication_conflicts", "Images kept that lost a conflict.", replication.conflicts)
     yield _counter("replication_dropped_messages", "Messages of subscribers that were too many.", replication.dropped_messages)
     yield _counter("replication_bad_messages", "Messages that were none.", replication.bad_messages)

@@ -201,7 +201,7 @@ class TextTests:
             "images:                 100 stored, 11 deleted, 12 moved",
             "failures of store:      2 DiskFull",
             "newest change:                1000, unreplicated 7",
-            "changes without their bytes:  3, the oldest for 1 min 1 s",
+            "changes without their bytes:  3; there have been some for 1 min 1 s",
             "2026-01-01T00:00:01Z  store  the disk is full",
         ],
     )

@@ -85,7 +85,7 @@ def _replication(replication: ReplicationStatus) -> Iterable[str]:
 def _own_part(replication: ReplicationStatus) -> Lines:
     yield "node", replication.node
     yield "newest change", f"{replication.seq}, unreplicated {replication.unreplicated}"
-    waiting = f", the oldest for {shown_seconds(replication.pending_seconds)}" if replication.pending else ""
+    waiting = f"; there have been some for {shown_seconds(replication.pending_seconds)}" if replication.pending else ""
     yield "changes without their bytes", f"{replication.pending}{waiting}"
     yield "conflicts", str(replication.conflicts)
     yield "messages", f"{replication.dropped_messages} dropped, {replication.bad_messages} bad"
