@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from reactor_thread import PATIENCE_SECONDS, on_reactor, reactor
+from reactor_thread import PATIENCE_SECONDS, logged, on_reactor, reactor, until
 from statuses import BARE, FULL, NORTH, REPLICATION, Part
 from twisted.web.resource import Resource
 
@@ -109,6 +109,16 @@ class PagesTests:
         answer, body = node.ask(path)
         assert answer.status == 404
         assert "error" in json.loads(body)
+
+    def test_the_log_names_the_page(self, node: Node) -> None:
+        with logged() as log:
+            node.ask("/readyz")
+            node.ask("/status/nothing")
+            until(lambda: len(log) == 2)
+        assert [(event["call"], event["path"], event["status"], event["result"]) for event in log] == [
+            ("page", "readyz", 200, "OK"),
+            ("page", "below status", 404, "Not Found"),
+        ]
 
 
 class HealthTests:

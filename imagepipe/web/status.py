@@ -16,9 +16,9 @@ import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from twisted.web.resource import Resource
-from twisted.web.server import Request
 
 from imagepipe.status import StatusReader
+from imagepipe.web.site import BoundedRequest
 from imagepipe.web.status_text import as_text
 
 TEXT = "text/plain; charset=utf-8"
@@ -37,21 +37,24 @@ class Content:
 class Page(Resource):
     """One path, made anew for each request; below it there is nothing."""
 
-    def __init__(self, content: Callable[[], Content]) -> None:
+    def __init__(self, name: str, content: Callable[[], Content]) -> None:
         super().__init__()
+        self._name = name
         self._content = content
 
-    def getChild(self, path: bytes, request: Request) -> Resource:  # noqa: N802, ARG002 - Twisted's name
-        return Page(lambda: _refusal(HTTPStatus.NOT_FOUND, "there is nothing below this page"))
+    def getChild(self, path: bytes, request: BoundedRequest) -> Resource:  # noqa: N802, ARG002 - Twisted's name
+        return Page(f"below {self._name}", lambda: _refusal(HTTPStatus.NOT_FOUND, "there is nothing below this page"))
 
-    def render(self, request: Request) -> bytes:
+    def render(self, request: BoundedRequest) -> bytes:
         """Answer a GET or HEAD."""
+        request.record.call, request.record.path = "page", self._name
         if request.method in (b"GET", b"HEAD"):
             content = self._content()
         else:
             request.setHeader(b"allow", b"GET, HEAD")
             content = _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "this page is for GET and HEAD")
         request.setResponseCode(content.status)
+        request.record.result = HTTPStatus(content.status).phrase
         request.setHeader(b"content-type", content.media_type.encode())
         request.setHeader(b"content-length", b"%d" % len(content.body))
         request.setHeader(b"cache-control", b"no-store")
@@ -66,13 +69,14 @@ def status_pages(reader: StatusReader, registry: CollectorRegistry) -> Mapping[b
         why = reader.not_ready()
         return Content(TEXT, b"ok\n") if why is None else Content(TEXT, f"{why}\n".encode(), HTTPStatus.SERVICE_UNAVAILABLE)
 
-    return {
-        b"healthz": Page(lambda: Content(TEXT, b"ok\n")),
-        b"readyz": Page(readyz),
-        b"status": Page(lambda: Content(TEXT, as_text(reader.read()).encode())),
-        b"status.json": Page(lambda: Content(JSON, msgspec.json.format(msgspec.json.encode(reader.read())) + b"\n")),
-        b"metrics": Page(lambda: Content(CONTENT_TYPE_LATEST, generate_latest(registry))),
+    contents: dict[str, Callable[[], Content]] = {
+        "healthz": lambda: Content(TEXT, b"ok\n"),
+        "readyz": readyz,
+        "status": lambda: Content(TEXT, as_text(reader.read()).encode()),
+        "status.json": lambda: Content(JSON, msgspec.json.format(msgspec.json.encode(reader.read())) + b"\n"),
+        "metrics": lambda: Content(CONTENT_TYPE_LATEST, generate_latest(registry)),
     }
+    return {name.encode(): Page(name, content) for name, content in contents.items()}
 
 
 def _refusal(status: HTTPStatus, why: str) -> Content:
