@@ -436,6 +436,13 @@ class BoundsTests:
             assert outcome.result(PATIENCE_SECONDS).check(CancelledError)
             server.wait_for(server.ended)
 
+    def test_one_that_is_cancelled_before_its_name_is_resolved_never_connects(self) -> None:
+        fetching = Fetching("http://slow.example", resolver=FixedResolver(None))
+        fetch, outcome = fetching.begin()
+        on_reactor(fetch.cancel)
+        assert outcome.result(PATIENCE_SECONDS).check(CancelledError)
+        assert fetching.running == 0
+
     def test_a_full_disk_is_none_of_the_sources_doing(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
         with serving(sending(declared(bytes(MEMORY_BYTES_MAX + 1)))) as (_, fetching), pytest.raises(DiskFull):
@@ -603,6 +610,10 @@ class AddressesTests:
             assert Fetching(f"http://storage.example:{server.port}", resolver=resolver).image() == IMAGE
             assert f"\r\nHost: storage.example:{server.port}\r\n".encode() in server.requests[0]
         assert resolver.names == ["storage.example"]
+
+    def test_a_name_may_have_an_underscore_as_those_of_containers_do(self) -> None:
+        with HostileServer(sending(WHOLE)) as server:
+            assert Fetching(f"http://my_storage:{server.port}", resolver=FixedResolver(["127.0.0.1"])).image() == IMAGE
 
     def test_an_address_where_nobody_listens_is_passed_over(self) -> None:
         with HostileServer(sending(WHOLE)) as server:
