@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from imagepipe.core.formats import Format
+from imagepipe.errors import BadRequest, ImagepipeError, NotStored, Overloaded
 
 BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """The upper bounds of a Distribution's classes."""
@@ -191,6 +192,13 @@ class Counters:
     def last_errors(self) -> tuple[NotedError, ...]:
         """The last ERRORS_KEPT errors, the newest first."""
         return tuple(reversed(self._errors))
+
+
+def note_failure(counters: Counters, operation: str, error: ImagepipeError) -> None:
+    """Count a failure of `operation`, a word of the code; those that are no client's mistake are errors that an operator should hear of."""
+    counters.failed(operation, type(error).__name__)
+    if not isinstance(error, BadRequest | Overloaded) and type(error) is not NotStored:
+        counters.error(operation, str(error))
 
 
 class _Classes:

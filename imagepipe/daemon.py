@@ -55,8 +55,8 @@ class Node(Protocol):
         """Make the jobs that still wait or run fail soon, so that their clients get an answer."""
         ...
 
-    def stop(self) -> None:
-        """Do no more by itself."""
+    def stop(self) -> "Deferred[None]":
+        """Do no more by itself; fires once that is so, within moments."""
         ...
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class Daemon(Service):
         else:
             _log.warn("some calls take more than {seconds} s to finish: they are refused", seconds=STOP_SECONDS_MAX)
             self._node.abandon()
-        self._node.stop()
+        await self._node.stop()
         await deferToThread(self._node.close)
         _log.info("stopped: everything is on disk")
 

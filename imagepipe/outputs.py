@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from imagepipe.core import renditions
 from imagepipe.core.targets import original_of
+from imagepipe.counters import Counters, note_failure
 from imagepipe.errors import DiskFull, ImagepipeError, NotAcceptable, Overloaded, shown
 from imagepipe.renditions import Renditions, Wish, wishes_of
 from imagepipe.storage.orders import Order
@@ -30,11 +31,12 @@ _log = Logger()
 class Outputs:
     """Carries out orders. On the reactor's thread; `reactor` is an IReactorTime. What is not done when it stops is done after the next start."""
 
-    def __init__(self, reactor: Any, on_thread: OnThread, store: Store, made_by: Renditions) -> None:
+    def __init__(self, reactor: Any, on_thread: OnThread, store: Store, made_by: Renditions, counters: Counters) -> None:
         self._reactor = reactor
         self._on_thread = on_thread
         self._store = store
         self._renditions = made_by
+        self._counters = counters
         self._waiting: deque[Order] = deque()
         self._working: Deferred[None] | None = None
         self._stopped = False
@@ -89,9 +91,11 @@ class Outputs:
             try:
                 await self._carry_out(order)
             except DiskFull as error:
+                note_failure(self._counters, "outputs", error)
                 _log.warn("outputs of {path} are rendered after the next start: {error}", path=shown(order.path, 200), error=error)
                 continue
             except ImagepipeError as error:
+                note_failure(self._counters, "outputs", error)
                 _log.warn("outputs of {path} cannot be rendered: {error}", path=shown(order.path, 200), error=error)
             if not self._stopped:
                 await self._on_thread(partial(self._store.fulfil, order))

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -33,6 +34,7 @@ from imagepipe.engines.engine import Engine
 from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import ConfigError
+from imagepipe.graphite import Graphite
 from imagepipe.images import Images
 from imagepipe.metrics import registry_of
 from imagepipe.operations import Operations, Peers
@@ -125,6 +127,7 @@ class _Node:
     queue: WorkQueue
     replication: Replication
     disk: DiskSpace
+    graphite: Graphite | None
     image_server: "_ImageServer | None"
     pools: tuple[ThreadPool, ...]
     sites: tuple[LoggingSite, ...]
@@ -133,6 +136,8 @@ class _Node:
     def start(self) -> None:
         self.replication.start()
         self.disk.start()
+        if self.graphite:
+            self.graphite.start()
         if self.image_server:
             self.image_server.outputs.start()
 
@@ -144,11 +149,13 @@ class _Node:
         self.engine.abort()
         self.replication.abandon()
 
-    def stop(self) -> None:
+    def stop(self) -> "Deferred[None]":
         if self.image_server:
             self.image_server.outputs.stop()
         self.disk.stop()
+        told: Deferred[None] = self.graphite.stop() if self.graphite else succeed(None)  # while replication can still be asked how it stands
         self.replication.stop()
+        return told
 
     def close(self) -> None:
         self.queue.stop()
@@ -208,7 +215,7 @@ def _open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> _Node:
         return deferToThreadPool(reactor, calls, call)
 
     operations = Operations(reactor, on_thread, queue, store, engine, images.render, replication, counters)
-    methods = ImageMethods(operations, on_thread, bytes_max=images.bytes_max, size_max=images.size_max)
+    methods = ImageMethods(operations, on_thread, counters, bytes_max=images.bytes_max, size_max=images.size_max)
     # Threads of their own: a flood of wrong passwords must not hold up the calls of those who are in.
     passwords = ThreadPool(minthreads=0, maxthreads=PASSWORD_THREADS, name="passwords")
     checker = UsersChecker(users, lambda check: deferToThreadPool(reactor, passwords, check)) if users else None
@@ -229,6 +236,13 @@ def _open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> _Node:
         image_server = _image_server(reactor, settings, store, engine, queue, operations, replication, counters, files, checker)
         caches.append(image_server.cache)
         threading.Thread(target=image_server.cache.tidy, name="tidy", daemon=True).start()
+    # A node that neither publishes nor subscribes has no part in it, and nothing that could be behind.
+    replicates = settings.replication.publish or settings.replication.subscribe
+    replication_status = replication.status if replicates else lambda: None
+    graphite = None
+    if settings.graphite.host:
+        endpoint: Any = HostnameEndpoint(reactor, settings.graphite.host, settings.graphite.port)
+        graphite = Graphite(reactor, endpoint, settings.graphite.prefix, totals=counters.totals, replication=replication_status, wall=time.time)
     reader = StatusReader(
         version=__version__,
         seconds=time.monotonic,
@@ -241,7 +255,7 @@ def _open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> _Node:
         takes_images=lambda: store.takes_images,
         flush_failed=lambda: store.flush_failed,
         stopping=lambda: site.refusing,
-        replication=replication.status,
+        replication=replication_status,
         downloads=image_server.sources if image_server else None,
         cache=image_server.cache if image_server else None,
         cache_bytes_max=settings.http.cache_bytes_max,
@@ -264,7 +278,7 @@ def _open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> _Node:
     for pool in pools:
         pool.start()
     queue.start()
-    return _Node(store, engine, queue, replication, disk, image_server, pools, tuple(sites), factories)
+    return _Node(store, engine, queue, replication, disk, graphite, image_server, pools, tuple(sites), factories)
 
 
 def _image_server(
@@ -288,7 +302,7 @@ def _image_server(
         return deferToThreadPool(reactor, files, call)
 
     renditions = Renditions(queue, store, cache, engine, images.engine.value, images.render, limits, counters)
-    outputs = Outputs(reactor, on_thread, store, renditions)
+    outputs = Outputs(reactor, on_thread, store, renditions, counters)
     rules = SourceRules(http.source_base, http.sources, http.allow_private_sources)
     sources = Sources(reactor, rules, bytes_max=images.bytes_max, seconds_max=images.timeout_seconds)
     originals = Originals(on_thread, store, operations, sources, outputs, limits, counters, images.bytes_max)

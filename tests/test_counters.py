@@ -3,7 +3,19 @@
 import pytest
 
 from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, WEBP, Format
-from imagepipe.counters import BOUNDS_SECONDS, ERROR_LENGTH_MAX, ERRORS_KEPT, Answered, Counters, Distribution, Failed, NotedError, Rendered
+from imagepipe.counters import (
+    BOUNDS_SECONDS,
+    ERROR_LENGTH_MAX,
+    ERRORS_KEPT,
+    Answered,
+    Counters,
+    Distribution,
+    Failed,
+    NotedError,
+    Rendered,
+    note_failure,
+)
+from imagepipe.errors import BadRequest, DiskFull, InternalError, NotStored, Overloaded
 
 
 def counters() -> Counters:
@@ -117,3 +129,17 @@ class LastErrorsTests:
         [noted] = counted.last_errors()
         assert len(noted.text) == ERROR_LENGTH_MAX
         assert noted.text.isprintable()
+
+
+class FailureTests:
+    """What fails is counted by kind; what is nobody's mistake but the server's is noted too."""
+
+    def test_what_an_operator_should_hear_of_is_noted(self) -> None:
+        counters = Counters(lambda: 0.0)
+        for error in (BadRequest("path", "is empty"), Overloaded("full"), NotStored("broken"), DiskFull("the disk is full"), InternalError()):
+            note_failure(counters, "store_image", error)
+        assert [(one.what, one.text) for one in counters.last_errors()] == [
+            ("store_image", str(InternalError())),
+            ("store_image", "the disk is full"),
+        ]
+        assert len(counters.totals().failures) == 5

@@ -22,7 +22,7 @@ MAY_IMPORT = {
         "imagepipe.replication", "imagepipe.storage", "imagepipe.config.settings", "imagepipe.core", "imagepipe.errors",
     ),
     "imagepipe.workers": ("imagepipe.errors",),
-    "imagepipe.counters": ("imagepipe.core.formats",),
+    "imagepipe.counters": ("imagepipe.core.formats", "imagepipe.errors"),
     "imagepipe.disk_space": (),
     "imagepipe.graphite": ("imagepipe.counters", "imagepipe.replication.status"),
     "imagepipe.metrics": ("imagepipe.counters", "imagepipe.disk_space", "imagepipe.replication.status", "imagepipe.status"),
@@ -36,7 +36,7 @@ MAY_IMPORT = {
         "imagepipe.flights", "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.counters", "imagepipe.core",
         "imagepipe.errors",
     ),
-    "imagepipe.outputs": ("imagepipe.renditions", "imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
+    "imagepipe.outputs": ("imagepipe.renditions", "imagepipe.counters", "imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
     "imagepipe.originals": (
         "imagepipe.operations", "imagepipe.outputs", "imagepipe.flights", "imagepipe.workers", "imagepipe.storage", "imagepipe.counters",
         "imagepipe.core", "imagepipe.errors",

@@ -24,7 +24,7 @@ from imagepipe.core import renditions, signing
 from imagepipe.core.conditional import NOT_MODIFIED, OK, PARTIAL_CONTENT, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE, Version, answer, http_date
 from imagepipe.core.renditions import RenditionLimits, accepted_formats
 from imagepipe.core.targets import Target, parse_target
-from imagepipe.counters import Counters
+from imagepipe.counters import Counters, note_failure
 from imagepipe.errors import BadRequest, Forbidden, ImagepipeError, InternalError, Unauthorized, shown
 from imagepipe.images import Found, Images
 from imagepipe.originals import Originals
@@ -219,8 +219,7 @@ class ImagePages(Resource):
         request.record.result = str(error)
         if request.method == b"GET":
             self._counters.image_request_fail()
-        else:
-            self._counters.failed(request.record.call, type(error).__name__)
+        note_failure(self._counters, request.record.call, error)
         if isinstance(error, Unauthorized):
             scheme = b"Basic" if request.method == b"POST" else b"Signature"
             request.setHeader(b"www-authenticate", scheme + b' realm="imagepipe"')

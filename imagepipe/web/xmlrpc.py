@@ -17,6 +17,7 @@ from twisted.web.server import NOT_DONE_YET
 from twisted.web.xmlrpc import XMLRPC, addIntrospection, withRequest
 
 from imagepipe.core.request import StoreRequest, parse_moves, parse_page, parse_path, parse_paths, parse_store
+from imagepipe.counters import Counters, note_failure
 from imagepipe.errors import ImagepipeError, InternalError, shown
 from imagepipe.operations import Operations
 from imagepipe.web.call import Call, MalformedCallError, decode_image, parse_call
@@ -44,11 +45,12 @@ class ImageMethods(XMLRPC):
 
     isLeaf = True  # noqa: N815 - Twisted's name; any path will do, as it did
 
-    def __init__(self, operations: Operations, on_thread: OnThread, *, bytes_max: int, size_max: int) -> None:
+    def __init__(self, operations: Operations, on_thread: OnThread, counters: Counters, *, bytes_max: int, size_max: int) -> None:
         super().__init__(allowNone=True)
         addIntrospection(self)
         self._operations = operations
         self._on_thread = on_thread
+        self._counters = counters
         self._bytes_max = bytes_max
         self._size_max = size_max
 
@@ -165,11 +167,15 @@ class ImageMethods(XMLRPC):
         except MalformedCallError as error:
             return Fault(self.FAILURE, f"Can't deserialize input: {error}")
         except ImagepipeError as error:
-            return Fault(error.fault_code, error.fault_string)
+            return self._fault(request, error)
         except Exception:  # noqa: BLE001 - the last resort: whatever it is, the client gets an answer and the log the detail
             _log.failure("a call failed")
-            unknown = InternalError()
-            return Fault(unknown.fault_code, unknown.fault_string)
+            return self._fault(request, InternalError())
+
+    def _fault(self, request: BoundedRequest, error: ImagepipeError) -> Fault:
+        # The method's name is one of ours here, and not what the client made up: only those raise these errors.
+        note_failure(self._counters, request.record.call.strip("'"), error)
+        return Fault(error.fault_code, error.fault_string)
 
 
 def _bound(procedure: Callable[..., Coroutine[Any, Any, Any]], request: BoundedRequest, call: Call) -> list[object]:
