@@ -214,12 +214,11 @@ class RenderCache:
         """Whether enough of the file system is free, if need be after some evictions."""
         try:
             lacking = self._files.lacking()
-            if lacking > 0:
+            if lacking:
                 self._rows.shrink(self.bytes - lacking)
-                lacking = self._files.lacking()
+            return not lacking or not self._files.lacking()  # once: where room is freed only later, the cache would be emptied
         except OSError:
             return False
-        return lacking <= 0
 
     def _remove(self, rendition: CachedRendition) -> None:
         self._rows.remove(lambda index: index.remove([rendition.number]))

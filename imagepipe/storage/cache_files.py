@@ -30,6 +30,9 @@ FREE_FILES_MIN = 4096
 """What the cache leaves free of the file system, in bytes and in inodes, for images to be stored; a twentieth of all where that is less."""
 
 _FREE_PART = 20
+_MORE_PART = 8
+"""By what part of this more is removed than is lacking: to remove takes some room itself, in the index."""
+
 _FILE_BYTES_MIN = 4096
 _SLICE = 256
 _INDEX = ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm")
@@ -122,11 +125,12 @@ class CacheFiles:
         return not stays
 
     def lacking(self) -> int:
-        """How many bytes have to go for the file system to have the room that is to stay free; none if that is not above 0."""
+        """How many bytes have to go for the file system to have the room that is to stay free, and some more; 0: none."""
         status = os.statvfs(self._folder.parent)
         bytes_min = min(FREE_BYTES_MIN, status.f_blocks * status.f_frsize // _FREE_PART)
         files_min = min(FREE_FILES_MIN, status.f_files // _FREE_PART)
-        return max(bytes_min - status.f_bavail * status.f_frsize, (files_min - status.f_favail) * _FILE_BYTES_MIN)
+        lacking = max(bytes_min - status.f_bavail * status.f_frsize, (files_min - status.f_favail) * _FILE_BYTES_MIN)
+        return lacking + bytes_min // _MORE_PART if lacking > 0 else 0
 
     def left_over(self) -> Sequence[Path]:
         """What is there besides the index and its generation; while no generation begins. Raises nothing."""
