@@ -127,7 +127,8 @@ class RenderCache:
     def put(self, key: str, source: str, staged: Path, facts: ImageFacts) -> CachedFile:
         """Take over the staged file as the rendition with this key, made of `source`; what was used least recently makes room for it.
 
-        One that cannot be kept, for want of room or because a key or source is not 64 hex digits, has no name any more and is gone when it is closed.
+        One that is not kept has no name any more and is gone when it is closed: for want of room, if there is one with its key, or if a key or source is
+        not 64 hex digits.
         Raises OSError if the staged file cannot be read.
         """
         file = open_cached(staged)

@@ -160,15 +160,13 @@ class CacheIndex:
             self._uses.clear()
             yield
 
-    def add(self, rendition: CachedRendition) -> Sequence[Removed]:
-        """Add one, in place of any that has its key."""
-        replaced = self._remove("key", [rendition.key])
+    def add(self, rendition: CachedRendition) -> None:
+        """Add one whose key is not there."""
         self._connection.execute(
             "INSERT INTO rendition VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*_values(rendition), _sum_of(rendition), next(self._clock))
         )
         self.count += 1
         self.room_taken += room_of(rendition.size)
-        return replaced
 
     def evict(self, room: int) -> Sequence[Removed]:
         """Remove what was used least recently, until it made so many bytes of room or SLICE are removed."""

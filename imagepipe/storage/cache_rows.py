@@ -116,22 +116,26 @@ class CacheRows:
         self.ask(remember)
 
     def add(self, rendition: CachedRendition, room_max: int, index_then: CacheIndex) -> bool:
-        """Add a row in place of any with its key, when enough of those used least recently have gone; whether it is in.
+        """Add a row, when enough of those used least recently have gone; whether it is in. If not its file is gone.
 
-        It is not if `index_then` is no more, of whose generation its file is. Its own room is not above `room_max`.
+        It is not if there is one with its key, or if `index_then` is no more, of whose generation its file is. Its own room is not above `room_max`.
         """
 
         def fit(index: CacheIndex) -> bool | None:
             if index is not index_then:
                 return None
+            if index.look_up(rendition.key):  # rendered twice at once: who has found that one is about to open its file
+                removed.append(Removed(rendition.number, rendition.key))
+                return None
             with index.changing():
-                evicted = index.evict(index.room_taken + room_of(rendition.size) - room_max)
+                removed.extend(index.evict(index.room_taken + room_of(rendition.size) - room_max))
                 fits = index.room_taken + room_of(rendition.size) <= room_max
-                if not fits and not evicted:
+                if fits:
+                    index.add(rendition)
+                elif not removed:
                     raise sqlite3.DatabaseError("more room is taken than the rows say")
-                removed.extend([*evicted, *(index.add(rendition) if fits else ())])
             self._forget(removed)
-            self.evictions += len(evicted)
+            self.evictions += len(removed)
             if fits:
                 self._remember(rendition)
                 self._failures = 0

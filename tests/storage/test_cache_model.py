@@ -51,18 +51,15 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(name=NAMES, blocks=st.integers(1, BLOCKS_MAX + 1))
     def put(self, name: str, blocks: int) -> None:
         """Render something."""
-        version = self.versions.get(name)
-        self.versions[name] = (version or 0) + 1
+        version, self.versions[name] = self.versions.get(name, 0), self.versions.get(name, 0) + 1
         content = self.content(name, blocks)
         assert put(self.cache, self.root, name, content, source_of(name)) == content
-        if blocks > BLOCKS_MAX:
-            if version is not None:
-                self.versions[name] = version
+        if name in self.kept or blocks > BLOCKS_MAX:
+            self.versions[name] = version
             return
         while sum(self.kept.values()) + blocks > BLOCKS_MAX:
             self.kept.popitem(last=False)
             self.evictions += 1
-        self.kept.pop(name, None)
         if source_of(name) in self.there:
             self.kept[name] = blocks
         self.only_in_memory = False
