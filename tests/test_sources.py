@@ -11,12 +11,12 @@ from typing import IO, Any
 
 import pytest
 from hostile_server import Exchange, HostileServer, tls_server
-from reactor_thread import PATIENCE_SECONDS, logged, on_reactor, reactor
+from reactor_thread import PATIENCE_SECONDS, on_reactor, reactor
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.logger import formatEvent
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.web.client import BrowserLikePolicyForHTTPS
 from zope.interface import implementer
 
@@ -150,6 +150,23 @@ def serving(answer: Callable[[Exchange], None], **more: Any) -> Iterator[tuple[H
         assert fetching.running == 0
 
 
+@contextmanager
+def logged(*namespaces: str) -> Iterator[list[LogEvent]]:
+    """What is logged meanwhile in these namespaces."""
+    events: list[LogEvent] = []
+
+    def observe(event: LogEvent) -> None:
+        if str(event.get("log_namespace", "")).startswith(namespaces):
+            events.append(event)
+
+    observer: Any = observe
+    globalLogPublisher.addObserver(observer)
+    try:
+        yield events
+    finally:
+        globalLogPublisher.removeObserver(observer)
+
+
 class FetchingTests:
     """What a good server gives."""
 
@@ -233,7 +250,7 @@ class FetchingTests:
             assert server.untouched()
 
     def test_each_fetch_is_one_line_of_the_log_without_the_query(self) -> None:
-        with logged() as events, HostileServer(sending(WHOLE)) as server:
+        with logged("imagepipe", "twisted.web") as events, HostileServer(sending(WHOLE)) as server:
             Fetching(named=[f"http://{server.netloc}/"], allow_private=True).named(f"http://{server.netloc}/a?token=secret")
             with pytest.raises(NotFound):
                 Fetching().image()
@@ -242,7 +259,7 @@ class FetchingTests:
         assert line.endswith(" ms: OK")
 
     def test_the_log_knows_more_about_a_failure_than_the_client(self) -> None:
-        with logged() as events, serving(sending(b"SSH-2.0-OpenSSH_9.2\r\n")) as (_, fetching), pytest.raises(SourceFailed) as caught:
+        with logged("imagepipe") as events, serving(sending(b"SSH-2.0-OpenSSH_9.2\r\n")) as (_, fetching), pytest.raises(SourceFailed) as caught:
             fetching.image()
         [line] = [formatEvent(event) for event in events]
         assert "SSH-2.0" in line
