@@ -56,7 +56,7 @@ def parse_target(raw: bytes) -> Target:
 
 def decode(raw: bytes) -> str:
     """A path as it was sent -> text with a leading slash. Raises BadRequest."""
-    raw = _AUTHORITY.sub(b"", raw, count=1) if not raw.startswith(b"/") else raw  # a proxy's form of a request
+    raw = origin_form(raw)
     if len(raw) > RAW_BYTES_MAX:
         raise BadRequest("path", f"is longer than {paths.PATH_BYTES_MAX} bytes")
     if not raw.startswith(b"/"):
@@ -65,6 +65,11 @@ def decode(raw: bytes) -> str:
         raise BadRequest("path", "a percent sign is not followed by two hex digits")
     segments = [_decode_segment(segment) for segment in raw[1:].split(b"/")]
     return "/" + "/".join(segments)
+
+
+def origin_form(raw: bytes) -> bytes:
+    """A path as it was sent, without the scheme and the authority that a proxy puts before it (RFC 9112, 3.2.2)."""
+    return raw if raw.startswith(b"/") else _AUTHORITY.sub(b"", raw, count=1)
 
 
 def original_of(image: str) -> str:

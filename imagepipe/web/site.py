@@ -2,6 +2,8 @@
 
 A refused body is answered at once, for a client that listens while it sends, and read on without keeping it, for one that does not: closing
 the connection on it would cost it the answer.
+
+A client that asks and does not listen is not asked what else it wants: its answers would fill the memory.
 """
 
 from collections.abc import Callable
@@ -11,8 +13,18 @@ from typing import IO, Any, cast
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web import server
-from twisted.web.http import INSUFFICIENT_STORAGE_SPACE, REQUEST_ENTITY_TOO_LARGE, RESPONSES, SERVICE_UNAVAILABLE, UNAUTHORIZED, HTTPChannel
+from twisted.web.http import (
+    BAD_REQUEST,
+    INSUFFICIENT_STORAGE_SPACE,
+    REQUEST_ENTITY_TOO_LARGE,
+    RESPONSES,
+    SERVICE_UNAVAILABLE,
+    UNAUTHORIZED,
+    HTTPChannel,
+)
 from twisted.web.resource import IResource
+
+from imagepipe.core.targets import origin_form
 
 REQUEST_HEADER_FIELDS_TOO_LARGE = 431
 
@@ -86,6 +98,8 @@ class BoundedRequest(server.Request):
                 self.content.flush()  # what does not fit on the disk may show only now
             except OSError as error:
                 self._no_room(error)
+        if self._site.refusing and not self._refused:
+            self._refuse(SERVICE_UNAVAILABLE)
         if self._refused:
             self.method, self.uri, self.clientproto, self.code = command, path, version, self._refused
             self._site.log(self)
@@ -94,11 +108,8 @@ class BoundedRequest(server.Request):
             super().requestReceived(command, path, version)
 
     def process(self) -> None:
-        if self._site.refusing:
-            self.setResponseCode(SERVICE_UNAVAILABLE)
-            self.setHeader(b"connection", b"close")
-            self.finish()
-            return
+        # A request for "*" is one for no page; Twisted would answer it itself, with nothing.
+        self.path = origin_form(self.path) if self.path != b"*" else b"/*"
         self._site.request_began()
         self.notifyFinish().addBoth(lambda _: self._site.request_ended())
         super().process()
@@ -129,11 +140,40 @@ class BoundedRequest(server.Request):
 
 
 class BoundedChannel(HTTPChannel):
-    """A connection that is answered even where Twisted would only close it."""
+    """A connection that is answered even where Twisted would only close it, and on which a request begins when the answers before it have room."""
 
-    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802, ARG002 - Twisted's name
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_full = False
+        self._answered: BoundedRequest | None = None
+
+    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
+        self._is_full = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        self._is_full = False
+        super().resumeProducing()
+        answered, self._answered = self._answered, None
+        if answered:
+            super().requestDone(answered)
+
+    def requestDone(self, request: BoundedRequest) -> None:  # noqa: N802
+        if self._is_full and self.persistent:
+            self._answered = request
+            self.setTimeout(cast(Any, self).site.timeOut)
+        else:
+            super().requestDone(request)
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802, ARG002
+        self._refuse(REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802 - Twisted's own answer has no body
+        self._refuse(BAD_REQUEST)
+
+    def _refuse(self, status: int) -> None:
         site: LoggingSite = cast(Any, self).site
-        _write_answer(self.transport, REQUEST_HEADER_FIELDS_TOO_LARGE, site.refusal)
+        _write_answer(self.transport, status, site.refusal)
         self.loseConnection()
 
 
