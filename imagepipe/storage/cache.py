@@ -226,7 +226,7 @@ class RenderCache:
 
     def _has_object(self, source: str) -> bool:
         try:
-            return self._is_there(source)
+            return bool(_DIGEST.fullmatch(source)) and self._is_there(source)
         except OSError:
             return False
 

@@ -3,8 +3,8 @@
     uses      noted in memory, and written 256 at a time or with the next change
     commits   not flushed: after a power cut the index may have forgotten something, or be damaged
 
-So nothing in it is trusted that can be checked: a row has a checksum, and whoever opens the file that it names checks the bytes.
-Measured with 100 000 rows: a commit takes 50 microseconds with a write-ahead log, and half as much again with the other journals.
+So nothing in it is trusted that can be checked: a row has a checksum, and whoever opens the file that it names checks the bytes. It has a write-ahead
+log, because without flushes that was the fastest of the journals that survive a kill.
 """
 
 import contextlib
