@@ -53,8 +53,11 @@ class Found:
 
     @property
     def is_dated(self) -> bool:
-        """Whether the second in which it was written tells it from what was there before."""
-        replaced = self.row.entry.replaced
+        """Whether that second tells it from what was there before. Not for a rendition: other settings make another of the same image."""
+        entry = self.row.entry
+        if entry.content is None or entry.content.digest != self.picture.etag:
+            return False
+        replaced = entry.replaced
         return replaced is None or milliseconds(replaced.stamp) // 1000 < self.modified_ms // 1000
 
 
