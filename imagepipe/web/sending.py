@@ -93,6 +93,9 @@ class _FileProducer:
             self._go_on()
 
     def _failed(self, failure: Failure) -> None:
+        self._reading = False
+        if self.done.called:
+            return  # the client went away meanwhile, and the file was closed
         _log.error("a file could not be read while it was sent: {error}", error=failure.value)
         self._cut_off()
 
