@@ -234,10 +234,12 @@ def _send_error(request: Any, status: int, text: str, gone: Sequence[object]) ->
 
 
 def _send_json(request: Any, status: int, value: object, gone: Sequence[object]) -> None:
-    if gone or request.startedWriting:
+    if request.startedWriting:
+        return
+    request.setResponseCode(status)
+    if gone:
         return
     body = json.dumps(value).encode() + b"\n"
-    request.setResponseCode(status)
     request.setHeader(b"content-type", b"application/json")
     request.setHeader(b"content-length", b"%d" % len(body))
     if status == OK:
