@@ -1,6 +1,7 @@
 """`twistd imagepipe`: its options, and the one place that builds the daemon from its parts."""
 
 import resource as resource_limits
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -148,6 +149,8 @@ class _Node:
         self.queue.refuse_waiting()
         self.engine.abort()
         self.replication.abandon()
+        if self.image_server:
+            self.image_server.sources.abandon()
 
     def stop(self) -> "Deferred[None]":
         if self.image_server:
@@ -236,6 +239,8 @@ def _open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> _Node:
         image_server = _image_server(reactor, settings, store, engine, queue, operations, replication, counters, files, checker)
         caches.append(image_server.cache)
         threading.Thread(target=image_server.cache.tidy, name="tidy", daemon=True).start()
+    else:
+        _forget_renditions(images.path)
     # A node that neither publishes nor subscribes has no part in it, and nothing that could be behind.
     replicates = settings.replication.publish or settings.replication.subscribe
     replication_status = replication.status if replicates else lambda: None
@@ -309,6 +314,13 @@ def _image_server(
     found = Images(on_thread, store, renditions, originals, peers)
     access = Access(http.secrets, users)
     return _ImageServer(cache, sources, outputs, ImagePages(reactor, on_thread, found, originals, access, limits, counters, time.time))
+
+
+def _forget_renditions(root: Path) -> None:
+    """Without an image server nobody would remove the renditions of images that are deleted."""
+    cache = Layout(root.absolute()).cache
+    if cache.is_dir() and not cache.is_symlink():
+        shutil.rmtree(cache, ignore_errors=True)
 
 
 def _each(caches: Iterable[RenderCache], do: Callable[[RenderCache], object]) -> None:

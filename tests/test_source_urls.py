@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.core.paths import clean
-from imagepipe.core.source_urls import URL_LENGTH_MAX, SourceRules, SourceUrl
+from imagepipe.core.source_urls import URL_LENGTH_MAX, SourceRules, SourceUrl, is_fetchable
 from imagepipe.errors import BadRequest, ConfigError, Forbidden, NotFound, SourceFailed
 
 BASE = "http://storage:8080/originals"
@@ -41,6 +41,7 @@ class BaseTests:
             ("https://storage:443/", "https://storage/user/1.jpg"),
             ("http://storage/get?token=abc", "http://storage/get/user/1.jpg?token=abc"),
             ("http://[::1]:81/", "http://[::1]:81/user/1.jpg"),
+            ("http://storage/get?name=", "http://storage/get?name=user%2F1.jpg"),
         ],
     )
     def test_the_path_is_appended(self, base: str, url: str) -> None:
@@ -297,6 +298,15 @@ class RedirectTests:
 
     def test_a_source_below_source_base_is_checked_when_another_server_leads_there(self) -> None:
         assert not led(BASE + "/open/b").exempt
+
+
+class FetchableTests:
+    """What the configuration asks before there are any rules."""
+
+    def test_a_url_is_or_is_not(self) -> None:
+        assert is_fetchable("http://storage:8080/a?b=")
+        for url in ("http://a..b/", "ftp://a/", "http://me@a/", "http://a:99999/"):
+            assert not is_fetchable(url)
 
 
 class SourceRulesTests:

@@ -460,6 +460,16 @@ class BoundsTests:
         assert outcome.result(PATIENCE_SECONDS).check(CancelledError)
         assert fetching.running == 0
 
+    def test_a_server_that_stops_ends_them_and_begins_none(self) -> None:
+        with serving(holding(head() + IMAGE)) as (server, fetching):
+            _, outcome = fetching.begin()
+            server.wait_for(server.requested)
+            on_reactor(fetching.sources.abandon)
+            assert outcome.result(PATIENCE_SECONDS).check(Overloaded)
+            server.wait_for(server.ended)
+            with pytest.raises(Overloaded):
+                fetching.image()
+
     def test_a_full_disk_is_none_of_the_sources_doing(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
         with serving(sending(declared(bytes(MEMORY_BYTES_MAX + 1)))) as (_, fetching), pytest.raises(DiskFull):

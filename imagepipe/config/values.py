@@ -17,6 +17,7 @@ from imagepipe.core.formats import RENDERED_EXTENSIONS
 from imagepipe.core.paths import has_control
 from imagepipe.core.renditions import AUTO
 from imagepipe.core.renditions import parse as parse_rendition
+from imagepipe.core.source_urls import is_fetchable
 
 Value = str | list[str]
 
@@ -181,6 +182,6 @@ def _split(text: str) -> SplitResult:
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
-    if not valid or "#" in text or "@" in parts.netloc or not re.fullmatch(r"[!-~]+", text):
+    if not valid or "#" in text or "@" in parts.netloc or not re.fullmatch(r"[!-~]+", text) or not is_fetchable(text):
         raise ValidateError("is not a URL to fetch from: write http:// or https://, a host and a path, without user, password, spaces or `#`")
     return parts

@@ -83,9 +83,14 @@ class SourceRules:
         object.__setattr__(self, "_prefixes", tuple(_configured("sources", prefix) for prefix in self.prefixes))
 
     def of_image(self, path: str) -> SourceUrl:
-        """Where the original of the image at a clean path is: below source_base, whose query, if it has one, stays at the end."""
+        """Where the original of the image at a clean path is: below source_base, whose query, if it has one, stays at the end.
+
+        A query that ends in `=` (http://storage/get?name=) is waiting for the path, and gets it.
+        """
         if self._base is None:
             raise NotFound("path", "there is no such image")
+        if self._base.query.endswith("="):
+            return replace(self._base, query=self._base.query + quote(path, safe=""), exempt=True)
         return replace(self._base, path=f"{self._base.path.rstrip('/')}/{quote(path)}", exempt=True)
 
     def admit_named(self, url: str) -> SourceUrl:
@@ -120,6 +125,15 @@ class SourceRules:
 
     def _among_prefixes(self, url: SourceUrl) -> bool:
         return any(_below(url, prefix) for prefix in self._prefixes)
+
+
+def is_fetchable(url: str) -> bool:
+    """Whether this is a URL that could be fetched, if the rules let it."""
+    try:
+        _parse(url)
+    except ValueError:
+        return False
+    return True
 
 
 def _configured(option: str, url: str) -> SourceUrl:

@@ -64,7 +64,8 @@ class Sources:
         resolver: Any = None,
         https_policy: Any = None,
     ) -> None:
-        self.running = 0
+        self._fetches: set[Deferred[Any]] = set()
+        self._ending = False
         self._reactor = reactor
         self._rules = rules
         self._bytes_max = bytes_max
@@ -73,6 +74,17 @@ class Sources:
         self._resolver = resolver
         # Kept by host: to read the system's authorities takes 6 ms, on the reactor's thread.
         self._https_policy = https_policy or HostnameCachingHTTPSPolicy(cast(Any, BrowserLikePolicyForHTTPS()))
+
+    @property
+    def running(self) -> int:
+        """How many are under way."""
+        return len(self._fetches)
+
+    def abandon(self) -> None:
+        """End those that are under way, and begin none any more: the server is stopping."""
+        self._ending = True
+        for fetch in tuple(self._fetches):
+            fetch.cancel()
 
     @property
     def has_base(self) -> bool:
@@ -95,18 +107,21 @@ class Sources:
 
     async def _fetch(self, url: SourceUrl) -> IO[bytes]:
         if self.running >= self._fetches_max:
-            raise Overloaded(f"{self.running} originals are being fetched already, try again")
+            raise Overloaded(f"{self.running} originals are being fetched already: try again")
+        self._refuse_if_ending()
         record = _Record(url)
         began = self._reactor.seconds()
-        self.running += 1
+        fetch: Deferred[Any] = Deferred.fromCoroutine(self._follow(record))
+        self._fetches.add(fetch)
         try:
-            fetch: Deferred[Any] = Deferred.fromCoroutine(self._follow(record))
             return await fetch.addTimeout(self._seconds_max, self._reactor, onTimeoutCancel=self._late)
         except BaseException as error:
             record.result = _described(error)
+            if isinstance(error, CancelledError):
+                self._refuse_if_ending()
             raise
         finally:
-            self.running -= 1
+            self._fetches.discard(fetch)
             _log.info(
                 "fetched {url}: {bytes} bytes, {ms} ms: {result}",
                 url=record.url.without_query,
@@ -114,6 +129,10 @@ class Sources:
                 ms=round((self._reactor.seconds() - began) * 1000),
                 result=record.result,
             )
+
+    def _refuse_if_ending(self) -> None:
+        if self._ending:
+            raise Overloaded("the server is stopping: try again")
 
     def _late(self, _result: object, _seconds: float) -> Failure:
         return Failure(SourceTimeout(f"the source did not give it within {self._seconds_max:g} s"))
