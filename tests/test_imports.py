@@ -1,6 +1,6 @@
 """Who may import whom: docs/architecture.md's picture, held against the code.
 
-web -> operations -> workers, engines, storage      all -> core -> errors      only tap puts the parts together
+web -> operations -> workers, engines, storage      all -> core -> errors      only assembly puts the parts together
 """
 
 import ast
@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "imagepipe.graphite": ("imagepipe.counters", "imagepipe.replication.status"),
     "imagepipe.metrics": ("imagepipe.counters", "imagepipe.disk_space", "imagepipe.replication.status", "imagepipe.status"),
     "imagepipe.status": ("imagepipe.counters", "imagepipe.disk_space", "imagepipe.replication.status"),
-    # Of the engines the protocol alone: which of them it is, tap decides.
+    # Of the engines the protocol alone: which of them it is, assembly decides.
     "imagepipe.operations": (
         "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.counters", "imagepipe.core", "imagepipe.errors",
     ),
@@ -49,12 +49,18 @@ MAY_IMPORT = {
         "imagepipe.replication.status",
     ),
     "imagepipe.daemon": ("imagepipe.errors", "imagepipe"),
-    "imagepipe.tap": (
-        "imagepipe", "imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.engines", "imagepipe.errors", "imagepipe.operations",
-        "imagepipe.replication", "imagepipe.storage", "imagepipe.web", "imagepipe.workers",
-        "imagepipe.counters", "imagepipe.disk_space", "imagepipe.graphite", "imagepipe.metrics", "imagepipe.status",
-        "imagepipe.images", "imagepipe.originals", "imagepipe.outputs", "imagepipe.renditions",
+    "imagepipe.threads": (),
+    "imagepipe.node": (
+        "imagepipe.daemon", "imagepipe.disk_space", "imagepipe.engines.engine", "imagepipe.graphite", "imagepipe.outputs", "imagepipe.replication",
+        "imagepipe.storage", "imagepipe.threads", "imagepipe.web", "imagepipe.workers",
     ),
+    "imagepipe.assembly": (
+        "imagepipe", "imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.engines", "imagepipe.errors", "imagepipe.operations",
+        "imagepipe.replication", "imagepipe.storage", "imagepipe.web", "imagepipe.workers", "imagepipe.counters", "imagepipe.disk_space",
+        "imagepipe.graphite", "imagepipe.metrics", "imagepipe.status", "imagepipe.images", "imagepipe.originals", "imagepipe.outputs",
+        "imagepipe.renditions", "imagepipe.threads", "imagepipe.node",
+    ),
+    "imagepipe.tap": ("imagepipe", "imagepipe.config", "imagepipe.daemon", "imagepipe.errors", "imagepipe.assembly"),
 }  # fmt: skip
 """Part of imagepipe -> the parts that it may import. What is not here may not be in the package."""
 
@@ -125,17 +131,17 @@ class ImportsTests:
             if within(module_of(file), part):
                 assert not [name for name in imports(file) if name.startswith("twisted")]
 
-    def test_only_tap_imports_the_web(self) -> None:
+    def test_only_the_assembly_imports_the_web(self) -> None:
         importers = {module_of(file) for file in SOURCES if any(within(name, "imagepipe.web") for name in imports(file))}
-        assert {name for name in importers if not within(name, "imagepipe.web")} == {"imagepipe.tap"}
+        assert {name for name in importers if not within(name, "imagepipe.web")} == {"imagepipe.assembly", "imagepipe.node"}
 
-    def test_only_tap_names_an_engine_outside_the_engines(self) -> None:
+    def test_only_the_assembly_names_an_engine_outside_the_engines(self) -> None:
         naming = {
             module_of(file)
             for file in SOURCES
             if any(within(name, "imagepipe.engines") and name != "imagepipe.engines.engine" for name in imports(file))
         }
-        assert {name for name in naming if not within(name, "imagepipe.engines")} <= {"imagepipe.tap"}
+        assert {name for name in naming if not within(name, "imagepipe.engines")} <= {"imagepipe.assembly"}
 
     def test_only_the_mended_connection_knows_txzmq(self) -> None:
         assert [module_of(file) for file in SOURCES if any(name.split(".")[0] == "txzmq" for name in imports(file))] == [

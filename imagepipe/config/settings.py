@@ -46,6 +46,11 @@ class HttpSettings:
     secrets: tuple[str, ...] = field(repr=False)
     cache_bytes_max: int
 
+    @property
+    def is_on(self) -> bool:
+        """Whether there is anything to listen on."""
+        return self.port is not None or self.endpoint is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:

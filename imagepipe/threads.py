@@ -1,0 +1,62 @@
+"""The threads of a node, apart from those that render (workers) and the store's writer: a pool for each kind of work, so that none waits for another."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+T = TypeVar("T")
+
+CALL_THREADS = 8
+FILE_THREADS = 8
+PASSWORD_THREADS = 1
+PULL_THREADS = 4
+ANSWER_THREADS = 2
+
+
+class Threads:
+    """Each method runs a blocking call on one of its threads. `reactor` calls back."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._calls = ThreadPool(minthreads=1, maxthreads=CALL_THREADS, name="calls")
+        self._files = ThreadPool(minthreads=1, maxthreads=FILE_THREADS, name="files")
+        self._passwords = ThreadPool(minthreads=0, maxthreads=PASSWORD_THREADS, name="passwords")
+        self._pulls = ThreadPool(minthreads=0, maxthreads=PULL_THREADS, name="pulls")
+        self._answers = ThreadPool(minthreads=0, maxthreads=ANSWER_THREADS, name="answers")
+
+    def start(self) -> None:
+        """Let calls run."""
+        for pool in self._pools:
+            pool.start()
+
+    def stop(self) -> None:
+        """Finish every call; blocks until then."""
+        for pool in self._pools:
+            pool.stop()
+
+    def calls(self, call: Callable[[], T]) -> "Deferred[T]":
+        """Parse a call, look something up: short work, never a render."""
+        return deferToThreadPool(self._reactor, self._calls, call)
+
+    def files(self, call: Callable[[], T]) -> "Deferred[T]":
+        """Look up and read what a GET asks for."""
+        return deferToThreadPool(self._reactor, self._files, call)
+
+    def passwords(self, call: Callable[[], T]) -> "Deferred[T]":
+        """Check a password: slow on purpose, and a flood of wrong ones must not hold up the calls of those who are in."""
+        return deferToThreadPool(self._reactor, self._passwords, call)
+
+    def pulls(self, call: Callable[[], T]) -> "Deferred[T]":
+        """Keep what a peer has sent; flushing takes most of the time, and four wait for it together."""
+        return deferToThreadPool(self._reactor, self._pulls, call)
+
+    def answers(self, call: Callable[[], T]) -> "Deferred[T]":
+        """Read what a peer has asked for."""
+        return deferToThreadPool(self._reactor, self._answers, call)
+
+    @property
+    def _pools(self) -> tuple[ThreadPool, ...]:
+        return self._calls, self._files, self._passwords, self._pulls, self._answers
