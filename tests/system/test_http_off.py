@@ -1,0 +1,26 @@
+"""A daemon whose image server is turned off keeps no renditions: nobody would remove those of images that are deleted."""
+
+import xmlrpc.client
+from pathlib import Path
+
+from daemon_process import running
+from http_client import request
+
+HTTP = {"http": {"interface": "127.0.0.1", "port": 0}}
+
+
+def test_renditions_go_and_come_back(tmp_path: Path, picture: bytes) -> None:
+    cache = tmp_path / "images" / ".imagepipe" / "cache"
+    with running(tmp_path, HTTP) as daemon:
+        daemon.proxy.store_image(xmlrpc.client.Binary(picture), "a.jpg")
+        first = request(daemon.http_url, "/a.jpg/w20.jpg")
+        assert daemon.stop() == 0
+    assert cache.is_dir()
+    with running(tmp_path) as daemon:
+        assert daemon.http_url == ""
+        assert not cache.exists()
+        assert daemon.stop() == 0
+    with running(tmp_path, HTTP) as daemon:
+        again = request(daemon.http_url, "/a.jpg/w20.jpg")
+    assert (first.status, again.status) == (200, 200)
+    assert first.body == again.body
