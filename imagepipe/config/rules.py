@@ -17,8 +17,6 @@ _SYSTEM_FOLDERS = frozenset(
     )
 )
 
-_UNBUILT = (("http", ("port", "endpoint"), "this version does not serve HTTP images yet; ignored"),)
-
 
 def problems(parsed: Parsed, file: Path) -> Iterator[str]:
     """A sentence for every rule that the options of `file` break."""
@@ -35,10 +33,6 @@ def problems(parsed: Parsed, file: Path) -> Iterator[str]:
 
 def warnings(parsed: Parsed, file: Path) -> Iterator[str]:
     """A sentence for each thing that works, but perhaps not as its author expects."""
-    for section, options, what in _UNBUILT:
-        used = [option for option in options if parsed.has(section, option) and parsed.get(section, option) != 0]
-        if used:
-            yield f"[{section}] {', '.join(used)}: {what}"
     if parsed.get("images", "engine") is EngineChoice.AUTO:
         yield from (f"{sentence}; formats that libvips does not read will be refused" for sentence in _convert(parsed))
     bytes_max, request_max = parsed.get("images", "max_bytes"), parsed.get("network", "max_request")

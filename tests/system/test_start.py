@@ -33,11 +33,6 @@ class ConfigurationTests:
         daemon.config.unlink()
         assert "imagepipe.ini" in ended(daemon)
 
-    def test_options_of_parts_not_built_yet_are_a_warning(self, tmp_path: Path) -> None:
-        with running(tmp_path, {"http": {"port": 7000}}) as daemon:
-            log = "".join(daemon.log)
-        assert "[http]" in log
-
     def test_a_public_interface_without_users_and_tls_is_a_warning(self, tmp_path: Path) -> None:
         with running(tmp_path, {"network": {"interface": "0.0.0.0"}}) as daemon:
             assert "anyone who can reach" in "".join(daemon.log)
