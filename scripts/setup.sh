@@ -2,7 +2,7 @@
 # Installs what the Makefile's commands need, and only what is missing:
 #
 #   setup.sh venv [EXTRAS]   .venv with imagepipe in it, editable, and the extras of pyproject.toml
-#   setup.sh tools           the Debian packages that the tests use
+#   setup.sh tools           the Debian packages that the tests use; of nginx, which would be started as a service, only the program, in .cache/nginx
 #   setup.sh peers           those that the benchmarks compare with
 #   setup.sh photos          real photographs for tests and benchmarks, in .cache/photos
 #
@@ -11,7 +11,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 PYTHON=${PYTHON:-python3}
-TOOLS="imagemagick strace iproute2"
+TOOLS="imagemagick strace iproute2 curl openssl"
 PEERS="rsync"
 PHOTOS="gnome-backgrounds lomiri-wallpapers-20.04"
 
@@ -71,26 +71,38 @@ packages() {
     [ -z "$missing" ] || apt_install $missing
 }
 
-photos() {
-    [ -e .cache/photos/ready ] && return
-    command -v apt-get >/dev/null || fail "please unpack the Debian packages $PHOTOS into .cache/photos"
-    echo "setup: fetching $PHOTOS"
-    rm -rf .cache/photos .cache/packages
-    mkdir -p .cache/photos .cache/packages
-    # shellcheck disable=SC2086 # a list of words
-    (cd .cache/packages && with_lists apt-get -qq -o APT::Sandbox::User="$(id -un)" download $PHOTOS) || fail "could not download $PHOTOS"
-    for package in .cache/packages/*.deb; do
-        dpkg -x "$package" .cache/photos
+# unpack NAME PACKAGE...: the packages' files in .cache/NAME, without installing them.
+unpack() {
+    to=.cache/$1
+    shift
+    [ -e "$to/ready" ] && return
+    command -v apt-get >/dev/null || fail "please unpack the Debian packages $* into $to"
+    echo "setup: fetching $*"
+    rm -rf "$to" "$to.packages"
+    mkdir -p "$to" "$to.packages"
+    (cd "$to.packages" && with_lists apt-get -qq -o APT::Sandbox::User="$(id -un)" download "$@") || fail "could not download $*"
+    for package in "$to.packages"/*.deb; do
+        dpkg -x "$package" "$to"
     done
-    rm -rf .cache/packages
-    touch .cache/photos/ready
+    rm -rf "$to.packages"
+    touch "$to/ready"
+}
+
+program_nginx() {
+    if ! [ -x /usr/sbin/nginx ] && ! command -v nginx >/dev/null; then
+        unpack nginx nginx
+        .cache/nginx/usr/sbin/nginx -v 2>/dev/null || fail "please install nginx: the one in .cache/nginx does not run here"
+    fi
 }
 
 case "${1:-}" in
     venv) venv "${2:-}" ;;
     # shellcheck disable=SC2086 # lists of words
-    tools) packages $TOOLS ;;
+    tools)
+        packages $TOOLS
+        program_nginx
+        ;;
     peers) packages $PEERS ;;
-    photos) photos ;;
+    photos) unpack photos $PHOTOS ;;
     *) fail "usage: setup.sh venv [EXTRAS] | tools | peers | photos" ;;
 esac
