@@ -89,19 +89,33 @@ class Originals:
         file = body if source is None else await self._download(lambda: self._sources.fetch_named(source))
         assert file, "neither a body nor a source"
         try:
-            if order.names:
-                await self._on_thread(lambda: self._store.order(order))
-            timed = await self._operations.store(lambda: self._read(file), StoreRequest(path, ()))
+            timed = await self._promising(order, lambda: self._read(file))
         finally:
             if file is not body:
                 file.close()
-        self._outputs.add(order)
         return await self._operations.info(path), timed
 
+    async def _promising(self, order: Order, image: Callable[[], bytes]) -> Timed[Commit]:
+        """Store an original whose outputs are promised before, so that no crash comes in between."""
+        await self._outputs.promise(order)
+        try:
+            timed = await self._operations.store(image, StoreRequest(original_of(order.path), ()))
+        except TooFewPeers:  # stored it is
+            self._outputs.add(order)
+            raise
+        except Exception:
+            await self._outputs.withdraw(order)
+            raise
+        self._outputs.add(order)
+        return timed
+
     async def _fetch(self, image: str) -> None:
+        path = original_of(image)
+        if await self._on_thread(lambda: self._store.rows([path])):
+            return  # who asked had looked before the last one who fetched it was done
         file = await self._download(lambda: self._sources.fetch_image(image))
         try:
-            await self._operations.store(lambda: self._read(file), StoreRequest(original_of(image), ()), only_new=True)
+            await self._operations.store(lambda: self._read(file), StoreRequest(path, ()), only_new=True)
         except (Conflict, TooFewPeers):
             pass  # what there is now is found by who looks again
         finally:

@@ -1,19 +1,18 @@
 """Renders what POSTs have promised, one image after the other, also what an earlier run of the daemon still owed."""
 
-from collections import deque
-from collections.abc import Callable
-from functools import partial
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from imagepipe.core import renditions
 from imagepipe.core.targets import original_of
 from imagepipe.counters import Counters, note_failure
-from imagepipe.errors import DiskFull, ImagepipeError, NotAcceptable, Overloaded, shown
-from imagepipe.renditions import Renditions, Wish, wishes_of
+from imagepipe.errors import DiskFull, ImagepipeError, Overloaded, shown
+from imagepipe.renditions import Gone, Renditions, Wish, wishes_of
 from imagepipe.storage.orders import Order
 from imagepipe.storage.store import Store
 
@@ -25,11 +24,17 @@ ORDERS_MAX = 10_000
 AGAIN_SECONDS = 1.0
 """How long to wait where others have filled the queue."""
 
+FAILURES_MAX = 8
+"""Where one decode for all outputs of an image fails, each is tried by itself, until so many have failed: then it is the image."""
+
 _log = Logger()
 
 
 class Outputs:
-    """Carries out orders. On the reactor's thread; `reactor` is an IReactorTime. What is not done when it stops is done after the next start."""
+    """Carries out orders. On the reactor's thread; `reactor` is an IReactorTime. What is not done when it stops is done after the next start.
+
+    Several orders may promise the same of one image, each for another version of it: the store is told to forget it with the last of them.
+    """
 
     def __init__(self, reactor: Any, on_thread: OnThread, store: Store, made_by: Renditions, counters: Counters) -> None:
         self._reactor = reactor
@@ -39,6 +44,8 @@ class Outputs:
         self._counters = counters
         self._waiting: deque[Order] = deque()
         self._working: Deferred[None] | None = None
+        self._promised: Counter[tuple[str, str]] = Counter()  # path and name, of orders that have not had their turn
+        self._writing = DeferredLock()
         self._stopped = False
 
     @property
@@ -62,12 +69,31 @@ class Outputs:
         if len(self._waiting) >= ORDERS_MAX:
             raise Overloaded(f"{len(self._waiting)} images wait for their outputs: try again")
 
+    async def promise(self, order: Order) -> None:
+        """Make an order durable; `add` or `withdraw` must follow. Raises what `Store.order` does."""
+        if not order.names:
+            return
+        self._promised.update(_promises(order))
+        await self._writing.acquire()
+        try:
+            await self._on_thread(lambda: self._store.order(order))
+        except ImagepipeError:
+            self._drop(order)
+            raise
+        finally:
+            self._writing.release()
+
     def add(self, order: Order) -> None:
-        """Carry out an order that is durable, and whose image is stored."""
+        """Carry out an order that was promised, and whose image is stored."""
         if order.names and not self._stopped:
             self._waiting.append(order)
             if self._working is None:
                 self._go_on(Deferred.fromCoroutine(self._work()))
+
+    async def withdraw(self, order: Order) -> None:
+        """Forget an order that was promised, and whose image was refused."""
+        if order.names:
+            await self._forget(order)
 
     def _go_on(self, working: "Deferred[None]") -> None:
         self._working = working
@@ -82,6 +108,8 @@ class Outputs:
         left = await self._on_thread(self._store.orders)
         if left:
             _log.info("{count} images still wait for outputs that were promised", count=len(left))
+        for order in left:
+            self._promised.update(_promises(order))
         self._waiting.extendleft(reversed(left))
         await self._work()
 
@@ -93,12 +121,10 @@ class Outputs:
             except DiskFull as error:
                 note_failure(self._counters, "outputs", error)
                 _log.warn("outputs of {path} are rendered after the next start: {error}", path=shown(order.path, 200), error=error)
+                self._drop(order)
                 continue
-            except ImagepipeError as error:
-                note_failure(self._counters, "outputs", error)
-                _log.warn("outputs of {path} cannot be rendered: {error}", path=shown(order.path, 200), error=error)
             if not self._stopped:
-                await self._on_thread(partial(self._store.fulfil, order))
+                await self._forget(order)
         self._working = None
 
     async def _carry_out(self, order: Order) -> None:
@@ -110,14 +136,56 @@ class Outputs:
         for name in order.names:
             rendition = renditions.parse(name)
             wishes += wishes_of(rendition) if rendition else ()
+        groups, failures = deque([wishes] if wishes else []), 0
+        while groups and failures < FAILURES_MAX and not self._stopped:
+            group = groups.popleft()
+            error = await self._failure(content.digest, group)
+            if error and len(group) > 1:
+                groups.extend([wish] for wish in group)
+            elif error:
+                failures += 1
+                note_failure(self._counters, "outputs", error)
+                name, path = group[0].rendition.name, shown(order.path, 200)
+                _log.warn("the output {name} of {path} cannot be rendered: {error}", name=name, path=path, error=error)
+
+    async def _failure(self, digest: str, wishes: Sequence[Wish]) -> ImagepipeError | None:
+        """Render with one decode; why that cannot be done. Raises DiskFull."""
         while not self._stopped:
             try:
-                await self._renditions.make_all(content.digest, wishes)
+                await self._renditions.make_all(digest, wishes)
             except Overloaded:
                 await deferLater(self._reactor, AGAIN_SECONDS)
-            except NotAcceptable:
-                wishes = [wish for wish in wishes if not wish.rendition.is_auto]
-                if not wishes:
-                    return
+            except DiskFull:
+                raise
+            except Gone:  # it was replaced or deleted meanwhile
+                break
+            except ImagepipeError as error:
+                return error
             else:
-                return
+                break
+        return None
+
+    # What the store remembers. One write at a time, or a promise could overtake the word that it was kept.
+
+    async def _forget(self, order: Order) -> None:
+        self._drop(order)
+        await self._writing.acquire()
+        try:
+            names = tuple(name for path, name in _promises(order) if not self._promised[path, name])
+            if names:
+                await self._on_thread(lambda: self._store.fulfil(Order(order.path, names)))
+        except ImagepipeError as error:
+            note_failure(self._counters, "outputs", error)
+            _log.warn("outputs of {path} are rendered once more after the next start: {error}", path=shown(order.path, 200), error=error)
+        finally:
+            self._writing.release()
+
+    def _drop(self, order: Order) -> None:
+        self._promised.subtract(_promises(order))
+        for promise in _promises(order):
+            if self._promised[promise] <= 0:
+                del self._promised[promise]
+
+
+def _promises(order: Order) -> list[tuple[str, str]]:
+    return [(order.path, name) for name in order.names]
