@@ -126,7 +126,7 @@ class Daemon(Service):
             patience.cancel()
         else:
             _log.warn("some calls take more than {seconds} s to finish: they are refused", seconds=STOP_SECONDS_MAX)
-            self._node.abandon()
+        self._node.abandon()  # also what nobody waits for: what was promised is done after the next start
         await self._node.stop()
         await deferToThread(self._node.close)
         _log.info("stopped: everything is on disk")
