@@ -6,6 +6,7 @@ from typing import IO
 from multipart import MultipartError, MultipartParser, parse_options_header
 
 from imagepipe.errors import BadRequest
+from imagepipe.storage.disk import refusal
 
 PARTS_MAX = 16
 _BOUNDARY = re.compile(r"[ -~]{1,70}", re.ASCII)
@@ -14,7 +15,7 @@ _BOUNDARY = re.compile(r"[ -~]{1,70}", re.ASCII)
 def image_in(body: IO[bytes], content_type: str | bytes | None) -> IO[bytes]:
     """The image that `body` brings, a file of the caller's to close; it may be `body`. Blocks.
 
-    Of a form it is the part called `image`, or else the one part that is a file. Raises BadRequest.
+    Of a form it is the part called `image`, or else the one part that is a file. Raises BadRequest, or DiskFull where there is no room to take it out.
     """
     body.seek(0)
     text = content_type.decode("latin-1") if isinstance(content_type, bytes) else content_type or ""
@@ -28,6 +29,8 @@ def image_in(body: IO[bytes], content_type: str | bytes | None) -> IO[bytes]:
         parts = list(MultipartParser(body, boundary, part_limit=PARTS_MAX, strict=False))
     except (MultipartError, ValueError, UnicodeError) as error:
         raise BadRequest("image", f"is in a form that cannot be read: {error}") from None
+    except OSError as error:
+        raise refusal(error) from error
     files = [part for part in parts if part.name == "image"] or [part for part in parts if part.filename]
     chosen: IO[bytes] | None = files[0].file if len(files) == 1 else None
     for part in parts:
