@@ -14,6 +14,9 @@ from imagepipe.config.settings import HttpSettings, NetworkSettings, Settings
 from imagepipe.daemon import Daemon, Listener
 from imagepipe.errors import ConfigError
 
+BACKLOG = 1024
+"""Connections that wait to be accepted. Where there is no more room, as with Twisted's 50, a client tries again only after a second, then three, then seven."""
+
 _log = Logger()
 
 
@@ -53,7 +56,8 @@ def makeService(options: Options) -> Service:  # noqa: N802 - Twisted's name
 
 
 def _endpoint(listener: NetworkSettings | HttpSettings) -> str:
-    return listener.endpoint or f"tcp:{listener.port}:interface={listener.interface.replace(':', chr(92) + ':')}"
+    interface = listener.interface.replace(":", "\\:")
+    return listener.endpoint or f"tcp:{listener.port}:interface={interface}:backlog={BACKLOG}"
 
 
 def _exposure(network: NetworkSettings) -> tuple[str, ...]:
