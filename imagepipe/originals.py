@@ -111,8 +111,8 @@ class Originals:
 
     async def _fetch(self, image: str) -> None:
         path = original_of(image)
-        if await self._on_thread(lambda: self._store.rows([path])):
-            return  # who asked had looked before the last one who fetched it was done
+        if await self._on_thread(lambda: self._store.rows([image, path])):
+            return  # who asked looked before the last one who fetched it was done, or looked for the original of an image that has none
         file = await self._download(lambda: self._sources.fetch_image(image))
         try:
             await self._operations.store(lambda: self._read(file), StoreRequest(path, ()), only_new=True)
