@@ -9,7 +9,7 @@ from cluster import eventually
 from daemon_process import PATIENCE_SECONDS, DaemonProcess
 from http_client import Response, request
 
-HTTP = {"http": {"interface": "127.0.0.1", "port": 0}}
+HTTP: dict[str, dict[str, object]] = {"http": {"interface": "127.0.0.1", "port": 0}}
 """The options that turn it on."""
 
 BOUNDARY = "7d1c0f"
@@ -72,3 +72,9 @@ def wait_for_renditions(daemon: DaemonProcess, count: int) -> None:
     """Wait until its cache holds so many renditions."""
     eventually(lambda: status(daemon)["cache"]["files"] >= count, lambda: str(status(daemon)["cache"]))
     assert status(daemon)["cache"]["files"] == count
+
+
+def check_log(daemon: DaemonProcess) -> None:
+    """Nothing that is our fault has happened to it."""
+    wrong = [line for line in daemon.log if "Traceback" in line or "a bug" in line or "Unhandled" in line or "#critical" in line]
+    assert not wrong, "".join(daemon.log)
