@@ -28,7 +28,8 @@ def image_in(body: IO[bytes], content_type: str | bytes | None) -> IO[bytes]:
     try:
         parts = list(MultipartParser(body, boundary, part_limit=PARTS_MAX, strict=False))
     except (MultipartError, ValueError, UnicodeError) as error:
-        raise BadRequest("image", f"is in a form that cannot be read: {error}") from None
+        why = error.args[0] if error.args else "it is malformed"  # what follows in some of them is what the client has sent
+        raise BadRequest("image", f"is in a form that cannot be read: {why}") from None
     except OSError as error:
         raise refusal(error) from error
     files = [part for part in parts if part.name == "image"] or [part for part in parts if part.filename]
