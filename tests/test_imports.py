@@ -42,11 +42,11 @@ MAY_IMPORT = {
         "imagepipe.core", "imagepipe.errors",
     ),
     "imagepipe.images": ("imagepipe.renditions", "imagepipe.operations", "imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
-    # Of the storage what it says about images, and open files. `imagepipe` itself is the version, which a User-Agent names.
+    # Of the storage what it says about images, open files, and why a disk refuses. `imagepipe` itself is the version, which a User-Agent names.
     "imagepipe.web": (
         "imagepipe", "imagepipe.web", "imagepipe.operations", "imagepipe.images", "imagepipe.originals", "imagepipe.workers",
-        "imagepipe.storage.images", "imagepipe.storage.opened", "imagepipe.core", "imagepipe.errors", "imagepipe.status", "imagepipe.counters",
-        "imagepipe.replication.status",
+        "imagepipe.storage.disk", "imagepipe.storage.images", "imagepipe.storage.opened", "imagepipe.core", "imagepipe.errors", "imagepipe.status",
+        "imagepipe.counters", "imagepipe.replication.status",
     ),
     "imagepipe.daemon": ("imagepipe.errors", "imagepipe"),
     "imagepipe.threads": (),
