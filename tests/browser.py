@@ -1,0 +1,52 @@
+"""A client of a site in memory: Twisted's own channel, on a transport and a clock that the tests move."""
+
+from typing import Any, cast
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+
+from imagepipe.web.site import LoggingSite
+
+
+class Browser:
+    """One connection to a site that serves `page`; `clock` is also the site's."""
+
+    def __init__(self, page: Resource, **options: Any) -> None:
+        self.clock = Clock()
+        # An IResource and an IReactorTime; zope.interface has no types.
+        self.site = cast(Any, LoggingSite(cast(Any, page), 1 << 20, self.clock.seconds, **options))
+        self.site.reactor = self.clock
+        self.transport: Any = StringTransport(lenient=True)
+        self._channel: Any = self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 4))
+        self._channel.makeConnection(self.transport)
+
+    def ask(self, path: str = "/", times: int = 1) -> None:
+        """Send GETs, all at once."""
+        self._channel.dataReceived(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * times)
+
+    def be_full(self) -> None:
+        """What the transport says when there is no more room in it."""
+        self.transport.producer.pauseProducing()
+
+    def be_empty(self) -> None:
+        """What it says when all of it has gone."""
+        self.transport.producer.resumeProducing()
+
+    def leave(self) -> None:
+        """Close the connection."""
+        self._channel.connectionLost(Failure(ConnectionLost()))
+
+    @property
+    def heard(self) -> bytes:
+        """All that came."""
+        heard: bytes = self.transport.value()
+        return heard
+
+    @property
+    def body(self) -> bytes:
+        """The body of the first answer, and all that came after it."""
+        return self.heard.partition(b"\r\n\r\n")[2]
