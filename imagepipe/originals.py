@@ -89,17 +89,17 @@ class Originals:
         file = body if source is None else await self._download(lambda: self._sources.fetch_named(source))
         assert file, "neither a body nor a source"
         try:
-            timed = await self._promising(order, lambda: self._read(file))
+            timed = await self._promising(order, lambda: self._read(file), StoreRequest(path, ()))
         finally:
             if file is not body:
                 file.close()
-        return await self._operations.info(path), timed
+        return timed.result.stored[0], timed
 
-    async def _promising(self, order: Order, image: Callable[[], bytes]) -> Timed[Commit]:
+    async def _promising(self, order: Order, image: Callable[[], bytes], request: StoreRequest) -> Timed[Commit]:
         """Store an original whose outputs are promised before, so that no crash comes in between."""
         await self._outputs.promise(order)
         try:
-            timed = await self._operations.store(image, StoreRequest(original_of(order.path), ()))
+            timed = await self._operations.store(image, request)
         except TooFewPeers:  # stored it is
             self._outputs.add(order)
             raise

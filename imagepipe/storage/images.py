@@ -35,8 +35,9 @@ class ImageInfo:
 class Commit:
     """A change that is durable and visible: all its rows have `version`, and `seq` is this node's newest number as of it.
 
-    `version` is None where there was nothing to change (a move onto itself).
+    `version` is None where there was nothing to change (a move onto itself). `stored`: what a put has stored, whatever came over it since.
     """
 
     version: Version | None
     seq: int
+    stored: tuple[ImageInfo, ...] = ()

@@ -23,6 +23,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,6 +35,7 @@ from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Received
 from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.showing import Hidden
+from imagepipe.core.stamp import milliseconds
 from imagepipe.errors import BadRequest, DiskFull, FlushError, ImagepipeError, NotStored, Overloaded, StartError, shown
 from imagepipe.storage import opening, schema
 from imagepipe.storage.calls import Call, Task
@@ -441,7 +443,11 @@ class Store:
             facts = {digest: image.facts for image, digest in zip(images, digests, strict=True)}
             call = Call(tuple(changes), lambda _: tuple(changes.values()), facts=facts, only_new=only_new)
             self._writer.submit(call)
-            return call.future.result()
+            commit = call.future.result()
+        if commit.version is None:
+            return commit
+        modified_ms = milliseconds(commit.version.stamp)
+        return replace(commit, stored=tuple(_stored(image, content, modified_ms) for image, content in zip(images, contents, strict=True)))
 
     def _seal(self, file: Path) -> Content:
         """Hash a staged file and flush it."""
@@ -470,6 +476,11 @@ def _unfailing(tell: Callable[..., None], what: str) -> Callable[..., None]:
             _log.failure("a bug: {what}", what=what)
 
     return told
+
+
+def _stored(image: StagedImage, content: Content, modified_ms: int) -> ImageInfo:
+    facts = image.facts
+    return ImageInfo(image.path, content.size, content.digest, facts.width, facts.height, facts.format, modified_ms)
 
 
 def _digests(rows: Sequence[Row]) -> Sequence[str]:

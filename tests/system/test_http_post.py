@@ -427,13 +427,29 @@ class AgainTests:
         assert post(server, f"/{folder}", picture).status == 200
         assert get(server, f"/{folder}/original").body == picture
 
-    def test_many_at_once_leave_one_of_them(self, server: DaemonProcess, folder: str) -> None:
+    def test_many_at_once_leave_one_of_them_and_each_is_told_of_its_own(self, server: DaemonProcess, folder: str) -> None:
         images = [encoded(gradient(10 + n, 10), "PNG") for n in range(20)]
         with ThreadPoolExecutor(20) as clients:
             answers = list(clients.map(lambda image: post(server, f"/{folder}?outputs=w5.jpg,w6.jpg", image), images))
         assert {answer.status for answer in answers} <= {200, 429}
-        assert any(answer.status == 200 for answer in answers)
-        assert get(server, f"/{folder}/original").body in [image for image, answer in zip(images, answers, strict=True) if answer.status == 200]
+        stored = {image: answer.json for image, answer in zip(images, answers, strict=True) if answer.status == 200}
+        assert {image: facts["digest"] for image, facts in stored.items()} == {image: hashlib.sha256(image).hexdigest() for image in stored}
+        assert get(server, f"/{folder}/info.json").json == stored[get(server, f"/{folder}/original").body]
+
+    def test_one_that_is_deleted_at_once_was_stored_all_the_same(self, server: DaemonProcess, folder: str, picture: bytes) -> None:
+        posted = threading.Event()
+
+        def delete() -> None:
+            while not posted.is_set():
+                server.proxy.delete_image(f"{folder}/original")
+
+        with ThreadPoolExecutor(1) as clients:
+            deleting = clients.submit(delete)
+            try:
+                assert {post(server, f"/{folder}", picture).status for _ in range(20)} == {200}
+            finally:
+                posted.set()
+            deleting.result()
 
 
 class UsersTests:
