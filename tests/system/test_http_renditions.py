@@ -254,12 +254,16 @@ class SourceTests:
         assert difference(turned, gradient(60, 30).rotate(-90, expand=True).resize((15, 30))) < 6
         assert 0x0112 not in turned.getexif()
 
-    def test_what_cannot_be_rendered_is_422_again_and_again(self, server: DaemonProcess, folder: str) -> None:
-        broken = encoded(gradient(200, 200), "PNG")[:-200]
-        server.proxy.store_image(text(broken), f"{folder}/a.png")
-        assert get(server, f"/{folder}/a.png").body == broken
+    @pytest.mark.parametrize("format", ["PNG", "JPEG"])
+    def test_what_is_broken_is_stored_as_it_is_and_422_again_and_again(self, server: DaemonProcess, folder: str, format: str) -> None:
+        whole = encoded(gradient(200, 200), format)
+        broken = whole[: len(whole) * 2 // 3]
+        server.proxy.store_image(text(broken), f"{folder}/a")
+        assert get(server, f"/{folder}/a").body == broken
         for _ in range(3):
-            check_error(get(server, f"/{folder}/a.png/w20.jpg"), 422)
+            check_error(get(server, f"/{folder}/a/w20.jpg"), 422)
+
+    def test_what_the_format_cannot_hold_is_422(self, server: DaemonProcess, folder: str) -> None:
         wide = encoded(Image.new("L", (20_000, 2)), "PNG")  # a WebP has 16 383 pixels a side at most
         server.proxy.store_image(text(wide), f"{folder}/b.png")
         check_error(get(server, f"/{folder}/b.png/full_size.webp"), 422)
