@@ -87,6 +87,14 @@ class FaultTests:
         assert re.search(rf"^\| {error.fault_code} \| `\[{error.fault_code}\]` \| .+ \|$", chapter("Faults"), flags=re.MULTILINE)
 
 
+class StatusTests:
+    """Each status of the image server is in the table of its errors."""
+
+    def test_readme_explains_every_status_that_an_error_can_have(self) -> None:
+        told = re.findall(r"^\| ([0-9, ]+) \| .+ \|$", chapter("Images over HTTP"), flags=re.MULTILINE)
+        assert {str(error.http_status) for error in _below(ImagepipeError)} <= set(", ".join(told).split(", "))
+
+
 class MetricTests:
     """Each page, metric and name of Graphite's is in the chapter on them, and nothing else is."""
 
@@ -128,3 +136,7 @@ def _table_of(section: str) -> list[str]:
     headed = re.search(rf"^### `\[{section}\]`.*?(?=^##)", README, flags=re.MULTILINE | re.DOTALL)
     assert rows or headed, f"README.md says nothing of [{section}]"
     return rows + (headed[0].splitlines() if headed else [])
+
+
+def _below(error: type[ImagepipeError]) -> set[type[ImagepipeError]]:
+    return {error}.union(*map(_below, error.__subclasses__()))

@@ -1,0 +1,135 @@
+"""What README.md shows of the image server is what happens: its examples are run as they are written, against a real daemon."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from configobj import ConfigObj
+from conftest import encoded, gradient
+from daemon_process import DaemonProcess, running
+from hostile_server import Exchange, HostileServer
+from image_server import HTTP
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+IMAGE_SERVER = "http://127.0.0.1:7000"
+XML_RPC = "http://127.0.0.1:8085"
+SOURCES = "https://photos.example.org"
+PATIENCE_SECONDS = 60
+
+# What differs from picture to picture and from day to day: in README.md, and so in what is compared with it.
+_VARYING = (
+    (r'("size": |Content-Length: |\d-\d+/)\d+', r"\1N"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "T"),
+    (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "T"),
+    (r'"digest": "[^"]*"', '"digest": H'),
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A command, as it is typed, and what it prints."""
+
+    command: str
+    output: str
+
+
+def sections(chapter: str) -> Iterator[tuple[str, str]]:
+    """The heading and the text of each section of a chapter, the chapter's own opening first."""
+    [text] = re.findall(rf"^## {re.escape(chapter)}\n.*?(?=^## )", README, flags=re.MULTILINE | re.DOTALL)
+    for part in re.split(r"^(?=### )", text, flags=re.MULTILINE):
+        heading, _, body = part.partition("\n")
+        yield heading.lstrip("# "), body
+
+
+def examples(text: str) -> list[Example]:
+    """The commands of a text's console blocks; one that ends in a backslash goes on in the next line."""
+    blocks = re.findall(r"^```console\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    typed = r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)"
+    return [Example(command, output) for block in blocks for command, output in re.findall(typed, block, flags=re.MULTILINE)]
+
+
+def options(text: str) -> dict[str, dict[str, object]]:
+    """What a text's ini blocks say, beside what a daemon needs that is tested on loopback."""
+    blocks = re.findall(r"^```ini\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    said = ConfigObj("".join(blocks).splitlines(), list_values=False)
+    return {**said, "http": {**HTTP["http"], "allow_private_sources": "yes", **said.get("http", {})}}
+
+
+def masked(output: str) -> list[str]:
+    """The lines of an output without what varies."""
+    for pattern, name in _VARYING:
+        output = re.sub(pattern, name, output)
+    return output.splitlines()
+
+
+def printed(command: str, folder: Path, places: Mapping[str, str]) -> str:
+    """What a command prints that is run in a folder, as a newcomer would run it, with these URLs in place of others."""
+    for old, new in places.items():
+        command = command.replace(old, new)
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=folder, env={"PATH": path}, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    return done.stdout
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    """A folder with a photo.jpg."""
+    folder = tmp_path / "workplace"
+    folder.mkdir()
+    (folder / "photo.jpg").write_bytes(encoded(gradient(1600, 1200), "JPEG"))
+    return folder
+
+
+@pytest.fixture
+def source(workplace: Path) -> Iterator[str]:
+    """The URL of a server that has photo.jpg everywhere."""
+    photo = (workplace / "photo.jpg").read_bytes()
+
+    def serve(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(photo), photo)
+
+    with HostileServer(serve) as server:
+        yield f"http://127.0.0.1:{server.port}"
+
+
+class ImageServerTests:
+    """The chapter on the image server, from its beginning to its end."""
+
+    def test_its_examples_print_what_it_says(self, workplace: Path, tmp_path: Path, source: str) -> None:
+        count = 0
+        for heading, text in sections("Images over HTTP"):
+            with running(tmp_path, options(text.replace(SOURCES, source))) as daemon:
+                for example in examples(text):
+                    output = printed(example.command, workplace, _places(daemon) | {SOURCES: source})
+                    assert masked(output) == masked(example.output), (heading, example.command, output)
+                    count += 1
+        assert count > 10
+
+
+class NewcomerTests:
+    """The first minute."""
+
+    def test_its_commands_work_and_leave_the_files_that_it_names(self, workplace: Path, tmp_path: Path) -> None:
+        [(_, text)] = sections("Start in 60 seconds")
+        [script] = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+        with running(tmp_path, HTTP) as daemon:
+            for old, new in _places(daemon).items():
+                script = script.replace(old, new)
+            subprocess.run([sys.executable, "-c", script], cwd=workplace, check=True, timeout=PATIENCE_SECONDS)
+            for example in examples(text):
+                if example.command.startswith("curl"):
+                    assert masked(printed(example.command, workplace, _places(daemon))) == masked(example.output)
+        stored = sorted(path.name for path in (daemon.images / "x/y").iterdir())
+        assert [name for name in stored if f"`{name}`" not in text] == []
+        assert len(stored) == 3
+
+
+def _places(daemon: DaemonProcess) -> dict[str, str]:
+    return {IMAGE_SERVER: daemon.http_url.rstrip("/"), XML_RPC: daemon.url.rstrip("/")}
