@@ -104,6 +104,8 @@ class Images:
             except Gone:
                 continue
             return Found(picture, seen.source, job)
+        else:
+            raise InternalError  # the row is there and its bytes are not: verify finds out
         raise _not_found(target)
 
     async def info(self, target: Target, *, may_fetch: bool = True) -> ImageInfo:
@@ -122,7 +124,12 @@ class Images:
             if seen.file:
                 return seen
             if wish:
-                admit()
+                try:
+                    admit()
+                except BaseException:
+                    if seen.kept:
+                        seen.kept.file.close()
+                    raise
             if seen.source or seen.is_known:
                 return seen
         return seen

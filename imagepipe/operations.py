@@ -118,7 +118,7 @@ class Operations:
         try:
             try:
                 return self._render_staged(image, format, request, only_new=only_new)
-            except NotStored:
+            except (NotStored, OSError):
                 if not self._store.make_room():  # it was not for want of room, or there is none
                     raise
                 return self._render_staged(image, format, request, only_new=only_new)

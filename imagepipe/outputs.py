@@ -123,6 +123,12 @@ class Outputs:
                 _log.warn("outputs of {path} are rendered after the next start: {error}", path=shown(order.path, 200), error=error)
                 self._drop(order)
                 continue
+            except CancelledError:  # it is stopping
+                raise
+            except Exception:  # noqa: BLE001 - a bug: this order's, not that of those behind it
+                _log.failure("outputs of {path} are rendered after the next start", path=shown(order.path, 200))
+                self._drop(order)
+                continue
             if not self._stopped:
                 await self._forget(order)
         self._working = None

@@ -9,7 +9,7 @@ replaced, moved or deleted is not served stale.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,7 @@ from typing import Protocol
 from imagepipe.core import formats
 from imagepipe.core.entries import ImageFacts
 from imagepipe.core.formats import AVIF, WEBP, Format
-from imagepipe.core.plan import RenderSettings, plan_render
+from imagepipe.core.plan import RenderPlan, RenderSettings, plan_render
 from imagepipe.core.renditions import Rendition, RenditionLimits, cache_key, output_request
 from imagepipe.core.request import OutputRequest
 from imagepipe.counters import Counters
@@ -47,6 +47,10 @@ class Cache(Protocol):
 
     def put(self, key: str, source: str, staged: Path, facts: ImageFacts) -> CachedFile:
         """Take over a file, made of the source with that digest; opened."""
+        ...
+
+    def forget(self, sources: Collection[str]) -> None:
+        """Remove all that was made of these sources."""
         ...
 
 
@@ -129,8 +133,7 @@ class Renditions:
     def kept(self, digest: str, wish: Wish) -> Picture | None:
         """The rendition, if it is known to be in the cache; None says nothing. Blocks, on any thread."""
         key = self._keys.get((digest, wish))
-        cached = self._cache.get(key) if key else None
-        return _picture(cached) if cached else None
+        return self._cached(digest, key) if key else None
 
     async def make(self, digest: str, wish: Wish) -> tuple[Picture, Job]:
         """The rendition, made if need be.
@@ -163,7 +166,12 @@ class Renditions:
     # On an I/O thread.
 
     def _make(self, digest: str, wishes: tuple[Wish, ...]) -> tuple[Made, ...]:
-        image = self._read(digest)
+        try:
+            return self._make_of(digest, wishes, self._read(digest))
+        except OSError as error:
+            raise refusal(error) from error
+
+    def _make_of(self, digest: str, wishes: tuple[Wish, ...], image: bytes) -> tuple[Made, ...]:
         format = formats.sniff(image[: formats.SNIFF_BYTES])
         if format is None:
             raise NotStored("what is stored is not an image of a known format")
@@ -177,15 +185,22 @@ class Renditions:
                 raise NotStored(str(error)) from error
             keys = [cache_key(digest, plan, self._engine_name) for plan in plans]
             with contextlib.ExitStack() as opened:
-                files = {key: cached for key in keys if (cached := self._cache.get(key))}
-                for cached in files.values():
-                    opened.enter_context(cached.file)
-                missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in files}
+                pictures = {key: picture for key in dict.fromkeys(keys) if (picture := self._cached(digest, key))}
+                for picture in pictures.values():
+                    opened.callback(picture.file.close)
+                missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in pictures}
                 if missing:
-                    files |= self._render(digest, source, missing)
+                    pictures |= self._render(digest, source, missing)
                 opened.pop_all()
-        pictures = {key: _picture(cached) for key, cached in files.items()}
         return tuple(Made(key, pictures[key], plan.outputs[0].format, key in missing) for key, plan in zip(keys, plans, strict=True))
+
+    def _cached(self, digest: str, key: str) -> Picture | None:
+        cached = self._cache.get(key)
+        try:
+            return _picture(cached) if cached else None
+        except OSError:  # it was there a moment ago and cannot be read: nothing that was made of this source is trusted any more
+            self._cache.forget([digest])
+            return None
 
     def _read(self, digest: str) -> bytes:
         file = self._store.open_object(digest)
@@ -196,17 +211,24 @@ class Renditions:
         finally:
             file.close()
 
-    def _render(self, digest: str, source: Source, missing: dict[str, OutputRequest]) -> dict[str, CachedFile]:
+    def _render(self, digest: str, source: Source, missing: dict[str, OutputRequest]) -> dict[str, Picture]:
         plan = plan_render(tuple(missing.values()), source.facts, self._settings)
-        made = {}
         try:
-            with self._store.staging() as folder:
-                source.render(plan, folder)
-                for at, (key, output) in enumerate(zip(missing, plan.outputs, strict=True)):
-                    facts = ImageFacts(output.format.name, output.size.width, output.size.height)
-                    made[key] = self._cache.put(key, digest, folder / str(at), facts)
-        except OSError as error:
-            raise refusal(error) from error
+            return self._render_staged(digest, source, plan, tuple(missing))
+        except (NotStored, OSError):
+            if not self._store.make_room():  # it was not for want of room, or there is none
+                raise
+            return self._render_staged(digest, source, plan, tuple(missing))
+
+    def _render_staged(self, digest: str, source: Source, plan: RenderPlan, keys: Sequence[str]) -> dict[str, Picture]:
+        made = {}
+        with self._store.staging() as folder, contextlib.ExitStack() as opened:
+            source.render(plan, folder)
+            for at, (key, output) in enumerate(zip(keys, plan.outputs, strict=True)):
+                facts = ImageFacts(output.format.name, output.size.width, output.size.height)
+                made[key] = _picture(self._cache.put(key, digest, folder / str(at), facts))
+                opened.callback(made[key].file.close)
+            opened.pop_all()
         return made
 
 

@@ -1,6 +1,7 @@
 """Flushing, and what an error of the disk means to a call.
 
     ENOSPC, EDQUOT                 DiskFull "the disk is full": the call is refused, the daemon carries on
+    EMFILE, ENFILE, ENOMEM         Overloaded: too many connections, it passes
     EIO out of fsync, SQLITE_IOERR FlushError: what the disk holds is unknown; no write is taken any more
     any other                      NotStored, with the system's words
 
@@ -21,17 +22,20 @@ from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
 
-from imagepipe.errors import DiskFull, FlushError, NotStored, shown
+from imagepipe.errors import DiskFull, FlushError, NotStored, Overloaded, shown
 
 _SIDE_BY_SIDE = 4
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 AnyPath = Path | bytes
 
 
-def refusal(error: OSError, path: str | None = None) -> NotStored:
+def refusal(error: OSError, path: str | None = None) -> NotStored | Overloaded:
     """The fault of a call that `error` refuses; `path` is the image's, where one can be named."""
     where = "" if path is None else f"{shown(path)}: "
+    if error.errno in _SCARCE:
+        return Overloaded("the server has too many files open: try again")
     if is_full(error):
         return DiskFull(f"{where}the disk is full")
     return NotStored(f"{where}the file system refuses it: {os.strerror(error.errno or 0)}")

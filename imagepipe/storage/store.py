@@ -269,11 +269,16 @@ class Store:
         return self._objects.path(digest)
 
     def open_object(self, digest: str) -> OpenedFile | None:
-        """The bytes with this digest, opened; None if they are gone."""
+        """The bytes with this digest, opened; None if they are gone. Raises Overloaded, or OSError where the disk fails."""
         try:
             return OpenedFile(open_for_reading(self._objects.place(digest)))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            refused = refusal(error)
+            if isinstance(refused, Overloaded):
+                raise refused from error
+            raise
 
     # Renditions that were promised. They block.
 

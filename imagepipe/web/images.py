@@ -9,7 +9,6 @@ Every error is a short JSON object {"error": ...} with its status.
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from errno import EMFILE, ENFILE, ENOMEM
 from ipaddress import ip_address
 from typing import Any
 
@@ -26,7 +25,7 @@ from imagepipe.core.conditional import NOT_MODIFIED, OK, PARTIAL_CONTENT, PRECON
 from imagepipe.core.renditions import RenditionLimits, accepted_formats
 from imagepipe.core.targets import Target, parse_target
 from imagepipe.counters import Counters, note_failure
-from imagepipe.errors import BadRequest, Forbidden, ImagepipeError, InternalError, Overloaded, Unauthorized, shown
+from imagepipe.errors import BadRequest, Forbidden, ImagepipeError, InternalError, Unauthorized, shown
 from imagepipe.images import Found, Images
 from imagepipe.originals import Originals
 from imagepipe.web.auth import UsersChecker
@@ -40,9 +39,6 @@ OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 JSON_REFUSAL = Refusal(b"application/json", b'{"error": "%b"}\n')
 
 METHODS = (b"GET", b"HEAD", b"POST")
-
-_SCARCE = frozenset({EMFILE, ENFILE, ENOMEM})
-"""What a file cannot be opened for when there are too many connections."""
 
 _CACHED = b"public, max-age=0, must-revalidate"
 """Whoever keeps a picture asks each time whether it is still the one: it may be replaced or deleted at any moment."""
@@ -127,12 +123,9 @@ class ImagePages(Resource):
                 _send_error(request, 405, f"{shown(request.method.decode('ascii', 'replace'))} is none of {b', '.join(METHODS).decode()}", gone)
         except ImagepipeError as error:
             self._refuse(request, error, gone)
-        except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the client gets an answer and the log the detail
-            if isinstance(error, OSError) and error.errno in _SCARCE:
-                self._refuse(request, Overloaded("the server has too many files open: try again"), gone)
-            else:
-                _log.failure("a request failed")
-                self._refuse(request, InternalError(), gone)
+        except Exception:  # noqa: BLE001 - the last resort: whatever it is, the client gets an answer and the log the detail
+            _log.failure("a request failed")
+            self._refuse(request, InternalError(), gone)
         if gone:
             request.record.result += " (the client was gone)"
             request.log()
@@ -195,8 +188,8 @@ class ImagePages(Resource):
         request.setHeader(b"content-length", b"%d" % part.length)
         if part.status == PARTIAL_CONTENT:
             request.setHeader(b"content-range", f"bytes {part.start}-{part.start + part.length - 1}/{version.size}".encode())
-        if request.method == b"GET":
-            await send(request, picture.file, part.start, part.length, self._on_thread, self._reactor)
+        if request.method == b"GET" and not await send(request, picture.file, part.start, part.length, self._on_thread, self._reactor):
+            request.record.result = "broken off"
 
     async def _post(self, request: BoundedRequest, gone: Sequence[object]) -> None:
         request.record.call = "post"
