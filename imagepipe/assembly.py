@@ -4,7 +4,8 @@ import resource as resource_limits
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -68,15 +69,17 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> Node:
 
     threads = Threads(reactor)
     counters = Counters(time.time)
-    caches: list[RenderCache] = []  # none, or one once it is open: what is removed before that, its own start finds out
+    # What is made of an image goes with its bytes, on a thread of its own: there may be much. It begins once there is a cache, or none.
+    forgetting = ThreadPoolExecutor(1, "forget")
+    opened: Future[RenderCache | None] = Future()
     store = Store.open(
         images.path,
         umask=images.umask,
         now_ms=_wall_ms,
         on_fatal=on_fatal,
         on_commit=lambda seq: reactor.callFromThread(replication.committed, seq),
-        on_removed=lambda digests: _each(caches, lambda cache: cache.forget(digests)),
-        on_full=lambda: _each(caches, RenderCache.shed),
+        on_removed=lambda digests: _in_turn(forgetting, lambda: _forget(opened, digests)),
+        on_full=lambda: _shed(opened),
     )
     replication = Replication(
         reactor,
@@ -101,18 +104,18 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> Node:
         renditions = Renditions(queue, store, cache, engine, images.engine.value, images.render, limits, counters)
         outputs = Outputs(reactor, threads.files, store, renditions, counters)
         rules = SourceRules(http.source_base, http.sources, http.allow_private_sources)
-        sources = Sources(reactor, rules, bytes_max=images.bytes_max, seconds_max=images.timeout_seconds)
+        sources = Sources(reactor, rules, bytes_max=images.bytes_max, seconds_max=images.timeout_seconds, resolver=threads.resolver)
         originals = Originals(threads.files, store, operations, sources, outputs, limits, counters, images.bytes_max)
         found = Images(threads.files, store, renditions, originals, replication)
         access = Access(http.secrets, users)
         pages = ImagePages(reactor, threads.files, found, originals, access, limits, counters, time.time)
-        caches.append(cache)
         threading.Thread(target=cache.tidy, name="tidy", daemon=True).start()
         return ImageServer(cache, sources, outputs, pages)
 
     server = image_server(settings.http) if settings.http.is_on else None
     if server is None:
         _forget_renditions(images.path)
+    opened.set_result(server.cache if server else None)
 
     disk = DiskSpace(reactor, images.path, threads.calls, time.monotonic)
     # A node that neither publishes nor subscribes has no part in it, and nothing that could be behind.
@@ -165,7 +168,7 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> Node:
         factories[HTTP] = sites[-1]
     threads.start()
     queue.start()
-    return Node(store, engine, queue, threads, replication, disk, graphite, server, tuple(sites), factories)
+    return Node(store, engine, queue, threads, forgetting, users, replication, disk, graphite, server, tuple(sites), factories)
 
 
 def _engine(settings: Settings) -> tuple[Engine, Callable[[], int]]:
@@ -187,9 +190,20 @@ def _forget_renditions(root: Path) -> None:
         shutil.rmtree(cache, ignore_errors=True)
 
 
-def _each(caches: Iterable[RenderCache], do: Callable[[RenderCache], object]) -> None:
-    for cache in caches:
-        do(cache)
+def _in_turn(executor: ThreadPoolExecutor, do: Callable[[], None]) -> None:
+    executor.submit(do)
+
+
+def _forget(opened: "Future[RenderCache | None]", digests: Sequence[str]) -> None:
+    cache = opened.result()
+    if cache:
+        cache.forget(digests)
+
+
+def _shed(opened: "Future[RenderCache | None]") -> None:
+    cache = opened.result() if opened.done() else None
+    if cache:
+        cache.shed()
 
 
 def _count(counters: Counters, request: BoundedRequest) -> None:

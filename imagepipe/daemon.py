@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -128,8 +129,23 @@ class Daemon(Service):
             _log.warn("some calls take more than {seconds} s to finish: they are refused", seconds=STOP_SECONDS_MAX)
         self._node.abandon()  # also what nobody waits for: what was promised is done after the next start
         await self._node.stop()
-        await deferToThread(self._node.close)
+        await self._on_own_thread(self._node.close)
         _log.info("stopped: everything is on disk")
+
+    def _on_own_thread(self, call: Callable[[], None]) -> "Deferred[None]":
+        """Not one of the reactor's: those may all be waiting for a name server."""
+        deferred: Deferred[None] = Deferred()
+
+        def run() -> None:
+            try:
+                call()
+            except BaseException:  # noqa: BLE001 - whoever waits is told
+                self._reactor.callFromThread(deferred.errback, Failure())
+            else:
+                self._reactor.callFromThread(deferred.callback, None)
+
+        threading.Thread(target=run, name="close").start()
+        return deferred
 
     def _not_started(self, failure: Failure) -> None:
         if failure.check(StartError):

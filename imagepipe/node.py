@@ -1,6 +1,7 @@
 """An open node: all parts of a daemon but its ports, in the order in which they start and end."""
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
@@ -14,6 +15,7 @@ from imagepipe.replication.service import Replication
 from imagepipe.storage.cache import RenderCache
 from imagepipe.storage.store import Store
 from imagepipe.threads import Threads
+from imagepipe.web.auth import UsersChecker
 from imagepipe.web.images import ImagePages
 from imagepipe.web.site import LoggingSite
 from imagepipe.web.sources import Sources
@@ -38,6 +40,8 @@ class Node:
     engine: Engine
     queue: WorkQueue
     threads: Threads
+    forgetting: Executor
+    users: UsersChecker | None
     replication: Replication
     disk: DiskSpace
     graphite: Graphite | None
@@ -63,6 +67,8 @@ class Node:
         self.queue.refuse_waiting()
         self.engine.abort()
         self.replication.abandon()
+        if self.users:
+            self.users.abandon()
         if self.image_server:
             self.image_server.sources.abandon()
 
@@ -81,5 +87,6 @@ class Node:
         self.engine.close()
         self.threads.stop()
         self.store.close()
+        self.forgetting.shutdown()  # after the store, whose last housekeeping may still remove something
         if self.image_server:
-            self.image_server.cache.close()  # last: the store's last housekeeping removes from it what is deleted
+            self.image_server.cache.close()

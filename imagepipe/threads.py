@@ -1,8 +1,11 @@
 """The threads of a node, apart from those that render (workers) and the store's writer: a pool for each kind of work, so that none waits for another."""
 
+import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
+from twisted.internet._resolver import GAIResolver
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -14,6 +17,13 @@ FILE_THREADS = 8
 PASSWORD_THREADS = 1
 PULL_THREADS = 4
 ANSWER_THREADS = 2
+NAME_THREADS = 16
+
+
+class _NotWaitedFor(ThreadPool):
+    """A pool whose threads do not keep the process alive."""
+
+    threadFactory = staticmethod(partial(threading.Thread, daemon=True))  # type: ignore[assignment]  # noqa: N815 - Twisted's name
 
 
 class Threads:
@@ -27,8 +37,13 @@ class Threads:
         self._pulls = ThreadPool(minthreads=0, maxthreads=PULL_THREADS, name="pulls")
         self._answers = ThreadPool(minthreads=0, maxthreads=ANSWER_THREADS, name="answers")
 
+        self._names = _NotWaitedFor(minthreads=0, maxthreads=NAME_THREADS, name="names")
+        self.resolver = GAIResolver(reactor, lambda: self._names)
+        """Resolves the names of sources. A name server that does not answer holds up its threads, and nothing else."""
+
     def start(self) -> None:
         """Let calls run."""
+        self._names.start()
         for pool in self._pools:
             pool.start()
 

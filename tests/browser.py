@@ -26,7 +26,11 @@ class Browser:
 
     def ask(self, path: str = "/", times: int = 1) -> None:
         """Send GETs, all at once."""
-        self._channel.dataReceived(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * times)
+        self.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * times)
+
+    def send(self, said: bytes) -> None:
+        """Send bytes."""
+        self._channel.dataReceived(said)
 
     def be_full(self) -> None:
         """What the transport says when there is no more room in it."""
@@ -35,6 +39,11 @@ class Browser:
     def be_empty(self) -> None:
         """What it says when all of it has gone."""
         self.transport.producer.resumeProducing()
+
+    def take_turns(self) -> None:
+        """Let the reactor turn until nothing is left to do at once."""
+        while any(call.time <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
+            self.clock.advance(0)
 
     def leave(self) -> None:
         """Close the connection."""

@@ -5,6 +5,8 @@ from typing import Any
 from browser import Browser
 from twisted.web.resource import Resource
 
+from imagepipe.web.site import ANSWERS_IN_A_TURN_MAX, CHUNKS_MAX, SPOOLED_BYTES_MAX
+
 PAGE = b"a page"
 
 
@@ -32,6 +34,7 @@ class FullConnectionTests:
         browser.ask(times=100)
         assert (page.asked, browser.heard.count(PAGE)) == (1, 1)
         browser.be_empty()
+        browser.take_turns()
         assert (page.asked, browser.heard.count(PAGE)) == (100, 100)
 
     def test_so_do_those_that_come_later(self) -> None:
@@ -54,8 +57,17 @@ class FullConnectionTests:
         browser.ask(times=2000)
         assert browser.transport.producerState == "paused"
         browser.be_empty()
+        browser.take_turns()
         assert browser.transport.producerState == "producing"
         assert browser.heard.count(PAGE) == 4000
+
+    def test_one_connection_has_so_many_answers_in_a_turn_of_the_reactor(self) -> None:
+        page = Counted()
+        browser = Browser(page)
+        browser.ask(times=3 * ANSWERS_IN_A_TURN_MAX)
+        assert page.asked == ANSWERS_IN_A_TURN_MAX
+        browser.take_turns()
+        assert page.asked == 3 * ANSWERS_IN_A_TURN_MAX
 
     def test_who_takes_nothing_for_long_is_cut_off(self) -> None:
         page = Counted()
@@ -100,3 +112,35 @@ class FullConnectionTests:
         assert page.asked == 1
         assert b"HTTP/1.1 503 " in browser.heard
         assert browser.transport.disconnecting
+
+
+class BodyTests:
+    """Bodies that cost more than they bring."""
+
+    def test_one_in_tiny_pieces_is_refused(self) -> None:
+        browser = Browser(Counted())
+        browser.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * (2 * CHUNKS_MAX))
+        assert browser.heard.startswith(b"HTTP/1.1 400 ")
+        assert browser.transport.disconnecting
+
+    def test_many_pieces_of_some_size_are_welcome(self) -> None:
+        page = Counted()
+        browser = Browser(page)
+        chunk = b"64\r\n" + bytes(100) + b"\r\n"
+        browser.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * (5 * CHUNKS_MAX) + b"0\r\n\r\n")
+        assert page.asked == 1
+
+    def test_all_bodies_together_have_a_bound_but_one_always_fits(self) -> None:
+        site = Browser(Counted()).site
+        assert site.spool(SPOOLED_BYTES_MAX + 5, 0)
+        assert not site.spool(1, 0)
+        assert site.spool(1, SPOOLED_BYTES_MAX + 5)
+        assert site.spool(-SPOOLED_BYTES_MAX - 6, SPOOLED_BYTES_MAX + 6)
+        assert site.spool(1, 0)
+
+    def test_what_a_body_took_is_free_again_when_its_client_has_gone(self) -> None:
+        browser = Browser(Counted())
+        browser.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n12345")
+        assert not browser.site.spool(SPOOLED_BYTES_MAX, 0)
+        browser.leave()
+        assert browser.site.spool(SPOOLED_BYTES_MAX, 0)

@@ -26,13 +26,12 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from errno import EMFILE, ENFILE, ENOMEM
-from functools import partial
 from io import FileIO
 from pathlib import Path
 
 from imagepipe.errors import Overloaded
 from imagepipe.storage.cache_files import CacheFiles, open_cached
-from imagepipe.storage.cache_index import CachedRendition, CacheIndex, room_of
+from imagepipe.storage.cache_index import CachedRendition, room_of
 from imagepipe.storage.cache_rows import CacheRows
 from imagepipe.storage.cache_sweep import sweep
 from imagepipe.storage.images import ImageFacts
@@ -151,7 +150,7 @@ class RenderCache:
         gone = tuple(sources)
         with contextlib.suppress(Overloaded), self._in_flight.one():
             for start in range(0, len(gone), _SOURCES_AT_ONCE):
-                self._rows.remove(partial(CacheIndex.remove_made_of, sources=gone[start : start + _SOURCES_AT_ONCE]))
+                self._rows.remove_made_of(gone[start : start + _SOURCES_AT_ONCE])
 
     def shed(self) -> int:
         """Give up all there is, because the disk is full; the bytes that this frees."""

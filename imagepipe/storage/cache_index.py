@@ -12,10 +12,9 @@ import itertools
 import sqlite3
 import stat
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imagepipe.core.entries import ImageFacts
 from imagepipe.storage.disk import status_of
@@ -180,11 +179,20 @@ class CacheIndex:
 
     def remove(self, numbers: Collection[int]) -> Sequence[Removed]:
         """Remove those of `numbers` that are there."""
-        return self._remove("number", numbers)
+        removed = []
+        for number in numbers:
+            rows = self._connection.execute("DELETE FROM rendition WHERE number = ? RETURNING number, key, size", (number,)).fetchall()
+            for gone, key, size in rows:
+                removed.append(Removed(gone, key))
+                self.count -= 1
+                self.room_taken -= room_of(size)
+        return removed
 
     def remove_made_of(self, sources: Collection[str]) -> Sequence[Removed]:
-        """Remove all that was made of `sources`."""
-        return self._remove("source", sources)
+        """Remove what was made of `sources`, SLICE at most."""
+        marks = ", ".join("?" * len(sources))
+        found = self._connection.execute(f"SELECT number FROM rendition WHERE source IN ({marks}) LIMIT {SLICE}", tuple(sources))  # noqa: S608
+        return self.remove([row[0] for row in found])
 
     def close(self) -> None:
         """Write what is noted, flush, and close it."""
@@ -200,16 +208,6 @@ class CacheIndex:
         """Close it as it is."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
-
-    def _remove(self, column: str, values: Iterable[Any]) -> Sequence[Removed]:
-        removed = []
-        for value in values:
-            rows = self._connection.execute(f"DELETE FROM rendition WHERE {column} = ? RETURNING number, key, size", (value,)).fetchall()  # noqa: S608
-            for number, key, size in rows:
-                removed.append(Removed(number, key))
-                self.count -= 1
-                self.room_taken -= room_of(size)
-        return removed
 
 
 def check(path: Path, is_enough: Callable[[], bool]) -> None:

@@ -8,15 +8,16 @@ a failure  of SQLite, whatever it is: logged, and all is lost; the next puts try
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from twisted.logger import Logger
 
 from imagepipe.errors import FlushError
 from imagepipe.storage.cache_files import CacheFiles, remove_left_over
-from imagepipe.storage.cache_index import FAILURES, CachedRendition, CacheIndex, Removed, room_of
+from imagepipe.storage.cache_index import FAILURES, SLICE, CachedRendition, CacheIndex, Removed, room_of
 
 T = TypeVar("T")
 
@@ -173,6 +174,11 @@ class CacheRows:
         removed = self.ask(change) or ()
         self._unlink(removed)
         return len(removed)
+
+    def remove_made_of(self, sources: Collection[str]) -> None:
+        """Remove all that was made of `sources`, a slice at a time: others are let in between."""
+        while self.remove(partial(CacheIndex.remove_made_of, sources=sources)) >= SLICE:
+            pass
 
     def ask(self, query: Callable[[CacheIndex], T | None]) -> T | None:
         """What `query` finds out; None also if there is no index, or it fails."""

@@ -61,6 +61,6 @@ def _sweep_rows(rows: CacheRows, is_there: Callable[[str], bool], is_enough: Cal
         if is_enough():
             return False
         gone = [source for source in sources if not is_there(source)]
-        rows.remove(partial(CacheIndex.remove_made_of, sources=gone))
+        rows.remove_made_of(gone)
         after = sources[-1]
     return True

@@ -17,14 +17,17 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web import pages as errorpages
 from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
-from imagepipe.errors import StartError, shown
+from imagepipe.errors import Overloaded, StartError, shown
 
 _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}", re.ASCII)
 _REMEMBERED_MAX = 1024
+_WAITING_MAX = 100
 
 
 def parse_users(lines: Iterable[str], file: str) -> dict[bytes, bytes]:
@@ -56,19 +59,31 @@ class UsersChecker:
         self._on_thread = on_thread
         self._key = os.urandom(32)
         self._remembered: dict[bytes, None] = {}
+        self._waiting = 0
+        self._ending = False
         # Compared with when the name is unknown, so that the time tells nothing; as costly as the users' own.
         self._decoy = next(iter(users.values()))
 
+    def abandon(self) -> None:
+        """Check no more: those who wait are refused."""
+        self._ending = True
+
     def requestAvatarId(self, credentials: object) -> "Deferred[bytes]":  # noqa: N802 - Twisted's name
-        """The user's name, or UnauthorizedLogin."""
+        """The user's name, or UnauthorizedLogin; Overloaded if too many wait."""
         return Deferred.fromCoroutine(self._check(credentials.username, credentials.password))  # type: ignore[attr-defined]
 
     async def _check(self, name: bytes, password: bytes) -> bytes:
         proof = hmac.digest(self._key, sha256(name).digest() + password, "sha256")
         if proof in self._remembered:
             return name
+        if self._waiting >= _WAITING_MAX:
+            raise Overloaded("too many passwords wait to be checked: try again")
         hashed = self._users.get(name)
-        right = await self._on_thread(lambda: _matches(password, hashed or self._decoy))
+        self._waiting += 1
+        try:
+            right = await self._on_thread(lambda: not self._ending and _matches(password, hashed or self._decoy))
+        finally:
+            self._waiting -= 1
         if not right or hashed is None:
             raise UnauthorizedLogin
         if len(self._remembered) >= _REMEMBERED_MAX:
@@ -96,10 +111,19 @@ class _OneResource:
         return IResource, self._resource, lambda: None
 
 
+class _Guard(HTTPAuthSessionWrapper):
+    """Answers 503 to those whose password cannot be checked now."""
+
+    def _loginFailed(self, result: Failure) -> Any:  # noqa: N802 - Twisted's name
+        if result.check(Overloaded):
+            return errorpages.errorPage(503, "Service Unavailable", str(result.value))
+        return super()._loginFailed(result)
+
+
 def guarded(resource: IResource, checker: UsersChecker) -> IResource:
     """`resource`, behind HTTP Basic."""
     # zope.interface has no types: that these are an IRealm, an ICredentialsChecker and an IResource is declared where they are defined.
     realm: Any = _OneResource(resource)
     users: Any = checker
-    wrapper: Any = HTTPAuthSessionWrapper(Portal(realm, [users]), [BasicCredentialFactory(b"imagepipe")])
+    wrapper: Any = _Guard(Portal(realm, [users]), [BasicCredentialFactory(b"imagepipe")])
     return cast(IResource, wrapper)

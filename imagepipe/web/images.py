@@ -284,7 +284,7 @@ def _is_local(request: BoundedRequest) -> bool:
         return False
     host = getattr(request.getClientAddress(), "host", None)
     if host is None:
-        return True  # a unix socket, which has permissions of its own
+        return False  # a unix socket: there is a proxy at the other end, as often as not
     address = ip_address(host.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback

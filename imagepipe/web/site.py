@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import IO, Any, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.http import (
     BAD_REQUEST,
@@ -30,6 +32,23 @@ REQUEST_HEADER_FIELDS_TOO_LARGE = 431
 
 REFUSED_BYTES_READ_MAX = 1 << 30
 """How much of a body that was refused is read on."""
+
+SPOOLED_BYTES_MAX = 2 << 30
+"""What the bodies of all requests of a site may take together; there is always room for one."""
+
+CONNECTIONS_MAX = 10_000
+"""Of a site; one more is answered and closed."""
+
+CHUNKS_MAX = 1000
+"""How many chunks a body may come in, and one more for each CHUNK_BYTES_MIN of it: taking one apart takes the reactor's thread 7 microseconds."""
+
+CHUNK_BYTES_MIN = 64
+
+METHOD_LENGTH_MAX = 20
+"""Of what the log says."""
+
+ANSWERS_IN_A_TURN_MAX = 16
+"""How many requests of one connection are answered before it is another's turn."""
 
 _log = Logger()
 
@@ -54,7 +73,10 @@ class BoundedRequest(server.Request):
         self.record = RequestRecord()
         self._site: LoggingSite = channel.site
         self._received_bytes = 0
+        self._chunks = 0
+        self._spooled_bytes = 0
         self._refused = 0
+        self._hung_up = False
         self._began = 0.0
 
     @property
@@ -79,17 +101,37 @@ class BoundedRequest(server.Request):
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
         self._received_bytes += len(data)
+        self._chunks += 1
+        if self._hung_up:
+            return
+        if self._chunks > CHUNKS_MAX + self._received_bytes // CHUNK_BYTES_MIN:
+            if not self._refused:
+                self._refuse(BAD_REQUEST)
+            self._hang_up()
+            return
         if self._refused:
             if self._received_bytes > REFUSED_BYTES_READ_MAX:
-                self.channel.loseConnection()
+                self._hang_up()
             return
         if self._received_bytes > self._site.body_bytes_max:
             self._refuse(REQUEST_ENTITY_TOO_LARGE)
             return
+        if not self._site.spool(len(data), self._spooled_bytes):
+            self._refuse(SERVICE_UNAVAILABLE)
+            return
+        self._spooled_bytes += len(data)
         try:
             super().handleContentChunk(data)
         except OSError as error:
             self._no_room(error)
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802
+        self._release_spool()
+        super().connectionLost(reason)
+
+    def finish(self) -> None:
+        self._release_spool()
+        super().finish()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
         if not self._refused:
@@ -134,8 +176,17 @@ class BoundedRequest(server.Request):
         _log.error("cannot keep a request body: {error}", error=error)
         self._refuse(INSUFFICIENT_STORAGE_SPACE)
 
+    def _hang_up(self) -> None:
+        self._hung_up = True
+        self.channel.loseConnection()
+
+    def _release_spool(self) -> None:
+        self._site.spool(-self._spooled_bytes, self._spooled_bytes)
+        self._spooled_bytes = 0
+
     def _refuse(self, status: int) -> None:
         self._refused = status
+        self._release_spool()
         _write_answer(self.channel.transport, status, self._site.refusal)
 
 
@@ -145,25 +196,51 @@ class BoundedChannel(HTTPChannel):
     def __init__(self) -> None:
         super().__init__()
         self._is_full = False
+        self._answers = 0  # in this turn of the reactor
+        self._turn: Any = None  # an IDelayedCall: the next turn
         self._answered: BoundedRequest | None = None
 
-    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        site: LoggingSite = cast(Any, self).site
+        site.connections += 1
+        super().connectionMade()
+        if site.connections > CONNECTIONS_MAX:
+            self._refuse(SERVICE_UNAVAILABLE)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
+        cast(Any, self).site.connections -= 1
+        if self._turn:
+            self._turn.cancel()
+        super().connectionLost(reason)
+
+    def pauseProducing(self) -> None:  # noqa: N802
         self._is_full = True
         super().pauseProducing()
 
     def resumeProducing(self) -> None:  # noqa: N802
         self._is_full = False
         super().resumeProducing()
-        answered, self._answered = self._answered, None
-        if answered:
-            super().requestDone(answered)
+        self._begin_next()
 
     def requestDone(self, request: BoundedRequest) -> None:  # noqa: N802
-        if self._is_full and self.persistent:
+        self._answers += 1
+        if self._answers == 1:
+            self._turn = self.callLater(0, self._next_turn)
+        if self.persistent and (self._is_full or self._answers >= ANSWERS_IN_A_TURN_MAX):
             self._answered = request
             self.setTimeout(cast(Any, self).site.timeOut)
         else:
             super().requestDone(request)
+
+    def _next_turn(self) -> None:
+        self._answers, self._turn = 0, None
+        self._begin_next()
+
+    def _begin_next(self) -> None:
+        """Take up the requests behind the last that was answered, if they were held back, and need not be any more."""
+        if not self._is_full and self._answered:
+            answered, self._answered = self._answered, None
+            super().requestDone(answered)
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802, ARG002
         self._refuse(REQUEST_HEADER_FIELDS_TOO_LARGE)
@@ -235,8 +312,18 @@ class LoggingSite(server.Site):
         self._on_answered = on_answered
         self.seconds = seconds
         self.refusing = False
+        self.connections = 0
+        self._spooled_bytes = 0
         self._unanswered = 0
         self._idle: list[Deferred[None]] = []
+
+    def spool(self, change: int, of_request: int) -> bool:
+        """Note that a request whose body takes `of_request` bytes takes so many more, or fewer; False, and it is not noted, if there is no room for all."""
+        together = self._spooled_bytes + change
+        if change > 0 and together > SPOOLED_BYTES_MAX and self._spooled_bytes > of_request:
+            return False
+        self._spooled_bytes = together
+        return True
 
     def request_began(self) -> None:
         """A request is whole and wants an answer."""
@@ -267,7 +354,7 @@ class LoggingSite(server.Site):
         _log.info(
             "{client} {method} {call} {path} {bytes} bytes, {outputs} outputs, waited {waited} ms, ran {ran} ms, {total} ms in all: {status} {result}",
             client=getattr(request.getClientAddress(), "host", "-"),
-            method=request.method.decode("ascii", "replace"),
+            method=request.method.decode("ascii", "replace")[:METHOD_LENGTH_MAX],
             call=record.call,
             path=record.path,
             bytes=request.received_bytes,
