@@ -44,6 +44,8 @@ CHUNKS_MAX = 1000
 
 CHUNK_BYTES_MIN = 64
 
+SLICE_BYTES = 8 << 10
+
 METHOD_LENGTH_MAX = 20
 """Of what the log says."""
 
@@ -206,6 +208,13 @@ class BoundedChannel(HTTPChannel):
         super().connectionMade()
         if site.connections > CONNECTIONS_MAX:
             self._refuse(SERVICE_UNAVAILABLE)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        # In slices: one that has hung up takes no more, and 64 KiB of chunks of one byte would take the reactor's thread 70 ms before it does.
+        for start in range(0, len(data), SLICE_BYTES):
+            if cast(Any, self.transport).disconnecting:
+                return
+            super().dataReceived(data[start : start + SLICE_BYTES])
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
         cast(Any, self).site.connections -= 1
