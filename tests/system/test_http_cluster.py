@@ -18,7 +18,7 @@ import pytest
 from cluster import Cluster, eventually, mesh
 from conftest import encoded
 from daemon_process import DaemonProcess, text
-from hostile_server import HostileServer
+from hostile_server import Exchange, HostileServer
 from image_server import HTTP, check_log, connected, get, post, received, renders, status, wait_for_renditions
 from PIL import Image
 
@@ -166,6 +166,30 @@ class ChangeTests:
                 assert nodes["a"].proxy.delete_image(f"{number}/original") == "OK"
                 assert get(nodes["b"], f"/{number}/w10.png").status == 404
             assert [request.split(b" ")[1] for request in source.requests] == [b"/there"]
+
+    def test_nor_by_a_fetch_that_was_under_way_when_it_arrived(self, tmp_path: Path) -> None:
+        asked, arrived = threading.Event(), threading.Event()
+
+        def answer(exchange: Exchange) -> None:
+            asked.set()
+            assert arrived.wait(60)
+            exchange.send(b"HTTP/1.1 200 OK\r\n\r\n" + solid(1))
+
+        with (
+            HostileServer(answer) as source,
+            Cluster(tmp_path, mesh("a", "b"), {"http": HTTP["http"] | {"source_base": f"http://{source.netloc}"}}) as nodes,
+            ThreadPoolExecutor(4) as clients,
+        ):
+            wait_until_linked(nodes)
+            answers = [clients.submit(get, nodes["b"], f"/x/{ending}") for ending in ("original", "w10.png", "info.json", "w10.auto")]
+            assert asked.wait(60)
+            assert nodes["a"].proxy.delete_image("x/original") == "OK"
+            nodes["a"].proxy.store_image(text(solid(2)), "later.png")
+            nodes.wait_until_all_have({"later.png": solid(2)}, "b")
+            arrived.set()
+            assert [one.result().status for one in answers] == [404] * 4
+            nodes.wait_until_all_have({"later.png": solid(2)})
+            assert len(source.requests) == 1
 
     def test_two_nodes_that_fetch_the_same_agree(self, tmp_path: Path) -> None:
         numbers = itertools.count()
