@@ -18,24 +18,24 @@ from imagepipe import __version__
 from imagepipe.config.settings import EngineChoice, HttpSettings, Settings
 from imagepipe.core.renditions import RenditionLimits
 from imagepipe.core.source_urls import SourceRules
-from imagepipe.counters import Counters
 from imagepipe.daemon import OnFatal
-from imagepipe.disk_space import DiskSpace
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
-from imagepipe.graphite import Graphite
-from imagepipe.images import Images
-from imagepipe.metrics import registry_of
+from imagepipe.monitoring.counters import Counters
+from imagepipe.monitoring.disk_space import DiskSpace
+from imagepipe.monitoring.graphite import Graphite
+from imagepipe.monitoring.metrics import registry_of
+from imagepipe.monitoring.status import StatusReader
 from imagepipe.node import ImageServer, Node
+from imagepipe.ondemand.images import Images
+from imagepipe.ondemand.originals import Originals
+from imagepipe.ondemand.outputs import Outputs
+from imagepipe.ondemand.renditions import Renditions
 from imagepipe.operations import Operations
-from imagepipe.originals import Originals
-from imagepipe.outputs import Outputs
-from imagepipe.renditions import Renditions
 from imagepipe.replication.keys import load_keys
 from imagepipe.replication.service import Replication
-from imagepipe.status import StatusReader
 from imagepipe.storage.cache import RenderCache
 from imagepipe.storage.opening import Layout
 from imagepipe.storage.store import Store

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IProtocolFactory
 
-from imagepipe.disk_space import DiskSpace
 from imagepipe.engines.engine import Engine
-from imagepipe.graphite import Graphite
-from imagepipe.outputs import Outputs
+from imagepipe.monitoring.disk_space import DiskSpace
+from imagepipe.monitoring.graphite import Graphite
+from imagepipe.ondemand.outputs import Outputs
 from imagepipe.replication.service import Replication
 from imagepipe.storage.cache import RenderCache
 from imagepipe.storage.store import Store

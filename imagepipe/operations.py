@@ -21,9 +21,9 @@ from imagepipe.core import formats
 from imagepipe.core.formats import Format
 from imagepipe.core.plan import RenderSettings, check_source, plan_render
 from imagepipe.core.request import StoreRequest
-from imagepipe.counters import Counters
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import NotAnImage, NotFound, NotStored, shown
+from imagepipe.monitoring.counters import Counters
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.store import Commit, ImageFacts, ImageInfo, StagedImage, Store
 from imagepipe.workers import Timed, WorkQueue

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from imagepipe.counters import Answered, Failed, NotedError, Rendered, Totals
-from imagepipe.disk_space import DiskStatus
+from imagepipe.monitoring.counters import Answered, Failed, NotedError, Rendered, Totals
+from imagepipe.monitoring.disk_space import DiskStatus
+from imagepipe.monitoring.status import CacheStatus, NodeStatus, QueueStatus
 from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
-from imagepipe.status import CacheStatus, NodeStatus, QueueStatus
 
 NORTH = UpstreamStatus(
     name="north",

@@ -3,7 +3,8 @@
 import pytest
 
 from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, WEBP, Format
-from imagepipe.counters import (
+from imagepipe.errors import BadRequest, DiskFull, InternalError, NotStored, Overloaded
+from imagepipe.monitoring.counters import (
     BOUNDS_SECONDS,
     ERROR_LENGTH_MAX,
     ERRORS_KEPT,
@@ -15,7 +16,6 @@ from imagepipe.counters import (
     Rendered,
     note_failure,
 )
-from imagepipe.errors import BadRequest, DiskFull, InternalError, NotStored, Overloaded
 
 
 def counters() -> Counters:

@@ -11,10 +11,10 @@ from statuses import FULL, REPLICATION, TOTALS
 
 from imagepipe.config.spec import CONFIGSPEC
 from imagepipe.core.paths import RESERVED_FIRST
-from imagepipe.counters import Counters
 from imagepipe.errors import ImagepipeError
-from imagepipe.graphite import events_of, states_of
-from imagepipe.metrics import registry_of
+from imagepipe.monitoring.counters import Counters
+from imagepipe.monitoring.graphite import events_of, states_of
+from imagepipe.monitoring.metrics import registry_of
 from imagepipe.web.xmlrpc import ImageMethods
 
 ROOT = Path(__file__).parents[1]

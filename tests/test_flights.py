@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from imagepipe.flights import Flights
+from imagepipe.ondemand.flights import Flights
 
 
 class Work:

@@ -13,8 +13,8 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.task import Clock
 
 from imagepipe.core.formats import JPEG, WEBP
-from imagepipe.counters import Counters
-from imagepipe.graphite import LOOK_SECONDS, REPORT_SECONDS, STOP_SECONDS_MAX, Graphite, events_of, news_of, report, states_of
+from imagepipe.monitoring.counters import Counters
+from imagepipe.monitoring.graphite import LOOK_SECONDS, REPORT_SECONDS, STOP_SECONDS_MAX, Graphite, events_of, news_of, report, states_of
 from imagepipe.replication.status import ReplicationStatus
 
 EPOCH = 1_767_225_600
@@ -192,7 +192,11 @@ def connected(server: Server, prefix: str = "p") -> Iterator[tuple[Node, Connect
 
 def said(log: list[Any], words: str) -> list[str]:
     """What was logged of Graphite that has these words in it."""
-    return [event["log_format"] for event in list(log) if words in event.get("log_format", "") and event["log_namespace"] == "imagepipe.graphite"]
+    return [
+        event["log_format"]
+        for event in list(log)
+        if words in event.get("log_format", "") and event["log_namespace"] == "imagepipe.monitoring.graphite"
+    ]
 
 
 class RhythmTests:

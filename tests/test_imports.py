@@ -22,43 +22,32 @@ MAY_IMPORT = {
         "imagepipe.replication", "imagepipe.storage", "imagepipe.config.settings", "imagepipe.core", "imagepipe.errors",
     ),
     "imagepipe.workers": ("imagepipe.errors",),
-    "imagepipe.counters": ("imagepipe.core.formats", "imagepipe.errors"),
-    "imagepipe.disk_space": (),
-    "imagepipe.graphite": ("imagepipe.counters", "imagepipe.replication.status"),
-    "imagepipe.metrics": ("imagepipe.counters", "imagepipe.disk_space", "imagepipe.replication.status", "imagepipe.status"),
-    "imagepipe.status": ("imagepipe.counters", "imagepipe.disk_space", "imagepipe.replication.status"),
+    # Of replication what it says about itself, which are values.
+    "imagepipe.monitoring": ("imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.core.formats", "imagepipe.errors"),
     # Of the engines the protocol alone: which of them it is, assembly decides.
     "imagepipe.operations": (
-        "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.counters", "imagepipe.core", "imagepipe.errors",
+        "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.monitoring.counters", "imagepipe.core", "imagepipe.errors",
     ),
-    "imagepipe.flights": (),
-    "imagepipe.renditions": (
-        "imagepipe.flights", "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.counters", "imagepipe.core",
-        "imagepipe.errors",
+    "imagepipe.ondemand": (
+        "imagepipe.ondemand", "imagepipe.operations", "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage",
+        "imagepipe.monitoring.counters", "imagepipe.core", "imagepipe.errors",
     ),
-    "imagepipe.outputs": ("imagepipe.renditions", "imagepipe.counters", "imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
-    "imagepipe.originals": (
-        "imagepipe.operations", "imagepipe.outputs", "imagepipe.flights", "imagepipe.workers", "imagepipe.storage", "imagepipe.counters",
-        "imagepipe.core", "imagepipe.errors",
-    ),
-    "imagepipe.images": ("imagepipe.renditions", "imagepipe.operations", "imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
-    # Of the storage what it says about images, open files, and why a disk refuses. `imagepipe` itself is the version, which a User-Agent names.
+    # Of the storage what it says about images, open files, and what an error of the disk means. `imagepipe` itself is the version.
     "imagepipe.web": (
-        "imagepipe", "imagepipe.web", "imagepipe.operations", "imagepipe.images", "imagepipe.originals", "imagepipe.workers",
-        "imagepipe.storage.disk", "imagepipe.storage.images", "imagepipe.storage.opened", "imagepipe.core", "imagepipe.errors", "imagepipe.status",
-        "imagepipe.counters", "imagepipe.replication.status",
+        "imagepipe", "imagepipe.web", "imagepipe.operations", "imagepipe.ondemand", "imagepipe.workers", "imagepipe.storage.images",
+        "imagepipe.storage.opened", "imagepipe.storage.disk", "imagepipe.core", "imagepipe.errors", "imagepipe.monitoring",
+        "imagepipe.replication.status",
     ),
     "imagepipe.daemon": ("imagepipe.errors", "imagepipe"),
     "imagepipe.threads": (),
     "imagepipe.node": (
-        "imagepipe.daemon", "imagepipe.disk_space", "imagepipe.engines.engine", "imagepipe.graphite", "imagepipe.outputs", "imagepipe.replication",
-        "imagepipe.storage", "imagepipe.threads", "imagepipe.web", "imagepipe.workers",
+        "imagepipe.daemon", "imagepipe.engines.engine", "imagepipe.monitoring", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage",
+        "imagepipe.threads", "imagepipe.web", "imagepipe.workers",
     ),
     "imagepipe.assembly": (
-        "imagepipe", "imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.engines", "imagepipe.errors", "imagepipe.operations",
-        "imagepipe.replication", "imagepipe.storage", "imagepipe.web", "imagepipe.workers", "imagepipe.counters", "imagepipe.disk_space",
-        "imagepipe.graphite", "imagepipe.metrics", "imagepipe.status", "imagepipe.images", "imagepipe.originals", "imagepipe.outputs",
-        "imagepipe.renditions", "imagepipe.threads", "imagepipe.node",
+        "imagepipe", "imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.engines", "imagepipe.errors", "imagepipe.monitoring",
+        "imagepipe.node", "imagepipe.ondemand", "imagepipe.operations", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads",
+        "imagepipe.web", "imagepipe.workers",
     ),
     "imagepipe.tap": ("imagepipe", "imagepipe.config", "imagepipe.daemon", "imagepipe.errors", "imagepipe.assembly"),
 }  # fmt: skip

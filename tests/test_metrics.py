@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from statuses import BARE, FULL
 
 from imagepipe.core.formats import JPEG
-from imagepipe.counters import BOUNDS_SECONDS, Counters, Durations
-from imagepipe.metrics import registry_of
-from imagepipe.status import NodeStatus
+from imagepipe.monitoring.counters import BOUNDS_SECONDS, Counters, Durations
+from imagepipe.monitoring.metrics import registry_of
+from imagepipe.monitoring.status import NodeStatus
 
 UNITS = ("seconds", "bytes")
 

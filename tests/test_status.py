@@ -8,10 +8,10 @@ from statuses import REPLICATION, Part
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from imagepipe.counters import Counters
-from imagepipe.disk_space import REFRESH_SECONDS, DiskSpace, DiskStatus, Space, space_of
+from imagepipe.monitoring.counters import Counters
+from imagepipe.monitoring.disk_space import REFRESH_SECONDS, DiskSpace, DiskStatus, Space, space_of
+from imagepipe.monitoring.status import CacheStatus, QueueStatus, StatusReader, why_not_ready
 from imagepipe.replication.status import ReplicationStatus
-from imagepipe.status import CacheStatus, QueueStatus, StatusReader, why_not_ready
 
 ROOM = DiskStatus(total_bytes=100, free_bytes=50, age_seconds=0.0)
 

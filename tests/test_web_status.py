@@ -15,9 +15,9 @@ from statuses import BARE, FULL, NORTH, REPLICATION, Part
 from twisted.web.resource import Resource
 
 from imagepipe.core.formats import WEBP
-from imagepipe.counters import Counters
-from imagepipe.metrics import registry_of
-from imagepipe.status import NodeStatus, StatusReader
+from imagepipe.monitoring.counters import Counters
+from imagepipe.monitoring.metrics import registry_of
+from imagepipe.monitoring.status import NodeStatus, StatusReader
 from imagepipe.web.site import LoggingSite
 from imagepipe.web.status import status_pages
 from imagepipe.web.status_text import as_text, shown_bytes, shown_seconds

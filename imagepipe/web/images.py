@@ -24,10 +24,10 @@ from imagepipe.core import renditions, signing
 from imagepipe.core.conditional import NOT_MODIFIED, OK, PARTIAL_CONTENT, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE, Version, answer, http_date
 from imagepipe.core.renditions import RenditionLimits, accepted_formats
 from imagepipe.core.targets import Target, parse_target
-from imagepipe.counters import Counters, note_failure
 from imagepipe.errors import BadRequest, Forbidden, ImagepipeError, InternalError, Unauthorized, shown
-from imagepipe.images import Found, Images
-from imagepipe.originals import Originals
+from imagepipe.monitoring.counters import Counters, note_failure
+from imagepipe.ondemand.images import Found, Images
+from imagepipe.ondemand.originals import Originals
 from imagepipe.web.auth import UsersChecker
 from imagepipe.web.facts import public_facts
 from imagepipe.web.forms import image_in

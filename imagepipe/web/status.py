@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from twisted.web.resource import Resource
 
-from imagepipe.status import StatusReader
+from imagepipe.monitoring.status import StatusReader
 from imagepipe.web.site import BoundedRequest
 from imagepipe.web.status_text import as_text
 

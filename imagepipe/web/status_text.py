@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from imagepipe.counters import NotedError, Totals
+from imagepipe.monitoring.counters import NotedError, Totals
+from imagepipe.monitoring.status import CacheStatus, NodeStatus
 from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
-from imagepipe.status import CacheStatus, NodeStatus
 
 Lines = Iterable[tuple[str, str]]
 """A name and what there is to say of it."""

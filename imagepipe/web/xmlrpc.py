@@ -17,8 +17,8 @@ from twisted.web.server import NOT_DONE_YET
 from twisted.web.xmlrpc import XMLRPC, addIntrospection, withRequest
 
 from imagepipe.core.request import StoreRequest, parse_moves, parse_page, parse_path, parse_paths, parse_store
-from imagepipe.counters import Counters, note_failure
 from imagepipe.errors import ImagepipeError, InternalError, shown
+from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.operations import Operations
 from imagepipe.web.call import Call, MalformedCallError, decode_image, parse_call
 from imagepipe.web.facts import public_facts

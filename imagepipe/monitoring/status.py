@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from imagepipe.counters import Counters, NotedError, Totals
-from imagepipe.disk_space import DiskStatus
+from imagepipe.monitoring.counters import Counters, NotedError, Totals
+from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.replication.status import ReplicationStatus
 
 

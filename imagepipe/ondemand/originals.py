@@ -13,11 +13,11 @@ from imagepipe.core import renditions
 from imagepipe.core.renditions import Rendition, RenditionLimits
 from imagepipe.core.request import OUTPUTS_MAX, StoreRequest
 from imagepipe.core.targets import original_of
-from imagepipe.counters import Counters
 from imagepipe.errors import BadRequest, Conflict, NotFound, TooFewPeers, TooLarge, shown
-from imagepipe.flights import Flights
+from imagepipe.monitoring.counters import Counters
+from imagepipe.ondemand.flights import Flights
+from imagepipe.ondemand.outputs import Outputs
 from imagepipe.operations import Operations
-from imagepipe.outputs import Outputs
 from imagepipe.storage.images import Commit, ImageInfo
 from imagepipe.storage.orders import Order
 from imagepipe.storage.store import Store

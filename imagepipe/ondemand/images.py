@@ -19,8 +19,8 @@ from imagepipe.core.formats import Format
 from imagepipe.core.stamp import milliseconds
 from imagepipe.core.targets import ORIGINAL, Target, original_of
 from imagepipe.errors import BadRequest, InternalError, NotFound, shown
+from imagepipe.ondemand.renditions import Gone, Job, Picture, Renditions, Wish, wish_of
 from imagepipe.operations import Peers
-from imagepipe.renditions import Gone, Job, Picture, Renditions, Wish, wish_of
 from imagepipe.storage.images import ImageInfo
 from imagepipe.storage.store import Store
 

@@ -20,10 +20,10 @@ from imagepipe.core.formats import AVIF, WEBP, Format
 from imagepipe.core.plan import RenderPlan, RenderSettings, plan_render
 from imagepipe.core.renditions import Rendition, RenditionLimits, cache_key, output_request
 from imagepipe.core.request import OutputRequest
-from imagepipe.counters import Counters
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.errors import BadRequest, NotAcceptable, NotFound, NotStored
-from imagepipe.flights import Flights
+from imagepipe.monitoring.counters import Counters
+from imagepipe.ondemand.flights import Flights
 from imagepipe.storage.cache import CachedFile
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.opened import OpenedFile

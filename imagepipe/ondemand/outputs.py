@@ -10,9 +10,9 @@ from twisted.logger import Logger
 
 from imagepipe.core import renditions
 from imagepipe.core.targets import original_of
-from imagepipe.counters import Counters, note_failure
 from imagepipe.errors import DiskFull, ImagepipeError, Overloaded, shown
-from imagepipe.renditions import Gone, Renditions, Wish, wishes_of
+from imagepipe.monitoring.counters import Counters, note_failure
+from imagepipe.ondemand.renditions import Gone, Renditions, Wish, wishes_of
 from imagepipe.storage.orders import Order
 from imagepipe.storage.store import Store
 

@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
-from imagepipe.counters import BOUNDS_SECONDS, Distribution, Durations, Totals
-from imagepipe.disk_space import DiskStatus
+from imagepipe.monitoring.counters import BOUNDS_SECONDS, Distribution, Durations, Totals
+from imagepipe.monitoring.disk_space import DiskStatus
+from imagepipe.monitoring.status import CacheStatus, NodeStatus, QueueStatus
 from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
-from imagepipe.status import CacheStatus, NodeStatus, QueueStatus
 
 
 def registry_of(status: Callable[[], NodeStatus], durations: Callable[[], Durations]) -> CollectorRegistry:

@@ -23,7 +23,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from imagepipe.counters import Totals
+from imagepipe.monitoring.counters import Totals
 from imagepipe.replication.status import ReplicationStatus
 
 LOOK_SECONDS = 1.0
