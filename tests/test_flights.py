@@ -1,9 +1,11 @@
 """Equal work that is under way, stepped by hand."""
 
+import threading
+
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from imagepipe.ondemand.flights import Flights
+from imagepipe.ondemand.flights import Claims, Flights
 
 
 class Work:
@@ -101,3 +103,37 @@ class FlightsTests:
         Waiter(flights, "a", work)
         work.started[1].errback(ValueError())
         assert landed == [("done", 3)]
+
+
+class ClaimsTests:
+    """Threads that want the same thing have it one after the other; others do not wait."""
+
+    def test_one_who_wants_something_else_does_not_wait(self) -> None:
+        claims = Claims()
+        with claims.claim("ab"), claims.claim("cd"):
+            pass
+
+    def test_one_who_wants_some_of_it_waits(self) -> None:
+        claims = Claims()
+        order: list[str] = []
+        began = threading.Event()
+
+        def later() -> None:
+            began.set()
+            with claims.claim("bc"):
+                order.append("second")
+
+        thread = threading.Thread(target=later)
+        with claims.claim("ab"):
+            thread.start()
+            began.wait(60)
+            order.append("first")
+        thread.join(60)
+        assert order == ["first", "second"]
+
+    def test_a_failure_lets_go(self) -> None:
+        claims = Claims()
+        with pytest.raises(RuntimeError), claims.claim("a"):
+            raise RuntimeError
+        with claims.claim("a"):
+            pass

@@ -10,7 +10,7 @@ A rendition is rendered again whenever its `cache_key` is a new one: it names th
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from imagepipe.core import formats
@@ -26,7 +26,7 @@ AUTO = "auto"
 RECIPE = 1
 """To be raised whenever the same plan begins to give other pictures: what was rendered before is of no use then."""
 
-_NAME = re.compile(r"(?:w(?P<w>N)|x(?P<x>N)|(?P<width>N)x(?P<height>N)|full_size)(?:-q(?P<quality>[1-9][0-9]?|100))?\.(?P<extension>[a-z0-9]{1,16})".replace("N", "[1-9][0-9]{0,8}"))  # fmt: skip
+_NAME = re.compile(r"(?:w(?P<w>N)|x(?P<x>N)|(?P<width>N)x(?P<height>N)|full_size)(?:-q(?P<quality>[1-9][0-9]?|100))?\.(?P<extension>[A-Za-z0-9]{1,16})".replace("N", "[1-9][0-9]*"))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ def output_request(rendition: Rendition, accepted: tuple[Format, ...], facts: So
     quality = rendition.quality or limits.quality_default
     format = choose(accepted, facts, limits.extensions) if rendition.is_auto else formats.by_extension(rendition.extension)
     if rendition.width is None:
-        return OutputRequest("", None, format, quality=quality)
+        return OutputRequest(rendition.name, None, format, quality=quality)
     if rendition.height is None:
-        return OutputRequest("", Size(rendition.width, limits.side_max), format, quality=quality)
-    return OutputRequest("", Size(rendition.width, rendition.height), format, Method.CROP, quality=quality)
+        return OutputRequest(rendition.name, Size(rendition.width, limits.side_max), format, quality=quality)
+    return OutputRequest(rendition.name, Size(rendition.width, rendition.height), format, Method.CROP, quality=quality)
 
 
 def choose(accepted: tuple[Format, ...], facts: SourceFacts, extensions: Iterable[str]) -> Format:
@@ -123,7 +123,8 @@ def accepted_formats(accept: str) -> tuple[Format, ...]:
 
 def cache_key(digest: str, plan: RenderPlan, engine: str) -> str:
     """The name, 64 hex digits, of what `plan`, with one output, makes of the source with this digest."""
-    return sha256(f"{RECIPE} {engine} {digest} {plan!r}".encode()).hexdigest()
+    nameless = replace(plan, outputs=tuple(replace(output, path="") for output in plan.outputs))
+    return sha256(f"{RECIPE} {engine} {digest} {nameless!r}".encode()).hexdigest()
 
 
 def _number(text: str | None) -> int | None:

@@ -1,6 +1,8 @@
 """Equal work that is under way is done once, however many ask for it."""
 
-from collections.abc import Awaitable, Callable, Hashable
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -43,3 +45,25 @@ class Flights(Generic[K, V]):
         for deferred in self._waiting.pop(about):
             deferred.callback(result)
         self._land(result)
+
+
+class Claims:
+    """The same for threads, and for work that is about several things: who comes later waits, and then finds it done."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._claimed: set[Hashable] = set()
+
+    @contextlib.contextmanager
+    def claim(self, things: Iterable[Hashable]) -> Iterator[None]:
+        """Claim `things`, all at once, when nobody else claims any of them."""
+        wanted = set(things)
+        with self._changed:
+            self._changed.wait_for(lambda: self._claimed.isdisjoint(wanted))
+            self._claimed |= wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._claimed -= wanted
+                self._changed.notify_all()

@@ -159,7 +159,8 @@ class Images:
             source = next((rows[path] for path in sources if path in rows and rows[path].entry.content), None)
             content = source.entry.content if source else None
             kept = self._renditions.kept(content.digest, wish) if content and wish else None
-            return _Seen(None, source, kept, is_known=bool(rows))
+            # An image that was deleted and had a rendition's name says nothing of the image that the rendition would be made of.
+            return _Seen(None, source, kept, is_known=any(path in rows for path in sources or paths))
         raise InternalError  # the row is there and its bytes are not: verify finds out
 
     def _open(self, row: Row) -> Picture | None:

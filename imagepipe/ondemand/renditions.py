@@ -1,7 +1,7 @@
 """Renditions on demand: from the cache, or made once for all who ask (design.md, section 5).
 
     digest of the source, name, what the client accepts
-      -> the key, if the same was asked for before     -> the cache
+      -> the key, if the same was asked for before, or the cache knows the header of the source     -> the cache
       -> otherwise a job of the queue: read, header, plan -> key -> the cache, or render and put into it
 
 A rendition belongs to the bytes of its source and never to a path: whoever asks for it has looked up the path at that moment, so what was
@@ -10,20 +10,22 @@ replaced, moved or deleted is not served stale.
 
 import contextlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from imagepipe.core import formats
 from imagepipe.core.entries import ImageFacts
 from imagepipe.core.formats import AVIF, WEBP, Format
-from imagepipe.core.plan import RenderPlan, RenderSettings, plan_render
+from imagepipe.core.plan import RenderPlan, RenderSettings, SourceFacts, plan_render
 from imagepipe.core.renditions import Rendition, RenditionLimits, cache_key, output_request
 from imagepipe.core.request import OutputRequest
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.errors import BadRequest, NotAcceptable, NotFound, NotStored
 from imagepipe.monitoring.counters import Counters
-from imagepipe.ondemand.flights import Flights
+from imagepipe.ondemand.flights import Claims, Flights
 from imagepipe.storage.cache import CachedFile
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.opened import OpenedFile
@@ -32,6 +34,9 @@ from imagepipe.workers import WorkQueue
 
 KEYS_MAX = 20_000
 """How many keys are remembered."""
+
+
+_header = msgspec.msgpack.Decoder(SourceFacts)
 
 
 class Gone(NotFound):
@@ -45,7 +50,11 @@ class Cache(Protocol):
         """What is kept under `key`, opened."""
         ...
 
-    def put(self, key: str, source: str, staged: Path, facts: ImageFacts) -> CachedFile:
+    def header(self, source: str) -> bytes | None:
+        """What the last `put` for this source said."""
+        ...
+
+    def put(self, key: str, source: str, staged: Path, facts: ImageFacts, header: bytes) -> CachedFile:
         """Take over a file, made of the source with that digest; opened."""
         ...
 
@@ -123,6 +132,7 @@ class Renditions:
         self._limits = limits
         self._counters = counters
         self._flights: Flights[tuple[str, tuple[Wish, ...]], Job] = Flights(_close)
+        self._rendering = Claims()
         self._keys: dict[tuple[str, Wish], str] = {}
 
     @property
@@ -132,8 +142,21 @@ class Renditions:
 
     def kept(self, digest: str, wish: Wish) -> Picture | None:
         """The rendition, if it is known to be in the cache; None says nothing. Blocks, on any thread."""
-        key = self._keys.get((digest, wish))
+        key = self._keys.get((digest, wish)) or self._key_by_header(digest, wish)
         return self._cached(digest, key) if key else None
+
+    def _key_by_header(self, digest: str, wish: Wish) -> str | None:
+        """The key, if the header of the source was read for another rendition, perhaps in an earlier run."""
+        header = self._cache.header(digest)
+        try:
+            if not header:
+                return None
+            facts = _header.decode(header)
+            facts = replace(facts, format=formats.named(facts.format.name))
+            plan = plan_render((output_request(wish.rendition, wish.accepted, facts, self._limits),), facts, self._settings)
+        except (msgspec.MsgspecError, LookupError, BadRequest):  # another version's, or damaged; or it cannot be rendered, and then there is none
+            return None
+        return cache_key(digest, plan, self._engine_name)
 
     async def make(self, digest: str, wish: Wish) -> tuple[Picture, Job]:
         """The rendition, made if need be.
@@ -184,7 +207,7 @@ class Renditions:
             except BadRequest as error:  # right as it is, the stored image does not allow it
                 raise NotStored(str(error)) from error
             keys = [cache_key(digest, plan, self._engine_name) for plan in plans]
-            with contextlib.ExitStack() as opened:
+            with self._rendering.claim(keys), contextlib.ExitStack() as opened:
                 pictures = {key: picture for key in dict.fromkeys(keys) if (picture := self._cached(digest, key))}
                 for picture in pictures.values():
                     opened.callback(picture.file.close)
@@ -222,11 +245,12 @@ class Renditions:
 
     def _render_staged(self, digest: str, source: Source, plan: RenderPlan, keys: Sequence[str]) -> dict[str, Picture]:
         made = {}
+        header = msgspec.msgpack.encode(source.facts)
         with self._store.staging() as folder, contextlib.ExitStack() as opened:
             source.render(plan, folder)
             for at, (key, output) in enumerate(zip(keys, plan.outputs, strict=True)):
                 facts = ImageFacts(output.format.name, output.size.width, output.size.height)
-                made[key] = _picture(self._cache.put(key, digest, folder / str(at), facts))
+                made[key] = _picture(self._cache.put(key, digest, folder / str(at), facts, header))
                 opened.callback(made[key].file.close)
             opened.pop_all()
         return made

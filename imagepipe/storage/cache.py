@@ -46,6 +46,10 @@ _NOT_ITS_FAULT = frozenset({EMFILE, ENFILE, ENOMEM})
 """Why a file may not be opened and be good all the same."""
 
 
+Header = bytes
+"""What others keep of the header of a source."""
+
+
 @dataclass(frozen=True, slots=True)
 class CachedFile:
     """A rendition: `file` is open, at its beginning, and stays readable whatever becomes of the cache. `digest`: SHA-256 of its bytes, in hex."""
@@ -123,9 +127,16 @@ class RenderCache:
             self.misses += cached is None
         return cached
 
-    def put(self, key: str, source: str, staged: Path, facts: ImageFacts) -> CachedFile:
+    def header(self, source: str) -> Header | None:
+        """What the last `put` of something made of `source` said about its header, if any of it is still here."""
+        with contextlib.suppress(Overloaded), self._in_flight.one():
+            return self._rows.header(source)
+        return None
+
+    def put(self, key: str, source: str, staged: Path, facts: ImageFacts, header: Header = b"") -> CachedFile:
         """Take over the staged file as the rendition with this key, made of `source`; what was used least recently makes room for it.
 
+        header: to be given back by `header`; it need not be trusted there, for nobody looks at it here.
         One that is not kept has no name any more and is gone when it is closed: for want of room, if there is one with its key, or if a key or source is
         not 64 hex digits.
         Raises OSError if the staged file cannot be read.
@@ -137,7 +148,7 @@ class RenderCache:
             file.seek(0)
             rendition = CachedRendition(next(self._numbers), key, source, digest, os.fstat(file.fileno()).st_size, facts)
             with contextlib.suppress(Overloaded), self._in_flight.one():
-                self._keep(rendition, staged)
+                self._keep(rendition, header, staged)
             with contextlib.suppress(OSError):  # it stays in its staging folder, which goes as a whole
                 staged.unlink(missing_ok=True)
         except BaseException:
@@ -193,7 +204,7 @@ class RenderCache:
             self._rows.remember(rendition)
         return CachedFile(file, rendition.digest, rendition.size, rendition.facts)
 
-    def _keep(self, rendition: CachedRendition, staged: Path) -> None:
+    def _keep(self, rendition: CachedRendition, header: Header, staged: Path) -> None:
         """Move the staged file in, if it can be kept."""
         is_named_well = _DIGEST.fullmatch(rendition.key) and _DIGEST.fullmatch(rendition.source)
         fits = 0 < room_of(rendition.size) <= self._bytes_max
@@ -207,7 +218,7 @@ class RenderCache:
         except OSError:
             return
         else:
-            if self._rows.add(rendition, self._bytes_max, index) and not self._has_object(rendition.source):
+            if self._rows.add(rendition, header, self._bytes_max, index) and not self._has_object(rendition.source):
                 self._remove(rendition)
 
     def _leaves_room(self) -> bool:

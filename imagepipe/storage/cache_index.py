@@ -19,7 +19,7 @@ from pathlib import Path
 from imagepipe.core.entries import ImageFacts
 from imagepipe.storage.disk import status_of
 
-FORMAT = 1
+FORMAT = 2
 SLICE = 256
 """How many rows are changed at a time, at most: some milliseconds."""
 
@@ -44,6 +44,7 @@ CREATE TABLE rendition (
 ) STRICT
 """,
     "CREATE INDEX rendition_source ON rendition (source)",
+    "CREATE TABLE source (digest TEXT NOT NULL PRIMARY KEY, header BLOB NOT NULL) WITHOUT ROWID, STRICT",  # while there is a rendition of it
     "CREATE INDEX rendition_used ON rendition (used, size)",
     "CREATE TABLE meta (format INTEGER NOT NULL, generation TEXT NOT NULL) STRICT",
 )
@@ -159,8 +160,14 @@ class CacheIndex:
             self._uses.clear()
             yield
 
-    def add(self, rendition: CachedRendition) -> None:
+    def header(self, source: str) -> bytes | None:
+        """What was kept of the header of a source."""
+        row = self._connection.execute("SELECT header FROM source WHERE digest = ?", (source,)).fetchone()
+        return row[0] if row else None
+
+    def add(self, rendition: CachedRendition, header: bytes) -> None:
         """Add one whose key is not there."""
+        self._connection.execute("INSERT OR REPLACE INTO source VALUES (?, ?)", (rendition.source, header))
         self._connection.execute(
             "INSERT INTO rendition VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*_values(rendition), _sum_of(rendition), next(self._clock))
         )
@@ -180,12 +187,16 @@ class CacheIndex:
     def remove(self, numbers: Collection[int]) -> Sequence[Removed]:
         """Remove those of `numbers` that are there."""
         removed = []
+        sources = set()
         for number in numbers:
-            rows = self._connection.execute("DELETE FROM rendition WHERE number = ? RETURNING number, key, size", (number,)).fetchall()
-            for gone, key, size in rows:
+            rows = self._connection.execute("DELETE FROM rendition WHERE number = ? RETURNING number, key, size, source", (number,)).fetchall()
+            for gone, key, size, source in rows:
                 removed.append(Removed(gone, key))
+                sources.add(source)
                 self.count -= 1
                 self.room_taken -= room_of(size)
+        for source in sources:
+            self._connection.execute("DELETE FROM source WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM rendition WHERE source = ?1)", (source,))
         return removed
 
     def remove_made_of(self, sources: Collection[str]) -> Sequence[Removed]:

@@ -116,7 +116,11 @@ class CacheRows:
 
         self.ask(remember)
 
-    def add(self, rendition: CachedRendition, room_max: int, index_then: CacheIndex) -> bool:
+    def header(self, source: str) -> bytes | None:
+        """What was kept of the header of a source of which there is a rendition."""
+        return self.ask(lambda index: index.header(source))
+
+    def add(self, rendition: CachedRendition, header: bytes, room_max: int, index_then: CacheIndex) -> bool:
         """Add a row, when enough of those used least recently have gone; whether it is in. If not its file is gone.
 
         It is not if there is one with its key, or if `index_then` is no more, of whose generation its file is. Its own room is not above `room_max`.
@@ -132,7 +136,7 @@ class CacheRows:
                 removed.extend(index.evict(index.room_taken + room_of(rendition.size) - room_max))
                 fits = index.room_taken + room_of(rendition.size) <= room_max
                 if fits:
-                    index.add(rendition)
+                    index.add(rendition, header)
                 elif not removed:
                     raise sqlite3.DatabaseError("more room is taken than the rows say")
             self._forget(removed)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from daemon_process import DaemonProcess, running
 from PIL import Image
+from turnstile import Turnstile
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,14 @@ def each_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     folder: Path = tmp_path_factory.mktemp("daemon")
     with running(folder, {"images": {"engine": request.param, "io_threads": 2}}) as process:
         yield process
+
+
+@pytest.fixture
+def turnstile(tmp_path: Path) -> Iterator[Turnstile]:
+    """A closed one."""
+    turnstile = Turnstile(tmp_path / "turnstile")
+    yield turnstile
+    turnstile.remove()
 
 
 _numbers = itertools.count(1)

@@ -56,14 +56,6 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]
         check_log(daemon)
 
 
-@pytest.fixture
-def turnstile(tmp_path: Path) -> Iterator[Turnstile]:
-    """A closed one."""
-    turnstile = Turnstile(tmp_path / "turnstile")
-    yield turnstile
-    turnstile.remove()
-
-
 @pytest.fixture(scope="module")
 def other() -> bytes:
     """Another picture than `picture`."""

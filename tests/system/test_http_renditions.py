@@ -63,14 +63,6 @@ def film(server: DaemonProcess) -> str:
 
 
 @pytest.fixture
-def turnstile(tmp_path: Path) -> Iterator[Turnstile]:
-    """A closed one."""
-    turnstile = Turnstile(tmp_path / "turnstile")
-    yield turnstile
-    turnstile.remove()
-
-
-@pytest.fixture
 def held(tmp_path: Path, turnstile: Turnstile, picture: bytes) -> Iterator[DaemonProcess]:
     """A daemon with the picture a.jpg that takes one job at a time; renders wait at the turnstile."""
     options = with_options(engine="imagemagick", io_threads=1, queue=0) | {"imagemagick": {"convert": turnstile.convert}}
@@ -164,9 +156,9 @@ class NameTests:
     @pytest.mark.parametrize(
         "name",
         [
-            "w0.jpg", "w050.jpg", "w-5.jpg", "w5.5.jpg", "w.jpg", "W50.jpg", "w50.JPG", "w50", "w50.", "50.jpg", "50x.jpg", "x.jpg", "x0.jpg", "0x50.jpg",
+            "w0.jpg", "w050.jpg", "w-5.jpg", "w5.5.jpg", "w.jpg", "W50.jpg", "w50", "w50.", "50.jpg", "50x.jpg", "x.jpg", "x0.jpg", "0x50.jpg",
             "50X50.jpg", "w50-q0.jpg", "w50-q101.jpg", "w50-q075.jpg", "w50-q.jpg", "w50-Q50.jpg", "w50q50.jpg", "fullsize.jpg", "full_size", "FULL_SIZE.jpg",
-            "w50.jpg.png", "w50.jpg~", "w50.jpg%20", "%20w50.jpg", "w9999999999.jpg", "w%EF%BC%95%EF%BC%90.jpg", "w%D9%A5.jpg", "w50.jpg/w20.jpg", "w50.jpg/",
+            "w50.jpg.png", "w50.jpg~", "w50.jpg%20", "%20w50.jpg", "w%EF%BC%95%EF%BC%90.jpg", "w%D9%A5.jpg", "w50.jpg/w20.jpg", "w50.jpg/",
             "w50.jpg/info.json", "w50%2ejpg%00", "info", "original", "w1e2.jpg", "w+5.jpg", "w50.abcdefghijklmnopq",
         ],
     )  # fmt: skip
@@ -174,7 +166,21 @@ class NameTests:
         check_error(get(server, f"{photo}/{name}"), 400 if "%00" in name else 404)
 
     @pytest.mark.parametrize(
-        "name", ["w1001.jpg", "x1001.jpg", "1001x10.jpg", "10x1001.jpg", "w999999999.jpg", "w10.bmp", "w10.tif", "w10.svg", "w10.php", "w10.a"]
+        "name",
+        [
+            "w1001.jpg",
+            "x1001.jpg",
+            "1001x10.jpg",
+            "10x1001.jpg",
+            "w999999999.jpg",
+            "w10.bmp",
+            "w10.tif",
+            "w10.svg",
+            "w10.php",
+            "w10.a",
+            "w50.JPG",
+            "w9999999999.jpg",
+        ],
     )
     def test_what_is_too_large_or_of_no_such_format_is_406(self, server: DaemonProcess, photo: str, name: str) -> None:
         check_error(get(server, f"{photo}/{name}"), 406)
