@@ -5,7 +5,7 @@ from typing import Any
 from browser import Browser
 from twisted.web.resource import Resource
 
-from imagepipe.web.site import ANSWERS_IN_A_TURN_MAX, CHUNKS_MAX, SPOOLED_BYTES_MAX
+from imagepipe.web.site import ANSWERS_IN_A_TURN_MAX, CHUNKS_MAX, SPOOLED_BYTES_MAX, needs_credentials
 
 PAGE = b"a page"
 
@@ -144,3 +144,22 @@ class BodyTests:
         assert not browser.site.spool(SPOOLED_BYTES_MAX, 0)
         browser.leave()
         assert browser.site.spool(SPOOLED_BYTES_MAX, 0)
+
+    def test_one_beside_a_get_is_not_kept_and_asks_for_nothing(self) -> None:
+        page = Counted()
+        browser = Browser(page, admit=needs_credentials)
+        browser.send(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345")
+        assert (page.asked, browser.heard[:13]) == (1, b"HTTP/1.1 200 ")
+
+    def test_one_that_is_refused_is_told_why_and_is_in_the_log_at_once(self) -> None:
+        answered: list[tuple[bytes, bytes, int, str]] = []
+        browser = Browser(
+            Counted(),
+            admit=needs_credentials,
+            on_answered=lambda request: answered.append((request.method, request.uri, request.code, request.record.result)),
+        )
+        browser.send(b"POST /a?b HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        assert answered == [(b"POST", b"/a?b", 401, "it needs the credentials of one of [network] users")]
+        assert b"Cache-Control: no-store" in browser.heard
+        browser.send(b"12345")
+        assert len(answered) == 1

@@ -9,6 +9,7 @@ Every error is a short JSON object {"error": ...} with its status.
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
 
@@ -32,13 +33,15 @@ from imagepipe.web.auth import UsersChecker
 from imagepipe.web.facts import public_facts
 from imagepipe.web.forms import image_in
 from imagepipe.web.sending import send
-from imagepipe.web.site import BoundedRequest, Refusal
+from imagepipe.web.site import BoundedRequest, Denied, Refusal, needs_credentials
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 JSON_REFUSAL = Refusal(b"application/json", b'{"error": "%b"}\n')
 
 METHODS = (b"GET", b"HEAD", b"POST")
+
+_FOR_THIS_MACHINE = "is for this machine alone, unless [network] users is set"
 
 _CACHED = b"public, max-age=0, must-revalidate"
 """Whoever keeps a picture asks each time whether it is still the one: it may be replaced or deleted at any moment."""
@@ -53,19 +56,17 @@ class Access:
     secrets: tuple[str, ...]
     users: UsersChecker | None
 
-    def admit(self, request: BoundedRequest, length: int | None) -> int:
+    def admit(self, request: BoundedRequest) -> Denied | None:
         """A site's Admit: a body is taken only from those who may POST."""
-        if length == 0:
-            return 0
         if self.users:
-            return 0 if request.requestHeaders.hasHeader(b"authorization") else Unauthorized.http_status
-        return 0 if _is_local(request) else Forbidden.http_status
+            return needs_credentials(request)
+        return None if _is_local(request) else Denied(Forbidden.http_status, f"POST: {_FOR_THIS_MACHINE}")
 
     async def check_post(self, request: BoundedRequest) -> None:
         """Raise Unauthorized or Forbidden if the client may not POST."""
         if self.users is None:
             if not _is_local(request):
-                raise Forbidden("POST", "is for this machine alone, unless [network] users is set")
+                raise Forbidden("POST", _FOR_THIS_MACHINE)
             return
         header = request.getHeader(b"authorization") or b""
         scheme, _, encoded = header.partition(b" ")
@@ -119,6 +120,7 @@ class ImagePages(Resource):
             elif request.method == b"POST":
                 await self._post(request, gone)
             else:
+                request.record.path, request.record.result = shown(_path(request).decode("latin-1"), 200), "no such method"
                 request.setHeader(b"allow", b", ".join(METHODS))
                 _send_error(request, 405, f"{shown(request.method.decode('ascii', 'replace'))} is none of {b', '.join(METHODS).decode()}", gone)
         except ImagepipeError as error:
@@ -139,6 +141,7 @@ class ImagePages(Resource):
         may_fetch = not self.access.secrets  # without a signature nobody makes this server work
         if target.is_info:
             info = await self._images.info(target, may_fetch=may_fetch)
+            request.record.result = "OK"
             _send_json(request, OK, public_facts(info), gone)
             return
         is_auto = target.rendition is not None and target.image is not None and target.rendition.is_auto
@@ -200,7 +203,7 @@ class ImagePages(Resource):
             await self.access.check_post(request)
             if target.path is None:
                 raise BadRequest("path", f"no image can be stored at {shown(target.text)}")
-            source = _argument(request, b"source")
+            source = _argument(request, b"source") or None
             names = [name for value in _arguments(request, b"outputs") for name in value.split(",") if name]
             image = None if source is not None else await self._on_thread(lambda: image_in(body, request.getHeader(b"content-type")))
             try:
@@ -236,7 +239,7 @@ def _send_error(request: Any, status: int, text: str, gone: Sequence[object]) ->
 def _send_json(request: Any, status: int, value: object, gone: Sequence[object]) -> None:
     if request.startedWriting:
         return
-    request.setResponseCode(status)
+    request.setResponseCode(status, HTTPStatus(status).phrase.encode())
     if gone:
         return
     body = json.dumps(value).encode() + b"\n"

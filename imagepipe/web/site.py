@@ -8,6 +8,7 @@ A client that asks and does not listen is not asked what else it wants: its answ
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import IO, Any, cast
 
 from twisted.internet.defer import Deferred
@@ -19,7 +20,6 @@ from twisted.web.http import (
     BAD_REQUEST,
     INSUFFICIENT_STORAGE_SPACE,
     REQUEST_ENTITY_TOO_LARGE,
-    RESPONSES,
     SERVICE_UNAVAILABLE,
     UNAUTHORIZED,
     HTTPChannel,
@@ -27,6 +27,7 @@ from twisted.web.http import (
 from twisted.web.resource import IResource
 
 from imagepipe.core.targets import origin_form
+from imagepipe.errors import shown
 
 REQUEST_HEADER_FIELDS_TOO_LARGE = 431
 
@@ -78,6 +79,7 @@ class BoundedRequest(server.Request):
         self._chunks = 0
         self._spooled_bytes = 0
         self._refused = 0
+        self._keeps_body = True
         self._hung_up = False
         self._began = 0.0
 
@@ -88,10 +90,12 @@ class BoundedRequest(server.Request):
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
         self._began = self._site.seconds()
-        if length is not None and length > self._site.body_bytes_max:
+        self.method, self.uri = cast(Any, self.channel).request_line
+        self._keeps_body = self.method == b"POST"
+        if self._keeps_body and length is not None and length > self._site.body_bytes_max:
             self._refuse(REQUEST_ENTITY_TOO_LARGE)
-        elif status := self._site.admit(self, length):
-            self._refuse(status)  # before the body takes any room
+        elif self._keeps_body and length != 0 and (denied := self._site.admit(self)):
+            self._refuse(denied.status, denied.why)  # before the body takes any room
         else:
             try:
                 super().gotLength(length)
@@ -112,6 +116,10 @@ class BoundedRequest(server.Request):
             self._hang_up()
             return
         if self._refused:
+            if self._received_bytes > REFUSED_BYTES_READ_MAX:
+                self._hang_up()
+            return
+        if not self._keeps_body:
             if self._received_bytes > REFUSED_BYTES_READ_MAX:
                 self._hang_up()
             return
@@ -145,8 +153,6 @@ class BoundedRequest(server.Request):
         if self._site.refusing and not self._refused:
             self._refuse(SERVICE_UNAVAILABLE)
         if self._refused:
-            self.method, self.uri, self.clientproto, self.code = command, path, version, self._refused
-            self._site.log(self)
             self.channel.loseConnection()
         else:
             super().requestReceived(command, path, version)
@@ -186,10 +192,12 @@ class BoundedRequest(server.Request):
         self._site.spool(-self._spooled_bytes, self._spooled_bytes)
         self._spooled_bytes = 0
 
-    def _refuse(self, status: int) -> None:
-        self._refused = status
+    def _refuse(self, status: int, why: str = "") -> None:
+        self._refused = self.code = status
         self._release_spool()
-        _write_answer(self.channel.transport, status, self._site.refusal)
+        self.record.path = shown(self.uri.partition(b"?")[0].decode("latin-1"), 200)
+        self.record.result = _write_answer(self.channel.transport, status, self._site.refusal, why)
+        self._site.log(self)
 
 
 class BoundedChannel(HTTPChannel):
@@ -201,6 +209,12 @@ class BoundedChannel(HTTPChannel):
         self._answers = 0  # in this turn of the reactor
         self._turn: Any = None  # an IDelayedCall: the next turn
         self._answered: BoundedRequest | None = None
+
+    @property
+    def request_line(self) -> tuple[bytes, bytes]:
+        """The method and the target of the request whose headers have come last."""
+        private: Any = self
+        return private._command, private._path  # noqa: SLF001 - Twisted tells a request only when its body is there
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         site: LoggingSite = cast(Any, self).site
@@ -259,7 +273,8 @@ class BoundedChannel(HTTPChannel):
 
     def _refuse(self, status: int) -> None:
         site: LoggingSite = cast(Any, self).site
-        _write_answer(self.transport, status, site.refusal)
+        why = _write_answer(self.transport, status, site.refusal)
+        _log.info("{client} was refused before its request could be read: {status} {why}", client=self.getPeer().host, status=status, why=why)
         self.loseConnection()
 
 
@@ -274,27 +289,43 @@ class Refusal:
 PLAIN_TEXT = Refusal(b"text/plain", b"%b\n")
 
 
-def _write_answer(transport: Any, status: int, refusal: Refusal) -> None:
-    """An answer of nothing but its status, after which the connection is closed."""
-    reason = RESPONSES.get(status, b"Request Header Fields Too Large")
-    challenge = b'WWW-Authenticate: Basic realm="imagepipe"\r\n' if status == UNAUTHORIZED else b""
-    head = b"HTTP/1.1 %d %s\r\n%bContent-Type: %b\r\nX-Content-Type-Options: nosniff\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
-    body = refusal.body % reason
-    transport.write(head % (status, reason, challenge, refusal.media_type, len(body), body))
+def _write_answer(transport: Any, status: int, refusal: Refusal, why: str = "") -> str:
+    """An answer of nothing but its status and a sentence, which is returned; the connection is closed after it."""
+    reason = HTTPStatus(status).phrase
+    body = refusal.body % (why or reason).encode("ascii")
+    lines = [
+        f"HTTP/1.1 {status} {reason}",
+        *(['WWW-Authenticate: Basic realm="imagepipe"'] if status == UNAUTHORIZED else []),
+        f"Content-Type: {refusal.media_type.decode()}",
+        "X-Content-Type-Options: nosniff",
+        "Cache-Control: no-store",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+    return why or reason
 
 
-Admit = Callable[["BoundedRequest", int | None], int]
-"""A request whose headers have come, and the length of its body (None: unknown) -> the status to refuse it with, or 0."""
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Why a body is not taken; `why` is in ASCII, and has no quotes."""
+
+    status: int
+    why: str
 
 
-def admit_all(_request: "BoundedRequest", _length: int | None) -> int:
+Admit = Callable[["BoundedRequest"], Denied | None]
+"""A POST whose headers have come -> why its body is not taken, if it is not."""
+
+
+def admit_all(_request: "BoundedRequest") -> Denied | None:
     """An Admit for everyone."""
-    return 0
+    return None
 
 
-def needs_credentials(request: "BoundedRequest", _length: int | None) -> int:
+def needs_credentials(request: "BoundedRequest") -> Denied | None:
     """An Admit for a resource behind HTTP Basic."""
-    return 0 if request.requestHeaders.hasHeader(b"authorization") else UNAUTHORIZED
+    return None if request.requestHeaders.hasHeader(b"authorization") else Denied(UNAUTHORIZED, "it needs the credentials of one of [network] users")
 
 
 class LoggingSite(server.Site):

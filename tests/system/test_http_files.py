@@ -600,7 +600,7 @@ class ErrorTests:
             (b"GET /" + b"y" * 20_480 + CLOSE, 431),
             (b"POST /a HTTP/1.1\r\nContent-Length: 99999999999\r\nConnection: close\r\n\r\n", 413),
             (b"POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 99999999999\r\n\r\n", 413),
-            (b"GET /a HTTP/1.1\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Length: 5\r\n\r\n12345", 403),
+            (b"POST /a HTTP/1.1\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Length: 5\r\n\r\n12345", 403),
             (b"POST /a HTTP/1.1\r\nX-Forwarded-For: 192.0.2.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", 403),
             (b"GET /nothing" + CLOSE, 404),
             (b"GET nothing" + CLOSE, 400),
