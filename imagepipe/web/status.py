@@ -37,18 +37,20 @@ class Content:
 class Page(Resource):
     """One path, made anew for each request; below it there is nothing."""
 
+    methods: frozenset[bytes] = frozenset({b"GET", b"HEAD"})
+
     def __init__(self, name: str, content: Callable[[], Content]) -> None:
         super().__init__()
         self._name = name
         self._content = content
 
     def getChild(self, path: bytes, request: BoundedRequest) -> Resource:  # noqa: N802, ARG002 - Twisted's name
-        return Page(f"below {self._name}", lambda: _refusal(HTTPStatus.NOT_FOUND, "there is nothing below this page"))
+        return _Nothing(f"below {self._name}", lambda: _refusal(HTTPStatus.NOT_FOUND, "there is nothing below this page"))
 
     def render(self, request: BoundedRequest) -> bytes:
         """Answer a GET or HEAD."""
         request.record.call, request.record.path = "page", self._name
-        if request.method in (b"GET", b"HEAD"):
+        if request.method in self.methods:
             content = self._content()
         else:
             request.setHeader(b"allow", b"GET, HEAD")
@@ -60,6 +62,14 @@ class Page(Resource):
         request.setHeader(b"cache-control", b"no-store")
         request.setHeader(b"x-content-type-options", b"nosniff")
         return b"" if request.method == b"HEAD" else content.body
+
+
+class _Nothing(Page):
+    """What is not there, whatever is asked of it."""
+
+    def render(self, request: BoundedRequest) -> bytes:
+        self.methods = frozenset({request.method})
+        return super().render(request)
 
 
 def status_pages(reader: StatusReader, registry: CollectorRegistry) -> Mapping[bytes, Page]:

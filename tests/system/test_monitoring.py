@@ -64,7 +64,8 @@ class PageTests:
     def test_they_are_read_and_nothing_else(self, daemon: DaemonProcess, path: str) -> None:
         assert request(daemon.http_url, path, "POST").status == 405
         assert request(daemon.http_url, path, "HEAD").body == b""
-        assert request(daemon.http_url, path + "/x").status == 404
+        for method in ("GET", "POST", "DELETE"):
+            assert request(daemon.http_url, path + "/x", method).status == 404
 
 
 class GraphiteTests:
