@@ -68,7 +68,21 @@ class CheckTests:
     def test_what_is_within_the_limits_passes(self, name: str) -> None:
         check(named(name), LIMITS)
 
-    @pytest.mark.parametrize("name", ["w1001.jpg", "x1001.png", "1001x1.gif", "1x1001.webp", "w1001.auto", "w500.tiff", "w500.html", "w500.bmp", "w500.JPG", "w" + "9" * 50 + ".jpg"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "w1001.jpg",
+            "x1001.png",
+            "1001x1.gif",
+            "1x1001.webp",
+            "w1001.auto",
+            "w500.tiff",
+            "w500.html",
+            "w500.bmp",
+            "w500.JPG",
+            "w" + "9" * 50 + ".jpg",
+        ],
+    )
     def test_what_is_larger_or_of_another_format_is_not_acceptable(self, name: str) -> None:
         with pytest.raises(NotAcceptable):
             check(named(name), LIMITS)
@@ -101,7 +115,9 @@ class OutputRequestTests:
         assert output.size == Size(100, 3000)
 
     def test_a_box_is_covered(self) -> None:
-        assert output_request(named("300x400-q50.png"), (), PHOTO, LIMITS) == OutputRequest("300x400-q50.png", Size(300, 400), PNG, Method.CROP, quality=50)
+        assert output_request(named("300x400-q50.png"), (), PHOTO, LIMITS) == OutputRequest(
+            "300x400-q50.png", Size(300, 400), PNG, Method.CROP, quality=50
+        )
 
     def test_full_size_is_not_resized(self) -> None:
         request = output_request(named("full_size.webp"), (), PHOTO, LIMITS)
