@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pictures import saved, scene_jpeg, small
 from imagepipe.core.formats import JPEG, PNG
 from imagepipe.core.geometry import Size
 from imagepipe.core.plan import RenderSettings, plan_render
+from imagepipe.engines import child
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
@@ -46,3 +48,11 @@ class AbortTests:
             render(engine, saved(small(20, 20), "BMP"), tmp_path, OUTPUT)
         gate.remove()
         engine.close()
+
+    def test_a_child_that_was_not_known_yet_when_all_were_killed_is_killed_too(self, tmp_path: Path) -> None:
+        with (tmp_path / "empty").open("w+b") as nothing:
+            environment = {"PATH": "/usr/bin:/bin"}
+            finished = child.run(
+                ["sleep", "1000"], nothing.fileno(), tmp_path, environment, time.monotonic() + 1000, 1 << 30, is_aborted=lambda: True
+            )
+        assert finished.status == -signal.SIGKILL

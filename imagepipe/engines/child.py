@@ -7,7 +7,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +32,12 @@ def run(
     memory_bytes: int,
     said_bytes_max: int = 1 << 16,
     running: "set[subprocess.Popen[bytes]] | None" = None,
+    is_aborted: Callable[[], bool] = lambda: False,
 ) -> Finished:
     """Run `command` in `folder`, its standard input being `descriptor`, until `deadline` (time.monotonic).
 
     It gets no other descriptor and no terminal, and a process group of its own, which is killed as a whole. What it writes beyond `said_bytes_max` is
-    read and dropped. While it runs it is in `running`. Raises TimeoutError, and OSError if it cannot be started.
+    read and dropped. While it runs it is in `running`; it is killed at once if by then all that is there was killed, which `is_aborted` says. Raises TimeoutError, and OSError if it cannot be started.
     """
     process = subprocess.Popen(
         command,
@@ -49,6 +50,8 @@ def run(
     )
     running = set() if running is None else running
     running.add(process)
+    if is_aborted():  # perhaps by one who looked into `running` before it was there
+        kill(process)
     try:
         # Not in the child before exec: Python code there can deadlock, this being one of several threads.
         with contextlib.suppress(ProcessLookupError):

@@ -107,7 +107,16 @@ class ImageMagickEngine:
         environment = {**self._environment, "MAGICK_TMPDIR": str(folder)}
         try:
             memory_bytes = self._limits.memory_bytes + (2 << 30)
-            finished = child.run([self._convert, *arguments], descriptor, folder, environment, deadline, memory_bytes, running=self._running)
+            finished = child.run(
+                [self._convert, *arguments],
+                descriptor,
+                folder,
+                environment,
+                deadline,
+                memory_bytes,
+                running=self._running,
+                is_aborted=lambda: self._aborted,
+            )
         except TimeoutError:
             raise NotStored(f"rendering took longer than {self._timeout_seconds:g} s (timeout)") from None
         except OSError as error:

@@ -103,11 +103,16 @@ class VipsEngine:
             self._end(worker)
 
     def _start_worker(self) -> Worker:
-        if self._aborted:
-            raise NotStored("rendering was aborted")
+        self._refuse_if_aborted()
         worker = Worker(self._memory_bytes, self._timeout_seconds)
         self._workers.add(worker)
+        if self._aborted:  # by one who looked at the workers before it was there
+            worker.abort()
         return worker
+
+    def _refuse_if_aborted(self) -> None:
+        if self._aborted:
+            raise NotStored("rendering was aborted")
 
     def _end(self, worker: Worker) -> None:
         worker.end()
