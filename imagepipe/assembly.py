@@ -42,8 +42,9 @@ from imagepipe.storage.store import Store
 from imagepipe.threads import Threads
 from imagepipe.web.auth import UsersChecker, guarded, parse_users
 from imagepipe.web.images import JSON_REFUSAL, Access, ImagePages
+from imagepipe.web.refusal import admit_all, needs_credentials
 from imagepipe.web.root import Root
-from imagepipe.web.site import BoundedRequest, LoggingSite, admit_all, needs_credentials
+from imagepipe.web.site import BoundedRequest, LoggingSite
 from imagepipe.web.sources import Sources
 from imagepipe.web.status import status_pages
 from imagepipe.web.tls import certificate_options

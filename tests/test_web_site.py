@@ -5,7 +5,8 @@ from typing import Any
 from browser import Browser
 from twisted.web.resource import Resource
 
-from imagepipe.web.site import ANSWERS_IN_A_TURN_MAX, CHUNKS_MAX, SPOOLED_BYTES_MAX, needs_credentials
+from imagepipe.web.refusal import needs_credentials
+from imagepipe.web.site import ANSWERS_IN_A_TURN_MAX, CHUNKS_MAX, SPOOLED_BYTES_MAX
 
 PAGE = b"a page"
 

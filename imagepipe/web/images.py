@@ -32,8 +32,9 @@ from imagepipe.ondemand.originals import Originals
 from imagepipe.web.auth import UsersChecker
 from imagepipe.web.facts import public_facts
 from imagepipe.web.forms import image_in
+from imagepipe.web.refusal import Denied, Refusal, needs_credentials
 from imagepipe.web.sending import send
-from imagepipe.web.site import BoundedRequest, Denied, Refusal, needs_credentials
+from imagepipe.web.site import BoundedRequest
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 

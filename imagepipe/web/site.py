@@ -8,7 +8,6 @@ A client that asks and does not listen is not asked what else it wants: its answ
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import IO, Any, cast
 
 from twisted.internet.defer import Deferred
@@ -21,13 +20,13 @@ from twisted.web.http import (
     INSUFFICIENT_STORAGE_SPACE,
     REQUEST_ENTITY_TOO_LARGE,
     SERVICE_UNAVAILABLE,
-    UNAUTHORIZED,
     HTTPChannel,
 )
 from twisted.web.resource import IResource
 
 from imagepipe.core.targets import origin_form
 from imagepipe.errors import shown
+from imagepipe.web.refusal import PLAIN_TEXT, Admit, Refusal, admit_all, write_refusal
 
 REQUEST_HEADER_FIELDS_TOO_LARGE = 431
 
@@ -196,7 +195,7 @@ class BoundedRequest(server.Request):
         self._refused = self.code = status
         self._release_spool()
         self.record.path = shown(self.uri.partition(b"?")[0].decode("latin-1"), 200)
-        self.record.result = _write_answer(self.channel.transport, status, self._site.refusal, why)
+        self.record.result = write_refusal(self.channel.transport, status, self._site.refusal, why)
         self._site.log(self)
 
 
@@ -273,59 +272,9 @@ class BoundedChannel(HTTPChannel):
 
     def _refuse(self, status: int) -> None:
         site: LoggingSite = cast(Any, self).site
-        why = _write_answer(self.transport, status, site.refusal)
+        why = write_refusal(self.transport, status, site.refusal)
         _log.info("{client} was refused before its request could be read: {status} {why}", client=self.getPeer().host, status=status, why=why)
         self.loseConnection()
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """How an answer looks that is nothing but its status; `body` has a place for the reason."""
-
-    media_type: bytes
-    body: bytes
-
-
-PLAIN_TEXT = Refusal(b"text/plain", b"%b\n")
-
-
-def _write_answer(transport: Any, status: int, refusal: Refusal, why: str = "") -> str:
-    """An answer of nothing but its status and a sentence, which is returned; the connection is closed after it."""
-    reason = HTTPStatus(status).phrase
-    body = refusal.body % (why or reason).encode("ascii")
-    lines = [
-        f"HTTP/1.1 {status} {reason}",
-        *(['WWW-Authenticate: Basic realm="imagepipe"'] if status == UNAUTHORIZED else []),
-        f"Content-Type: {refusal.media_type.decode()}",
-        "X-Content-Type-Options: nosniff",
-        "Cache-Control: no-store",
-        f"Content-Length: {len(body)}",
-        "Connection: close",
-    ]
-    transport.write("\r\n".join([*lines, "", ""]).encode() + body)
-    return why or reason
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """Why a body is not taken; `why` is in ASCII, and has no quotes."""
-
-    status: int
-    why: str
-
-
-Admit = Callable[["BoundedRequest"], Denied | None]
-"""A POST whose headers have come -> why its body is not taken, if it is not."""
-
-
-def admit_all(_request: "BoundedRequest") -> Denied | None:
-    """An Admit for everyone."""
-    return None
-
-
-def needs_credentials(request: "BoundedRequest") -> Denied | None:
-    """An Admit for a resource behind HTTP Basic."""
-    return None if request.requestHeaders.hasHeader(b"authorization") else Denied(UNAUTHORIZED, "it needs the credentials of one of [network] users")
 
 
 class LoggingSite(server.Site):
