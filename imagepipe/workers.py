@@ -27,7 +27,7 @@ class Timed(Generic[T]):
 
 
 class WorkQueue:
-    """Runs jobs on I/O threads. Invariant: 0 <= in flight <= running_max + waiting_max.
+    """Runs jobs on I/O threads. Invariant: a job is taken only while fewer than running_max + waiting_max are in flight.
 
     `reactor` calls back; `seconds` is a monotonic clock, read on the reactor thread and on the I/O threads.
     """
@@ -35,8 +35,8 @@ class WorkQueue:
     def __init__(self, reactor: IReactorFromThreads, seconds: Callable[[], float], running_max: int, waiting_max: int) -> None:
         self._reactor = reactor
         self._seconds = seconds
-        self._in_flight_max = running_max + waiting_max
         self._running_max = running_max
+        self._waiting_max = waiting_max
         self._in_flight = 0
         self._refusing = False
         self._pool = ThreadPool(minthreads=0, maxthreads=running_max, name="render")
@@ -45,6 +45,12 @@ class WorkQueue:
         """Let jobs run."""
         self._pool.start()
 
+    def resize(self, running_max: int, waiting_max: int) -> None:
+        """Have other bounds from now on; what is in flight stays in flight, even if there is more of it now than would be taken."""
+        self._running_max, self._waiting_max = running_max, waiting_max
+        # As many at least as at most: a pool starts threads for what waits already only up to its minimum.
+        self._pool.adjustPoolsize(running_max, running_max)
+
     def refuse_waiting(self) -> None:
         """Let no job start any more: those that wait fail with Overloaded."""
         self._refusing = True
@@ -52,6 +58,16 @@ class WorkQueue:
     def stop(self) -> None:
         """Finish every accepted job; blocks until then."""
         self._pool.stop()
+
+    @property
+    def running_max(self) -> int:
+        """How many jobs may have a thread."""
+        return self._running_max
+
+    @property
+    def waiting_max(self) -> int:
+        """How many may wait."""
+        return self._waiting_max
 
     @property
     def running(self) -> int:
@@ -65,7 +81,7 @@ class WorkQueue:
 
     async def run(self, job: Callable[[], T]) -> Timed[T]:
         """Run `job` on an I/O thread; raises Overloaded at once if the queue is full."""
-        if self._in_flight >= self._in_flight_max:
+        if self._in_flight >= self._running_max + self._waiting_max:
             raise Overloaded(f"{self.running} images are being rendered and {self.waiting} wait: try again")
         self._in_flight += 1
         submitted = self._seconds()

@@ -46,5 +46,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """End what the engine keeps running; no call is under way."""
+        """End what the engine keeps running. Calls that are under way, or come later, are still answered, and leave nothing running behind them."""
         ...

@@ -73,6 +73,11 @@ class ImageMagickEngine:
             facts = _parse_facts(said, format, image)
             yield ImageMagickSource(facts, lambda plan, folder: self._render(plan, descriptor, folder.absolute(), deadline, _delays_ms(said)))
 
+    @property
+    def workers(self) -> tuple[int, ...]:
+        """The process ids of its children."""
+        return tuple(sorted(process.pid for process in self._running.copy()))
+
     def abort(self) -> None:
         """See Engine."""
         self._aborted = True

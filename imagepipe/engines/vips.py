@@ -7,10 +7,10 @@ render. Afterwards the worker is idle again, unless
     it has done `jobs_max` jobs, or its memory grew over `memory_kept_bytes`       it is told to end
 """
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class VipsEngine:
     """An Engine; see `engine`.
 
     `timeout_seconds` bounds a job from its opening to its last output. `pixels_max` is `max_pixels`: a worker's address space is bounded to what so many
-    may take, or to `memory_bytes`. Any thread may call anything; `close` only when no job is under way.
+    may take, or to `memory_bytes`. Any thread may call anything.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class VipsEngine:
         self._memory_kept_bytes = memory_kept_bytes
         self._idle: deque[Worker] = deque()  # appended and popped at the right: what has just worked is warm
         self._workers: set[Worker] = set()  # all that were started and not yet ended
-        self._aborted = False
+        self._aborted = self._closed = False
 
     @property
     def workers(self) -> tuple[int, ...]:
@@ -59,7 +59,7 @@ class VipsEngine:
         for _ in range(count):
             self._idle.append(self._start_worker())
 
-    @contextmanager
+    @contextlib.contextmanager
     def open(self, image: bytes, format: Format) -> Iterator["VipsSource"]:
         """See Engine. Raises NotRead where libvips cannot read what it recognises."""
         if format not in FORMATS:
@@ -82,8 +82,10 @@ class VipsEngine:
 
     def close(self) -> None:
         """See Engine."""
-        while self._idle:
-            self._end(self._idle.pop())
+        self._closed = True
+        with contextlib.suppress(IndexError):  # another thread may do the same
+            while True:
+                self._end(self._idle.pop())
 
     def _take(self) -> Worker:
         while True:
@@ -99,6 +101,8 @@ class VipsEngine:
         worker.forget()
         if worker.alive and worker.jobs < self._jobs_max and worker.memory_bytes <= self._memory_kept_bytes:
             self._idle.append(worker)
+            if self._closed:
+                self.close()
         else:
             self._end(worker)
 

@@ -4,6 +4,7 @@
     cache.tidy()                                                          on a thread, soon after: what an earlier run has left
 
     cached = cache.get(key) or cache.put(key, source, staged, facts)      an open file, with its digest and facts; whoever gets it closes it
+    cache.resize(bytes_max)
     cache.forget(sources)                                                 their objects are gone, and so is all that was made of them
     cache.shed()                                                          the disk is full
     cache.close()
@@ -108,6 +109,11 @@ class RenderCache:
         return self._rows.room_taken
 
     @property
+    def bytes_max(self) -> int:
+        """The room that they may take."""
+        return self._bytes_max
+
+    @property
     def files(self) -> int:
         """How many there are."""
         return self._rows.count
@@ -162,6 +168,14 @@ class RenderCache:
         with contextlib.suppress(Overloaded), self._in_flight.one():
             for start in range(0, len(gone), _SOURCES_AT_ONCE):
                 self._rows.remove_made_of(gone[start : start + _SOURCES_AT_ONCE])
+
+    def resize(self, bytes_max: int) -> None:
+        """Let the files take so much room from now on; 0: nothing is kept, and what there is goes."""
+        self._bytes_max = bytes_max
+        if not bytes_max:
+            self.shed()
+        with contextlib.suppress(Overloaded), self._in_flight.one():
+            self._rows.shrink(bytes_max)
 
     def shed(self) -> int:
         """Give up all there is, because the disk is full; the bytes that this frees."""
