@@ -13,14 +13,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ReactorNotRunning
-from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
@@ -28,6 +26,7 @@ from twisted.python.failure import Failure
 
 from imagepipe import __version__
 from imagepipe.errors import StartError
+from imagepipe.listening import Listener
 
 STOP_SECONDS_MAX = 20.0
 
@@ -40,7 +39,7 @@ class Node(Protocol):
     """An open node: storage, engine and threads, and the factory that answers for them."""
 
     @property
-    def factories(self) -> Mapping[str, IProtocolFactory]:
+    def factories(self) -> Mapping[str, Any]:  # IProtocolFactory; zope.interface has no types
         """What each listening port hands its connections to, by the name of the port."""
         ...
 
@@ -48,8 +47,8 @@ class Node(Protocol):
         """Begin what the node does by itself: replicate, render what was promised. Raises StartError."""
         ...
 
-    def refuse_new(self) -> "Deferred[None]":
-        """Answer new requests with 503 from now on; fires once the older ones have been answered."""
+    def drain(self) -> "Deferred[None]":
+        """Answer what is under way on the connections that there are, and close them; fires when there are none left."""
         ...
 
     def abandon(self) -> None:
@@ -63,15 +62,6 @@ class Node(Protocol):
     def close(self) -> None:
         """End everything, flushed; blocks until then."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """A port to listen on: its name, a server endpoint string of Twisted, and the scheme of its URL."""
-
-    name: str
-    endpoint: str
-    scheme: str
 
 
 class Daemon(Service):
@@ -120,7 +110,7 @@ class Daemon(Service):
         if not self._node:
             return
         _log.info("stopping: answering the calls under way")
-        idle = self._node.refuse_new()
+        idle = self._node.drain()
         patience: Deferred[None] = deferLater(self._reactor, STOP_SECONDS_MAX)
         _, first = await DeferredList([idle, patience], fireOnOneCallback=True, consumeErrors=True)
         if first == 0:

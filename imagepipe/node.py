@@ -1,92 +1,90 @@
-"""An open node: all parts of a daemon but its ports, in the order in which they start and end."""
+"""An open node: all parts of a daemon but its ports, in the order in which they start and end, and how one generation succeeds another."""
 
 from collections.abc import Mapping
-from concurrent.futures import Executor
-from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
-from twisted.internet.interfaces import IProtocolFactory
 
-from imagepipe.engines.engine import Engine
-from imagepipe.monitoring.disk_space import DiskSpace
-from imagepipe.monitoring.graphite import Graphite
-from imagepipe.ondemand.outputs import Outputs
-from imagepipe.replication.service import Replication
-from imagepipe.storage.cache import RenderCache
-from imagepipe.storage.store import Store
-from imagepipe.threads import Threads
-from imagepipe.web.auth import UsersChecker
-from imagepipe.web.images import ImagePages
+from imagepipe.config.settings import Settings
+from imagepipe.foundation import Foundation
+from imagepipe.generations import Generation, Generations, build, read_secrets
+from imagepipe.listening import HTTP, XML_RPC
 from imagepipe.web.site import LoggingSite
-from imagepipe.web.sources import Sources
-from imagepipe.workers import WorkQueue
+from imagepipe.web.tls import Entrance
 
 
-@dataclass(frozen=True, slots=True)
-class ImageServer:
-    """What `[http]` adds to a node."""
-
-    cache: RenderCache
-    sources: Sources
-    outputs: Outputs
-    pages: ImagePages
-
-
-@dataclass(frozen=True, slots=True)
 class Node:
-    """A daemon.Node. `sites` answer for the ports, `factories` make their connections."""
+    """A daemon.Node. `xml_rpc` and `http` answer for the ports of these names."""
 
-    store: Store
-    engine: Engine
-    queue: WorkQueue
-    threads: Threads
-    forgetting: Executor
-    users: UsersChecker | None
-    replication: Replication
-    disk: DiskSpace
-    graphite: Graphite | None
-    image_server: ImageServer | None
-    sites: tuple[LoggingSite, ...]
-    factories: Mapping[str, IProtocolFactory]
+    def __init__(self, foundation: Foundation, first: Generation, xml_rpc: LoggingSite, http: LoggingSite) -> None:
+        self.generations = Generations(first)
+        self._foundation = foundation
+        self._xml_rpc = xml_rpc
+        self._http = http
+        self._entrances = {XML_RPC: Entrance(xml_rpc), HTTP: Entrance(http)}
+        self._serve(first)
+
+    @property
+    def factories(self) -> Mapping[str, Entrance]:
+        """See daemon.Node."""
+        return self._entrances
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to answer no more than what is under way."""
+        return self._xml_rpc.draining
 
     def start(self) -> None:
         """See daemon.Node."""
-        self.replication.start()
-        self.disk.start()
-        if self.graphite:
-            self.graphite.start()
-        if self.image_server:
-            self.image_server.outputs.start()
+        generation = self.generations.current
+        self._foundation.replication.start()
+        self._foundation.disk.start()
+        if generation.graphite:
+            generation.graphite.start()
+        self._foundation.outputs.make_by(generation.image_server.renditions if generation.image_server else None)
 
-    def refuse_new(self) -> "Deferred[None]":
+    def prepare(self, settings: Settings) -> Generation:
         """See daemon.Node."""
-        return gatherResults([site.refuse_new() for site in self.sites]).addCallback(lambda _: None)
+        return build(self._foundation, settings, read_secrets(settings), self.generations.current)
+
+    def discard(self, generation: Generation) -> None:
+        """See daemon.Node."""
+        if generation.engine is not self.generations.current.engine:
+            generation.engine.close()
+
+    def drain(self) -> "Deferred[None]":
+        """See daemon.Node."""
+        return gatherResults([self._xml_rpc.drain(), self._http.drain()]).addCallback(lambda _: None)
 
     def abandon(self) -> None:
         """See daemon.Node."""
-        self.queue.refuse_waiting()
-        self.engine.abort()
-        self.replication.abandon()
-        if self.users:
-            self.users.abandon()
-        if self.image_server:
-            self.image_server.sources.abandon()
+        self._foundation.queue.refuse_waiting()
+        for generation in self.generations:
+            generation.abandon()
+        self._foundation.replication.abandon()
 
     def stop(self) -> "Deferred[None]":
         """See daemon.Node."""
-        if self.image_server:
-            self.image_server.outputs.stop()
-        self.disk.stop()
-        told: Deferred[None] = self.graphite.stop() if self.graphite else succeed(None)  # while replication can still be asked how it stands
-        self.replication.stop()
+        self._foundation.outputs.stop()
+        self._foundation.disk.stop()
+        graphite = self.generations.current.graphite
+        told: Deferred[None] = graphite.stop() if graphite else succeed(None)  # while replication can still be asked how it stands
+        self._foundation.replication.stop()
         return told
 
     def close(self) -> None:
         """See daemon.Node."""
-        self.queue.stop()
-        self.engine.close()
-        self.threads.stop()
-        self.store.close()
-        self.forgetting.shutdown()  # after the store, whose last housekeeping may still remove something
-        if self.image_server:
-            self.image_server.cache.close()
+        foundation = self._foundation
+        foundation.queue.stop()
+        self.generations.current.engine.close()
+        foundation.threads.stop()
+        foundation.store.close()
+        foundation.aside.shutdown()  # after the store, whose last housekeeping may still remove something
+        foundation.cache.close()
+
+    def _serve(self, generation: Generation) -> None:
+        self._xml_rpc.serve(generation.methods)
+        self._entrances[XML_RPC].secure(generation.secrets.tls)
+        if generation.image_server:
+            self._http.serve(generation.image_server.content)
+        else:
+            self._http.drain()

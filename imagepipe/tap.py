@@ -8,14 +8,12 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from imagepipe import __version__
-from imagepipe.assembly import HTTP, XML_RPC, open_node
+from imagepipe.assembly import open_node
 from imagepipe.config import load
-from imagepipe.config.settings import HttpSettings, NetworkSettings, Settings
-from imagepipe.daemon import Daemon, Listener
+from imagepipe.config.settings import NetworkSettings, Settings
+from imagepipe.daemon import Daemon
 from imagepipe.errors import ConfigError
-
-BACKLOG = 1024
-"""Connections that wait to be accepted. Where there is no more room, as with Twisted's 50, a client tries again only after a second, then three, then seven."""
+from imagepipe.listening import listeners_of
 
 _log = Logger()
 
@@ -49,15 +47,7 @@ def makeService(options: Options) -> Service:  # noqa: N802 - Twisted's name
     network = settings.network
     for warning in settings.warnings + _exposure(network):
         _log.warn("{warning}", warning=warning)
-    listeners = [Listener(XML_RPC, _endpoint(network), "https" if network.tls_certificate else "http")]
-    if settings.http.is_on:
-        listeners.append(Listener(HTTP, _endpoint(settings.http), "http"))
-    return Daemon(reactor, lambda on_fatal: open_node(reactor, settings, on_fatal), listeners)
-
-
-def _endpoint(listener: NetworkSettings | HttpSettings) -> str:
-    interface = listener.interface.replace(":", "\\:")
-    return listener.endpoint or f"tcp:{listener.port}:interface={interface}:backlog={BACKLOG}"
+    return Daemon(reactor, lambda on_fatal: open_node(reactor, settings, on_fatal), listeners_of(settings))
 
 
 def _exposure(network: NetworkSettings) -> tuple[str, ...]:

@@ -9,20 +9,36 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
-from imagepipe.web.site import LoggingSite
+from imagepipe.web.refusal import Admit, admit_all
+from imagepipe.web.site import LoggingSite, SiteContent
 
 
 class Browser:
     """One connection to a site that serves `page`; `clock` is also the site's."""
 
-    def __init__(self, page: Resource, **options: Any) -> None:
+    def __init__(self, page: Resource, admit: Admit = admit_all, *, connect: bool = True, **options: Any) -> None:
         self.clock = Clock()
         # An IResource and an IReactorTime; zope.interface has no types.
-        self.site = cast(Any, LoggingSite(cast(Any, page), 1 << 20, self.clock.seconds, **options))
+        self.site = cast(Any, LoggingSite(SiteContent(cast(Any, page), 1 << 20, admit), self.clock.seconds, **options))
         self.site.reactor = self.clock
         self.transport: Any = StringTransport(lenient=True)
         self._channel: Any = self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 4))
+        if connect:
+            self.connect()
+
+    def connect(self) -> None:
+        """Make the connection."""
         self._channel.makeConnection(self.transport)
+
+    def drain(self) -> list[None]:
+        """Bring the site to an end; the list has something in it once there is no connection left."""
+        drained: list[None] = []
+        self.site.drain().addCallback(drained.append)
+        return drained
+
+    def serve(self, page: Resource, body_bytes_max: int = 1 << 20) -> None:
+        """Replace what the site answers with."""
+        self.site.serve(SiteContent(cast(Any, page), body_bytes_max))
 
     def ask(self, path: str = "/", times: int = 1) -> None:
         """Send GETs, all at once."""

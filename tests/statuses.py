@@ -101,8 +101,11 @@ class Part:
     """A part of the daemon that is asked for numbers and does nothing: the real ones need a store and threads to have any."""
 
     running: int = 0
+    running_max: int = 4
     waiting: int = 0
+    waiting_max: int = 64
     bytes: int = 0
+    bytes_max: int = 20
     files: int = 0
     hits: int = 0
     misses: int = 0

@@ -26,7 +26,7 @@ def reader(clock: Clock, counters: Counters, **more: Any) -> StatusReader:
         "flush_failed": lambda: False,
         "stopping": lambda: False,
     }
-    return StatusReader(version="1.2", seconds=clock.seconds, counters=counters, running_max=4, waiting_max=64, **(given | more))
+    return StatusReader(version="1.2", seconds=clock.seconds, counters=counters, **(given | more))
 
 
 class ReadyTests:
@@ -54,9 +54,9 @@ class StatusReaderTests:
 
     def test_what_the_parts_say_is_in_the_status(self) -> None:
         clock, counters = Clock(), Counters(lambda: 0.0)
-        downloads, cache = Part(running=5), Part(bytes=10, files=2, hits=7, misses=8, evictions=9)
+        cache = Part(bytes=10, files=2, hits=7, misses=8, evictions=9)
         queue = Part(running=3, waiting=1)
-        read = reader(clock, counters, queue=queue, downloads=downloads, cache=cache, cache_bytes_max=20, replication=lambda: REPLICATION)
+        read = reader(clock, counters, queue=queue, downloads=lambda: 5, cache=cache, replication=lambda: REPLICATION)
         counters.stored(6)
         counters.error("store", "the disk is full")
         clock.advance(90)

@@ -4,9 +4,10 @@ from typing import Any
 
 from browser import Browser
 from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
 
 from imagepipe.web.refusal import needs_credentials
-from imagepipe.web.site import ANSWERS_IN_A_TURN_MAX, CHUNKS_MAX, SPOOLED_BYTES_MAX
+from imagepipe.web.site import ANSWERS_IN_A_TURN_MAX, CHUNKS_MAX, SILENCE_SECONDS, SPOOLED_BYTES_MAX
 
 PAGE = b"a page"
 
@@ -23,6 +24,31 @@ class Counted(Resource):
     def render(self, request: Any) -> bytes:  # noqa: ARG002
         self.asked += 1
         return PAGE
+
+
+class Waited(Resource):
+    """A page whose answer the test gives."""
+
+    isLeaf = True  # noqa: N815
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._requests: list[Any] = []
+
+    def render(self, request: Any) -> int:
+        request.setHeader(b"content-length", b"%d" % len(PAGE))
+        self._requests.append(request)
+        return NOT_DONE_YET
+
+    def begin(self) -> None:
+        """Send the headers."""
+        self._requests[0].write(b"")
+
+    def answer(self) -> None:
+        """Answer the request that waits."""
+        request = self._requests.pop()
+        request.write(PAGE)
+        request.finish()
 
 
 class FullConnectionTests:
@@ -101,18 +127,129 @@ class FullConnectionTests:
         assert browser.transport.disconnecting
         assert browser.body == PAGE
 
-    def test_a_site_that_stops_owes_no_answer_to_those_who_wait(self) -> None:
+
+class DrainTests:
+    """A site that comes to an end loses no request on the connections that it has."""
+
+    def test_a_connection_that_has_been_silent_for_a_while_is_closed_at_once(self) -> None:
+        browser = Browser(Counted())
+        browser.ask()
+        browser.clock.advance(SILENCE_SECONDS)
+        drained = browser.drain()
+        assert browser.transport.disconnecting
+        assert drained == []
+        browser.leave()
+        assert drained == [None]
+        assert browser.clock.getDelayedCalls() == []
+
+    def test_one_that_was_just_made_is_given_a_moment(self) -> None:
+        page = Counted()
+        browser = Browser(page)
+        browser.drain()
+        browser.clock.advance(SILENCE_SECONDS / 2)
+        assert not browser.transport.disconnecting
+        browser.ask()
+        assert (page.asked, browser.body) == (1, PAGE)
+        assert b"Connection: close\r\n" in browser.heard
+        assert browser.transport.disconnecting
+
+    def test_and_then_closed(self) -> None:
+        browser = Browser(Counted())
+        browser.drain()
+        browser.clock.advance(SILENCE_SECONDS)
+        assert browser.transport.disconnecting
+
+    def test_so_is_one_that_comes_only_now(self) -> None:
+        page = Counted()
+        browser = Browser(page, connect=False)
+        assert browser.drain() == [None]
+        browser.connect()
+        browser.ask()
+        assert page.asked == 1
+        assert browser.transport.disconnecting
+
+    def test_an_answer_that_is_awaited_closes_its_connection(self) -> None:
+        page = Waited()
+        browser = Browser(page)
+        browser.ask()
+        drained = browser.drain()
+        browser.clock.advance(10 * SILENCE_SECONDS)
+        assert not browser.transport.disconnecting
+        page.answer()
+        assert b"Connection: close\r\n" in browser.heard
+        assert browser.body == PAGE
+        assert browser.transport.disconnecting
+        browser.leave()
+        assert drained == [None]
+
+    def test_after_one_that_has_begun_without_saying_so_the_next_does(self) -> None:
+        page = Waited()
+        browser = Browser(page)
+        browser.ask()
+        page.begin()
+        browser.drain()
+        page.answer()
+        assert b"Connection: close" not in browser.heard
+        assert not browser.transport.disconnecting
+        browser.clock.advance(SILENCE_SECONDS / 2)
+        browser.ask()
+        page.answer()
+        assert browser.heard.count(b"Connection: close\r\n") == 1
+        assert browser.transport.disconnecting
+
+    def test_a_request_that_comes_slowly_is_answered(self) -> None:
+        page = Counted()
+        browser = Browser(page)
+        browser.send(b"GET / HTTP/1.1\r\nHo")
+        browser.drain()
+        browser.clock.advance(10 * SILENCE_SECONDS)
+        assert not browser.transport.disconnecting
+        browser.send(b"st: x\r\n\r\n")
+        assert page.asked == 1
+        assert browser.transport.disconnecting
+
+    def test_of_requests_that_wait_for_room_one_is_answered_and_says_that_it_is_the_last(self) -> None:
         page = Counted()
         browser = Browser(page)
         browser.be_full()
         browser.ask(times=3)
-        stopped: list[None] = []
-        browser.site.refuse_new().addCallback(stopped.append)
-        assert stopped == [None]
+        browser.drain()
+        browser.clock.advance(SILENCE_SECONDS)
         browser.be_empty()
-        assert page.asked == 1
-        assert b"HTTP/1.1 503 " in browser.heard
+        assert page.asked == 2
+        assert browser.heard.count(b"Connection: close\r\n") == 1
         assert browser.transport.disconnecting
+
+
+class ContentTests:
+    """What a site answers with is replaced while it serves."""
+
+    def test_the_next_request_of_a_connection_has_it(self) -> None:
+        first, second = Counted(), Counted()
+        browser = Browser(first)
+        browser.ask()
+        browser.serve(second)
+        browser.ask()
+        assert (first.asked, second.asked) == (1, 1)
+
+    def test_a_request_that_has_begun_keeps_what_it_began_with(self) -> None:
+        first = Waited()
+        browser = Browser(first)
+        before = browser.site.content
+        browser.ask()
+        browser.serve(Counted())
+        assert before.unanswered == 1
+        first.answer()
+        assert browser.body == PAGE
+        assert before.unanswered == 0
+
+    def test_a_body_that_has_begun_keeps_its_bound(self) -> None:
+        page = Counted()
+        browser = Browser(Counted())
+        browser.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n12345")
+        browser.serve(page, body_bytes_max=1)
+        browser.send(b"6789")
+        assert page.asked == 1
 
 
 class BodyTests:

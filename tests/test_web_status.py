@@ -18,7 +18,7 @@ from imagepipe.core.formats import WEBP
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.metrics import registry_of
 from imagepipe.monitoring.status import NodeStatus, StatusReader
-from imagepipe.web.site import LoggingSite
+from imagepipe.web.site import LoggingSite, SiteContent
 from imagepipe.web.status import status_pages
 from imagepipe.web.status_text import as_text, shown_bytes, shown_seconds
 
@@ -38,8 +38,6 @@ class Node:
             seconds=reactor.seconds,
             counters=self.counters,
             queue=self.queue,
-            running_max=4,
-            waiting_max=64,
             engine_workers=lambda: 2,
             disk=lambda: FULL.disk,
             takes_images=lambda: self.takes_images,
@@ -50,7 +48,7 @@ class Node:
         root = Resource()
         for name, page in status_pages(reader, registry_of(reader.read, self.counters.durations)).items():
             root.putChild(name, cast(Any, page))
-        site = LoggingSite(cast(Any, root), body_bytes_max=1 << 20, seconds=reactor.seconds)
+        site = LoggingSite(SiteContent(cast(Any, root), body_bytes_max=1 << 20), reactor.seconds)
         self._port = on_reactor(reactor.listenTCP, 0, site, interface="127.0.0.1")
         self._connections: list[http.client.HTTPConnection] = []
 

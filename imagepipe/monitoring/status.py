@@ -60,14 +60,13 @@ class Queue(Protocol):
     def running(self) -> int: ...
 
     @property
-    def waiting(self) -> int: ...
-
-
-class Downloads(Protocol):
-    """What fetches originals."""
+    def running_max(self) -> int: ...
 
     @property
-    def running(self) -> int: ...
+    def waiting(self) -> int: ...
+
+    @property
+    def waiting_max(self) -> int: ...
 
 
 class Cache(Protocol):
@@ -75,6 +74,9 @@ class Cache(Protocol):
 
     @property
     def bytes(self) -> int: ...
+
+    @property
+    def bytes_max(self) -> int: ...
 
     @property
     def files(self) -> int: ...
@@ -103,8 +105,8 @@ def why_not_ready(*, stopping: bool, flush_failed: bool, takes_images: bool) -> 
 class StatusReader:
     """Reads the parts it was given; for the reactor's thread, and no part makes it wait.
 
-    seconds: a monotonic clock; uptime counts from when this was made. running_max, waiting_max: the queue's bounds. cache_bytes_max: the cache's.
-    takes_images, flush_failed, stopping: what `why_not_ready` goes by. engine_workers: how many processes the engine has.
+    seconds: a monotonic clock; uptime counts from when this was made. takes_images, flush_failed, stopping: what `why_not_ready` goes by.
+    engine_workers: how many processes the engine has. downloads: how many originals are being fetched.
     """
 
     def __init__(
@@ -114,25 +116,20 @@ class StatusReader:
         seconds: Callable[[], float],
         counters: Counters,
         queue: Queue,
-        running_max: int,
-        waiting_max: int,
         engine_workers: Callable[[], int],
         disk: Callable[[], DiskStatus],
         takes_images: Callable[[], bool],
         flush_failed: Callable[[], bool],
         stopping: Callable[[], bool],
         replication: Callable[[], ReplicationStatus | None] = lambda: None,
-        downloads: Downloads | None = None,
+        downloads: Callable[[], int] = lambda: 0,
         cache: Cache | None = None,
-        cache_bytes_max: int = 0,
     ) -> None:
         self._version = version
         self._seconds = seconds
         self._started = seconds()
         self._counters = counters
         self._queue = queue
-        self._running_max = running_max
-        self._waiting_max = waiting_max
         self._engine_workers = engine_workers
         self._disk = disk
         self._takes_images = takes_images
@@ -141,7 +138,6 @@ class StatusReader:
         self._replication = replication
         self._downloads = downloads
         self._cache = cache
-        self._cache_bytes_max = cache_bytes_max
 
     def not_ready(self) -> str | None:
         """Why the node takes no writes now; None: it does."""
@@ -156,8 +152,8 @@ class StatusReader:
             ready=not_ready is None,
             not_ready=not_ready,
             images_being_processed=self._queue.running,
-            originals_being_downloaded=self._downloads.running if self._downloads else 0,
-            queue=QueueStatus(self._queue.running, self._running_max, self._queue.waiting, self._waiting_max),
+            originals_being_downloaded=self._downloads(),
+            queue=QueueStatus(self._queue.running, self._queue.running_max, self._queue.waiting, self._queue.waiting_max),
             engine_workers=self._engine_workers(),
             totals=self._counters.totals(),
             cache=self._read_cache(),
@@ -170,4 +166,4 @@ class StatusReader:
         cache = self._cache
         if cache is None:
             return None
-        return CacheStatus(cache.bytes, self._cache_bytes_max, cache.files, cache.hits, cache.misses, cache.evictions)
+        return CacheStatus(cache.bytes, cache.bytes_max, cache.files, cache.hits, cache.misses, cache.evictions)

@@ -33,29 +33,35 @@ _log = Logger()
 class Outputs:
     """Carries out orders. On the reactor's thread; `reactor` is an IReactorTime. What is not done when it stops is done after the next start.
 
+    It works while it has something to render with: orders that come at other times wait.
     Several orders may promise the same of one image, each for another version of it: the store is told to forget it with the last of them.
     """
 
-    def __init__(self, reactor: Any, on_thread: OnThread, store: Store, made_by: Renditions, counters: Counters) -> None:
+    def __init__(self, reactor: Any, on_thread: OnThread, store: Store, counters: Counters) -> None:
         self._reactor = reactor
         self._on_thread = on_thread
         self._store = store
-        self._renditions = made_by
+        self._renditions: Renditions | None = None
         self._counters = counters
         self._waiting: deque[Order] = deque()
         self._working: Deferred[None] | None = None
         self._promised: Counter[tuple[str, str]] = Counter()  # path and name, of orders that have not had their turn
         self._writing = DeferredLock()
-        self._stopped = False
+        self._started = self._stopped = False
 
     @property
     def waiting(self) -> int:
         """How many images wait for their outputs."""
         return len(self._waiting) + (self._working is not None)
 
-    def start(self) -> None:
-        """Begin with what an earlier run has left."""
-        self._go_on(Deferred.fromCoroutine(self._resume()))
+    def make_by(self, renditions: Renditions | None) -> None:
+        """Render by these from now on, the first time beginning with what an earlier run has left; None: render nothing."""
+        self._renditions = renditions
+        if renditions and not self._started:
+            self._started = True
+            self._go_on(Deferred.fromCoroutine(self._resume()))
+        else:
+            self._work_if_need_be()
 
     def stop(self) -> None:
         """Begin nothing more."""
@@ -87,13 +93,16 @@ class Outputs:
         """Carry out an order that was promised, and whose image is stored."""
         if order.names and not self._stopped:
             self._waiting.append(order)
-            if self._working is None:
-                self._go_on(Deferred.fromCoroutine(self._work()))
+            self._work_if_need_be()
 
     async def withdraw(self, order: Order) -> None:
         """Forget an order that was promised, and whose image was refused."""
         if order.names:
             await self._forget(order)
+
+    def _work_if_need_be(self) -> None:
+        if self._waiting and self._working is None and self._may_work():
+            self._go_on(Deferred.fromCoroutine(self._work()))
 
     def _go_on(self, working: "Deferred[None]") -> None:
         self._working = working
@@ -113,8 +122,11 @@ class Outputs:
         self._waiting.extendleft(reversed(left))
         await self._work()
 
+    def _may_work(self) -> bool:
+        return self._renditions is not None and not self._stopped
+
     async def _work(self) -> None:
-        while self._waiting and not self._stopped:
+        while self._waiting and self._may_work():
             order = self._waiting.popleft()
             try:
                 await self._carry_out(order)
@@ -129,8 +141,10 @@ class Outputs:
                 _log.failure("outputs of {path} are rendered after the next start", path=shown(order.path, 200))
                 self._drop(order)
                 continue
-            if not self._stopped:
+            if self._may_work():
                 await self._forget(order)
+            elif not self._stopped:
+                self._waiting.appendleft(order)
         self._working = None
 
     async def _carry_out(self, order: Order) -> None:
@@ -143,7 +157,7 @@ class Outputs:
             rendition = renditions.parse(name)
             wishes += wishes_of(rendition) if rendition else ()
         groups, failures = deque([wishes] if wishes else []), 0
-        while groups and failures < FAILURES_MAX and not self._stopped:
+        while groups and failures < FAILURES_MAX and self._may_work():
             group = groups.popleft()
             error = await self._failure(content.digest, group)
             if error and len(group) > 1:
@@ -156,7 +170,7 @@ class Outputs:
 
     async def _failure(self, digest: str, wishes: Sequence[Wish]) -> ImagepipeError | None:
         """Render with one decode; why that cannot be done. Raises DiskFull."""
-        while not self._stopped:
+        while self._renditions and not self._stopped:
             try:
                 await self._renditions.make_all(digest, wishes)
             except Overloaded:

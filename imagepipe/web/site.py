@@ -52,6 +52,9 @@ METHOD_LENGTH_MAX = 20
 ANSWERS_IN_A_TURN_MAX = 16
 """How many requests of one connection are answered before it is another's turn."""
 
+SILENCE_SECONDS = 2.0
+"""After so long without a word a connection of a site that is drained is closed: who has just connected, or uses it again and again, loses nothing."""
+
 _log = Logger()
 
 
@@ -68,12 +71,13 @@ class RequestRecord:
 
 
 class BoundedRequest(server.Request):
-    """A request whose body has at most the site's `body_bytes_max` bytes."""
+    """A request whose body has at most as many bytes as its site's content takes; that it is at its beginning which counts."""
 
     def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)
         self.record = RequestRecord()
         self._site: LoggingSite = channel.site
+        self._body_bytes_max = 0
         self._received_bytes = 0
         self._chunks = 0
         self._spooled_bytes = 0
@@ -89,11 +93,13 @@ class BoundedRequest(server.Request):
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
         self._began = self._site.seconds()
+        content = self._site.content
+        self._body_bytes_max = content.body_bytes_max
         self.method, self.uri = cast(Any, self.channel).request_line
         self._keeps_body = self.method == b"POST"
-        if self._keeps_body and length is not None and length > self._site.body_bytes_max:
+        if self._keeps_body and length is not None and length > self._body_bytes_max:
             self._refuse(REQUEST_ENTITY_TOO_LARGE)
-        elif self._keeps_body and length != 0 and (denied := self._site.admit(self)):
+        elif self._keeps_body and length != 0 and (denied := content.admit(self)):
             self._refuse(denied.status, denied.why)  # before the body takes any room
         else:
             try:
@@ -122,7 +128,7 @@ class BoundedRequest(server.Request):
             if self._received_bytes > REFUSED_BYTES_READ_MAX:
                 self._hang_up()
             return
-        if self._received_bytes > self._site.body_bytes_max:
+        if self._received_bytes > self._body_bytes_max:
             self._refuse(REQUEST_ENTITY_TOO_LARGE)
             return
         if not self._site.spool(len(data), self._spooled_bytes):
@@ -149,8 +155,6 @@ class BoundedRequest(server.Request):
                 self.content.flush()  # what does not fit on the disk may show only now
             except OSError as error:
                 self._no_room(error)
-        if self._site.refusing and not self._refused:
-            self._refuse(SERVICE_UNAVAILABLE)
         if self._refused:
             self.channel.loseConnection()
         else:
@@ -159,8 +163,9 @@ class BoundedRequest(server.Request):
     def process(self) -> None:
         # A request for "*" is one for no page; Twisted would answer it itself, with nothing.
         self.path = origin_form(self.path) if self.path != b"*" else b"/*"
-        self._site.request_began()
-        self.notifyFinish().addBoth(lambda _: self._site.request_ended())
+        content = self._site.content
+        content.unanswered += 1
+        self.notifyFinish().addBoth(lambda _: content.answered())
         super().process()
 
     def take_body(self) -> IO[bytes]:
@@ -200,7 +205,10 @@ class BoundedRequest(server.Request):
 
 
 class BoundedChannel(HTTPChannel):
-    """A connection that is answered even where Twisted would only close it, and on which a request begins when the answers before it have room."""
+    """A connection that is answered even where Twisted would only close it, and on which a request begins when the answers before it have room.
+
+    Once its site is drained it is closed: by the next answer, which says so, or when nothing has come for SILENCE_SECONDS.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -208,6 +216,8 @@ class BoundedChannel(HTTPChannel):
         self._answers = 0  # in this turn of the reactor
         self._turn: Any = None  # an IDelayedCall: the next turn
         self._answered: BoundedRequest | None = None
+        self._used = 0.0  # when the connection was made, something came, or an answer was done
+        self._silence: Any = None  # an IDelayedCall: look whether it is silent
 
     @property
     def request_line(self) -> tuple[bytes, bytes]:
@@ -216,13 +226,32 @@ class BoundedChannel(HTTPChannel):
         return private._command, private._path  # noqa: SLF001 - Twisted tells a request only when its body is there
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
-        site: LoggingSite = cast(Any, self).site
-        site.connections += 1
+        site = self._our_site
+        site.channels.add(self)
+        self._used = site.seconds()
         super().connectionMade()
-        if site.connections > CONNECTIONS_MAX:
+        if len(site.channels) > CONNECTIONS_MAX:
             self._refuse(SERVICE_UNAVAILABLE)
+        elif site.draining:
+            self.drain()
+
+    def drain(self) -> None:
+        """Close it: by the answer that is under way, if that can still say so, by the next one, or when nothing comes."""
+        if self.requests and not self.requests[0].startedWriting:
+            self.persistent = False
+            self.requests[0].responseHeaders.setRawHeaders(b"connection", [b"close"])
+        elif not self._silence:
+            self._close_if_silent()
+
+    def checkPersistence(self, request: Any, version: bytes) -> bool:  # noqa: N802
+        persists: bool = super().checkPersistence(request, version)
+        if persists and self._our_site.draining:
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            return False
+        return persists
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        self._used = self._our_site.seconds()
         # In slices: one that has hung up takes no more, and 64 KiB of chunks of one byte would take the reactor's thread 70 ms before it does.
         for start in range(0, len(data), SLICE_BYTES):
             if cast(Any, self.transport).disconnecting:
@@ -230,10 +259,11 @@ class BoundedChannel(HTTPChannel):
             super().dataReceived(data[start : start + SLICE_BYTES])
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
-        cast(Any, self).site.connections -= 1
-        if self._turn:
-            self._turn.cancel()
+        for call in (self._turn, self._silence):
+            if call:
+                call.cancel()
         super().connectionLost(reason)
+        self._our_site.channel_closed(self)
 
     def pauseProducing(self) -> None:  # noqa: N802
         self._is_full = True
@@ -245,14 +275,15 @@ class BoundedChannel(HTTPChannel):
         self._begin_next()
 
     def requestDone(self, request: BoundedRequest) -> None:  # noqa: N802
+        self._used = self._our_site.seconds()
         self._answers += 1
         if self._answers == 1:
             self._turn = self.callLater(0, self._next_turn)
         if self.persistent and (self._is_full or self._answers >= ANSWERS_IN_A_TURN_MAX):
             self._answered = request
-            self.setTimeout(cast(Any, self).site.timeOut)
+            self.setTimeout(self._our_site.timeOut)
         else:
-            super().requestDone(request)
+            self._go_on_after(request)
 
     def _next_turn(self) -> None:
         self._answers, self._turn = 0, None
@@ -262,7 +293,28 @@ class BoundedChannel(HTTPChannel):
         """Take up the requests behind the last that was answered, if they were held back, and need not be any more."""
         if not self._is_full and self._answered:
             answered, self._answered = self._answered, None
-            super().requestDone(answered)
+            self._go_on_after(answered)
+
+    def _go_on_after(self, request: BoundedRequest) -> None:
+        super().requestDone(request)
+        if self.persistent and self._our_site.draining:
+            self.drain()
+
+    @property
+    def _our_site(self) -> "LoggingSite":
+        return cast("LoggingSite", cast(Any, self).site)
+
+    def _close_if_silent(self) -> None:
+        self._silence = None
+        if self.requests:
+            return  # its answer closes the connection
+        remaining = self._used + SILENCE_SECONDS - self._our_site.seconds()
+        if remaining > 0:
+            self._silence = self.callLater(remaining, self._close_if_silent)
+            return
+        self.loseConnection()
+        if self.isSecure():  # TLS would wait for the client to agree, which need not look at its idle connections
+            cast(Any, self.transport).transport.loseConnection()
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802, ARG002
         self._refuse(REQUEST_HEADER_FIELDS_TOO_LARGE)
@@ -271,40 +323,78 @@ class BoundedChannel(HTTPChannel):
         self._refuse(BAD_REQUEST)
 
     def _refuse(self, status: int) -> None:
-        site: LoggingSite = cast(Any, self).site
-        why = write_refusal(self.transport, status, site.refusal)
+        why = write_refusal(self.transport, status, self._our_site.refusal)
         _log.info("{client} was refused before its request could be read: {status} {why}", client=self.getPeer().host, status=status, why=why)
         self.loseConnection()
 
 
+@dataclass(slots=True, eq=False)
+class SiteContent:
+    """What a site answers with: `resource`, for requests whose body has at most `body_bytes_max` bytes and is admitted. `unanswered`: how many wait."""
+
+    resource: IResource
+    body_bytes_max: int
+    admit: Admit = admit_all
+    unanswered: int = 0
+
+    def answered(self) -> None:
+        """A request has its answer, or its client is gone."""
+        self.unanswered -= 1
+
+
 class LoggingSite(server.Site):
-    """A site that logs by twisted.logger and knows how many requests it still owes an answer."""
+    """A site that logs by twisted.logger, whose content can be replaced while it serves, and that can be brought to an end."""
 
     noisy = False  # the daemon says itself what it listens on
     protocol = cast(Any, BoundedChannel)
 
     def __init__(
         self,
-        resource: IResource,
-        body_bytes_max: int,
+        content: SiteContent,
         seconds: Callable[[], float],
         *,
-        admit: Admit = admit_all,
         refusal: Refusal = PLAIN_TEXT,
         on_answered: Callable[[Any], None] = lambda _: None,
     ) -> None:
-        super().__init__(resource, requestFactory=BoundedRequest, parsePOSTFormSubmission=False)
+        super().__init__(content.resource, requestFactory=BoundedRequest, parsePOSTFormSubmission=False)
         self.displayTracebacks = False
-        self.body_bytes_max = body_bytes_max
-        self.admit = admit
+        self.content = content
         self.refusal = refusal
         self._on_answered = on_answered
         self.seconds = seconds
-        self.refusing = False
-        self.connections = 0
+        self.channels: set[BoundedChannel] = set()
+        self.draining = False
         self._spooled_bytes = 0
-        self._unanswered = 0
-        self._idle: list[Deferred[None]] = []
+        self._empty: list[Deferred[None]] = []
+
+    def serve(self, content: SiteContent) -> None:
+        """Answer with this from now on: requests that are whole already are still answered with what there was before."""
+        self.content, self.resource = content, content.resource
+        self.draining = False
+
+    def drain(self) -> "Deferred[None]":
+        """Close every connection as soon as that loses no request; fires when there is none left.
+
+        A request that has begun, or begins now, is answered, and its answer says that the connection is closed.
+        """
+        self.draining = True
+        for channel in tuple(self.channels):
+            channel.drain()
+        deferred: Deferred[None] = Deferred()
+        self._empty.append(deferred)
+        self._tell_if_empty()
+        return deferred
+
+    def channel_closed(self, channel: BoundedChannel) -> None:
+        """It is no more."""
+        self.channels.discard(channel)
+        self._tell_if_empty()
+
+    def _tell_if_empty(self) -> None:
+        if not self.channels:
+            waiting, self._empty = self._empty, []
+            for deferred in waiting:
+                deferred.callback(None)
 
     def spool(self, change: int, of_request: int) -> bool:
         """Note that a request whose body takes `of_request` bytes takes so many more, or fewer; False, and it is not noted, if there is no room for all."""
@@ -313,28 +403,6 @@ class LoggingSite(server.Site):
             return False
         self._spooled_bytes = together
         return True
-
-    def request_began(self) -> None:
-        """A request is whole and wants an answer."""
-        self._unanswered += 1
-
-    def request_ended(self) -> None:
-        """It was answered, or its client is gone."""
-        self._unanswered -= 1
-        if not self._unanswered:
-            waiting, self._idle = self._idle, []
-            for deferred in waiting:
-                deferred.callback(None)
-
-    def refuse_new(self) -> "Deferred[None]":
-        """Answer new requests on open connections with 503 from now on; fires once those before them have been answered."""
-        self.refusing = True
-        deferred: Deferred[None] = Deferred()
-        if self._unanswered:
-            self._idle.append(deferred)
-        else:
-            deferred.callback(None)
-        return deferred
 
     def log(self, request: Any) -> None:
         """One line a request; never its body or its headers."""

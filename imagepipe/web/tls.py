@@ -1,10 +1,14 @@
-"""The server's side of TLS, from PEM files."""
+"""The server's side of TLS, from PEM files, and where connections come in: with TLS or without, which may change while they do."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 from OpenSSL import SSL, crypto
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import ServerFactory
 from twisted.internet.ssl import CertificateOptions
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from imagepipe.errors import StartError
 
@@ -27,3 +31,27 @@ def certificate_options(certificate: Path, key: Path) -> CertificateOptions:
     except (OSError, SSL.Error, crypto.Error, ValueError) as error:
         raise StartError(f"[network] tls_certificate {certificate} and tls_key {key} cannot be used: {error}") from None
     return options
+
+
+class Entrance(ServerFactory):
+    """What ports hand their connections to: to `site`, a factory, over TLS if `secure` says so. Connections that there are stay as they are."""
+
+    noisy = False
+
+    def __init__(self, site: Any) -> None:
+        self.site = site
+        self._factory: Any = site
+
+    def secure(self, options: CertificateOptions | None) -> None:
+        """Speak TLS with the connections that come from now on, with this certificate, or without TLS."""
+        context: Any = options  # Twisted's own interfaces have no types
+        self._factory = TLSMemoryBIOFactory(context, isClient=False, wrappedFactory=self.site) if options else self.site
+
+    def startFactory(self) -> None:  # noqa: N802 - Twisted's names
+        self.site.doStart()
+
+    def stopFactory(self) -> None:  # noqa: N802
+        self.site.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: N802
+        return self._factory.buildProtocol(addr)

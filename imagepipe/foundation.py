@@ -1,0 +1,36 @@
+"""The parts of a node that last as long as its process, whatever the configuration becomes meanwhile."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from imagepipe.monitoring.counters import Counters
+from imagepipe.monitoring.disk_space import DiskSpace
+from imagepipe.ondemand.outputs import Outputs
+from imagepipe.replication.service import Replication
+from imagepipe.replication.status import ReplicationStatus
+from imagepipe.storage.cache import RenderCache
+from imagepipe.storage.store import Store
+from imagepipe.threads import Threads
+from imagepipe.web.status import Page
+from imagepipe.workers import WorkQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """What generations are built on. aside: a thread for what nobody waits for. wall: the seconds since 1970."""
+
+    reactor: Any
+    wall: Callable[[], float]
+    threads: Threads
+    counters: Counters
+    aside: Executor
+    store: Store
+    cache: RenderCache
+    queue: WorkQueue
+    replication: Replication
+    replication_status: Callable[[], ReplicationStatus | None]
+    disk: DiskSpace
+    outputs: Outputs
+    status_pages: Mapping[bytes, Page]

@@ -1,0 +1,201 @@
+"""What is made of the settings, above the parts that last: a generation answers until a reload has made the next.
+
+    SIGHUP -> read_secrets, build (on a thread; whatever is wrong shows here, and changes nothing) -> Node.replace (in one turn of the reactor)
+
+A request that is under way keeps the parts that it began with. So nothing of a generation is ended but what runs by itself, and an engine that is
+closed still does what it is asked for.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.ssl import CertificateOptions
+from twisted.web.resource import IResource
+
+from imagepipe.config.settings import EngineChoice, Settings
+from imagepipe.core.renditions import RenditionLimits
+from imagepipe.core.source_urls import SourceRules
+from imagepipe.engines.auto import AutoEngine
+from imagepipe.engines.engine import Engine
+from imagepipe.engines.imagemagick import ImageMagickEngine
+from imagepipe.engines.vips import VipsEngine
+from imagepipe.errors import StartError
+from imagepipe.foundation import Foundation
+from imagepipe.monitoring.graphite import Graphite
+from imagepipe.ondemand.images import Images
+from imagepipe.ondemand.originals import Originals
+from imagepipe.ondemand.renditions import Renditions
+from imagepipe.operations import Operations
+from imagepipe.replication.keys import NodeKeys, load_keys
+from imagepipe.web.auth import UsersChecker, guarded, parse_users
+from imagepipe.web.images import Access, ImagePages
+from imagepipe.web.refusal import admit_all, needs_credentials
+from imagepipe.web.root import Root
+from imagepipe.web.site import SiteContent
+from imagepipe.web.sources import Sources
+from imagepipe.web.tls import certificate_options
+from imagepipe.web.xmlrpc import ImageMethods
+
+FORM_BYTES_MAX = 1 << 20
+"""What a form may have beside its image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What is in the files that the settings name. passwords: {name: bcrypt hash}."""
+
+    tls: CertificateOptions | None
+    passwords: Mapping[bytes, bytes] | None
+    keys: NodeKeys | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageServer:
+    """What `[http]` adds to a generation."""
+
+    renditions: Renditions
+    sources: Sources
+    content: SiteContent
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """All that answers under some settings. engine_workers: how many processes the engine has. methods: of XML-RPC."""
+
+    settings: Settings
+    secrets: Secrets
+    engine: Engine
+    engine_workers: Callable[[], int]
+    users: UsersChecker | None
+    graphite: Graphite | None
+    methods: SiteContent
+    image_server: ImageServer | None
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it owes an answer."""
+        return self.methods.unanswered > 0 or (self.image_server is not None and self.image_server.content.unanswered > 0)
+
+    def abandon(self) -> None:
+        """Make what still runs fail soon."""
+        self.engine.abort()
+        if self.users:
+            self.users.abandon()
+        if self.image_server:
+            self.image_server.sources.abandon()
+
+
+class Generations:
+    """The generation that answers new requests, and those before it that are still at work. On the reactor's thread."""
+
+    def __init__(self, first: Generation) -> None:
+        self.current = first
+        self._earlier: list[Generation] = []
+
+    def __iter__(self) -> Iterator[Generation]:
+        """All of them."""
+        self._earlier = [one for one in self._earlier if one.is_at_work or (one.engine is not self.current.engine and one.engine_workers())]
+        return iter((self.current, *self._earlier))
+
+    def succeed(self, next_one: Generation) -> None:
+        """Let `next_one` be the current."""
+        self._earlier, self.current = list(self), next_one
+
+    @property
+    def downloads(self) -> int:
+        """How many originals are being fetched."""
+        return sum(one.image_server.sources.running for one in self if one.image_server)
+
+    @property
+    def engine_workers(self) -> int:
+        """How many processes the engines have."""
+        return sum(count() for count in {id(one.engine): one.engine_workers for one in self}.values())
+
+
+def read_secrets(settings: Settings) -> Secrets:
+    """Read the files that the settings name; blocks. Raises StartError."""
+    network = settings.network
+    try:
+        return Secrets(
+            tls=certificate_options(network.tls_certificate, network.tls_key) if network.tls_certificate and network.tls_key else None,
+            passwords=parse_users(network.users.read_text(errors="replace").splitlines(), str(network.users)) if network.users else None,
+            keys=load_keys(settings.replication.keys) if settings.replication.keys else None,
+        )
+    except OSError as error:  # it was there a moment ago
+        raise StartError(f"cannot read {error.filename}: {error.strerror}") from None
+
+
+def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier: Generation | None = None) -> Generation:
+    """The generation that `settings` describe. What need not be another keeps that of the `earlier` one. Blocks. Raises StartError."""
+    images, network, threads = settings.images, settings.network, foundation.threads
+    counters, store, queue = foundation.counters, foundation.store, foundation.queue
+    users = _users(foundation, secrets, earlier)
+    graphite = earlier.graphite if earlier and earlier.settings.graphite == settings.graphite else _graphite(foundation, settings)
+    if earlier and _engine_settings(earlier.settings) == _engine_settings(settings):
+        engine, engine_workers = earlier.engine, earlier.engine_workers
+    else:
+        engine, engine_workers = _engine(settings)
+
+    operations = Operations(foundation.reactor, threads.calls, queue, store, engine, images.render, foundation.replication, counters)
+    methods: Any = ImageMethods(operations, threads.calls, counters, bytes_max=images.bytes_max, size_max=images.size_max)
+    content = SiteContent(
+        guarded(cast(IResource, methods), users) if users else methods,
+        body_bytes_max=network.request_bytes_max,
+        admit=needs_credentials if users else admit_all,
+    )
+    image_server = _image_server(foundation, settings, operations, engine, users) if settings.http.is_on else None
+    return Generation(settings, secrets, engine, engine_workers, users, graphite, content, image_server)
+
+
+def _image_server(foundation: Foundation, settings: Settings, operations: Operations, engine: Engine, users: UsersChecker | None) -> ImageServer:
+    reactor, threads, store, counters = foundation.reactor, foundation.threads, foundation.store, foundation.counters
+    images, http = settings.images, settings.http
+    limits = RenditionLimits(http.extensions, http.width_max, http.quality_default, http.outputs, images.size_max)
+    renditions = Renditions(foundation.queue, store, foundation.cache, engine, images.engine.value, images.render, limits, counters)
+    rules = SourceRules(http.source_base, http.sources, http.allow_private_sources)
+    sources = Sources(reactor, rules, bytes_max=images.bytes_max, seconds_max=images.timeout_seconds, resolver=threads.resolver)
+    originals = Originals(threads.files, store, operations, sources, foundation.outputs, limits, counters, images.bytes_max)
+    found = Images(threads.files, store, renditions, originals, foundation.replication)
+    access = Access(http.secrets, users)
+    pages = ImagePages(reactor, threads.files, found, originals, access, limits, counters, foundation.wall)
+    root: Any = Root(foundation.status_pages, pages)
+    return ImageServer(renditions, sources, SiteContent(root, body_bytes_max=images.bytes_max + FORM_BYTES_MAX, admit=access.admit))
+
+
+def _users(foundation: Foundation, secrets: Secrets, earlier: Generation | None) -> UsersChecker | None:
+    if earlier and earlier.secrets.passwords == secrets.passwords:
+        return earlier.users  # which remembers who was right
+    return UsersChecker(dict(secrets.passwords), foundation.threads.passwords) if secrets.passwords else None
+
+
+def _graphite(foundation: Foundation, settings: Settings) -> Graphite | None:
+    graphite = settings.graphite
+    if not graphite.host:
+        return None
+    endpoint: Any = HostnameEndpoint(foundation.reactor, graphite.host, graphite.port)
+    totals, status = foundation.counters.totals, foundation.replication_status
+    return Graphite(foundation.reactor, endpoint, graphite.prefix, totals=totals, replication=status, wall=foundation.wall)
+
+
+def _engine_settings(settings: Settings) -> tuple[object, ...]:
+    """What an engine depends on."""
+    images = settings.images
+    return images.engine, images.timeout_seconds, images.pixels_max, images.io_threads, settings.imagemagick
+
+
+def _engine(settings: Settings) -> tuple[Engine, Callable[[], int]]:
+    """The engine that is configured, and how many processes it has; libvips with its workers started, for it takes a moment until they are ready."""
+    images, timeout_seconds, pixels_max = settings.images, settings.images.timeout_seconds, settings.images.pixels_max
+    imagemagick = ImageMagickEngine(str(settings.imagemagick.convert), settings.imagemagick.env, timeout_seconds, pixels_max)
+    if images.engine is EngineChoice.IMAGEMAGICK:
+        return imagemagick, lambda: len(imagemagick.workers)
+    vips = VipsEngine(timeout_seconds, pixels_max)
+    try:
+        vips.start(images.io_threads)
+    except OSError as error:
+        vips.close()
+        raise StartError(f"cannot start a vips worker: {error.strerror}") from None
+    engine = vips if images.engine is EngineChoice.VIPS else AutoEngine(vips, imagemagick)
+    return engine, lambda: len(vips.workers) + len(imagemagick.workers)
