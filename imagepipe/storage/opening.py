@@ -68,30 +68,36 @@ class Layout:
         return self.private / "staging"
 
 
-def make_private(layout: Layout, folder_mode: int) -> None:
-    """Make `root` and `.imagepipe` if need be. Raises StartError for a tree that is not ours, without a trace in it."""
+ADOPT = "imagepipe adopt -c FILE"
+"""The command that takes files into the catalogue; FILE is the daemon's own configuration."""
+
+
+def make_private(layout: Layout, folder_mode: int, *, adopting: bool = False) -> None:
+    """Make `root` and `.imagepipe` if need be. Raises StartError for a tree that is not ours, without a trace in it, unless it is to be `adopting`."""
     if not layout.root.exists():
         make_folder(layout.root, folder_mode)
         flush_folder(layout.root.resolve().parent)
     if not layout.root.is_dir():
         raise StartError(f"{layout.root} is not a folder: [images] path must be one")
     if not layout.private.exists():
-        _refuse_strangers(layout)
+        if not adopting:
+            _refuse_strangers(layout)
         make_folder(layout.private, 0o700)
         flush_folder(layout.root.resolve())
     if stat.S_IMODE(layout.private.stat().st_mode) != stat.S_IRWXU:
         layout.private.chmod(0o700)
 
 
-def make_catalogue(layout: Layout, objects: Objects, node_id: str) -> None:
+def make_catalogue(layout: Layout, objects: Objects, node_id: str, *, adopting: bool = False) -> None:
     """Under the lock: make the catalogue if there is none, and there should be none. Raises StartError where one is missing."""
     if not schema.has_catalogue(layout.catalogue):
         if objects.any():
             raise StartError(
                 f"{layout.objects} has images but the catalogue {layout.catalogue} is gone: put back a backup of it,"
-                f" or move {layout.private} away and run imagepipe adopt"
+                f" or move {layout.private} away and run {ADOPT}"
             )
-        _refuse_strangers(layout)
+        if not adopting:
+            _refuse_strangers(layout)
         schema.create(layout.catalogue, node_id)
     for folder in (layout.objects, layout.staging):
         if not folder.is_dir():
@@ -120,6 +126,6 @@ def _refuse_strangers(layout: Layout) -> None:
         found = files + [name for name in folders if (Path(folder) / name).is_symlink()]
         if found:
             raise StartError(
-                f"{layout.root} has files but no catalogue, for instance {Path(folder) / found[0]}: run imagepipe adopt to take them in,"
+                f"{layout.root} has files but no catalogue, for instance {Path(folder) / found[0]}: run {ADOPT} to take them in,"
                 " or choose a folder of its own"
             )

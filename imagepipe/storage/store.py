@@ -40,6 +40,7 @@ from imagepipe.errors import BadRequest, DiskFull, FlushError, ImagepipeError, N
 from imagepipe.storage import opening, schema
 from imagepipe.storage.calls import Call, Task
 from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.claim import Claim, Claims
 from imagepipe.storage.commit import Committer
 from imagepipe.storage.disk import free_bytes, open_for_reading, refusal
 from imagepipe.storage.health import Health
@@ -95,6 +96,7 @@ class Store:
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         seconds: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = _new_id,
+        adopting: bool = False,
     ) -> "Store":
         """Lock the folder `root`, make it a store on its first start, recover what a crash left; blocks.
 
@@ -102,12 +104,12 @@ class Store:
         any thread, when a flush has failed; no write is taken from then on. on_commit: called on the writer's thread with `last_seq` whenever that has
         moved, when the tree shows it; it must not block. on_removed: called on the same thread with the digests whose bytes are off the disk. on_full: called by
         `make_room`, to free what is not needed. checkpoint_seconds: how long after a change the tree is flushed and replaced bytes are
-        removed. new_id: a random 128-bit number in hex.
+        removed. new_id: a random 128-bit number in hex. adopting: files that it did not put there are no reason to refuse.
         Raises StartError.
         """
         try:
             with contextlib.ExitStack() as opened:
-                store = cls(root, opened, umask, now_ms, on_fatal, on_commit, on_removed, on_full, checkpoint_seconds, seconds, new_id)
+                store = cls(root, opened, umask, now_ms, on_fatal, on_commit, on_removed, on_full, checkpoint_seconds, seconds, new_id, adopting)
                 store._opened = opened.pop_all()
         except OSError as error:
             raise StartError(f"{error.filename or root}: {os.strerror(error.errno or 0)}") from error
@@ -131,6 +133,7 @@ class Store:
         checkpoint_seconds: float,
         seconds: Callable[[], float],
         new_id: Callable[[], str],
+        adopting: bool,
     ) -> None:
         root = root.absolute()
         run = new_id()[:16]
@@ -142,9 +145,9 @@ class Store:
         self._health = Health(on_fatal)
         self._in_flight = InFlight()
 
-        opening.make_private(self._layout, folder_mode)
+        opening.make_private(self._layout, folder_mode, adopting=adopting)
         opened.callback(FolderLock(self._layout.lock).release)
-        opening.make_catalogue(self._layout, self._objects, new_id())
+        opening.make_catalogue(self._layout, self._objects, new_id(), adopting=adopting)
         self._reserve = Reserve(self._layout.reserve)
         self._reserve.give_up()  # a full disk is no reason not to start: starting is what makes room
         self._catalogue = Catalogue(self._layout.catalogue)
@@ -175,6 +178,7 @@ class Store:
         committed = _unfailing(on_commit, "nobody was told of a commit")
         self._on_full = _unfailing(lambda _: on_full(), "no room was made")
         self._transfers = Transfers(self._layout.staging, self._objects)
+        self.claims = Claims(self._catalogue, tree, self._objects, self._housekeeping, now_ms)
         self._joiner = Joiner(self._catalogue, tree, self._objects, self._housekeeping, self._health, now_ms, committed)
         committer = Committer(self._catalogue, tree, self._housekeeping, self._health, now_ms, committed)
         self._writer = Writer(committer.commit, self._housekeeping)
@@ -295,6 +299,22 @@ class Store:
         """A promise was kept, or cannot be. Raises what `order` does."""
         with self._writing():
             self._run(lambda: self._catalogue.orders.remove(order))
+
+    # Files that are in the tree already. It blocks.
+
+    def claim(self, claims: Sequence[Claim]) -> Sequence[str | None]:
+        """Make images of what `claims.stage` has staged; when this returns they are on the disk. For each why it was not done, or None.
+
+        Raises NotStored on a full disk; FlushError; Overloaded.
+        """
+        digests = [one.content.digest for one in claims]
+        with self._writing(), self._pins.holding(digests):
+            for one in claims:
+                self._objects.add(one.content.digest, one.staged, one.content.size)
+            self._objects.flush(digests)
+            refusals = self._run(lambda: self.claims.claim(claims))
+        self._abandon([digest for digest, why in zip(digests, refusals, strict=True) if why])
+        return refusals
 
     # For replication. What blocks is for threads other than the reactor's.
 

@@ -35,7 +35,9 @@ from imagepipe.storage.touched import TouchedFolders
 PRIVATE = b".imagepipe"
 """The one name in the tree's root that is not part of it."""
 
-_LINKS_IMPOSSIBLE = frozenset({errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.EXDEV})
+LINKS_IMPOSSIBLE = frozenset({errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.EXDEV})
+"""What a file system says that makes no hard link, or not to this file."""
+
 _TEMPORARY = re.compile(rb"\.imagepipe-([0-9a-f]{16})-[0-9]+")
 
 _log = Logger()
@@ -83,7 +85,7 @@ class Tree:
     def prepare(self, replacements: Sequence[Replacement]) -> Prepared:
         """Do all that may fail. Raises NotStored for a stranger's file, OSError for want of space or rights; the tree is then as it was."""
         prepared = Prepared(tuple(replacements))
-        leaving = {self._place_of(one.path): one.before for one in replacements if one.before is not None and one.after is None}
+        leaving = {self.place_of(one.path): one.before for one in replacements if one.before is not None and one.after is None}
         try:
             for one in replacements:
                 if one.after is not None:
@@ -123,18 +125,28 @@ class Tree:
 
     def shows(self, path: str) -> str | None:
         """The digest of the file at `path`, read from its bytes; None where no file is."""
-        place = self._place_of(path)
+        place = self.place_of(path)
         status = status_of(place) if self._reaches(place) else None
         return digest_of(place) if status is not None and stat.S_ISREG(status.st_mode) else None
 
     def shows_object(self, path: str, digest: str) -> bool:
         """Whether the file at `path` is a link to the object."""
-        place = self._place_of(path)
+        place = self.place_of(path)
         status = status_of(place) if self._reaches(place) else None
         return status is not None and self._objects.is_link(status, digest)
 
+    def place_of(self, path: str) -> bytes:
+        """Where the file of a path is, or would be."""
+        return os.path.join(self._root, path.encode())
+
+    def touch(self, path: str) -> None:
+        """The names on the way to the file at `path` may not be on the disk."""
+        self.touched.add(self._root)
+        for folder in self._folders_to(self.place_of(path)):
+            self.touched.add(folder)
+
     def _prepare_link(self, one: Replacement, after: str, leaving: Mapping[bytes, str | None], prepared: Prepared) -> None:
-        place = self._place_of(one.path)
+        place = self.place_of(one.path)
         folder = self._root
         deferred = False
         for inner in self._folders_to(place):
@@ -163,12 +175,12 @@ class Tree:
 
     def _check_removable(self, path: str) -> None:
         """Raise NotStored if the file at `path` could not be unlinked after the commit."""
-        place = self._place_of(path)
+        place = self.place_of(path)
         if status_of(place) is not None and not os.access(os.path.dirname(place), os.W_OK | os.X_OK):
             raise NotStored(f"{shown(path)}: its folder cannot be written to")
 
     def _put_in_place(self, path: str, link: _Link) -> None:
-        place = self._place_of(path)
+        place = self.place_of(path)
         if link.deferred:
             for folder in self._folders_to(place):
                 with contextlib.suppress(FileExistsError):
@@ -186,7 +198,7 @@ class Tree:
         self.touched.add(os.path.dirname(place))
 
     def _take_away(self, one: Replacement) -> None:
-        place = self._place_of(one.path)
+        place = self.place_of(one.path)
         if not self._reaches(place):
             return
         there = status_of(place)
@@ -242,7 +254,7 @@ class Tree:
             _log.critical("the object {digest} is missing", digest=digest)
             raise NotStored(f"{shown(path)}: the bytes of this image are missing: see imagepipe verify") from None
         except OSError as error:
-            if error.errno not in _LINKS_IMPOSSIBLE:
+            if error.errno not in LINKS_IMPOSSIBLE:
                 raise
             _copy(source, temporary)
 
@@ -258,9 +270,6 @@ class Tree:
         """Whether the way to `place` is of real folders alone."""
         statuses = (status_of(folder) for folder in self._folders_to(place))
         return all(status is not None and stat.S_ISDIR(status.st_mode) for status in statuses)
-
-    def _place_of(self, path: str) -> bytes:
-        return os.path.join(self._root, path.encode())
 
     def _folders_to(self, place: bytes) -> Iterator[bytes]:
         """The folders between the root and `place`, from above; one at a time, because most callers stop at the first that is missing."""
