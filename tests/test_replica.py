@@ -15,6 +15,7 @@ from imagepipe.core.actions import (
     Examine,
     Join,
     Keep,
+    Mended,
     ReadChanges,
     ReadPieces,
     Redirect,
@@ -26,6 +27,7 @@ from imagepipe.core.entries import Content, Entry, Row
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Part, Received
 from imagepipe.core.joining import Cursor, Joined, Pending
+from imagepipe.core.mending import MEND_SECONDS
 from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
 from imagepipe.core.pending import PENDING_SECONDS
 from imagepipe.core.pulling import BACK_OFF_SECONDS, GETS_MAX, HELLO_SECONDS, POLL_SECONDS, PULLS_MAX, REACHABLE_SECONDS, REFUSED_SECONDS
@@ -1093,3 +1095,59 @@ class FindingTests:
         node.asked(b"x", Changes(2, "bb", "0a", 1, 1), 0.0)
         assert node.take_actions() == [ReadChanges(b"x", 2, 1)]
         assert node.upstream.confirmations(1) == 1
+
+
+class MendingTests:
+    """Bytes that are missing or rotten here are fetched once more."""
+
+    def test_they_are_asked_for_and_it_is_said_when_they_are_here(self) -> None:
+        node = linked("b", here=10)
+        node.answered("b", told(2, after=10), 0.0)
+        node.take_actions()
+        number = node.mend([IMAGE, OTHER], 0.1)
+        [send] = node.take_actions()
+        assert send == Send("b", get(number + 1, IMAGE, OTHER))
+        node.answered("b", Pieces(number + 1, (b"12345", b"123456")), 0.2)
+        [keep] = node.take_actions()
+        assert isinstance(keep, Keep)
+        node.kept("b", keep.rid, [(part.transfer, Received.COMPLETE) for part in keep.parts], 0.3)
+        assert node.take_actions() == [Mended(number)]
+
+    def test_what_one_peer_has_not_another_may_have(self) -> None:
+        node = linked("b", "c", here=10)
+        number = node.mend([IMAGE], 0.1)
+        node.take_actions()
+        node.answered("b", Pieces(number + 1, (None,)), 0.2)
+        assert Send("c", get(number + 2, IMAGE)) in node.take_actions()
+        node.answered("c", Pieces(number + 2, (None,)), 0.3)
+        assert Mended(number) in node.take_actions()
+
+    def test_nobody_can_be_asked(self) -> None:
+        node = replica()
+        number = node.mend([IMAGE], 0.0)
+        assert node.take_actions() == [Mended(number)]
+
+    def test_it_ends_in_time(self) -> None:
+        node = linked("b", here=10)
+        number = node.mend([IMAGE], 0.1)
+        now = 0.1
+        actions: list[Action] = []
+        while Mended(number) not in actions and now < 1000.0:
+            now = node.next_deadline(now)
+            node.tick(now)
+            actions = node.take_actions()
+        assert now <= 0.2 + MEND_SECONDS
+        assert node.missing_bytes == 0
+
+    def test_what_a_batch_waits_for_too_is_fetched_once(self) -> None:
+        node = asking(put(1))
+        node.examined(3, [IMAGE], 0.0)
+        node.take_actions()
+        number = node.mend([IMAGE], 0.1)
+        assert node.take_actions() == []
+        node.answered("b", Pieces(4, (b"12345",)), 0.2)
+        [keep] = [action for action in node.take_actions() if isinstance(action, Keep)]
+        node.kept("b", keep.rid, [(keep.parts[0].transfer, Received.COMPLETE)], 0.3)
+        actions = node.take_actions()
+        assert Mended(number) in actions
+        assert any(isinstance(action, Join) for action in actions)

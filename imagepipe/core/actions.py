@@ -92,6 +92,13 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Mended:
+    """What was asked for under this number is here, or is not to be had."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReadChanges:
     """Read the rows with numbers above `after`, in order, `rows_max` at most."""
 
@@ -110,4 +117,4 @@ class ReadPieces:
     ranges: Sequence[Range]
 
 
-Action = Send | Answer | Ring | Redirect | Examine | Keep | Discard | Join | Release | ReadChanges | ReadPieces
+Action = Send | Answer | Ring | Redirect | Examine | Keep | Discard | Join | Release | Mended | ReadChanges | ReadPieces

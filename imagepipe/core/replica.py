@@ -21,11 +21,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import structs
 
-from imagepipe.core.actions import Action, Discard, Examine, Join, Keep, Redirect, Release, Send
+from imagepipe.core.actions import Action, Discard, Examine, Join, Keep, Mended, Redirect, Release, Send
 from imagepipe.core.entries import Content, Row
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Ended, Fetches, Received
 from imagepipe.core.joining import Cursor, Joined, Pending
+from imagepipe.core.mending import Mends
 from imagepipe.core.messages import GET_BYTES_MAX, ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request
 from imagepipe.core.pending import PendingRows
 from imagepipe.core.pulling import BACK_OFF_SECONDS, HELLO_SECONDS, POLL_SECONDS, REFUSED_SECONDS, Asked, Link, Pull, Stage
@@ -65,6 +66,7 @@ class Replica:
         self._cursors = dict(cursors)
         self._rows_max = rows_max
         self._fetches = Fetches(get_bytes_max)
+        self._mends = Mends()
         self._pulls: dict[int, Pull] = {}
         self._joins: deque[Pull] = deque()  # the first is being joined: of two at once one could not tell which came first, and what is pending now
         self._last_id = 0
@@ -180,7 +182,7 @@ class Replica:
             self._actions.append(Release(pull.rows))
             return
         pull.stage = Stage.FETCHING
-        peers = [pull.link] if pull.link else [link.name for link in self.links.values() if link.is_reachable(now)]
+        peers = [pull.link] if pull.link else self._reachable(now)
         if peers:
             pull.missing = set(lacking)
             for content in lacking:
@@ -253,7 +255,7 @@ class Replica:
         times = [time for link in self.links.values() for time in link.deadlines(now)]
         if self.pending and not self._tries_pending():
             times.append(self.pending.try_at)
-        return max(now, min([*times, self.upstream.ring_at, self._fetches.next_deadline()]))
+        return max(now, min([*times, self.upstream.ring_at, self._fetches.next_deadline(), self._mends.next_deadline()]))
 
     def take_actions(self) -> list[Action]:
         """What is to be done, in order; since this was last asked."""
@@ -262,6 +264,16 @@ class Replica:
         return actions
 
     # What the daemon asks for.
+
+    def mend(self, contents: Sequence[Content], now: float) -> int:
+        """Fetch bytes that rows of this node name, from whoever can be reached and has them; Mended with the number returned says that it is over."""
+        number = self._new_id()
+        peers = self._reachable(now)
+        self._mends.begin(number, contents if peers else (), now)
+        for content in contents if peers else ():
+            self._fetches.want(content, number, peers, now)
+        self._go_on_all(now)
+        return number
 
     def refresh(self, now: float) -> None:
         """Ask every upstream what is new; `is_current` tells when all that could be reached have told."""
@@ -347,8 +359,11 @@ class Replica:
 
     def _settle(self, ended: Ended | None) -> None:
         if ended:
-            for pull in ended.pulls:
-                self._pulls[pull].missing.discard(ended.content)
+            for number in ended.pulls:
+                if number in self._pulls:
+                    self._pulls[number].missing.discard(ended.content)
+                else:
+                    self._mends.settle(number, ended.content)
 
     def _note_head(self, link: Link, head: Head, now: float) -> None:
         link.head = head
@@ -414,6 +429,7 @@ class Replica:
         for pull in list(self._pulls.values()):
             if pull.link is None:
                 self._join_if_complete(pull)
+        self._end_mends(now)
 
     def _go_on(self, link: Link, now: float) -> None:
         """Join what is complete, and ask the upstream for what can be asked now."""
@@ -461,6 +477,14 @@ class Replica:
     def _retry_pending(self, now: float) -> None:
         if self.pending and now >= self.pending.try_at and not self._tries_pending():
             self._new_pull(self.pending.take_turn(now, self._rows_max), None, None, None, now, afresh=False, last=False)
+
+    def _end_mends(self, now: float) -> None:
+        for number in self._mends.take_ended(now):
+            self._fetches.drop(number)
+            self._actions.append(Mended(number))
+
+    def _reachable(self, now: float) -> list[str]:
+        return [link.name for link in self.links.values() if link.is_reachable(now)]
 
     def _tries_pending(self) -> bool:
         return any(pull.link is None for pull in self._pulls.values())

@@ -4,17 +4,19 @@ socket, thread, timer --event--> Replica --actions--> sent here, or handed to a 
                                                       then one timer is set for what is due next
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from imagepipe.config.settings import Peer, ReplicationSettings
 from imagepipe.core import actions
 from imagepipe.core.actions import Action
 from imagepipe.core.endpoints import said_of, sync_of
+from imagepipe.core.entries import Content
 from imagepipe.core.messages import Foreign, Malformed, decode_head, decode_reply, decode_request, encode
 from imagepipe.core.replica import Replica
 from imagepipe.errors import StartError
@@ -72,6 +74,7 @@ class Replication:
         self._journal = Journal(seconds)
         self._confirmations = Confirmations(reactor, settings.acks_min, settings.ack_timeout_seconds)
         self._news = News(reactor, seconds)
+        self._mends: dict[int, Deferred[None]] = {}
         self._links: dict[str, _Sockets] = {}
         self._sockets: Sockets | None = None
         self._publisher: Publisher | None = None
@@ -109,6 +112,9 @@ class Replication:
         """Let no call wait any longer."""
         self._confirmations.abandon()
         self._news.abandon()
+        mends, self._mends = self._mends, {}
+        for ended in mends.values():
+            ended.callback(None)
 
     def committed(self, seq: int) -> None:
         """Changes up to the number `seq` are durable and shown."""
@@ -124,6 +130,17 @@ class Replication:
             news = self._news.wait()
             self._go_on()
             await news
+
+    async def mend(self, contents: Sequence[Content]) -> None:
+        """Fetch bytes that rows of this node name, and that are missing or rotten here, from whoever has them.
+
+        What comes is verified, and in its place when this returns; what is not to be had, or not in time, is not.
+        """
+        if self._replica:
+            number = self._replica.mend(contents, self._seconds())
+            ended = self._mends[number] = Deferred()
+            self._go_on()
+            await ended
 
     def status(self) -> ReplicationStatus | None:
         """How replication stands; None where it does not run."""
@@ -207,6 +224,9 @@ class Replication:
             case actions.Redirect(name, said):
                 if name in self._links:
                     self._reconnect(name, sync_of(self._links[name].endpoint, said))
+            case actions.Mended(number):
+                if ended := self._mends.pop(number, None):
+                    ended.callback(None)
             case _:
                 self._performer.perform(action)
 
