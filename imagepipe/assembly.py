@@ -14,7 +14,7 @@ from imagepipe import __version__
 from imagepipe.config.settings import Settings
 from imagepipe.daemon import OnFatal
 from imagepipe.foundation import Foundation
-from imagepipe.generations import build, read_secrets
+from imagepipe.generations import build, cache_bytes_max, read_secrets
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskSpace
 from imagepipe.monitoring.metrics import registry_of
@@ -70,10 +70,9 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> Node:
         now = node.generations.current.settings.replication
         return replication.status() if now.publish or now.subscribe else None
 
-    # Without an image server it keeps nothing: nobody would look at it.
     cache = RenderCache.open(
         Layout(images.path.absolute()).cache,
-        settings.http.cache_bytes_max if settings.http.is_on else 0,
+        cache_bytes_max(settings),
         is_there=lambda digest: store.object_path(digest).is_file(),
     )
     opened.set_result(cache)

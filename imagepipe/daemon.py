@@ -1,9 +1,11 @@
-"""The daemon's life: what starts in which order, and stops in which.
+"""The daemon's life: what starts in which order, is replaced while it runs, and stops.
 
     start    open the node on a thread (store and its recovery, engine, queue) -> join the peers -> listen -> "is ready"
-    stop     stop listening -> answer every request that is whole (20 s at most) -> leave the peers -> finish jobs -> flush and close the node
+    reload   load the file -> prepare what it says, beside what there is, on a thread -> listen on new ports -> replace, in one turn -> close old ports
+    stop     stop listening -> answer every request that has begun (20 s at most) -> leave the peers -> finish jobs -> flush and close the node
 
-A start that fails, or a disk that fails to flush, ends the process with exit status 1; a stop, by SIGTERM too, with 0.
+A start that fails, or a disk that fails to flush, ends the process with exit status 1; a stop, by SIGTERM too, with 0. A reload, by SIGHUP, that fails
+at any of its steps changes nothing.
 """
 
 import atexit
@@ -12,31 +14,33 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from imagepipe import __version__
-from imagepipe.errors import StartError
-from imagepipe.listening import Listener
+from imagepipe.config.changes import applicable, changes
+from imagepipe.config.settings import Settings
+from imagepipe.errors import ConfigError, StartError
+from imagepipe.listening import Ports, listeners_of
+from imagepipe.notify import ServiceManager
 
 STOP_SECONDS_MAX = 20.0
 
 _log = Logger()
 
 OnFatal = Callable[[Exception], None]
+T = TypeVar("T")
 
 
 class Node(Protocol):
-    """An open node: storage, engine and threads, and the factory that answers for them."""
+    """An open node: storage, engine and threads, and the factories that answer for them."""
 
     @property
     def factories(self) -> Mapping[str, Any]:  # IProtocolFactory; zope.interface has no types
@@ -45,6 +49,18 @@ class Node(Protocol):
 
     def start(self) -> None:
         """Begin what the node does by itself: replicate, render what was promised. Raises StartError."""
+        ...
+
+    def prepare(self, settings: Settings) -> Any:
+        """What `settings` make different, beside what there is; blocks. `replace` or `discard` must follow. Raises StartError."""
+        ...
+
+    def replace(self, prepared: Any) -> None:
+        """Let new requests have what was prepared. Raises StartError, and then nothing is changed."""
+        ...
+
+    def discard(self, prepared: Any) -> None:
+        """Give up what was prepared; blocks."""
         ...
 
     def drain(self) -> "Deferred[None]":
@@ -65,76 +81,147 @@ class Node(Protocol):
 
 
 class Daemon(Service):
-    """Opens a node, listens for it, and closes it again. `open_node` blocks, and is called on a thread with what to call on a fatal error."""
+    """Opens a node, listens for it, and closes it again.
 
-    def __init__(self, reactor: Any, open_node: Callable[[OnFatal], Node], listeners: Sequence[Listener]) -> None:
+    settings: those to start with. load: those to go on with; blocks, and raises ConfigError. open_node: blocks, and is called on a thread with the
+    settings and with what to call on a fatal error.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        load: Callable[[], Settings],
+        open_node: Callable[[Settings, OnFatal], Node],
+        manager: ServiceManager,
+    ) -> None:
         self._reactor = reactor
+        self._settings = settings
+        self._load = load
         self._open_node = open_node
-        self._listeners = listeners
+        self._manager = manager
         self._node: Node | None = None
-        self._ports: dict[Listener, Any] = {}  # IListeningPorts
+        self._ports: Ports | None = None
         self._starting: Deferred[None] | None = None
+        self._reloading: Deferred[None] | None = None
+        self._is_reload_wanted = False
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         super().startService()
+        # As early as can be: without a handler the signal ends the process.
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         self._reactor.callWhenRunning(self._begin)
 
     def stopService(self) -> "Deferred[None]":  # noqa: N802
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
+    def reload(self) -> None:
+        """Load the configuration again: after the start, and after the reload that is under way. While it stops, nothing."""
+        self._is_reload_wanted = True
+        if self._reloading is None and self._starting is not None:
+            self._reloading = Deferred.fromCoroutine(self._reload_while_wanted())
+
     def _begin(self) -> None:
         # The reactor's own handler would make twistd die of the signal again after a clean stop: exit status 143.
         signal.signal(signal.SIGTERM, lambda *_: self._reactor.callFromThread(self._stop_reactor))
+        self._manager.starting()
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._not_started)
+        self._starting.addCallback(lambda _: self.reload() if self._is_reload_wanted else None)
 
     async def _start(self) -> None:
-        self._node = await deferToThread(self._open_node, self._on_fatal)
+        settings = self._settings
+        self._node = await self._on_thread(lambda: self._open_node(settings, self._on_fatal))
         if not self.running:
             return  # stopped meanwhile: _stop waits for this and closes the node
         self._node.start()
-        for listener in self._listeners:
+        self._ports = Ports(self._reactor, self._node.factories)
+        await self._ports.open(listeners_of(settings))
+        _log.info("imagepipe {version} is ready: {where}", version=__version__, where=str(self._ports))
+        self._manager.ready(str(self._ports))
+
+    async def _reload_while_wanted(self) -> None:
+        await self._starting  # type: ignore[misc]
+        while self._is_reload_wanted and self.running and self._ports:
+            self._is_reload_wanted = False
+            self._manager.reloading()
             try:
-                self._ports[listener] = await serverFromString(self._reactor, listener.endpoint).listen(self._node.factories[listener.name])
-            except Exception as error:
-                raise StartError(f"cannot listen on {listener.endpoint}: {error}") from error
-        where = " and ".join(f"{listener.name} on {_address(listener, port)}" for listener, port in self._ports.items())
-        _log.info("imagepipe {version} is ready: {where}", version=__version__, where=where)
+                await self._reload(self._ports)
+            except ConfigError as error:
+                _log.error("the configuration has problems: the old one stays\n{problems}", problems="\n".join(error.problems))
+            except StartError as error:
+                _log.error("the configuration cannot be used: the old one stays\n{why}", why=error)
+            except Exception:  # noqa: BLE001 - whatever it is, what there is goes on
+                _log.failure("a bug, please report it: the old configuration stays")
+            if self.running:
+                self._manager.ready(str(self._ports))
+        self._reloading = None
+
+    async def _reload(self, ports: Ports) -> None:
+        node = self._node
+        assert node
+        wanted = await self._on_thread(self._load)
+        settings = applicable(self._settings, wanted)
+        prepared = await self._on_thread(lambda: node.prepare(settings))
+        listeners = listeners_of(settings)
+        try:
+            opened = await ports.open(listeners)
+            try:
+                node.replace(prepared)
+            except BaseException:
+                await ports.close(opened)
+                raise
+        except BaseException:
+            await self._on_thread(lambda: node.discard(prepared))
+            raise
+        differences = changes(self._settings, wanted)
+        self._settings = settings
+        await ports.keep(listeners)
+        for warning in settings.warnings:
+            _log.warn("{warning}", warning=warning)
+        for change in differences:
+            if change.waits:
+                _log.warn("{change}: takes effect at the next start", change=change.text)
+            else:
+                _log.info("{change}", change=change.text)
+        _log.info("the configuration was loaded again, and the files that it names: {where}", where=str(ports))
 
     async def _stop(self) -> None:
-        if self._starting:
-            await self._starting
-        for port in self._ports.values():
-            await port.stopListening()
+        self._manager.stopping()
+        for under_way in (self._starting, self._reloading):
+            if under_way:
+                await under_way
+        if self._ports:
+            await self._ports.close_all()
         if not self._node:
             return
         _log.info("stopping: answering the calls under way")
-        idle = self._node.drain()
+        drained = self._node.drain()
         patience: Deferred[None] = deferLater(self._reactor, STOP_SECONDS_MAX)
-        _, first = await DeferredList([idle, patience], fireOnOneCallback=True, consumeErrors=True)
+        _, first = await DeferredList([drained, patience], fireOnOneCallback=True, consumeErrors=True)
         if first == 0:
             patience.cancel()
         else:
             _log.warn("some calls take more than {seconds} s to finish: they are refused", seconds=STOP_SECONDS_MAX)
         self._node.abandon()  # also what nobody waits for: what was promised is done after the next start
         await self._node.stop()
-        await self._on_own_thread(self._node.close)
+        await self._on_thread(self._node.close)
         _log.info("stopped: everything is on disk")
 
-    def _on_own_thread(self, call: Callable[[], None]) -> "Deferred[None]":
+    def _on_thread(self, call: Callable[[], T]) -> "Deferred[T]":
         """Not one of the reactor's: those may all be waiting for a name server."""
-        deferred: Deferred[None] = Deferred()
+        deferred: Deferred[T] = Deferred()
 
         def run() -> None:
             try:
-                call()
+                result = call()
             except BaseException:  # noqa: BLE001 - whoever waits is told
                 self._reactor.callFromThread(deferred.errback, Failure())
             else:
-                self._reactor.callFromThread(deferred.callback, None)
+                self._reactor.callFromThread(deferred.callback, result)
 
-        threading.Thread(target=run, name="close").start()
+        threading.Thread(target=run, name="life").start()
         return deferred
 
     def _not_started(self, failure: Failure) -> None:
@@ -156,14 +243,6 @@ class Daemon(Service):
     def _stop_reactor(self) -> None:
         with contextlib.suppress(ReactorNotRunning):  # it stops already
             self._reactor.stop()
-
-
-def _address(listener: Listener, port: Any) -> str:
-    host = port.getHost()
-    if not hasattr(host, "port"):
-        return listener.endpoint
-    name = f"[{host.host}]" if ":" in host.host else host.host
-    return f"{listener.scheme}://{name}:{host.port}/"
 
 
 def _exit_with_failure() -> None:

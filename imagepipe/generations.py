@@ -74,6 +74,11 @@ class Generation:
     image_server: ImageServer | None
 
     @property
+    def cache_bytes_max(self) -> int:
+        """What the render cache may keep."""
+        return cache_bytes_max(self.settings)
+
+    @property
     def is_at_work(self) -> bool:
         """Whether it owes an answer."""
         return self.methods.unanswered > 0 or (self.image_server is not None and self.image_server.content.unanswered > 0)
@@ -112,6 +117,11 @@ class Generations:
     def engine_workers(self) -> int:
         """How many processes the engines have."""
         return sum(count() for count in {id(one.engine): one.engine_workers for one in self}.values())
+
+
+def cache_bytes_max(settings: Settings) -> int:
+    """What the render cache may keep: nothing where there is no image server to look at it."""
+    return settings.http.cache_bytes_max if settings.http.is_on else 0
 
 
 def read_secrets(settings: Settings) -> Secrets:

@@ -1,8 +1,20 @@
-"""The ports that the settings name, and listening on them."""
+"""The ports that the settings name, and listening on them: on others from one moment to the next, without closing what is open.
 
-from dataclasses import dataclass
+`systemd:` endpoints are sockets that were handed over at the start (sd_listen_fds(3)). They stay open as long as the process, whether they are
+listened on or not, because nobody hands them over again; what waits in them, waits for the next process.
+"""
+
+import os
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet import unix
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 
 from imagepipe.config.settings import HttpSettings, NetworkSettings, Settings
+from imagepipe.errors import StartError
 
 XML_RPC = "XML-RPC"
 HTTP = "HTTP"
@@ -13,11 +25,11 @@ BACKLOG = 1024
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A port to listen on: its name, a server endpoint string of Twisted, and the scheme of its URL."""
+    """A port to listen on: its name, a server endpoint string of Twisted, and the scheme of its URL, with which it is the same port as with another."""
 
     name: str
     endpoint: str
-    scheme: str
+    scheme: str = field(compare=False)
 
 
 def listeners_of(settings: Settings) -> tuple[Listener, ...]:
@@ -25,6 +37,79 @@ def listeners_of(settings: Settings) -> tuple[Listener, ...]:
     network = settings.network
     methods = Listener(XML_RPC, _endpoint(network), "https" if network.tls_certificate else "http")
     return (methods, Listener(HTTP, _endpoint(settings.http), "http")) if settings.http.is_on else (methods,)
+
+
+class Ports:
+    """The ports that are listened on. `factories`: what each hands its connections to, by its name. On the reactor's thread."""
+
+    def __init__(self, reactor: Any, factories: Mapping[str, Any]) -> None:
+        self._reactor = reactor
+        self._factories = factories
+        self._ports: dict[Listener, Any] = {}  # IListeningPorts
+
+    async def open(self, wanted: Iterable[Listener]) -> Sequence[Listener]:
+        """Listen on those of `wanted` that are not listened on, and return them; or on none of them: StartError. Nothing is closed."""
+        opened: list[Listener] = []
+        for listener in wanted:
+            if listener not in self._ports:
+                try:
+                    self._ports[listener] = await self._listen(listener)
+                except Exception as error:
+                    await self.close(opened)
+                    raise StartError(f"cannot listen on {listener.endpoint}: {error}") from error
+                opened.append(listener)
+        return opened
+
+    async def keep(self, wanted: Sequence[Listener]) -> None:
+        """Listen on these alone, which are open. Connections that there are stay."""
+        given_up = [listener for listener in self._ports if listener not in wanted]
+        self._ports = {listener: self._ports[listener] for listener in (*wanted, *given_up)}
+        await self.close(given_up)
+
+    async def close(self, listeners: Iterable[Listener]) -> None:
+        """Stop listening on these."""
+        for listener in listeners:
+            await self._ports.pop(listener).stopListening()
+
+    async def close_all(self) -> None:
+        """Stop listening."""
+        await self.close(tuple(self._ports))
+
+    def __str__(self) -> str:
+        return " and ".join(f"{listener.name} on {_address(listener, port)}" for listener, port in self._ports.items())
+
+    async def _listen(self, listener: Listener) -> Any:
+        try:
+            endpoint: Any = serverFromString(self._reactor, listener.endpoint)
+        except LookupError:
+            if listener.endpoint.startswith("systemd:"):
+                raise ValueError("no such socket was handed over (LISTEN_FDS, LISTEN_FDNAMES)") from None
+            raise
+        factory = self._factories[listener.name]
+        if isinstance(endpoint, AdoptedStreamServerEndpoint):
+            return self._adopt(endpoint, factory)
+        return await endpoint.listen(factory)
+
+    def _adopt(self, endpoint: Any, factory: Any) -> Any:
+        """Listen on a copy of a socket that was handed over; the endpoint itself would close it, and could not be opened a second time."""
+        descriptor: int = endpoint.fileno
+        os.set_blocking(descriptor, False)
+        if endpoint.addressFamily != socket.AF_UNIX:
+            return self._reactor.adoptStreamPort(descriptor, endpoint.addressFamily, factory)
+        private: Any = unix.Port
+        port = private._fromListeningDescriptor(self._reactor, descriptor, factory)  # noqa: SLF001
+        port._bindPath = b"\0"  # noqa: SLF001 - or it would change the mode of the manager's socket now, and remove it at the end
+        port.backlog = BACKLOG
+        port.startListening()
+        return port
+
+
+def _address(listener: Listener, port: Any) -> str:
+    host = port.getHost()
+    if not hasattr(host, "port"):
+        return listener.endpoint
+    name = f"[{host.host}]" if ":" in host.host else host.host
+    return f"{listener.scheme}://{name}:{host.port}/"
 
 
 def _endpoint(listener: NetworkSettings | HttpSettings) -> str:

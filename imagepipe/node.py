@@ -1,6 +1,7 @@
 """An open node: all parts of a daemon but its ports, in the order in which they start and end, and how one generation succeeds another."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
 
@@ -46,10 +47,29 @@ class Node:
         """See daemon.Node."""
         return build(self._foundation, settings, read_secrets(settings), self.generations.current)
 
-    def discard(self, generation: Generation) -> None:
+    def replace(self, prepared: Generation) -> None:
         """See daemon.Node."""
-        if generation.engine is not self.generations.current.engine:
-            generation.engine.close()
+        foundation, earlier, settings = self._foundation, self.generations.current, prepared.settings
+        if (settings.replication, prepared.secrets.keys) != (earlier.settings.replication, earlier.secrets.keys):
+            replication: Any = foundation.replication
+            replication.reconfigure(settings.replication, prepared.secrets.keys)
+        self.generations.succeed(prepared)
+        foundation.queue.resize(settings.images.io_threads, settings.images.queue)
+        self._serve(prepared)
+        foundation.outputs.make_by(prepared.image_server.renditions if prepared.image_server else None)
+        if prepared.graphite is not earlier.graphite:
+            told = earlier.graphite.leave() if earlier.graphite else None
+            if prepared.graphite:
+                prepared.graphite.start(told)
+        if prepared.cache_bytes_max != earlier.cache_bytes_max:
+            foundation.aside.submit(foundation.cache.resize, prepared.cache_bytes_max)
+        if prepared.engine is not earlier.engine:
+            foundation.aside.submit(earlier.engine.close)
+
+    def discard(self, prepared: Generation) -> None:
+        """See daemon.Node."""
+        if prepared.engine is not self.generations.current.engine:
+            prepared.engine.close()
 
     def drain(self) -> "Deferred[None]":
         """See daemon.Node."""

@@ -1,5 +1,10 @@
 """`twistd imagepipe`: its options, and the daemon that they describe."""
 
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -13,7 +18,7 @@ from imagepipe.config import load
 from imagepipe.config.settings import NetworkSettings, Settings
 from imagepipe.daemon import Daemon
 from imagepipe.errors import ConfigError
-from imagepipe.listening import listeners_of
+from imagepipe.notify import ServiceManager
 
 _log = Logger()
 
@@ -25,6 +30,7 @@ class Options(usage.Options):
     optParameters = [["config", "c", "imagepipe.ini", "The configuration file."]]  # noqa: N815, RUF012 - Twisted's
 
     settings: Settings
+    load: Callable[[], Settings]
 
     def opt_version(self) -> None:
         """Print the version and exit."""
@@ -33,8 +39,9 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:  # noqa: N802 - Twisted's name
         """Read the configuration; every problem in it ends the program."""
+        self.load = partial(_load, Path(self["config"]).absolute())  # twistd may yet go to another folder
         try:
-            self.settings = load(Path(self["config"]))
+            self.settings = self.load()
         except ConfigError as error:
             raise SystemExit("\n".join([f"imagepipe cannot start: {self['config']} has problems:", *error.problems])) from None
 
@@ -44,10 +51,16 @@ def makeService(options: Options) -> Service:  # noqa: N802 - Twisted's name
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it, which must wait for twistd's --reactor
 
     settings = options.settings
-    network = settings.network
-    for warning in settings.warnings + _exposure(network):
+    for warning in settings.warnings:
         _log.warn("{warning}", warning=warning)
-    return Daemon(reactor, lambda on_fatal: open_node(reactor, settings, on_fatal), listeners_of(settings))
+    manager = ServiceManager(reactor, os.environ, os.getpid(), lambda: time.monotonic_ns() // 1000)
+    return Daemon(reactor, settings, options.load, partial(open_node, reactor), manager)
+
+
+def _load(file: Path) -> Settings:
+    """What the file says, with a warning more if it needs one."""
+    settings = load(file)
+    return replace(settings, warnings=settings.warnings + _exposure(settings.network))
 
 
 def _exposure(network: NetworkSettings) -> tuple[str, ...]:

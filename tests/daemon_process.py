@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 READY = re.compile(r"is ready: XML-RPC on (\S+)(?: and HTTP on (\S+))?")
+RELOADED = re.compile(r"was loaded again, and the files that it names: XML-RPC on (\S+)(?: and HTTP on (\S+))?")
 PATIENCE_SECONDS = 60
 
 
@@ -33,7 +34,7 @@ class DaemonProcess:
         self.http_url = ""
         self._wrapper = wrapper
         self._lines: queue.Queue[str | None] = queue.Queue()
-        self._write_config(options or {})
+        self.configure(options or {})
 
     def start(self) -> "DaemonProcess":
         """Start it and wait until it is ready; RuntimeError with its log if it ends instead."""
@@ -87,6 +88,18 @@ class DaemonProcess:
         self.process.send_signal(signal.SIGTERM)
         return self.wait()
 
+    def reload(self, options: Mapping[str, Mapping[str, object]] | None = None) -> None:
+        """SIGHUP, with other options if any are given; returns when they are in use. RuntimeError with the log if the old ones stay."""
+        if options is not None:
+            self.configure(options)
+        self.process.send_signal(signal.SIGHUP)
+        line = self.wait_for_line(RELOADED.pattern + "|the old (one|configuration) stays")
+        match = RELOADED.search(line)
+        if match is None:
+            raise RuntimeError("".join(self.log[self.log.index(line) :]))
+        self.url = match[1]
+        self.http_url = match[2] or ""
+
     def kill(self) -> None:
         """Kill -9: the daemon alone; its workers must notice by themselves."""
         self.process.kill()
@@ -116,7 +129,8 @@ class DaemonProcess:
                 found[str((Path(folder) / name).relative_to(self.images))] = (Path(folder) / name).read_bytes()
         return found
 
-    def _write_config(self, options: Mapping[str, Mapping[str, object]]) -> None:
+    def configure(self, options: Mapping[str, Mapping[str, object]]) -> None:
+        """Write its file, on top of the default; one that runs reads it at the next `reload`."""
         defaults: dict[str, dict[str, object]] = {"network": {"interface": "127.0.0.1", "port": 0}, "images": {"path": self.images}}
         merged = {name: defaults.get(name, {}) | dict(options.get(name, {})) for name in defaults | dict(options)}
         lines = []

@@ -38,8 +38,9 @@ MAY_IMPORT = {
         "imagepipe.storage.opened", "imagepipe.storage.disk", "imagepipe.core", "imagepipe.errors", "imagepipe.monitoring",
         "imagepipe.replication.status",
     ),
-    "imagepipe.listening": ("imagepipe.config",),
-    "imagepipe.daemon": ("imagepipe.errors", "imagepipe.listening", "imagepipe"),
+    "imagepipe.listening": ("imagepipe.config.settings", "imagepipe.errors"),
+    "imagepipe.notify": (),
+    "imagepipe.daemon": ("imagepipe.config", "imagepipe.errors", "imagepipe.listening", "imagepipe.notify", "imagepipe"),
     "imagepipe.threads": (),
     "imagepipe.foundation": (
         "imagepipe.monitoring", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads", "imagepipe.web",
@@ -55,7 +56,7 @@ MAY_IMPORT = {
         "imagepipe.node", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads", "imagepipe.web",
         "imagepipe.workers",
     ),
-    "imagepipe.tap": ("imagepipe", "imagepipe.config", "imagepipe.daemon", "imagepipe.errors", "imagepipe.assembly", "imagepipe.listening"),
+    "imagepipe.tap": ("imagepipe", "imagepipe.config", "imagepipe.daemon", "imagepipe.errors", "imagepipe.assembly", "imagepipe.notify"),
 }  # fmt: skip
 """Part of imagepipe -> the parts that it may import. What is not here may not be in the package."""
 

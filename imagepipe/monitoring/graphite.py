@@ -107,8 +107,9 @@ class Graphite:
         self._states_due = 0.0
         self._timer: Any = None  # an IDelayedCall
 
-    def start(self) -> None:
-        """Connect, again and again until it works, and begin to tell."""
+    def start(self, told: Mapping[str, int] | None = None) -> None:
+        """Connect, again and again until it works, and begin to tell: of what happened since `told`, or else from now on."""
+        self._told = self._told_before = events_of(self._totals()) if told is None else told
         self._service.startService()
         self._service.whenConnected(failAfterFailures=1).addErrback(_not_reached)
         self._timer = self._reactor.callLater(LOOK_SECONDS, self._look)
@@ -118,6 +119,17 @@ class Graphite:
         if self._timer:
             self._timer.cancel()
         return Deferred.fromCoroutine(self._stop())
+
+    def leave(self) -> Mapping[str, int]:
+        """Close the connection, and leave all that has not been told to whoever is started with what this returns."""
+        if self._timer:
+            self._timer.cancel()
+        link = self._link
+        told = self._told if link is None or link.is_drained else self._told_before
+        self._service.stopService()
+        if link:
+            link.close()
+        return told
 
     def connected(self, link: "_Link") -> None:
         """There is a connection."""

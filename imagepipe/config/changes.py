@@ -1,0 +1,80 @@
+"""What differs between two configurations, for the log of a reload; and what of it must wait for the next start.
+
+[images] io_threads: 1 -> 2
+[http] secrets: changed                a value that is secret is never shown
+"""
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from imagepipe.config.settings import Peer, Settings
+
+OPTIONS = {
+    "request_bytes_max": "max_request",
+    "width_max": "maximum_width",
+    "quality_default": "default_quality",
+    "cache_bytes_max": "cache_size",
+    "acks_min": "min_acks",
+    "ack_timeout_seconds": "ack_timeout",
+    "timeout_seconds": "timeout",
+    "pixels_max": "max_pixels",
+    "bytes_max": "max_bytes",
+    "size_max": "max_size",
+}
+"""Field -> option, where they are not called the same."""
+
+LASTING = (("images", "path"), ("images", "umask"))
+"""Section and field of what an open store cannot change."""
+
+_SECTIONS = ("network", "http", "replication", "images", "imagemagick", "graphite")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An option that differs. text: a line for the log. waits: it takes effect at the next start only."""
+
+    section: str
+    option: str
+    text: str
+    waits: bool
+
+
+def changes(before: Settings, after: Settings) -> tuple[Change, ...]:
+    """The options that differ, in the order of the file."""
+    return tuple(
+        _change(section, field, getattr(getattr(before, section), field.name), getattr(getattr(after, section), field.name))
+        for section in _SECTIONS
+        for field in fields(getattr(before, section))
+        if getattr(getattr(before, section), field.name) != getattr(getattr(after, section), field.name)
+    )
+
+
+def applicable(running: Settings, wanted: Settings) -> Settings:
+    """`wanted`, as far as it can be had without a new start."""
+    return replace(wanted, images=replace(wanted.images, path=running.images.path, umask=running.images.umask))
+
+
+def _change(section: str, field: "dataclasses.Field[Any]", before: Any, after: Any) -> Change:
+    option = OPTIONS.get(field.name, field.name)
+    # What is left out of a repr is secret; the environment of a child may be.
+    is_secret = not field.repr or isinstance(before, Mapping)
+    show = oct if field.name == "umask" else _shown
+    text = f"[{section}] {option}: " + ("changed" if is_secret else f"{show(before)} -> {show(after)}")
+    return Change(section, option, text, (section, field.name) in LASTING)
+
+
+def _shown(value: object) -> str:
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(_shown(one) for one in value)
+    if isinstance(value, Peer):
+        return f"{value.name}@{value.endpoint}" if value.name else value.endpoint
+    if isinstance(value, enum.Enum):
+        return str(value.value)
+    return str(value).partition("?")[0]  # a URL's query may have a key in it

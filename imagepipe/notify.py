@@ -1,0 +1,79 @@
+"""What a service manager such as systemd is told (sd_notify(3)): lines of NAME=value in a datagram to the socket that NOTIFY_SOCKET names.
+
+    READY=1 STATUS=...                   it serves; also when a reload is over
+    RELOADING=1 MONOTONIC_USEC=...       a reload begins
+    STOPPING=1                           it stops
+    EXTEND_TIMEOUT_USEC=...              it needs so much longer, with its start or its stop
+    WATCHDOG=1                           the reactor turns
+
+Without NOTIFY_SOCKET nobody is told anything. Nothing here waits or raises: a manager that does not listen is no reason not to serve.
+"""
+
+import contextlib
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.task import LoopingCall
+
+EXTENSION_SECONDS = 30.0
+"""How much longer a start is said to take, again and again until it is done."""
+
+
+class ServiceManager:
+    """Whoever started this process. On the reactor's thread; `reactor` is an IReactorTime, `monotonic_us` the time of CLOCK_MONOTONIC in microseconds.
+
+    environment: the process's. process_id: its own.
+    """
+
+    def __init__(self, reactor: Any, environment: Mapping[str, str], process_id: int, monotonic_us: Callable[[], int]) -> None:
+        self._reactor = reactor
+        self._monotonic_us = monotonic_us
+        name = environment.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + name[1:] if name.startswith("@") else name  # an abstract socket
+        self._watchdog_seconds = _watchdog_seconds(environment, process_id)
+        self._extending = self._loop(lambda: self._tell(f"EXTEND_TIMEOUT_USEC={int(EXTENSION_SECONDS * 1e6)}"))
+        self._watching = self._loop(lambda: self._tell("WATCHDOG=1"))
+
+    def starting(self) -> None:
+        """The start takes as long as it takes: it is not to be given up while the reactor turns."""
+        if self._address:
+            self._extending.start(EXTENSION_SECONDS / 3)
+            if self._watchdog_seconds:
+                self._watching.start(self._watchdog_seconds / 2)
+
+    def ready(self, status: str) -> None:
+        """It serves; `status` is a line that says how."""
+        self._end_extending()
+        self._tell("READY=1", f"STATUS={status}")
+
+    def reloading(self) -> None:
+        """A reload begins; `ready` must follow."""
+        self._tell("RELOADING=1", f"MONOTONIC_USEC={self._monotonic_us()}", "STATUS=loading the configuration again")
+
+    def stopping(self) -> None:
+        """It stops."""
+        self._end_extending()
+        self._tell("STOPPING=1", "STATUS=stopping")
+
+    def _end_extending(self) -> None:
+        if self._extending.running:
+            self._extending.stop()
+
+    def _loop(self, call: Callable[[], None]) -> LoopingCall:
+        loop = LoopingCall(call)
+        loop.clock = self._reactor
+        return loop
+
+    def _tell(self, *lines: str) -> None:
+        if not self._address:
+            return
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as link:
+            link.sendto("\n".join(lines).encode(), self._address)
+
+
+def _watchdog_seconds(environment: Mapping[str, str], process_id: int) -> float:
+    """How often the manager wants to hear that the reactor turns; 0: never."""
+    microseconds = environment.get("WATCHDOG_USEC", "")
+    is_meant = environment.get("WATCHDOG_PID", str(process_id)) == str(process_id)
+    return int(microseconds) / 1e6 if is_meant and microseconds.isascii() and microseconds.isdigit() else 0.0
