@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from imagepipe.monitoring.counters import Answered, Failed, NotedError, Rendered, Totals
 from imagepipe.monitoring.disk_space import DiskStatus
-from imagepipe.monitoring.status import CacheStatus, NodeStatus, QueueStatus
+from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, Problem, QueueStatus, Severity
 from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
 
 NORTH = UpstreamStatus(
@@ -68,6 +68,10 @@ FULL = NodeStatus(
     uptime_seconds=93784.5,
     ready=False,
     not_ready="the disk is full",
+    problems=(
+        Problem(Severity.CRITICAL, "not ready: the disk is full"),
+        Problem(Severity.WARNING, "3 changes wait for their bytes, the oldest for 1 min 1 s"),
+    ),
     images_being_processed=2,
     originals_being_downloaded=1,
     queue=QueueStatus(running=2, running_max=4, waiting=3, waiting_max=64),
@@ -84,6 +88,7 @@ BARE = NodeStatus(
     uptime_seconds=0.0,
     ready=True,
     not_ready=None,
+    problems=(),
     images_being_processed=0,
     originals_being_downloaded=0,
     queue=QueueStatus(running=0, running_max=1, waiting=0, waiting_max=64),

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     ),
     "imagepipe.workers": ("imagepipe.errors",),
     # Of replication what it says about itself, which are values.
-    "imagepipe.monitoring": ("imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.core.formats", "imagepipe.errors"),
+    "imagepipe.monitoring": ("imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.core.formats", "imagepipe.core.units", "imagepipe.errors"),
     # Of the engines the protocol alone: which of them it is, assembly decides.
     "imagepipe.operations": (
         "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.monitoring.counters", "imagepipe.core", "imagepipe.errors",

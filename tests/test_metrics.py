@@ -10,7 +10,7 @@ from statuses import BARE, FULL
 from imagepipe.core.formats import JPEG
 from imagepipe.monitoring.counters import BOUNDS_SECONDS, Counters, Durations
 from imagepipe.monitoring.metrics import registry_of
-from imagepipe.monitoring.status import NodeStatus
+from imagepipe.monitoring.node_status import NodeStatus
 
 UNITS = ("seconds", "bytes")
 

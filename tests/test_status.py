@@ -10,7 +10,8 @@ from twisted.internet.task import Clock
 
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import REFRESH_SECONDS, DiskSpace, DiskStatus, Space, space_of
-from imagepipe.monitoring.status import CacheStatus, QueueStatus, StatusReader, why_not_ready
+from imagepipe.monitoring.node_status import CacheStatus, Problem, QueueStatus, Severity
+from imagepipe.monitoring.status import StatusReader, why_not_ready
 from imagepipe.replication.status import ReplicationStatus
 
 ROOM = DiskStatus(total_bytes=100, free_bytes=50, age_seconds=0.0)
@@ -86,6 +87,7 @@ class StatusReaderTests:
         status = read.read()
         assert (status.ready, status.not_ready, status.replication) == (False, "the disk is full", None)
         assert read.not_ready() == "the disk is full"
+        assert status.problems == (Problem(Severity.CRITICAL, "not ready: the disk is full"),)
 
 
 class DiskSpaceTests:

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from imagepipe.monitoring.counters import BOUNDS_SECONDS, Distribution, Durations, Totals
 from imagepipe.monitoring.disk_space import DiskStatus
-from imagepipe.monitoring.status import CacheStatus, NodeStatus, QueueStatus
+from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, QueueStatus
 from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
 
 

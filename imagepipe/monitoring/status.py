@@ -1,56 +1,17 @@
-"""How the node stands at one moment, as values: what every page and metric is made of (design.md, section 7).
+"""How the node stands at one moment, read from its parts.
 
-the parts of the daemon --asked, never waited for--> StatusReader.read() -> NodeStatus -> text, JSON, Prometheus' metrics
+the parts of the daemon --asked, never waited for--> StatusReader.read() -> NodeStatus -> page, text, JSON, Prometheus' metrics
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Protocol
 
-from imagepipe.monitoring.counters import Counters, NotedError, Totals
+from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskStatus
+from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, QueueStatus
+from imagepipe.monitoring.problems import problems_of
 from imagepipe.replication.status import ReplicationStatus
-
-
-@dataclass(frozen=True, slots=True)
-class QueueStatus:
-    """Jobs that have a thread, and jobs that wait for one, with their bounds."""
-
-    running: int
-    running_max: int
-    waiting: int
-    waiting_max: int
-
-
-@dataclass(frozen=True, slots=True)
-class CacheStatus:
-    """The render cache: what it holds, what it may hold, and how often a rendition was there (hits), was not, or had to go for another."""
-
-    bytes: int
-    bytes_max: int
-    files: int
-    hits: int
-    misses: int
-    evictions: int
-
-
-@dataclass(frozen=True, slots=True)
-class NodeStatus:
-    """A node. `not_ready` says why it takes no writes; `cache` and `replication` are None where they do not run; `last_errors`, the newest first."""
-
-    version: str
-    uptime_seconds: float
-    ready: bool
-    not_ready: str | None
-    images_being_processed: int
-    originals_being_downloaded: int
-    queue: QueueStatus
-    engine_workers: int
-    totals: Totals
-    cache: CacheStatus | None
-    disk: DiskStatus
-    replication: ReplicationStatus | None
-    last_errors: tuple[NotedError, ...]
 
 
 class Queue(Protocol):
@@ -146,11 +107,12 @@ class StatusReader:
     def read(self) -> NodeStatus:
         """The status now."""
         not_ready = self.not_ready()
-        return NodeStatus(
+        status = NodeStatus(
             version=self._version,
             uptime_seconds=self._seconds() - self._started,
             ready=not_ready is None,
             not_ready=not_ready,
+            problems=(),
             images_being_processed=self._queue.running,
             originals_being_downloaded=self._downloads(),
             queue=QueueStatus(self._queue.running, self._queue.running_max, self._queue.waiting, self._queue.waiting_max),
@@ -161,6 +123,7 @@ class StatusReader:
             replication=self._replication(),
             last_errors=self._counters.last_errors(),
         )
+        return replace(status, problems=problems_of(status))
 
     def _read_cache(self) -> CacheStatus | None:
         cache = self._cache

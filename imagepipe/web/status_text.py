@@ -2,20 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 
+from imagepipe.core.units import shown_bytes, shown_seconds
 from imagepipe.monitoring.counters import NotedError, Totals
-from imagepipe.monitoring.status import CacheStatus, NodeStatus
+from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, Problem
 from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
 
 Lines = Iterable[tuple[str, str]]
 """A name and what there is to say of it."""
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-
 
 def as_text(status: NodeStatus) -> str:
-    """The page /status."""
+    """The page /status for a terminal."""
     parts = [
         f"imagepipe {status.version}, up {shown_seconds(status.uptime_seconds)}, {'ready' if status.ready else f'NOT READY: {status.not_ready}'}",
+        *_problems(status.problems),
         _lined(_now(status)),
         _lined(_totals(status.totals)),
     ]
@@ -25,22 +25,9 @@ def as_text(status: NodeStatus) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def shown_bytes(count: int) -> str:
-    """A number of bytes with three digits or so: `25.0 GiB`."""
-    power = min(max(count.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
-    return f"{count / 1024**power:.1f} {_UNITS[power]}" if power else f"{count} B"
-
-
-def shown_seconds(seconds: float) -> str:
-    """A duration in its two largest units: `1 d 2 h`, `5 min 0 s`, `3.5 s`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, hours = int(seconds) // 60, int(seconds) // 3600
-    if minutes < 60:
-        return f"{minutes} min {int(seconds) % 60} s"
-    if hours < 24:
-        return f"{hours} h {minutes % 60} min"
-    return f"{hours // 24} d {hours % 24} h"
+def _problems(problems: Sequence[Problem]) -> Iterable[str]:
+    if problems:
+        yield _columns([(f"{problem.severity.upper()}:", problem.text) for problem in problems])
 
 
 def _now(status: NodeStatus) -> Lines:

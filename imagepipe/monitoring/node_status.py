@@ -1,0 +1,68 @@
+"""How the node stands at one moment, as values: what every page and metric is made of (design.md, section 7)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from imagepipe.monitoring.counters import NotedError, Totals
+from imagepipe.monitoring.disk_space import DiskStatus
+from imagepipe.replication.status import ReplicationStatus
+
+
+class Severity(StrEnum):
+    """CRITICAL: something that clients or peers rely on does not work. WARNING: it works, but will not for long, or not as it should."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, in a few words."""
+
+    severity: Severity
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """Jobs that have a thread, and jobs that wait for one, with their bounds."""
+
+    running: int
+    running_max: int
+    waiting: int
+    waiting_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStatus:
+    """The render cache: what it holds, what it may hold, and how often a rendition was there (hits), was not, or had to go for another."""
+
+    bytes: int
+    bytes_max: int
+    files: int
+    hits: int
+    misses: int
+    evictions: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """A node. `not_ready` says why it takes no writes; `problems`: all that is wrong, the worst first. `cache` and `replication` are None where they do not run.
+
+    last_errors: the newest first.
+    """
+
+    version: str
+    uptime_seconds: float
+    ready: bool
+    not_ready: str | None
+    problems: tuple[Problem, ...]
+    images_being_processed: int
+    originals_being_downloaded: int
+    queue: QueueStatus
+    engine_workers: int
+    totals: Totals
+    cache: CacheStatus | None
+    disk: DiskStatus
+    replication: ReplicationStatus | None
+    last_errors: tuple[NotedError, ...]

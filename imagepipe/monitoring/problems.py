@@ -1,0 +1,115 @@
+"""What is wrong with a node: the one place that decides it, so that the page, the command line and whoever reads /status.json agree.
+
+Nothing here is wrong for a moment only: what comes and goes at work (changes on their way, jobs that wait) has to last, or to be near its bound.
+"""
+
+from collections.abc import Iterator
+
+from imagepipe.core.units import counted, shown_bytes, shown_seconds
+from imagepipe.monitoring.disk_space import DiskStatus
+from imagepipe.monitoring.node_status import NodeStatus, Problem, QueueStatus, Severity
+from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
+
+STARTED_SECONDS = 15.0
+"""For so long after its start a node need not have heard its peers."""
+
+DISK_NEARLY_FULL, DISK_FULL = 0.90, 0.97
+"""How much of the disk is taken."""
+
+DISK_SILENT_SECONDS = 30.0
+QUEUE_NEARLY_FULL = 0.8
+
+HEARD_SECONDS = 7.5
+"""A peer says something every second; one that has said nothing for so long counts as gone."""
+
+BEHIND_SECONDS = 30.0
+PENDING_SECONDS, PENDING_CRITICAL_SECONDS = 10.0, 300.0
+
+CLOCK_SECONDS = 5.0
+"""Clocks that far apart decide conflicts in a way that surprises people."""
+
+FETCHES_SECONDS = 30.0
+"""A subscriber asks every five seconds, or more often."""
+
+GONE_SECONDS = 86400.0
+"""A subscriber that has not asked for so long is taken for one that was removed from the cluster."""
+
+
+def problems_of(status: NodeStatus) -> tuple[Problem, ...]:
+    """All that is wrong, the worst first; what `status.problems` says does not matter."""
+    found = [*_not_ready(status), *_disk(status.disk), *_queue(status.queue)]
+    if status.replication:
+        found += _replication(status.replication, has_started=status.uptime_seconds >= STARTED_SECONDS)
+    return tuple(sorted(found, key=lambda problem: problem.severity is not Severity.CRITICAL))
+
+
+def _critical(text: str) -> Problem:
+    return Problem(Severity.CRITICAL, text)
+
+
+def _warning(text: str) -> Problem:
+    return Problem(Severity.WARNING, text)
+
+
+def _not_ready(status: NodeStatus) -> Iterator[Problem]:
+    if status.not_ready:
+        yield _critical(f"not ready: {status.not_ready}")
+
+
+def _disk(disk: DiskStatus) -> Iterator[Problem]:
+    if disk.age_seconds >= DISK_SILENT_SECONDS:
+        yield _critical(f"disk has not answered for {shown_seconds(disk.age_seconds)}")
+    taken = 1 - disk.free_bytes / disk.total_bytes if disk.total_bytes else 0.0
+    if taken >= DISK_NEARLY_FULL:
+        text = f"disk is {int(100 * taken)} % full: {shown_bytes(disk.free_bytes)} are free"
+        yield _critical(text) if taken >= DISK_FULL else _warning(text)
+
+
+def _queue(queue: QueueStatus) -> Iterator[Problem]:
+    if not queue.waiting_max:
+        return
+    if queue.waiting >= queue.waiting_max:
+        yield _critical(f"queue is full: {queue.waiting} of {queue.waiting_max} jobs wait, and more are refused")
+    elif queue.waiting >= QUEUE_NEARLY_FULL * queue.waiting_max:
+        yield _warning(f"queue is nearly full: {queue.waiting} of {queue.waiting_max} jobs wait")
+
+
+def _replication(replication: ReplicationStatus, *, has_started: bool) -> Iterator[Problem]:
+    silent = {peer.node for peer in replication.upstreams if peer.node and not peer.connected}
+    names = {peer.node: peer.name for peer in replication.upstreams}
+    for upstream in replication.upstreams:
+        yield from _upstream(upstream, has_started=has_started)
+    for subscriber in replication.subscribers:
+        if subscriber.behind or subscriber.node not in silent:  # that it is not heard is said already
+            yield from _subscriber(subscriber, names.get(subscriber.node, subscriber.node))
+    if replication.unreplicated and replication.subscribers and all(one.heard_seconds >= FETCHES_SECONDS for one in replication.subscribers):
+        yield _warning(f"{counted(replication.unreplicated, 'change')} {'is' if replication.unreplicated == 1 else 'are'} on no other disk")
+    if replication.pending and replication.pending_seconds >= PENDING_SECONDS:
+        verb = "waits for its" if replication.pending == 1 else "wait for their"
+        text = f"{counted(replication.pending, 'change')} {verb} bytes, the oldest for {shown_seconds(replication.pending_seconds)}"
+        yield _critical(text) if replication.pending_seconds >= PENDING_CRITICAL_SECONDS else _warning(text)
+
+
+def _upstream(peer: UpstreamStatus, *, has_started: bool) -> Iterator[Problem]:
+    lacks = f": {counted(peer.rows_behind, 'change')} of it may not be here" if peer.rows_behind else ""
+    if peer.refused:
+        yield _critical(f"peer {peer.name} is refused: {peer.refused}")
+    elif not peer.connected and peer.heard_seconds is None:
+        if has_started:
+            yield _critical(f"peer {peer.name} has never been heard")
+    elif not peer.connected and peer.heard_seconds is not None:
+        if peer.heard_seconds < HEARD_SECONDS:
+            yield _warning(f"peer {peer.name} is heard, but cannot be pulled from")
+        else:
+            yield _critical(f"peer {peer.name} has not been heard for {shown_seconds(peer.heard_seconds)}{lacks}")
+    elif peer.seconds_behind >= BEHIND_SECONDS:
+        yield _warning(f"peer {peer.name} has been ahead for {shown_seconds(peer.seconds_behind)}{lacks}")
+    ahead = peer.clock_ahead_seconds or 0.0
+    if abs(ahead) >= CLOCK_SECONDS:
+        yield _warning(f"the clock of peer {peer.name} is {shown_seconds(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} this node's")
+
+
+def _subscriber(peer: SubscriberStatus, name: str) -> Iterator[Problem]:
+    if FETCHES_SECONDS <= peer.heard_seconds < GONE_SECONDS:
+        lacks = f": {counted(peer.behind, 'change')} not on its disk" if peer.behind else ""
+        yield _warning(f"peer {name} has fetched nothing for {shown_seconds(peer.heard_seconds)}{lacks}")
