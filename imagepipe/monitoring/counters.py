@@ -75,9 +75,13 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """For how long requests took until they were answered, and renderings waited for a thread and then ran."""
+    """For how long requests took until they were answered, and renderings waited for a thread and then ran.
+
+    `work`: of the requests those that were not for the status pages: whoever looks at these does not want to see himself.
+    """
 
     requests: Distribution
+    work: Distribution
     render_waits: Distribution
     render_runs: Distribution
 
@@ -110,7 +114,7 @@ class Counters:
         self._images_moved = 0
         self._received_bytes = 0
         self._sent_bytes = 0
-        self._requests, self._waits, self._runs = _Classes(), _Classes(), _Classes()
+        self._requests, self._work, self._waits, self._runs = _Classes(), _Classes(), _Classes(), _Classes()
         self._errors: deque[NotedError] = deque(maxlen=ERRORS_KEPT)
 
     # Images.
@@ -149,10 +153,12 @@ class Counters:
 
     # Work.
 
-    def request(self, method: str, status: int, seconds: float, received_bytes: int = 0, sent_bytes: int = 0) -> None:
-        """A request was answered, or its client went away, `seconds` after it began; with the lengths of the two bodies."""
+    def request(self, method: str, status: int, seconds: float, received_bytes: int = 0, sent_bytes: int = 0, *, is_page: bool = False) -> None:
+        """A request was answered, or its client went away, `seconds` after it began; with the lengths of the two bodies. is_page: it was for a status page."""
         self._answered[method if method in _METHODS else "OTHER", status] += 1
         self._requests.add(seconds)
+        if not is_page:
+            self._work.add(seconds)
         self._received_bytes += received_bytes
         self._sent_bytes += sent_bytes
 
@@ -187,7 +193,7 @@ class Counters:
 
     def durations(self) -> Durations:
         """All durations up to now."""
-        return Durations(self._requests.taken(), self._waits.taken(), self._runs.taken())
+        return Durations(self._requests.taken(), self._work.taken(), self._waits.taken(), self._runs.taken())
 
     def last_errors(self) -> tuple[NotedError, ...]:
         """The last ERRORS_KEPT errors, the newest first."""

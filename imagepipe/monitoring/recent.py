@@ -1,0 +1,59 @@
+"""Takes the samples of the last hour: looks at the node every second."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.task import LoopingCall
+
+from imagepipe.monitoring.counters import Durations
+from imagepipe.monitoring.node_status import NodeStatus
+from imagepipe.monitoring.samples import Reading, Samples, Series
+
+STEP_SECONDS = 5.0
+KEPT = 720
+
+LOOKS_A_STEP = 5
+"""The queue may be full for a moment only, and the chart should have that."""
+
+
+def reading_of(status: NodeStatus, durations: Durations) -> Reading:
+    """What the charts show of a status."""
+    upstreams = status.replication.upstreams if status.replication else ()
+    return Reading(
+        requests=durations.work,
+        waiting=status.queue.waiting,
+        seconds_behind=max((peer.seconds_behind for peer in upstreams), default=None),
+        rows_behind=max((peer.rows_behind for peer in upstreams), default=None),
+    )
+
+
+class Recent:
+    """The samples up to now, taken between `start` and `stop`; for the reactor's thread.
+
+    `reactor` is an IReactorTime, `wall` gives the seconds since 1970, `read` what is to be seen now.
+    """
+
+    def __init__(self, reactor: Any, wall: Callable[[], float], read: Callable[[], Reading], step_seconds: float = STEP_SECONDS) -> None:
+        self._reactor = reactor
+        self._began = reactor.seconds()
+        self._read = read
+        self._step_seconds = step_seconds
+        self._samples = Samples(wall(), step_seconds, KEPT)
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = reactor
+
+    def start(self) -> None:
+        """Look again and again."""
+        self._loop.start(self._step_seconds / LOOKS_A_STEP, now=False)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def since(self, time: float) -> Series:
+        """The intervals that began at `time`, in seconds since 1970, or later."""
+        return self._samples.since(time)
+
+    def _look(self) -> None:
+        self._samples.observe(self._reactor.seconds() - self._began, self._read())
