@@ -10,6 +10,10 @@ from simulation.world import World
 from simulation.writes import random_write
 
 
+REPAIRED_SECONDS = 1.5
+"""How long after an object has gone bad somebody verifies; by then it may be overtaken, the node down, or the others away."""
+
+
 def happen(world: World, kind: str) -> None:
     """Let a fault of this kind happen now, somewhere."""
     node = world.random.choice(list(world.nodes.values()))
@@ -71,6 +75,8 @@ def rot(world: World, node: Node) -> None:
     """An object goes bad, or is not there any more."""
     if node.disk.objects:
         spoil(node.disk, world.random.choice(list(node.disk.objects)), gone=world.random.random() < 0.4)
+        if world.plan.mends:
+            world.later(REPAIRED_SECONDS, node.repair)
 
 
 def spoil(disk: Disk, digest: str, *, gone: bool) -> None:

@@ -9,10 +9,11 @@ from unittest import mock
 
 from imagepipe.core import entries, epochs, joining, serving, stamp
 from imagepipe.core.actions import Action, Discard, Join, Release
-from imagepipe.core.entries import Entry
+from imagepipe.core.entries import Content, Entry
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Ended, Fetches, Received
 from imagepipe.core.joining import Joined
+from imagepipe.core.mending import Mends
 from imagepipe.core.messages import Batch, Changes
 from imagepipe.core.pulling import PIECES_SECONDS_MAX, Asked, Link, Pull, Stage
 from imagepipe.core.replica import Replica
@@ -109,6 +110,20 @@ def _acked_though_pending(self: Replica, link: Link) -> int:
 
 def _acked_in_any_epoch(self: Upstream, message: Changes, now: float) -> None:
     self.subscribers[message.node] = Subscriber(message.acked, now)
+
+
+def _mend_from_one(self: Replica, contents: Sequence[Content], now: float) -> int:
+    number = self._new_id()
+    peers = self._reachable(now)[:1]
+    self._mends.begin(number, contents if peers else (), now)
+    for content in contents if peers else ():
+        self._fetches.want(content, number, peers, now)
+    self._go_on_all(now)
+    return number
+
+
+def _mends_without_end(self: Mends, now: float) -> list[int]:
+    return []
 
 
 def _silent_relief(self: Replica, pull_id: int, outcome: Joined, now: float) -> None:
@@ -233,6 +248,8 @@ MUTANTS = (
     Mutant("an upstream is still taken for who it was", Replica, "_take_batch", _mistaken, 15),
     Mutant("bytes are not verified", Node, "_complete", _unverified, 40),
     Mutant("who does not have the bytes is the last who is asked", Fetches, "_fail", _first_refusal, 334),
+    Mutant("what has rotted is asked for from one peer alone", Replica, "mend", _mend_from_one, 306),
+    Mutant("that rotten bytes are not to be had is never said", Mends, "take_ended", _mends_without_end, 4),
     Mutant("pending bytes are not asked for again", Replica, "_retry_pending", _no_second_try, 29),
     Mutant("a lost request for bytes is neither repeated nor given up", Replica, "_repeat", _not_repeated, 1),
     Mutant("a request for bytes is put off by the answers to polls", Link, "overdue_at", _put_off_by_polls, 40),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from imagepipe.core import joining, messages
-from imagepipe.core.actions import Action, Answer, Discard, Examine, Join, Keep, ReadChanges, ReadPieces, Redirect, Release, Ring, Send
+from imagepipe.core.actions import Action, Answer, Discard, Examine, Join, Keep, Mended, ReadChanges, ReadPieces, Redirect, Release, Ring, Send
 from imagepipe.core.entries import Change, Entry, Row
 from imagepipe.core.fetching import Received
 from imagepipe.core.messages import Batch, Changes, Get
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CLUSTER = "simulated"
 TICKS_AT_ONCE_MAX = 20
+MENDED_SECONDS_MAX = 60.0
 NEVER = float("inf")
 
 
@@ -53,6 +54,7 @@ class Node:
         self.up = False
         self.pins: Counter[str] = Counter()
         self.transfers: dict[int, dict[int, bytes]] = {}
+        self.mends: dict[int, float] = {}
         self._joining = 0
         self._writer_free = 0.0
         self._armed = NEVER
@@ -147,6 +149,18 @@ class Node:
             self._world.note(self.name, "collects")
             self.disk.collect(self.pins)
 
+    def repair(self) -> None:
+        """An operator runs verify --repair: the bytes of live rows that were spoilt are fetched from whoever has them."""
+        if self.up:
+            self._when_running(self.boot, self._repair, True)
+
+    def _repair(self) -> None:
+        contents = {entry.content for entry in self.disk.rows.values() if entry.content and entry.content.digest in self.disk.damaged}
+        if contents:
+            number = self.replica.mend(sorted(contents, key=lambda content: content.digest), self._world.now)
+            self.mends[number] = self._world.now
+            self._world.note(self.name, "mends", number, contents)
+
     # Doing what the core asks.
 
     def _perform(self) -> None:
@@ -185,6 +199,9 @@ class Node:
                 self._work(self._pause(), lambda: self._read_changes(action))
             case ReadPieces():
                 self._work(self._pause(), lambda: self._read_pieces(action))
+            case Mended(number):
+                took = self._world.now - self.mends.pop(number)
+                self._world.oracle.require(took <= MENDED_SECONDS_MAX, f"{self.name} has fetched bytes for {took} s")
             case Redirect():
                 pass
 
@@ -341,8 +358,8 @@ class Node:
         """What it has not come to an end with, or still holds; None: nothing. A poll may always be under way."""
         links = [link.name for link in self.replica.links.values() if link.pulls or link.keeping or any(one.parts for one in link.asked.values())]
         pins = [digest for digest, count in self.pins.items() if count]
-        if links or pins or self.transfers or self.replica.missing_bytes:
-            return f"{self.name}: links {links}, pins {pins}, transfers {self.transfers}"
+        if links or pins or self.transfers or self.mends or self.replica.missing_bytes:
+            return f"{self.name}: links {links}, pins {pins}, transfers {self.transfers}, mends {self.mends}"
         return None
 
 

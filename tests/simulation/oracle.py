@@ -146,6 +146,12 @@ class Oracle:
                 subscriber = upstream.replica.upstream.subscribers.get(node.disk.node)
                 if subscriber is None or subscriber.acked < self._ackable(node, upstream):
                     return f"{name} has not heard how far {node.name} has come"
+            for entry in node.disk.rows.values() if self._world.plan.mends else ():
+                content = entry.content
+                if content and not is_good(content.digest, node.disk.objects.get(content.digest)):
+                    for name in node.upstreams:
+                        if is_good(content.digest, nodes[name].disk.objects.get(content.digest)):
+                            return f"{node.name} has no good bytes of {entry.path}, which {name} has"
             for (_, path), row in node.disk.pending.items():
                 content = row.entry.content
                 if content and any(is_good(content.digest, nodes[name].disk.objects.get(content.digest)) for name in node.upstreams):

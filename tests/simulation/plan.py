@@ -18,7 +18,7 @@ FAULTS = {
 class Plan:
     """links: for each node those it pulls from. seconds: how long things go wrong. clocks: offset in ms and rate of each node's wall clock.
 
-    late: nodes that join the cluster only then. mends: what is damaged is mended in the end where anyone has good bytes, as by verify --repair.
+    late: nodes that join the cluster only then. mends: what is damaged is mended in the end, and now and then before, where anyone it can be had from has good bytes: verify --repair.
     """
 
     links: dict[str, tuple[str, ...]]

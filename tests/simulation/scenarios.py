@@ -135,6 +135,18 @@ def _rotten_bytes_hold_up_their_row_alone_and_come_from_another(world: World) ->
     _must_have(world, 39, "n1", "e", LARGE)
 
 
+@_scenario(Plan(MESH, writes=0, slowness=0.001, seconds=40.0))
+def _what_has_rotted_on_two_nodes_comes_from_the_third(world: World) -> None:
+    _put(world, 1, "n0", "a", LARGE)
+    _put(world, 2, "n1", "b", LARGE)
+    world.at(10, lambda: faults.spoil(world.nodes["n0"].disk, LARGE.digest, gone=True))
+    world.at(10, lambda: faults.spoil(world.nodes["n1"].disk, LARGE.digest, gone=False))
+    world.at(11, world.nodes["n0"].repair)
+    world.at(19, lambda: world.oracle.require(not world.nodes["n0"].disk.damaged, "n0 is not mended"))
+    world.at(20, world.nodes["n1"].repair)
+    world.at(29, lambda: world.oracle.require(not world.nodes["n1"].disk.damaged, "n1 is not mended"))
+
+
 @_scenario(Plan(BOTH, writes=0, slowness=0.001, seconds=40.0))
 def _one_of_two_upstreams_hangs_in_the_middle_of_an_object(world: World) -> None:
     hanging, puller = world.nodes["n0"], world.nodes["n2"]

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from simulation.contents import is_good
 from simulation.disk import Disk
 from simulation.network import LATE_SECONDS_MAX, Network, Weather
 from simulation.node import Node
@@ -18,6 +17,7 @@ from simulation.writes import random_write
 
 CONVERGE_SECONDS_MAX = 60.0
 SILENCE_SECONDS = 60.0
+REPAIR_SECONDS = 3.0
 EVENTS_MAX = 400_000
 TRACE_MAX = 150
 _SHORT = tuple(
@@ -142,18 +142,18 @@ class World:
         self.run_until(self.now + 0.01)
         for node in self.nodes.values():
             node.start()
-            for digest in sorted(node.disk.damaged) if self.plan.mends else ():
-                good = next((data for one in self.nodes.values() if is_good(digest, data := one.disk.objects.get(digest, b""))), None)
-                if good is not None:
-                    node.disk.keep(digest, good)
 
     def settle(self) -> float:
         """Run on until all is as it must be in the end, and return how long that took."""
-        start = self.now
+        start = repaired = self.now
         while (why := self.oracle.unsettled()) is not None:
             self.oracle.require(
                 self.now - max(start, self.oracle.last_written) < CONVERGE_SECONDS_MAX, f"after {CONVERGE_SECONDS_MAX} s still: {why}"
             )
+            if self.plan.mends and self.now >= repaired + REPAIR_SECONDS:
+                repaired = self.now
+                for node in self.nodes.values():
+                    node.repair()
             self.run_until(self.now + 0.2)
         return self.now - max(start, self.oracle.last_written)
 
