@@ -9,7 +9,6 @@ from simulation.plan import HOUR_MS
 from simulation.world import World
 from simulation.writes import random_write
 
-
 REPAIRED_SECONDS = 1.5
 """How long after an object has gone bad somebody verifies; by then it may be overtaken, the node down, or the others away."""
 
