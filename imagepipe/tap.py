@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.logger import Logger
@@ -18,6 +19,7 @@ from imagepipe.config import load
 from imagepipe.config.settings import NetworkSettings, Settings
 from imagepipe.daemon import Daemon
 from imagepipe.errors import ConfigError
+from imagepipe.logs import FORMATS, LoggedService, observer_for
 from imagepipe.notify import ServiceManager
 
 _log = Logger()
@@ -27,7 +29,10 @@ class Options(usage.Options):
     """The command line after `twistd imagepipe`."""
 
     longdesc = "A high-availability image store. See imagepipe.ini.dist for what the configuration file may say."
-    optParameters = [["config", "c", "imagepipe.ini", "The configuration file."]]  # noqa: N815, RUF012 - Twisted's
+    optParameters = [  # noqa: N815, RUF012 - Twisted's
+        ["config", "c", "imagepipe.ini", "The configuration file."],
+        ["log-format", "l", "text", f"How the log is written: {' or '.join(FORMATS)}."],
+    ]
 
     settings: Settings
     load: Callable[[], Settings]
@@ -39,6 +44,8 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:  # noqa: N802 - Twisted's name
         """Read the configuration; every problem in it ends the program."""
+        if self["log-format"] not in FORMATS:
+            raise usage.UsageError(f"--log-format is one of: {', '.join(FORMATS)}")
         self.load = partial(_load, Path(self["config"]).absolute())  # twistd may yet go to another folder
         try:
             self.settings = self.load()
@@ -54,7 +61,20 @@ def makeService(options: Options) -> Service:  # noqa: N802 - Twisted's name
     for warning in settings.warnings:
         _log.warn("{warning}", warning=warning)
     manager = ServiceManager(reactor, os.environ, os.getpid(), lambda: time.monotonic_ns() // 1000)
-    return Daemon(reactor, settings, options.load, partial(open_node, reactor), manager)
+    return _logged(Daemon(reactor, settings, options.load, partial(open_node, reactor), manager), options)
+
+
+def _logged(daemon: Service, options: Options) -> Service:
+    """The daemon with its log, unless twistd was told to use another."""
+    twistd: Any = options.parent
+    if twistd["logger"]:
+        return daemon
+    try:
+        service = LoggedService(observer_for(twistd, options["log-format"]))
+    except OSError as error:
+        raise SystemExit(f"imagepipe cannot start: the log cannot be opened: {error}") from None
+    daemon.setServiceParent(service)
+    return service
 
 
 def _load(file: Path) -> Settings:

@@ -20,12 +20,18 @@ PATIENCE_SECONDS = 60
 
 
 class DaemonProcess:
-    """`twistd -n imagepipe` over `folder`; `options` are {section: {option: value}} on top of a loopback default.
+    """`twistd -n imagepipe` over `folder`; `options` are {section: {option: value}} on top of a loopback default, `arguments` stand at the end.
 
     Invariant: the process group is dead after `stop`, `kill` or the end of `running`.
     """
 
-    def __init__(self, folder: Path, options: Mapping[str, Mapping[str, object]] | None = None, wrapper: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        options: Mapping[str, Mapping[str, object]] | None = None,
+        wrapper: tuple[str, ...] = (),
+        arguments: tuple[str, ...] = (),
+    ) -> None:
         self.folder = folder
         self.images = folder / "images"
         self.config = folder / "imagepipe.ini"
@@ -33,6 +39,7 @@ class DaemonProcess:
         self.url = ""
         self.http_url = ""
         self._wrapper = wrapper
+        self._arguments = arguments
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.configure(options or {})
 
@@ -56,7 +63,7 @@ class DaemonProcess:
         """Start it and return at once."""
         twistd = Path(sys.executable).with_name("twistd")
         self.process = subprocess.Popen(
-            [*self._wrapper, str(twistd), "-n", "--pidfile=", "imagepipe", "-c", str(self.config)],
+            [*self._wrapper, str(twistd), "-n", "--pidfile=", "imagepipe", "-c", str(self.config), *self._arguments],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -148,9 +155,14 @@ class DaemonProcess:
 
 
 @contextlib.contextmanager
-def running(folder: Path, options: Mapping[str, Mapping[str, object]] | None = None, wrapper: tuple[str, ...] = ()) -> Iterator[DaemonProcess]:
+def running(
+    folder: Path,
+    options: Mapping[str, Mapping[str, object]] | None = None,
+    wrapper: tuple[str, ...] = (),
+    arguments: tuple[str, ...] = (),
+) -> Iterator[DaemonProcess]:
     """A ready daemon over `folder`, gone at the end."""
-    daemon = DaemonProcess(folder, options, wrapper)
+    daemon = DaemonProcess(folder, options, wrapper, arguments)
     try:
         yield daemon.start()
     finally:

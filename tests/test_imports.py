@@ -40,6 +40,7 @@ MAY_IMPORT = {
     ),
     "imagepipe.listening": ("imagepipe.config.settings", "imagepipe.errors"),
     "imagepipe.notify": (),
+    "imagepipe.logs": (),
     "imagepipe.daemon": ("imagepipe.config", "imagepipe.errors", "imagepipe.listening", "imagepipe.notify", "imagepipe"),
     "imagepipe.threads": (),
     "imagepipe.foundation": (
@@ -56,7 +57,7 @@ MAY_IMPORT = {
         "imagepipe.node", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads", "imagepipe.web",
         "imagepipe.workers",
     ),
-    "imagepipe.tap": ("imagepipe", "imagepipe.config", "imagepipe.daemon", "imagepipe.errors", "imagepipe.assembly", "imagepipe.notify"),
+    "imagepipe.tap": ("imagepipe", "imagepipe.config", "imagepipe.daemon", "imagepipe.errors", "imagepipe.logs", "imagepipe.assembly", "imagepipe.notify"),
 }  # fmt: skip
 """Part of imagepipe -> the parts that it may import. What is not here may not be in the package."""
 
