@@ -107,6 +107,7 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> Node:
         replication_status=replication_status,
         disk=disk,
         outputs=Outputs(reactor, threads.files, store, counters),
+        read_status=reader.read,
         status_pages=status_pages(reader, registry_of(reader.read, counters.durations)),
     )
     count = partial(_count, counters)

@@ -7,6 +7,7 @@ from typing import Any
 
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskSpace
+from imagepipe.monitoring.node_status import NodeStatus
 from imagepipe.ondemand.outputs import Outputs
 from imagepipe.replication.service import Replication
 from imagepipe.replication.status import ReplicationStatus
@@ -33,4 +34,5 @@ class Foundation:
     replication_status: Callable[[], ReplicationStatus | None]
     disk: DiskSpace
     outputs: Outputs
+    read_status: Callable[[], NodeStatus]
     status_pages: Mapping[bytes, Page]

@@ -29,6 +29,7 @@ from imagepipe.ondemand.originals import Originals
 from imagepipe.ondemand.renditions import Renditions
 from imagepipe.operations import Operations
 from imagepipe.replication.keys import NodeKeys, load_keys
+from imagepipe.web.admin import AdminMethods
 from imagepipe.web.auth import UsersChecker, guarded, parse_users
 from imagepipe.web.images import Access, ImagePages
 from imagepipe.web.refusal import admit_all, needs_credentials
@@ -150,6 +151,7 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
 
     operations = Operations(foundation.reactor, threads.calls, queue, store, engine, images.render, foundation.replication, counters)
     methods: Any = ImageMethods(operations, threads.calls, counters, bytes_max=images.bytes_max, size_max=images.size_max)
+    methods.putSubHandler("admin", AdminMethods(foundation.read_status))
     content = SiteContent(
         guarded(cast(IResource, methods), users) if users else methods,
         body_bytes_max=network.request_bytes_max,

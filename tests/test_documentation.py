@@ -15,12 +15,15 @@ from imagepipe.errors import ImagepipeError
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.graphite import events_of, states_of
 from imagepipe.monitoring.metrics import registry_of
+from imagepipe.web.admin import AdminMethods
 from imagepipe.web.xmlrpc import ImageMethods
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 SPECIFICATION = ConfigObj(CONFIGSPEC.split("\n"), interpolation=False, list_values=False, _inspec=True)
+ADMINISTRATION = (ROOT / "docs/administration.md").read_text()
 METHODS = sorted(name.removeprefix("xmlrpc_") for name in dir(ImageMethods) if name.startswith("xmlrpc_"))
+ADMIN_METHODS = sorted(name.removeprefix("xmlrpc_") for name in dir(AdminMethods) if name.startswith("xmlrpc_"))
 
 
 def chapter(heading: str) -> str:
@@ -65,11 +68,14 @@ class MethodTests:
 
     @pytest.mark.parametrize("name", METHODS)
     def test_readme_has_the_method_with_its_arguments_and_their_defaults(self, name: str) -> None:
-        heading = re.search(rf"^### {name}\((.*)\)$", README, flags=re.MULTILINE)
-        assert heading
-        parameters = list(inspect.signature(getattr(ImageMethods, f"xmlrpc_{name}")).parameters.values())[2:]
-        expected = [each.name if each.default is each.empty else f"{each.name}={each.default!r}" for each in parameters]
-        assert heading[1].split(", ") == expected
+        assert _headings(name, README) == [_arguments(ImageMethods, name)]
+
+    @pytest.mark.parametrize("name", ADMIN_METHODS)
+    def test_the_chapter_on_administration_has_the_method_with_its_arguments_and_their_defaults(self, name: str) -> None:
+        assert _headings(f"admin.{name}", ADMINISTRATION) == [_arguments(AdminMethods, name)]
+
+    def test_the_chapter_on_administration_has_no_other_method(self) -> None:
+        assert sorted(re.findall(r"^### admin\.(\w+)", ADMINISTRATION, flags=re.MULTILINE)) == ADMIN_METHODS
 
     def test_there_are_the_methods_of_the_seed_and_ours(self) -> None:
         assert METHODS == ["delete_image", "image_info", "list_images", "move_image", "store_image"]
@@ -128,6 +134,17 @@ class CommandTests:
     @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:docs|scripts|contrib|benchmarks)/[\w./-]+)`", README))))
     def test_every_file_that_readme_names_is_there(self, path: str) -> None:
         assert (ROOT / path).exists()
+
+
+def _headings(method: str, text: str) -> list[str]:
+    """The arguments in each of the method's headings."""
+    return re.findall(rf"^### {re.escape(method)}\((.*)\)$", text, flags=re.MULTILINE)
+
+
+def _arguments(methods: type, name: str) -> str:
+    """The arguments of a method as a heading has them."""
+    parameters = list(inspect.signature(getattr(methods, f"xmlrpc_{name}")).parameters.values())[2:]
+    return ", ".join(each.name if each.default is each.empty else f"{each.name}={each.default!r}" for each in parameters)
 
 
 def _table_of(section: str) -> list[str]:
