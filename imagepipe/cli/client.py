@@ -1,0 +1,171 @@
+"""One call of the daemon's XML-RPC methods at a time, over a connection that is kept; whatever goes wrong has its sentence.
+
+    with Client(server) as client:
+        client.call("delete_image", ["a.jpg"])
+
+Raises FaultAnswered for a fault; Unreachable where there is no connection, or no longer; CallFailed where trying again is of no use: a wrong password,
+a certificate that is not trusted, a server that is no imagepipe.
+"""
+
+import base64
+import http.client
+import re
+import ssl
+import xmlrpc.client
+from dataclasses import dataclass, field
+from typing import Any, Self
+from xml.parsers.expat import ExpatError
+
+from imagepipe.cli.errors import CallFailed, CommandFailed, FaultAnswered, Unreachable
+from imagepipe.core.printable import printable
+
+_ANSWER_BYTES_MAX = 256 << 20
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A daemon, and how to talk to it. user, password: None where it has no users. ca_file: whom to trust, if not whom the system does."""
+
+    host: str
+    port: int
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: bool = False
+    ca_file: str | None = None
+    timeout_seconds: float = 300.0
+
+    @property
+    def name(self) -> str:
+        """The address, for people."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Client:
+    """A connection to a daemon, made when it is needed; for one thread."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._connection: http.client.HTTPConnection | None = None
+        self._headers = {"Content-Type": "text/xml", "User-Agent": "imagepipe"}
+        if server.user is not None:
+            credentials = f"{server.user}:{server.password or ''}".encode("utf-8", "surrogateescape")
+            self._headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection; the next call makes another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def call(self, method: str, *arguments: object) -> Any:
+        """What a method returns."""
+        body = _encoded(method, arguments)
+        try:
+            status, headers, answer = self._exchange(body)
+        except BaseException:
+            self.close()  # whatever is still on its way belongs to no call any more
+            raise
+        if status != http.client.OK:
+            self.close()
+            raise self._refused(status)
+        if "xml" not in headers.get("content-type", ""):
+            raise self._stranger()
+        try:
+            [value], _ = xmlrpc.client.loads(answer, use_builtin_types=True)
+        except xmlrpc.client.Fault as fault:
+            raise FaultAnswered(fault.faultCode, fault.faultString) from None
+        except (ExpatError, xmlrpc.client.Error, ValueError, TypeError, LookupError, AttributeError):
+            raise self._stranger() from None
+        return value
+
+    def _exchange(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
+        """Post `body`; once more if a connection that was kept turns out to have been closed meanwhile."""
+        name, kept = self._server.name, self._connection is not None
+        try:
+            try:
+                return self._post(body)
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                if not kept:
+                    raise
+                self.close()
+                return self._post(body)
+        except ssl.SSLCertVerificationError as error:
+            raise CallFailed(f"{name}: its certificate is not trusted: {error.verify_message} (--ca-file says whom to trust)") from None
+        except ssl.SSLError as error:
+            raise CallFailed(f"{name}: TLS failed: {error.reason or error} (does that port speak TLS?)") from None
+        except TimeoutError:
+            raise Unreachable(f"{name}: no answer within {self._server.timeout_seconds:g} s") from None
+        except http.client.RemoteDisconnected:
+            hint = "" if self._server.tls else " (if it speaks TLS, say --tls)"
+            raise Unreachable(f"{name}: it closed the connection without an answer{hint}") from None
+        except http.client.IncompleteRead:
+            raise Unreachable(f"{name}: the connection broke in the middle of the answer") from None
+        except (http.client.HTTPException, ValueError):
+            raise self._stranger() from None
+        except ConnectionRefusedError:
+            raise Unreachable(f"{name}: connection refused: is the daemon running, and is this its port?") from None
+        except (OSError, UnicodeError) as error:
+            raise Unreachable(f"{name}: {(isinstance(error, OSError) and error.strerror) or 'that is no name of a host'}") from None
+
+    def _post(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
+        if self._connection is None:
+            self._connection = self._connect()
+        self._connection.request("POST", "/", body, self._headers)
+        response = self._connection.getresponse()
+        answer = response.read(_ANSWER_BYTES_MAX)
+        if not response.isclosed():
+            raise self._stranger()
+        return response.status, response.headers, answer
+
+    def _connect(self) -> http.client.HTTPConnection:
+        server = self._server
+        if not server.tls:
+            return http.client.HTTPConnection(server.host, server.port, timeout=server.timeout_seconds)
+        try:
+            context = ssl.create_default_context(cafile=server.ca_file)
+        except (OSError, ValueError) as error:
+            raise CallFailed(f"--ca-file {server.ca_file}: {(isinstance(error, OSError) and error.strerror) or error}") from None
+        return http.client.HTTPSConnection(server.host, server.port, timeout=server.timeout_seconds, context=context)
+
+    def _refused(self, status: int) -> CommandFailed:
+        name = self._server.name
+        if status == http.client.UNAUTHORIZED:
+            if self._server.user is None:
+                return CallFailed(f"{name}: it wants a name and a password: say --user and --password-file")
+            return CallFailed(f"{name}: wrong name or password")
+        if status == http.client.REQUEST_ENTITY_TOO_LARGE:
+            return FaultAnswered(status, f"{name}: larger than [network] max_request lets it take")
+        if status == http.client.SERVICE_UNAVAILABLE:
+            return Unreachable(f"{name}: it is stopping")
+        if status == http.client.INSUFFICIENT_STORAGE:
+            return FaultAnswered(status, f"{name}: its disk is full")
+        return self._stranger(f"; it answers with HTTP status {status}")
+
+    def _stranger(self, detail: str = "") -> CallFailed:
+        return CallFailed(f"{self._server.name}: that is no imagepipe's port for XML-RPC{detail}")
+
+
+def _encoded(method: str, arguments: tuple[object, ...]) -> bytes:
+    for text in _texts(arguments):
+        if found := _NOT_XML.search(text):
+            raise CommandFailed(f"{printable(text)}: {printable(found[0])} cannot be in a name")
+    texts: Any = arguments
+    return xmlrpc.client.dumps(texts, method, allow_none=True).encode()
+
+
+def _texts(value: object) -> list[str]:
+    """The strings in the arguments of a call, short as they are: an image is bytes."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [text for pair in value.items() for text in _texts(pair)]
+    if isinstance(value, list | tuple):
+        return [text for one in value for text in _texts(one)]
+    return []

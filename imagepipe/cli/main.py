@@ -1,0 +1,77 @@
+"""The group of commands, and what becomes of errors: a line on stderr and an exit status, never a traceback.
+
+0 done      1 it failed, or some of it did      2 the command line is wrong      130 interrupted by Ctrl-C
+"""
+
+import contextlib
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from imagepipe import __version__
+from imagepipe.cli import images, output, status, store
+from imagepipe.cli.errors import FAILED, INTERRUPTED, CommandFailed
+from imagepipe.cli.options import Connection, connection_options
+
+
+@click.group(
+    epilog="Exit status: 0 done; 1 it failed, or some of it did (it says what); 2 wrong usage; 130 interrupted.  `imagepipe COMMAND --help` has the details.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="imagepipe %(version)s")
+@connection_options(environment=True)
+@click.pass_context
+def imagepipe(context: click.Context, /, **connection: Any) -> None:
+    """The command line of imagepipe, the image store: store and fetch images, and look after a daemon.
+
+    These options say which daemon, and may stand after the command as well. `twistd imagepipe -c imagepipe.ini` starts one.
+    """
+    context.obj = Connection(**connection)
+
+
+for command in (store.store, images.delete, images.move, images.info, images.list_, status.status):
+    imagepipe.add_command(command)
+
+
+def main() -> NoReturn:
+    """The console command."""
+    output.prepare_streams()
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        result = imagepipe.main(prog_name="imagepipe", standalone_mode=False)
+        sys.stdout.flush()
+    except CommandFailed as error:
+        _complain(str(error))
+        return error.status
+    except click.ClickException as error:
+        _complain(error.format_message(), error)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        _complain("nobody reads the output any more")
+        _forget_output()
+        return FAILED
+    except OSError as error:
+        _complain(f"{error.filename}: {error.strerror}" if error.filename else f"cannot write: {error.strerror}")
+        _forget_output()
+        return FAILED
+    return result if isinstance(result, int) else 0
+
+
+def _complain(text: str, error: click.ClickException | None = None) -> None:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f" (`{context.command_path} --help` explains it)" if context else ""
+    with contextlib.suppress(OSError):  # nobody listens there either
+        output.warn(text + hint)
+
+
+def _forget_output() -> None:
+    """What is left to print goes nowhere: Python would complain of it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

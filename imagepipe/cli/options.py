@@ -1,0 +1,155 @@
+"""The options that say which daemon to talk to. Each may stand before the command or after it; the environment comes next, then -c FILE, then the default.
+
+imagepipe --port 8185 list            imagepipe list --port 8185            IMAGEPIPE_PORT=8185 imagepipe list
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imagepipe.cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from imagepipe.cli.client import Client, Server
+
+HOST = "127.0.0.1"
+PORT = 8085
+TIMEOUT_SECONDS = 300.0
+
+_FILE = click.Path(dir_okay=False)
+_Decorated = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What the options say; None: nothing."""
+
+    host: str | None = None
+    port: int | None = None
+    user: str | None = None
+    password_file: str | None = None
+    tls: bool | None = None
+    ca_file: str | None = None
+    timeout: float | None = None
+    config: str | None = None
+
+
+NAMES = tuple(Connection.__dataclass_fields__)
+
+
+def connection_options(*, environment: bool) -> Callable[[_Decorated], _Decorated]:
+    """The options, in their order. environment: whether they are also read from IMAGEPIPE_HOST and so on, as they are before the command."""
+    options = [
+        click.option("--host", metavar="NAME", help=f"Name or address of the daemon.  [default: {HOST}]"),
+        click.option("--port", type=click.IntRange(1, 65535), metavar="N", help=f"Its port for XML-RPC.  [default: {PORT}]"),
+        click.option("--user", metavar="NAME", help="One of the users of [network] users."),
+        click.option("--password-file", type=_FILE, metavar="FILE", help="Has the user's password in its first line; without it, it is asked for."),
+        click.option("--tls/--no-tls", default=None, help="Whether the port speaks TLS.  [default: no]"),
+        click.option("--ca-file", type=_FILE, metavar="FILE", help="PEM file of whom to trust with --tls.  [default: whom the system trusts]"),
+        click.option(
+            "--timeout", type=click.FloatRange(0.001), metavar="SECONDS", help=f"How long to wait for an answer.  [default: {TIMEOUT_SECONDS:g}]"
+        ),
+        click.option("-c", "--config", type=_FILE, metavar="FILE", help="An imagepipe.ini that says where its daemon listens, on this machine."),
+    ]
+
+    def decorate(function: _Decorated) -> _Decorated:
+        for option in reversed(options):
+            function = option(function)
+        for parameter in function.__click_params__ if environment else ():  # type: ignore[attr-defined]
+            if parameter.name in NAMES:
+                parameter.envvar = f"IMAGEPIPE_{parameter.name.upper()}"
+                parameter.show_envvar = True
+        return function
+
+    return decorate
+
+
+class Command(click.Command):
+    """A command whose docstring is its help; paragraphs with indented lines in them are printed as they stand."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        paragraphs = inspect.cleandoc(self.help or "").split("\n\n")
+        self.help = "\n\n".join(f"\b\n{text}" if "\n  " in text else text for text in paragraphs)
+
+
+class DaemonCommand(Command):
+    """A command that talks to a daemon: its callback gets a Server first."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+
+        @connection_options(environment=False)
+        def nothing() -> None: ...
+
+        self.params += reversed(nothing.__click_params__)  # type: ignore[attr-defined]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        own = Connection(**{name: ctx.params.pop(name) for name in NAMES})
+        general: Connection = ctx.find_object(Connection) or Connection()
+        given = {name: getattr(own, name) for name in NAMES if getattr(own, name) is not None}
+        assert self.callback
+        return ctx.invoke(self.callback, server_of(replace(general, **given)), **ctx.params)
+
+
+def daemon_command(**settings: Any) -> Callable[[_Decorated], DaemonCommand]:
+    """Makes a DaemonCommand of a function."""
+    return click.command(cls=DaemonCommand, **settings)
+
+
+def server_of(connection: Connection) -> "Server":
+    """The daemon that the options name."""
+    from imagepipe.cli.client import Server  # noqa: PLC0415 - slow
+
+    if connection.config:
+        connection = _from_file(connection, Path(connection.config))
+    if connection.ca_file and connection.tls is None:
+        connection = replace(connection, tls=True)
+    if connection.password_file and connection.user is None:
+        raise click.UsageError("--password-file needs --user")
+    return Server(
+        host=connection.host or HOST,
+        port=connection.port or PORT,
+        user=connection.user,
+        password=_password(connection),
+        tls=bool(connection.tls),
+        ca_file=connection.ca_file,
+        timeout_seconds=connection.timeout or TIMEOUT_SECONDS,
+    )
+
+
+def client_of(server: "Server") -> "Client":
+    """A client of it."""
+    from imagepipe.cli.client import Client  # noqa: PLC0415 - slow
+
+    return Client(server)
+
+
+def _password(connection: Connection) -> str | None:
+    if connection.user is None:
+        return None
+    if not connection.password_file:
+        return str(click.prompt(f"Password of {connection.user}", hide_input=True, err=True))
+    try:
+        with Path(connection.password_file).open(encoding="utf-8", errors="surrogateescape") as file:
+            return file.readline(1 << 16).rstrip("\r\n")
+    except OSError as error:
+        raise CommandFailed(f"--password-file {connection.password_file}: {error.strerror}") from None
+
+
+def _from_file(connection: Connection, file: Path) -> Connection:
+    """With what an imagepipe.ini says, where no option does."""
+    from imagepipe.cli.settings import load_settings  # noqa: PLC0415 - slow
+
+    network = load_settings(file).network
+    if network.endpoint and not connection.port:
+        raise CommandFailed(f"{file}: [network] endpoint = {network.endpoint}: say --host and --port")
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared
+    host = connection.host or everywhere.get(network.interface, network.interface)
+    tls = connection.tls if connection.tls is not None else network.tls_certificate is not None
+    return replace(connection, host=host, port=connection.port or network.port, tls=tls)

@@ -1,0 +1,74 @@
+"""What is printed: a table on a terminal, lines of tab-separated fields without a heading for programs, JSON when asked for.
+
+Every name comes from elsewhere, so nothing is printed but by way of `printable`.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from imagepipe.core.printable import printable
+
+
+def is_terminal() -> bool:
+    """Whether somebody looks at the output."""
+    return sys.stdout.isatty()
+
+
+def prepare_streams() -> None:
+    """What the terminal's character set lacks is written out: a name never ends the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def line(*fields: object) -> None:
+    """Print a line of tab-separated fields."""
+    print("\t".join(printable(str(field)) for field in fields))  # noqa: T201
+
+
+def warn(text: str) -> None:
+    """Print a line to stderr."""
+    print(f"imagepipe: {printable(text)}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def as_json(value: Any) -> None:
+    """Print a value as JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=True))  # noqa: T201
+
+
+def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows: below their heading on a terminal, as tab-separated lines otherwise."""
+    if not is_terminal():
+        for row in rows:
+            line(*row)
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for name in heading:
+        drawn.add_column(name, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(printable(str(field))) for field in row))
+    Console(highlight=False).print(drawn)
+
+
+def facts(values: dict[str, Any]) -> None:
+    """Print names and their values, a pair a line."""
+    if not is_terminal():
+        for name, value in values.items():
+            line(name, value)
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    drawn = Table.grid(padding=(0, 2))
+    drawn.add_column(style="bold")
+    drawn.add_column(overflow="fold")
+    for name, value in values.items():
+        drawn.add_row(name, Text(printable(str(value))))
+    Console(highlight=False).print(drawn)

@@ -1,0 +1,20 @@
+"""imagepipe.ini, for the commands that read it: its problems are the command's."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagepipe.cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from imagepipe.config import Settings
+
+
+def load_settings(file: Path) -> "Settings":
+    """What the file says; CommandFailed with all its problems."""
+    from imagepipe.config import load  # noqa: PLC0415 - slow
+    from imagepipe.errors import ConfigError  # noqa: PLC0415
+
+    try:
+        return load(file)
+    except ConfigError as error:
+        raise CommandFailed(f"{file} has problems: {'; '.join(error.problems)}") from None

@@ -1,0 +1,61 @@
+"""`imagepipe status`: how a node stands."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imagepipe.cli import output
+from imagepipe.cli.errors import FAILED
+from imagepipe.cli.options import client_of, daemon_command
+
+if TYPE_CHECKING:
+    from imagepipe.cli.client import Server
+
+
+@daemon_command()
+@click.option("--watch", is_flag=True, help="Print it again and again, until Ctrl-C.")
+@click.option("--interval", type=click.FloatRange(0.1), default=2.0, show_default=True, metavar="SECONDS", help="How long to wait in between.")
+@click.option("--json", "as_json", is_flag=True, help="Print what /status.json says; with --watch, a line each time.")
+def status(server: "Server", watch: bool, interval: float, as_json: bool) -> int:
+    """Print how a node stands.
+
+    Whether it is ready and what is wrong with it, what it does right now, what it has done since it started, its cache, its disk and its peers: a name and its
+    value a line.
+
+    For example:
+      imagepipe status
+      imagepipe status --watch
+      imagepipe status --json | jq .queue.waiting
+
+    Exit status: 0 the node is ready; 1 it takes no writes, or was not reached.
+    """
+    with client_of(server) as client:
+        while True:
+            text = client.call("admin.status")
+            current = json.loads(text)
+            if watch and output.is_terminal() and not as_json:
+                click.clear()
+            if as_json:
+                print(json.dumps(current) if watch else json.dumps(current, indent=2), flush=True)  # noqa: T201
+            else:
+                output.facts(dict(_flattened("", current)))
+            if not watch:
+                return 0 if current["ready"] else FAILED
+            sys.stdout.flush()
+            time.sleep(interval)
+
+
+def _flattened(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Each value in a tree of them with its name: queue.waiting, problems.0.text."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from _flattened(f"{name}.{key}" if name else key, one)
+    elif isinstance(value, list):
+        for at, one in enumerate(value):
+            yield from _flattened(f"{name}.{at}", one)
+    else:
+        yield name, "none" if value is None else "yes" if value is True else "no" if value is False else str(value)
