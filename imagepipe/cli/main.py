@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from imagepipe import __version__
-from imagepipe.cli import images, output, status, store
+from imagepipe.cli import images, output, process, status, store
 from imagepipe.cli.errors import FAILED, INTERRUPTED, CommandFailed
 from imagepipe.cli.options import Connection, connection_options
 
@@ -31,7 +31,7 @@ def imagepipe(context: click.Context, /, **connection: Any) -> None:
     context.obj = Connection(**connection)
 
 
-for command in (store.store, images.delete, images.move, images.info, images.list_, status.status):
+for command in (store.store, images.delete, images.move, images.info, images.list_, process.process, process.pull, status.status):
     imagepipe.add_command(command)
 
 

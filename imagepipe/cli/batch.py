@@ -1,0 +1,107 @@
+"""A run over a range of ids, as the user sees it: a bar on a terminal, a line a record otherwise; a summary, the failures, and how to go on."""
+
+import contextlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagepipe.cli import output
+from imagepipe.cli.errors import FAILED, INTERRUPTED, CommandFailed
+
+if TYPE_CHECKING:
+    from imagepipe.cli.client import Server
+    from imagepipe.cli.parallel import Record, Task
+
+_FAILURES_KEPT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is to be done. run: what it is about, for the file of its state (None: where it is by default)."""
+
+    run: dict[str, Any]
+    start: int
+    end: int
+    path_of: Callable[[int], str]
+    task: "Task"
+    concurrency: int
+    patience_seconds: float
+    state: str | None
+    restart: bool
+    as_json: bool
+
+
+def carry_out(server: "Server", batch: Batch) -> int:
+    """Do it; the exit status."""
+    from imagepipe.cli import resume  # noqa: PLC0415 - slow
+    from imagepipe.cli.parallel import Parallel  # noqa: PLC0415 - slow
+
+    run = {**batch.run, "host": server.host, "port": server.port, "start": batch.start, "end": batch.end}
+    file = Path(batch.state) if batch.state else resume.default_file(run)
+    total = batch.end - batch.start + 1
+    with resume.opened(file, run, (batch.start, batch.end), restart=batch.restart) as state:
+        if state.done_before:
+            output.warn(f"continuing: {state.done_before} of {total} are done already ({file}; --restart begins anew)")
+        parallel = Parallel(server, batch.task, batch.path_of, batch.concurrency, batch.patience_seconds)
+        results: Counter[str] = Counter()
+        failures: list[Record] = []
+        try:
+            with contextlib.closing(parallel.run(state.left.ids(), len(state.left))) as records, _shown(batch, total, state.done_before) as show:
+                for record in records:
+                    results[record.result] += 1
+                    if not record.is_failed:
+                        state.done(record.id)
+                    elif len(failures) < _FAILURES_KEPT:
+                        failures.append(record)
+                    show(record)
+        except KeyboardInterrupt:
+            parallel.was_interrupted = True
+        except CommandFailed as error:
+            _summarize(results, failures)
+            raise CommandFailed(f"{error}; {_how_to_go_on(len(state.left), total, file)}") from None
+        _summarize(results, failures)
+        if parallel.was_interrupted:
+            output.warn(f"interrupted: {_how_to_go_on(len(state.left), total, file)}")
+            return INTERRUPTED
+        if results["failed"]:
+            output.warn(f"{results['failed']} failed: the same command tries them again ({file})")
+            return FAILED
+    return 0
+
+
+def _summarize(results: "Counter[str]", failures: "list[Record]") -> None:
+    for record in failures:
+        output.warn(f"{record.path}: {record.error}")
+    if results["failed"] > len(failures):
+        output.warn(f"and {results['failed'] - len(failures)} more that failed")
+    summary = ", ".join(f"{count} {result}" for result, count in sorted(results.items()) if count) or "nothing"
+    print(f"imagepipe: {summary}", file=sys.stdout if output.is_terminal() else sys.stderr, flush=True)
+
+
+def _how_to_go_on(left: int, total: int, file: Path) -> str:
+    return f"{total - left} of {total} are done, and the same command continues ({file})"
+
+
+@contextlib.contextmanager
+def _shown(batch: Batch, total: int, done: int) -> "Iterator[Callable[[Record], None]]":
+    """Shows each record that it is called with."""
+    if batch.as_json or not output.is_terminal():
+        yield _json_line if batch.as_json else _line
+        return
+    from imagepipe.cli.bar import Bar  # noqa: PLC0415 - slow
+
+    with Bar(batch.run["command"], total, done) as bar:
+        yield lambda record: bar.advance(failed=record.is_failed)
+
+
+def _json_line(record: "Record") -> None:
+    print(json.dumps(asdict(record)), flush=True)  # noqa: T201
+
+
+def _line(record: "Record") -> None:
+    output.line(record.path, record.result, record.error)
+    sys.stdout.flush()

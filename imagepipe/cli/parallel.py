@@ -1,0 +1,150 @@
+"""The same call for many ids, several at a time, each on a thread with a connection of its own.
+
+    ids --taken one by one--> threads: call, try again --records, a bounded queue--> the caller, on the main thread
+
+A full queue of the daemon's (fault 1004) and a connection that drops are waited out. Ctrl-C, or SIGTERM, lets what is under way finish and nothing begin;
+a second one ends at once.
+"""
+
+import contextlib
+import queue
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+from imagepipe.cli.client import Client, Server
+from imagepipe.cli.errors import CommandFailed, FaultAnswered, Unreachable
+
+OVERLOADED = 1004
+_ITS_OWN = (1000, 1001, 1002, 1003)
+"""Faults that are about one image; any other is about the daemon, and ends the run."""
+
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.05, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What became of an id. result: a word, `failed` for one; error: the sentence then, or empty."""
+
+    id: int
+    path: str
+    result: str
+    error: str = ""
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it is to be tried again some other time."""
+        return self.result == FAILED
+
+
+FAILED = "failed"
+
+Task = Callable[[Client, int], Record]
+"""Does the work for an id; a FaultAnswered of its becomes a record, or is tried again."""
+
+
+class Parallel:
+    """One run. Public: `stop`, set to let it end; `was_interrupted`."""
+
+    def __init__(self, server: Server, task: Task, path_of: Callable[[int], str], concurrency: int, patience_seconds: float) -> None:
+        self.stop = threading.Event()
+        self.was_interrupted = False
+        self._server = server
+        self._task = task
+        self._path_of = path_of
+        self._concurrency = concurrency
+        self._patience_seconds = patience_seconds
+        self._records: queue.Queue[Record | CommandFailed | None] = queue.Queue(2 * concurrency)
+        self._taking = threading.Lock()
+        self._was_reached = False
+
+    def run(self, ids: Iterator[int], count: int) -> Generator[Record, None, None]:
+        """The records of `ids`, `count` of them, as they come. Raises CommandFailed if the daemon is gone or no use."""
+        threads = [threading.Thread(target=self._work, args=(ids,), daemon=True) for _ in range(min(self._concurrency, count))]
+        working = len(threads)
+        failure: CommandFailed | None = None
+        with self._interruptible():
+            for thread in threads:
+                thread.start()
+            try:
+                while working:
+                    record = self._records.get()
+                    if record is None:
+                        working -= 1
+                    elif isinstance(record, CommandFailed):
+                        failure = failure or record
+                        self.stop.set()
+                    else:
+                        yield record
+            finally:
+                self.stop.set()
+        if failure:
+            raise failure
+
+    def _work(self, ids: Iterator[int]) -> None:
+        try:
+            with Client(self._server) as client:
+                while not self.stop.is_set():
+                    with self._taking:
+                        id = next(ids, None)
+                    if id is None:
+                        break
+                    if (record := self._record(client, id)) is not None:
+                        self._records.put(record)
+        except CommandFailed as error:
+            self._records.put(error)
+        finally:
+            self._records.put(None)
+
+    def _record(self, client: Client, id: int) -> Record | None:
+        """The record of an id; None: it was given up because all is to end."""
+        waits = _waits()
+        lost_at: float | None = None
+        while True:
+            try:
+                record = self._task(client, id)
+            except FaultAnswered as fault:
+                self._was_reached = True
+                if fault.code in _ITS_OWN:
+                    return Record(id, self._path_of(id), FAILED, str(fault))
+                if fault.code != OVERLOADED:
+                    raise
+                lost_at = None
+            except Unreachable:
+                lost_at = lost_at or time.monotonic()
+                # One that never answered is likely not to be there at all.
+                if not self._was_reached or time.monotonic() - lost_at >= self._patience_seconds:
+                    raise
+            else:
+                self._was_reached = True
+                return record
+            if self.stop.wait(next(waits)):
+                return None
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        signals = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
+        before = {one: signal.signal(one, self._interrupted) for one in signals}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+    def _interrupted(self, _signal: int, _frame: FrameType | None) -> None:
+        if self.was_interrupted:
+            raise KeyboardInterrupt
+        self.was_interrupted = True
+        self.stop.set()
+
+
+def _waits() -> Iterator[float]:
+    """Seconds to wait before the next try: longer each time, and different for each thread."""
+    longest = _FIRST_WAIT_SECONDS
+    while True:
+        yield random.uniform(longest / 2, longest)  # noqa: S311 - no secret
+        longest = min(2 * longest, _LONGEST_WAIT_SECONDS)

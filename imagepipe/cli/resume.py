@@ -1,0 +1,133 @@
+"""Where a run over a range of ids has come to, in a file, so that the next run goes on from there.
+
+    {"run": {"command": "process", "host": ..., "port": ..., ...}, "left": [[1000412, 1000412], [1000517, 1001000]]}
+
+left: the ids that are not done, those that failed among them. The file is replaced whole, and gone when nothing is left. Two runs do not share one: the
+second is refused.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from imagepipe.cli.errors import CommandFailed
+from imagepipe.core.id_ranges import IdRanges, Range, are_ranges
+
+_FILE_BYTES_MAX = 16 << 20
+_SHARE = 20
+"""Of its time a run spends one part in so many on saving: with few ranges, that is as good as after each id."""
+
+
+class Resume:
+    """The state of a run. Public: `left`, what is not done; `done_before`, how many ids earlier runs did; `file`."""
+
+    def __init__(self, file: Path, run: Mapping[str, Any], within: Range, left: IdRanges) -> None:
+        self.file = file
+        self.left = left
+        self.done_before = within[1] - within[0] + 1 - len(left)
+        self._run = dict(run)
+        self._saved = self._cost = 0.0
+
+    def done(self, id: int) -> None:
+        """An id is done, and saved as such now or a moment later."""
+        self.left.remove(id)
+        if time.monotonic() >= self._saved + _SHARE * self._cost:
+            self.save()
+
+    def save(self) -> None:
+        """Write it down; no file at all if nothing is left."""
+        began = time.monotonic()
+        with _explained(self.file):
+            if len(self.left):
+                _replace(self.file, json.dumps({"run": self._run, "left": self.left.ranges}))
+            else:
+                self.file.unlink(missing_ok=True)
+        self._saved = time.monotonic()
+        self._cost = self._saved - began
+
+
+def default_file(run: Mapping[str, Any]) -> Path:
+    """Where a run's state is if nobody says otherwise: its name depends on what is done, and to which daemon."""
+    folder = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
+    key = hashlib.sha256(json.dumps(dict(run), sort_keys=True).encode()).hexdigest()[:16]
+    return folder / "imagepipe" / f"{run['command']}-{key}.json"
+
+
+@contextlib.contextmanager
+def opened(file: Path, run: Mapping[str, Any], within: Range, *, restart: bool) -> Iterator[Resume]:
+    """The state of a run, this process's alone; saved at the end, however that comes.
+
+    run: what the file must be about. restart: what it says does not count. Raises CommandFailed if another run has it, or it is about another one.
+    """
+    with _explained(file):
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(file.with_name(file.name + ".lock"), file):
+        left = None if restart else _load(file, run, within)
+        resume = Resume(file, run, within, IdRanges([within]) if left is None else left)
+        resume.save()
+        try:
+            yield resume
+        finally:
+            resume.save()
+
+
+def _load(file: Path, run: Mapping[str, Any], within: Range) -> IdRanges | None:
+    with _explained(file):
+        try:
+            with file.open("rb") as opened:
+                content = opened.read(_FILE_BYTES_MAX + 1)
+        except FileNotFoundError:
+            return None
+    try:
+        state = json.loads(content)
+        its_run, left = state["run"], state["left"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise CommandFailed(f"{file} is damaged, or not the state of a run: --restart begins anew") from None
+    if its_run != dict(run):
+        raise CommandFailed(f"{file} is the state of another run: name another file with --state, or begin anew with --restart")
+    if not are_ranges(left, within):
+        raise CommandFailed(f"{file} is damaged: --restart begins anew")
+    return IdRanges((first, last) for first, last in left)
+
+
+def _replace(file: Path, text: str) -> None:
+    new = file.with_name(file.name + ".new")
+    new.write_text(text)
+    new.replace(file)
+
+
+@contextlib.contextmanager
+def _locked(lock: Path, file: Path) -> Iterator[None]:
+    """Hold a lock file, which is gone at the end."""
+    with _explained(lock):
+        while True:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                raise CommandFailed(f"the same run is under way already: it holds {file}") from None
+            # Whoever held it may have removed it since it was opened: then it guards nothing.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                    break
+            os.close(descriptor)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CommandFailed(f"{file}: {error.strerror}") from None
