@@ -138,7 +138,8 @@ class DaemonProcess:
 
     def configure(self, options: Mapping[str, Mapping[str, object]]) -> None:
         """Write its file, on top of the default; one that runs reads it at the next `reload`."""
-        defaults: dict[str, dict[str, object]] = {"network": {"interface": "127.0.0.1", "port": 0}, "images": {"path": self.images}}
+        listen: dict[str, object] = {} if "endpoint" in options.get("network", {}) else {"interface": "127.0.0.1", "port": 0}
+        defaults: dict[str, dict[str, object]] = {"network": listen, "images": {"path": self.images}}
         merged = {name: defaults.get(name, {}) | dict(options.get(name, {})) for name in defaults | dict(options)}
         lines = []
         for name, section in merged.items():

@@ -1,9 +1,7 @@
 """Users, TLS and the bounds on a request, over real sockets."""
 
 import base64
-import datetime as dt
 import http.client
-import ipaddress
 import socket
 import ssl
 import xmlrpc.client
@@ -13,10 +11,7 @@ from urllib.parse import urlsplit
 
 import bcrypt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import write_certificate
 from daemon_process import DaemonProcess, fault_of, running, text
 
 
@@ -141,24 +136,3 @@ def connected(daemon: DaemonProcess) -> socket.socket:
     """A plain connection to the daemon."""
     parts = urlsplit(daemon.url)
     return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60)
-
-
-def write_certificate(folder: Path) -> None:
-    """cert.pem and key.pem, good for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "imagepipe test")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "key.pem").write_bytes(private)
