@@ -96,6 +96,18 @@ class Catalogue:
         """Those of `digests` that nothing names."""
         return self._database.read(lambda connection: [digest for digest in digests if not connection.execute(_NAMED, (digest, digest)).fetchone()])
 
+    def live_by_digest(self, after: tuple[str, str], limit: int) -> list[Entry]:
+        """The live rows by digest and path, from the first that follows the digest and the path in `after`, `limit` at most."""
+        query = _ENTRY + " WHERE digest IS NOT NULL AND (digest, path) > (?, ?) ORDER BY digest, path LIMIT ?"
+        return self._database.read(lambda connection: [columns.entry_of(row) for row in connection.execute(query, (*after, limit))])
+
+    def extent(self) -> tuple[int, int]:
+        """How many live rows there are, and how many bytes in their objects; looks at every live row."""
+        query = "SELECT coalesce(sum(rows), 0), coalesce(sum(size), 0) FROM (SELECT count(*) AS rows, max(size) AS size FROM entry"
+        query += " WHERE digest IS NOT NULL GROUP BY digest)"
+        rows, size = self._database.read(lambda connection: connection.execute(query).fetchone())
+        return rows, size
+
     def hidden(self) -> list[Hidden]:
         """The live rows that the tree does not show; looks at every live row."""
         query = _ENTRY + " WHERE digest IS NOT NULL ORDER BY path"

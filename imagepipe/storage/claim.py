@@ -12,7 +12,6 @@ Only where this node knows that the path was deleted it is a write of now: the f
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import FileIO
@@ -130,7 +129,7 @@ def in_the_way(known: Content, found: Content | None) -> str:
 
 def is_same(one: os.stat_result, other: os.stat_result) -> bool:
     """Whether a file was neither replaced nor written to between two looks at it."""
-    return os.path.samestat(one, other) and stat.S_ISREG(other.st_mode) and (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+    return os.path.samestat(one, other) and (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
 
 
 def _stamp_of(seen: os.stat_result, now_ms: int) -> int:

@@ -77,6 +77,12 @@ class Housekeeping:
         """Make the tree show what it may not show at `paths`, and at those that they may hide, since `entries` were committed."""
         self._note_wrong(show_again(Showing(self._catalogue).states(paths), self._tree, self._objects), entries)
 
+    def mended(self, digests: Sequence[str]) -> None:
+        """Objects have their right bytes again: what was made of them in the meantime goes. And the tree has changed, perhaps."""
+        if digests:
+            self._on_removed(digests)
+        self._soon()
+
     def make_room(self) -> bool:
         """The catalogue finds the disk full: give up the reserve for it; whether there was one."""
         if not self._give_up_reserve():

@@ -7,6 +7,7 @@
         catalogue.sqlite         and its -wal and -shm
         objects/ab/abcd...       the bytes, by digest
         cache/                   renditions made on demand; see cache_files.py
+        found/                   what `verify --repair` has moved aside
         reserve                  room for deletes on a full disk
         staging/RUN-N/           what engines are writing; emptied at a start
 
@@ -61,6 +62,11 @@ class Layout:
     def reserve(self) -> Path:
         """The room that is set aside."""
         return self.private / "reserve"
+
+    @property
+    def found(self) -> Path:
+        """What was moved aside."""
+        return self.private / "found"
 
     @property
     def staging(self) -> Path:

@@ -53,10 +53,12 @@ from imagepipe.storage.lock import FolderLock
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.orders import Order
+from imagepipe.storage.repair import Repairs
 from imagepipe.storage.reserve import Reserve
 from imagepipe.storage.sweep import sweep_objects, sweep_tree
 from imagepipe.storage.transfers import Transfers
 from imagepipe.storage.tree import Tree
+from imagepipe.storage.verify import Verifier, Walk
 from imagepipe.storage.writer import Writer
 
 __all__ = ["Commit", "ImageFacts", "ImageInfo", "StagedImage", "Store"]
@@ -179,6 +181,8 @@ class Store:
         self._on_full = _unfailing(lambda _: on_full(), "no room was made")
         self._transfers = Transfers(self._layout.staging, self._objects)
         self.claims = Claims(self._catalogue, tree, self._objects, self._housekeeping, now_ms)
+        self._repairs = Repairs(self._catalogue, tree, self._housekeeping, self._layout.found, now_ms)
+        self._tree = tree
         self._joiner = Joiner(self._catalogue, tree, self._objects, self._housekeeping, self._health, now_ms, committed)
         committer = Committer(self._catalogue, tree, self._housekeeping, self._health, now_ms, committed)
         self._writer = Writer(committer.commit, self._housekeeping)
@@ -315,6 +319,15 @@ class Store:
             refusals = self._run(lambda: self.claims.claim(claims))
         self._abandon([digest for digest, why in zip(digests, refusals, strict=True) if why])
         return refusals
+
+    def verify(self, walk: Walk, *, repair: bool) -> None:
+        """Verify every image, and put right what is wrong if so asked; blocks for as long as that takes, and `close` waits for it.
+
+        Raises what `walk` raises, which ends it at any moment; NotStored; FlushError; Overloaded.
+        """
+        with self.staging() as folder, self._writing():
+            parts = self._catalogue, self._tree, self._objects, self.claims, self._repairs
+            Verifier(*parts, self._run, folder, walk, repair=repair).run()
 
     # For replication. What blocks is for threads other than the reactor's.
 

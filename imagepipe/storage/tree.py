@@ -53,6 +53,16 @@ class Replacement:
 
 
 @dataclass(frozen=True, slots=True)
+class Lies:
+    """What lies at the `place` of a path, or in the way to it; status None: nothing. is_file: it is a file in the very place."""
+
+    place: bytes
+    status: os.stat_result | None = field(compare=False)
+    is_file: bool
+    mark: tuple[int, ...] = ()  # two looks see the same where it is; when it was last read is of no interest
+
+
+@dataclass(frozen=True, slots=True)
 class _Link:
     """The link that waits to be renamed to its final name, where `seen` lay. `deferred`: a file that goes is still in the way of its folder."""
 
@@ -134,6 +144,16 @@ class Tree:
         place = self.place_of(path)
         status = status_of(place) if self._reaches(place) else None
         return status is not None and self._objects.is_link(status, digest)
+
+    def lies_at(self, path: str) -> Lies:
+        """What lies in the place of a path, or in the way to it; for any thread."""
+        place = self.place_of(path)
+        for folder in self._folders_to(place):
+            status = status_of(folder)
+            if status is None or not stat.S_ISDIR(status.st_mode):
+                return Lies(folder, status, is_file=False, mark=_mark(status))
+        status = status_of(place)
+        return Lies(place, status, is_file=status is not None and stat.S_ISREG(status.st_mode), mark=_mark(status))
 
     def place_of(self, path: str) -> bytes:
         """Where the file of a path is, or would be."""
@@ -287,6 +307,10 @@ def is_leftover(name: bytes, run: str) -> bool:
     """Whether `name` is a temporary name of another run than `run`."""
     match = _TEMPORARY.fullmatch(name)
     return match is not None and match[1] != run.encode("ascii")
+
+
+def _mark(status: os.stat_result | None) -> tuple[int, ...]:
+    return () if status is None else (status.st_dev, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns)
 
 
 def _walk(top: bytes) -> Iterator[tuple[bytes, list[bytes]]]:

@@ -1,0 +1,101 @@
+"""What the tree shows of an image, looked at, and put right: the part of `verify` that is for the writer's thread.
+
+nothing there                       linked again
+another file, link or folder        moved aside, never destroyed, and ours put in its place
+
+.imagepipe/found/20250131T120000Z-7-photo.jpg       what was moved aside; the log says from where
+"""
+
+# Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
+# ruff: noqa: PTH104, PTH118, PTH119, PTH120
+
+import contextlib
+import datetime as dt
+import enum
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from twisted.logger import Logger
+
+from imagepipe.core.entries import Entry
+from imagepipe.errors import NotStored, shown
+from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.disk import flush_folder, make_folder
+from imagepipe.storage.housekeeping import Housekeeping
+from imagepipe.storage.showing import Showing
+from imagepipe.storage.tree import Lies, Replacement, Tree
+
+_NAME_BYTES_MAX = 200
+
+_log = Logger()
+
+
+class Standing(enum.Enum):
+    """What a second look at a row and its file has shown: it is as it was seen; it is another; the row is gone, or its path is hidden."""
+
+    SAME = "same"
+    CHANGED = "changed"
+    GONE = "gone"
+
+
+class Repairs:
+    """On the writer's thread alone. `found` is the folder for what is moved aside."""
+
+    def __init__(self, catalogue: Catalogue, tree: Tree, housekeeping: Housekeeping, found: Path, now_ms: Callable[[], int]) -> None:
+        self._catalogue = catalogue
+        self._tree = tree
+        self._housekeeping = housekeeping
+        self._found = os.fsencode(found)
+        self._now_ms = now_ms
+        self._numbers = itertools.count(1)
+
+    def current(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Those that are still rows."""
+        return [entry for entry in entries if self._catalogue.entry(entry.path) == entry]
+
+    def look(self, entry: Entry, lies: Lies) -> Standing:
+        """Whether the row is still there, its image to be shown, and what lies in its place what it was."""
+        if not self.current([entry]) or Showing(self._catalogue).states([entry.path])[entry.path] is None:
+            return Standing.GONE
+        return Standing.SAME if self._tree.lies_at(entry.path) == lies else Standing.CHANGED
+
+    def put_right(self, entry: Entry, lies: Lies) -> str | None:
+        """Show the image of `entry`, in whose place or way there `lies` something, or nothing; where that is now, if it was moved aside.
+
+        Nothing is changed unless all is as it was seen. Raises NotStored, OSError where it cannot be done.
+        """
+        assert entry.content
+        if self.look(entry, lies) is not Standing.SAME:
+            raise NotStored("it changes while it is looked at")
+        aside = self._set_aside(lies.place) if lies.status else None
+        try:
+            failed = self._tree.apply(self._tree.prepare([Replacement(entry.path, None, entry.content.digest)]))
+        except BaseException:
+            if aside:
+                os.rename(aside, lies.place)
+            raise
+        self._housekeeping.mended(())
+        if failed:
+            raise NotStored("its folder cannot be written to")
+        return os.path.join(b".imagepipe/found", os.path.basename(aside)).decode("utf-8", "replace") if aside else None
+
+    def mended(self, digests: Sequence[str]) -> None:
+        """Objects have their right bytes again."""
+        self._housekeeping.mended(digests)
+
+    def _set_aside(self, place: bytes) -> bytes:
+        with contextlib.suppress(FileExistsError):
+            make_folder(self._found, 0o700)
+            flush_folder(os.path.dirname(self._found))
+        when = dt.datetime.fromtimestamp(self._now_ms() / 1000, dt.UTC).strftime("%Y%m%dT%H%M%SZ").encode()
+        for number in self._numbers:
+            aside = os.path.join(self._found, b"%b-%d-%b" % (when, number, os.path.basename(place)[:_NAME_BYTES_MAX]))
+            if not os.path.lexists(aside):
+                break
+        os.rename(place, aside)
+        flush_folder(self._found)
+        self._tree.touched.add(os.path.dirname(place))
+        _log.warn("{place} is moved aside, to {aside}", place=shown(os.fsdecode(place), 400), aside=os.fsdecode(aside))
+        return aside

@@ -1,0 +1,307 @@
+"""`verify`: every live image against its digest, at a bounded rate, while the store is at work; and what is wrong put right, where that is asked for.
+
+    object     there, of its size, of its digest           each is read once: the walk is by digest, so that the paths which share one follow each other
+    file       a link to the object; or a copy with its bytes
+
+    rotten or missing object    from a copy in the tree with the right bytes, or from peers; the bad one stays until the good one is here
+    file of the tree            repair.py: linked again; what lies in its place is moved aside
+
+All of it is on one thread of its own, but for what needs the writer's. A row or file that changes while it is looked at is no problem: it is looked at
+again, on the writer's thread, before anything is said of it. An image that another one hides has no file.
+"""
+
+import enum
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from imagepipe.core.entries import Content, Entry
+from imagepipe.errors import FlushError, ImagepipeError, Overloaded
+from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.claim import Claims, is_same
+from imagepipe.storage.disk import AnyPath, open_for_reading, refusal
+from imagepipe.storage.objects import Objects
+from imagepipe.storage.repair import Repairs, Standing
+from imagepipe.storage.tree import Lies, Tree
+
+T = TypeVar("T")
+
+PAGE = 1000
+"""How many rows are read from the catalogue at once."""
+
+FETCHED_AT_ONCE = 64
+FETCHED_BYTES_MAX = 64 << 20
+"""How many objects are asked of peers together, and how many bytes."""
+
+LOOKS_MAX = 5
+"""How often what keeps changing is looked at."""
+
+_PIECE_BYTES = 1 << 20
+
+NOBODY = "not repaired: its bytes are not to be had from any peer"
+
+
+class Problem(enum.Enum):
+    """What can be wrong with an image. STRANGER: something that is no file, or in the way of its folder."""
+
+    MISSING = "missing object"
+    ROTTEN = "rotten object"
+    NOT_SHOWN = "missing file"
+    CHANGED = "changed file"
+    STRANGER = "stranger's file"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something is wrong with the image at `path`. outcome: what was done about it."""
+
+    path: str
+    problem: Problem
+    repaired: bool
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What there is to verify: rows, and the bytes of their objects."""
+
+    rows: int
+    bytes: int
+
+
+class OnWriter(Protocol):
+    """Runs something on the writer's thread, and waits for it."""
+
+    def __call__(self, work: Callable[[], T]) -> T:
+        """What `work` returns."""
+        ...
+
+
+class Walk(Protocol):
+    """Who walks. Each method may raise what ends the walk."""
+
+    def begin(self, extent: Extent) -> None:
+        """So much is to be verified, as far as is known."""
+        ...
+
+    def read(self, count: int) -> None:
+        """So many bytes were read: wait until more may be."""
+        ...
+
+    def rest(self) -> None:
+        """Wait a moment: something is scarce."""
+        ...
+
+    def checked(self, rows: int, size: int) -> None:
+        """So many rows have been looked at, for which an object of `size` bytes was; 0: the one of the rows before."""
+        ...
+
+    def found(self, finding: Finding) -> None:
+        """Something is wrong."""
+        ...
+
+    def fetch(self, contents: Sequence[Content]) -> None:
+        """Get objects from peers; when it returns they are in their place, or are not to be had."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rows of one object, and what is wrong with it."""
+
+    content: Content
+    entries: Sequence[Entry]
+    problem: Problem
+
+
+class Verifier:
+    """One verification. staging: a folder of its own on the store's disk."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        tree: Tree,
+        objects: Objects,
+        claims: Claims,
+        repairs: Repairs,
+        on_writer: OnWriter,
+        staging: Path,
+        walk: Walk,
+        *,
+        repair: bool,
+    ) -> None:
+        self._catalogue = catalogue
+        self._tree = tree
+        self._objects = objects
+        self._claims = claims
+        self._repairs = repairs
+        self._on_writer = on_writer
+        self._staging = staging
+        self._walk = walk
+        self._repair = repair
+        self._known: tuple[str, Problem | None, Problem | None] | None = None  # of the last object: its digest, what was wrong with it, and still is
+        self._bad: list[_Group] = []
+
+    def run(self) -> None:
+        """Verify everything. Raises what the walk raises, NotStored where the store cannot go on, FlushError."""
+        self._walk.begin(Extent(*self._catalogue.extent()))
+        for page in self._pages():
+            for content, rows in groupby(page, lambda entry: entry.content):
+                assert content
+                self._verify(content, tuple(rows))
+            self._mend()
+
+    def _pages(self) -> Iterator[Sequence[Entry]]:
+        after = ("", "")
+        while page := self._catalogue.live_by_digest(after, PAGE):
+            yield page
+            last = page[-1]
+            after = (last.content.digest if last.content else "", last.path)
+
+    def _verify(self, content: Content, entries: Sequence[Entry]) -> None:
+        if self._known and self._known[0] == content.digest:  # the page before ended among its rows
+            _, was, still = self._known
+            self._walk.checked(len(entries), 0)
+            self._say(_Group(content, entries, was) if was else None, entries, content, still)
+            return
+        problem = self._look_at_object(content, entries)
+        self._walk.checked(len(entries), content.size)
+        if problem is not None and self._repair:
+            self._bad.append(_Group(content, entries, problem))
+            if len(self._bad) >= FETCHED_AT_ONCE or sum(one.content.size for one in self._bad) >= FETCHED_BYTES_MAX:
+                self._mend()
+            return
+        self._known = content.digest, problem, problem
+        self._say(_Group(content, entries, problem) if problem else None, entries, content, problem)
+
+    def _say(self, bad: _Group | None, entries: Sequence[Entry], content: Content, still: Problem | None) -> None:
+        """Look at the files of an object that is good, or was bad; report what is bad."""
+        for entry in entries:
+            if still is not None and bad is not None:
+                self._walk.found(Finding(entry.path, bad.problem, repaired=False, outcome=NOBODY if self._repair else "left as it is"))
+            else:
+                self._verify_file(entry, content, bad.problem if bad else None)
+
+    # Objects.
+
+    def _look_at_object(self, content: Content, entries: Sequence[Entry]) -> Problem | None:
+        """What is wrong with an object; None: nothing, or no row has it any more."""
+        for _ in range(LOOKS_MAX):
+            status = self._objects.status(content.digest)
+            problem = self._problem_of(content, status)
+            if problem is None or not self._on_writer(lambda: self._repairs.current(entries)):
+                return None
+            now = self._objects.status(content.digest)
+            if status is now is None or (status and now and is_same(status, now)):
+                return problem
+        return None
+
+    def _problem_of(self, content: Content, status: os.stat_result | None) -> Problem | None:
+        if status is None:
+            return Problem.MISSING
+        if not stat.S_ISREG(status.st_mode) or status.st_size != content.size:
+            return Problem.ROTTEN
+        return None if self._digest_of(self._objects.place(content.digest)) == content.digest else Problem.ROTTEN
+
+    def _mend(self) -> None:
+        """Get the bytes of the objects that are bad, and say what came of it."""
+        bad, self._bad = self._bad, []
+        wanted = [group.content for group in bad if not self._take_from_tree(group)]
+        if wanted:
+            self._walk.fetch(wanted)
+        for group in bad:
+            content = group.content
+            still = self._problem_of(content, self._objects.status(content.digest))
+            if still is None:
+                self._objects.flush([content.digest])
+                self._on_writer(partial(self._repairs.mended, [content.digest]))
+            if self._known is None or self._known[0] < content.digest:
+                self._known = content.digest, group.problem, still
+            self._say(group, group.entries, content, still)
+
+    def _take_from_tree(self, group: _Group) -> bool:
+        """Make the object of a file in the tree that has its bytes; whether there is one."""
+        content = group.content
+        for entry in group.entries:
+            lies = self._tree.lies_at(entry.path)
+            is_copy = lies.is_file and lies.status is not None and lies.status.st_size == content.size
+            if not is_copy or (lies.status and self._objects.is_link(lies.status, content.digest)):
+                continue
+            staged = self._staging / "object"
+            try:
+                with open_for_reading(lies.place) as file:
+                    data = file.readall()
+                    self._walk.read(len(data))
+                    if hashlib.sha256(data).hexdigest() == content.digest:
+                        self._claims.stage(entry.path, file, data, content, staged)
+                        self._objects.add(content.digest, staged, content.size)
+                        return True
+            except FlushError:
+                raise
+            except OSError:  # a full disk, a file that cannot be read: there may be another, or a peer
+                staged.unlink(missing_ok=True)
+        return False
+
+    # Files.
+
+    def _verify_file(self, entry: Entry, content: Content, was: Problem | None) -> None:
+        """Look at the file of an image whose object is good; `was`: it was not, and what is wrong with the file came of that."""
+        for _ in range(LOOKS_MAX):
+            lies = self._tree.lies_at(entry.path)
+            problem = self._problem_of_file(content, lies)
+            if problem is None:
+                break
+            standing = self._on_writer(partial(self._repairs.look, entry, lies))
+            if standing is Standing.GONE:
+                break
+            if standing is Standing.SAME:
+                self._walk.found(self._put_right(entry, lies, was or problem))
+                return
+        if was is not None:
+            self._walk.found(Finding(entry.path, was, repaired=True, outcome="repaired"))
+
+    def _problem_of_file(self, content: Content, lies: Lies) -> Problem | None:
+        if lies.status is None:
+            return Problem.NOT_SHOWN
+        if not lies.is_file:
+            return Problem.STRANGER
+        if self._objects.is_link(lies.status, content.digest):
+            return None
+        if lies.status.st_size == content.size and self._digest_of(lies.place) == content.digest:
+            return None
+        return Problem.CHANGED
+
+    def _put_right(self, entry: Entry, lies: Lies, problem: Problem) -> Finding:
+        if not self._repair:
+            return Finding(entry.path, problem, repaired=False, outcome="left as it is")
+        try:
+            aside = self._on_writer(lambda: self._repairs.put_right(entry, lies))
+        except FlushError:
+            raise
+        except ImagepipeError as error:
+            return Finding(entry.path, problem, repaired=False, outcome=str(error))
+        except OSError as error:
+            return Finding(entry.path, problem, repaired=False, outcome=str(refusal(error)))
+        return Finding(entry.path, problem, repaired=True, outcome=f"repaired; what lay there is {aside}" if aside else "repaired")
+
+    def _digest_of(self, place: AnyPath) -> str | None:
+        """The SHA-256 of a file's bytes, read at the rate that is allowed; None where it cannot be read."""
+        while True:
+            digest = hashlib.sha256()
+            try:
+                with open_for_reading(place) as file:
+                    while piece := file.read(_PIECE_BYTES):
+                        digest.update(piece)
+                        self._walk.read(len(piece))
+            except OSError as error:
+                if not isinstance(refusal(error), Overloaded):
+                    return None
+                self._walk.rest()
+            else:
+                return digest.hexdigest()
