@@ -147,7 +147,7 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
     if earlier and _engine_settings(earlier.settings) == _engine_settings(settings):
         engine, engine_workers = earlier.engine, earlier.engine_workers
     else:
-        engine, engine_workers = _engine(settings)
+        engine, engine_workers = engine_of(settings)
 
     operations = Operations(foundation.reactor, threads.calls, queue, store, engine, images.render, foundation.replication, counters)
     methods: Any = ImageMethods(operations, threads.calls, counters, bytes_max=images.bytes_max, size_max=images.size_max)
@@ -197,7 +197,7 @@ def _engine_settings(settings: Settings) -> tuple[object, ...]:
     return images.engine, images.timeout_seconds, images.pixels_max, images.io_threads, settings.imagemagick
 
 
-def _engine(settings: Settings) -> tuple[Engine, Callable[[], int]]:
+def engine_of(settings: Settings) -> tuple[Engine, Callable[[], int]]:
     """The engine that is configured, and how many processes it has; libvips with its workers started, for it takes a moment until they are ready."""
     images, timeout_seconds, pixels_max = settings.images, settings.images.timeout_seconds, settings.images.pixels_max
     imagemagick = ImageMagickEngine(str(settings.imagemagick.convert), settings.imagemagick.env, timeout_seconds, pixels_max)

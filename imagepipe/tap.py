@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from twisted.python import usage
 from imagepipe import __version__
 from imagepipe.assembly import open_node
 from imagepipe.config import load
-from imagepipe.config.settings import NetworkSettings, Settings
+from imagepipe.config.exposure import exposure
+from imagepipe.config.settings import Settings
 from imagepipe.daemon import Daemon
 from imagepipe.errors import ConfigError
 from imagepipe.logs import FORMATS, LoggedService, observer_for
@@ -80,21 +80,4 @@ def _logged(daemon: Service, options: Options) -> Service:
 def _load(file: Path) -> Settings:
     """What the file says, with a warning more if it needs one."""
     settings = load(file)
-    return replace(settings, warnings=settings.warnings + _exposure(settings.network))
-
-
-def _exposure(network: NetworkSettings) -> tuple[str, ...]:
-    """A warning if anyone who reaches the machine can store and delete."""
-    if network.users or network.tls_certificate or not _is_public(network):
-        return ()
-    where = f"endpoint = {network.endpoint}" if network.endpoint else f"interface = {network.interface}, port {network.port}"
-    warning = f"[network] {where}: anyone who can reach it can store, replace and delete images, and the traffic is in clear;"
-    return (f"{warning} set users and tls_certificate, or listen on 127.0.0.1",)
-
-
-def _is_public(network: NetworkSettings) -> bool:
-    if not network.endpoint:
-        return not ip_address(network.interface).is_loopback
-    kind, *arguments = network.endpoint.replace("\\:", ";").split(":")
-    # systemd's sockets are the unit's business, a unix socket has its mode.
-    return kind in ("tcp", "tcp6") and not {"interface=127.0.0.1", "interface=localhost", "interface=;;1"} & set(arguments)
+    return replace(settings, warnings=settings.warnings + exposure(settings.network))

@@ -83,6 +83,10 @@ class Terminal:
             assert self._read(), f"it ended without {wanted!r}:\n{self.seen}"
         return self.seen
 
+    def type(self, text: str) -> None:
+        """What somebody types."""
+        os.write(self._ours, text.encode())
+
     def interrupt(self) -> None:
         """Ctrl-C."""
         self.process.send_signal(signal.SIGINT)

@@ -57,9 +57,11 @@ MAY_IMPORT = {
         "imagepipe.node", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads", "imagepipe.web",
         "imagepipe.workers",
     ),
-    # It talks to a daemon over the network alone; the storage and the keys are for what is done on the node itself, where no daemon runs.
+    "imagepipe.offline": ("imagepipe.config", "imagepipe.core", "imagepipe.errors", "imagepipe.generations", "imagepipe.storage.adopt"),
+    # It talks to a daemon over the network alone; but for what is done on the node itself.
     "imagepipe.cli": (
-        "imagepipe", "imagepipe.cli", "imagepipe.config", "imagepipe.core", "imagepipe.errors", "imagepipe.replication.keys", "imagepipe.storage.adopt",
+        "imagepipe", "imagepipe.cli", "imagepipe.config", "imagepipe.core", "imagepipe.errors", "imagepipe.offline", "imagepipe.replication.keys",
+        "imagepipe.storage.adopt",
     ),
     "imagepipe.tap": ("imagepipe", "imagepipe.config", "imagepipe.daemon", "imagepipe.errors", "imagepipe.logs", "imagepipe.assembly", "imagepipe.notify"),
 }  # fmt: skip

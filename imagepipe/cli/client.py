@@ -20,6 +20,7 @@ from imagepipe.cli.errors import CallFailed, CommandFailed, FaultAnswered, Unrea
 from imagepipe.core.printable import printable
 
 _ANSWER_BYTES_MAX = 256 << 20
+_CONNECT_SECONDS = 10.0
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -100,6 +101,9 @@ class Client:
             raise CallFailed(f"{name}: its certificate is not trusted: {error.verify_message} (--ca-file says whom to trust)") from None
         except ssl.SSLError as error:
             raise CallFailed(f"{name}: TLS failed: {error.reason or error} (does that port speak TLS?)") from None
+        except _NotConnectedError:
+            hint = " (does that port speak TLS?)" if self._server.tls else ""
+            raise Unreachable(f"{name}: no connection within {self._connect_seconds:g} s{hint}") from None
         except TimeoutError:
             raise Unreachable(f"{name}: no answer within {self._server.timeout_seconds:g} s") from None
         except http.client.RemoteDisconnected:
@@ -107,11 +111,11 @@ class Client:
             raise Unreachable(f"{name}: it closed the connection without an answer{hint}") from None
         except http.client.IncompleteRead:
             raise Unreachable(f"{name}: the connection broke in the middle of the answer") from None
-        except (http.client.HTTPException, ValueError):
+        except http.client.HTTPException:
             raise self._stranger() from None
         except ConnectionRefusedError:
             raise Unreachable(f"{name}: connection refused: is the daemon running, and is this its port?") from None
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:
             raise Unreachable(f"{name}: {(isinstance(error, OSError) and error.strerror) or 'that is no name of a host'}") from None
 
     def _post(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
@@ -120,19 +124,33 @@ class Client:
         self._connection.request("POST", "/", body, self._headers)
         response = self._connection.getresponse()
         answer = response.read(_ANSWER_BYTES_MAX)
-        if not response.isclosed():
+        if len(answer) == _ANSWER_BYTES_MAX:
             raise self._stranger()
+        if response.length:
+            raise http.client.IncompleteRead(answer)
         return response.status, response.headers, answer
 
     def _connect(self) -> http.client.HTTPConnection:
         server = self._server
+        connection: http.client.HTTPConnection
         if not server.tls:
-            return http.client.HTTPConnection(server.host, server.port, timeout=server.timeout_seconds)
+            connection = http.client.HTTPConnection(server.host, server.port, timeout=self._connect_seconds)
+        else:
+            try:
+                context = ssl.create_default_context(cafile=server.ca_file)
+            except (OSError, ValueError) as error:
+                raise CallFailed(f"--ca-file {server.ca_file}: {(isinstance(error, OSError) and error.strerror) or error}") from None
+            connection = http.client.HTTPSConnection(server.host, server.port, timeout=self._connect_seconds, context=context)
         try:
-            context = ssl.create_default_context(cafile=server.ca_file)
-        except (OSError, ValueError) as error:
-            raise CallFailed(f"--ca-file {server.ca_file}: {(isinstance(error, OSError) and error.strerror) or error}") from None
-        return http.client.HTTPSConnection(server.host, server.port, timeout=server.timeout_seconds, context=context)
+            connection.connect()
+        except TimeoutError:
+            raise _NotConnectedError from None
+        connection.sock.settimeout(server.timeout_seconds)
+        return connection
+
+    @property
+    def _connect_seconds(self) -> float:
+        return min(self._server.timeout_seconds, _CONNECT_SECONDS)
 
     def _refused(self, status: int) -> CommandFailed:
         name = self._server.name
@@ -150,6 +168,10 @@ class Client:
 
     def _stranger(self, detail: str = "") -> CallFailed:
         return CallFailed(f"{self._server.name}: that is no imagepipe's port for XML-RPC{detail}")
+
+
+class _NotConnectedError(Exception):
+    pass
 
 
 def _encoded(method: str, arguments: tuple[object, ...]) -> bytes:

@@ -11,9 +11,11 @@ from typing import Any, NoReturn
 import click
 
 from imagepipe import __version__
-from imagepipe.cli import images, output, process, status, store
+from imagepipe.cli import adopt, completion, history, images, node, output, process, sign, status, store, verify
 from imagepipe.cli.errors import FAILED, INTERRUPTED, CommandFailed
 from imagepipe.cli.options import Connection, connection_options
+
+NAME = "imagepipe"
 
 
 @click.group(
@@ -31,7 +33,11 @@ def imagepipe(context: click.Context, /, **connection: Any) -> None:
     context.obj = Connection(**connection)
 
 
-for command in (store.store, images.delete, images.move, images.info, images.list_, process.process, process.pull, status.status):
+for command in (
+    *(store.store, images.delete, images.move, images.info, images.list_, process.process, process.pull, sign.sign),
+    *(history.history, history.restore, history.erase, status.status, verify.verify),
+    *(node.check_config, node.keygen, adopt.adopt, completion.completion),
+):
     imagepipe.add_command(command)
 
 
@@ -43,7 +49,7 @@ def main() -> NoReturn:
 
 def _run() -> int:
     try:
-        result = imagepipe.main(prog_name="imagepipe", standalone_mode=False)
+        result = _invoke(sys.argv[1:])
         sys.stdout.flush()
     except CommandFailed as error:
         _complain(str(error))
@@ -63,6 +69,19 @@ def _run() -> int:
         _forget_output()
         return FAILED
     return result if isinstance(result, int) else 0
+
+
+def _invoke(arguments: list[str]) -> Any:
+    """What the command returns. Click's own `main` would hide what becomes of the output."""
+    if instruction := os.environ.get(f"_{NAME.upper()}_COMPLETE"):
+        from click.shell_completion import shell_complete  # noqa: PLC0415
+
+        return shell_complete(imagepipe, {}, NAME, f"_{NAME.upper()}_COMPLETE", instruction)
+    try:
+        with imagepipe.make_context(NAME, arguments) as context:
+            return imagepipe.invoke(context)
+    except click.exceptions.Exit as end:  # of --help and --version
+        return end.exit_code
 
 
 def _complain(text: str, error: click.ClickException | None = None) -> None:

@@ -6,6 +6,7 @@ parsing     the text -> checked values, by ConfigObj and its validate
 spec        every option, its check and its default
 quantities, values, files    the checks
 rules       what options must be to each other and to the machine
+exposure    a warning if anybody may write
 """
 
 from imagepipe.config.loading import load

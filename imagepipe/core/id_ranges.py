@@ -36,13 +36,13 @@ class IdRanges:
         for first, last in self.ranges:
             yield from range(first, last + 1)
 
-    def remove(self, id: int) -> None:
+    def remove(self, number: int) -> None:
         """One is done; nothing happens if it is not there."""
-        at = bisect_right(self._ranges, id, key=lambda one: one[0]) - 1
-        if at < 0 or self._ranges[at][1] < id:
+        at = bisect_right(self._ranges, number, key=lambda one: one[0]) - 1
+        if at < 0 or self._ranges[at][1] < number:
             return
         first, last = self._ranges[at]
-        self._ranges[at : at + 1] = [part for part in ((first, id - 1), (id + 1, last)) if part[0] <= part[1]]
+        self._ranges[at : at + 1] = [part for part in ((first, number - 1), (number + 1, last)) if part[0] <= part[1]]
         self._count -= 1
         if len(self._ranges) > self._ranges_max:
             self._join()
@@ -60,7 +60,7 @@ def are_ranges(value: object, within: Range) -> bool:
         return False
     end = within[0] - 2
     for one in value:
-        if not (isinstance(one, list) and len(one) == 2 and all(type(id) is int for id in one) and end + 1 < one[0] <= one[1] <= within[1]):
+        if not (isinstance(one, list) and len(one) == 2 and all(type(number) is int for number in one) and end + 1 < one[0] <= one[1] <= within[1]):
             return False
         end = one[1]
     return True

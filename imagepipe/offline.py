@@ -1,0 +1,44 @@
+"""What the command line does on the node itself, while its daemon does not run: with the settings and the engine of the daemon, and no reactor."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from imagepipe.config import Settings, load
+from imagepipe.config.exposure import exposure
+from imagepipe.core.entries import ImageFacts
+from imagepipe.core.formats import Format
+from imagepipe.generations import engine_of, read_secrets
+from imagepipe.storage.adopt import Adopted, adopt
+
+
+def check(file: Path) -> Settings:
+    """What the daemon would find in its configuration and in the files that this names, with its warnings; raises ConfigError or StartError as it would."""
+    settings = load(file)
+    read_secrets(settings)
+    return replace(settings, warnings=settings.warnings + exposure(settings.network))
+
+
+def adopt_tree(settings: Settings, on_progress: Callable[[Adopted], None], on_skipped: Callable[[str, str], None], *, dry_run: bool) -> Adopted:
+    """Take the images below `[images] path` into the catalogue; the arguments and errors are those of storage/adopt.py."""
+    engine, _ = engine_of(settings)
+
+    def facts_of(image: bytes, format: Format) -> ImageFacts:
+        with engine.open(image, format) as source:
+            size = source.facts.size
+            return ImageFacts(format.name, size.width, size.height)
+
+    images = settings.images
+    try:
+        return adopt(
+            images.path,
+            umask=images.umask,
+            facts_of=facts_of,
+            now_ms=lambda: time.time_ns() // 1_000_000,
+            on_progress=on_progress,
+            on_skipped=on_skipped,
+            dry_run=dry_run,
+        )
+    finally:
+        engine.close()
