@@ -9,7 +9,9 @@ from imagepipe.cli.options import Command
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, /, shell: str) -> None:
-    """Print the script that lets a shell complete commands and options.
+    """Print the script that completes the command line.
+
+    With it, the shell completes commands and options.
 
     For example:
       imagepipe completion bash > /etc/bash_completion.d/imagepipe

@@ -88,6 +88,19 @@ class DaemonCommand(Command):
 
         self.params += reversed(nothing.__click_params__)  # type: ignore[attr-defined]
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the command's own options, and then those that all have."""
+        own: list[tuple[str, str]] = []
+        general: list[tuple[str, str]] = []
+        for parameter in self.get_params(ctx):
+            # Some versions of click list arguments too; of these the text above tells.
+            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)):
+                (general if parameter.name in NAMES else own).append(record)
+        with formatter.section("Options"):
+            formatter.write_dl(own)
+        with formatter.section("Which daemon (in the environment as IMAGEPIPE_HOST and so on)"):
+            formatter.write_dl(general)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run it."""
         own = Connection(**{name: ctx.params.pop(name) for name in NAMES})

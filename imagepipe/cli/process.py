@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from imagepipe.cli.client import Client, Server
     from imagepipe.cli.parallel import Record
 
-_ID_MAX = 10**18
+_COUNT_MAX = 10**15
 _FULL = "[1004]"
 
 
@@ -20,8 +20,8 @@ def _range_options(concurrency: int) -> Callable[[Callable[..., Any]], Callable[
     """The options of a run over a range."""
     options = [
         click.option("--namespace", required=True, metavar="PATH", help="The folder of the ids: of p, the image 7 is at p/7."),
-        click.option("--start", required=True, type=click.IntRange(0, _ID_MAX), metavar="ID", help="The first id."),
-        click.option("--end", required=True, type=click.IntRange(0, _ID_MAX), metavar="ID", help="The last id; it is done too."),
+        click.option("--start", required=True, type=click.IntRange(0), metavar="ID", help="The first id."),
+        click.option("--end", required=True, type=click.IntRange(0), metavar="ID", help="The last id; it is done too."),
         click.option("--concurrency", type=click.IntRange(1, 1000), default=concurrency, show_default=True, metavar="N", help="How many at a time."),
         click.option(
             "--patience",
@@ -151,6 +151,8 @@ def _checked_range(options: dict[str, Any]) -> Callable[[int], str]:
 
     if options["end"] < options["start"]:
         raise click.UsageError(f"--end {options['end']} is less than --start {options['start']}")
+    if options["end"] - options["start"] >= _COUNT_MAX:
+        raise click.UsageError("that are too many ids")
     try:
         namespace = clean(f"{options['namespace']}/0").removesuffix("/0")
     except BadRequest as error:
