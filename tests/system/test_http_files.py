@@ -9,6 +9,7 @@ import struct
 import threading
 import unicodedata
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -647,25 +648,26 @@ class ErrorTests:
 
 
 class StopTests:
-    def test_a_request_on_an_open_connection_is_503_while_the_server_stops(self, tmp_path: Path, picture: bytes) -> None:
+    def test_a_request_that_has_begun_is_answered_while_the_server_stops_and_its_connection_closed(self, tmp_path: Path, picture: bytes) -> None:
         gate = Gate(tmp_path / "gate")
         options = HTTP | {"images": {"engine": "imagemagick"}, "imagemagick": {"convert": gate.convert}}
-        with contextlib.closing(Closing(gate)), running(tmp_path, options) as daemon, connected(daemon) as idle, connected(daemon) as waiting:
-            idle.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert b" 404 " in idle.recv(1 << 16)
-            render = threading.Thread(target=lambda: daemon.proxy.store_image(text(picture), "a.jpg", None, [10, 10]))
-            render.start()
+        targets = {"/nothing": 404, "/healthz": 200, "/readyz": 503}
+        with contextlib.closing(Closing(gate)), running(tmp_path, options) as daemon, ThreadPoolExecutor() as pool, contextlib.ExitStack() as stack:
+            clients = {target: stack.enter_context(connected(daemon)) for target in targets}
+            for target, client in clients.items():
+                client.sendall(f"HEAD /nothing HTTP/1.1\r\nHost: x\r\n\r\nGET {target} HTTP/1.1\r\n".encode())
+                assert b" 404 " in client.recv(1 << 16)  # so it has the beginning of the next one, too
+            rendered = pool.submit(daemon.proxy.store_image, text(picture), "a.jpg", None, [10, 10])
             gate.wait_for_arrival()
-            stopping = threading.Thread(target=daemon.stop)
-            stopping.start()
+            stopped = pool.submit(daemon.stop)
             daemon.wait_for_line("stopping")
-            for client, target in ((idle, b"/nothing"), (waiting, b"/healthz")):
-                client.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
-                check_error(answer(b"".join(received(client))), 503)
+            for target, client in clients.items():
+                client.sendall(b"Host: x\r\n\r\n")
+                found = answer(b"".join(received(client)))
+                assert (found.status, found.headers["connection"]) == (targets[target], "close")
             gate.open()
-            render.join()
-            stopping.join()
-            assert daemon.process.returncode == 0
+            assert rendered.result() == "OK"
+            assert stopped.result() == 0
 
 
 class Closing:
