@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from daemon_process import PATIENCE_SECONDS, DaemonProcess
 
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 PROGRAM = str(Path(sys.executable).with_name("imagepipe"))
 
 
@@ -77,11 +79,10 @@ class Terminal:
         self.process.wait(PATIENCE_SECONDS)
         os.close(self._ours)
 
-    def read_until(self, wanted: str) -> str:
-        """What it shows up to a text, and a little more."""
-        while wanted not in self.seen:
-            assert self._read(), f"it ended without {wanted!r}:\n{self.seen}"
-        return self.seen
+    def read_until(self, pattern: str) -> None:
+        """Read until it has shown this, colours aside."""
+        while not re.search(pattern, _COLOUR.sub("", self.seen)):
+            assert self._read(), f"it ended without {pattern!r}:\n{self.seen}"
 
     def type(self, text: str) -> None:
         """What somebody types."""

@@ -52,6 +52,9 @@ def carry_out(server: "Server", batch: Batch) -> int:
         try:
             with contextlib.closing(parallel.run(state.left.ids(), len(state.left))) as records, _shown(batch, total, state.done_before) as show:
                 for record in records:
+                    if record is None:
+                        state.catch_up()
+                        continue
                     results[record.result] += 1
                     if not record.is_failed:
                         state.done(record.id)

@@ -162,6 +162,8 @@ class Client:
             return FaultAnswered(status, f"{name}: larger than [network] max_request lets it take")
         if status == http.client.SERVICE_UNAVAILABLE:
             return Unreachable(f"{name}: it is stopping")
+        if status in (http.client.BAD_GATEWAY, http.client.GATEWAY_TIMEOUT):
+            return Unreachable(f"{name}: a proxy there does not reach it")
         if status == http.client.INSUFFICIENT_STORAGE:
             return FaultAnswered(status, f"{name}: its disk is full")
         return self._stranger(f"; it answers with HTTP status {status}")

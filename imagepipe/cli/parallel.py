@@ -25,6 +25,8 @@ _ITS_OWN = (1000, 1001, 1002, 1003)
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.05, 5.0
 
+_MOMENT_SECONDS = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -62,8 +64,8 @@ class Parallel:
         self._taking = threading.Lock()
         self._was_reached = False
 
-    def run(self, ids: Iterator[int], count: int) -> Generator[Record, None, None]:
-        """The records of `ids`, `count` of them, as they come. Raises CommandFailed if the daemon is gone or no use."""
+    def run(self, ids: Iterator[int], count: int) -> Generator[Record | None, None, None]:
+        """The records of `ids`, `count` of them, as they come; None when none has come for a moment. Raises CommandFailed if the daemon is gone or no use."""
         threads = [threading.Thread(target=self._work, args=(ids,), daemon=True) for _ in range(min(self._concurrency, count))]
         working = len(threads)
         failure: CommandFailed | None = None
@@ -72,14 +74,18 @@ class Parallel:
                 thread.start()
             try:
                 while working:
-                    record = self._records.get()
-                    if record is None:
+                    try:
+                        record = self._records.get(timeout=_MOMENT_SECONDS)
+                    except queue.Empty:
+                        yield None
+                        continue
+                    if isinstance(record, Record):
+                        yield record
+                    elif record is None:
                         working -= 1
-                    elif isinstance(record, CommandFailed):
+                    else:
                         failure = failure or record
                         self.stop.set()
-                    else:
-                        yield record
             finally:
                 self.stop.set()
         if failure:

@@ -21,7 +21,7 @@ from imagepipe.core.id_ranges import IdRanges, Range, are_ranges
 
 _FILE_BYTES_MAX = 16 << 20
 _SHARE = 20
-"""Of its time a run spends one part in so many on saving: with few ranges, that is as good as after each id."""
+"""Of its time a run spends one part in so many on saving: for images, that is as good as after each id."""
 
 
 class Resume:
@@ -33,11 +33,18 @@ class Resume:
         self.done_before = within[1] - within[0] + 1 - len(left)
         self._run = dict(run)
         self._saved = self._cost = 0.0
+        self._is_saved = False
 
     def done(self, id: int) -> None:
         """An id is done, and saved as such now or a moment later."""
         self.left.remove(id)
+        self._is_saved = False
         if time.monotonic() >= self._saved + _SHARE * self._cost:
+            self.save()
+
+    def catch_up(self) -> None:
+        """There is time: save what was to be saved a moment later."""
+        if not self._is_saved:
             self.save()
 
     def save(self) -> None:
@@ -50,6 +57,7 @@ class Resume:
                 self.file.unlink(missing_ok=True)
         self._saved = time.monotonic()
         self._cost = self._saved - began
+        self._is_saved = True
 
 
 def default_file(run: Mapping[str, Any]) -> Path:
@@ -74,7 +82,7 @@ def opened(file: Path, run: Mapping[str, Any], within: Range, *, restart: bool) 
         try:
             yield resume
         finally:
-            resume.save()
+            resume.catch_up()
 
 
 def _load(file: Path, run: Mapping[str, Any], within: Range) -> IdRanges | None:
