@@ -42,14 +42,14 @@ def status(server: "Server", watch: bool, interval: float, as_json: bool) -> int
             if as_json:
                 print(json.dumps(current) if watch else json.dumps(current, indent=2), flush=True)  # noqa: T201
             else:
-                output.facts(dict(_flattened("", current)))
+                output.facts({name: _readable(name, value) for name, value in _flattened("", current)})
             if not watch:
                 return 0 if current["ready"] else FAILED
             sys.stdout.flush()
             time.sleep(interval)
 
 
-def _flattened(name: str, value: Any) -> Iterator[tuple[str, str]]:
+def _flattened(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Each value in a tree of them with its name: queue.waiting, problems.0.text."""
     if isinstance(value, dict):
         for key, one in value.items():
@@ -58,4 +58,21 @@ def _flattened(name: str, value: Any) -> Iterator[tuple[str, str]]:
         for at, one in enumerate(value):
             yield from _flattened(f"{name}.{at}", one)
     else:
-        yield name, "none" if value is None else "yes" if value is True else "no" if value is False else str(value)
+        yield name, value
+
+
+def _readable(name: str, value: Any) -> str:
+    """A value; with its unit for people, and for programs as it is."""
+    from imagepipe.core.units import shown_bytes, shown_seconds  # noqa: PLC0415
+
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if output.is_terminal():
+        last = name.rpartition(".")[2]
+        if last.startswith("bytes") or last.endswith("_bytes"):
+            return shown_bytes(value)
+        if last.endswith("_seconds"):
+            return shown_seconds(value)
+    return str(value)
