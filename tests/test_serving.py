@@ -6,7 +6,17 @@ from imagepipe.core.actions import Answer, ReadChanges, ReadPieces, Ring
 from imagepipe.core.entries import Entry, Row
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
-from imagepipe.core.serving import HEAD_SECONDS, OWN_NODE, READS_MAX, READS_OF_ALL_MAX, RING_SECONDS, SUBSCRIBERS_MAX, Subscriber, Upstream
+from imagepipe.core.serving import (
+    ABSENT_SECONDS,
+    HEAD_SECONDS,
+    OWN_NODE,
+    READS_MAX,
+    READS_OF_ALL_MAX,
+    RING_SECONDS,
+    SUBSCRIBERS_MAX,
+    Subscriber,
+    Upstream,
+)
 from imagepipe.core.stamp import Version
 
 NODE, PEER = "aa", "bb"
@@ -66,6 +76,20 @@ class RingTests:
         one.ring(100.0)
         one.committed(seq)
         assert (one.ring_at, one.last_seq) == (101.0, 20)
+
+    def test_where_it_is_asked_elsewhere_it_says_so_at_once(self) -> None:
+        one = upstream()
+        one.ring(100.0)
+        one.listens("8888", 100.1, publishes=True)
+        assert one.ring(100.1) == [Ring(Head(NODE, NEW, 20, "8888", 123))]
+
+    def test_where_it_publishes_no_more_it_rings_no_more(self) -> None:
+        one = upstream()
+        one.listens("", 100.0, publishes=False)
+        one.committed(21)
+        assert one.ring_at == NEVER
+        one.listens("", 100.0, publishes=True)
+        assert one.ring(100.0) == [Ring(Head(NODE, NEW, 21, "", 123))]
 
     def test_a_node_that_publishes_nothing_has_no_doorbell(self) -> None:
         one = upstream(publishes=False)
@@ -196,6 +220,13 @@ class AcknowledgementTests:
         one.asked(b"y", changes(NEW, 20, 20, "c"), 0.0)  # the same node over another connection
         assert [one.confirmations(seq) for seq in (19, 20, 21)] == [3, 2, 0]
         assert [one.confirmed_by(count) for count in (1, 2, 3, 4)] == [20, 20, 19, 0]
+
+    def test_when_the_cluster_changes_who_has_been_silent_is_forgotten(self) -> None:
+        one = upstream()
+        one.asked(b"client", changes(NEW, 15, 15, node="gone"), 100.0)
+        one.asked(b"client", changes(NEW, 15, 15), 100.1)
+        one.listens("", 100.0 + ABSENT_SECONDS, publishes=True)
+        assert set(one.subscribers) == {PEER}
 
     def test_beyond_the_bound_the_one_not_heard_of_for_longest_is_forgotten(self) -> None:
         one = upstream()

@@ -23,6 +23,9 @@ READS_MAX = 16
 
 READS_OF_ALL_MAX = 128
 
+ABSENT_SECONDS = 60.0
+"""Who has not asked for so long is forgotten when the cluster changes, until it asks again."""
+
 SUBSCRIBERS_MAX = 256
 """How many subscribers are remembered; the one that was not heard of for the longest time is forgotten for one more."""
 
@@ -66,6 +69,13 @@ class Upstream:
         self._reads: Counter[bytes] = Counter()
         self._rung = float("-inf")
         self._ring_at = float("-inf") if publishes else float("inf")
+
+    def listens(self, sync: str, now: float, *, publishes: bool) -> None:
+        """The cluster has changed, and perhaps where this node is asked, and whether it can be heard: it rings at once."""
+        self._sync = sync
+        self._publishes = publishes
+        self._ring_at = float("-inf") if publishes else float("inf")
+        self.subscribers = {node: one for node, one in self.subscribers.items() if now - one.heard < ABSENT_SECONDS}
 
     def head(self) -> Head:
         """What this node says of itself."""

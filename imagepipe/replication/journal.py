@@ -46,6 +46,8 @@ class Journal:
         for gone in self._said.keys() - replica.links.keys():
             del self._said[gone]
             self._behind.pop(gone, None)
+            self.clocks_ahead.pop(gone, None)
+            self._skewed.discard(gone)
 
     def pending_seconds(self) -> float:
         """For how long there have been rows that wait for their bytes."""

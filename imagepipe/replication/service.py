@@ -4,18 +4,16 @@ socket, thread, timer --event--> Replica --actions--> sent here, or handed to a 
                                                       then one timer is set for what is due next
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from imagepipe.config.settings import Peer, ReplicationSettings
+from imagepipe.config.settings import ReplicationSettings
 from imagepipe.core import actions
 from imagepipe.core.actions import Action
-from imagepipe.core.endpoints import said_of, sync_of
 from imagepipe.core.entries import Content
 from imagepipe.core.messages import Foreign, Malformed, decode_head, decode_reply, decode_request, encode
 from imagepipe.core.replica import Replica
@@ -24,9 +22,10 @@ from imagepipe.replication.connection import Frames
 from imagepipe.replication.journal import Journal
 from imagepipe.replication.keys import NodeKeys
 from imagepipe.replication.performer import Event, OnThread, Performer
-from imagepipe.replication.sockets import Client, Publisher, Server, Sockets, Subscriber
+from imagepipe.replication.rewiring import Rewiring, link_name, rewiring
 from imagepipe.replication.status import ReplicationStatus, status_of
 from imagepipe.replication.waiting import Confirmations, News
+from imagepipe.replication.wiring import Ears, Wiring
 from imagepipe.storage.store import Store
 
 TIMER_SECONDS_MIN = 0.001
@@ -35,17 +34,9 @@ TIMER_SECONDS_MAX = 1.0
 _log = Logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Sockets:
-    """Those to one upstream, which publishes on `endpoint`."""
-
-    endpoint: str
-    subscriber: Subscriber
-    client: Client
-
-
 class Replication:
-    """One node's replication: `start` opens its sockets, `stop` closes them; between, `confirmed` and `catch_up` are for the calls of clients.
+    """One node's replication: `start` opens its sockets, `stop` closes them; between, `confirmed` and `catch_up` are for the calls of clients, and
+    `reconfigure` for another configuration.
 
     Made on a thread, because it reads from the store how far it has come; all else is for the reactor's thread.
     pulling, serving: run a blocking call on a thread of their own pool. seconds: a monotonic clock. wall_ms: the wall clock.
@@ -75,29 +66,68 @@ class Replication:
         self._confirmations = Confirmations(reactor, settings.acks_min, settings.ack_timeout_seconds)
         self._news = News(reactor, seconds)
         self._mends: dict[int, Deferred[None]] = {}
-        self._links: dict[str, _Sockets] = {}
-        self._sockets: Sockets | None = None
-        self._publisher: Publisher | None = None
-        self._server: Server | None = None
+        self._ears = Ears(self._head_received, self._reply_received, self._request_received)
+        self._wiring: Wiring | None = None
         self._replica: Replica | None = None
         self._timer: Any = None  # an IDelayedCall
 
     def start(self) -> None:
         """Open the sockets and begin. Raises StartError."""
         settings, store = self._settings, self._store
-        self._sockets = Sockets(self._keys)
-        said = ""
-        if settings.publish and settings.sync:
-            self._publisher = self._sockets.publisher(settings.publish)
-            self._server = self._sockets.server(settings.sync, self._request_received)
-            said = said_of(self._publisher.endpoint, self._server.endpoint)
-            _log.info("replication: published on {publish}, answered on {sync}", publish=self._publisher.endpoint, sync=self._server.endpoint)
-        publishes = self._publisher is not None
+        wiring = self._wiring = Wiring(settings, self._keys, self._ears, {})
         epochs, cursors, pending = self._come_so_far
-        self._replica = Replica(store.node_id, epochs, store.last_seq, cursors, pending, self._wall_ms, sync=said, publishes=publishes)
+        publishes = bool(wiring.publish)
+        self._replica = Replica(store.node_id, epochs, store.last_seq, cursors, pending, self._wall_ms, sync=wiring.said, publishes=publishes)
         for peer in settings.subscribe:
-            self._open_link(peer)
+            self._replica.add_link(link_name(peer), self._seconds())
         self._go_on()
+
+    def reconfigure(self, settings: ReplicationSettings, keys: NodeKeys | None) -> None:
+        """Go on with other settings and keys; between `start` and `stop`. Raises StartError, and then nothing has changed.
+
+        What waits for confirmations goes on waiting. Requests that are under way to peers are repeated where they are lost.
+        """
+        replica, now = self._replica, self._seconds()
+        assert replica
+        plan = rewiring(self._settings, self._keys, settings, keys)
+        if plan.afresh:
+            self._rewire(settings, keys, plan, {name: link.sync for name, link in replica.links.items()})
+        elif self._wiring:
+            self._wiring.replace(plan.gone, plan.new, keys)
+        assert self._wiring
+        self._settings, self._keys = settings, keys
+        for name in plan.gone:
+            replica.remove_link(name, now)
+        for peer in plan.new:
+            replica.add_link(link_name(peer), now)
+        replica.upstream.listens(self._wiring.said, now, publishes=bool(self._wiring.publish))
+        self._confirmations.require(settings.acks_min, settings.ack_timeout_seconds)
+        self._confirmations.tell(replica)
+        self._go_on()
+
+    def _rewire(self, settings: ReplicationSettings, keys: NodeKeys | None, plan: Rewiring, said: Mapping[str, str]) -> None:
+        """Make every socket anew; where that fails, as they were. said: as for Wiring, of the peers until now."""
+        earlier = self._wiring
+        assert earlier
+        # A port that the system chose is kept, as long as the system is to choose.
+        before = replace(self._settings, publish=earlier.publish or None, sync=earlier.sync or None)
+        wanted = replace(
+            settings,
+            publish=before.publish if settings.publish == self._settings.publish else settings.publish,
+            sync=before.sync if settings.sync == self._settings.sync else settings.sync,
+        )
+        for peer in settings.subscribe:
+            if keys:
+                keys.key_of(link_name(peer))  # what can be known to be wrong interrupts nothing
+        earlier.close()  # first: the same ports may be wanted
+        try:
+            self._wiring = Wiring(wanted, keys, self._ears, {name: place for name, place in said.items() if name not in plan.gone})
+        except StartError as error:
+            try:
+                self._wiring = Wiring(before, self._keys, self._ears, said)
+            except StartError as worse:  # somebody has taken a port in this very moment
+                raise StartError(f"{error}; nor can the old sockets be opened again: {worse}: nothing is replicated until the next reload") from None
+            raise
 
     def stop(self) -> None:
         """Close the sockets. What threads still do is finished by their pools; nothing is sent any more."""
@@ -105,8 +135,8 @@ class Replication:
         self._replica = None
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        if self._sockets:
-            self._sockets.close()
+        if self._wiring:
+            self._wiring.close()
 
     def abandon(self) -> None:
         """Let no call wait any longer."""
@@ -126,7 +156,7 @@ class Replication:
 
     async def catch_up(self) -> None:
         """Learn what the peers that can be reached have now: before a client is told that there is no such image."""
-        if self._replica and self._links:
+        if self._replica and self._replica.links:
             news = self._news.wait()
             self._go_on()
             await news
@@ -210,41 +240,25 @@ class Replication:
             self._timer = self._reactor.callLater(wait, self._tell, lambda replica, now: replica.tick(now))
 
     def _perform(self, action: Action) -> None:
-        cluster = self._settings.cluster
+        cluster, wiring = self._settings.cluster, self._wiring
+        assert wiring
         match action:
             case actions.Send(name, request):
-                if name in self._links:
-                    self._links[name].client.send([encode(cluster, request)])
+                wiring.ask(name, [encode(cluster, request)])
             case actions.Answer(client, reply):
-                if self._server:
-                    self._server.send(client, [encode(cluster, reply)])
+                wiring.answer(client, [encode(cluster, reply)])
             case actions.Ring(head):
-                if self._publisher:
-                    self._publisher.send([encode(cluster, head)])
+                wiring.ring([encode(cluster, head)])
             case actions.Redirect(name, said):
-                if name in self._links:
-                    self._reconnect(name, sync_of(self._links[name].endpoint, said))
+                try:
+                    wiring.redirect(name, said)
+                except StartError as error:  # it said so: it is asked where it was before
+                    self._journal.bad_message(f"the peer {name}", error)
             case actions.Mended(number):
                 if ended := self._mends.pop(number, None):
                     ended.callback(None)
             case _:
                 self._performer.perform(action)
-
-    def _reconnect(self, name: str, sync: str) -> None:
-        try:
-            self._links[name].client.reconnect(sync)
-        except StartError as error:  # it said so: it is asked where it was before
-            self._journal.bad_message(f"the peer {name}", error)
-
-    def _open_link(self, peer: Peer) -> None:
-        assert self._sockets
-        assert self._replica
-        name = peer.name or peer.endpoint
-        key = self._keys.key_of(name) if self._keys else None
-        subscriber = self._sockets.subscriber(peer.endpoint, key, partial(self._head_received, name))
-        client = self._sockets.client(sync_of(peer.endpoint, ""), key, partial(self._reply_received, name))
-        self._links[name] = _Sockets(peer.endpoint, subscriber, client)
-        self._replica.add_link(name, self._seconds())
 
 
 def _only(frames: Frames) -> bytes:

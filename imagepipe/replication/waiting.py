@@ -44,16 +44,23 @@ class Confirmations:
             return
         waiting = _Waiting(seq, Deferred())
         self._waiting.append(waiting)
-        timeout = self._reactor.callLater(self._seconds, self._give_up, waiting, replica)
+        timeout = self._reactor.callLater(self._seconds, self._give_up, waiting, self._seconds, replica)
         try:
             await waiting.told
         finally:
             if timeout.active():
                 timeout.cancel()
 
+    def require(self, wanted: int, seconds: float) -> None:
+        """Ask for another number from now on, and `tell`; who waits already waits no longer than it was to."""
+        self._wanted = wanted
+        self._seconds = seconds
+
     def tell(self, replica: Replica) -> None:
         """Let those go on whose change has been confirmed."""
-        confirmed = replica.upstream.confirmed_by(self._wanted) if self._waiting else 0
+        if not self._waiting:
+            return
+        confirmed = replica.upstream.confirmed_by(self._wanted) if self._wanted else float("inf")
         told = [one for one in self._waiting if one.seq <= confirmed]
         if told:
             self._waiting = [one for one in self._waiting if one.seq > confirmed]
@@ -66,11 +73,11 @@ class Confirmations:
         for one in waiting:
             one.told.errback(TooFewPeers("stored and durable here, but the server is stopping and too few peers have confirmed it"))
 
-    def _give_up(self, waiting: _Waiting, replica: Replica) -> None:
+    def _give_up(self, waiting: _Waiting, seconds: float, replica: Replica) -> None:
         self._waiting.remove(waiting)
         have = replica.upstream.confirmations(waiting.seq)
         waiting.told.errback(
-            TooFewPeers(f"stored and durable here, but confirmed by {have} of the {self._wanted} peers of min_acks within {self._seconds:g} s")
+            TooFewPeers(f"stored and durable here, but confirmed by {have} of the {self._wanted} peers of min_acks within {seconds:g} s")
         )
 
 

@@ -55,6 +55,30 @@ class ConfirmationsTests:
         assert answer == [None]
         assert clock.getDelayedCalls() == []
 
+    def test_who_waits_goes_on_where_fewer_are_asked_for(self) -> None:
+        clock, node = Clock(), replica()
+        acknowledge(node, "b0", 8)
+        confirmations = Confirmations(clock, 2, 5)
+        eighth, ninth = self.wait(confirmations, 8, node), self.wait(confirmations, 9, node)
+        confirmations.require(1, 5)
+        confirmations.tell(node)
+        assert (eighth, ninth) == ([None], [])
+        confirmations.require(0, 5)
+        confirmations.tell(node)
+        assert ninth == [None]
+        assert clock.getDelayedCalls() == []
+
+    def test_who_waits_goes_on_waiting_where_more_are_asked_for(self) -> None:
+        clock, node = Clock(), replica()
+        confirmations = Confirmations(clock, 1, 5)
+        answer = self.wait(confirmations, 9, node)
+        confirmations.require(2, 60)
+        acknowledge(node, "b0", 9)
+        confirmations.tell(node)
+        assert answer == []
+        clock.advance(5)
+        assert answer == ["stored and durable here, but confirmed by 1 of the 2 peers of min_acks within 5 s"]
+
     def test_what_was_confirmed_before_is_answered_at_once(self) -> None:
         node = replica()
         acknowledge(node, "b0", 9)
