@@ -1,7 +1,6 @@
 """An open node: all parts of a daemon but its ports, in the order in which they start and end, and how one generation succeeds another."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
 
@@ -51,8 +50,7 @@ class Node:
         """See daemon.Node."""
         foundation, earlier, settings = self._foundation, self.generations.current, prepared.settings
         if (settings.replication, prepared.secrets.keys) != (earlier.settings.replication, earlier.secrets.keys):
-            replication: Any = foundation.replication
-            replication.reconfigure(settings.replication, prepared.secrets.keys)
+            foundation.replication.reconfigure(settings.replication, prepared.secrets.keys)
         self.generations.succeed(prepared)
         foundation.queue.resize(settings.images.io_threads, settings.images.queue)
         self._serve(prepared)
