@@ -60,6 +60,10 @@ class Crowd:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ask nothing more, and wait for the answers; the end of the context does it."""
         self._ending = True
         self._thread.join(PATIENCE_SECONDS)
         assert not self._thread.is_alive(), "some clients wait without end"

@@ -20,7 +20,8 @@ PATIENCE_SECONDS = 60
 
 
 class DaemonProcess:
-    """`twistd -n imagepipe` over `folder`; `options` are {section: {option: value}} on top of a loopback default, `arguments` stand at the end.
+    """`twistd -n imagepipe` over `folder`; `options` are {section: {option: value}} on top of a loopback default, `arguments` stand at the end,
+    `descriptors` are what it inherits.
 
     Invariant: the process group is dead after `stop`, `kill` or the end of `running`.
     """
@@ -31,6 +32,7 @@ class DaemonProcess:
         options: Mapping[str, Mapping[str, object]] | None = None,
         wrapper: tuple[str, ...] = (),
         arguments: tuple[str, ...] = (),
+        descriptors: tuple[int, ...] = (),
     ) -> None:
         self.folder = folder
         self.images = folder / "images"
@@ -40,6 +42,7 @@ class DaemonProcess:
         self.http_url = ""
         self._wrapper = wrapper
         self._arguments = arguments
+        self._descriptors = descriptors
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.configure(options or {})
 
@@ -71,6 +74,7 @@ class DaemonProcess:
             text=True,
             errors="replace",
             start_new_session=True,
+            pass_fds=self._descriptors,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
