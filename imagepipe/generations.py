@@ -24,6 +24,7 @@ from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import StartError
 from imagepipe.foundation import Foundation
 from imagepipe.monitoring.graphite import Graphite
+from imagepipe.ondemand.ahead import Ahead
 from imagepipe.ondemand.images import Images
 from imagepipe.ondemand.originals import Originals
 from imagepipe.ondemand.renditions import Renditions
@@ -58,6 +59,7 @@ class ImageServer:
 
     renditions: Renditions
     sources: Sources
+    ahead: Ahead
     content: SiteContent
 
 
@@ -151,13 +153,13 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
 
     operations = Operations(foundation.reactor, threads.calls, queue, store, engine, images.render, foundation.replication, counters)
     methods: Any = ImageMethods(operations, threads.calls, counters, bytes_max=images.bytes_max, size_max=images.size_max)
-    methods.putSubHandler("admin", AdminMethods(foundation.read_status))
+    image_server = _image_server(foundation, settings, operations, engine, users) if settings.http.is_on else None
+    methods.putSubHandler("admin", AdminMethods(foundation.read_status, image_server.ahead if image_server else None))
     content = SiteContent(
         guarded(cast(IResource, methods), users) if users else methods,
         body_bytes_max=network.request_bytes_max,
         admit=needs_credentials if users else admit_all,
     )
-    image_server = _image_server(foundation, settings, operations, engine, users) if settings.http.is_on else None
     return Generation(settings, secrets, engine, engine_workers, users, graphite, content, image_server)
 
 
@@ -170,10 +172,11 @@ def _image_server(foundation: Foundation, settings: Settings, operations: Operat
     sources = Sources(reactor, rules, bytes_max=images.bytes_max, seconds_max=images.timeout_seconds, resolver=threads.resolver)
     originals = Originals(threads.files, store, operations, sources, foundation.outputs, limits, counters, images.bytes_max)
     found = Images(threads.files, store, renditions, originals, foundation.replication)
+    ahead = Ahead(threads.files, found, renditions, limits, counters)
     access = Access(http.secrets, users)
     pages = ImagePages(reactor, threads.files, found, originals, access, limits, counters, foundation.wall)
     root: Any = Root(foundation.status_pages, pages)
-    return ImageServer(renditions, sources, SiteContent(root, body_bytes_max=images.bytes_max + FORM_BYTES_MAX, admit=access.admit))
+    return ImageServer(renditions, sources, ahead, SiteContent(root, body_bytes_max=images.bytes_max + FORM_BYTES_MAX, admit=access.admit))
 
 
 def _users(foundation: Foundation, secrets: Secrets, earlier: Generation | None) -> UsersChecker | None:

@@ -15,6 +15,7 @@ from imagepipe.core.request import (
     Page,
     StoreRequest,
     parse_moves,
+    parse_names,
     parse_page,
     parse_path,
     parse_paths,
@@ -266,6 +267,19 @@ class BoundTests:
     @pytest.mark.parametrize("arguments", [{"size": {1: [5, 5]}}, {"size": {None: [5, 5]}}, {"fmt": {1: "png"}, "size": [5, 5]}])
     def test_a_suffix_is_a_string(self, arguments: dict[str, Any]) -> None:
         assert "has a suffix that is not a string" in refused(**arguments)
+
+
+class NamesTests:
+    """Which renditions are asked for."""
+
+    def test_they_are_one_or_a_list(self) -> None:
+        assert parse_names("w5.jpg") == ("w5.jpg",)
+        assert parse_names(["w5.jpg", "x5.png"]) == ("w5.jpg", "x5.png")
+
+    @pytest.mark.parametrize("value", [[], None, 5, b"w5.jpg", ["w5.jpg", 5], {"w5.jpg": 1}, ["w5.jpg"] * 257])
+    def test_what_is_refused(self, value: object) -> None:
+        with pytest.raises(BadRequest, match=r"^outputs: "):
+            parse_names(value)
 
 
 class PageTests:

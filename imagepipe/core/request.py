@@ -98,9 +98,7 @@ def parse_store(path: object, fmt: object, size: object, composite: object, crop
 
 def parse_path(value: object, argument: str = "path") -> str:
     """A clean path, from what a client sent as one."""
-    if not isinstance(value, str):
-        raise BadRequest(argument, f"is not a string but {_kind(value)}")
-    return paths.clean(value, argument)
+    return paths.clean(parse_text(value, argument), argument)
 
 
 def parse_paths(value: object, argument: str = "path", count_max: int = 10_000) -> tuple[str, ...]:
@@ -112,6 +110,23 @@ def parse_paths(value: object, argument: str = "path", count_max: int = 10_000) 
     cleaned = tuple(parse_path(item, argument) for item in value)
     _check_components(argument, cleaned)
     return cleaned
+
+
+def parse_names(value: object, argument: str = "outputs") -> tuple[str, ...]:
+    """Names of renditions, from one or a list of them; what they are is looked at later. Raises BadRequest."""
+    names = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not names:
+        raise BadRequest(argument, "names no rendition")
+    if len(names) > OUTPUTS_MAX:
+        raise BadRequest(argument, f"names {len(names)} renditions; at most {OUTPUTS_MAX} go into one call")
+    return tuple(parse_text(name, argument) for name in names)
+
+
+def parse_text(value: object, argument: str) -> str:
+    """A string."""
+    if not isinstance(value, str):
+        raise BadRequest(argument, f"is not a string but {_kind(value)}")
+    return value
 
 
 def parse_moves(src_path: object, dst_path: object) -> tuple[tuple[str, str], ...]:
@@ -147,9 +162,7 @@ def parse_page(prefix: object, after: object, limit: object, limit_max: int = 10
 def _parse_start(argument: str, value: object) -> str:
     if value is None:
         return ""
-    if not isinstance(value, str):
-        raise BadRequest(argument, f"is not a string but {_kind(value)}")
-    return unicodedata.normalize("NFC", value[:PREFIX_LENGTH_MAX]).lstrip("/")
+    return unicodedata.normalize("NFC", parse_text(value, argument)[:PREFIX_LENGTH_MAX]).lstrip("/")
 
 
 def _parse_limit(value: object, limit_max: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 
 from imagepipe.core import formats
-from imagepipe.core.entries import Row
+from imagepipe.core.entries import Content, Row
 from imagepipe.core.formats import Format
 from imagepipe.core.stamp import milliseconds
 from imagepipe.core.targets import ORIGINAL, Target, original_of
@@ -110,11 +110,23 @@ class Images:
 
     async def info(self, target: Target, *, may_fetch: bool = True) -> ImageInfo:
         """The facts of the image of `target`. Raises NotFound, and what fetching it does."""
-        seen = await self._find(target, None, lambda: None, may_fetch=may_fetch)
-        if seen.source is None or seen.source.entry.content is None or seen.source.facts is None:
+        source = await self._source(target, may_fetch=may_fetch)
+        entry, content, facts = source.entry, source.entry.content, source.facts
+        if content is None or facts is None:
             raise _not_found(target)
-        entry, content, facts = seen.source.entry, seen.source.entry.content, seen.source.facts
         return ImageInfo(entry.path, content.size, content.digest, facts.width, facts.height, facts.format, milliseconds(entry.version.stamp))
+
+    async def source(self, image: str) -> Content:
+        """The bytes that renditions of the image at a clean path are made of: its own, or its original's. Raises what `info` does."""
+        source = await self._source(Target(f"/{image}", None, image), may_fetch=True)
+        assert source.entry.content, "it was found as an image"
+        return source.entry.content
+
+    async def _source(self, target: Target, *, may_fetch: bool) -> Row:
+        seen = await self._find(target, None, lambda: None, may_fetch=may_fetch)
+        if seen.source is None:
+            raise _not_found(target)
+        return seen.source
 
     async def _find(self, target: Target, wish: Wish | None, admit: Callable[[], None], *, may_fetch: bool) -> _Seen:
         fetch = partial(self._fetch, target) if may_fetch else _learn_nothing

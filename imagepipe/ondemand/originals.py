@@ -80,7 +80,7 @@ class Originals:
 
         When it returns both are durable. The body is the caller's to close. Raises BadRequest and its kin, NotStored and its kin, Overloaded, TooFewPeers.
         """
-        order = Order(image, _checked(names, self._limits))
+        order = Order(image, checked_names(names, self._limits))
         path = original_of(image)
         rows = await self._on_thread(lambda: self._store.rows([image]))
         if image in rows and rows[image].entry.content:
@@ -139,8 +139,8 @@ class Originals:
         return image
 
 
-def _checked(names: Sequence[str], limits: RenditionLimits) -> tuple[str, ...]:
-    """Names of renditions that a GET would be given, each once."""
+def checked_names(names: Sequence[str], limits: RenditionLimits) -> tuple[str, ...]:
+    """Names of renditions that a GET would be given, each once. Raises BadRequest and its kin."""
     once = tuple(dict.fromkeys(names))
     if len(once) > OUTPUTS_MAX:
         raise BadRequest("outputs", f"names {len(once)} renditions; at most {OUTPUTS_MAX} go into one call")

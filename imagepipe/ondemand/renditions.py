@@ -168,9 +168,12 @@ class Renditions:
         picture.file.hold()
         return picture, job
 
-    async def make_all(self, digest: str, wishes: Sequence[Wish]) -> None:
-        """Bring renditions of one source into the cache, with one decode for all that are not there. Raises what `make` does."""
-        await self._join(digest, tuple(wishes))
+    async def make_all(self, digest: str, wishes: Sequence[Wish]) -> Job:
+        """Bring renditions of one source into the cache, with one decode for all that are not there; what it returns holds closed files.
+
+        Raises what `make` does.
+        """
+        return await self._join(digest, tuple(wishes))
 
     async def _join(self, digest: str, wishes: tuple[Wish, ...]) -> Job:
         return await self._flights.join((digest, wishes), lambda: self._run(digest, wishes))

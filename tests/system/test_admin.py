@@ -1,8 +1,28 @@
 """The methods for operators (docs/administration.md), at the XML-RPC boundary of a real daemon."""
 
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from daemon_process import DaemonProcess, fault_of
+import pytest
+from cluster import eventually
+from conftest import encoded, gradient
+from daemon_process import DaemonProcess, fault_of, running
+from image_server import HTTP, check_log, get, renders, status
+from turnstile import Turnstile
+
+HOSTILE = [None, 5, 1.5, True, b"x", [], {}, {"path": "x"}, ["a"], "", "/", "..", "a/../b", ".x", "a\tb", "a" * 5000, "a.php", "status/a"]
+"""What is no path."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """One with an image server."""
+    options = HTTP | {"images": {"io_threads": 2}}
+    with running(tmp_path_factory.mktemp("server"), options) as daemon:
+        yield daemon
+        check_log(daemon)
 
 
 class IntrospectionTests:
@@ -24,3 +44,80 @@ class StatusTests:
         status = json.loads(daemon.proxy.admin.status())
         assert status["ready"] is True
         assert status["totals"]["images_stored"] >= 0
+
+
+class RenderOutputsTests:
+    def test_what_was_rendered_ahead_is_not_rendered_for_a_get(self, server: DaemonProcess, folder: str, picture: bytes) -> None:
+        server.proxy.store_image(picture, f"{folder}/a.jpg")
+        outcomes = server.proxy.admin.render_outputs(f"/{folder}//a.jpg", ["w10.png", "x20.webp", "w10.png"])
+        assert outcomes == [{"output": name, "result": "rendered", "error": ""} for name in ("w10.png", "x20.webp")]
+        before = renders(server)
+        assert [get(server, f"/{folder}/a.jpg/{name}").status for name in ("w10.png", "x20.webp")] == [200, 200]
+        assert renders(server) == before
+        again = server.proxy.admin.render_outputs(f"{folder}/a.jpg", ["x20.webp", "w11.png"])
+        assert [(one["output"], one["result"]) for one in again] == [("x20.webp", "cached"), ("w11.png", "rendered")]
+
+    def test_an_original_is_meant_by_its_image(self, server: DaemonProcess, folder: str, picture: bytes) -> None:
+        server.proxy.store_image(picture, f"{folder}/a/original")
+        assert [one["result"] for one in server.proxy.admin.render_outputs(f"{folder}/a", "full_size.png")] == ["rendered"]
+
+    def test_all_that_auto_may_come_to_is_rendered(self, server: DaemonProcess, folder: str, picture: bytes) -> None:
+        server.proxy.store_image(picture, f"{folder}/a.jpg")
+        assert [one["result"] for one in server.proxy.admin.render_outputs(f"{folder}/a.jpg", ["w10.auto"])] == ["rendered"]
+        before = renders(server)
+        for accept in ("image/avif", "image/webp", "*/*"):
+            assert get(server, f"/{folder}/a.jpg/w10.auto", Accept=accept).status == 200
+        assert renders(server) == before
+
+    def test_each_output_that_cannot_be_rendered_says_why(self, server: DaemonProcess, folder: str) -> None:
+        half = encoded(gradient(500, 500), "PNG")
+        server.proxy.store_image(half[: len(half) // 2], f"{folder}/half.png")
+        outcomes = server.proxy.admin.render_outputs(f"{folder}/half.png", [f"w{side}.png" for side in range(1, 11)])
+        assert {one["result"] for one in outcomes} == {"failed"}
+        assert all(one["error"].startswith("[1001] ") for one in outcomes)
+        assert [one["output"] for one in outcomes] == [f"w{side}.png" for side in range(1, 11)]
+
+    def test_an_output_that_can_be_rendered_is_in_spite_of_another(self, server: DaemonProcess, folder: str) -> None:
+        server.proxy.store_image(encoded(gradient(2000, 1), "PNG"), f"{folder}/line.png")
+        outcomes = server.proxy.admin.render_outputs(f"{folder}/line.png", ["1000x1000.png", "w10.png"])
+        assert outcomes[1]["result"] == "rendered"
+
+    def test_an_image_that_there_is_not_is_a_fault(self, server: DaemonProcess, folder: str) -> None:
+        fault = fault_of(server.proxy.admin.render_outputs, f"{folder}/no", ["w10.png"])
+        assert (fault.faultCode, fault.faultString) == (1000, f"[1000] path: there is no image '{folder}/no'")
+
+    @pytest.mark.parametrize(
+        "outputs", [[], None, 5, {}, [5], [["w10.png"]], "w10", ["w10.png", "../w10.png"], ["w0.png"], ["w1001.png"], ["w5.tiff"], ["w5.png"] * 257]
+    )
+    def test_what_is_no_output_is_a_fault_that_names_the_argument(self, server: DaemonProcess, folder: str, picture: bytes, outputs: object) -> None:
+        server.proxy.store_image(picture, f"{folder}/a.jpg")
+        before = renders(server)
+        fault = fault_of(server.proxy.admin.render_outputs, f"{folder}/a.jpg", outputs)
+        assert fault.faultCode == 1000
+        assert fault.faultString.startswith(("[1000] outputs: ", "[1000] rendition: "))
+        assert renders(server) == before
+
+    @pytest.mark.parametrize("path", HOSTILE)
+    def test_what_is_no_path_is_a_fault_that_names_the_argument(self, server: DaemonProcess, path: object) -> None:
+        fault = fault_of(server.proxy.admin.render_outputs, path, ["w10.png"])
+        assert fault.faultString.startswith("[1000] path: ")
+
+    def test_it_is_refused_where_the_image_server_is_off(self, daemon: DaemonProcess, picture: bytes, folder: str) -> None:
+        daemon.proxy.store_image(picture, f"{folder}/a.jpg")
+        assert "[http] port is not set" in fault_of(daemon.proxy.admin.render_outputs, f"{folder}/a.jpg", ["w10.png"]).faultString
+
+    def test_a_full_queue_is_a_fault_and_the_same_call_succeeds_later(self, tmp_path: Path, turnstile: Turnstile, picture: bytes) -> None:
+        images = {"engine": "imagemagick", "io_threads": 1, "queue": 1}
+        with running(tmp_path, HTTP | {"images": images, "imagemagick": {"convert": turnstile.convert}}) as daemon:
+            daemon.proxy.store_image(picture, "a.jpg")
+            with ThreadPoolExecutor(2) as clients:
+                first = clients.submit(lambda: daemon.proxy.admin.render_outputs("a.jpg", ["w10.png"]))
+                turnstile.wait_for_arrival()
+                second = clients.submit(get, daemon, "/a.jpg/w11.png")
+                eventually(lambda: status(daemon)["queue"]["waiting"] == 1)
+                fault = fault_of(daemon.proxy.admin.render_outputs, "a.jpg", ["w12.png"])
+                assert fault.faultCode == 1004
+                turnstile.let_through(3)
+                assert (first.result()[0]["result"], second.result().status) == ("rendered", 200)
+            assert daemon.proxy.admin.render_outputs("a.jpg", ["w12.png"])[0]["result"] == "rendered"
+            check_log(daemon)

@@ -1,0 +1,127 @@
+"""Renditions that an operator has made before anybody asks for them.
+
+look up the image, as a GET does -> what is in the cache already -> one decode for all the rest, into the cache
+                                                                   if that fails: one by one, to tell which it is
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from imagepipe.core import renditions
+from imagepipe.core.renditions import RenditionLimits
+from imagepipe.errors import ImagepipeError, InternalError, Overloaded
+from imagepipe.monitoring.counters import Counters, note_failure
+from imagepipe.ondemand.images import LOOKS_MAX, Images
+from imagepipe.ondemand.originals import checked_names
+from imagepipe.ondemand.outputs import FAILURES_MAX
+from imagepipe.ondemand.renditions import Gone, Renditions, Wish, wishes_of
+
+OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
+
+
+class Result(StrEnum):
+    """RENDERED: it was made. CACHED: it was there. FAILED: it cannot be made, or not now."""
+
+    RENDERED = "rendered"
+    CACHED = "cached"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of the rendition `name`; error: why it failed."""
+
+    name: str
+    result: Result
+    error: ImagepipeError | None = None
+
+
+@dataclass(slots=True)
+class Work:
+    """What came of all of them, as they were named, and how long it waited and ran."""
+
+    outcomes: dict[str, Outcome]
+    waited_seconds: float = 0.0
+    ran_seconds: float = 0.0
+
+
+class Ahead:
+    """Renders on request. On the reactor's thread; `on_thread` runs a short blocking call on a thread of its own pool."""
+
+    def __init__(self, on_thread: OnThread, images: Images, renditions: Renditions, limits: RenditionLimits, counters: Counters) -> None:
+        self._on_thread = on_thread
+        self._images = images
+        self._renditions = renditions
+        self._limits = limits
+        self._counters = counters
+
+    async def render(self, image: str, names: Sequence[str]) -> Work:
+        """Have renditions of the image at a clean path in the render cache; those of the formats that `.auto` may come to as well.
+
+        Raises BadRequest if one of `names` is none that a GET would be given, NotFound and its kin if there is no such image; Overloaded, if nothing was
+        done and the same call may succeed a little later.
+        """
+        named = {name: _wishes(name) for name in checked_names(names, self._limits)}
+        for _ in range(LOOKS_MAX):
+            content = await self._images.source(image)
+            try:
+                return await self._render(content.digest, named)
+            except Gone:
+                continue
+        raise InternalError  # the row is there and its bytes are not: verify finds out
+
+    async def _render(self, digest: str, named: dict[str, tuple[Wish, ...]]) -> Work:
+        missing: list[str] = await self._on_thread(
+            lambda: [name for name, wishes in named.items() if not all(self._is_kept(digest, wish) for wish in wishes)]
+        )
+        work = Work({name: Outcome(name, Result.CACHED) for name in named})
+        if not missing:
+            return work
+        error = await self._make(work, digest, {name: named[name] for name in missing})
+        if isinstance(error, Overloaded):
+            raise error
+        if error and len(missing) > 1:
+            errors: list[ImagepipeError] = []
+            for name in missing:
+                if len(errors) < FAILURES_MAX:
+                    error = await self._make(work, digest, {name: named[name]})
+                    errors += [error] if error else []
+                else:  # then it is the image
+                    work.outcomes[name] = Outcome(name, Result.FAILED, errors[-1])
+            error = errors[-1] if errors else None
+        if error:
+            note_failure(self._counters, "render_outputs", error)
+        return work
+
+    async def _make(self, work: Work, digest: str, named: dict[str, tuple[Wish, ...]]) -> ImagepipeError | None:
+        """Render these and note what came of them; why that cannot be done. Raises Gone."""
+        try:
+            job = await self._renditions.make_all(digest, [wish for wishes in named.values() for wish in wishes])
+        except Gone:
+            raise
+        except ImagepipeError as error:
+            work.outcomes |= {name: Outcome(name, Result.FAILED, error) for name in named}
+            return error
+        work.waited_seconds += job.waited_seconds
+        work.ran_seconds += job.ran_seconds
+        made = iter(job.made)
+        for name, wishes in named.items():
+            was_rendered = [next(made).was_rendered for _ in wishes]
+            work.outcomes[name] = Outcome(name, Result.RENDERED if any(was_rendered) else Result.CACHED)
+        return None
+
+    def _is_kept(self, digest: str, wish: Wish) -> bool:
+        picture = self._renditions.kept(digest, wish)
+        if picture:
+            picture.file.close()
+        return picture is not None
+
+
+def _wishes(name: str) -> tuple[Wish, ...]:
+    rendition = renditions.parse(name)
+    assert rendition, "it was checked"
+    return wishes_of(rendition)
