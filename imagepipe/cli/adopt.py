@@ -3,14 +3,13 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from imagepipe.cli import output
 from imagepipe.cli.errors import INTERRUPTED, CommandFailed
-from imagepipe.cli.options import Command
+from imagepipe.cli.options import Command, config_of, config_option
 from imagepipe.cli.settings import load_settings
 
 if TYPE_CHECKING:
@@ -18,10 +17,10 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.option("-c", "--config", default="imagepipe.ini", show_default=True, type=click.Path(), metavar="FILE", help="The node's configuration file.")
+@config_option("The node's configuration file.")
 @click.option("--dry-run", is_flag=True, help="Change nothing, but say what would be done.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def adopt(config: str, dry_run: bool, as_json: bool) -> int:
+def adopt(config: str | None, dry_run: bool, as_json: bool) -> int:
     """Take an existing tree of images into the catalogue.
 
     The images below [images] path of the configuration file become imagepipe's, where they lie, as if each had been stored when its file was last changed; then a
@@ -39,7 +38,7 @@ def adopt(config: str, dry_run: bool, as_json: bool) -> int:
     from imagepipe.errors import NotStored, StartError  # noqa: PLC0415
     from imagepipe.offline import adopt_tree  # noqa: PLC0415 - slow
 
-    settings = load_settings(Path(config))
+    settings = load_settings(config_of(config))
     skipped = _Skipped(as_json=as_json)
     try:
         with _Progress(show=output.is_terminal() and not as_json) as on_progress:

@@ -6,12 +6,12 @@ import click
 
 from imagepipe.cli import output
 from imagepipe.cli.errors import FAILED, CommandFailed
-from imagepipe.cli.options import Command
+from imagepipe.cli.options import Command, config_of, config_option
 
 
 @click.command(name="check-config", cls=Command)
-@click.option("-c", "--config", default="imagepipe.ini", show_default=True, type=click.Path(), metavar="FILE", help="The configuration file.")
-def check_config(config: str) -> int:
+@config_option("The configuration file.")
+def check_config(config: str | None) -> int:
     """Check a configuration file.
 
     Prints everything that is wrong with it, a line each, in the words of the daemon, which does not start before all of it is mended; and what is not wrong, but may
@@ -26,16 +26,17 @@ def check_config(config: str) -> int:
     from imagepipe.errors import ConfigError, StartError  # noqa: PLC0415
     from imagepipe.offline import check  # noqa: PLC0415 - slow
 
+    file = config_of(config)
     try:
-        settings = check(Path(config))
+        settings = check(file)
     except ConfigError as error:
         problems = error.problems
     except StartError as error:
         problems = (str(error),)
     else:
         for warning in settings.warnings:
-            output.warn(f"{config}: warning: {warning}")
-        output.line(f"{config} is good")
+            output.warn(f"{file}: warning: {warning}")
+        output.line(f"{file} is good")
         return 0
     for problem in problems:
         output.warn(problem)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 PORT = 8085
+CONFIG = "imagepipe.ini"
 TIMEOUT_SECONDS = 300.0
 
 _FILE = click.Path(dir_okay=False)
@@ -113,6 +114,17 @@ class DaemonCommand(Command):
 def daemon_command(**settings: Any) -> Callable[[_Decorated], DaemonCommand]:
     """Makes a DaemonCommand of a function."""
     return click.command(cls=DaemonCommand, **settings)
+
+
+def config_option(text: str) -> Callable[[_Decorated], _Decorated]:
+    """The -c of a command that works on a file and not with a daemon; its value is made by `config_of`."""
+    return click.option("-c", "--config", type=click.Path(), metavar="FILE", help=f"{text}  [default: {CONFIG}]")
+
+
+def config_of(given: str | None) -> Path:
+    """The file that such a command was told, after it, before it, or in the environment."""
+    general = click.get_current_context().find_object(Connection)
+    return Path(given or (general and general.config) or CONFIG)
 
 
 def server_of(connection: Connection) -> "Server":

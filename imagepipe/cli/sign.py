@@ -8,7 +8,7 @@ import click
 
 from imagepipe.cli import output
 from imagepipe.cli.errors import CommandFailed
-from imagepipe.cli.options import Command
+from imagepipe.cli.options import Command, config_of, config_option
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -30,11 +30,8 @@ _DURATION = re.compile(r"([0-9]{1,12})\s*([smhd]?)", re.ASCII)
     metavar="FILE",
     help="Has the key in its first line.",
 )
-@click.option(
-    "-c", "--config", default="imagepipe.ini", show_default=True, type=click.Path(dir_okay=False), metavar="FILE",
-    help="An imagepipe.ini: the first key of [http] secrets is taken.",
-)  # fmt: skip
-def sign(url: str, expires: str | None, secret_file: str | None, config: str) -> None:
+@config_option("An imagepipe.ini: the first key of [http] secrets is taken.")
+def sign(url: str, expires: str | None, secret_file: str | None, config: str | None) -> None:
     """Sign the URL of a rendition.
 
     Prints URL, which may also be a path alone, with the signature that a daemon with [http] secrets wants, as the last of its query. No daemon is asked. What the
@@ -59,7 +56,7 @@ def sign(url: str, expires: str | None, secret_file: str | None, config: str) ->
         raise click.UsageError(f"{url} is no URL") from None
     if not path.startswith("/") or (parts.scheme and not parts.netloc):
         raise click.UsageError(f"{url} is neither a URL nor a path that begins with a slash")
-    key = _first_line(secret_file) if secret_file else _configured(config)
+    key = _first_line(secret_file) if secret_file else _configured(config_of(config))
     output.line(_signed(parts, until, signature_of(key, path, until)))
 
 
@@ -91,10 +88,10 @@ def _first_line(file: str) -> str:
     return key
 
 
-def _configured(config: str) -> str:
+def _configured(file: Path) -> str:
     from imagepipe.cli.settings import load_settings  # noqa: PLC0415 - slow
 
-    secrets = load_settings(Path(config)).http.secrets
+    secrets = load_settings(file).http.secrets
     if not secrets:
-        raise CommandFailed(f"{config} has no [http] secrets: URLs need no signature there")
+        raise CommandFailed(f"{file} has no [http] secrets: URLs need no signature there")
     return secrets[0]

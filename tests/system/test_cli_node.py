@@ -19,6 +19,12 @@ class CheckConfigTests:
     def test_a_good_file_is_good(self, tmp_path: Path) -> None:
         (tmp_path / "imagepipe.ini").write_text("[network]\ninterface = 127.0.0.1\n[images]\npath = images\n")
         assert run("check-config", cwd=tmp_path).out == "imagepipe.ini is good\n"
+        both: list[tuple[list[str | Path], dict[str, str]]] = [
+            (["-c", tmp_path / "imagepipe.ini"], {}),
+            ([], {"IMAGEPIPE_CONFIG": str(tmp_path / "imagepipe.ini")}),
+        ]
+        for arguments, variables in both:
+            assert run(*arguments, "check-config", env=variables).out == f"{tmp_path}/imagepipe.ini is good\n"
         assert not (tmp_path / "images").exists()
 
     def test_every_problem_is_told_in_the_words_of_the_daemon(self, tmp_path: Path) -> None:

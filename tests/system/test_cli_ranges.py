@@ -1,0 +1,93 @@
+"""`imagepipe process` and `pull` against a real daemon, and a server that has originals."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+
+import pytest
+from command_line import Terminal, against, port_of, run
+from daemon_process import PATIENCE_SECONDS, DaemonProcess, running
+from image_server import get, renders
+
+COUNT = 1000
+
+
+@pytest.fixture(scope="module")
+def originals(picture: bytes) -> Iterator[str]:
+    """The URL of a server that has an original for each id but those that end in 3."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            has_it = not self.path.removesuffix(".jpg").endswith("3")
+            self.send_response(200 if has_it else 404)
+            self.send_header("Content-Length", str(len(picture) if has_it else 0))
+            self.end_headers()
+            self.wfile.write(picture if has_it else b"")
+
+        def log_message(self, *_arguments: object) -> None:
+            """Nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join(PATIENCE_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory, originals: str, picture: bytes) -> Iterator[DaemonProcess]:
+    """A daemon that adopted an original for each of the ids 0 to 999 in the namespace p."""
+    folder = tmp_path_factory.mktemp("daemon")
+    options: dict[str, dict[str, object]] = {
+        "http": {
+            "interface": "127.0.0.1",
+            "port": 0,
+            "source_base": f"{originals}/base",
+            "sources": f"{originals}/new/",
+            "allow_private_sources": "yes",
+        },
+        "images": {"io_threads": 2},
+    }
+    process = DaemonProcess(folder, options)
+    for id in range(COUNT):
+        (process.images / "p" / str(id)).mkdir(parents=True)
+        (process.images / "p" / str(id) / "original").write_bytes(picture + b"%d" % id)  # the bytes differ, or one rendition would do for all
+    assert run("adopt", "-c", process.config).status == 0
+    with running(folder, options) as process:
+        yield process
+
+
+class ProcessTests:
+    def test_a_range_is_rendered_with_a_bar_killed_half_way_and_continued_with_nothing_rendered_twice(self, daemon: DaemonProcess) -> None:
+        before = renders(daemon)
+        state = daemon.folder / "range.state"
+        arguments = ["process", "--port", port_of(daemon), "--namespace", "p", "--outputs", "w5.jpg", "--start", "0", "--end", str(COUNT - 1)]
+        with Terminal(*arguments, "--state", state) as terminal:
+            terminal.read_until(r"(?s) [1-9]\d*/1000 +[\d.]+/s .*left +\d+:\d\d.* ([3-9]\d\d)/1000")  # it moves, and is half-way
+            terminal.process.kill()
+            terminal.process.wait(PATIENCE_SECONDS)
+        assert state.exists()
+        with Terminal(*arguments, "--state", state) as terminal:
+            status, seen = terminal.end()
+        assert status == 0
+        assert "continuing: " in seen
+        assert "1000/1000" in seen
+        assert not state.exists()
+        assert renders(daemon) - before == COUNT
+        assert get(daemon, f"/p/{COUNT - 1}/w5.jpg").status == 200
+        assert renders(daemon) - before == COUNT
+
+    def test_a_line_a_record_says_what_was_done_and_failures_are_listed(self, daemon: DaemonProcess) -> None:
+        arguments = ("--namespace", "p", "--outputs", "w6.jpg,x7.webp", "--start", "998", "--end", "1003")
+        first = against(daemon, "process", *arguments)
+        assert first.status == 1
+        assert sorted(row[:2] for row in first.rows) == [
+            ["p/1000", "rendered"], ["p/1001", "rendered"], ["p/1002", "rendered"], ["p/1003", "failed"], ["p/998", "rendered"], ["p/999", "rendered"],
+        ]  # fmt: skip
+        assert "imagepipe: p/1003: [1000] " in first.err
+        assert "1 failed, 5 rendered" in first.err
+        second = against(daemon, "process", *arguments)
+        assert (second.status, [row[0] for row in second.rows]) == (1, ["p/1003"])
+        third = against(daemon, "process", *arguments, "--restart")
+        assert sorted(row[1] for row in third.rows) == ["cached"] * 5 + ["failed"]
