@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import threading
+import time
 import xmlrpc.client
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from urllib.parse import urlsplit
 
 PATIENCE_SECONDS = 15
 WRONG_MAX = 20
+
+IDLE_SECONDS_MAX = 0.5
+"""No connection is used that nobody has used for longer: a server that stops may be closing it right now."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ def store(url: str, image: bytes, path: Callable[[int], str], *arguments: Any) -
 
 
 class Crowd:
-    """So many clients, who ask in turn what there is to ask, every second one over a connection that it keeps; on a thread of their own.
+    """So many clients, who ask in turn what there is to ask, every second one over a connection that it keeps while it asks the same server; on a thread
+    of their own.
 
     As a context they end when each has its last answer. `asked` and `answered` count, `wrong` says what went wrong.
     """
@@ -82,25 +87,28 @@ class Crowd:
         await asyncio.gather(*(self._client(keeps=number % 2 == 0) for number in range(self._clients)))
 
     async def _client(self, *, keeps: bool) -> None:
-        links: dict[str, _Link] = {}
+        link: _Link | None = None
         while not self._ending and len(self.wrong) < WRONG_MAX:
             ask, number = next(self._asks), next(self._numbers)
             try:
-                if ask.url not in links:
-                    links[ask.url] = await _Link.make(ask.url)
-                await links[ask.url].send(ask, number, keeps=keeps)
+                if link and link.url != ask.url:
+                    link.close()  # an idle connection may be closed by the server at any time, and that is no fault
+                    link = None
+                link = link or await _Link.make(ask.url)
+                await link.send(ask, number, keeps=keeps)
                 self._note(asked=1)
-                status, headers, body = await asyncio.wait_for(links[ask.url].receive(), PATIENCE_SECONDS)
+                status, headers, body = await asyncio.wait_for(link.receive(), PATIENCE_SECONDS)
                 if status != 200 or not ask.is_right(body):
                     self.wrong.append(f"{ask.method} {ask.path}: {status} {body[:300]!r}")
-                if headers.get("connection") == "close":
-                    links.pop(ask.url).close()
+                is_kept = headers.get("connection") != "close"
             except (OSError, EOFError, asyncio.IncompleteReadError) as error:
                 self.wrong.append(f"{ask.method} {ask.path}: {error!r}")
-                if ask.url in links:
-                    links.pop(ask.url).close()
+                is_kept = False
+            if link and not is_kept:
+                link.close()
+                link = None
             self._note(answered=1)
-        for link in links.values():
+        if link:
             link.close()
 
     def _note(self, *, asked: int = 0, answered: int = 0) -> None:
@@ -111,16 +119,23 @@ class Crowd:
 
 
 class _Link:
-    """A connection."""
+    """A connection to the server at `url`."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, url: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.url = url
         self._reader = reader
         self._writer = writer
+        self._used = time.monotonic()
 
     @classmethod
     async def make(cls, url: str) -> Self:
         parts = urlsplit(url)
-        return cls(*await asyncio.open_connection(parts.hostname, parts.port))
+        return cls(url, *await asyncio.open_connection(parts.hostname, parts.port))
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long ago it was made, or had its last answer."""
+        return time.monotonic() - self._used
 
     async def send(self, ask: Ask, number: int, *, keeps: bool) -> None:
         body = ask.body(number)
@@ -132,7 +147,9 @@ class _Link:
     async def receive(self) -> tuple[int, Mapping[str, str], bytes]:
         lines = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-        return int(lines[0].split()[1]), headers, await self._reader.readexactly(int(headers["content-length"]))
+        body = await self._reader.readexactly(int(headers["content-length"]))
+        self._used = time.monotonic()
+        return int(lines[0].split()[1]), headers, body
 
     def close(self) -> None:
         self._writer.close()

@@ -1,66 +1,64 @@
-"""What systemd is to a daemon, for tests: it holds the sockets that the daemon listens on, and hears how it stands."""
+"""A service manager for tests, which does with a daemon what systemd does: opens its sockets, hands them over, and hears how it goes."""
 
-import contextlib
 import socket
 import sys
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from daemon_process import PATIENCE_SECONDS
+from daemon_process import PATIENCE_SECONDS, DaemonProcess
 
-_START = """
+BACKLOG = 1024
+
+FIRST_DESCRIPTOR = 3
+"""Of those that are handed over: sd_listen_fds(3)."""
+
+HAND_OVER = f"""
 import fcntl, os, sys
-names, descriptors = sys.argv[1].split(":"), [int(text) for text in sys.argv[2].split(":")]
-for at, descriptor in enumerate([fcntl.fcntl(one, fcntl.F_DUPFD, 100) for one in descriptors]):
-    os.dup2(descriptor, 3 + at)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(names)), LISTEN_FDNAMES=":".join(names), WATCHDOG_PID=str(os.getpid()))
-os.execvp(sys.argv[3], sys.argv[3:])
+descriptors = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 100) for number in sys.argv[1].split(",") if number]
+for number, descriptor in enumerate(descriptors, {FIRST_DESCRIPTOR}):
+    os.dup2(descriptor, number)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execvp(sys.argv[2], sys.argv[2:])
 """
-"""Its process id is the daemon's, and the sockets are numbered from 3 on: see sd_listen_fds(3)."""
 
 
 class ServiceManager:
-    """Holds a listening socket for each of `names`, and one to be notified on. As a context they are open."""
+    """Its sockets are open from the beginning to the end, whoever listens on them: `names`, on free ports of loopback. As a context it ends."""
 
-    def __init__(self, *names: str, watchdog_seconds: float = 1.0) -> None:
-        self.sockets = {name: socket.create_server(("127.0.0.1", 0), backlog=256) for name in names}
-        self._folder = tempfile.TemporaryDirectory(prefix="imagepipe-")
+    def __init__(self, folder: Path, *names: str, abstract: bool = False) -> None:
+        self._sockets = {name: socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) for name in names}
         self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notified.settimeout(PATIENCE_SECONDS)
-        self._notified.bind(str(Path(self._folder.name) / "notify"))
-        self.environment = {"NOTIFY_SOCKET": str(Path(self._folder.name) / "notify"), "WATCHDOG_USEC": str(int(watchdog_seconds * 1e6))}
+        self._address = f"@{folder}/notify" if abstract else str(folder / "notify")
+        self._notified.bind(self._address.replace("@", "\0", 1) if abstract else self._address)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.ExitStack() as stack:
-            stack.callback(self._folder.cleanup)
-            for one in (self._notified, *self.sockets.values()):
-                stack.callback(one.close)
-
-    @property
-    def wrapper(self) -> tuple[str, ...]:
-        """What to start a DaemonProcess by, beside `descriptors`."""
-        environment = [f"{name}={value}" for name, value in self.environment.items()]
-        return (
-            *("env", *environment, sys.executable, "-c", _START),
-            *(":".join(self.sockets), ":".join(str(one.fileno()) for one in self.sockets.values())),
-        )
-
-    @property
-    def descriptors(self) -> tuple[int, ...]:
-        """The sockets' own."""
-        return tuple(one.fileno() for one in self.sockets.values())
+        for opened in (*self._sockets.values(), self._notified):
+            opened.close()
 
     def url(self, name: str) -> str:
-        """Where a socket listens."""
-        return f"http://127.0.0.1:{self.sockets[name].getsockname()[1]}/"
+        """Of this socket."""
+        return f"http://127.0.0.1:{self._sockets[name].getsockname()[1]}/"
 
-    def hear(self, wanted: str) -> dict[str, str]:
-        """Wait for a message that has this line; its lines."""
-        while True:
-            lines = self._notified.recv(1 << 16).decode().splitlines()
-            if wanted in lines:
-                return dict(line.split("=", 1) for line in lines)
+    def daemon(self, folder: Path, options: Mapping[str, Mapping[str, object]], **environment: object) -> DaemonProcess:
+        """One that is to be given the sockets, and this environment beside."""
+        numbers = tuple(opened.fileno() for opened in self._sockets.values())
+        variables = {"LISTEN_FDS": len(numbers), "LISTEN_FDNAMES": ":".join(self._sockets), "NOTIFY_SOCKET": self._address} | environment
+        hand_over = (sys.executable, "-c", HAND_OVER, ",".join(map(str, numbers)))
+        assignments = tuple(f"{name}={value}" for name, value in variables.items())
+        return DaemonProcess(folder, options, wrapper=("env", *assignments, *hand_over), descriptors=numbers)
+
+    def hears(self) -> dict[str, str]:
+        """What it is told next."""
+        lines = self._notified.recv(1 << 16).decode().split("\n")
+        return dict(line.split("=", 1) for line in lines)
+
+    def hears_of(self, name: str) -> dict[str, str]:
+        """What it is told next that has this in it; before that, it may be told that there is life."""
+        while name not in (told := self.hears()):
+            assert told.keys() <= {"WATCHDOG", "EXTEND_TIMEOUT_USEC"}, told
+        return told

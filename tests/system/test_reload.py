@@ -91,11 +91,11 @@ class LoadTests:
         ]
         with Crowd(asks, clients=24) as crowd:
             for io_threads in (2, 1, 3):
-                crowd.wait_for(100)
+                crowd.wait_for(60)
                 daemon.reload(HTTP | {"images": {"io_threads": io_threads, "quality": 80 + io_threads}})
             for _ in range(3):
                 daemon.process.send_signal(signal.SIGHUP)
-            crowd.wait_for(300)
+            crowd.wait_for(200)
         assert crowd.wrong == []
         assert status(daemon)["queue"]["running_max"] == 3
 

@@ -1,121 +1,149 @@
-"""A daemon under a service manager: it says how it stands, and takes up the sockets that it is handed."""
+"""A daemon under a service manager: sockets that are handed over, restarts that no client notices, and what the manager is told."""
 
 import contextlib
+import http.client
 import signal
 import time
+import xmlrpc.client
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from crowd import Crowd, get, store
 from daemon_process import DaemonProcess, text
 from http_client import request
-from image_server import HTTP, check_log
+from image_server import check_log
 from service_manager import ServiceManager
 
-HANDED_OVER = {"network": {"endpoint": "systemd:domain=INET:name=xml-rpc"}, "http": {"endpoint": "systemd:domain=INET:index=1"}}
+BY_NAME: dict[str, dict[str, object]] = {
+    "network": {"endpoint": "systemd:domain=INET:name=methods"},
+    "http": {"endpoint": "systemd:domain=INET:name=pages"},
+}
+BY_NUMBER: dict[str, dict[str, object]] = {
+    "network": {"endpoint": "systemd:domain=INET:index=0"},
+    "http": {"endpoint": "systemd:domain=INET:index=1"},
+}
 
 
 @pytest.fixture
-def manager() -> Iterator[ServiceManager]:
-    """One with a socket for each port."""
-    with ServiceManager("xml-rpc", "http") as manager:
+def manager(tmp_path: Path) -> Iterator[ServiceManager]:
+    """A manager with two sockets."""
+    with ServiceManager(tmp_path, "methods", "pages") as manager:
         yield manager
 
 
 @contextlib.contextmanager
-def started(manager: ServiceManager, folder: Path) -> Iterator[DaemonProcess]:
-    """A daemon that it has started."""
-    daemon = DaemonProcess(folder, HANDED_OVER, manager.wrapper, descriptors=manager.descriptors)
-    daemon.launch()
+def started(daemon: DaemonProcess) -> Iterator[DaemonProcess]:
+    """It, ready; gone at the end, and nothing went wrong."""
     try:
-        yield daemon
+        yield daemon.start()
+        check_log(daemon)
     finally:
         daemon.clean_up()
 
 
-class NotificationTests:
-    """READY, RELOADING, STOPPING, WATCHDOG: sd_notify(3)."""
-
-    def test_it_says_when_it_is_ready_reloads_and_stops(self, manager: ServiceManager, tmp_path: Path) -> None:
-        with started(manager, tmp_path) as daemon:
-            ready = manager.hear("READY=1")
-            assert manager.url("xml-rpc") in ready["STATUS"]
-            assert manager.url("http") in ready["STATUS"]
-            before = time.monotonic_ns() // 1000
-            daemon.process.send_signal(signal.SIGHUP)
-            reloading = manager.hear("RELOADING=1")
-            assert before <= int(reloading["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
-            assert manager.url("http") in manager.hear("READY=1")["STATUS"]
-            manager.hear("WATCHDOG=1")
-            daemon.process.send_signal(signal.SIGTERM)
-            manager.hear("STOPPING=1")
-            assert daemon.wait() == 0
-
-    def test_a_reload_that_is_refused_is_over_too(self, manager: ServiceManager, tmp_path: Path) -> None:
-        with started(manager, tmp_path) as daemon:
-            manager.hear("READY=1")
-            daemon.config.write_text("[images]\npath =\n")
-            daemon.process.send_signal(signal.SIGHUP)
-            manager.hear("RELOADING=1")
-            manager.hear("READY=1")
-            assert request(manager.url("http"), "/healthz").status == 200
-
-    def test_a_manager_that_does_not_listen_is_no_reason_not_to_serve(self, tmp_path: Path) -> None:
-        with ServiceManager("xml-rpc", "http") as manager:
-            manager.environment["NOTIFY_SOCKET"] = str(tmp_path / "nobody")
-            with started(manager, tmp_path) as daemon:
-                daemon.wait_until_ready()
-                assert daemon.stop() == 0
-
-
-class HandedOverTests:
-    """Sockets that the manager listens on, whether a daemon runs or not: sd_listen_fds(3)."""
-
-    def test_who_connects_before_there_is_a_daemon_is_answered_by_it(self, manager: ServiceManager, tmp_path: Path) -> None:
-        with Crowd([get(manager.url("http"), "/healthz", b"ok\n".__eq__)], clients=4) as crowd:
-            crowd.wait_until(lambda: crowd.asked >= 4)
-            assert crowd.answered == 0
-            with started(manager, tmp_path) as daemon:
-                crowd.wait_for(8)
-                crowd.end()
-                assert daemon.stop() == 0
-        assert crowd.wrong == []
-
-    def test_restarts_under_load_refuse_no_connection_and_lose_no_request(self, manager: ServiceManager, tmp_path: Path, picture: bytes) -> None:
-        asks = [
-            get(manager.url("http"), "/a.jpg", picture.__eq__),
-            get(manager.url("http"), "/healthz", b"ok\n".__eq__),
-            store(manager.url("xml-rpc"), picture, "stored/{}.jpg".format),
-            store(manager.url("xml-rpc"), picture, "rendered/{}.jpg".format, None, [8, 8]),
-        ]
+class SocketTests:
+    def test_a_restart_under_load_loses_no_request(self, manager: ServiceManager, tmp_path: Path, picture: bytes) -> None:
+        methods, pages = manager.url("methods"), manager.url("pages")
+        daemon = manager.daemon(tmp_path, BY_NAME)
         with contextlib.ExitStack() as stack:
-            daemon = stack.enter_context(started(manager, tmp_path)).wait_until_ready()
-            assert {urlsplit(daemon.url).port, urlsplit(daemon.http_url).port} == {one.getsockname()[1] for one in manager.sockets.values()}
+            stack.enter_context(started(daemon))
+            assert (daemon.url, daemon.http_url) == (methods, pages)
             daemon.proxy.store_image(text(picture), "a.jpg")
-            with Crowd(asks, clients=16) as crowd:
-                for _ in range(3):
-                    crowd.wait_for(60)
-                    asked = crowd.asked
+            asks = [
+                get(pages, "/a.jpg", picture.__eq__),
+                get(pages, "/a.jpg/w16.jpg", request(pages, "/a.jpg/w16.jpg").body.__eq__),
+                store(methods, picture, "stored/{}.jpg".format),
+                store(methods, picture, "rendered/{}.jpg".format, None, [8, 8]),
+            ]
+            with Crowd(asks, clients=32) as crowd:
+                for options in (BY_NUMBER, BY_NAME):
+                    crowd.wait_for(100)
                     assert daemon.stop() == 0
-                    check_log(daemon)
-                    daemon = stack.enter_context(started(manager, tmp_path))
-                    daemon.wait_until_ready()
-                    crowd.wait_until(lambda asked=asked: crowd.asked > asked)  # type: ignore[misc]
-                crowd.wait_for(60)
+                    daemon = stack.enter_context(started(manager.daemon(tmp_path, options)))
+                crowd.wait_for(100)
             assert crowd.wrong == []
-            assert len(daemon.proxy.list_images("stored/")) >= 20
+            assert daemon.stop() == 0
 
-    def test_a_reload_keeps_them(self, manager: ServiceManager, tmp_path: Path) -> None:
-        with started(manager, tmp_path) as daemon:
-            daemon.wait_until_ready()
-            daemon.reload()
-            assert request(manager.url("http"), "/healthz").status == 200
-            daemon.reload(HTTP)
-            assert daemon.http_url != manager.url("http")
+    def test_who_connects_while_no_daemon_runs_is_answered_by_the_next(self, manager: ServiceManager, tmp_path: Path) -> None:
+        with started(manager.daemon(tmp_path, BY_NAME)) as first:
+            assert first.stop() == 0
+        waiting = http.client.HTTPConnection(manager.url("pages").split("/")[2])
+        waiting.request("GET", "/healthz")
+        with started(manager.daemon(tmp_path, BY_NUMBER)) as second:
+            assert waiting.getresponse().read() == b"ok\n"
+            waiting.close()
+            assert second.stop() == 0
+
+    def test_a_reload_changes_between_them_and_ports_of_its_own(self, manager: ServiceManager, tmp_path: Path) -> None:
+        own: dict[str, object] = {"interface": "127.0.0.1", "port": 0}
+        with started(manager.daemon(tmp_path, BY_NAME)) as daemon:
+            daemon.reload(BY_NAME | {"http": own})
+            assert daemon.http_url != manager.url("pages")
             assert request(daemon.http_url, "/healthz").status == 200
-            daemon.reload(HANDED_OVER)
-            assert daemon.http_url == manager.url("http")
-            assert request(manager.url("http"), "/healthz").status == 200
+            daemon.reload({"network": BY_NAME["http"], "http": BY_NAME["network"]})
+            assert (daemon.url, daemon.http_url) == (manager.url("pages"), manager.url("methods"))
+            assert request(daemon.http_url, "/healthz").status == 200
             assert daemon.proxy.list_images() == []
+            daemon.reload(BY_NUMBER)
+            assert (daemon.url, daemon.http_url) == (manager.url("methods"), manager.url("pages"))
+            assert request(daemon.http_url, "/healthz").status == 200
+            assert daemon.proxy.list_images() == []
+            assert daemon.stop() == 0
+
+    @pytest.mark.parametrize("endpoint", ["systemd:domain=INET:index=2", "systemd:domain=INET:name=nobody"])
+    def test_a_socket_that_nobody_handed_over_is_said_to_be_missing(self, manager: ServiceManager, tmp_path: Path, endpoint: str) -> None:
+        daemon = manager.daemon(tmp_path, {"network": {"endpoint": endpoint}})
+        try:
+            with pytest.raises(RuntimeError, match="no such socket was handed over"):
+                daemon.start()
+            assert daemon.wait() == 1
+        finally:
+            daemon.clean_up()
+
+
+class NotificationTests:
+    @pytest.mark.parametrize("abstract", [False, True])
+    def test_the_manager_hears_of_each_step(self, tmp_path: Path, abstract: bool) -> None:
+        with ServiceManager(tmp_path, abstract=abstract) as manager, started(manager.daemon(tmp_path, {})) as daemon:
+            assert manager.hears().keys() == {"EXTEND_TIMEOUT_USEC"}
+            ready = manager.hears()
+            assert ready == {"READY": "1", "STATUS": f"XML-RPC on {daemon.url}"}
+            assert xmlrpc.client.ServerProxy(ready["STATUS"].partition(" on ")[2]).list_images() == []
+            before = time.monotonic_ns() // 1000
+            daemon.reload()
+            reloading = manager.hears()
+            assert reloading["RELOADING"] == "1"
+            assert before <= int(reloading["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
+            assert manager.hears() == ready
+            daemon.configure({"images": {"io_treads": 2}})
+            daemon.process.send_signal(signal.SIGHUP)
+            assert manager.hears()["RELOADING"] == "1"
+            assert manager.hears() == ready  # a reload that is refused is over, too
+            assert daemon.stop() == 0
+            assert manager.hears()["STOPPING"] == "1"
+
+    def test_a_daemon_that_cannot_start_is_never_ready(self, tmp_path: Path) -> None:
+        with ServiceManager(tmp_path) as manager:
+            daemon = manager.daemon(tmp_path, {"network": {"endpoint": "unix:/nowhere/socket"}})
+            try:
+                daemon.launch()
+                assert daemon.wait() == 1
+                assert manager.hears_of("STOPPING")["STOPPING"] == "1"
+            finally:
+                daemon.clean_up()
+
+    def test_the_watchdog_is_told_again_and_again_that_the_daemon_lives(self, tmp_path: Path) -> None:
+        with ServiceManager(tmp_path) as manager, started(manager.daemon(tmp_path, {}, WATCHDOG_USEC=20_000)):
+            manager.hears_of("READY")
+            for _ in range(3):
+                assert manager.hears() == {"WATCHDOG": "1"}
+
+    def test_a_manager_that_does_not_listen_does_no_harm(self, tmp_path: Path) -> None:
+        with (
+            ServiceManager(tmp_path) as manager,
+            started(manager.daemon(tmp_path, {}, NOTIFY_SOCKET="/nowhere/notify", WATCHDOG_USEC="soon")) as daemon,
+        ):
+            daemon.reload()
+            assert daemon.proxy.list_images() == []
+            assert daemon.stop() == 0
