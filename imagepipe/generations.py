@@ -30,7 +30,7 @@ from imagepipe.ondemand.originals import Originals
 from imagepipe.ondemand.renditions import Renditions
 from imagepipe.operations import Operations
 from imagepipe.replication.keys import NodeKeys, load_keys
-from imagepipe.web.admin import AdminMethods
+from imagepipe.web.admin import AdminMethods, OnDemand
 from imagepipe.web.auth import UsersChecker, guarded, parse_users
 from imagepipe.web.images import Access, ImagePages
 from imagepipe.web.refusal import admit_all, needs_credentials
@@ -59,7 +59,7 @@ class ImageServer:
 
     renditions: Renditions
     sources: Sources
-    ahead: Ahead
+    on_demand: OnDemand
     content: SiteContent
 
 
@@ -154,7 +154,7 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
     operations = Operations(foundation.reactor, threads.calls, queue, store, engine, images.render, foundation.replication, counters)
     methods: Any = ImageMethods(operations, threads.calls, counters, bytes_max=images.bytes_max, size_max=images.size_max)
     image_server = _image_server(foundation, settings, operations, engine, users) if settings.http.is_on else None
-    methods.putSubHandler("admin", AdminMethods(foundation.read_status, image_server.ahead if image_server else None))
+    methods.putSubHandler("admin", AdminMethods(foundation.read_status, image_server.on_demand if image_server else None))
     content = SiteContent(
         guarded(cast(IResource, methods), users) if users else methods,
         body_bytes_max=network.request_bytes_max,
@@ -172,11 +172,11 @@ def _image_server(foundation: Foundation, settings: Settings, operations: Operat
     sources = Sources(reactor, rules, bytes_max=images.bytes_max, seconds_max=images.timeout_seconds, resolver=threads.resolver)
     originals = Originals(threads.files, store, operations, sources, foundation.outputs, limits, counters, images.bytes_max)
     found = Images(threads.files, store, renditions, originals, foundation.replication)
-    ahead = Ahead(threads.files, found, renditions, limits, counters)
+    on_demand = OnDemand(Ahead(threads.files, found, renditions, limits, counters), originals)
     access = Access(http.secrets, users)
     pages = ImagePages(reactor, threads.files, found, originals, access, limits, counters, foundation.wall)
     root: Any = Root(foundation.status_pages, pages)
-    return ImageServer(renditions, sources, ahead, SiteContent(root, body_bytes_max=images.bytes_max + FORM_BYTES_MAX, admit=access.admit))
+    return ImageServer(renditions, sources, on_demand, SiteContent(root, body_bytes_max=images.bytes_max + FORM_BYTES_MAX, admit=access.admit))
 
 
 def _users(foundation: Foundation, secrets: Secrets, earlier: Generation | None) -> UsersChecker | None:

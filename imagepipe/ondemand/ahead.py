@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from imagepipe.core import renditions
 from imagepipe.core.renditions import RenditionLimits
-from imagepipe.errors import ImagepipeError, InternalError, Overloaded
+from imagepipe.errors import ImagepipeError, InternalError, NotFound, Overloaded, shown
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.ondemand.images import LOOKS_MAX, Images
 from imagepipe.ondemand.originals import checked_names
@@ -67,7 +67,10 @@ class Ahead:
         """
         named = {name: _wishes(name) for name in checked_names(names, self._limits)}
         for _ in range(LOOKS_MAX):
-            content = await self._images.source(image)
+            try:
+                content = await self._images.source(image)
+            except NotFound:  # whether here or at its source
+                raise NotFound("path", f"there is no image {shown(image, 200)}") from None
             try:
                 return await self._render(content.digest, named)
             except Gone:

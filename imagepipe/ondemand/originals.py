@@ -1,10 +1,13 @@
-"""Originals that come by HTTP: sent or named by a POST, or fetched from `source_base` when somebody asks for one (design.md, section 5).
+"""Originals that come by HTTP: sent or named by a POST, or fetched when somebody asks for one (design.md, section 5).
 
 POST    promise the outputs -> store P/original, durably -> answer; the outputs are made afterwards
 GET     fetch once for all who ask -> store P/original, but never over what was stored or deleted
+pull    the same for an operator, who is told what came of it
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -25,6 +28,9 @@ from imagepipe.workers import Timed
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
+LOOKS_MAX = 3
+"""How often to look again when what was not there has come, and was gone before it could be looked at."""
+
 
 class Sources(Protocol):
     """Where originals are fetched from. What is fetched is the caller's to close."""
@@ -41,6 +47,14 @@ class Sources(Protocol):
     async def fetch_named(self, url: str) -> IO[bytes]:
         """What a client has named; raises BadRequest and Forbidden besides."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """An original that is stored; was_fetched: since it was asked for."""
+
+    info: ImageInfo
+    was_fetched: bool
 
 
 class Originals:
@@ -65,7 +79,7 @@ class Originals:
         self._limits = limits
         self._counters = counters
         self._bytes_max = bytes_max
-        self._flights: Flights[str, None] = Flights()
+        self._flights: Flights[tuple[str, str | None], ImageInfo | None] = Flights()
 
     async def fetch(self, image: str) -> None:
         """Fetch the original of an image that nobody here has heard of, if there is a `source_base`; nothing, if another stored or deleted it meanwhile.
@@ -73,7 +87,29 @@ class Originals:
         Raises NotFound, TooLarge, NotAnImage, NotStored, Overloaded.
         """
         if self._sources.has_base:
-            await self._flights.join(image, lambda: self._fetch(image))
+            with contextlib.suppress(Conflict, TooFewPeers):  # what there is now is found by who looks again
+                await self._fetch_once(image, None)
+
+    async def pull(self, image: str, source: str | None) -> Pulled:
+        """Have the original of the image at a clean path, fetched from the URL `source` or else from `source_base` unless it is stored.
+
+        Raises Conflict if it was deleted, or the image is stored itself; BadRequest if there is no place to fetch it from; and what fetching and storing it does.
+        """
+        path = original_of(image)
+        for _ in range(LOOKS_MAX):
+            try:
+                return Pulled(await self._operations.info(path), was_fetched=False)
+            except NotFound:
+                await self._check_unheard_of(image, path)
+            if source is None and not self._sources.has_base:
+                raise BadRequest("source", "is empty, and there is no [http] source_base to fetch it from")
+            try:
+                info = await self._fetch_once(image, source)
+            except NotFound:
+                raise NotFound("path", f"{shown(image, 200)} is not at its source") from None
+            if info:
+                return Pulled(info, was_fetched=True)
+        raise Conflict("path", f"{shown(path, 200)} is stored and deleted by others all the time")
 
     async def post(self, image: str, body: IO[bytes] | None, source: str | None, names: Sequence[str]) -> tuple[ImageInfo, Timed[Commit]]:
         """Store the original of the image at a clean path, from the URL `source` or else from `body`, and promise renditions of these names.
@@ -84,7 +120,7 @@ class Originals:
         path = original_of(image)
         rows = await self._on_thread(lambda: self._store.rows([image]))
         if image in rows and rows[image].entry.content:
-            raise Conflict("path", f"{shown(image)} is a stored image itself: its renditions are made of it")
+            raise _its_own_original(image)
         self._outputs.check_room()
         file = body if source is None else await self._download(lambda: self._sources.fetch_named(source))
         assert file, "neither a body nor a source"
@@ -109,17 +145,36 @@ class Originals:
         self._outputs.add(order)
         return timed
 
-    async def _fetch(self, image: str) -> None:
+    async def _check_unheard_of(self, image: str, path: str) -> None:
+        """Raise Conflict where a GET would not have it fetched either."""
+        rows = await self._on_thread(lambda: self._store.rows([image, path]))
+        if image in rows and rows[image].entry.content:
+            raise _its_own_original(image)
+        for known, row in rows.items():
+            if row.entry.content is None:
+                raise Conflict("path", f"{shown(known, 200)} was deleted: store it to have it again")
+
+    async def _fetch_once(self, image: str, source: str | None) -> ImageInfo | None:
+        return await self._flights.join((image, source), lambda: self._fetch(image, source))
+
+    async def _fetch(self, image: str, source: str | None) -> ImageInfo | None:
+        """The facts of what was fetched and stored; None if something is known of it by now."""
         path = original_of(image)
-        if await self._on_thread(lambda: self._store.rows([image, path])):
-            return  # who asked looked before the last one who fetched it was done, or looked for the original of an image that has none
-        file = await self._download(lambda: self._sources.fetch_image(image))
+        if await self._is_heard_of(image, path):
+            return None  # who asked looked before the last one who fetched it was done, or looked for the original of an image that has none
+        file = await self._download(lambda: self._sources.fetch_image(image) if source is None else self._sources.fetch_named(source))
         try:
-            await self._operations.store(lambda: self._read(file), StoreRequest(path, ()), only_new=True)
-        except (Conflict, TooFewPeers):
-            pass  # what there is now is found by who looks again
+            timed = await self._operations.store(lambda: self._read(file), StoreRequest(path, ()), only_new=True)
+        except Conflict:
+            if await self._is_heard_of(image, path):
+                return None
+            raise
         finally:
             file.close()
+        return timed.result.stored[0]
+
+    async def _is_heard_of(self, *paths: str) -> bool:
+        return bool(await self._on_thread(lambda: self._store.rows(paths)))
 
     async def _download(self, fetch: Callable[[], Any]) -> IO[bytes]:
         try:
@@ -137,6 +192,10 @@ class Originals:
         if not image:
             raise BadRequest("image", "is empty: send it as the body, or name its URL as source")
         return image
+
+
+def _its_own_original(image: str) -> Conflict:
+    return Conflict("path", f"{shown(image)} is a stored image itself: its renditions are made of it")
 
 
 def checked_names(names: Sequence[str], limits: RenditionLimits) -> tuple[str, ...]:

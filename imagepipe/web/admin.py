@@ -4,30 +4,42 @@ Here arguments become values, and results what a client gets; what is done is do
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from twisted.web.xmlrpc import XMLRPC
 
-from imagepipe.core.request import parse_names, parse_path
+from imagepipe.core.request import parse_names, parse_path, parse_text
 from imagepipe.errors import BadRequest, shown
 from imagepipe.monitoring.node_status import NodeStatus
 from imagepipe.ondemand.ahead import Ahead
+from imagepipe.ondemand.originals import Originals
+from imagepipe.web.facts import public_facts
 from imagepipe.web.site import BoundedRequest
 from imagepipe.web.xmlrpc import method
 
 _HTTP_IS_OFF = "there is no image server here: [http] port is not set"
 
 
+@dataclass(frozen=True, slots=True)
+class OnDemand:
+    """What methods do with the image server's means."""
+
+    ahead: Ahead
+    originals: Originals
+
+
 class AdminMethods(XMLRPC):
     """The sub-handler `admin` of ImageMethods, which answers for it: faults, log lines and counters are the same.
 
-    ahead: None where [http] is off.
+    on_demand: None where [http] is off.
     """
 
-    def __init__(self, read_status: Callable[[], NodeStatus], ahead: Ahead | None) -> None:
+    def __init__(self, read_status: Callable[[], NodeStatus], on_demand: OnDemand | None) -> None:
         super().__init__(allowNone=True)
         self._read_status = read_status
-        self._ahead = ahead
+        self._on_demand = on_demand
 
     @method("string")
     async def xmlrpc_status(self, request: BoundedRequest) -> str:  # noqa: ARG002
@@ -49,10 +61,28 @@ class AdminMethods(XMLRPC):
         """
         cleaned, names = parse_path(path), parse_names(outputs)
         request.record.path, request.record.outputs = shown(cleaned, 200), len(names)
-        if self._ahead is None:
+        if self._on_demand is None:
             raise BadRequest("path", _HTTP_IS_OFF)
-        work = await self._ahead.render(cleaned, names)
+        work = await self._on_demand.ahead.render(cleaned, names)
         request.record.waited_seconds, request.record.ran_seconds = work.waited_seconds, work.ran_seconds
         return [
             {"output": one.name, "result": one.result.value, "error": one.error.fault_string if one.error else ""} for one in work.outcomes.values()
         ]
+
+    @method("struct string", "struct string string")
+    async def xmlrpc_fetch_original(self, request: BoundedRequest, path: object, source: object = "") -> dict[str, Any]:
+        """fetch_original(path, source="") -> {fetched, path, size, digest, width, height, format, modified}
+
+        Have the original of an image stored at path/original: fetched, unless it is there already; never over a deletion.
+
+        source  a URL below one of [http] sources; without it, [http] source_base and the path
+
+        fetched tells whether it was fetched; the rest are the facts of the original.
+        """
+        cleaned = parse_path(path)
+        url = "" if source is None else parse_text(source, "source")
+        request.record.path = shown(cleaned, 200)
+        if self._on_demand is None:
+            raise BadRequest("path", _HTTP_IS_OFF)
+        pulled = await self._on_demand.originals.pull(cleaned, url or None)
+        return {"fetched": pulled.was_fetched, **public_facts(pulled.info)}

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cluster import eventually
+from cluster import Options, eventually
 from conftest import encoded, gradient
 from daemon_process import DaemonProcess, fault_of, running
 from image_server import HTTP, check_log, get, renders, status
+from test_http_sources import Held, Source, send
 from turnstile import Turnstile
 
 HOSTILE = [None, 5, 1.5, True, b"x", [], {}, {"path": "x"}, ["a"], "", "/", "..", "a/../b", ".x", "a\tb", "a" * 5000, "a.php", "status/a"]
@@ -17,9 +18,18 @@ HOSTILE = [None, 5, 1.5, True, b"x", [], {}, {"path": "x"}, ["a"], "", "/", ".."
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+def source() -> Iterator[Source]:
+    """A server of originals."""
+    source = Source()
+    with source.server:
+        yield source
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Iterator[DaemonProcess]:
     """One with an image server."""
-    options = HTTP | {"images": {"io_threads": 2}}
+    base = {"source_base": f"{source.url}/originals", "sources": f"{source.url}/allowed", "allow_private_sources": "yes"}
+    options: Options = {"http": HTTP["http"] | base, "images": {"io_threads": 2, "max_bytes": 1 << 20}}
     with running(tmp_path_factory.mktemp("server"), options) as daemon:
         yield daemon
         check_log(daemon)
@@ -121,3 +131,81 @@ class RenderOutputsTests:
                 assert (first.result()[0]["result"], second.result().status) == ("rendered", 200)
             assert daemon.proxy.admin.render_outputs("a.jpg", ["w12.png"])[0]["result"] == "rendered"
             check_log(daemon)
+
+
+class FetchOriginalTests:
+    def test_it_is_fetched_once_and_stored(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+        source.answers[f"/originals/{folder}/1"] = send(200, picture)
+        fetched = server.proxy.admin.fetch_original(f"{folder}/1")
+        assert fetched == {"fetched": True, **server.proxy.image_info(f"{folder}/1/original")}
+        assert (server.images / folder / "1" / "original").read_bytes() == picture
+        assert server.proxy.admin.fetch_original(f"{folder}/1", "") == fetched | {"fetched": False}
+        assert source.asked_for(f"/originals/{folder}/1") == 1
+
+    def test_it_is_fetched_from_where_the_caller_says(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+        source.answers[f"/allowed/{folder}.jpg"] = send(200, picture)
+        assert server.proxy.admin.fetch_original(folder, f"{source.url}/allowed/{folder}.jpg")["fetched"] is True
+        assert source.asked_for(f"/originals/{folder}") == 0
+
+    def test_it_is_fetched_once_however_many_ask(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+        source.answers[f"/originals/{folder}"] = held = Held(send(200, picture))
+        with ThreadPoolExecutor(8) as clients:
+            calls = [clients.submit(lambda: server.proxy.admin.fetch_original(folder)) for _ in range(7)]
+            seen = clients.submit(get, server, f"/{folder}/w10.png")
+            held.wait()
+            held.released.set()
+            assert len({call.result()["digest"] for call in calls}) == 1
+            assert seen.result().status == 200
+        assert source.asked_for(f"/originals/{folder}") == 1
+
+    def test_what_was_deleted_is_not_fetched(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+        source.answers[f"/originals/{folder}"] = send(200, picture)
+        server.proxy.admin.fetch_original(folder)
+        server.proxy.delete_image(f"{folder}/original")
+        fault = fault_of(server.proxy.admin.fetch_original, folder)
+        assert (fault.faultCode, f"'{folder}/original' was deleted" in fault.faultString) == (1000, True)
+        assert source.asked_for(f"/originals/{folder}") == 1
+
+    def test_what_its_source_has_not_or_does_not_give_is_a_fault(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+        missing = fault_of(server.proxy.admin.fetch_original, folder)
+        assert (missing.faultCode, missing.faultString) == (1000, f"[1000] path: '{folder}' is not at its source")
+        source.answers[f"/originals/{folder}"] = send(500)
+        assert fault_of(server.proxy.admin.fetch_original, folder).faultCode == 1001
+        for no_image in (b"<html>", bytes((1 << 20) + 1)):
+            source.answers[f"/originals/{folder}"] = send(200, no_image)
+            assert fault_of(server.proxy.admin.fetch_original, folder).faultCode == 1000
+        source.answers[f"/originals/{folder}"] = send(200, picture)
+        assert server.proxy.admin.fetch_original(folder)["fetched"] is True
+
+    def test_an_image_has_no_original_and_nothing_lies_below_it(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+        server.proxy.store_image(picture, folder)
+        source.answers[f"/originals/{folder}/a"] = send(200, picture)
+        assert "is a stored image itself" in fault_of(server.proxy.admin.fetch_original, folder).faultString
+        below = fault_of(server.proxy.admin.fetch_original, f"{folder}/a")
+        assert (below.faultCode, folder in below.faultString) == (1000, True)
+        assert source.asked_for(f"/originals/{folder}/a") == 1
+
+    @pytest.mark.parametrize(
+        "url", [5, [], {}, b"x", "x", "file:///etc/passwd", "http://a:b@c/", "http://127.0.0.1:1/x", "{}/originals/x", "{}/allowed/../x", "x" * 9000]
+    )
+    def test_what_may_not_be_fetched_is_a_fault_that_names_the_argument(
+        self, server: DaemonProcess, source: Source, folder: str, url: object
+    ) -> None:
+        asked = len(source.server.requests)
+        fault = fault_of(server.proxy.admin.fetch_original, folder, url.format(source.url) if isinstance(url, str) else url)
+        assert fault.faultString.startswith("[1000] source: ")
+        assert len(source.server.requests) == asked
+
+    def test_a_private_address_is_refused_unless_it_is_allowed(self, tmp_path: Path, source: Source) -> None:
+        with running(tmp_path, {"http": HTTP["http"] | {"sources": f"{source.url}/allowed"}}) as daemon:
+            fault = fault_of(daemon.proxy.admin.fetch_original, "a", f"{source.url}/allowed/a")
+            assert fault.faultString == "[1000] source: its server's address is not one that may be fetched from"
+            assert "there is no [http] source_base" in fault_of(daemon.proxy.admin.fetch_original, "a").faultString
+
+    @pytest.mark.parametrize("path", [*HOSTILE, "a" * 1020])
+    def test_what_is_no_path_is_a_fault_that_names_the_argument(self, server: DaemonProcess, path: object) -> None:
+        fault = fault_of(server.proxy.admin.fetch_original, path)
+        assert fault.faultString.startswith("[1000] path: ")
+
+    def test_it_is_refused_where_the_image_server_is_off(self, daemon: DaemonProcess) -> None:
+        assert "[http] port is not set" in fault_of(daemon.proxy.admin.fetch_original, "a").faultString
