@@ -1,6 +1,7 @@
 """`twistd imagepipe`: its options, and the daemon that they describe."""
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -57,6 +58,8 @@ def makeService(options: Options) -> Service:  # noqa: N802 - Twisted's name
     """The daemon that `options.settings` describe."""
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it, which must wait for twistd's --reactor
 
+    # Without a handler it would end the process; the daemon has its own from the moment at which it starts.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = options.settings
     for warning in settings.warnings:
         _log.warn("{warning}", warning=warning)
