@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import threading
-import time
 import xmlrpc.client
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,6 @@ from urllib.parse import urlsplit
 
 PATIENCE_SECONDS = 15
 WRONG_MAX = 20
-
-IDLE_SECONDS_MAX = 0.5
-"""No connection is used that nobody has used for longer: a server that stops may be closing it right now."""
 
 
 @dataclass(frozen=True)
@@ -125,17 +121,11 @@ class _Link:
         self.url = url
         self._reader = reader
         self._writer = writer
-        self._used = time.monotonic()
 
     @classmethod
     async def make(cls, url: str) -> Self:
         parts = urlsplit(url)
         return cls(url, *await asyncio.open_connection(parts.hostname, parts.port))
-
-    @property
-    def idle_seconds(self) -> float:
-        """How long ago it was made, or had its last answer."""
-        return time.monotonic() - self._used
 
     async def send(self, ask: Ask, number: int, *, keeps: bool) -> None:
         body = ask.body(number)
@@ -147,9 +137,7 @@ class _Link:
     async def receive(self) -> tuple[int, Mapping[str, str], bytes]:
         lines = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-        body = await self._reader.readexactly(int(headers["content-length"]))
-        self._used = time.monotonic()
-        return int(lines[0].split()[1]), headers, body
+        return int(lines[0].split()[1]), headers, await self._reader.readexactly(int(headers["content-length"]))
 
     def close(self) -> None:
         self._writer.close()
