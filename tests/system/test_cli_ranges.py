@@ -91,3 +91,27 @@ class ProcessTests:
         assert (second.status, [row[0] for row in second.rows]) == (1, ["p/1003"])
         third = against(daemon, "process", *arguments, "--restart")
         assert sorted(row[1] for row in third.rows) == ["cached"] * 5 + ["failed"]
+
+
+class PullTests:
+    def test_a_range_is_fetched_from_the_source_base(self, daemon: DaemonProcess) -> None:
+        done = against(daemon, "pull", "--namespace", "q", "--start", "1", "--end", "5")
+        assert done.status == 1
+        assert sorted(row[:2] for row in done.rows) == [
+            ["q/1", "fetched"],
+            ["q/2", "fetched"],
+            ["q/3", "failed"],
+            ["q/4", "fetched"],
+            ["q/5", "fetched"],
+        ]
+        assert "not at its source" in done.err
+        assert daemon.proxy.list_images("q/") == [f"q/{id}/original" for id in (1, 2, 4, 5)]
+        again = against(daemon, "pull", "--namespace", "q", "--start", "1", "--end", "5", "--restart")
+        assert sorted(row[1] for row in again.rows) == ["failed", "stored", "stored", "stored", "stored"]
+
+    def test_or_from_a_source_with_the_id_in_it(self, daemon: DaemonProcess, originals: str) -> None:
+        done = against(daemon, "pull", "--namespace", "r", "--start", "1", "--end", "2", "--source", f"{originals}/new/{{id}}.jpg")
+        assert (done.status, daemon.proxy.list_images("r/")) == (0, ["r/1/original", "r/2/original"])
+        refused = against(daemon, "pull", "--namespace", "s", "--start", "1", "--end", "1", "--source", f"{originals}/elsewhere/{{id}}.jpg")
+        assert refused.status == 1
+        assert "sources" in refused.err
