@@ -19,12 +19,14 @@ from twisted.python.failure import Failure
 
 from imagepipe.core import formats
 from imagepipe.core.formats import Format
+from imagepipe.core.looking_back import LostPage
 from imagepipe.core.plan import RenderSettings, check_source, plan_render
 from imagepipe.core.request import StoreRequest
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import NotAnImage, NotFound, NotStored, shown
 from imagepipe.monitoring.counters import Counters
 from imagepipe.storage.disk import refusal
+from imagepipe.storage.history import Lost
 from imagepipe.storage.store import Commit, ImageFacts, ImageInfo, StagedImage, Store
 from imagepipe.workers import Timed, WorkQueue
 
@@ -105,6 +107,11 @@ class Operations:
         """Stored paths in byte order that begin with `prefix` and are greater than `after`, `limit` at most."""
         paths: Sequence[str] = await self._on_thread(lambda: self._store.list(prefix, after, limit))
         return paths
+
+    async def history(self, page: LostPage) -> Sequence[Lost]:
+        """The images kept here that lost a conflict, as far as they are asked for."""
+        lost: Sequence[Lost] = await self._on_thread(lambda: self._store.lost_page(page))
+        return lost
 
     async def _catch_up_unless_known(self, paths: Sequence[str]) -> None:
         """A path that this node has never heard of may be on a peer. One that was deleted here is known."""

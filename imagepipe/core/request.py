@@ -156,7 +156,7 @@ class Page:
 
 def parse_page(prefix: object, after: object, limit: object, limit_max: int = 100_000) -> Page:
     """The arguments of list_images; prefix and after are brought to the form of stored paths."""
-    return Page(_parse_start("prefix", prefix), _parse_start("after", after), _parse_limit(limit, limit_max))
+    return Page(_parse_start("prefix", prefix), _parse_start("after", after), parse_limit(limit, limit_max))
 
 
 def _parse_start(argument: str, value: object) -> str:
@@ -165,7 +165,8 @@ def _parse_start(argument: str, value: object) -> str:
     return unicodedata.normalize("NFC", parse_text(value, argument)[:PREFIX_LENGTH_MAX]).lstrip("/")
 
 
-def _parse_limit(value: object, limit_max: int) -> int:
+def parse_limit(value: object, limit_max: int) -> int:
+    """How many at most."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= limit_max:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagepipe.core.entries import Content, Entry
+from imagepipe.core.looking_back import LostPage
 from imagepipe.core.stamp import Version
-from imagepipe.storage.database import Database
+from imagepipe.storage.database import Database, Value
 
 KEPT_MS = 30 * 24 * 3600 * 1000
 
@@ -25,7 +26,7 @@ class Lost:
 
 
 class History:
-    """The table history. `count` and `of` are for any thread, the rest is for the one that writes, in its transactions."""
+    """The table history. `count`, `of` and `page` are for any thread, the rest is for the one that writes, in its transactions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -34,15 +35,14 @@ class History:
 
     def of(self, path: str | None) -> Sequence[Lost]:
         """What was lost at a path, or at all paths; the latest first."""
-        query = "SELECT path, stamp, origin, digest, size, lost_ms, winner_stamp, winner_origin FROM history WHERE ?1 IS NULL OR path = ?1"
-        return self._database.read(
-            lambda connection: [
-                Lost(path, Version(stamp, origin), Content(digest, size), lost_ms, Version(*winner))
-                for path, stamp, origin, digest, size, lost_ms, *winner in connection.execute(
-                    query + " ORDER BY lost_ms DESC, path, stamp DESC", (path,)
-                )
-            ]
-        )
+        return self._select("?1 IS NULL OR path = ?1 ORDER BY lost_ms DESC, path, stamp DESC", path)
+
+    def page(self, page: LostPage) -> Sequence[Lost]:
+        """Some of what was lost, by path, the newest version of a path first."""
+        path, version = page.after or ("", Version(0, ""))
+        where = "path >= ?1 AND (path > ?2 OR path = ?2 AND (stamp, origin) < (?3, ?4))" + ("" if page.end is None else " AND path < ?5")
+        where += " ORDER BY path, stamp DESC, origin DESC LIMIT ?6"
+        return self._select(where, max(page.begin, path), path, version.stamp, version.origin, page.end, page.limit)
 
     def add(self, loser: Entry, winner: Entry, now_ms: int) -> None:
         """`loser`, an image, was overtaken by a row whose writer had not seen it."""
@@ -71,3 +71,12 @@ class History:
     def recount(self) -> None:
         """Look at what is committed by now."""
         self.count = self._database.select("SELECT count(*) FROM history").fetchone()[0]
+
+    def _select(self, where: str, *values: Value) -> Sequence[Lost]:
+        query = "SELECT path, stamp, origin, digest, size, lost_ms, winner_stamp, winner_origin FROM history WHERE " + where  # noqa: S608 - it is written here
+        return self._database.read(
+            lambda connection: [
+                Lost(path, Version(stamp, origin), Content(digest, size), lost_ms, Version(*winner))
+                for path, stamp, origin, digest, size, lost_ms, *winner in connection.execute(query, values)
+            ]
+        )

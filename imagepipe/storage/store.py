@@ -34,6 +34,7 @@ from imagepipe.core.entries import Change, Content, Entry, Excerpt, Row, net_mov
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Received
 from imagepipe.core.joining import Cursor, Joined, Pending
+from imagepipe.core.looking_back import LostPage
 from imagepipe.core.showing import Hidden
 from imagepipe.core.stamp import milliseconds
 from imagepipe.errors import BadRequest, DiskFull, FlushError, ImagepipeError, NotStored, Overloaded, StartError, shown
@@ -357,6 +358,10 @@ class Store:
     def history(self, path: str | None = None) -> Sequence[Lost]:
         """The images that lost a conflict, at `path` or anywhere, the latest first; their bytes are kept for 30 days."""
         return self._catalogue.history.of(path)
+
+    def lost_page(self, page: LostPage) -> Sequence[Lost]:
+        """Some of them, by path, the newest version of a path first."""
+        return self._catalogue.history.page(page)
 
     def hidden(self) -> Sequence[Hidden]:
         """The live images that the tree does not show, because another node has stored one above or below them; looks at every image."""

@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 from twisted.web.xmlrpc import XMLRPC
 
+from imagepipe.core.looking_back import cursor, parse_lost_page, version_text
 from imagepipe.core.request import parse_names, parse_path, parse_text
 from imagepipe.errors import BadRequest, shown
 from imagepipe.monitoring.node_status import NodeStatus
 from imagepipe.ondemand.ahead import Ahead
 from imagepipe.ondemand.originals import Originals
-from imagepipe.web.facts import public_facts
+from imagepipe.operations import Operations
+from imagepipe.web.facts import iso_time, public_facts
 from imagepipe.web.site import BoundedRequest
 from imagepipe.web.xmlrpc import method
 
@@ -36,8 +38,9 @@ class AdminMethods(XMLRPC):
     on_demand: None where [http] is off.
     """
 
-    def __init__(self, read_status: Callable[[], NodeStatus], on_demand: OnDemand | None) -> None:
+    def __init__(self, operations: Operations, read_status: Callable[[], NodeStatus], on_demand: OnDemand | None) -> None:
         super().__init__(allowNone=True)
+        self._operations = operations
         self._read_status = read_status
         self._on_demand = on_demand
 
@@ -86,3 +89,30 @@ class AdminMethods(XMLRPC):
             raise BadRequest("path", _HTTP_IS_OFF)
         pulled = await self._on_demand.originals.pull(cleaned, url or None)
         return {"fetched": pulled.was_fetched, **public_facts(pulled.info)}
+
+    @method("array", "array string", "array string string int")
+    async def xmlrpc_history(self, request: BoundedRequest, path: object = "", after: object = "", limit: object = 1000) -> list[dict[str, Any]]:
+        """history(path="", after="", limit=1000) -> [{path, version, digest, size, lost, winner, cursor}, ...]
+
+        The images that this node had accepted and that lost a conflict; they are kept for 30 days.
+
+        path   those at that path, or all below it if it ends in a slash, or all
+        after  the cursor of the last row of an answer, to go on
+        limit  how many at most, up to 1000
+
+        In order of the paths, the newest version of a path first. lost tells when it lost, and winner to which version.
+        """
+        page = parse_lost_page(path, after, limit)
+        request.record.path = shown(page.begin, 200)
+        return [
+            {
+                "path": lost.path,
+                "version": version_text(lost.version),
+                "digest": lost.content.digest,
+                "size": lost.content.size,
+                "lost": iso_time(lost.lost_ms),
+                "winner": version_text(lost.winner),
+                "cursor": cursor(lost.path, lost.version),
+            }
+            for lost in await self._operations.history(page)
+        ]

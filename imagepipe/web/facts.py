@@ -11,7 +11,6 @@ from imagepipe.storage.images import ImageInfo
 
 def public_facts(info: ImageInfo) -> dict[str, Any]:
     """The facts of a stored image."""
-    modified = dt.datetime.fromtimestamp(info.modified_ms / 1000, dt.UTC)
     return {
         "path": info.path,
         "size": info.size,
@@ -19,5 +18,10 @@ def public_facts(info: ImageInfo) -> dict[str, Any]:
         "width": info.width,
         "height": info.height,
         "format": info.format,
-        "modified": modified.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "modified": iso_time(info.modified_ms),
     }
+
+
+def iso_time(ms: int) -> str:
+    """Milliseconds since 1970, as ISO 8601 in UTC."""
+    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

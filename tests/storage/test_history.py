@@ -9,6 +9,7 @@ from exchange import pull
 from stores import NEVER, check_kept, delete, digest, objects, open_store, opened, put, tree
 
 from imagepipe.core.entries import Content
+from imagepipe.core.looking_back import LostPage
 from imagepipe.storage.history import KEPT_MS, Lost
 from imagepipe.storage.store import Store
 
@@ -49,6 +50,29 @@ class HistoryTests:
             assert store.history("a") == [lost]
             assert store.history("b") == []
             assert store.conflicts == 1
+
+    def test_pages_go_by_path_and_the_newest_version_first(self, tmp_path: Path) -> None:
+        clock = Clock()
+        with (
+            contextlib.closing(open_store(tmp_path / "one", now_ms=lambda: clock.ms, checkpoint_seconds=NEVER)) as one,
+            contextlib.closing(open_store(tmp_path / "two", now_ms=lambda: clock.ms + 5, checkpoint_seconds=NEVER)) as two,
+        ):
+            for paths in (["b", "a/x"], ["b"], ["b"]):
+                clock.ms += 10
+                put(one, dict.fromkeys(paths, b"mine %d" % clock.ms))
+                put(two, dict.fromkeys(paths, b"theirs %d" % clock.ms))
+                pull(one, two)
+            whole = list(one.history())
+            assert len(whole) == 4
+            whole.sort(key=lambda lost: lost.version, reverse=True)
+            whole.sort(key=lambda lost: lost.path)
+            assert list(one.lost_page(LostPage("", None, None, 9))) == whole
+            paged: list[Lost] = []
+            while page := one.lost_page(LostPage("", None, (paged[-1].path, paged[-1].version) if paged else None, 1)):
+                paged += page
+            assert paged == whole
+            assert list(one.lost_page(LostPage("a/", "a0", None, 9))) == [lost for lost in whole if lost.path == "a/x"]
+            assert list(one.lost_page(LostPage("b", "b\0", (whole[0].path, whole[0].version), 9))) == [lost for lost in whole if lost.path == "b"]
 
     def test_the_winner_of_a_delete_is_one_too(self, tmp_path: Path) -> None:
         with opened(tmp_path / "one") as one, opened(tmp_path / "two") as two:

@@ -1,12 +1,14 @@
 """The methods for operators (docs/administration.md), at the XML-RPC boundary of a real daemon."""
 
+import hashlib
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cluster import Options, eventually
+from cluster import Cluster, Options, eventually, mesh
 from conftest import encoded, gradient
 from daemon_process import DaemonProcess, fault_of, running
 from image_server import HTTP, check_log, get, renders, status
@@ -33,6 +35,35 @@ def server(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Iterator
     with running(tmp_path_factory.mktemp("server"), options) as daemon:
         yield daemon
         check_log(daemon)
+
+
+MINE, THEIRS = encoded(gradient(32, 24), "PNG"), encoded(gradient(24, 32), "PNG")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """North stored x/a.png, x/b.png and y.png, and south others later, before they heard of each other; two confirm each write."""
+    with_conflicts = Cluster(tmp_path_factory.mktemp("cluster"), mesh("north", "south"))
+    try:
+        with_conflicts.start("north")
+        for path in ("y.png", "x/b.png", "x/a.png"):
+            with_conflicts["north"].proxy.store_image(MINE, path)
+        with_conflicts["north"].stop()
+        with_conflicts.start("south")
+        for path in ("y.png", "x/b.png", "x/a.png"):
+            with_conflicts["south"].proxy.store_image(THEIRS, path)
+        with_conflicts.start("north", options={"replication": {"min_acks": 1, "ack_timeout": "60 s"}})
+        with_conflicts.wait_until_all_have(dict.fromkeys(("y.png", "x/b.png", "x/a.png"), THEIRS))
+        yield with_conflicts
+        check_log(with_conflicts["north"])
+    finally:
+        with_conflicts.clean_up()
+
+
+@pytest.fixture
+def north(cluster: Cluster) -> DaemonProcess:
+    """The node that keeps the losers."""
+    return cluster["north"]
 
 
 class IntrospectionTests:
@@ -209,3 +240,45 @@ class FetchOriginalTests:
 
     def test_it_is_refused_where_the_image_server_is_off(self, daemon: DaemonProcess) -> None:
         assert "[http] port is not set" in fault_of(daemon.proxy.admin.fetch_original, "a").faultString
+
+
+class HistoryTests:
+    def test_losers_are_listed_by_path_where_they_are_kept(self, cluster: Cluster, north: DaemonProcess) -> None:
+        rows = north.proxy.admin.history()
+        assert [(row["path"], row["size"], row["digest"]) for row in rows] == [
+            (path, len(MINE), hashlib.sha256(MINE).hexdigest()) for path in ("x/a.png", "x/b.png", "y.png")
+        ]
+        for row in rows:
+            assert re.fullmatch(r"[0-9a-f]{16}-[0-9a-f]{32}", row["version"])
+            assert re.fullmatch(r"[0-9a-f]{16}-[0-9a-f]{32}", row["winner"])
+            assert row["version"] < row["winner"]
+            assert row["lost"].endswith("Z")
+        assert cluster["south"].proxy.admin.history() == []
+
+    def test_a_path_or_a_folder_is_asked_for(self, north: DaemonProcess) -> None:
+        assert [row["path"] for row in north.proxy.admin.history("/x//a.png")] == ["x/a.png"]
+        assert [row["path"] for row in north.proxy.admin.history("x/")] == ["x/a.png", "x/b.png"]
+        assert north.proxy.admin.history("x") == north.proxy.admin.history("y/") == []
+
+    def test_pages_follow_each_other(self, north: DaemonProcess) -> None:
+        whole, pages, after = north.proxy.admin.history(), [], ""
+        while page := north.proxy.admin.history("", after, 1):
+            pages += page
+            after = page[-1]["cursor"]
+        assert pages == whole
+
+    @pytest.mark.parametrize(
+        ("arguments", "argument"),
+        [
+            ((5,), "path"),
+            (("../",), "path"),
+            (("", 5), "after"),
+            (("", "x"), "after"),
+            (("", "", 0), "limit"),
+            (("", "", 1001), "limit"),
+            (("", "", {}), "limit"),
+        ],
+    )
+    def test_a_wrong_argument_is_named(self, north: DaemonProcess, arguments: tuple[object, ...], argument: str) -> None:
+        fault = fault_of(north.proxy.admin.history, *arguments)
+        assert (fault.faultCode, fault.faultString.startswith(f"[1000] {argument}: ")) == (1000, True)
