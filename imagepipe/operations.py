@@ -11,6 +11,7 @@ Nothing here knows XML-RPC, HTTP or which engine it is.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from hashlib import sha256
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -18,12 +19,13 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 from imagepipe.core import formats
+from imagepipe.core.entries import Content
 from imagepipe.core.formats import Format
-from imagepipe.core.looking_back import LostPage
+from imagepipe.core.looking_back import LostPage, version_text
 from imagepipe.core.plan import RenderSettings, check_source, plan_render
 from imagepipe.core.request import StoreRequest
 from imagepipe.engines.engine import Engine
-from imagepipe.errors import NotAnImage, NotFound, NotStored, shown
+from imagepipe.errors import BadRequest, NotAnImage, NotFound, NotStored, shown
 from imagepipe.monitoring.counters import Counters
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.history import Lost
@@ -113,10 +115,40 @@ class Operations:
         lost: Sequence[Lost] = await self._on_thread(lambda: self._store.lost_page(page))
         return lost
 
+    async def restore(self, path: str, beginning: str, to: str) -> Timed[Commit]:
+        """Store an image at `to` that lost a conflict at `path`, its version beginning so; it is a new version then, like any other.
+
+        Raises NotFound and BadRequest if there is none, or several; NotStored if its bytes are no longer what they were; and what `store` does.
+        """
+        found: Sequence[Lost] = await self._on_thread(lambda: self._store.lost_versions(path, beginning, 2))
+        if not found:
+            raise NotFound("version", f"of {shown(path, 200)} this node keeps none that begins with {beginning}")
+        if len(found) > 1:
+            texts = " and ".join(version_text(lost.version) for lost in found)
+            raise BadRequest("version", f"{beginning} is the beginning of several, such as {texts}: write more of it")
+        content = found[0].content
+        return await self.store(lambda: self._kept(content), StoreRequest(to, ()))
+
     async def _catch_up_unless_known(self, paths: Sequence[str]) -> None:
         """A path that this node has never heard of may be on a peer. One that was deleted here is known."""
         if not await self._on_thread(lambda: all(self._store.look_up(path) for path in paths)):
             await self._peers.catch_up()
+
+    def _kept(self, content: Content) -> bytes:
+        """The bytes of an image that lost; they may have gone a moment ago, or rot: no other image names them."""
+        try:
+            file = self._store.open_object(content.digest)
+            if file is None:
+                raise NotStored("the bytes of this version are no longer here")
+            try:
+                image = file.read(0, content.size)
+            finally:
+                file.close()
+        except OSError as error:
+            raise refusal(error) from error
+        if sha256(image).hexdigest() != content.digest:
+            raise NotStored("the bytes of this version are damaged on the disk")
+        return image
 
     def _render_and_put(self, image: bytes, request: StoreRequest, *, only_new: bool) -> Commit:
         format = formats.sniff(image[: formats.SNIFF_BYTES])

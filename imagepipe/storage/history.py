@@ -26,7 +26,7 @@ class Lost:
 
 
 class History:
-    """The table history. `count`, `of` and `page` are for any thread, the rest is for the one that writes, in its transactions."""
+    """The table history. `count`, `of`, `page` and `versions` are for any thread, the rest is for the one that writes, in its transactions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -43,6 +43,11 @@ class History:
         where = "path >= ?1 AND (path > ?2 OR path = ?2 AND (stamp, origin) < (?3, ?4))" + ("" if page.end is None else " AND path < ?5")
         where += " ORDER BY path, stamp DESC, origin DESC LIMIT ?6"
         return self._select(where, max(page.begin, path), path, version.stamp, version.origin, page.end, page.limit)
+
+    def versions(self, path: str, beginning: str, limit: int) -> Sequence[Lost]:
+        """Some of what was lost at a path, whose version, written as `looking_back.version_text`, begins so."""
+        text = "printf('%016x-%s', stamp, origin)"
+        return self._select(f"path = ?1 AND substr({text}, 1, length(?2)) = ?2 ORDER BY stamp DESC, origin DESC LIMIT ?3", path, beginning, limit)
 
     def add(self, loser: Entry, winner: Entry, now_ms: int) -> None:
         """`loser`, an image, was overtaken by a row whose writer had not seen it."""

@@ -363,6 +363,10 @@ class Store:
         """Some of them, by path, the newest version of a path first."""
         return self._catalogue.history.page(page)
 
+    def lost_versions(self, path: str, beginning: str, limit: int) -> Sequence[Lost]:
+        """Some of them, of a path, whose version as it is written begins so; `limit` at most."""
+        return self._catalogue.history.versions(path, beginning, limit)
+
     def hidden(self) -> Sequence[Hidden]:
         """The live images that the tree does not show, because another node has stored one above or below them; looks at every image."""
         return self._catalogue.hidden()

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from twisted.web.xmlrpc import XMLRPC
 
-from imagepipe.core.looking_back import cursor, parse_lost_page, version_text
+from imagepipe.core.looking_back import cursor, parse_beginning, parse_lost_page, version_text
 from imagepipe.core.request import parse_names, parse_path, parse_text
 from imagepipe.errors import BadRequest, shown
 from imagepipe.monitoring.node_status import NodeStatus
@@ -116,3 +116,20 @@ class AdminMethods(XMLRPC):
             }
             for lost in await self._operations.history(page)
         ]
+
+    @method("struct string string", "struct string string string")
+    async def xmlrpc_restore(self, request: BoundedRequest, path: object, version: object, to: object = "") -> dict[str, Any]:
+        """restore(path, version, to="") -> {path, size, digest, width, height, format, modified}
+
+        Store an image again that lost a conflict on this node; it is a new version then, on every node, like any that is stored.
+
+        version  as history tells it, or the beginning of it, if no other version at path begins so
+        to       where to store it; at path, without it
+        """
+        cleaned, beginning = parse_path(path), parse_beginning(version)
+        target = cleaned if to is None or to == "" else parse_path(to, "to")
+        request.record.path = shown(f"{cleaned} -> {target}", 200)
+        timed = await self._operations.restore(cleaned, beginning, target)
+        request.record.outputs = 1
+        request.record.waited_seconds, request.record.ran_seconds = timed.waited_seconds, timed.ran_seconds
+        return public_facts(timed.result.stored[0])

@@ -9,7 +9,7 @@ from exchange import pull
 from stores import NEVER, check_kept, delete, digest, objects, open_store, opened, put, tree
 
 from imagepipe.core.entries import Content
-from imagepipe.core.looking_back import LostPage
+from imagepipe.core.looking_back import LostPage, version_text
 from imagepipe.storage.history import KEPT_MS, Lost
 from imagepipe.storage.store import Store
 
@@ -71,6 +71,12 @@ class HistoryTests:
             while page := one.lost_page(LostPage("", None, (paged[-1].path, paged[-1].version) if paged else None, 1)):
                 paged += page
             assert paged == whole
+            for lost in whole:
+                assert list(one.lost_versions(lost.path, version_text(lost.version), 2)) == [lost]
+            of_b = [lost for lost in whole if lost.path == "b"]
+            assert list(one.lost_versions("b", "", 9)) == list(one.lost_versions("b", "0", 9)) == of_b
+            assert list(one.lost_versions("b", "0", 2)) == of_b[:2]
+            assert list(one.lost_versions("b", "f", 9)) == list(one.lost_versions("c", "0", 9)) == []
             assert list(one.lost_page(LostPage("a/", "a0", None, 9))) == [lost for lost in whole if lost.path == "a/x"]
             assert list(one.lost_page(LostPage("b", "b\0", (whole[0].path, whole[0].version), 9))) == [lost for lost in whole if lost.path == "b"]
 

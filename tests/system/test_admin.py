@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Options, eventually, mesh
+from cluster import Cluster, Options, eventually, mesh, tree
 from conftest import encoded, gradient
 from daemon_process import DaemonProcess, fault_of, running
 from image_server import HTTP, check_log, get, renders, status
@@ -282,3 +282,63 @@ class HistoryTests:
     def test_a_wrong_argument_is_named(self, north: DaemonProcess, arguments: tuple[object, ...], argument: str) -> None:
         fault = fault_of(north.proxy.admin.history, *arguments)
         assert (fault.faultCode, fault.faultString.startswith(f"[1000] {argument}: ")) == (1000, True)
+
+
+class RestoreTests:
+    def test_a_loser_becomes_a_new_version_on_every_node(self, cluster: Cluster, north: DaemonProcess) -> None:
+        [lost] = north.proxy.admin.history("x/a.png")
+        facts = north.proxy.admin.restore("x/a.png", lost["version"])
+        assert facts == north.proxy.image_info("x/a.png") == cluster["south"].proxy.image_info("x/a.png")
+        assert (facts["digest"], facts["width"], facts["format"]) == (lost["digest"], 32, "png")
+        assert tree(north)["x/a.png"] == tree(cluster["south"])["x/a.png"] == MINE
+        assert north.proxy.admin.history("x/a.png") == [lost]
+
+    def test_it_is_stored_where_the_caller_says(self, cluster: Cluster, north: DaemonProcess) -> None:
+        [lost] = north.proxy.admin.history("x/b.png")
+        assert north.proxy.admin.restore("/x/b.png", lost["version"][:30].upper(), "z//c.png")["path"] == "z/c.png"
+        assert tree(cluster["south"])["z/c.png"] == MINE
+        assert tree(cluster["south"])["x/b.png"] == THEIRS
+
+    def test_it_is_there_after_a_crash(self, cluster: Cluster, north: DaemonProcess) -> None:
+        [lost] = north.proxy.admin.history("y.png")
+        north.proxy.admin.restore("y.png", lost["version"], "crash.png")
+        north.kill()
+        cluster.start("north")
+        assert tree(cluster["north"])["crash.png"] == MINE
+
+    def test_a_version_that_is_not_kept_here_is_a_fault(self, cluster: Cluster, north: DaemonProcess) -> None:
+        [lost] = north.proxy.admin.history("x/b.png")
+        for node, path, version in (
+            (north, "x/b.png", lost["winner"]),
+            (north, "x/no.png", lost["version"]),
+            (cluster["south"], "x/b.png", lost["version"]),
+        ):
+            fault = fault_of(node.proxy.admin.restore, path, version)
+            assert (fault.faultCode, fault.faultString.startswith("[1000] version: of '")) == (1000, True)
+
+    def test_damaged_bytes_are_not_stored(self, north: DaemonProcess) -> None:
+        [lost] = north.proxy.admin.history("x/b.png")
+        [kept] = north.images.glob(f".imagepipe/objects/*/{lost['digest']}")
+        kept.chmod(0o600)
+        kept.write_bytes(MINE[:-1] + b"?")
+        try:
+            fault = fault_of(north.proxy.admin.restore, "x/b.png", lost["version"], "damaged.png")
+            assert (fault.faultCode, fault.faultString) == (1001, "[1001] the bytes of this version are damaged on the disk")
+        finally:
+            kept.write_bytes(MINE)
+        assert "damaged.png" not in tree(north)
+
+    @pytest.mark.parametrize("version", [None, 5, [], {}, b"x", "", "x", "%", "0'", "0" * 17, "0" * 5000])
+    def test_what_is_no_version_is_a_fault_that_names_the_argument(self, north: DaemonProcess, version: object) -> None:
+        assert fault_of(north.proxy.admin.restore, "x/b.png", version).faultString.startswith("[1000] version: ")
+
+    @pytest.mark.parametrize("path", HOSTILE)
+    def test_what_is_no_path_is_a_fault_that_names_the_argument(self, north: DaemonProcess, path: object) -> None:
+        [lost] = north.proxy.admin.history("x/b.png")
+        assert fault_of(north.proxy.admin.restore, path, "0").faultString.startswith("[1000] path: ")
+        if path not in ("", None):
+            assert fault_of(north.proxy.admin.restore, "x/b.png", lost["version"], path).faultString.startswith("[1000] to: ")
+
+    def test_it_is_refused_below_an_image(self, north: DaemonProcess) -> None:
+        [lost] = north.proxy.admin.history("x/b.png")
+        assert fault_of(north.proxy.admin.restore, "x/b.png", lost["version"], "x/b.png/c").faultCode == 1000
