@@ -13,7 +13,6 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
@@ -30,8 +29,12 @@ from imagepipe.config.settings import Settings
 from imagepipe.errors import ConfigError, StartError
 from imagepipe.listening import Ports, listeners_of
 from imagepipe.notify import ServiceManager
+from imagepipe.threads import on_its_own_thread
 
 STOP_SECONDS_MAX = 20.0
+
+RELOAD_SECONDS_MAX = 3.0
+"""So long a stop waits for a reload. What that reads may be on a disk that hangs."""
 
 _log = Logger()
 
@@ -162,10 +165,12 @@ class Daemon(Service):
         node = self._node
         assert node
         wanted = await self._on_thread(self._load)
+        self._check_running()
         settings = applicable(self._settings, wanted)
         prepared = await self._on_thread(lambda: node.prepare(settings))
         listeners = listeners_of(settings)
         try:
+            self._check_running()
             opened = await ports.open(listeners)
             try:
                 node.replace(prepared)
@@ -189,40 +194,37 @@ class Daemon(Service):
 
     async def _stop(self) -> None:
         self._manager.stopping()
-        for under_way in (self._starting, self._reloading):
-            if under_way:
-                await under_way
+        if self._starting:
+            await self._starting
+        if self._reloading:
+            await self._is_done(self._reloading, RELOAD_SECONDS_MAX)
         if self._ports:
             await self._ports.close_all()
         if not self._node:
             return
         _log.info("stopping: answering the calls under way")
-        drained = self._node.drain()
-        patience: Deferred[None] = deferLater(self._reactor, STOP_SECONDS_MAX)
-        _, first = await DeferredList([drained, patience], fireOnOneCallback=True, consumeErrors=True)
-        if first == 0:
-            patience.cancel()
-        else:
+        if not await self._is_done(self._node.drain(), STOP_SECONDS_MAX):
             _log.warn("some calls take more than {seconds} s to finish: they are refused", seconds=STOP_SECONDS_MAX)
         self._node.abandon()  # also what nobody waits for: what was promised is done after the next start
         await self._node.stop()
         await self._on_thread(self._node.close)
         _log.info("stopped: everything is on disk")
 
+    def _check_running(self) -> None:
+        """Raises StartError once it is to stop."""
+        if not self.running:
+            raise StartError("it is to stop")
+
+    async def _is_done(self, deferred: "Deferred[None]", seconds: float) -> bool:
+        """Whether it fires within so long."""
+        patience: Deferred[None] = deferLater(self._reactor, seconds)
+        _, first = await DeferredList([deferred, patience], fireOnOneCallback=True, consumeErrors=True)
+        if first == 0:
+            patience.cancel()
+        return first == 0
+
     def _on_thread(self, call: Callable[[], T]) -> "Deferred[T]":
-        """Not one of the reactor's: those may all be waiting for a name server."""
-        deferred: Deferred[T] = Deferred()
-
-        def run() -> None:
-            try:
-                result = call()
-            except BaseException:  # noqa: BLE001 - whoever waits is told
-                self._reactor.callFromThread(deferred.errback, Failure())
-            else:
-                self._reactor.callFromThread(deferred.callback, result)
-
-        threading.Thread(target=run, name="life").start()
-        return deferred
+        return on_its_own_thread(self._reactor, call, "life")
 
     def _not_started(self, failure: Failure) -> None:
         if failure.check(StartError):

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from twisted.internet._resolver import GAIResolver
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 T = TypeVar("T")
@@ -75,3 +76,19 @@ class Threads:
     @property
     def _pools(self) -> tuple[ThreadPool, ...]:
         return self._calls, self._files, self._passwords, self._pulls, self._answers
+
+
+def on_its_own_thread(reactor: Any, call: Callable[[], T], name: str) -> "Deferred[T]":
+    """Run it on a new thread, because those of a pool may all be waiting for something. One that hangs does not keep the process alive."""
+    deferred: Deferred[T] = Deferred()
+
+    def run() -> None:
+        try:
+            result = call()
+        except BaseException:  # noqa: BLE001 - whoever waits is told
+            reactor.callFromThread(deferred.errback, Failure())
+        else:
+            reactor.callFromThread(deferred.callback, result)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return deferred

@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "imagepipe.listening": ("imagepipe.config.settings", "imagepipe.errors"),
     "imagepipe.notify": (),
     "imagepipe.logs": (),
-    "imagepipe.daemon": ("imagepipe.config", "imagepipe.errors", "imagepipe.listening", "imagepipe.notify", "imagepipe"),
+    "imagepipe.daemon": ("imagepipe.config", "imagepipe.errors", "imagepipe.listening", "imagepipe.notify", "imagepipe.threads", "imagepipe"),
     "imagepipe.threads": (),
     "imagepipe.foundation": (
         "imagepipe.monitoring", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads", "imagepipe.web",
