@@ -14,7 +14,7 @@ from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
 PATIENCE_SECONDS = 60
 Mood = Callable[[str, int], Any]
-"""Path and number of the call for it, from 1 -> None to let it succeed, HANG_UP, or an exception to raise."""
+"""Path, or the method if it takes none, and number of the call for it, from 1 -> None to let it succeed, HANG_UP, a fault, or another answer."""
 
 HANG_UP = object()
 
@@ -57,7 +57,7 @@ class _Server(SimpleXMLRPCServer):
     def _marshaled_dispatch(self, data: Any, dispatch_method: Any = None, path: Any = None) -> Any:  # noqa: ARG002
         arguments, method = xmlrpc.client.loads(data)
         call: Any = arguments
-        image, outputs = call[0], call[1]
+        image = call[0] if call and isinstance(call[0], str) else str(method)
         with self.counted:
             self.calls[image] += 1
             number = self.calls[image]
@@ -67,9 +67,11 @@ class _Server(SimpleXMLRPCServer):
             raise _HungUp
         if isinstance(mood, xmlrpc.client.Fault):
             return xmlrpc.client.dumps(mood, allow_none=True).encode()
-        answer: Any = {"fetched": True, "path": f"{image}/original"}
-        if method == "admin.render_outputs":
-            answer = [{"output": output, "result": "rendered", "error": ""} for output in outputs] if mood is None else mood
+        answer: Any = mood
+        if mood is None and method == "admin.render_outputs":
+            answer = [{"output": output, "result": "rendered", "error": ""} for output in call[1]]
+        elif mood is None:
+            answer = {"fetched": True, "path": f"{image}/original"}
         return xmlrpc.client.dumps((answer,), methodresponse=True, allow_none=True).encode()
 
 

@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from xmlrpc.client import Fault
 import pytest
 from cluster import eventually
 from command_line import PROGRAM, Terminal, environment, run
-from moody_daemon import HANG_UP, PATIENCE_SECONDS, MoodyDaemon, full
+from moody_daemon import HANG_UP, PATIENCE_SECONDS, Mood, MoodyDaemon, full
 
 
 def range_of(daemon: MoodyDaemon, start: int, end: int, *more: str | Path, command: str = "process") -> list[str]:
@@ -234,6 +234,78 @@ class ResumeTests:
             _, err = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 130
         assert "the same command continues" in err
+
+
+class VerifyTests:
+    """Of a verification that takes its time."""
+
+    def test_it_is_watched_with_a_bar_until_it_is_over_and_its_findings_are_listed(self) -> None:
+        problems = [{"path": f"p/{at}\u202e", "problem": "rotten", "outcome": "repaired"} for at in (3, 4)]
+        end = _progress(checked=1000, running=False, rotten=2, repaired=2, finished="2026-01-02T03:04:05.678Z", problems=problems)
+        go_on, half = threading.Event(), _progress(checked=400, rotten=1)
+        with MoodyDaemon(_verifying(lambda: end if go_on.is_set() else half)).serving() as daemon:
+            with Terminal("verify", "--repair", "--rate", "1 MiB", "--port", daemon.port) as terminal:
+                terminal.read_until(r"400/1000 .*/s 1 rotten")
+                go_on.set()
+                status, seen = terminal.end()
+            lines = run("verify", "--watch", "--port", daemon.port)
+            assert json.loads(run("verify", "--watch", "--json", "--port", daemon.port).out) == end
+        assert (status, "1000 of 1000 checked: 2 rotten, 2 repaired" in seen) == (0, True)
+        assert lines.rows == [["p/3\\u202e", "rotten", "repaired"], ["p/4\\u202e", "rotten", "repaired"]]
+        assert daemon.calls["admin.verify"] == 1
+
+    @pytest.mark.parametrize(
+        ("outcome", "status"),
+        [
+            ({"repair": False}, 0),
+            ({"repair": False, "missing": 1}, 1),
+            ({"repair": True, "missing": 2, "repaired": 1, "unrepaired": 1}, 1),
+            ({"repair": True, "finished": None}, 1),
+        ],
+    )
+    def test_the_exit_status_says_whether_all_is_well(self, outcome: dict[str, object], status: int) -> None:
+        end = _progress(**{"running": False, "checked": 1000, "finished": "2026-01-02T03:04:05.678Z", **outcome})
+        with MoodyDaemon(_verifying(lambda: end)).serving() as daemon:
+            assert run("verify", "--port", daemon.port).status == status
+
+    def test_ctrl_c_stops_watching_and_says_so(self) -> None:
+        with MoodyDaemon(_verifying(lambda: _progress(checked=10))).serving() as daemon:
+            with Terminal("verify", "--port", daemon.port) as terminal:
+                terminal.read_until("10/1000")
+                terminal.interrupt()
+                status, seen = terminal.end()
+            assert run("verify", "--stop", "--port", daemon.port).status == 0
+        assert (status, "stopped watching: the daemon goes on" in seen) == (130, True)
+        assert daemon.calls["admin.verify_stop"] == 1
+
+    def test_where_nothing_was_ever_verified_it_is_a_line(self) -> None:
+        with MoodyDaemon(lambda _method, _number: "null").serving() as daemon:
+            done = run("verify", "--watch", "--port", daemon.port)
+        assert (done.status, done.err) == (1, "imagepipe: nothing was ever verified since the daemon started\n")
+
+    def test_options_that_mean_nothing_are_wrong_usage(self) -> None:
+        assert run("verify", "--stop", "--repair").status == 2
+        assert run("verify", "--rate", "1 MiB", "--watch").status == 2
+
+
+def _progress(**more: object) -> dict[str, object]:
+    """What admin.verify_progress says, of 1000 images."""
+    counts = dict.fromkeys(("checked", "bytes", "missing", "rotten", "changed", "strangers", "repaired", "unrepaired", "more_problems"), 0)
+    ours = {
+        "running": True,
+        "repair": True,
+        "started": "2026-01-02T03:04:00.000Z",
+        "seconds": 5.0,
+        "total": 1000,
+        "bytes_total": 10**10,
+        "finished": None,
+    }
+    return {**counts, **ours, "problems": [], **more}
+
+
+def _verifying(progress: Callable[[], dict[str, object]]) -> Mood:
+    """A daemon that says this when it is asked for its progress."""
+    return lambda method, _number: json.dumps(progress()) if method == "admin.verify_progress" else "OK"
 
 
 @contextmanager
