@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from imagepipe.core import renditions
 from imagepipe.core.renditions import RenditionLimits
@@ -21,6 +22,8 @@ from imagepipe.ondemand.outputs import FAILURES_MAX
 from imagepipe.ondemand.renditions import Gone, Renditions, Wish, wishes_of
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
+
+_log = Logger()
 
 
 class Result(StrEnum):
@@ -72,12 +75,12 @@ class Ahead:
             except NotFound:  # whether here or at its source
                 raise NotFound("path", f"there is no image {shown(image, 200)}") from None
             try:
-                return await self._render(content.digest, named)
+                return await self._render(shown(image, 200), content.digest, named)
             except Gone:
                 continue
         raise InternalError  # the row is there and its bytes are not: verify finds out
 
-    async def _render(self, digest: str, named: dict[str, tuple[Wish, ...]]) -> Work:
+    async def _render(self, path: str, digest: str, named: dict[str, tuple[Wish, ...]]) -> Work:
         missing: list[str] = await self._on_thread(
             lambda: [name for name, wishes in named.items() if not all(self._is_kept(digest, wish) for wish in wishes)]
         )
@@ -98,6 +101,10 @@ class Ahead:
             error = errors[-1] if errors else None
         if error:
             note_failure(self._counters, "render_outputs", error)
+            failed = [name for name, outcome in work.outcomes.items() if outcome.error]
+            _log.warn(
+                "{count} outputs of {path} cannot be rendered, such as {name}: {error}", count=len(failed), path=path, name=failed[-1], error=error
+            )
         return work
 
     async def _make(self, work: Work, digest: str, named: dict[str, tuple[Wish, ...]]) -> ImagepipeError | None:

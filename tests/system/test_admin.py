@@ -31,18 +31,19 @@ def source() -> Iterator[Source]:
 def server(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Iterator[DaemonProcess]:
     """One with an image server."""
     base = {"source_base": f"{source.url}/originals", "sources": f"{source.url}/allowed", "allow_private_sources": "yes"}
-    options: Options = {"http": HTTP["http"] | base, "images": {"io_threads": 2, "max_bytes": 1 << 20}}
+    options: Options = {"http": HTTP["http"] | base, "images": {"io_threads": 2, "max_bytes": 1 << 20, "max_pixels": 300_000}}
     with running(tmp_path_factory.mktemp("server"), options) as daemon:
         yield daemon
         check_log(daemon)
 
 
 MINE, THEIRS = encoded(gradient(32, 24), "PNG"), encoded(gradient(24, 32), "PNG")
+CONFIRMED: Options = {"replication": {"min_acks": 1, "ack_timeout": "60 s"}}
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """North stored x/a.png, x/b.png and y.png, and south others later, before they heard of each other; two confirm each write."""
+    """North stored x/a.png, x/b.png and y.png, and south others later, before they heard of each other; south confirms what north stores now."""
     with_conflicts = Cluster(tmp_path_factory.mktemp("cluster"), mesh("north", "south"))
     try:
         with_conflicts.start("north")
@@ -52,7 +53,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         with_conflicts.start("south")
         for path in ("y.png", "x/b.png", "x/a.png"):
             with_conflicts["south"].proxy.store_image(THEIRS, path)
-        with_conflicts.start("north", options={"replication": {"min_acks": 1, "ack_timeout": "60 s"}})
+        with_conflicts.start("north", options=CONFIRMED)
         with_conflicts.wait_until_all_have(dict.fromkeys(("y.png", "x/b.png", "x/a.png"), THEIRS))
         yield with_conflicts
         check_log(with_conflicts["north"])
@@ -121,7 +122,9 @@ class RenderOutputsTests:
     def test_an_output_that_can_be_rendered_is_in_spite_of_another(self, server: DaemonProcess, folder: str) -> None:
         server.proxy.store_image(encoded(gradient(2000, 1), "PNG"), f"{folder}/line.png")
         outcomes = server.proxy.admin.render_outputs(f"{folder}/line.png", ["1000x1000.png", "w10.png"])
-        assert outcomes[1]["result"] == "rendered"
+        assert outcomes[0]["result"] == "failed"
+        assert outcomes[0]["error"].startswith("[1001] ")
+        assert outcomes[1] == {"output": "w10.png", "result": "rendered", "error": ""}
 
     def test_an_image_that_there_is_not_is_a_fault(self, server: DaemonProcess, folder: str) -> None:
         fault = fault_of(server.proxy.admin.render_outputs, f"{folder}/no", ["w10.png"])
@@ -303,7 +306,7 @@ class RestoreTests:
         [lost] = north.proxy.admin.history("y.png")
         north.proxy.admin.restore("y.png", lost["version"], "crash.png")
         north.kill()
-        cluster.start("north")
+        cluster.start("north", options=CONFIRMED)
         assert tree(cluster["north"])["crash.png"] == MINE
 
     def test_a_version_that_is_not_kept_here_is_a_fault(self, cluster: Cluster, north: DaemonProcess) -> None:
