@@ -95,7 +95,7 @@ def _print(progress: dict[str, Any]) -> None:
     output.table(("path", "problem", "outcome"), ([one["path"], one["problem"], one["outcome"]] for one in progress["problems"]))
     if progress["more_problems"]:
         output.warn(f"and {progress['more_problems']} more before these")
-    end = "" if progress["finished"] else "; it was stopped before its end"
+    end = "" if progress["finished"] else f"; it could not go on: {progress['error']}" if progress.get("error") else "; it was stopped before its end"
     output.warn(f"{progress['checked']} of {progress['total']} checked: {', '.join(_found(progress)) or 'nothing is wrong'}{end}")
 
 
