@@ -6,11 +6,12 @@
     EXTEND_TIMEOUT_USEC=...              it needs so much longer, with its start or its stop
     WATCHDOG=1                           the reactor turns
 
-Without NOTIFY_SOCKET nobody is told anything. Nothing here waits or raises: a manager that does not listen is no reason not to serve.
+Without NOTIFY_SOCKET nobody is told anything. Nothing here waits or raises: a manager that does not listen is no reason not to serve. What it has no room
+for, because it is slow, is told again in its order, a moment later.
 """
 
-import contextlib
 import socket
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from twisted.internet.task import LoopingCall
 
 EXTENSION_SECONDS = 30.0
 """How much longer a start is said to take, again and again until it is done."""
+
+RETRY_SECONDS = 0.05
 
 
 class ServiceManager:
@@ -33,7 +36,8 @@ class ServiceManager:
         self._address = "\0" + name[1:] if name.startswith("@") else name  # an abstract socket
         self._watchdog_seconds = _watchdog_seconds(environment, process_id)
         self._extending = self._loop(lambda: self._tell(f"EXTEND_TIMEOUT_USEC={int(EXTENSION_SECONDS * 1e6)}"))
-        self._watching = self._loop(lambda: self._tell("WATCHDOG=1"))
+        self._watching = self._loop(lambda: self._tell("WATCHDOG=1") if not self._untold else None)
+        self._untold: deque[bytes] = deque()
 
     def starting(self) -> None:
         """The start takes as long as it takes: it is not to be given up while the reactor turns."""
@@ -66,10 +70,22 @@ class ServiceManager:
         return loop
 
     def _tell(self, *lines: str) -> None:
-        if not self._address:
-            return
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as link:
-            link.sendto("\n".join(lines).encode(), self._address)
+        if self._address:
+            self._untold.append("\n".join(lines).encode())
+            if len(self._untold) == 1:
+                self._tell_untold()
+
+    def _tell_untold(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as link:
+            while self._untold:
+                try:
+                    link.sendto(self._untold[0], self._address)
+                except BlockingIOError:
+                    self._reactor.callLater(RETRY_SECONDS, self._tell_untold)
+                    return
+                except OSError:
+                    pass  # nobody is there
+                self._untold.popleft()
 
 
 def _watchdog_seconds(environment: Mapping[str, str], process_id: int) -> float:
