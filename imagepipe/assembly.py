@@ -27,6 +27,7 @@ from imagepipe.storage.cache import RenderCache
 from imagepipe.storage.opening import Layout
 from imagepipe.storage.store import Store
 from imagepipe.threads import Threads
+from imagepipe.verification import Verification
 from imagepipe.web.images import JSON_REFUSAL
 from imagepipe.web.site import BoundedRequest, LoggingSite, SiteContent
 from imagepipe.web.status import status_pages
@@ -104,6 +105,7 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> Node:
         cache=cache,
         queue=queue,
         replication=replication,
+        verification=Verification(reactor, store, replication.mend, seconds=time.monotonic, wall_ms=_wall_ms),
         replication_status=replication_status,
         disk=disk,
         outputs=Outputs(reactor, threads.files, store, counters),

@@ -14,6 +14,7 @@ from imagepipe.replication.status import ReplicationStatus
 from imagepipe.storage.cache import RenderCache
 from imagepipe.storage.store import Store
 from imagepipe.threads import Threads
+from imagepipe.verification import Verification
 from imagepipe.web.status import Page
 from imagepipe.workers import WorkQueue
 
@@ -31,6 +32,7 @@ class Foundation:
     cache: RenderCache
     queue: WorkQueue
     replication: Replication
+    verification: Verification
     replication_status: Callable[[], ReplicationStatus | None]
     disk: DiskSpace
     outputs: Outputs

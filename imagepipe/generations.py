@@ -154,7 +154,8 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
     operations = Operations(foundation.reactor, threads.calls, queue, store, engine, images.render, foundation.replication, counters)
     methods: Any = ImageMethods(operations, threads.calls, counters, bytes_max=images.bytes_max, size_max=images.size_max)
     image_server = _image_server(foundation, settings, operations, engine, users) if settings.http.is_on else None
-    methods.putSubHandler("admin", AdminMethods(operations, foundation.read_status, image_server.on_demand if image_server else None))
+    on_demand = image_server.on_demand if image_server else None
+    methods.putSubHandler("admin", AdminMethods(operations, foundation.read_status, foundation.verification, on_demand))
     content = SiteContent(
         guarded(cast(IResource, methods), users) if users else methods,
         body_bytes_max=network.request_bytes_max,

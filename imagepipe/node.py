@@ -83,6 +83,7 @@ class Node:
     def stop(self) -> "Deferred[None]":
         """See daemon.Node."""
         self._foundation.outputs.stop()
+        self._foundation.verification.abandon()
         self._foundation.disk.stop()
         graphite = self.generations.current.graphite
         told: Deferred[None] = graphite.stop() if graphite else succeed(None)  # while replication can still be asked how it stands
@@ -93,6 +94,7 @@ class Node:
         """See daemon.Node."""
         foundation = self._foundation
         foundation.queue.stop()
+        foundation.verification.close()
         self.generations.current.engine.close()
         foundation.threads.stop()
         foundation.store.close()

@@ -36,16 +36,17 @@ MAY_IMPORT = {
     "imagepipe.web": (
         "imagepipe", "imagepipe.web", "imagepipe.operations", "imagepipe.ondemand", "imagepipe.workers", "imagepipe.storage.images",
         "imagepipe.storage.opened", "imagepipe.storage.disk", "imagepipe.core", "imagepipe.errors", "imagepipe.monitoring",
-        "imagepipe.replication.status",
+        "imagepipe.replication.status", "imagepipe.verification",
     ),
+    "imagepipe.verification": ("imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
     "imagepipe.listening": ("imagepipe.config.settings", "imagepipe.errors"),
     "imagepipe.notify": (),
     "imagepipe.logs": (),
     "imagepipe.daemon": ("imagepipe.config", "imagepipe.errors", "imagepipe.listening", "imagepipe.notify", "imagepipe.threads", "imagepipe"),
     "imagepipe.threads": (),
     "imagepipe.foundation": (
-        "imagepipe.monitoring", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads", "imagepipe.web",
-        "imagepipe.workers",
+        "imagepipe.monitoring", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads",
+        "imagepipe.verification", "imagepipe.web", "imagepipe.workers",
     ),
     "imagepipe.generations": (
         "imagepipe.config", "imagepipe.core", "imagepipe.engines", "imagepipe.errors", "imagepipe.foundation", "imagepipe.monitoring",
@@ -54,8 +55,8 @@ MAY_IMPORT = {
     "imagepipe.node": ("imagepipe.config", "imagepipe.daemon", "imagepipe.foundation", "imagepipe.generations", "imagepipe.listening", "imagepipe.web"),
     "imagepipe.assembly": (
         "imagepipe", "imagepipe.config", "imagepipe.daemon", "imagepipe.foundation", "imagepipe.generations", "imagepipe.monitoring",
-        "imagepipe.node", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads", "imagepipe.web",
-        "imagepipe.workers",
+        "imagepipe.node", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads",
+        "imagepipe.verification", "imagepipe.web", "imagepipe.workers",
     ),
     "imagepipe.offline": ("imagepipe.config", "imagepipe.core", "imagepipe.errors", "imagepipe.generations", "imagepipe.storage.adopt"),
     # It talks to a daemon over the network alone; but for what is done on the node itself.

@@ -174,6 +174,11 @@ def parse_limit(value: object, limit_max: int) -> int:
     return value
 
 
+def parse_flag(value: object, argument: str) -> bool:
+    """Yes or no, in any of the ways in which clients say it."""
+    return _parse_flag(argument, value)
+
+
 def _parse_sizes(size: object, size_max: int) -> dict[str, Size]:
     """{suffix: box}; empty when no size is given (older clients have no nil and send an empty string)."""
     if size is None or size == "":

@@ -11,12 +11,14 @@ import msgspec
 from twisted.web.xmlrpc import XMLRPC
 
 from imagepipe.core.looking_back import cursor, parse_beginning, parse_lost_page, version_text
-from imagepipe.core.request import parse_names, parse_path, parse_text
+from imagepipe.core.pace import parse_rate
+from imagepipe.core.request import parse_flag, parse_names, parse_path, parse_text
 from imagepipe.errors import BadRequest, shown
 from imagepipe.monitoring.node_status import NodeStatus
 from imagepipe.ondemand.ahead import Ahead
 from imagepipe.ondemand.originals import Originals
 from imagepipe.operations import Operations
+from imagepipe.verification import Progress, Verification
 from imagepipe.web.facts import iso_time, public_facts
 from imagepipe.web.site import BoundedRequest
 from imagepipe.web.xmlrpc import method
@@ -38,10 +40,11 @@ class AdminMethods(XMLRPC):
     on_demand: None where [http] is off.
     """
 
-    def __init__(self, operations: Operations, read_status: Callable[[], NodeStatus], on_demand: OnDemand | None) -> None:
+    def __init__(self, operations: Operations, read_status: Callable[[], NodeStatus], verification: Verification, on_demand: OnDemand | None) -> None:
         super().__init__(allowNone=True)
         self._operations = operations
         self._read_status = read_status
+        self._verification = verification
         self._on_demand = on_demand
 
     @method("string")
@@ -133,3 +136,57 @@ class AdminMethods(XMLRPC):
         request.record.outputs = 1
         request.record.waited_seconds, request.record.ran_seconds = timed.waited_seconds, timed.ran_seconds
         return public_facts(timed.result.stored[0])
+
+    @method("struct", "struct boolean", "struct boolean string")
+    async def xmlrpc_verify(self, request: BoundedRequest, repair: object = False, rate: object = "") -> dict[str, Any]:  # noqa: ARG002
+        """verify(repair=False, rate="") -> {running, repair}
+
+        Begin to read every stored file and compare it with its digest, while the daemon goes on; verify_progress tells what is found.
+
+        repair  put right what is wrong: bytes from a copy or a peer, files from their bytes; what is in the way is moved aside
+        rate    how many bytes a second to read: 10 MiB; 50 MiB without it
+        """
+        repairs, a_second = parse_flag(repair, "repair"), parse_rate("" if rate is None else parse_text(rate, "rate"))
+        self._verification.start(a_second, repair=repairs)
+        return {"running": True, "repair": repairs}
+
+    @method("string")
+    async def xmlrpc_verify_progress(self, request: BoundedRequest) -> str:  # noqa: ARG002
+        """verify_progress() -> JSON
+
+        How far the verification is that runs, or what the last one found; null: there was none since the daemon started.
+        """
+        progress = self._verification.progress()
+        return msgspec.json.encode(_public_progress(progress) if progress else None).decode()
+
+    @method("string")
+    async def xmlrpc_verify_stop(self, request: BoundedRequest) -> str:  # noqa: ARG002
+        """verify_stop() -> "OK"
+
+        Stop the verification, if one runs.
+        """
+        self._verification.stop()
+        return "OK"
+
+
+def _public_progress(progress: Progress) -> dict[str, Any]:
+    return {
+        "running": progress.running,
+        "repair": progress.repair,
+        "started": iso_time(progress.started_ms),
+        "seconds": round(progress.seconds, 1),
+        "checked": progress.checked,
+        "total": progress.total,
+        "bytes": progress.bytes,
+        "bytes_total": progress.bytes_total,
+        "missing": progress.missing,
+        "rotten": progress.rotten,
+        "changed": progress.changed,
+        "strangers": progress.strangers,
+        "repaired": progress.repaired,
+        "unrepaired": progress.unrepaired,
+        "finished": iso_time(progress.finished_ms) if progress.finished_ms is not None else None,
+        "error": progress.error,
+        "problems": [{"path": one.path, "problem": one.problem.value, "outcome": one.outcome} for one in progress.problems],
+        "more_problems": progress.more_problems,
+    }

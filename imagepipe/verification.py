@@ -1,0 +1,256 @@
+"""The verification of a node: one at a time, on a thread of its own, at the rate that was asked for; it is told what it finds, and how far it is.
+
+    start ---> thread: Store.verify, which is told by this when to wait, and when it is over
+                 |   bytes that are missing
+                 +----> reactor: replication fetches them
+
+It ends within a moment when it is told to, whatever it waits for, and leaves nothing half done: what it has repaired is repaired.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from imagepipe.core.entries import Content
+from imagepipe.core.pace import Pace
+from imagepipe.errors import BadRequest, shown
+from imagepipe.storage.store import Store
+from imagepipe.storage.verify import Extent, Finding, Problem
+
+PROBLEMS_KEPT = 1000
+PROBLEMS_LOGGED = 100
+"""How many problems of a verification have a line in the log."""
+
+REST_SECONDS = 0.1
+
+_KIND_OF = {
+    Problem.MISSING: "missing",
+    Problem.NOT_SHOWN: "missing",
+    Problem.ROTTEN: "rotten",
+    Problem.CHANGED: "changed",
+    Problem.STRANGER: "strangers",
+}
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a verification is, or came: `checked` of `total` images, `bytes` of `bytes_total`; times in ms since 1970.
+
+    unrepaired: problems that `repair` could not put right; 0 without it. problems: the newest, the oldest first. finished_ms: when it came to its end;
+    None: it runs, was stopped, or could not go on, which `error` then tells.
+    """
+
+    running: bool
+    repair: bool
+    started_ms: int
+    seconds: float = 0.0
+    checked: int = 0
+    total: int = 0
+    bytes: int = 0
+    bytes_total: int = 0
+    missing: int = 0
+    rotten: int = 0
+    changed: int = 0
+    strangers: int = 0
+    repaired: int = 0
+    unrepaired: int = 0
+    finished_ms: int | None = None
+    error: str = ""
+    problems: tuple[Finding, ...] = ()
+    more_problems: int = 0
+
+    @property
+    def problems_count(self) -> int:
+        """All of them."""
+        return self.missing + self.rotten + self.changed + self.strangers
+
+
+class _Stopped(Exception):
+    """The walk is to end."""
+
+
+class Verification:
+    """For the reactor's thread, but for `close`. mend: fetches bytes from peers (Replication.mend). seconds: a monotonic clock."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        store: Store,
+        mend: Callable[[Sequence[Content]], Coroutine[Any, Any, None]],
+        *,
+        seconds: Callable[[], float],
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self._reactor = reactor
+        self._store = store
+        self._mend = mend
+        self._seconds = seconds
+        self._wall_ms = wall_ms
+        self._run: _Run | None = None
+        self._closing = False
+
+    def start(self, rate: float, *, repair: bool) -> None:
+        """Begin, reading `rate` bytes a second. Raises BadRequest while one runs."""
+        if self._run and self._run.is_alive:
+            raise BadRequest("verify", "one is running already: see admin.verify_progress, or stop it")
+        if self._closing:
+            raise BadRequest("verify", "the daemon is stopping")
+        self._run = _Run(self._reactor, self._store, self._mend, Pace(rate), self._seconds, self._wall_ms, repair=repair)
+        self._run.start()
+
+    def progress(self) -> Progress | None:
+        """Of the one that runs, or the last one; None: there was none since the daemon started."""
+        return self._run.progress() if self._run else None
+
+    def stop(self) -> None:
+        """Let the one that runs, if any, end soon."""
+        if self._run:
+            self._run.stop()
+
+    def abandon(self) -> None:
+        """Stop, and begin none any more."""
+        self._closing = True
+        self.stop()
+
+    def close(self) -> None:
+        """Wait until none runs; after `abandon`, on any thread."""
+        if self._run:
+            self._run.join()
+
+
+class _Run:
+    """One verification: a storage.verify.Walk."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        store: Store,
+        mend: Callable[[Sequence[Content]], Coroutine[Any, Any, None]],
+        pace: Pace,
+        seconds: Callable[[], float],
+        wall_ms: Callable[[], int],
+        *,
+        repair: bool,
+    ) -> None:
+        self._reactor = reactor
+        self._store = store
+        self._mend = mend
+        self._pace = pace
+        self._seconds = seconds
+        self._wall_ms = wall_ms
+        self._began = seconds()
+        self._lock = threading.Lock()
+        self._progress = Progress(running=True, repair=repair, started_ms=wall_ms())
+        self._problems: deque[Finding] = deque(maxlen=PROBLEMS_KEPT)
+        self._stopping = threading.Event()
+        self._arrived: threading.Event | None = None  # what `fetch` waits for
+        self._thread = threading.Thread(target=self._verify, name="verify")
+
+    @property
+    def is_alive(self) -> bool:
+        return self._progress.running
+
+    def start(self) -> None:
+        _log.info("verify: it begins{repair}", repair=", and repairs what is wrong" if self._progress.repair else "")
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if arrived := self._arrived:
+            arrived.set()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def progress(self) -> Progress:
+        with self._lock:
+            now, problems = self._progress, tuple(self._problems)
+        seconds = self._seconds() - self._began if now.running else now.seconds
+        return replace(now, seconds=seconds, problems=problems, more_problems=now.problems_count - len(problems))
+
+    # On its thread.
+
+    def _verify(self) -> None:
+        finished, error = False, ""
+        try:
+            self._store.verify(self, repair=self._progress.repair)
+            finished = True
+        except _Stopped:
+            pass
+        except Exception as caught:  # noqa: BLE001 - whatever ends it is told
+            error = str(caught)
+            _log.failure("verify: it cannot go on")
+        seconds = self._seconds() - self._began
+        self._note(running=False, seconds=seconds, finished_ms=self._wall_ms() if finished else None, error=error)
+        now = self._progress
+        _log.info(
+            "verify: {how} after {seconds:.1f} s: {checked} of {total} images checked, {problems} problems, {repaired} repaired",
+            how="finished" if finished else "ended before it was finished", seconds=seconds, checked=now.checked, total=now.total,
+            problems=now.problems_count, repaired=now.repaired,
+        )  # fmt: skip
+
+    def begin(self, extent: Extent) -> None:
+        """See Walk."""
+        self._note(total=extent.rows, bytes_total=extent.bytes)
+
+    def read(self, count: int) -> None:
+        """See Walk."""
+        self._wait(self._pace.wait(count, self._seconds()))
+
+    def rest(self) -> None:
+        """See Walk."""
+        self._wait(REST_SECONDS)
+
+    def checked(self, rows: int, size: int) -> None:
+        """See Walk."""
+        self._note(checked=self._progress.checked + rows, bytes=self._progress.bytes + size)
+        self._wait(0)
+
+    def found(self, finding: Finding) -> None:
+        """See Walk."""
+        now, kind = self._progress, _KIND_OF[finding.problem]
+        changes = {kind: getattr(now, kind) + 1}
+        if finding.repaired:
+            changes["repaired"] = now.repaired + 1
+        elif now.repair:
+            changes["unrepaired"] = now.unrepaired + 1
+        with self._lock:
+            self._problems.append(finding)
+            self._progress = replace(now, **changes)
+        count = self._progress.problems_count
+        if count <= PROBLEMS_LOGGED:
+            _log.warn("verify: {path}: {problem}: {outcome}", path=shown(finding.path, 400), problem=finding.problem.value, outcome=finding.outcome)
+        if count == PROBLEMS_LOGGED:
+            _log.warn("verify: further problems are counted, but not logged")
+
+    def fetch(self, contents: Sequence[Content]) -> None:
+        """See Walk."""
+        arrived = self._arrived = threading.Event()
+        self._wait(0)  # `stop` sets its flag first, and then looks for what there is to wait for
+        self._reactor.callFromThread(self._ask_peers, contents, arrived)
+        arrived.wait()
+        self._arrived = None
+        self._wait(0)
+
+    def _wait(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise _Stopped
+
+    def _note(self, **changes: Any) -> None:
+        with self._lock:
+            self._progress = replace(self._progress, **changes)
+
+    # On the reactor's thread.
+
+    def _ask_peers(self, contents: Sequence[Content], arrived: threading.Event) -> None:
+        def failed(failure: Any) -> None:
+            _log.failure("verify: peers cannot be asked", failure)
+
+        Deferred.fromCoroutine(self._mend(contents)).addErrback(failed).addBoth(lambda _: arrived.set())
