@@ -40,9 +40,13 @@ class History:
     def page(self, page: LostPage) -> Sequence[Lost]:
         """Some of what was lost, by path, the newest version of a path first."""
         path, version = page.after or ("", Version(0, ""))
-        where = "path >= ?1 AND (path > ?2 OR path = ?2 AND (stamp, origin) < (?3, ?4))" + ("" if page.end is None else " AND path < ?5")
+        where = "path >= ?1"
+        if path >= page.begin:  # otherwise SQLite might search from ?2 on, which is far too early
+            where = "path >= ?2 AND (path > ?2 OR (stamp, origin) < (?3, ?4))"
+        if page.end is not None:
+            where += " AND path < ?5"
         where += " ORDER BY path, stamp DESC, origin DESC LIMIT ?6"
-        return self._select(where, max(page.begin, path), path, version.stamp, version.origin, page.end, page.limit)
+        return self._select(where, page.begin, path, version.stamp, version.origin, page.end, page.limit)
 
     def versions(self, path: str, beginning: str, limit: int) -> Sequence[Lost]:
         """Some of what was lost at a path, whose version, written as `looking_back.version_text`, begins so."""

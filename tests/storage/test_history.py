@@ -10,6 +10,7 @@ from stores import NEVER, check_kept, delete, digest, objects, open_store, opene
 
 from imagepipe.core.entries import Content
 from imagepipe.core.looking_back import LostPage, version_text
+from imagepipe.core.stamp import Version
 from imagepipe.storage.history import KEPT_MS, Lost
 from imagepipe.storage.store import Store
 
@@ -71,6 +72,8 @@ class HistoryTests:
             while page := one.lost_page(LostPage("", None, (paged[-1].path, paged[-1].version) if paged else None, 1)):
                 paged += page
             assert paged == whole
+            early = (whole[0].path, Version(0, ""))
+            assert list(one.lost_page(LostPage("b", "b\0", early, 9))) == [lost for lost in whole if lost.path == "b"]
             for lost in whole:
                 assert list(one.lost_versions(lost.path, version_text(lost.version), 2)) == [lost]
             of_b = [lost for lost in whole if lost.path == "b"]
