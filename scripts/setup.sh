@@ -11,7 +11,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 PYTHON=${PYTHON:-python3}
-TOOLS="imagemagick strace iproute2 curl openssl"
+TOOLS="imagemagick strace iproute2 curl openssl logrotate"
 PEERS="rsync"
 PHOTOS="gnome-backgrounds lomiri-wallpapers-20.04"
 

@@ -179,7 +179,8 @@ def _value(key: tuple[str, str], value: str | list[str]) -> str:
     if key in _SECRET:
         return "(not shown)"
     text = value if isinstance(value, str) else ", ".join(value)
-    return re.sub(r"//[^/@,]*@", "//(not shown)@", shown(text)[1:-1])
+    without_password = re.sub(r"//[^/@,]*@", "//(not shown)@", shown(text)[1:-1])
+    return re.sub(r"(//[^,?]*\?)[^,]+", r"\1(not shown)", without_password)
 
 
 def _plain(name: str) -> str:
