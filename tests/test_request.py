@@ -14,6 +14,7 @@ from imagepipe.core.request import (
     OutputRequest,
     Page,
     StoreRequest,
+    parse_flag,
     parse_moves,
     parse_names,
     parse_page,
@@ -303,3 +304,13 @@ class PageTests:
     def test_what_is_refused(self, arguments: tuple[object, object, object], why: str) -> None:
         with pytest.raises(BadRequest, match=f"^{why}"):
             parse_page(*arguments)
+
+
+class ParseFlagTests:
+    @pytest.mark.parametrize(("value", "flag"), [(True, True), (1, True), ("1", True), (False, False), (0, False), ("", False), (None, False)])
+    def test_each_way_to_say_it(self, value: object, flag: bool) -> None:
+        assert parse_flag(value, "repair") is flag
+
+    def test_the_argument_is_named(self) -> None:
+        with pytest.raises(BadRequest, match="^repair: "):
+            parse_flag("perhaps", "repair")
