@@ -5,6 +5,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -44,7 +45,9 @@ for command in (
 def main() -> NoReturn:
     """The console command."""
     output.prepare_streams()
-    sys.exit(_run())
+    status = _run()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is decided: a Ctrl-C while Python ends changes nothing
+    sys.exit(status)
 
 
 def _run() -> int:

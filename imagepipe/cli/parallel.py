@@ -138,11 +138,13 @@ class Parallel:
         try:
             yield
         finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
+            if not self.was_interrupted:  # else the command is about to end, whoever goes on pressing Ctrl-C
+                for one, handler in before.items():
+                    signal.signal(one, handler)
 
     def _interrupted(self, _signal: int, _frame: FrameType | None) -> None:
         if self.was_interrupted:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             raise KeyboardInterrupt
         self.was_interrupted = True
         self.stop.set()
