@@ -236,6 +236,14 @@ class ResumeTests:
         assert "the same command continues" in err
 
 
+class EraseTests:
+    def test_each_path_is_erased_and_those_that_are_not_are_listed(self) -> None:
+        with MoodyDaemon(lambda path, _number: Fault(1000, "[1000] path: no") if path == "x/2" else "OK").serving() as daemon:
+            done = run("erase", "x/1", "x/2", "x/3", "--port", daemon.port)
+        assert (done.status, done.out, done.err) == (1, "", "imagepipe: x/2: [1000] path: no\n")
+        assert daemon.calls == {"x/1": 1, "x/2": 1, "x/3": 1}
+
+
 class VerifyTests:
     """Of a verification that takes its time."""
 
