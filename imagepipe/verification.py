@@ -34,6 +34,7 @@ _KIND_OF = {
     Problem.ROTTEN: "rotten",
     Problem.CHANGED: "changed",
     Problem.STRANGER: "strangers",
+    Problem.UNKNOWN: "strangers",
 }
 
 _log = Logger()

@@ -18,21 +18,21 @@ import itertools
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagepipe.core import formats, paths
+from imagepipe.core import formats
 from imagepipe.core.entries import Content, ImageFacts
 from imagepipe.core.formats import SNIFF_BYTES, Format
-from imagepipe.errors import BadRequest, FlushError, NotStored, StartError, shown
+from imagepipe.errors import FlushError, NotStored, StartError
 from imagepipe.storage import schema
 from imagepipe.storage.claim import CHANGED, Claim, in_the_way, is_same
 from imagepipe.storage.disk import digest_of, is_full, open_for_reading, refusal
 from imagepipe.storage.opening import Layout
 from imagepipe.storage.store import Store
-from imagepipe.storage.tree import PRIVATE, is_leftover
+from imagepipe.storage.walk import File, Skipped, walk
 
 BATCH = 500
 """How many files share a transaction."""
@@ -45,8 +45,6 @@ LARGE_BYTES = 32 << 20
 
 BYTES_MAX = 1 << 30
 """Larger files are not read: their headers are read in memory."""
-
-_IN_THE_ROOT = (PRIVATE, b"lost+found")
 
 FactsOf = Callable[[bytes, Format], ImageFacts]
 
@@ -95,23 +93,6 @@ def adopt(
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
-    path: str
-    status: os.stat_result
-
-
-@dataclass(frozen=True, slots=True)
-class _Skipped:
-    path: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    """To go into."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Known:
     """The catalogue has it."""
 
@@ -151,11 +132,11 @@ class _Adoption:
         self._so_far = Adopted()
 
     def run(self) -> Adopted:
-        found = _walk(self._root)
+        found = walk(self._root)
         while batch := list(itertools.islice(found, BATCH)):
             files = []
             for one in batch:
-                if isinstance(one, _Skipped):
+                if isinstance(one, Skipped):
                     self._skip(one)
                 else:
                     files.append(one)
@@ -164,14 +145,14 @@ class _Adoption:
             self._on_progress(self._so_far)
         return self._so_far
 
-    def _take_in(self, files: Sequence[_File]) -> None:
+    def _take_in(self, files: Sequence[File]) -> None:
         known = self._store.rows([one.path for one in files]) if self._store else {}
         contents = {path: row.entry.content for path, row in known.items() if row.entry.content}
         with self._staging() as folder:
             names = (folder / str(number) if folder else None for number in itertools.count())
             read = []
             for one in self._pool.map(lambda file, staged: self._look(file, contents.get(file.path), staged), files, names):
-                if isinstance(one, _Skipped):
+                if isinstance(one, Skipped):
                     self._skip(one)
                 elif isinstance(one, _Known):
                     self._so_far = replace(self._so_far, already=self._so_far.already + 1)
@@ -190,15 +171,15 @@ class _Adoption:
                 so_far = self._so_far
                 self._so_far = replace(so_far, files=so_far.files + 1, bytes=so_far.bytes + one.content.size, copied=so_far.copied + one.copied)
             else:
-                self._skip(_Skipped(one.path, why))
+                self._skip(Skipped(one.path, why))
 
-    def _skip(self, one: _Skipped) -> None:
+    def _skip(self, one: Skipped) -> None:
         self._so_far = replace(self._so_far, skipped=self._so_far.skipped + 1)
         self._on_skipped(one.path, one.why)
 
     # On threads of the pool.
 
-    def _look(self, file: _File, known: Content | None, staged: Path | None) -> _Read | _Skipped | _Known:
+    def _look(self, file: File, known: Content | None, staged: Path | None) -> _Read | Skipped | _Known:
         try:
             if known is not None:
                 return self._compare(file, known)
@@ -209,93 +190,35 @@ class _Adoption:
         except FlushError:
             raise
         except NotStored as error:  # the header cannot be read
-            return _Skipped(file.path, str(error))
+            return Skipped(file.path, str(error))
         except OSError as error:
             if is_full(error):
                 raise
-            return _Skipped(file.path, os.strerror(error.errno or 0))
+            return Skipped(file.path, os.strerror(error.errno or 0))
 
-    def _compare(self, file: _File, known: Content) -> _Known | _Skipped:
+    def _compare(self, file: File, known: Content) -> _Known | Skipped:
         assert self._store
         is_known = self._store.claims.is_object(file.status, known) or (
             file.status.st_size == known.size and digest_of(os.path.join(self._root, file.path.encode())) == known.digest
         )
-        return _Known() if is_known else _Skipped(file.path, in_the_way(known, None))
+        return _Known() if is_known else Skipped(file.path, in_the_way(known, None))
 
-    def _read(self, file: _File, staged: Path | None) -> _Read | _Skipped:
+    def _read(self, file: File, staged: Path | None) -> _Read | Skipped:
         with open_for_reading(os.path.join(self._root, file.path.encode())) as opened:
             seen = os.fstat(opened.fileno())
             format = formats.sniff(os.pread(opened.fileno(), SNIFF_BYTES, 0)) if stat.S_ISREG(seen.st_mode) else None
             if format is None:
-                return _Skipped(file.path, "it is no image by its content")
+                return Skipped(file.path, "it is no image by its content")
             if seen.st_size > BYTES_MAX:
-                return _Skipped(file.path, "it is larger than 1 GiB")
+                return Skipped(file.path, "it is larger than 1 GiB")
             data = opened.readall()
             if len(data) != seen.st_size or not is_same(seen, os.fstat(opened.fileno())):
-                return _Skipped(file.path, CHANGED)
+                return Skipped(file.path, CHANGED)
             facts = self._facts_of(data, format)
             content = Content(hashlib.sha256(data).hexdigest(), len(data))
             copied = bool(staged and self._store and self._store.claims.stage(file.path, opened, data, content, staged))
             return _Read(file.path, seen, content, facts, staged, copied)
 
 
-def _walk(root: bytes) -> Iterator[_File | _Skipped]:
-    """Every file below `root`, in the order of the disk; as many folders are open as it is deep."""
-    folders = [(b"", os.scandir(root))]
-    try:
-        while folders:
-            prefix, entries = folders[-1]
-            entry = next(entries, None)
-            if entry is None:
-                folders.pop()[1].close()
-                continue
-            name = prefix + entry.name
-            try:
-                found = _look_at(name, entry)
-                if isinstance(found, _Folder):
-                    folders.append((name + b"/", os.scandir(entry.path)))
-                elif found is not None:
-                    yield found
-            except OSError as error:
-                yield _Skipped(_printable(name), os.strerror(error.errno or 0))
-    finally:
-        for _, entries in folders:
-            entries.close()
-
-
-def _look_at(name: bytes, entry: "os.DirEntry[bytes]") -> "_File | _Skipped | _Folder | None":
-    """What a name in a folder is; None: one of our own. Raises OSError."""
-    if name in _IN_THE_ROOT or is_leftover(entry.name, ""):
-        return None
-    status = entry.stat(follow_symlinks=False)
-    if stat.S_ISDIR(status.st_mode) and not entry.name.startswith(b"."):
-        if len(name) < paths.PATH_BYTES_MAX:
-            return _Folder()
-        return _Skipped(_printable(name), "its path is too long, and so is that of all below it")
-    if stat.S_ISLNK(status.st_mode):
-        return _Skipped(_printable(name), "it is a symbolic link")
-    why = _illegal(name)
-    if why is None and not stat.S_ISREG(status.st_mode):
-        why = "it is neither a file nor a folder"
-    return _File(name.decode(), status) if why is None else _Skipped(_printable(name), why)
-
-
-def _illegal(name: bytes) -> str | None:
-    """Why no image can be at this path; None: one can."""
-    try:
-        path = name.decode()
-    except UnicodeDecodeError:
-        return "its name is not valid UTF-8"
-    try:
-        clean = paths.clean(path)
-    except BadRequest as error:
-        return str(error).removeprefix(f"{error.argument}: ")
-    return None if clean == path else f"its name is not in Unicode's normal form NFC, which is {shown(clean, paths.PATH_BYTES_MAX)}"
-
-
 def _raised_anyway(_error: FlushError) -> None:
     """By the call that met it."""
-
-
-def _printable(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")

@@ -79,7 +79,25 @@ class Repairs:
         self._housekeeping.mended(())
         if failed:
             raise NotStored("its folder cannot be written to")
-        return os.path.join(b".imagepipe/found", os.path.basename(aside)).decode("utf-8", "replace") if aside else None
+        return _shown_aside(aside) if aside else None
+
+    def set_aside(self, name: bytes, *, move: bool) -> str | None:
+        """Move aside what lies at a path, or with `move` off only look; where it is now, or empty; None where there is nothing, or an image by now.
+
+        Raises OSError where it cannot be moved.
+        """
+        place = self._tree.place_of_name(name)
+        if not os.path.lexists(place) or (_is_text(name) and self._is_near_an_image(name.decode())):
+            return None
+        if not move:
+            return ""
+        aside = self._set_aside(place)
+        self._housekeeping.mended(())
+        return _shown_aside(aside)
+
+    def _is_near_an_image(self, path: str) -> bool:
+        entry = self._catalogue.entry(path)
+        return (entry is not None and entry.content is not None) or next(Showing(self._catalogue).related(path), None) is not None
 
     def mended(self, digests: Sequence[str]) -> None:
         """Objects have their right bytes again."""
@@ -99,3 +117,15 @@ class Repairs:
         self._tree.touched.add(os.path.dirname(place))
         _log.warn("{place} is moved aside, to {aside}", place=shown(os.fsdecode(place), 400), aside=os.fsdecode(aside))
         return aside
+
+
+def _shown_aside(aside: bytes) -> str:
+    return os.path.join(b".imagepipe/found", os.path.basename(aside)).decode("utf-8", "replace")
+
+
+def _is_text(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

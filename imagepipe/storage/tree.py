@@ -159,6 +159,15 @@ class Tree:
         """Where the file of a path is, or would be."""
         return os.path.join(self._root, path.encode())
 
+    @property
+    def root(self) -> bytes:
+        """The folder that it begins with."""
+        return self._root
+
+    def place_of_name(self, name: bytes) -> bytes:
+        """The same for what has a name that no image may have."""
+        return os.path.join(self._root, name)
+
     def touch(self, path: str) -> None:
         """The names on the way to the file at `path` may not be on the disk."""
         self.touched.add(self._root)

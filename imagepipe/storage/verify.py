@@ -2,9 +2,10 @@
 
     object     there, of its size, of its digest           each is read once: the walk is by digest, so that the paths which share one follow each other
     file       a link to the object; or a copy with its bytes
+    all else   that lies in the tree is no image: a stranger's
 
     rotten or missing object    from a copy in the tree with the right bytes, or from peers; the bad one stays until the good one is here
-    file of the tree            repair.py: linked again; what lies in its place is moved aside
+    file of the tree            repair.py: linked again; what lies in its place is moved aside, and so is what is no image
 
 All of it is on one thread of its own, but for what needs the writer's. A row or file that changes while it is looked at is no problem: it is looked at
 again, on the writer's thread, before anything is said of it. An image that another one hides has no file.
@@ -17,7 +18,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -29,6 +30,7 @@ from imagepipe.storage.disk import AnyPath, open_for_reading, refusal
 from imagepipe.storage.objects import Objects
 from imagepipe.storage.repair import Repairs, Standing
 from imagepipe.storage.tree import Lies, Tree
+from imagepipe.storage.walk import File, Skipped, walk
 
 T = TypeVar("T")
 
@@ -48,13 +50,14 @@ NOBODY = "not repaired: its bytes are not to be had from any peer"
 
 
 class Problem(enum.Enum):
-    """What can be wrong with an image. STRANGER: something that is no file, or in the way of its folder."""
+    """What can be wrong with an image. STRANGER: something that is no file, or in the way of its folder. UNKNOWN: what lies at a path at which there is none."""
 
     MISSING = "missing object"
     ROTTEN = "rotten object"
     NOT_SHOWN = "missing file"
     CHANGED = "changed file"
     STRANGER = "stranger's file"
+    UNKNOWN = "unknown file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,9 @@ class Verifier:
                 assert content
                 self._verify(content, tuple(rows))
             self._mend()
+        found = walk(self._tree.root)
+        while batch := list(islice(found, PAGE)):
+            self._look_for_unknown(batch)
 
     def _pages(self) -> Iterator[Sequence[Entry]]:
         after = ("", "")
@@ -289,6 +295,27 @@ class Verifier:
         except OSError as error:
             return Finding(entry.path, problem, repaired=False, outcome=str(refusal(error)))
         return Finding(entry.path, problem, repaired=True, outcome=f"repaired; what lay there is {aside}" if aside else "repaired")
+
+    # Files that are nobody's.
+
+    def _look_for_unknown(self, batch: Sequence[File | Skipped]) -> None:
+        self._walk.read(0)
+        files = [one.path for one in batch if isinstance(one, File)]
+        known = self._catalogue.rows(files)
+        files = [path for path in files if path not in known or known[path].entry.content is None]
+        names = [path.encode() for path in files] + [one.name for one in batch if isinstance(one, Skipped) and one.name]
+        for name in names:
+            self._walk.read(0)
+            try:
+                aside = self._on_writer(partial(self._repairs.set_aside, name, move=self._repair))
+            except OSError as error:
+                self._say_unknown(name, repaired=False, outcome=str(refusal(error)))
+            else:
+                if aside is not None:
+                    self._say_unknown(name, repaired=self._repair, outcome=f"it is {aside} now" if self._repair else "left as it is")
+
+    def _say_unknown(self, name: bytes, *, repaired: bool, outcome: str) -> None:
+        self._walk.found(Finding(name.decode("utf-8", "backslashreplace"), Problem.UNKNOWN, repaired=repaired, outcome=outcome))
 
     def _digest_of(self, place: AnyPath) -> str | None:
         """The SHA-256 of a file's bytes, read at the rate that is allowed; None where it cannot be read."""

@@ -326,6 +326,44 @@ class RepairTests:
             check_whole(store, tmp_path)
 
 
+class UnknownTests:
+    def test_what_is_no_image_is_told_and_moved_aside(self, tmp_path: Path) -> None:
+        root = tmp_path / "images"
+        with opened(root) as store:
+            put(store, {"a/b": b"one", "gone": b"two"})
+            delete(store, "gone")
+            (root / "gone").write_bytes(b"by hand")
+            (root / "a" / "theirs.png").write_bytes(b"theirs")
+            (root / "a" / ".hidden").mkdir()
+            (root / "a" / ".hidden" / "deep").write_bytes(b"deep")
+            (root / "link").symlink_to(tmp_path)
+            Path(os.fsdecode(os.fsencode(root) + b"/\xff")).write_bytes(b"no text")
+            (root / "empty").mkdir()
+            before = tree(root)
+            names = {"gone", "a/theirs.png", "a/.hidden", "link", "\\xff"}
+            walker = verified(store)
+            assert walker.problems == dict.fromkeys(names, Problem.UNKNOWN)
+            assert tree(root) == before
+            walker = verified(store, repair=True)
+            assert walker.problems == dict.fromkeys(names, Problem.UNKNOWN)
+            assert all(one.repaired for one in walker.findings)
+            aside = root / PRIVATE / "found"
+            kept = [file.read_bytes() for file in aside.rglob("*") if file.is_file()]
+            assert sorted(kept) == sorted([b"by hand", b"theirs", b"deep", b"no text"])
+            (root / "empty").rmdir()
+            check_whole(store, root)
+            assert verified(store).findings == []
+
+    def test_what_cannot_be_moved_stays(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with opened(tmp_path) as store:
+            (tmp_path / "theirs").write_bytes(b"theirs")
+            # Root may do anything: no file system here refuses it.
+            monkeypatch.setattr("imagepipe.storage.repair.os.rename", lambda *_: raise_(OSError(errno.EROFS, "")))
+            [finding] = verified(store, repair=True).findings
+            assert not finding.repaired
+            assert (tmp_path / "theirs").read_bytes() == b"theirs"
+
+
 def replace(file: Path, content: bytes) -> None:
     """Another file of the same name."""
     file.unlink()
@@ -334,8 +372,9 @@ def replace(file: Path, content: bytes) -> None:
 
 def link(place: Path) -> None:
     """A link in the place of what was there."""
-    place.rename(place.parent.parent / "moved")
-    place.symlink_to(place.parent.parent / "moved")
+    [outside] = [folder.parent for folder in place.parents if folder.name == "images"]
+    place.rename(outside / "moved")
+    place.symlink_to(outside / "moved")
 
 
 def folder(place: Path) -> None:
