@@ -312,5 +312,5 @@ class ParseFlagTests:
         assert parse_flag(value, "repair") is flag
 
     def test_the_argument_is_named(self) -> None:
-        with pytest.raises(BadRequest, match="^repair: "):
+        with pytest.raises(BadRequest, match=r"^repair: "):
             parse_flag("perhaps", "repair")
