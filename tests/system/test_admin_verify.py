@@ -16,10 +16,11 @@ IMAGE, OTHER = encoded(gradient(40, 30), "PNG"), encoded(gradient(30, 40), "PNG"
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two nodes that have everything when a store returns."""
+    """Two nodes that have everything when a store returns; north can ask south."""
     pair = Cluster(tmp_path_factory.mktemp("cluster"), mesh("north", "south"), options={"replication": {"min_acks": 1, "ack_timeout": "60 s"}})
     try:
         pair.start("north", "south")
+        eventually(lambda: json.loads(pair["north"].proxy.admin.status())["replication"]["upstreams"][0]["connected"])
         yield pair
     finally:
         pair.clean_up()
