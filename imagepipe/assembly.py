@@ -18,6 +18,7 @@ from imagepipe.generations import build, cache_bytes_max, read_secrets
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskSpace
 from imagepipe.monitoring.metrics import registry_of
+from imagepipe.monitoring.recent import Recent, reading_of
 from imagepipe.monitoring.status import StatusReader
 from imagepipe.node import Node
 from imagepipe.ondemand.outputs import Outputs
@@ -95,6 +96,7 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> Node:
         downloads=lambda: node.generations.downloads,
         cache=cache,
     )
+    recent = Recent(reactor, time.time, lambda: reading_of(reader.read(), counters.durations()))
     foundation = Foundation(
         reactor=reactor,
         wall=time.time,
@@ -110,7 +112,8 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> Node:
         disk=disk,
         outputs=Outputs(reactor, threads.files, store, counters),
         read_status=reader.read,
-        status_pages=status_pages(reader, registry_of(reader.read, counters.durations)),
+        status_pages=status_pages(reader, recent.since, registry_of(reader.read, counters.durations)),
+        recent=recent,
     )
     count = partial(_count, counters)
     nobody: Any = Resource()

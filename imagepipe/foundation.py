@@ -8,6 +8,7 @@ from typing import Any
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskSpace
 from imagepipe.monitoring.node_status import NodeStatus
+from imagepipe.monitoring.recent import Recent
 from imagepipe.ondemand.outputs import Outputs
 from imagepipe.replication.service import Replication
 from imagepipe.replication.status import ReplicationStatus
@@ -38,3 +39,4 @@ class Foundation:
     outputs: Outputs
     read_status: Callable[[], NodeStatus]
     status_pages: Mapping[bytes, Page]
+    recent: Recent

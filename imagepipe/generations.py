@@ -8,6 +8,7 @@ closed still does what it is asked for.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet.endpoints import HostnameEndpoint
@@ -37,6 +38,7 @@ from imagepipe.web.refusal import admit_all, needs_credentials
 from imagepipe.web.root import Root
 from imagepipe.web.site import SiteContent
 from imagepipe.web.sources import Sources
+from imagepipe.web.status import protected
 from imagepipe.web.tls import certificate_options
 from imagepipe.web.xmlrpc import ImageMethods
 
@@ -46,10 +48,11 @@ FORM_BYTES_MAX = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What is in the files that the settings name. passwords: {name: bcrypt hash}."""
+    """What is in the files that the settings name. passwords, status_passwords: {name: bcrypt hash}."""
 
     tls: CertificateOptions | None
     passwords: Mapping[bytes, bytes] | None
+    status_passwords: Mapping[bytes, bytes] | None
     keys: NodeKeys | None
 
 
@@ -72,6 +75,7 @@ class Generation:
     engine: Engine
     engine_workers: Callable[[], int]
     users: UsersChecker | None
+    status_users: UsersChecker | None
     graphite: Graphite | None
     methods: SiteContent
     image_server: ImageServer | None
@@ -89,8 +93,9 @@ class Generation:
     def abandon(self) -> None:
         """Make what still runs fail soon."""
         self.engine.abort()
-        if self.users:
-            self.users.abandon()
+        for users in (self.users, self.status_users):
+            if users:
+                users.abandon()
         if self.image_server:
             self.image_server.sources.abandon()
 
@@ -133,7 +138,8 @@ def read_secrets(settings: Settings) -> Secrets:
     try:
         return Secrets(
             tls=certificate_options(network.tls_certificate, network.tls_key) if network.tls_certificate and network.tls_key else None,
-            passwords=parse_users(network.users.read_text(errors="replace").splitlines(), str(network.users)) if network.users else None,
+            passwords=_passwords(network.users),
+            status_passwords=_passwords(settings.http.status_users) if settings.http.is_on else None,
             keys=load_keys(settings.replication.keys) if settings.replication.keys else None,
         )
     except OSError as error:  # it was there a moment ago
@@ -144,7 +150,8 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
     """The generation that `settings` describe. What need not be another keeps that of the `earlier` one. Blocks. Raises StartError."""
     images, network, threads = settings.images, settings.network, foundation.threads
     counters, store, queue = foundation.counters, foundation.store, foundation.queue
-    users = _users(foundation, secrets, earlier)
+    users = _users(foundation, secrets.passwords, earlier.users if earlier else None)
+    status_users = _users(foundation, secrets.status_passwords, earlier.status_users if earlier else None)
     graphite = earlier.graphite if earlier and earlier.settings.graphite == settings.graphite else _graphite(foundation, settings)
     if earlier and _engine_settings(earlier.settings) == _engine_settings(settings):
         engine, engine_workers = earlier.engine, earlier.engine_workers
@@ -153,7 +160,7 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
 
     operations = Operations(foundation.reactor, threads.calls, queue, store, engine, images.render, foundation.replication, counters)
     methods: Any = ImageMethods(operations, threads.calls, counters, bytes_max=images.bytes_max, size_max=images.size_max)
-    image_server = _image_server(foundation, settings, operations, engine, users) if settings.http.is_on else None
+    image_server = _image_server(foundation, settings, operations, engine, users, status_users) if settings.http.is_on else None
     on_demand = image_server.on_demand if image_server else None
     methods.putSubHandler("admin", AdminMethods(operations, foundation.read_status, foundation.verification, on_demand))
     content = SiteContent(
@@ -161,10 +168,17 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
         body_bytes_max=network.request_bytes_max,
         admit=needs_credentials if users else admit_all,
     )
-    return Generation(settings, secrets, engine, engine_workers, users, graphite, content, image_server)
+    return Generation(settings, secrets, engine, engine_workers, users, status_users, graphite, content, image_server)
 
 
-def _image_server(foundation: Foundation, settings: Settings, operations: Operations, engine: Engine, users: UsersChecker | None) -> ImageServer:
+def _image_server(
+    foundation: Foundation,
+    settings: Settings,
+    operations: Operations,
+    engine: Engine,
+    users: UsersChecker | None,
+    status_users: UsersChecker | None,
+) -> ImageServer:
     reactor, threads, store, counters = foundation.reactor, foundation.threads, foundation.store, foundation.counters
     images, http = settings.images, settings.http
     limits = RenditionLimits(http.extensions, http.width_max, http.quality_default, http.outputs, images.size_max)
@@ -176,14 +190,20 @@ def _image_server(foundation: Foundation, settings: Settings, operations: Operat
     on_demand = OnDemand(Ahead(threads.files, found, renditions, limits, counters), originals)
     access = Access(http.secrets, users)
     pages = ImagePages(reactor, threads.files, found, originals, access, limits, counters, foundation.wall)
-    root: Any = Root(foundation.status_pages, pages)
+    root: Any = Root(protected(foundation.status_pages, status_users), pages)
     return ImageServer(renditions, sources, on_demand, SiteContent(root, body_bytes_max=images.bytes_max + FORM_BYTES_MAX, admit=access.admit))
 
 
-def _users(foundation: Foundation, secrets: Secrets, earlier: Generation | None) -> UsersChecker | None:
-    if earlier and earlier.secrets.passwords == secrets.passwords:
-        return earlier.users  # which remembers who was right
-    return UsersChecker(dict(secrets.passwords), foundation.threads.passwords) if secrets.passwords else None
+def _passwords(file: Path | None) -> Mapping[bytes, bytes] | None:
+    return parse_users(file.read_text(errors="replace").splitlines(), str(file)) if file else None
+
+
+def _users(foundation: Foundation, passwords: Mapping[bytes, bytes] | None, earlier: UsersChecker | None) -> UsersChecker | None:
+    if not passwords:
+        return None
+    if earlier and earlier.users == passwords:
+        return earlier  # which remembers who was right
+    return UsersChecker(passwords, foundation.threads.passwords)
 
 
 def _graphite(foundation: Foundation, settings: Settings) -> Graphite | None:

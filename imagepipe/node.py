@@ -38,6 +38,7 @@ class Node:
         generation = self.generations.current
         self._foundation.replication.start()
         self._foundation.disk.start()
+        self._foundation.recent.start()
         if generation.graphite:
             generation.graphite.start()
         self._foundation.outputs.make_by(generation.image_server.renditions if generation.image_server else None)
@@ -85,6 +86,7 @@ class Node:
         self._foundation.outputs.stop()
         self._foundation.verification.abandon()
         self._foundation.disk.stop()
+        self._foundation.recent.stop()
         graphite = self.generations.current.graphite
         told: Deferred[None] = graphite.stop() if graphite else succeed(None)  # while replication can still be asked how it stands
         self._foundation.replication.stop()

@@ -132,7 +132,7 @@ class DefaultTests:
         http = settings(tmp_path).http
         assert (http.interface, http.port, http.endpoint) == ("0.0.0.0", None, None)
         assert http.extensions == ("jpg", "jpeg", "png", "gif", "webp", "avif")
-        assert (http.width_max, http.quality_default, http.cache_bytes_max) == (1000, 75, 1 << 30)
+        assert (http.width_max, http.quality_default, http.cache_bytes_max, http.status_users) == (1000, 75, 1 << 30, None)
         assert (http.source_base, http.sources, http.allow_private_sources, http.outputs, http.secrets) == (None, (), False, (), ())
 
     def test_replication(self, tmp_path: Path) -> None:

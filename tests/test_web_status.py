@@ -1,8 +1,11 @@
 """The pages of an operator, over a real socket; and their text."""
 
+import base64
+import hashlib
 import http.client
 import json
 import queue
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
@@ -15,9 +18,10 @@ from statuses import BARE, FULL, NORTH, REPLICATION, Part
 from twisted.web.resource import Resource
 
 from imagepipe.core.formats import WEBP
-from imagepipe.monitoring.counters import Counters
+from imagepipe.monitoring.counters import BOUNDS_SECONDS, Counters, Distribution
 from imagepipe.monitoring.metrics import registry_of
 from imagepipe.monitoring.node_status import NodeStatus
+from imagepipe.monitoring.samples import Reading, Samples
 from imagepipe.monitoring.status import StatusReader
 from imagepipe.web.site import LoggingSite, SiteContent
 from imagepipe.web.status import status_pages
@@ -31,6 +35,7 @@ class Node:
 
     def __init__(self) -> None:
         self.counters = Counters(lambda: 0.0)
+        self.samples = Samples(1000.0, 5.0, 10)
         self.queue = Part()
         self.stopping = self.flush_failed = False
         self.takes_images = True
@@ -47,17 +52,17 @@ class Node:
             replication=lambda: REPLICATION,
         )
         root = Resource()
-        for name, page in status_pages(reader, registry_of(reader.read, self.counters.durations)).items():
+        for name, page in status_pages(reader, self.samples.since, registry_of(reader.read, self.counters.durations)).items():
             root.putChild(name, cast(Any, page))
         site = LoggingSite(SiteContent(cast(Any, root), body_bytes_max=1 << 20), reactor.seconds)
         self._port = on_reactor(reactor.listenTCP, 0, site, interface="127.0.0.1")
         self._connections: list[http.client.HTTPConnection] = []
 
-    def ask(self, path: str, method: str = "GET") -> tuple[http.client.HTTPResponse, bytes]:
+    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
         """The answer and its body."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port.getHost().port, timeout=PATIENCE_SECONDS)
         self._connections.append(connection)
-        connection.request(method, path)
+        connection.request(method, path, headers=headers)
         answer = connection.getresponse()
         return answer, answer.read()
 
@@ -118,6 +123,51 @@ class PagesTests:
             ("page", "readyz", 200, "OK"),
             ("page", "below status", 404, "Not Found"),
         ]
+
+
+class BrowserTests:
+    """/status where HTML is asked for; what it does in a browser is in tests/system/test_status_page.py."""
+
+    def test_a_browser_gets_a_page_and_anybody_else_text(self, node: Node) -> None:
+        page, body = node.ask("/status", accept="text/html,application/xhtml+xml,*/*;q=0.8")
+        assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert body.startswith(b"<!doctype html>")
+        for accept in ("*/*", "text/plain", "application/json"):
+            text, _ = node.ask("/status", accept=accept)
+            assert text.headers.get_content_type() == "text/plain"
+            assert text.headers["Vary"] == page.headers["Vary"] == "accept"
+
+    def test_it_needs_nothing_from_elsewhere_and_may_have_nothing(self, node: Node) -> None:
+        answer, body = node.ask("/status", accept="text/html")
+        page = body.decode()
+        policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+        assert policy.pop("connect-src") == "'self'"
+        assert policy.pop("img-src") == "data:"
+        for element, directive in (("style", "style-src"), ("script", "script-src")):
+            [content] = re.findall(rf"<{element}>(.*?)</{element}>", page, re.DOTALL)
+            assert page.count(f"</{element}") == page.count(f"<{element}") == 1
+            digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+            assert policy.pop(directive) == f"'sha256-{digest}'"
+        assert set(policy) == {"default-src", "base-uri", "form-action", "frame-ancestors"}
+        assert set(policy.values()) == {"'none'"}
+        assert re.findall(r"""\s(?:src|href|style|on\w+)=["'](?!data:,)""", page.partition("<script>")[0]) == []
+        assert "innerHTML" not in page
+
+    def test_the_samples_of_the_charts_come_from_a_time_on(self, node: Node) -> None:
+        durations = Distribution((0,) * (len(BOUNDS_SECONDS) + 1), 0.0)
+        for second in (5, 10, 15):
+            node.samples.observe(second, Reading(durations, second, None, None))
+        assert "recent" not in json.loads(node.ask("/status.json")[1])
+        recent = json.loads(node.ask("/status.json?since=0")[1])["recent"]
+        assert (recent["start"], recent["step_seconds"], recent["waiting_max"]) == (1000.0, 5.0, [5, 10, 15])
+        later = json.loads(node.ask("/status.json?since=1010")[1])["recent"]
+        assert (later["start"], later["waiting_max"]) == (1010.0, [15])
+
+    @pytest.mark.parametrize("since", ["", "yesterday", "nan", "inf", "1e999", "%00", "0x10"])
+    def test_a_time_that_is_none_is_told(self, node: Node, since: str) -> None:
+        answer, body = node.ask(f"/status.json?since={since}")
+        assert answer.status == 400
+        assert json.loads(body) == {"error": "since: is not a time in seconds since 1970"}
 
 
 class HealthTests:

@@ -78,6 +78,7 @@ def _settings(parsed: Parsed, warnings: tuple[str, ...]) -> Settings:
             outputs=get("http", "outputs") or (),
             secrets=get("http", "secrets") or get("http", "secrets_file") or (),
             cache_bytes_max=get("http", "cache_size"),
+            status_users=get("http", "status_users"),
         ),
         replication=ReplicationSettings(
             publish=publish,

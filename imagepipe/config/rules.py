@@ -66,7 +66,7 @@ def _images_path(parsed: Parsed, file: Path) -> Iterator[str]:
 def _served_files(parsed: Parsed) -> Iterator[str]:
     """Whoever serves the images would serve these too, or a stored image could take their place."""
     path: Path | None = parsed.get("images", "path")
-    secret = [("network", "users"), ("network", "tls_key"), ("network", "tls_certificate"), ("replication", "keys")]
+    secret = [("network", "users"), ("network", "tls_key"), ("network", "tls_certificate"), ("http", "status_users"), ("replication", "keys")]
     for section, option in secret:
         file: Path | None = parsed.get(section, option)
         if path and file and file.resolve().is_relative_to(path.resolve()):

@@ -45,6 +45,7 @@ class HttpSettings:
     outputs: tuple[str, ...]
     secrets: tuple[str, ...] = field(repr=False)
     cache_bytes_max: int
+    status_users: Path | None
 
     @property
     def is_on(self) -> bool:

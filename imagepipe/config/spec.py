@@ -36,6 +36,7 @@ outputs = renditions_or_none(default=None)
 secrets = secrets_or_none(default=None)
 secrets_file = secrets_file_or_none(default=None)
 cache_size = size("0", "1024 TiB", default="1 GiB")
+status_users = file_or_none(default=None)
 
 [replication]
 publish = zeromq_or_none(default=None)

@@ -7,7 +7,7 @@ read again. A name that does not exist takes as long as a wrong password.
 import hmac
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any, cast
 
@@ -50,12 +50,12 @@ def parse_users(lines: Iterable[str], file: str) -> dict[bytes, bytes]:
 
 @implementer(ICredentialsChecker)
 class UsersChecker:
-    """Tells right credentials from wrong ones; `on_thread` runs a blocking call elsewhere."""
+    """Tells right credentials from wrong ones. users: {name: bcrypt hash}; `on_thread` runs a blocking call elsewhere."""
 
     credentialInterfaces = (IUsernamePassword,)  # noqa: N815 - Twisted's name
 
-    def __init__(self, users: dict[bytes, bytes], on_thread: "Callable[[Callable[[], bool]], Deferred[bool]]") -> None:
-        self._users = users
+    def __init__(self, users: Mapping[bytes, bytes], on_thread: "Callable[[Callable[[], bool]], Deferred[bool]]") -> None:
+        self.users = users
         self._on_thread = on_thread
         self._key = os.urandom(32)
         self._remembered: dict[bytes, None] = {}
@@ -78,7 +78,7 @@ class UsersChecker:
             return name
         if self._waiting >= _WAITING_MAX:
             raise Overloaded("too many passwords wait to be checked: try again")
-        hashed = self._users.get(name)
+        hashed = self.users.get(name)
         self._waiting += 1
         try:
             right = await self._on_thread(lambda: not self._ending and _matches(password, hashed or self._decoy))

@@ -2,36 +2,47 @@
 
     /healthz      200 while the process can serve
     /readyz       200 while it takes writes, else 503 and a line that says why
-    /status       NodeStatus as text; /status.json as JSON, in the names of its fields
+    /status       a page for a browser; for anybody else NodeStatus as text
+    /status.json  NodeStatus as JSON, in the names of its fields; with ?since=TIME also the samples since then, for the charts
     /metrics      Prometheus' text format
 
-They are read and nothing else: GET and HEAD. They show what goes on inside and name the peers: a server in front should not pass them on.
+They are read and nothing else: GET and HEAD. They show what goes on inside and name the peers: a server in front should not pass them on, and they can be
+had for users alone.
 """
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from twisted.web.resource import Resource
+from twisted.web.resource import IResource, Resource
 
+from imagepipe.monitoring.samples import Series
 from imagepipe.monitoring.status import StatusReader
+from imagepipe.web import status_html
+from imagepipe.web.auth import UsersChecker, guarded
 from imagepipe.web.site import BoundedRequest
 from imagepipe.web.status_text import as_text
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 
+OPEN = frozenset({b"healthz", b"readyz"})
+"""The pages for which no credentials are ever needed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a page answers with."""
+    """What a page answers with. headers: beside those of every page."""
 
     media_type: str
     body: bytes
     status: int = HTTPStatus.OK
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Page(Resource):
@@ -39,19 +50,19 @@ class Page(Resource):
 
     methods: frozenset[bytes] = frozenset({b"GET", b"HEAD"})
 
-    def __init__(self, name: str, content: Callable[[], Content]) -> None:
+    def __init__(self, name: str, content: Callable[[BoundedRequest], Content]) -> None:
         super().__init__()
         self._name = name
         self._content = content
 
     def getChild(self, path: bytes, request: BoundedRequest) -> Resource:  # noqa: N802, ARG002 - Twisted's name
-        return _Nothing(f"below {self._name}", lambda: _refusal(HTTPStatus.NOT_FOUND, "there is nothing below this page"))
+        return _Nothing(f"below {self._name}", lambda _: _refusal(HTTPStatus.NOT_FOUND, "there is nothing below this page"))
 
     def render(self, request: BoundedRequest) -> bytes:
         """Answer a GET or HEAD."""
         request.record.call, request.record.path = "page", self._name
         if request.method in self.methods:
-            content = self._content()
+            content = self._content(request)
         else:
             request.setHeader(b"allow", b"GET, HEAD")
             content = _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "this page is for GET and HEAD")
@@ -61,6 +72,8 @@ class Page(Resource):
         request.setHeader(b"content-length", b"%d" % len(content.body))
         request.setHeader(b"cache-control", b"no-store")
         request.setHeader(b"x-content-type-options", b"nosniff")
+        for name, value in content.headers.items():
+            request.setHeader(name.encode(), value.encode())
         return b"" if request.method == b"HEAD" else content.body
 
 
@@ -72,21 +85,55 @@ class _Nothing(Page):
         return super().render(request)
 
 
-def status_pages(reader: StatusReader, registry: CollectorRegistry) -> Mapping[bytes, Page]:
-    """The pages by their paths' only component; `registry` has the metrics."""
+def status_pages(reader: StatusReader, since: Callable[[float], Series], registry: CollectorRegistry) -> Mapping[bytes, Page]:
+    """The pages by their paths' only component; `since` gives the samples of the last hour from a time on, `registry` has the metrics."""
 
-    def readyz() -> Content:
+    def readyz(_: BoundedRequest) -> Content:
         why = reader.not_ready()
         return Content(TEXT, b"ok\n") if why is None else Content(TEXT, f"{why}\n".encode(), HTTPStatus.SERVICE_UNAVAILABLE)
 
-    contents: dict[str, Callable[[], Content]] = {
-        "healthz": lambda: Content(TEXT, b"ok\n"),
+    def status(request: BoundedRequest) -> Content:
+        if _wants_html(request):
+            page = status_html.document()
+            return Content(status_html.MEDIA_TYPE, page.body, headers={**page.headers, "vary": "accept"})
+        return Content(TEXT, as_text(reader.read()).encode(), headers={"vary": "accept"})
+
+    def status_json(request: BoundedRequest) -> Content:
+        [wanted] = (request.args or {}).get(b"since", [None])[:1]
+        if wanted is None:
+            return Content(JSON, msgspec.json.format(msgspec.json.encode(reader.read())) + b"\n")
+        time = _time(wanted)
+        if time is None:
+            return _refusal(HTTPStatus.BAD_REQUEST, "since: is not a time in seconds since 1970")
+        return Content(JSON, msgspec.json.encode(msgspec.to_builtins(reader.read()) | {"recent": since(time)}) + b"\n")
+
+    contents: dict[str, Callable[[BoundedRequest], Content]] = {
+        "healthz": lambda _: Content(TEXT, b"ok\n"),
         "readyz": readyz,
-        "status": lambda: Content(TEXT, as_text(reader.read()).encode()),
-        "status.json": lambda: Content(JSON, msgspec.json.format(msgspec.json.encode(reader.read())) + b"\n"),
-        "metrics": lambda: Content(CONTENT_TYPE_LATEST, generate_latest(registry)),
+        "status": status,
+        "status.json": status_json,
+        "metrics": lambda _: Content(CONTENT_TYPE_LATEST, generate_latest(registry)),
     }
     return {name.encode(): Page(name, content) for name, content in contents.items()}
+
+
+def protected(pages: Mapping[bytes, Page], users: UsersChecker | None) -> Mapping[bytes, IResource]:
+    """The pages, for `users` alone if there are any; but for those that a load balancer asks, which say next to nothing."""
+    resources: Mapping[bytes, Any] = pages  # zope.interface has no types
+    return {name: guarded(page, users) if users and name not in OPEN else page for name, page in resources.items()}
+
+
+def _wants_html(request: BoundedRequest) -> bool:
+    """A browser says so; curl and monitoring take anything, and then it is text."""
+    return any(b"text/html" in value for value in request.requestHeaders.getRawHeaders(b"accept") or ())
+
+
+def _time(text: bytes) -> float | None:
+    try:
+        time = float(text)
+    except ValueError:
+        return None
+    return time if math.isfinite(time) else None
 
 
 def _refusal(status: HTTPStatus, why: str) -> Content:
