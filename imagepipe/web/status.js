@@ -4,6 +4,7 @@
 const POLL_MS = 2000;
 const PATIENCE_MS = 5000;
 const HOUR_SECONDS = 3600;
+const SPAN_SECONDS_MIN = 600; // of a chart: a node that has just been started has not much to show
 
 const byId = (id) => document.getElementById(id);
 
@@ -210,9 +211,10 @@ class Chart {
     this.points = points;
     this.step = step;
     this.end = end;
+    this.span = Math.min(HOUR_SECONDS, Math.max(SPAN_SECONDS_MIN, end - (points[0]?.time ?? end)));
     const all = points.flatMap((point) => this.traces.map(({ key }) => point[key])).filter((value) => value !== null);
     const most = nice(Math.max(this.least, ...all));
-    const x = (time) => WIDTH * (1 - (end - time) / HOUR_SECONDS);
+    const x = (time) => WIDTH * (1 - (end - time) / this.span);
     const y = (value) => HEIGHT * (1 - value / most);
     this.svg.replaceChildren(drawn("line", { class: "grid", x1: 0, x2: WIDTH, y1: 0, y2: 0 }), drawn("line", { class: "grid", x1: 0, x2: WIDTH, y1: HEIGHT / 2, y2: HEIGHT / 2 }));
     this.traces.forEach(({ key, kind }, at) => {
@@ -224,7 +226,7 @@ class Chart {
       }
     });
     setText(this.top, this.unit(most));
-    setText(this.from, clock(end - HOUR_SECONDS));
+    setText(this.from, clock(end - this.span));
     setText(this.until, clock(end));
     this.describe();
   }
@@ -235,7 +237,7 @@ class Chart {
     let point = this.points.at(-1);
     let prefix = "now";
     if (this.pointed !== null && point) {
-      const time = this.end - HOUR_SECONDS * (1 - this.pointed);
+      const time = this.end - this.span * (1 - this.pointed);
       point = this.points.find((each) => each.time <= time && time < each.time + this.step);
       prefix = clock(time);
       this.svg.append(drawn("line", { class: "cursor", x1: WIDTH * this.pointed, x2: WIDTH * this.pointed, y1: 0, y2: HEIGHT }));
@@ -291,9 +293,16 @@ function take(recent) {
 
 let answered = null;
 
+// Beside this page, whatever stands before it; without the credentials that may have been typed into its address, which fetch does not take.
+function dataUrl(since) {
+  const url = new URL(`status.json?since=${since}`, location.href);
+  url.username = url.password = "";
+  return url;
+}
+
 async function poll() {
   try {
-    const response = await fetch(`status.json?since=${hour.next}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+    const response = await fetch(dataUrl(hour.next), { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
     if (!response.ok) throw new Error(`it answers with ${response.status}`);
     const { recent, ...status } = await response.json();
     answered = new Date();
