@@ -28,6 +28,7 @@ CONNECTIONS_MAX = 100
 
 _ENDPOINT = re.compile(r"tcp://(?:\[(?P<v6>[^]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>\d{1,5}|\*)", re.ASCII)
 _SIOCGIFADDR = 0x8915
+_INTERFACE_NAME_MAX = 15  # IFNAMSIZ, less the zero at its end
 
 _log = Logger()
 
@@ -169,12 +170,13 @@ def _address(endpoint: str) -> tuple[str, int]:
 
 
 def _interface_address(name: str) -> str | None:
-    if name not in (each for _, each in socket.if_nameindex()):
+    """Of IPv4; asked of a socket that whatever confines the daemon lets it have, and not by netlink, as socket.if_nameindex does."""
+    if len(os.fsencode(name)) > _INTERFACE_NAME_MAX:
         return None
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         try:
             answer = fcntl.ioctl(any_socket, _SIOCGIFADDR, struct.pack("256s", os.fsencode(name)))
-        except OSError:  # it has no address of IPv4
+        except OSError:  # there is none of that name, or it has no address
             return None
     return socket.inet_ntoa(answer[20:24])
 
