@@ -90,6 +90,15 @@ class Operations:
         self._counters.deleted(len(paths))
         await self._peers.confirmed(commit.seq)
 
+    async def erase(self, path: str) -> None:
+        """Delete a clean path, and what lost a conflict at it, on every node. Raises NotFound if nothing was ever heard of it, TooFewPeers."""
+        await self._catch_up_unless_known([path])
+        if not await self._on_thread(lambda: self._store.look_up(path)):
+            raise NotFound("path", f"there is no image {shown(path)}, and there never was")
+        commit = await self._answered(self._store.erase(path))
+        self._counters.deleted(1)
+        await self._peers.confirmed(commit.seq)
+
     async def move(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Move images between clean paths, in order, all or none. Raises TooFewPeers."""
         await self._catch_up_unless_known([source for source, _ in pairs])

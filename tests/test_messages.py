@@ -342,11 +342,21 @@ class HostileFieldTests:
             ([changed(DELETE_ROW, 4, "b")], (4, 6, 6), "the row of 'a/c.jpg' is half a row"),
             ([changed(PUT_ROW, 0, "/a\u00e9")], (4, 6, 6), r"the path '/a\\xe9' is not clean"),
             ([changed(PUT_ROW, 0, "../../etc/passwd")], (4, 6, 6), "path: may not contain '..'"),
+            ([changed(DELETE_ROW, 0, ".erased/../a")], (4, 6, 6), "path: may not contain '..'"),
+            ([changed(DELETE_ROW, 0, ".erased/.erased/a")], (4, 6, 6), "path: no component may begin with a dot: '.erased'"),
+            ([changed(DELETE_ROW, 0, ".erased//a")], (4, 6, 6), "the path '.erased//a' is not clean"),
+            ([changed(PUT_ROW, 0, ".erased/a.jpg")], (4, 6, 6), "the row of '.erased/a.jpg' is no delete"),
         ],
     )
     def test_a_batch_says_what_is_wrong_with_it(self, rows: list[object], numbers: tuple[int, int, int], why: str) -> None:
         with pytest.raises(Malformed, match=f"^{why}$"):
             decode_reply("c", body(["batch", 1, NODE, EPOCH, *numbers, rows]))
+
+    def test_the_row_of_an_erasure_may_be_as_long_as_its_path_makes_it(self) -> None:
+        longest = "/".join(["d" * 255] * 4)
+        row = changed(DELETE_ROW, 0, f".erased/{longest}")
+        [told] = decode_reply("c", body(["batch", 1, NODE, EPOCH, 4, 6, 6, [row]])).rows  # type: ignore[union-attr]
+        assert told.entry.path == f".erased/{longest}"
 
     def test_a_get_may_not_ask_for_more_than_it_is_allowed_in_all_its_ranges_together(self) -> None:
         half = Range(DIGEST, 0, GET_BYTES_MAX // 2)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from imagepipe.core.entries import Content, Entry, ImageFacts, Row, was_unseen, wins
+from imagepipe.core.erasure import erasure_path, is_erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Pending:
 class Join:
     """The outcome.
 
-    taken: new rows, numbered. pending: those that wait. lost: own rows that lost a conflict, to be kept as history. facts: of the bytes that were taken
+    taken: new rows, numbered. pending: those that wait. lost: own rows that lost a conflict, to be kept as history: not what was erased. facts: of the bytes that were taken
     over, by digest. stamp: the newest stamp seen, which the next write must exceed.
     """
 
@@ -87,7 +88,10 @@ def join(
             lost.append(mine)
         if theirs.content is not None and row.facts is not None:
             facts[theirs.content.digest] = row.facts
-    return Join(tuple(taken), tuple(pending), tuple(lost), facts, stamp)
+    erasures = {path: entry_of(path) for path in map(erasure_path, (loser.path for loser in lost))}
+    erasures.update((entry.path, entry) for entry in taken)
+    kept = tuple(loser for loser in lost if not is_erased(loser, erasures))
+    return Join(tuple(taken), tuple(pending), kept, facts, stamp)
 
 
 def wanted(rows: Iterable[Row], entry_of: Callable[[str], Entry | None]) -> Sequence[Content]:

@@ -22,7 +22,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from imagepipe.core import paths
+from imagepipe.core import erasure, paths
 from imagepipe.core.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.stamp import STAMP_MAX, Version
 from imagepipe.errors import BadRequest, shown
@@ -106,7 +106,7 @@ class Changes(_Message, frozen=True, tag="changes"):
 class WireRow(msgspec.Struct, frozen=True, array_like=True):
     """A Row. `digest` None: deleted."""
 
-    path: Annotated[str, Meta(max_length=paths.PATH_BYTES_MAX)]
+    path: Annotated[str, Meta(max_length=len(erasure.FOLDER) + paths.PATH_BYTES_MAX)]
     stamp: Stamp
     origin: Id
     replaced_stamp: Stamp | None
@@ -248,12 +248,16 @@ def _check_batch(message: Batch) -> None:
 
 
 def _check_row(row: WireRow) -> None:
+    erased = erasure.erased_path(row.path)
+    path = row.path if erased is None else erased
     try:
-        clean = paths.clean(row.path)
+        clean = paths.clean(path)
     except BadRequest as error:
         raise Malformed(str(error)) from None
-    if clean != row.path:
+    if clean != path:
         raise Malformed(f"the path {shown(row.path)} is not clean")
+    if erased is not None and row.digest is not None:
+        raise Malformed(f"the row of {shown(row.path)} is no delete")
     if (row.digest is None) != (row.size is None) or (row.replaced_stamp is None) != (row.replaced_origin is None):
         raise Malformed(f"the row of {shown(row.path)} is half a row")
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from imagepipe.core.entries import Entry, Excerpt, Row
+from imagepipe.core.erasure import erased_path
 from imagepipe.core.showing import Hidden, all_hidden
 from imagepipe.core.stamp import milliseconds
 from imagepipe.storage import columns
@@ -139,12 +140,18 @@ class Catalogue:
         return map(columns.entry_of, self._database.select(query, path + "/", path + "0"))  # "0" follows "/"
 
     def put(self, entries: Sequence[Entry], facts: Mapping[str, ImageFacts], last_stamp: int) -> None:
-        """Write rows, numbered on from last_seq, and what the headers of their bytes say, by digest; last_stamp is the newest stamp now."""
+        """Write rows, numbered on from last_seq, and what the headers of their bytes say, by digest; last_stamp is the newest stamp now.
+
+        What they erase goes from the history with them.
+        """
         self._database.write_many("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(columns.of_entry, entries))
         self._database.write_many(
             "INSERT OR REPLACE INTO image VALUES (?, ?, ?, ?)", [(digest, one.format, one.width, one.height) for digest, one in facts.items()]
         )
         self._database.write("UPDATE meta SET last_stamp = ?", last_stamp)
+        for entry in entries:
+            if (erased := erased_path(entry.path)) is not None:
+                self.history.erase(erased, entry.version)
         self._coming = (max(self._coming[0], *(entry.seq for entry in entries)) if entries else self._coming[0], last_stamp)
 
     def since(self, seq: int) -> list[Entry]:

@@ -30,6 +30,7 @@ class History:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._erased: set[str] = set()
         self.count = 0
         self.recount()
 
@@ -68,13 +69,19 @@ class History:
             winner.version.origin,
         )
 
+    def erase(self, path: str, upto: Version) -> None:
+        """Drop what was lost at a path, up to this version; `expire` returns the digests."""
+        query = "DELETE FROM history WHERE path = ? AND (stamp, origin) <= (?, ?) RETURNING digest"
+        self._erased.update(digest for (digest,) in self._database.write(query, path, upto.stamp, upto.origin))
+
     def expire(self, now_ms: int) -> set[str]:
-        """Drop what was lost too long ago; its digests."""
+        """Drop what was lost too long ago; its digests, and those of what was erased since the last time."""
         before = now_ms - KEPT_MS
-        if self._database.select("SELECT 1 FROM history WHERE lost_ms < ? LIMIT 1", before).fetchone() is None:
-            return set()
-        gone = {digest for (digest,) in self._database.write("DELETE FROM history WHERE lost_ms < ? RETURNING digest", before)}
-        self.recount()
+        gone, self._erased = self._erased, set()
+        if self._database.select("SELECT 1 FROM history WHERE lost_ms < ? LIMIT 1", before).fetchone() is not None:
+            gone.update(digest for (digest,) in self._database.write("DELETE FROM history WHERE lost_ms < ? RETURNING digest", before))
+        if gone:
+            self.recount()
         return gone
 
     def recount(self) -> None:

@@ -32,6 +32,7 @@ from twisted.logger import Logger
 from imagepipe.core import joining
 from imagepipe.core.entries import Change, Content, Entry, Excerpt, Row, net_moves
 from imagepipe.core.epochs import Epoch
+from imagepipe.core.erasure import erasure_path
 from imagepipe.core.fetching import Received
 from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.looking_back import LostPage
@@ -251,6 +252,10 @@ class Store:
         """Delete images as one; never blocks. A path that does not exist is deleted too: its image may be on the way from a peer."""
         changes = tuple(Change(path, None) for path in dict.fromkeys(paths))
         return self._submitted(Call(tuple(change.path for change in changes), lambda _: changes))
+
+    def erase(self, path: str) -> "Future[Commit]":
+        """Delete an image, and all that lost a conflict at its path, here and on every node that hears of it; never blocks."""
+        return self.delete((path, erasure_path(path)))
 
     def move(self, pairs: Sequence[tuple[str, str]]) -> "Future[Commit]":
         """Move images in order, source to destination, all or none; never blocks. Fails with BadRequest if a source does not exist."""

@@ -137,6 +137,17 @@ class AdminMethods(XMLRPC):
         request.record.waited_seconds, request.record.ran_seconds = timed.waited_seconds, timed.ran_seconds
         return public_facts(timed.result.stored[0])
 
+    @method("string string")
+    async def xmlrpc_erase(self, request: BoundedRequest, path: object) -> str:
+        """erase(path) -> "OK"
+
+        Delete an image, and every version of it that lost a conflict, on every node, also on those that are away and come back.
+        """
+        cleaned = parse_path(path)
+        request.record.path = shown(cleaned, 200)
+        await self._operations.erase(cleaned)
+        return "OK"
+
     @method("struct", "struct boolean", "struct boolean string")
     async def xmlrpc_verify(self, request: BoundedRequest, repair: object = False, rate: object = "") -> dict[str, Any]:  # noqa: ARG002
         """verify(repair=False, rate="") -> {running, repair}

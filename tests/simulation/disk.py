@@ -10,6 +10,7 @@ from imagepipe.core import joining, stamp
 from imagepipe.core.actions import Join
 from imagepipe.core.entries import Change, Content, Entry, Row, wins
 from imagepipe.core.epochs import Epoch
+from imagepipe.core.erasure import erased_path, is_erased
 from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.stamp import Version
 from simulation.contents import BYTES, is_good
@@ -81,7 +82,7 @@ class Disk:
             self.pending = {key: row for key, row in self.pending.items() if key[0] != action.upstream}
         outcome = joining.join(action.rows, self.rows.get, self.has_bytes, self.node, self.seq, self.last_stamp)
         self.history += outcome.lost
-        for entry in outcome.taken:
+        for entry in sorted(outcome.taken, key=lambda entry: erased_path(entry.path) is None):  # all is one transaction
             self.seq = max(self.seq, entry.seq)
             self._set(entry)
         if action.upstream is not None:
@@ -118,4 +119,6 @@ class Disk:
     def _set(self, entry: Entry) -> None:
         before = self.rows.get(entry.path)
         self.rows[entry.path] = entry
+        if erased_path(entry.path) is not None:
+            self.history = [lost for lost in self.history if not is_erased(lost, self.rows)]
         self.changed(self, before, entry)

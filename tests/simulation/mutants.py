@@ -56,6 +56,10 @@ def _weak_delete(one: Entry, other: Entry | None) -> bool:
     return other is None or (entries.wins(one, other) and (one.content is not None or other.content is None))
 
 
+def _never_erased(loser: Entry, erasures: object) -> bool:
+    return False
+
+
 def _never_unseen(loser: Entry, winner: Entry) -> bool:
     return False
 
@@ -226,9 +230,10 @@ _REPEAT = Replica._repeat
 MUTANTS = (
     Mutant("the stamp is the plain wall clock", stamp, "next_stamp", _wall_clock, 1),
     Mutant("the stamp is blind to those received", joining, "join", _blind_to_received, 1),
-    Mutant("a tie is not broken by the digest", entries, "_rank", _rank_without_digest, 1183),
+    Mutant("a tie is not broken by the digest", entries, "_rank", _rank_without_digest, 1359),
     Mutant("a delete does not win over a put", joining, "wins", _weak_delete, 1),
     Mutant("no loser is kept as history", joining, "was_unseen", _never_unseen, 1),
+    Mutant("what was erased is kept when it is lost", joining, "is_erased", _never_erased, 12),
     Mutant("what was joined is not announced again", joining, "join", _without_own_number, 1),
     Mutant("rows are joined and announced before their bytes are here", joining, "join", _before_the_bytes, 12),
     Mutant("the cursor moves before the rows are joined", Node, "_do", _cursor_first, 47),

@@ -1,7 +1,7 @@
 """What must hold, all the time and in the end; independent of how the core comes by it.
 
 All the time: a row gives way only to a greater one, and is there only with its bytes; what a node acknowledged is in its map; a number means one row;
-a cursor is not ahead of what was joined; a loser of a conflict is in the history of the node that took it.
+a cursor is not ahead of what was joined; a loser of a conflict is in the history of the node that took it, unless it was erased, and then it is not.
 In the end: every node has heard of every change, the trees are equal, nothing waits that could be had, nothing is held, and the cluster is silent.
 """
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from imagepipe.core.entries import Content, Entry, wins
 from imagepipe.core.epochs import holds
+from imagepipe.core.erasure import is_erased
 from imagepipe.core.joining import Cursor
 from imagepipe.core.messages import Batch
 from imagepipe.core.paths import ancestors
@@ -73,8 +74,8 @@ class Oracle:
         if after.content and after.content.digest not in disk.damaged:
             self.require(is_good(after.content.digest, disk.objects.get(after.content.digest)), f"no bytes of {after}")
         if before and before.content and before.version.origin == disk.node != after.version.origin and before.content != after.content:
-            heard_of = self._descends(after, before)
-            self.require(heard_of or before in disk.history, f"{before} was overwritten in secret by {after}")
+            may_go = self._descends(after, before) or is_erased(before, disk.rows)
+            self.require(may_go or before in disk.history, f"{before} was overwritten in secret by {after}")
 
     def told(self, batch: Batch) -> None:
         """A batch has come to someone."""
@@ -124,6 +125,8 @@ class Oracle:
             for entry in disk.rows.values():
                 if entry.content and entry.content.digest not in disk.damaged:
                     self.require(is_good(entry.content.digest, disk.objects.get(entry.content.digest)), f"{node.name} has no bytes of {entry}")
+            for lost in disk.history:
+                self.require(not is_erased(lost, disk.rows), f"{node.name} keeps {lost}, which was erased")
 
     # In the end.
 

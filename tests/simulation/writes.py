@@ -1,9 +1,10 @@
-"""What clients ask for: put, delete and move on few nested paths, as operations.py would do it."""
+"""What clients ask for: put, delete, erase and move on few nested paths, as operations.py would do it."""
 
 import random
 from collections.abc import Callable
 
 from imagepipe.core.entries import Change, net_moves
+from imagepipe.core.erasure import erasure_path
 from imagepipe.core.paths import ancestors
 from imagepipe.errors import BadRequest
 from simulation.contents import CONTENTS
@@ -19,7 +20,8 @@ def random_write(rng: random.Random) -> Callable[[Disk], tuple[Change, ...]]:
         content = rng.choice(CONTENTS)
         return put(*((path, rng.choice((content, rng.choice(CONTENTS)))) for path in rng.sample(PATHS, rng.choice((1, 1, 2, 3)))))
     if kind < 0.8:
-        return put(*((path, None) for path in rng.sample(PATHS, rng.choice((1, 1, 2)))))
+        paths = rng.sample(PATHS, rng.choice((1, 1, 2)))
+        return put(*((path, None) for path in paths)) if kind < 0.75 else erase(*paths)
     pairs = tuple((source, destination) for source, destination in [rng.sample(PATHS, 2) for _ in range(rng.choice((1, 1, 2)))])
     return lambda disk: _checked(disk, _moves(disk, pairs))
 
@@ -28,6 +30,11 @@ def put(*pairs: object) -> Callable[[Disk], tuple[Change, ...]]:
     """Give paths contents, or delete them (None)."""
     changes = tuple(Change(*pair) for pair in pairs)  # type: ignore[misc]
     return lambda disk: _checked(disk, changes)
+
+
+def erase(*paths: str) -> Callable[[Disk], tuple[Change, ...]]:
+    """Delete paths, and what lost a conflict there."""
+    return put(*((row, None) for path in paths for row in (path, erasure_path(path))))
 
 
 def _moves(disk: Disk, pairs: tuple[tuple[str, str], ...]) -> tuple[Change, ...]:

@@ -1,10 +1,10 @@
-"""`imagepipe history` and `restore` on two nodes of which one has lost a conflict."""
+"""`imagepipe history`, `restore` and `erase` on two nodes of which one has lost a conflict."""
 
 import json
 from collections.abc import Iterator
 
 import pytest
-from cluster import Cluster, mesh
+from cluster import Cluster, eventually, mesh
 from command_line import against
 from conftest import encoded, gradient
 from daemon_process import DaemonProcess
@@ -56,3 +56,21 @@ class HistoryTests:
         done = against(north, "restore", "x/a.png", "ffff")
         assert done.status == 1
         assert done.err.startswith("imagepipe: [1000] version: ")
+
+
+class EraseTests:
+    def test_it_is_gone_on_every_node_also_on_one_that_was_away(self, cluster: Cluster) -> None:
+        cluster.start("north")
+        [[_, version, *_]] = against(cluster["north"], "history", "x/a.png").rows
+        cluster["north"].stop()
+        done = against(cluster["south"], "erase", "x/a.png")
+        assert (done.status, done.err) == (0, "")
+        cluster.start("north")
+        eventually(lambda: against(cluster["north"], "history", "x/a.png").rows == [])
+        assert against(cluster["north"], "restore", "x/a.png", version).err.startswith("imagepipe: [1000] version: ")
+        assert "x/a.png" not in cluster.wait_until_equal()
+
+    def test_a_path_of_which_nothing_was_ever_heard_is_told(self, north: DaemonProcess) -> None:
+        done = against(north, "erase", "never/heard-of.png")
+        assert done.status == 1
+        assert "there never was" in done.err
