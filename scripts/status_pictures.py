@@ -32,7 +32,7 @@ PICTURES = {"status.png": 1180, "status-phone.png": 390}
 
 
 def main(minutes: float) -> None:
-    with tempfile.TemporaryDirectory() as folder, Cluster(Path(folder), mesh(*NODES), HTTP) as nodes:
+    with tempfile.TemporaryDirectory() as folder, Cluster(Path(folder), mesh(*NODES), HTTP, named=True) as nodes:
         shown, _, lost = (nodes[name] for name in NODES)
         stop = threading.Event()
         clients = [threading.Thread(target=work, args=(nodes[name], name, stop)) for name in NODES[:2] for _ in range(2)]

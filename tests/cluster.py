@@ -48,7 +48,7 @@ class Cluster:
 
     options: of all nodes; each: of single ones. endpoints: where peers find a node, if not where it publishes; for a proxy between. over_tcp: on ports
     that the system chooses; nodes are then started in order, and find only those that were started before.
-    As a context they run, and every process is gone at its end, as it is after `clean_up`.
+    named: they know each other by their names. As a context they run, and every process is gone at its end, as it is after `clean_up`.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Cluster:
         each: Mapping[str, Options] | None = None,
         *,
         over_tcp: bool = False,
+        named: bool = False,
     ) -> None:
         self.links = {name: list(peers) for name, peers in links.items()}
         self.nodes: dict[str, DaemonProcess] = {}
@@ -68,6 +69,7 @@ class Cluster:
         self._endpoints = endpoints or {}
         self._each = each or {}
         self._over_tcp = over_tcp
+        self._named = named
         self._sockets = Path(tempfile.mkdtemp(prefix="imagepipe-"))
 
     def __enter__(self) -> Self:
@@ -119,7 +121,7 @@ class Cluster:
         return DaemonProcess(folder, merged)
 
     def _prefix(self, name: str, peer: str) -> str:
-        return f"{peer}@" if "keys" in self._each.get(name, {}).get("replication", {}) else ""
+        return f"{peer}@" if self._named or "keys" in self._each.get(name, {}).get("replication", {}) else ""
 
     def _listens(self, name: str, where: str) -> str:
         [endpoint] = re.findall(rf"{where} ([^\s,]+)", "".join(self.nodes[name].log))

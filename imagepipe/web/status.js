@@ -111,6 +111,7 @@ function rows(table, found) {
   table.hidden = !found.length;
 }
 
+const clockAhead = (seconds) => (Math.abs(seconds) < 0.05 ? "0.0 s" : `${seconds < 0 ? "\u2212" : "+"}${Math.abs(seconds).toFixed(1)} s`);
 const ago = (seconds) => (seconds === null ? "never" : `${duration(seconds)} ago`);
 
 function drawReplication(replication) {
@@ -126,7 +127,7 @@ function drawReplication(replication) {
         mark: 1,
         cells: [
           peer.name, state, ago(peer.heard_seconds), whole(peer.rows_behind), bytes(peer.bytes_behind),
-          peer.rows_behind ? duration(peer.seconds_behind) : "-", ahead === null ? "-" : `${ahead < 0 ? "\u2212" : "+"}${Math.abs(ahead).toFixed(1)} s`,
+          peer.rows_behind ? duration(peer.seconds_behind) : "-", ahead === null ? "-" : clockAhead(ahead),
         ],
       };
     }),
