@@ -57,6 +57,23 @@ class ImageMagickAvifTests:
         assert_alike(ours, theirs, 28)
 
 
+class ImageMagickTemporaryFilesTests:
+    """Where it puts them: the daemon has neither the right to write to `/`, nor to its working directory."""
+
+    def test_temporary_files_are_in_folders_made_for_them(self, tmp_path: Path) -> None:
+        asked = tmp_path / "asked"
+        convert = tmp_path / "convert"
+        convert.write_text(f'#!/bin/sh\necho "$MAGICK_TMPDIR" >> {asked}\n[ "$(pwd)" = "$MAGICK_TMPDIR" ] || exit 1\nexec /usr/bin/convert "$@"\n')
+        convert.chmod(0o755)
+        outputs = tmp_path / "outputs"
+        outputs.mkdir()
+        render(ImageMagickEngine(str(convert)), saved(see_through(), "PNG"), outputs, request(Size(20, 20)))
+        facts, rendering = map(Path, asked.read_text().splitlines())
+        assert facts.name.startswith("imagepipe-")
+        assert not facts.exists()
+        assert outputs in (rendering, *rendering.parents)
+
+
 class ImageMagickMetadataTests(MetadataContract):
     """Metadata."""
 

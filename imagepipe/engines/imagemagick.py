@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from twisted.logger import Logger
 from unidecode import unidecode
@@ -69,7 +70,9 @@ class ImageMagickEngine:
         """See Engine."""
         deadline = time.monotonic() + self._timeout_seconds
         with memory_file(image) as descriptor:
-            said = self._run(facts_arguments(format, self._limits), descriptor, Path("/"), deadline)
+            # Even to print a line, convert writes a temporary file first.
+            with TemporaryDirectory(prefix="imagepipe-") as folder:
+                said = self._run(facts_arguments(format, self._limits), descriptor, Path(folder), deadline)
             facts = _parse_facts(said, format, image)
             yield ImageMagickSource(facts, lambda plan, folder: self._render(plan, descriptor, folder.absolute(), deadline, _delays_ms(said)))
 
