@@ -11,7 +11,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 PYTHON=${PYTHON:-python3}
-TOOLS="imagemagick strace iproute2 curl openssl logrotate chromium chromium-driver fonts-dejavu-core"
+TOOLS="imagemagick strace iproute2 curl openssl logrotate systemd chromium chromium-driver fonts-dejavu-core"
 PEERS="rsync"
 PHOTOS="gnome-backgrounds lomiri-wallpapers-20.04"
 

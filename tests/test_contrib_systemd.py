@@ -1,0 +1,41 @@
+"""The units of contrib/systemd, as systemd itself reads them."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).parents[1] / "contrib/systemd"
+SERVICE = (UNITS / "imagepipe.service").read_text()
+SOCKETS = sorted(UNITS.glob("*.socket"))
+
+EXPOSURE_MAX = 15
+"""In tenths: what docs/operations.md says, and a little more for a newer systemd's questions."""
+
+
+class UnitTests:
+    """What systemd says of them, and what must agree between them."""
+
+    def test_systemd_finds_nothing_wrong_but_that_imagepipe_is_not_installed(self, tmp_path: Path) -> None:
+        for unit in [UNITS / "imagepipe.service", *SOCKETS]:
+            # The one thing that a machine where the tests run does not have.
+            (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/imagepipe/bin/", "/bin/").replace("/bin/twistd", "/bin/true"))
+        service = tmp_path / "imagepipe.service"
+        service.write_text(service.read_text().replace("/bin/imagepipe", "/bin/true"))
+        verified = _analyze("verify", "--man=no", str(service), *(str(tmp_path / unit.name) for unit in SOCKETS))
+        assert [line for line in verified.stderr.splitlines() if "imagepipe" in line] == []
+
+    def test_it_is_hardly_exposed(self) -> None:
+        rated = _analyze("security", "--offline=true", f"--threshold={EXPOSURE_MAX}", str(UNITS / "imagepipe.service"))
+        assert rated.returncode == 0, rated.stdout
+
+    @pytest.mark.parametrize("socket", SOCKETS, ids=lambda path: path.stem)
+    def test_a_socket_has_the_name_that_the_endpoint_asks_for(self, socket: Path) -> None:
+        [name] = re.findall(r"^FileDescriptorName=(\w+)$", socket.read_text(), flags=re.MULTILINE)
+        assert f"# endpoint = systemd:domain=INET:name={name}\n".replace("# ", "#   ") in SERVICE
+        assert socket.name in re.findall(r"^Sockets=(.*)$", SERVICE, flags=re.MULTILINE)[0].split()
+
+
+def _analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemd-analyze", "--no-pager", *arguments], capture_output=True, text=True, timeout=60, check=False)
