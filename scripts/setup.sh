@@ -2,7 +2,8 @@
 # Installs what the Makefile's commands need, and only what is missing:
 #
 #   setup.sh venv [EXTRAS]   .venv with imagepipe in it, editable, and the extras of pyproject.toml
-#   setup.sh tools           the Debian packages that the tests use; of nginx, which would be started as a service, only the program, in .cache/nginx
+#   setup.sh tools           the Debian packages that the tests use; of nginx, and of Prometheus,
+#                            which would be started as services, only the programs, in .cache
 #   setup.sh peers           those that the benchmarks compare with
 #   setup.sh photos          real photographs for tests and benchmarks, in .cache/photos
 #
@@ -95,12 +96,17 @@ program_nginx() {
     fi
 }
 
+program_promtool() {
+    command -v promtool >/dev/null || unpack prometheus prometheus
+}
+
 case "${1:-}" in
     venv) venv "${2:-}" ;;
     # shellcheck disable=SC2086 # lists of words
     tools)
         packages $TOOLS
         program_nginx
+        program_promtool
         ;;
     peers) packages $PEERS ;;
     photos) unpack photos $PHOTOS ;;
