@@ -1,14 +1,20 @@
 """A real daemon, as its operator sees it: the pages, Prometheus' metrics, and what Graphite is told."""
 
+import contextlib
 import socket
+import subprocess
 import xmlrpc.client
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from cluster import eventually
 from daemon_process import DaemonProcess, fault_of, running
 from http_client import request
+from image_server import get, status
 from prometheus_client.parser import text_string_to_metric_families
+from turnstile import Turnstile
 
 HTTP = {"interface": "127.0.0.1", "port": 0}
 
@@ -66,6 +72,52 @@ class PageTests:
         assert request(daemon.http_url, path, "HEAD").body == b""
         for method in ("GET", "POST", "DELETE"):
             assert request(daemon.http_url, path + "/x", method).status == 404
+
+
+class BusyTests:
+    """Nothing that a thread waits for keeps the pages waiting."""
+
+    def test_all_pages_are_there_while_every_thread_is_busy_the_queue_is_full_and_the_disk_hangs(
+        self, tmp_path: Path, picture: bytes, turnstile: Turnstile
+    ) -> None:
+        options: dict[str, dict[str, object]] = {
+            "http": HTTP,
+            "images": {"engine": "imagemagick", "io_threads": 1, "queue": 2},
+            "imagemagick": {"convert": turnstile.convert},
+        }
+        with running(tmp_path, options) as daemon, ThreadPoolExecutor(4) as clients:
+            daemon.proxy.store_image(xmlrpc.client.Binary(picture), "a.jpg")
+            with hanging_flushes(daemon) as hangs:
+                deletion = clients.submit(lambda: daemon.proxy.delete_image("a.jpg"))
+                hangs()
+                images = [clients.submit(get, daemon, f"/a.jpg/w{width}.jpg") for width in (10, 20, 30)]
+                turnstile.wait_for_arrival()
+                eventually(lambda: status(daemon)["queue"]["waiting"] == 2)
+                assert get(daemon, "/a.jpg/w40.jpg").status == 429
+                for path in ("/healthz", "/readyz", "/status", "/status.json", "/status.json?since=0", "/metrics"):
+                    assert get(daemon, path).status == 200
+                assert not deletion.done()
+                assert not any(image.done() for image in images)
+                turnstile.let_through(3)
+            assert deletion.result() == "OK"
+            assert [image.result().status for image in images] == [200, 200, 200]
+
+
+@contextlib.contextmanager
+def hanging_flushes(daemon: DaemonProcess) -> Iterator[Callable[[], object]]:
+    """From now on whoever flushes a file waits, until the end of this; the callable returns when somebody waits."""
+    calls = "fsync,fdatasync"
+    command = ["strace", "-f", "-e", f"trace={calls}", "-e", f"inject={calls}:delay_enter=600s", "-p", str(daemon.process.pid)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as strace:
+        stderr = strace.stderr
+        assert stderr
+        assert b"attached" in stderr.readline()
+        # It says the name when the call begins, and ends the line when the call does.
+        said = iter(lambda: stderr.read(1), b"")
+        try:
+            yield lambda: next(letter for letter in said if letter == b"(")
+        finally:
+            strace.kill()
 
 
 class GraphiteTests:
