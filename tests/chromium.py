@@ -61,7 +61,10 @@ class Page:
 
     def picture(self) -> str:
         """All of it as a PNG, in base64."""
-        return str(self._command("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"])
+        width, height = self.run("return [innerWidth, document.documentElement.scrollHeight]")
+        # Without a clip, the width is less what a scrollbar would take.
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        return str(self._command("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)["data"])
 
     def _command(self, name: str, **arguments: object) -> Any:
         return self._driver.execute_cdp_cmd(name, arguments)
