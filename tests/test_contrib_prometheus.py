@@ -76,6 +76,18 @@ class ExpressionTests:
         assert len(taken) == len(set(taken))
 
 
+class MetricsTests:
+    """/metrics, as the tool of those who wrote the rules judges it."""
+
+    def test_names_types_and_histograms_keep_the_rules_of_prometheus(self) -> None:
+        counters = Counters(lambda: 0.0)
+        page = generate_latest(registry_of(lambda: FULL, counters.durations))
+        checked = subprocess.run(
+            [_promtool(), "check", "metrics"], input=page, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False
+        )
+        assert (checked.returncode, checked.stdout.decode()) == (0, "")
+
+
 class AlertTests:
     """When they fire, and what to do then."""
 
