@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 SPECIFICATION = ConfigObj(CONFIGSPEC.split("\n"), interpolation=False, list_values=False, _inspec=True)
 ADMINISTRATION = (ROOT / "docs/administration.md").read_text()
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
 METHODS = sorted(name.removeprefix("xmlrpc_") for name in dir(ImageMethods) if name.startswith("xmlrpc_"))
 ADMIN_METHODS = sorted(name.removeprefix("xmlrpc_") for name in dir(AdminMethods) if name.startswith("xmlrpc_"))
 
@@ -120,6 +121,25 @@ class MetricTests:
         formats = {f"image_request.{each.format}" for each in TOTALS.image_requests}
         names = (events_of(TOTALS).keys() - formats) | {"image_request.<format>"} | states_of(REPLICATION).keys()
         assert [name for name in names if f"`{name}`" not in chapter("Graphite")] == []
+
+
+class OperationsTests:
+    """What an operator is woken up by has its words."""
+
+    def test_every_alert_says_what_it_means_and_what_to_do_and_there_is_no_other(self) -> None:
+        alerts = re.findall(r"^ +- alert: (\w+)$", (ROOT / "contrib/prometheus/alerts.yml").read_text(), flags=re.MULTILINE)
+        told = re.findall(r"^### (Imagepipe\w+)\n\n\w", OPERATIONS, flags=re.MULTILINE)
+        assert sorted(told) == sorted(alerts)
+
+    def test_every_kind_of_failure_that_alerts_has_its_advice(self) -> None:
+        [kinds] = re.findall(r'kind=~"([^"]+)"', (ROOT / "contrib/prometheus/alerts.yml").read_text())
+        table = "\n".join(re.findall(r"^\| (`.+`) \|", OPERATIONS, flags=re.MULTILINE))
+        assert [kind for kind in kinds.split("|") if f"`{kind}`" not in table] == []
+        assert set(kinds.split("|")) <= {error.__name__ for error in _below(ImagepipeError)}
+
+    def test_every_file_of_contrib_is_named(self) -> None:
+        files = {path.relative_to(ROOT) for path in (ROOT / "contrib").rglob("*") if path.is_file()}
+        assert [str(file) for file in files if str(file) not in README + OPERATIONS and str(file.parent) not in README] == []
 
 
 class CommandTests:
