@@ -219,7 +219,7 @@ class Chart {
     const y = (value) => HEIGHT * (1 - value / most);
     this.svg.replaceChildren(drawn("line", { class: "grid", x1: 0, x2: WIDTH, y1: 0, y2: 0 }), drawn("line", { class: "grid", x1: 0, x2: WIDTH, y1: HEIGHT / 2, y2: HEIGHT / 2 }));
     this.traces.forEach(({ key, kind }, at) => {
-      for (const run of runs(points, key)) {
+      for (const run of runs(points, key, step)) {
         const line = run.map((point) => `${x(point.time + step).toFixed(1)},${y(point[key]).toFixed(1)}`);
         const first = x(run[0].time).toFixed(1);
         if (at === 0) this.svg.append(drawn("path", { class: "area", d: `M${first},${HEIGHT} L${first},${y(run[0][key]).toFixed(1)} L${line.join(" L")} V${HEIGHT} Z` }));
@@ -252,13 +252,13 @@ class Chart {
   }
 }
 
-// Points without gaps in them.
-function runs(points, key) {
+// Points without gaps in them: of values that are not there, and of times at which the node was down.
+function runs(points, key, step) {
   const found = [];
   let open = null;
   for (const point of points) {
     if (point[key] === null) open = null;
-    else if (open) open.push(point);
+    else if (open && point.time - open.at(-1).time < 1.5 * step) open.push(point);
     else found.push((open = [point]));
   }
   return found;

@@ -100,6 +100,13 @@ class PageTests:
         assert status.run(f"const box = charts[0].svg.getBoundingClientRect(); {point}; {values}").endswith(" 7.0")
         assert status.run("return charts[0].svg.getAttribute('aria-label')").startswith("Requests a second: ")
 
+    @pytest.mark.parametrize(
+        "missing", ["requests_per_second: at === 9 ? null : 7, time: at * 5", "requests_per_second: 7, time: at < 9 ? at * 5 : 600 + at * 5"]
+    )
+    def test_a_chart_has_a_gap_where_nothing_is_known(self, status: Page, missing: str) -> None:
+        draw = f"charts[0].draw([...Array(20).keys()].map((at) => ({{{missing}}})), 5, 700)"
+        assert status.run(f"{draw}; return charts[0].svg.querySelectorAll('.trace').length") == 2
+
 
 class TroubleTests:
     def test_a_node_that_does_not_answer_any_more_is_told_and_what_it_said_stays(self, page: Page, tmp_path: Path) -> None:
