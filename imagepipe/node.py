@@ -50,8 +50,7 @@ class Node:
     def replace(self, prepared: Generation) -> None:
         """See daemon.Node."""
         foundation, earlier, settings = self._foundation, self.generations.current, prepared.settings
-        if (settings.replication, prepared.secrets.keys) != (earlier.settings.replication, earlier.secrets.keys):
-            foundation.replication.reconfigure(settings.replication, prepared.secrets.keys)
+        foundation.replication.reconfigure(settings.replication, prepared.secrets.keys)
         self.generations.succeed(prepared)
         foundation.queue.resize(settings.images.io_threads, settings.images.queue)
         self._serve(prepared)

@@ -68,6 +68,7 @@ class Replication:
         self._mends: dict[int, Deferred[None]] = {}
         self._ears = Ears(self._head_received, self._reply_received, self._request_received)
         self._wiring: Wiring | None = None
+        self._is_cut_off = False  # the sockets are closed, and could not be opened again
         self._replica: Replica | None = None
         self._timer: Any = None  # an IDelayedCall
 
@@ -89,12 +90,12 @@ class Replication:
         """
         replica, now = self._replica, self._seconds()
         assert replica
-        plan = rewiring(self._settings, self._keys, settings, keys)
-        if plan.afresh:
-            self._rewire(settings, keys, plan, {name: link.sync for name, link in replica.links.items()})
-        elif self._wiring:
-            self._wiring.replace(plan.gone, plan.new, keys)
         assert self._wiring
+        plan = rewiring(self._settings, self._keys, settings, keys)
+        if plan.afresh or self._is_cut_off:
+            self._rewire(settings, keys, plan, {name: link.sync for name, link in replica.links.items()})
+        else:
+            self._wiring.replace(plan.gone, plan.new, keys)
         self._settings, self._keys = settings, keys
         for name in plan.gone:
             replica.remove_link(name, now)
@@ -126,8 +127,11 @@ class Replication:
             try:
                 self._wiring = Wiring(before, self._keys, self._ears, said)
             except StartError as worse:  # somebody has taken a port in this very moment
+                self._is_cut_off = True
                 raise StartError(f"{error}; nor can the old sockets be opened again: {worse}: nothing is replicated until the next reload") from None
+            self._is_cut_off = False
             raise
+        self._is_cut_off = False
 
     def stop(self) -> None:
         """Close the sockets. What threads still do is finished by their pools; nothing is sent any more."""

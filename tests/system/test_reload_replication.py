@@ -1,6 +1,7 @@
 """SIGHUP to nodes of a cluster: peers, ports and keys change while they work."""
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -81,6 +82,24 @@ class PeersTests:
                 a.reload({"replication": {"publish": endpoint(other)}})
             assert endpoint(a) == before
             arrives(a, b, "after.jpg", picture)
+
+    def test_a_node_whose_sockets_cannot_even_be_opened_again_is_back_with_the_next_reload(self, tmp_path: Path, picture: bytes) -> None:
+        """Its folder is gone: it says so, goes on serving, and replicates once it can."""
+        sockets = tmp_path / "sockets"
+        sockets.mkdir()
+        ours: dict[str, dict[str, object]] = {"replication": {"publish": f"ipc://{sockets}/a"}}
+        with node(tmp_path, "a", ours) as a, node(tmp_path, "b", subscribed(f"ipc://{sockets}/a")) as b:
+            arrives(a, b, "before.jpg", picture)
+            shutil.rmtree(sockets)
+            with pytest.raises(RuntimeError, match="nothing is replicated until the next reload"):
+                a.reload({"replication": {"publish": f"ipc://{sockets}/other"}})
+            a.proxy.store_image(text(picture), "meanwhile.jpg")
+            with pytest.raises(RuntimeError, match="nothing is replicated until the next reload"):
+                a.reload(ours)
+            sockets.mkdir()
+            a.reload(ours)
+            arrives(a, b, "after.jpg", picture)
+            assert (b.images / "meanwhile.jpg").is_file()
 
     def test_who_waits_for_confirmations_goes_on_waiting_for_as_many_as_it_takes_now(self, tmp_path: Path, picture: bytes) -> None:
         waiting = {"replication": {"publish": "tcp://127.0.0.1:0", "min_acks": 1, "ack_timeout": 60}}
