@@ -113,18 +113,19 @@ class PeersTests:
 
     def test_no_descriptor_and_no_thread_is_left_behind(self, tmp_path: Path, picture: bytes) -> None:
         with node(tmp_path, "a", ALONE) as a, node(tmp_path, "b", HTTP) as b:
-            one, other = subscribed(endpoint(a)), subscribed(endpoint(a), "tcp://127.0.0.1:1", cluster="imagepipe")
+            one, other = subscribed(endpoint(a)), subscribed(endpoint(a), "tcp://127.0.0.1:1")
+            moved = subscribed(endpoint(a), publish=f"ipc://{tmp_path}/b.socket")
 
             def held() -> tuple[int, int]:
                 process = Path(f"/proc/{b.process.pid}")
                 return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
 
-            for options in (one, other, HTTP, one):  # whatever is made once is there
+            for options in (one, other, moved, HTTP, one):  # whatever is made once is there
                 b.reload(options)
             arrives(a, b, "0.jpg", picture)
             before = held()
             for _ in range(8):
-                for options in (other, HTTP, one):
+                for options in (other, moved, HTTP, one):
                     b.reload(options)
             arrives(a, b, "1.jpg", picture)
             eventually(lambda: held() <= before, lambda: f"{before} {held()}")
