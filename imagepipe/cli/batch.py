@@ -71,7 +71,7 @@ def carry_out(server: "Server", batch: Batch) -> int:
             output.warn(f"interrupted: {_how_to_go_on(len(state.left), total, file)}")
             return INTERRUPTED
         if results["failed"]:
-            output.warn(f"{results['failed']} failed: the same command tries them again ({file})")
+            output.warn(f"the same command tries those that failed again ({file})")
             return FAILED
     return 0
 
