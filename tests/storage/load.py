@@ -24,16 +24,19 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Operation:
-    """One call: `images` is what it puts, `deletes` what it deletes, `moves` what it moves; only one of them is there."""
+    """One call: `images` is what it puts, `deletes` what it deletes, `moves` what it moves; only one of them is there. erases: a delete is an erasure."""
 
     images: tuple[tuple[str, bytes], ...] = ()
     deletes: tuple[str, ...] = ()
     moves: tuple[tuple[str, str], ...] = ()
+    erases: bool = False
 
     def run(self, store: Store) -> Commit:
         """Call the store, and wait."""
         if self.images:
             return put(store, dict(self.images))
+        if self.erases:
+            return store.erase(self.deletes[0]).result()
         if self.deletes:
             return delete(store, *self.deletes)
         return move(store, *self.moves)
@@ -67,6 +70,8 @@ class Walk:
         kind = self._random.random()
         if kind < 0.5:
             return Operation(images=tuple((path, self._content(path)) for path in self._paths(3)))
+        if kind < 0.55:
+            return Operation(deletes=tuple(self._paths(1)), erases=True)
         if kind < 0.75:
             return Operation(deletes=tuple(self._paths(2)))
         return Operation(moves=tuple((self._paths(1)[0], self._paths(1)[0]) for _ in range(self._random.randint(1, 2))))
