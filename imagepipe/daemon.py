@@ -4,8 +4,8 @@
     reload   load the file -> prepare what it says, beside what there is, on a thread -> listen on new ports -> replace, in one turn -> close old ports
     stop     stop listening -> answer every request that has begun (20 s at most) -> leave the peers -> finish jobs -> flush and close the node
 
-A start that fails, or a disk that fails to flush, ends the process with exit status 1; a stop, by SIGTERM too, with 0. A reload, by SIGHUP, that fails
-at any of its steps changes nothing.
+A start that fails ends the process with exit status 1, a disk that fails to flush with 74: a service manager need not know more to tell what it may try
+again from what somebody has to look at. A stop, by SIGTERM too, ends it with 0. A reload, by SIGHUP, that fails at any of its steps changes nothing.
 """
 
 import atexit
@@ -32,6 +32,10 @@ from imagepipe.notify import ServiceManager
 from imagepipe.threads import on_its_own_thread
 
 STOP_SECONDS_MAX = 20.0
+
+NOT_STARTED = 1
+DISK_FAILED = os.EX_IOERR  # 74
+"""Exit statuses."""
 
 RELOAD_SECONDS_MAX = 3.0
 """So long a stop waits for a reload. What that reads may be on a disk that hangs."""
@@ -228,18 +232,18 @@ class Daemon(Service):
 
     def _not_started(self, failure: Failure) -> None:
         if failure.check(StartError):
-            self._fail(f"imagepipe cannot start: {failure.value}")
+            self._fail(f"imagepipe cannot start: {failure.value}", NOT_STARTED)
         else:
             _log.failure("a bug, please report it", failure)
-            self._fail(f"imagepipe cannot start: {failure.value!r}")
+            self._fail(f"imagepipe cannot start: {failure.value!r}", NOT_STARTED)
 
     def _on_fatal(self, error: Exception) -> None:
         """Called on any thread."""
-        self._reactor.callFromThread(self._fail, f"imagepipe ends: {error}")
+        self._reactor.callFromThread(self._fail, f"imagepipe ends: {error}", DISK_FAILED)
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str, status: int) -> None:
         _log.critical("{why}", why=why)
-        atexit.register(_exit_with_failure)
+        atexit.register(_exit, status)
         self._stop_reactor()
 
     def _stop_reactor(self) -> None:
@@ -247,8 +251,8 @@ class Daemon(Service):
             self._reactor.stop()
 
 
-def _exit_with_failure() -> None:
+def _exit(status: int) -> None:
     # twistd knows no exit status of its own; by now it has written its log and removed its pid file.
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(status)

@@ -63,7 +63,7 @@ class DiskTests:
             with failing_flushes(daemon):
                 fault = fault_of(daemon.proxy.store_image, text(picture + b"more"), "after.jpg")
                 assert fault.faultCode == 1001
-                assert daemon.wait() == 1
+                assert daemon.wait() == 74
             log = "".join(daemon.log)
             assert "imagepipe ends" in log
             assert "flush" in log

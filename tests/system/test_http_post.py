@@ -520,7 +520,7 @@ class DurableTests:
                 for path in ("/before", "/after?outputs=w10.jpg"):
                     with contextlib.suppress(OSError):  # the second may find nobody
                         assert post(daemon, path, other).status == 503
-                assert daemon.wait() == 1
+                assert daemon.wait() == 74
         with running(tmp_path, HTTP) as daemon:
             assert daemon.tree() == {"before/": b"", "before/original": picture}
 
