@@ -26,6 +26,7 @@ from twisted.web.resource import IResource
 
 from imagepipe.core.targets import origin_form
 from imagepipe.errors import shown
+from imagepipe.web.bodies import BodyMemory
 from imagepipe.web.refusal import PLAIN_TEXT, Admit, Refusal, admit_all, write_refusal
 
 REQUEST_HEADER_FIELDS_TOO_LARGE = 431
@@ -45,6 +46,9 @@ CHUNKS_MAX = 1000
 CHUNK_BYTES_MIN = 64
 
 SLICE_BYTES = 8 << 10
+
+LARGE_BODY_BYTES = 256 << 10
+"""Of a body that has more, as much is read from its connection at a time."""
 
 METHOD_LENGTH_MAX = 20
 """Of what the log says."""
@@ -78,6 +82,7 @@ class BoundedRequest(server.Request):
         self.record = RequestRecord()
         self._site: LoggingSite = channel.site
         self._body_bytes_max = 0
+        self._declared_bytes = 0
         self._received_bytes = 0
         self._chunks = 0
         self._spooled_bytes = 0
@@ -91,8 +96,14 @@ class BoundedRequest(server.Request):
         """The length of the body so far."""
         return self._received_bytes
 
+    @property
+    def awaited_bytes(self) -> int:
+        """How much of a body of declared length is still to come."""
+        return self._declared_bytes - self._received_bytes
+
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
         self._began = self._site.seconds()
+        self._declared_bytes = length or 0
         content = self._site.content
         self._body_bytes_max = content.body_bytes_max
         self.method, self.uri = cast(Any, self.channel).request_line
@@ -102,10 +113,7 @@ class BoundedRequest(server.Request):
         elif self._keeps_body and length != 0 and (denied := content.admit(self)):
             self._refuse(denied.status, denied.why)  # before the body takes any room
         else:
-            try:
-                super().gotLength(length)
-            except OSError as error:
-                self._no_room(error)
+            self._open_body(length)
         if self._refused:
             self.requestHeaders.removeHeader(b"expect")  # or Twisted would ask for the body
             super().gotLength(0)
@@ -184,6 +192,17 @@ class BoundedRequest(server.Request):
         """For how long the request has been there."""
         return self._site.seconds() - self._began
 
+    def _open_body(self, length: int | None) -> None:
+        if length is not None and (body := self._site.memory.body(length)):
+            self.content = body
+            if length > LARGE_BODY_BYTES:
+                cast(Any, self.channel).transport.bufferSize = LARGE_BODY_BYTES
+            return
+        try:
+            super().gotLength(length)
+        except OSError as error:
+            self._no_room(error)
+
     def _no_room(self, error: OSError) -> None:
         _log.error("cannot keep a request body: {error}", error=error)
         self._refuse(INSUFFICIENT_STORAGE_SPACE)
@@ -252,6 +271,9 @@ class BoundedChannel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         self._used = self._our_site.seconds()
+        if self.requests and len(data) <= cast(BoundedRequest, self.requests[-1]).awaited_bytes:
+            super().dataReceived(data)
+            return
         # In slices: one that has hung up takes no more, and 64 KiB of chunks of one byte would take the reactor's thread 70 ms before it does.
         for start in range(0, len(data), SLICE_BYTES):
             if cast(Any, self.transport).disconnecting:
@@ -364,6 +386,7 @@ class LoggingSite(server.Site):
         self.seconds = seconds
         self.channels: set[BoundedChannel] = set()
         self.draining = False
+        self.memory = BodyMemory()
         self._spooled_bytes = 0
         self._empty: list[Deferred[None]] = []
 
