@@ -175,7 +175,7 @@ class Operations:
 
     def _render_staged(self, image: bytes, format: Format, request: StoreRequest, *, only_new: bool) -> Commit:
         with self._store.staging() as folder:
-            with self._engine.open(image, format) as source:
+            with self._queue.rendering(), self._engine.open(image, format) as source:
                 if request.outputs:
                     plan = plan_render(request.outputs, source.facts, self._settings)
                     source.render(plan, folder)

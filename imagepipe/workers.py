@@ -1,10 +1,14 @@
 """The bounded queue in front of the I/O threads.
 
-At most `running_max` jobs run, at most `waiting_max` wait; one more is refused at once with Overloaded. Only what renders or carries an image goes
-through here: a delete never waits behind a render.
+At most `running_max` jobs render, at most `waiting_max` wait; one more is refused at once with Overloaded. There are threads for as many jobs again: these
+decode what came and flush what was rendered, so that an engine need not wait for either.
+
+Only what renders or carries an image goes through here: a delete never waits behind a render.
 """
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -15,6 +19,8 @@ from twisted.python.threadpool import ThreadPool
 from imagepipe.errors import NotStored, Overloaded
 
 T = TypeVar("T")
+
+THREADS_A_RENDER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,10 @@ class WorkQueue:
         self._waiting_max = waiting_max
         self._in_flight = 0
         self._refusing = False
-        self._pool = ThreadPool(minthreads=0, maxthreads=running_max, name="render")
+        self._rendering = 0
+        self._render_done = threading.Condition()
+        self._of_this_job = threading.local()
+        self._pool = ThreadPool(minthreads=0, maxthreads=THREADS_A_RENDER * running_max, name="render")
 
     def start(self) -> None:
         """Let jobs run."""
@@ -47,9 +56,11 @@ class WorkQueue:
 
     def resize(self, running_max: int, waiting_max: int) -> None:
         """Have other bounds from now on; what is in flight stays in flight, even if there is more of it now than would be taken."""
-        self._running_max, self._waiting_max = running_max, waiting_max
+        with self._render_done:
+            self._running_max, self._waiting_max = running_max, waiting_max
+            self._render_done.notify_all()
         # As many at least as at most: a pool starts threads for what waits already only up to its minimum.
-        self._pool.adjustPoolsize(running_max, running_max)
+        self._pool.adjustPoolsize(THREADS_A_RENDER * running_max, THREADS_A_RENDER * running_max)
 
     def refuse_waiting(self) -> None:
         """Let no job start any more: those that wait fail with Overloaded."""
@@ -61,7 +72,7 @@ class WorkQueue:
 
     @property
     def running_max(self) -> int:
-        """How many jobs may have a thread."""
+        """How many jobs may render at a time."""
         return self._running_max
 
     @property
@@ -71,12 +82,12 @@ class WorkQueue:
 
     @property
     def running(self) -> int:
-        """Jobs that have a thread."""
+        """Jobs that are being done."""
         return min(self._in_flight, self._running_max)
 
     @property
     def waiting(self) -> int:
-        """Jobs that wait for one."""
+        """Jobs that wait for their turn."""
         return self._in_flight - self.running
 
     async def run(self, job: Callable[[], T]) -> Timed[T]:
@@ -87,18 +98,39 @@ class WorkQueue:
         submitted = self._seconds()
 
         def timed() -> Timed[T]:
-            if self._refusing:
-                raise Overloaded("the server is stopping: try again")
+            self._check_going_on()
             started = self._seconds()
+            self._of_this_job.waited_seconds = 0.0
             try:
                 result = job()
             except NotStored:
-                if self._refusing:  # it was cut short
-                    raise Overloaded("the server is stopping: try again") from None
+                self._check_going_on()  # it was cut short
                 raise
-            return Timed(result, started - submitted, self._seconds() - started)
+            waited = self._of_this_job.waited_seconds
+            return Timed(result, started - submitted + waited, self._seconds() - started - waited)
 
         try:
             return await deferToThreadPool(self._reactor, self._pool, timed)
         finally:
             self._in_flight -= 1
+
+    @contextlib.contextmanager
+    def rendering(self) -> Iterator[None]:
+        """What a job has around the part that renders; waiting for it counts as waiting. Raises Overloaded if the server is stopping."""
+        asked = self._seconds()
+        with self._render_done:
+            while self._rendering >= self._running_max:
+                self._render_done.wait()
+            self._rendering += 1
+        try:
+            self._of_this_job.waited_seconds += self._seconds() - asked
+            self._check_going_on()
+            yield
+        finally:
+            with self._render_done:
+                self._rendering -= 1
+                self._render_done.notify()
+
+    def _check_going_on(self) -> None:
+        if self._refusing:
+            raise Overloaded("the server is stopping: try again") from None

@@ -201,7 +201,7 @@ class Renditions:
         format = formats.sniff(image[: formats.SNIFF_BYTES])
         if format is None:
             raise NotStored("what is stored is not an image of a known format")
-        with self._engine.open(image, format) as source:
+        with self._queue.rendering(), self._engine.open(image, format) as source:
             requests = [output_request(wish.rendition, wish.accepted, source.facts, self._limits) for wish in wishes]
             try:
                 plans = [plan_render((request,), source.facts, self._settings) for request in requests]
