@@ -1,5 +1,7 @@
 """`python -m benchmarks [--quick] [SECTION...]`."""
 
+# ruff: noqa: T201 - printing is what it is for
+
 import argparse
 import importlib
 import sys

@@ -1,7 +1,7 @@
 """What the machine could do: the same outputs made in process, by two workers, with no network and no flush; and the seed's way, one `convert` a size.
 
-    with Workers(libvips) as workers:
-        seconds = workers.run([b"...", ...], (500, 250, 50), folder)
+with Workers(libvips) as workers:
+    seconds = workers.run([b"...", ...], (500, 250, 50), folder)
 """
 
 import multiprocessing

@@ -1,13 +1,14 @@
 """Real photographs as sources: cut out of large ones of Debian's, in the sizes and formats of a camera's or a phone's uploads.
 
-    photographs(12, "jpeg", 8)     eight different JPEGs of 12 megapixels, made once, kept in .cache/bench
-    distinct(image, 17)            the same picture in other bytes: another digest, so that nothing that was kept of it helps
+photographs(12, "jpeg", 8)     eight different JPEGs of 12 megapixels, made once, kept in .cache/bench
+distinct(image, 17)            the same picture in other bytes: another digest, so that nothing that was kept of it helps
 """
 
 import math
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageOps
 
@@ -29,7 +30,7 @@ ENLARGED_MAX = 1.45
 KEPT = ROOT / ".cache/bench/photographs"
 
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
-_SAVED_AS: dict[str, dict[str, object]] = {
+_SAVED_AS: dict[str, dict[str, Any]] = {
     "jpeg": {"format": "JPEG", "quality": 92, "subsampling": "4:2:0"},
     "png": {"format": "PNG", "compress_level": 4},
     "webp": {"format": "WEBP", "quality": 90, "method": 2},

@@ -1,7 +1,7 @@
 """What a section of the benchmarks found: series of measurements, tables, goals and charts. Values only; report.py writes them down."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -65,7 +65,7 @@ class Chart:
     name: str
     title: str
     unit: str
-    series: dict[str, Sequence[Series]]
+    series: Mapping[str, Sequence[Series]]
     x: Sequence[float] = ()
     x_label: str = ""
     logarithmic: bool = False

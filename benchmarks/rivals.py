@@ -39,7 +39,7 @@ Starter = Callable[[Path, Path], AbstractContextManager[Server]]
 
 @contextlib.contextmanager
 def thumbor(folder: Path, originals: Path, *, keeps_results: bool = False) -> Iterator[Server]:
-    """thumbor with two processes, and its file storage for results if `keeps_results`."""
+    """Thumbor, with two processes, and its file storage for results if `keeps_results`."""
     lines = {
         "LOADER": "thumbor.loaders.file_loader",
         "FILE_LOADER_ROOT_PATH": str(originals),
@@ -68,7 +68,7 @@ def ipx(folder: Path, originals: Path) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def image_filter(folder: Path, originals: Path) -> Iterator[Server]:
-    """nginx with its image_filter module, two workers."""
+    """An nginx with its image_filter module, two workers."""
     port = free_port()
     unpacked = CACHE / "image-filter/usr"
     (folder / "filter.conf").write_text(f"""
@@ -150,10 +150,8 @@ def running(command: Sequence[str], folder: Path, port: int, environment: Mappin
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(5)
-        except subprocess.TimeoutExpired:
-            pass
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -36,7 +36,7 @@ def measure(folder: Path, *, quick: bool) -> Section:
         daemons = {}
         for engine in ("vips", "imagemagick"):
             (folder / engine).mkdir()
-            daemons[engine] = stack.enter_context(running(folder / engine, {"images": {"engine": engine}}))
+            daemons[engine] = stack.enter_context(running(folder / engine, {"images": {"engine": engine, "io_threads": 2}}))
         workers = {name: stack.enter_context(Workers(way)) for name, way in WAYS.items()}
         outputs = folder / "outputs"
         clients = _by_clients(daemons, 2 if quick else 7)
@@ -108,7 +108,9 @@ def _by_source(daemons: dict[str, DaemonProcess], workers: dict[str, Workers], o
             print("  " + "  ".join(rows[-1]))
         if (megapixels, format) == (12, "jpeg"):
             bars = {name: [series] for name, series in rates.items()}
-            goals = [Goal(f"store of three sizes of a 12-megapixel JPEG, 4 clients, times {name}", GOALS[name], ratio(ours, rates[name])) for name in GOALS]
+            goals = [
+                Goal(f"store of three sizes of a 12-megapixel JPEG, 4 clients, times {name}", GOALS[name], ratio(ours, rates[name])) for name in GOALS
+            ]
     table = Table(
         "Store of three sizes, 4 clients, beside other ways to make the same outputs",
         ("source", "way", "images/s", "imagepipe (vips) is so many times as fast"),
