@@ -1,0 +1,136 @@
+"""The queue in front of the I/O threads: who renders, who waits, and what is counted as what. Real threads, a clock that the tests move."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from imagepipe.errors import Overloaded
+from imagepipe.workers import Timed, WorkQueue
+
+PATIENCE_SECONDS = 60
+
+
+class Turns:
+    """A reactor as far as threads call it back: what they want done is done when the test asks for it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._readings = threading.Semaphore(0)
+        self._wanted: queue.Queue[Callable[[], None]] = queue.Queue()
+
+    def seconds(self) -> float:
+        """The clock."""
+        self._readings.release()
+        return self.now
+
+    def wait_for_readings(self, count: int) -> None:
+        """Until the clock was read so many times more."""
+        for _ in range(count):
+            assert self._readings.acquire(timeout=PATIENCE_SECONDS)
+
+    def callFromThread(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> None:  # noqa: N802 - Twisted's name
+        self._wanted.put(lambda: function(*arguments, **named))
+
+    def wait_for(self, deferred: "Deferred[Any]") -> Any:
+        """The result; what it failed with is raised."""
+        results: list[Any] = []
+        deferred.addBoth(results.append)
+        while not results:
+            self._wanted.get(timeout=PATIENCE_SECONDS)()
+        if isinstance(results[0], Timed):
+            return results[0]
+        results[0].raiseException()
+        raise AssertionError
+
+
+class Render:
+    """A job that says how far it is, and goes on when it may."""
+
+    def __init__(self, work: WorkQueue) -> None:
+        self._work = work
+        self.began = threading.Event()
+        self.renders = threading.Event()
+        self.may_end = threading.Event()
+
+    def __call__(self) -> None:
+        self.began.set()
+        with self._work.rendering():
+            self.renders.set()
+            assert self.may_end.wait(PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def turns() -> Turns:
+    """The reactor."""
+    return Turns()
+
+
+@pytest.fixture
+def work(turns: Turns) -> Iterator[WorkQueue]:
+    """A queue for one render at a time."""
+    work = WorkQueue(turns, turns.seconds, 1, 10)  # type: ignore[arg-type]  # all of it that is used
+    work.start()
+    yield work
+    work.stop()
+
+
+class RenderingTests:
+    """One renders, and its neighbour prepares."""
+
+    def test_the_next_begins_while_one_renders_but_does_not_render(self, work: WorkQueue, turns: Turns) -> None:
+        first, second = Render(work), Render(work)
+        done = [Deferred.fromCoroutine(work.run(first))]
+        assert first.renders.wait(PATIENCE_SECONDS)
+        done.append(Deferred.fromCoroutine(work.run(second)))
+        assert second.began.wait(PATIENCE_SECONDS)
+        assert (second.renders.is_set(), work.running, work.waiting) == (False, 1, 1)
+        second.may_end.set()
+        first.may_end.set()
+        for one in done:
+            turns.wait_for(one)
+        assert (work.running, work.waiting) == (0, 0)
+
+    def test_waiting_for_the_engine_counts_as_waiting(self, work: WorkQueue, turns: Turns) -> None:
+        first, second = Render(work), Render(work)
+        running = Deferred.fromCoroutine(work.run(first))
+        assert first.renders.wait(PATIENCE_SECONDS)
+        turns.wait_for_readings(4)  # submitted, begun, asked to render, renders
+        waiting = Deferred.fromCoroutine(work.run(second))
+        turns.wait_for_readings(3)  # it waits now
+        turns.now = 5.0
+        first.may_end.set()
+        assert turns.wait_for(running).ran_seconds == 5.0
+        assert second.renders.wait(PATIENCE_SECONDS)
+        turns.now = 7.0
+        second.may_end.set()
+        timed = turns.wait_for(waiting)
+        assert timed.waited_seconds + timed.ran_seconds == 7.0
+        assert timed.ran_seconds == 2.0
+
+    def test_more_may_render_from_now_on(self, work: WorkQueue, turns: Turns) -> None:
+        jobs = [Render(work), Render(work)]
+        done = [Deferred.fromCoroutine(work.run(job)) for job in jobs]
+        assert jobs[1].began.wait(PATIENCE_SECONDS)
+        work.resize(2, 10)
+        for job in jobs:
+            assert job.renders.wait(PATIENCE_SECONDS)
+            job.may_end.set()
+        for one in done:
+            turns.wait_for(one)
+
+    def test_who_waits_for_the_engine_is_refused_when_it_stops(self, work: WorkQueue, turns: Turns) -> None:
+        first, second = Render(work), Render(work)
+        done = [Deferred.fromCoroutine(work.run(first))]
+        assert first.renders.wait(PATIENCE_SECONDS)
+        done.append(Deferred.fromCoroutine(work.run(second)))
+        assert second.began.wait(PATIENCE_SECONDS)
+        work.refuse_waiting()
+        first.may_end.set()
+        turns.wait_for(done[0])
+        with pytest.raises(Overloaded, match="stopping"):
+            turns.wait_for(done[1])
+        assert not second.renders.is_set()
