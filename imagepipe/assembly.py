@@ -37,8 +37,8 @@ from imagepipe.workers import WorkQueue
 DESCRIPTORS_MAX = 1 << 16
 
 
-def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> Node:
-    """The node that `settings` describe, its threads at work. Blocks: recovery may take a while. Raises StartError."""
+def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: bool = False) -> Node:
+    """The node that `settings` describe, its threads at work. Blocks: recovery may take a while. Raises StartError. profile: log where the time goes."""
     _allow_descriptors()
     secrets = read_secrets(settings)
     images = settings.images
@@ -118,7 +118,7 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal) -> Node:
     count = partial(_count, counters)
     nobody: Any = Resource()
     nothing = SiteContent(nobody, body_bytes_max=0)  # until the node is made
-    xml_rpc = LoggingSite(nothing, time.monotonic, on_answered=count)
+    xml_rpc = LoggingSite(nothing, time.monotonic, on_answered=count, shows_stages=profile)
     http = LoggingSite(nothing, time.monotonic, refusal=JSON_REFUSAL, on_answered=count)
     node = Node(foundation, build(foundation, settings, secrets), xml_rpc, http)
     threads.start()

@@ -9,6 +9,7 @@
 Nothing here knows XML-RPC, HTTP or which engine it is.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from hashlib import sha256
@@ -27,6 +28,7 @@ from imagepipe.core.request import StoreRequest
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, NotAnImage, NotFound, NotStored, shown
 from imagepipe.monitoring.counters import Counters
+from imagepipe.stages import Stages, spent
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.history import Lost
 from imagepipe.storage.store import Commit, ImageFacts, ImageInfo, StagedImage, Store
@@ -71,16 +73,29 @@ class Operations:
         self._peers = peers
         self._counters = counters
 
-    async def store(self, image: Callable[[], bytes], request: StoreRequest, *, only_new: bool = False) -> Timed[Commit]:
+    async def store(
+        self, image: Callable[[], bytes], request: StoreRequest, *, only_new: bool = False, stages: Stages | None = None
+    ) -> Timed[Commit]:
         """Render and store what `request` asks for; all of it is durable and visible when this returns.
 
-        `image` gives the source's bytes and is called on an I/O thread. only_new: never over what was stored or deleted before.
+        `image` gives the source's bytes and is called on an I/O thread. only_new: never over what was stored or deleted before. stages: if given, told
+        where the time goes.
         Raises Overloaded, BadRequest, NotStored, TooFewPeers.
         """
-        timed = await self._queue.run(lambda: self._render_and_put(image(), request, only_new=only_new))
+
+        def render_and_put() -> Commit:
+            with stages.on_this_thread() if stages else contextlib.nullcontext():
+                with spent("base64"):
+                    decoded = image()
+                return self._render_and_put(decoded, request, only_new=only_new)
+
+        timed = await self._queue.run(render_and_put)
         self._counters.render(timed.waited_seconds, timed.ran_seconds)
         self._counters.stored(len(request.paths))
-        await self._peers.confirmed(timed.result.seq)
+        if stages:
+            stages.add("queue", timed.waited_seconds)
+        with (stages or Stages()).spent("confirm"):
+            await self._peers.confirmed(timed.result.seq)
         return timed
 
     async def delete(self, paths: Sequence[str]) -> None:
@@ -178,7 +193,8 @@ class Operations:
             with self._queue.rendering(), self._engine.open(image, format) as source:
                 if request.outputs:
                     plan = plan_render(request.outputs, source.facts, self._settings)
-                    source.render(plan, folder)
+                    with spent("render"):
+                        source.render(plan, folder)
                     staged = [
                         StagedImage(output.path, folder / str(at), ImageFacts(output.format.name, output.size.width, output.size.height))
                         for at, output in enumerate(plan.outputs)

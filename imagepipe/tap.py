@@ -35,6 +35,8 @@ class Options(usage.Options):
         ["log-format", "l", "text", f"How the log is written: {' or '.join(FORMATS)}."],
     ]
 
+    optFlags = [["profile", None, "Log where the time of each XML-RPC call goes, stage by stage."]]  # noqa: N815, RUF012
+
     settings: Settings
     load: Callable[[], Settings]
 
@@ -64,7 +66,7 @@ def makeService(options: Options) -> Service:  # noqa: N802 - Twisted's name
     for warning in settings.warnings:
         _log.warn("{warning}", warning=warning)
     manager = ServiceManager(reactor, os.environ, os.getpid(), lambda: time.monotonic_ns() // 1000)
-    return _logged(Daemon(reactor, settings, options.load, partial(open_node, reactor), manager), options)
+    return _logged(Daemon(reactor, settings, options.load, partial(open_node, reactor, profile=bool(options["profile"])), manager), options)
 
 
 def _logged(daemon: Service, options: Options) -> Service:

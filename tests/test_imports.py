@@ -16,8 +16,8 @@ MAY_IMPORT = {
     "imagepipe.core": ("imagepipe.core", "imagepipe.errors"),
     "imagepipe.config": ("imagepipe.config", "imagepipe.core", "imagepipe.errors"),
     # `imagepipe` itself is no more than the version, and the place of the package.
-    "imagepipe.engines": ("imagepipe.engines", "imagepipe.core", "imagepipe.errors", "imagepipe"),
-    "imagepipe.storage": ("imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
+    "imagepipe.engines": ("imagepipe.engines", "imagepipe.core", "imagepipe.errors", "imagepipe.stages", "imagepipe"),
+    "imagepipe.storage": ("imagepipe.storage", "imagepipe.core", "imagepipe.errors", "imagepipe.stages"),
     "imagepipe.replication": (
         "imagepipe.replication", "imagepipe.storage", "imagepipe.config.settings", "imagepipe.core", "imagepipe.errors",
     ),
@@ -27,6 +27,7 @@ MAY_IMPORT = {
     # Of the engines the protocol alone: which of them it is, assembly decides.
     "imagepipe.operations": (
         "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.monitoring.counters", "imagepipe.core", "imagepipe.errors",
+        "imagepipe.stages",
     ),
     "imagepipe.ondemand": (
         "imagepipe.ondemand", "imagepipe.operations", "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage",
@@ -36,7 +37,7 @@ MAY_IMPORT = {
     "imagepipe.web": (
         "imagepipe", "imagepipe.web", "imagepipe.operations", "imagepipe.ondemand", "imagepipe.workers", "imagepipe.storage.images",
         "imagepipe.storage.opened", "imagepipe.storage.disk", "imagepipe.core", "imagepipe.errors", "imagepipe.monitoring",
-        "imagepipe.replication.status", "imagepipe.verification",
+        "imagepipe.replication.status", "imagepipe.stages", "imagepipe.verification",
     ),
     "imagepipe.verification": ("imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
     "imagepipe.listening": ("imagepipe.config.settings", "imagepipe.errors"),
@@ -44,6 +45,7 @@ MAY_IMPORT = {
     "imagepipe.logs": (),
     "imagepipe.daemon": ("imagepipe.config", "imagepipe.errors", "imagepipe.listening", "imagepipe.notify", "imagepipe.threads", "imagepipe"),
     "imagepipe.threads": (),
+    "imagepipe.stages": (),
     "imagepipe.foundation": (
         "imagepipe.monitoring", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads",
         "imagepipe.verification", "imagepipe.web", "imagepipe.workers",

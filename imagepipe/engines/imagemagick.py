@@ -25,6 +25,7 @@ from imagepipe.engines.magick_command import Limits, facts_arguments, render_arg
 from imagepipe.engines.memory_file import memory_file
 from imagepipe.engines.webp_container import with_alpha, with_delays
 from imagepipe.errors import DiskFull, NotStored
+from imagepipe.stages import spent
 
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
 _POLICY_FOLDER = str(Path(__file__).parent)
@@ -71,7 +72,7 @@ class ImageMagickEngine:
         deadline = time.monotonic() + self._timeout_seconds
         with memory_file(image) as descriptor:
             # Even to print a line, convert writes a temporary file first.
-            with TemporaryDirectory(prefix="imagepipe-") as folder:
+            with spent("open"), TemporaryDirectory(prefix="imagepipe-") as folder:
                 said = self._run(facts_arguments(format, self._limits), descriptor, Path(folder), deadline)
             facts = _parse_facts(said, format, image)
             yield ImageMagickSource(facts, lambda plan, folder: self._render(plan, descriptor, folder.absolute(), deadline, _delays_ms(said)))

@@ -29,10 +29,11 @@ class Open(msgspec.Struct, frozen=True, tag=True):
 
 
 class Render(msgspec.Struct, frozen=True, tag=True):
-    """Render the image that was opened last; output n goes to `folder`/n."""
+    """Render the image that was opened last; output n goes to `folder`/n. measured: decode, resize and encode one after the other, and say how long each took."""
 
     plan: RenderPlan
     folder: str
+    measured: bool = False
 
 
 class Forget(msgspec.Struct, frozen=True, tag=True):
@@ -46,7 +47,9 @@ class Opened(msgspec.Struct, frozen=True, tag=True):
 
 
 class Rendered(msgspec.Struct, frozen=True, tag=True):
-    """Every output is written."""
+    """Every output is written; where the time went, if that was asked for."""
+
+    stages: dict[str, float] = {}
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

@@ -20,6 +20,7 @@ from imagepipe.engines import messages
 from imagepipe.engines.memory_file import memory_file
 from imagepipe.engines.vips_process import NotRead, Worker
 from imagepipe.errors import NotStored
+from imagepipe.stages import add, are_measured, spent
 
 FORMATS = (JPEG, PNG, GIF, WEBP, AVIF, TIFF)
 """What this engine reads."""
@@ -67,7 +68,7 @@ class VipsEngine:
         worker = self._take()
         worker.deadline = time.monotonic() + self._timeout_seconds
         try:
-            with memory_file(image) as descriptor:
+            with spent("open"), memory_file(image) as descriptor:
                 opened = worker.ask(messages.Open(format.name), messages.Opened, descriptor)
             # The format came back as a copy; there is one object for each.
             yield VipsSource(replace(opened.facts, format=format), worker)
@@ -132,4 +133,5 @@ class VipsSource:
 
     def render(self, plan: RenderPlan, folder: Path) -> None:
         """See Source."""
-        self._worker.ask(messages.Render(plan, str(folder.absolute())), messages.Rendered)
+        rendered = self._worker.ask(messages.Render(plan, str(folder.absolute()), are_measured()), messages.Rendered)
+        add(rendered.stages)

@@ -19,6 +19,7 @@ from imagepipe.core.plan import Canvas, Filter, OutputPlan, RenderPlan
 from imagepipe.engines.srgb import SRGB_PROFILE
 from imagepipe.engines.vips_encode import encode
 from imagepipe.engines.vips_header import load
+from imagepipe.stages import are_measured, spent
 
 _KERNELS = {Filter.LANCZOS: "lanczos3", Filter.MITCHELL: "mitchell"}
 
@@ -39,10 +40,15 @@ _SMOOTH = [1, 16, 1]
 
 def render(image: Any, plan: RenderPlan, folder: Path) -> None:
     """Write output n to `folder`/n. Raises pyvips.Error, or OSError where a file cannot be written."""
-    frames = _decode(image, plan)
+    with spent("decode"):
+        frames = _decode(image, plan)
     for n, output in enumerate(plan.outputs):
-        pages = [_picture(frame, output, plan) for frame in (frames if output.animated else frames[:1])]
-        (folder / str(n)).write_bytes(encode(pages, frames[0], output, plan))
+        with spent("resize"):
+            pages = [_picture(frame, output, plan) for frame in (frames if output.animated else frames[:1])]
+            if are_measured():
+                pages = [page.copy_memory() for page in pages]
+        with spent("encode"):
+            (folder / str(n)).write_bytes(encode(pages, frames[0], output, plan))
 
 
 def _decode(image: Any, plan: RenderPlan) -> list[pyvips.Image]:
@@ -54,7 +60,7 @@ def _decode(image: Any, plan: RenderPlan) -> list[pyvips.Image]:
     if plan.frames > 1:
         options["n"] = plan.frames
     picture = _to_srgb(load(image, plan.source, **options), plan)
-    if not streams:
+    if not streams or are_measured():
         picture = picture.copy_memory()
     height = picture.height // plan.frames
     return [picture.crop(0, n * height, picture.width, height) if plan.frames > 1 else picture for n in range(plan.frames)]

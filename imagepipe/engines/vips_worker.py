@@ -4,6 +4,7 @@ It answers the requests of `messages` that come over DESCRIPTOR, one after anoth
 hangs takes only this process with it: its memory is bounded, it leaves no core, and an alarm ends a job that its daemon did not live to end.
 """
 
+import contextlib
 import errno
 import mmap
 import os
@@ -23,6 +24,7 @@ from imagepipe.engines import messages
 from imagepipe.engines.messages import Failed, Forget, Open, Opened, Render, Rendered, Reply
 from imagepipe.engines.vips_header import allow_only_our_loaders, read_facts
 from imagepipe.engines.vips_render import render
+from imagepipe.stages import Stages
 
 DESCRIPTORS_MAX = 64
 
@@ -41,7 +43,7 @@ class _Job:
         try:
             if isinstance(request, Open):
                 return self._open(request.format, descriptor)
-            return self._render(request.plan, Path(request.folder))
+            return self._render(request.plan, Path(request.folder), measured=request.measured)
         except pyvips.Error as error:
             return Failed(f"the image cannot be {'read' if isinstance(request, Open) else 'rendered'}: {_text(error)}")
         except MemoryError:
@@ -65,10 +67,12 @@ class _Job:
             os.close(descriptor)
         return Opened(read_facts(self._image, self._format))
 
-    def _render(self, plan: RenderPlan, folder: Path) -> Reply:
+    def _render(self, plan: RenderPlan, folder: Path, *, measured: bool) -> Reply:
         assert self._image is not None
-        render(self._image, plan, folder)
-        return Rendered()
+        stages = Stages()
+        with stages.on_this_thread() if measured else contextlib.nullcontext():
+            render(self._image, plan, folder)
+        return Rendered(stages.seconds)
 
 
 def _text(error: pyvips.Error) -> str:

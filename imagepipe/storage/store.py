@@ -39,6 +39,7 @@ from imagepipe.core.looking_back import LostPage
 from imagepipe.core.showing import Hidden
 from imagepipe.core.stamp import milliseconds
 from imagepipe.errors import BadRequest, DiskFull, FlushError, ImagepipeError, NotStored, Overloaded, StartError, shown
+from imagepipe.stages import spent
 from imagepipe.storage import opening, schema
 from imagepipe.storage.calls import Call, Task
 from imagepipe.storage.catalogue import Catalogue
@@ -489,13 +490,15 @@ class Store:
             changes[image.path] = Change(image.path, contents[-1])
         digests = [content.digest for content in contents]
         with self._pins.holding(digests):
-            for image, content in zip(images, contents, strict=True):
-                self._objects.add(content.digest, image.file, content.size)
-            self._objects.flush(digests)
+            with spent("flush"):
+                for image, content in zip(images, contents, strict=True):
+                    self._objects.add(content.digest, image.file, content.size)
+                self._objects.flush(digests)
             facts = {digest: image.facts for image, digest in zip(images, digests, strict=True)}
             call = Call(tuple(changes), lambda _: tuple(changes.values()), facts=facts, only_new=only_new)
-            self._writer.submit(call)
-            commit = call.future.result()
+            with spent("commit"):
+                self._writer.submit(call)
+                commit = call.future.result()
         if commit.version is None:
             return commit
         modified_ms = milliseconds(commit.version.stamp)
@@ -504,8 +507,10 @@ class Store:
     def _seal(self, file: Path) -> Content:
         """Hash a staged file and flush it."""
         with open_for_reading(file) as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()
-            self._objects.seal(opened.fileno(), file)
+            with spent("hash"):
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            with spent("flush"):
+                self._objects.seal(opened.fileno(), file)
             return Content(digest, os.fstat(opened.fileno()).st_size)
 
     def _submitted(self, call: Call) -> "Future[Commit]":

@@ -7,7 +7,7 @@ A client that asks and does not listen is not asked what else it wants: its answ
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
 from twisted.internet.defer import Deferred
@@ -26,6 +26,7 @@ from twisted.web.resource import IResource
 
 from imagepipe.core.targets import origin_form
 from imagepipe.errors import shown
+from imagepipe.stages import Stages
 from imagepipe.web.bodies import BodyMemory
 from imagepipe.web.refusal import PLAIN_TEXT, Admit, Refusal, admit_all, write_refusal
 
@@ -72,6 +73,7 @@ class RequestRecord:
     waited_seconds: float = 0.0
     ran_seconds: float = 0.0
     result: str = ""
+    stages: Stages = field(default_factory=Stages)
 
 
 class BoundedRequest(server.Request):
@@ -169,6 +171,7 @@ class BoundedRequest(server.Request):
             super().requestReceived(command, path, version)
 
     def process(self) -> None:
+        self.record.stages.add("receive", self.seconds)
         # A request for "*" is one for no page; Twisted would answer it itself, with nothing.
         self.path = origin_form(self.path) if self.path != b"*" else b"/*"
         content = self._site.content
@@ -182,6 +185,11 @@ class BoundedRequest(server.Request):
         assert body is not None
         self.content = None
         return body
+
+    @property
+    def shows_stages(self) -> bool:
+        """Whether the log tells where its time went."""
+        return self._site.shows_stages
 
     def log(self) -> None:
         """Write this request's line; `finish` does it for one that is answered."""
@@ -377,12 +385,14 @@ class LoggingSite(server.Site):
         *,
         refusal: Refusal = PLAIN_TEXT,
         on_answered: Callable[[Any], None] = lambda _: None,
+        shows_stages: bool = False,
     ) -> None:
         super().__init__(content.resource, requestFactory=BoundedRequest, parsePOSTFormSubmission=False)
         self.displayTracebacks = False
         self.content = content
         self.refusal = refusal
         self._on_answered = on_answered
+        self.shows_stages = shows_stages
         self.seconds = seconds
         self.channels: set[BoundedChannel] = set()
         self.draining = False
@@ -431,6 +441,7 @@ class LoggingSite(server.Site):
         """One line a request; never its body or its headers."""
         record: RequestRecord = request.record
         self._on_answered(request)
+        total_seconds = request.seconds
         _log.info(
             "{client} {method} {call} {path} {bytes} bytes, {outputs} outputs, waited {waited} ms, ran {ran} ms, {total} ms in all: {status} {result}",
             client=getattr(request.getClientAddress(), "host", "-"),
@@ -441,7 +452,9 @@ class LoggingSite(server.Site):
             outputs=record.outputs,
             waited=round(record.waited_seconds * 1000),
             ran=round(record.ran_seconds * 1000),
-            total=round(request.seconds * 1000),
+            total=round(total_seconds * 1000),
             status=request.code,
             result=record.result,
         )
+        if self.shows_stages:
+            _log.info("{call} {path} took {stages} ms", call=record.call, path=record.path, stages=record.stages.text(total_seconds))

@@ -75,7 +75,8 @@ class ImageMethods(XMLRPC):
         record = request.record
         record.path = shown(wanted.paths[0], 200)
         record.outputs = len(wanted.paths)
-        timed = await self._operations.store(lambda: decode_image(image, self._bytes_max), wanted)
+        stages = record.stages if request.shows_stages else None
+        timed = await self._operations.store(lambda: decode_image(image, self._bytes_max), wanted, stages=stages)
         record.waited_seconds, record.ran_seconds = timed.waited_seconds, timed.ran_seconds
         return "OK"
 
@@ -143,7 +144,8 @@ class ImageMethods(XMLRPC):
         finally:
             body.close()
         value = result if isinstance(result, Fault) else (result,)
-        response: bytes = await self._on_thread(lambda: dumps(value, methodresponse=True, allow_none=True).encode())
+        with request.record.stages.spent("answer"):
+            response: bytes = await self._on_thread(lambda: dumps(value, methodresponse=True, allow_none=True).encode())
         request.record.result = result.faultString if isinstance(result, Fault) else "OK"
         if gone:
             request.record.result += " (the client was gone)"
@@ -157,7 +159,8 @@ class ImageMethods(XMLRPC):
     async def _result(self, request: BoundedRequest, body: IO[bytes]) -> Any:
         """What the call in `body` returns: a value or a Fault."""
         try:
-            call: Call = await self._on_thread(lambda: parse_call(body))
+            with request.record.stages.spent("parse"):
+                call: Call = await self._on_thread(lambda: parse_call(body))
             request.record.call = shown(call.method)
             procedure = self.lookupProcedure(call.method)
             arguments = _bound(procedure, request, call)
