@@ -22,6 +22,7 @@ from imagepipe.errors import BadRequest, InternalError, NotFound, shown
 from imagepipe.ondemand.renditions import Gone, Job, Picture, Renditions, Wish, wish_of
 from imagepipe.operations import Peers
 from imagepipe.storage.images import ImageInfo
+from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.store import Store
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
@@ -132,7 +133,7 @@ class Images:
         fetch = partial(self._fetch, target) if may_fetch else _learn_nothing
         for learn in (_learn_nothing, self._peers.catch_up, fetch):
             await learn()
-            seen: _Seen = await self._on_thread(lambda: self._look(target, wish))
+            seen = self._look_at_hand(target, wish) or await self._on_thread(lambda: self._look(target, wish))
             if seen.file:
                 return seen
             if wish:
@@ -152,6 +153,22 @@ class Images:
             image = target.path.removesuffix("/" + ORIGINAL)
         if image is not None:
             await self._originals.fetch(image)
+
+    def _look_at_hand(self, target: Target, wish: Wish | None) -> _Seen | None:
+        """What `_look` would find, if it is all in memory. A thread that is asked costs more than all the rest of a small answer."""
+        sources = _sources(target)
+        paths = ([target.path] if target.path else []) + sources
+        rows = self._store.rows_at_hand(paths)
+        if not rows:
+            return None
+        row = rows.get(target.path) if target.path else None
+        if row and row.entry.content:
+            file = self._store.object_at_hand(row.entry.content.digest)
+            return _Seen(Found(_picture(row, file), row), None, None, is_known=True) if file else None
+        source = next((rows[path] for path in sources if path in rows and rows[path].entry.content), None)
+        content = source.entry.content if source else None
+        kept = self._renditions.at_hand(content.digest, wish) if content and wish else None
+        return _Seen(None, source, kept, is_known=True) if kept else None
 
     # On a thread.
 
@@ -181,12 +198,18 @@ class Images:
         file = self._store.open_object(content.digest)
         if file is None:
             return None
-        format = formats.named(row.facts.format) if row.facts else formats.sniff(file.head)
-        return Picture(file, content.digest, format.media_type if format else "application/octet-stream")
+        self._store.keep_at_hand(content.digest, file)
+        return _picture(row, file)
 
 
 async def _learn_nothing() -> None:
     pass
+
+
+def _picture(row: Row, file: OpenedFile) -> Picture:
+    assert row.entry.content
+    format = formats.named(row.facts.format) if row.facts else formats.sniff(file.head)
+    return Picture(file, row.entry.content.digest, format.media_type if format else "application/octet-stream")
 
 
 def _sources(target: Target) -> list[str]:

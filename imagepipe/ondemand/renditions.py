@@ -26,8 +26,9 @@ from imagepipe.engines.engine import Engine, Source
 from imagepipe.errors import BadRequest, NotAcceptable, NotFound, NotStored
 from imagepipe.monitoring.counters import Counters
 from imagepipe.ondemand.flights import Claims, Flights
-from imagepipe.storage.cache import CachedFile
+from imagepipe.storage.cache import AtHand, CachedFile
 from imagepipe.storage.disk import refusal
+from imagepipe.storage.memory import Remembered
 from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.store import Store
 from imagepipe.workers import WorkQueue
@@ -44,10 +45,18 @@ class Gone(NotFound):
 
 
 class Cache(Protocol):
-    """The render cache; its methods block."""
+    """The render cache; its methods block, but for one."""
 
     def get(self, key: str) -> CachedFile | None:
         """What is kept under `key`, opened."""
+        ...
+
+    def at_hand(self, key: str) -> AtHand | None:
+        """What `get` would find, if it is in memory. This one never blocks."""
+        ...
+
+    def keep_at_hand(self, key: str, file: OpenedFile, cached: CachedFile) -> None:
+        """Have what `get` has found in memory, whose beginning was read into `file`, if that is all of it."""
         ...
 
     def header(self, source: str) -> bytes | None:
@@ -110,7 +119,7 @@ def wishes_of(rendition: Rendition) -> tuple[Wish, ...]:
 
 
 class Renditions:
-    """Makes renditions of stored images. On the reactor's thread, but for `kept`; `engine_name` goes into the keys."""
+    """Makes renditions of stored images. On the reactor's thread, but for `kept`, which blocks; `engine_name` goes into the keys."""
 
     def __init__(
         self,
@@ -133,7 +142,7 @@ class Renditions:
         self._counters = counters
         self._flights: Flights[tuple[str, tuple[Wish, ...]], Job] = Flights(_close)
         self._rendering = Claims()
-        self._keys: dict[tuple[str, Wish], str] = {}
+        self._keys: Remembered[tuple[str, Wish], str] = Remembered(KEYS_MAX)
 
     @property
     def making(self) -> int:
@@ -143,7 +152,20 @@ class Renditions:
     def kept(self, digest: str, wish: Wish) -> Picture | None:
         """The rendition, if it is known to be in the cache; None says nothing. Blocks, on any thread."""
         key = self._keys.get((digest, wish)) or self._key_by_header(digest, wish)
-        return self._cached(digest, key) if key else None
+        if key is None:
+            return None
+        self._keys.put((digest, wish), key)
+        cached = self._cache.get(key)
+        picture = self._opened(digest, cached) if cached else None
+        if cached and picture:
+            self._cache.keep_at_hand(key, picture.file, cached)
+        return picture
+
+    def at_hand(self, digest: str, wish: Wish) -> Picture | None:
+        """What `kept` would find, if it is in memory; never blocks."""
+        key = self._keys.get((digest, wish))
+        found = self._cache.at_hand(key) if key else None
+        return Picture(found.file, found.digest, formats.named(found.facts.format).media_type) if found else None
 
     def _key_by_header(self, digest: str, wish: Wish) -> str | None:
         """The key, if the header of the source was read for another rendition, perhaps in an earlier run."""
@@ -181,10 +203,8 @@ class Renditions:
     async def _run(self, digest: str, wishes: tuple[Wish, ...]) -> Job:
         timed = await self._queue.run(lambda: self._make(digest, wishes))
         self._counters.render(timed.waited_seconds, timed.ran_seconds)
-        if len(self._keys) + len(wishes) > KEYS_MAX:
-            self._keys.clear()
         for wish, made in zip(wishes, timed.result, strict=True):
-            self._keys[digest, wish] = made.key
+            self._keys.put((digest, wish), made.key)
             if made.was_rendered:
                 self._counters.image_request(made.format)
         return Job(timed.result, timed.waited_seconds, timed.ran_seconds)
@@ -222,8 +242,11 @@ class Renditions:
 
     def _cached(self, digest: str, key: str) -> Picture | None:
         cached = self._cache.get(key)
+        return self._opened(digest, cached) if cached else None
+
+    def _opened(self, digest: str, cached: CachedFile) -> Picture | None:
         try:
-            return _picture(cached) if cached else None
+            return _picture(cached)
         except OSError:  # it was there a moment ago and cannot be read: nothing that was made of this source is trusted any more
             self._cache.forget([digest])
             return None

@@ -4,6 +4,8 @@
     cache.tidy()                                                          on a thread, soon after: what an earlier run has left
 
     cached = cache.get(key) or cache.put(key, source, staged, facts)      an open file, with its digest and facts; whoever gets it closes it
+    cache.keep_at_hand(key, file, cached)                                 small ones that are asked for, in memory
+    kept = cache.at_hand(key)                                             which alone never blocks
     cache.resize(bytes_max)
     cache.forget(sources)                                                 their objects are gone, and so is all that was made of them
     cache.shed()                                                          the disk is full
@@ -37,9 +39,17 @@ from imagepipe.storage.cache_rows import CacheRows
 from imagepipe.storage.cache_sweep import sweep
 from imagepipe.storage.images import ImageFacts
 from imagepipe.storage.inflight import InFlight
+from imagepipe.storage.memory import Remembered
+from imagepipe.storage.opened import OpenedFile
 
 REMEMBERED_MAX = 8192
 """How many renditions are found without asking the index: 8 MiB of memory."""
+
+AT_HAND_BYTES_MAX = 32 << 20
+"""Of the small renditions that are kept in memory, because they were asked for."""
+
+AT_HAND_OVERHEAD_BYTES = 1 << 10
+"""What each of them takes beside its bytes."""
 
 _SOURCES_AT_ONCE = 64
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -61,12 +71,21 @@ class CachedFile:
     facts: ImageFacts
 
 
+@dataclass(frozen=True, slots=True)
+class AtHand:
+    """A rendition in memory: all its bytes are in `file`, held for whoever has asked."""
+
+    file: OpenedFile
+    digest: str
+    facts: ImageFacts
+
+
 def _new_id() -> str:
     return secrets.token_hex(16)
 
 
 class RenderCache:
-    """An open cache; for any thread but the reactor's, because all of it may block. Made by `open`.
+    """An open cache; for any thread but the reactor's, because all of it but `at_hand` and the figures may block. Made by `open`.
 
     A file is there before its row and goes after it. So a row without a file means that someone else has removed it; a file without a row is just
     coming or going, or a crash has left it.
@@ -98,9 +117,10 @@ class RenderCache:
         self._closing = threading.Event()
         self._in_flight = InFlight()
         self._counting = threading.Lock()
-        self.hits = 0
+        self._found = 0
         self.misses = 0
-        self._rows = CacheRows(files, lambda: new_id()[:16], remembered_max, self._closing)
+        self._at_hand: Remembered[str, AtHand] = Remembered(AT_HAND_BYTES_MAX)
+        self._rows = CacheRows(files, lambda: new_id()[:16], remembered_max, self._closing, self._at_hand.forget)
         self._is_right = self._rows.open(keeps=bytes_max > 0)
 
     @property
@@ -119,6 +139,11 @@ class RenderCache:
         return self._rows.count
 
     @property
+    def hits(self) -> int:
+        """How often what was asked for was there."""
+        return self._found + self._at_hand.hits
+
+    @property
     def evictions(self) -> int:
         """How many have made room for others."""
         return self._rows.evictions
@@ -129,9 +154,23 @@ class RenderCache:
         with contextlib.suppress(Overloaded), self._in_flight.one():
             cached = self._get(key)
         with self._counting:
-            self.hits += cached is not None
+            self._found += cached is not None
             self.misses += cached is None
         return cached
+
+    def at_hand(self, key: str) -> AtHand | None:
+        """What `get` would find, if it is in memory; counts as used, and is no miss otherwise. Never blocks."""
+        found = self._at_hand.get(key)
+        if found is None:
+            return None
+        self._rows.used.append(key)
+        found.file.hold()
+        return found
+
+    def keep_at_hand(self, key: str, file: OpenedFile, cached: CachedFile) -> None:
+        """Have the bytes of what `get` has found at hand, read into `file`, if they are few, and what they should be."""
+        if file.is_all_read and not self._closing.is_set() and hashlib.sha256(file.head).hexdigest() == cached.digest:
+            self._at_hand.put(key, AtHand(file, cached.digest, cached.facts), file.size + AT_HAND_OVERHEAD_BYTES)
 
     def header(self, source: str) -> Header | None:
         """What the last `put` of something made of `source` said about its header, if any of it is still here."""
@@ -179,6 +218,7 @@ class RenderCache:
 
     def shed(self) -> int:
         """Give up all there is, because the disk is full; the bytes that this frees."""
+        self._at_hand.forget_all()
         with contextlib.suppress(Overloaded), self._in_flight.one():
             return self._rows.drop()
         return 0
@@ -194,6 +234,7 @@ class RenderCache:
         """Finish what is under way, and write down what was used when. From then on nothing is found, and nothing kept."""
         self._closing.set()
         self._in_flight.end()
+        self._at_hand.forget_all()
         if self._rows.close() and self._is_right:
             with contextlib.suppress(OSError):  # the next run sweeps, then
                 self._files.settle()

@@ -7,7 +7,7 @@ a failure  of SQLite, whatever it is: logged, and all is lost; the next puts try
 
 import sqlite3
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,11 +38,18 @@ class CacheRows:
     """Invariant: what is remembered is in the index, and the index names the generation of `files`. Nothing here raises.
 
     closing: from then on what takes long is left to the next run. `evictions`: how many rows have made room for others.
-    `some_stay`: a file could not be removed, and has no row.
+    `some_stay`: a file could not be removed, and has no row. `used`: the keys of rows that were used without being asked for; it may be appended to.
     """
 
-    def __init__(self, files: CacheFiles, new_generation: Callable[[], str], remembered_max: int, closing: threading.Event) -> None:
-        """new_generation: 16 hex digits at random."""
+    def __init__(
+        self,
+        files: CacheFiles,
+        new_generation: Callable[[], str],
+        remembered_max: int,
+        closing: threading.Event,
+        on_gone: Callable[[Collection[str]], None] = lambda _: None,
+    ) -> None:
+        """new_generation: 16 hex digits at random. on_gone: told which keys are no more, one by one; it must not block."""
         self._files = files
         self._new_generation = new_generation
         self._remembered_max = remembered_max
@@ -52,6 +59,8 @@ class CacheRows:
         self._remembered: OrderedDict[str, CachedRendition] = OrderedDict()
         self._failures = 0
         self._to_skip = 0
+        self._on_gone = on_gone
+        self.used: deque[str] = deque(maxlen=remembered_max)
         self.evictions = 0
         self.some_stay = False
 
@@ -190,6 +199,7 @@ class CacheRows:
             if self._index is None:
                 return None
             try:
+                self._note_used(self._index)
                 return query(self._index)
             except FAILURES as error:
                 self._fail(error)
@@ -221,14 +231,23 @@ class CacheRows:
         """Write down what is only in memory; whether all of it is on the disk."""
         with self._lock:
             index, self._index = self._index, None
-            self._remembered.clear()
             try:
                 if index:
+                    self._note_used(index)
                     index.close()
             except FAILURES as error:
                 _log.error("the render cache was not closed in order: {error}", error=error)
                 return False
+            finally:
+                self._remembered.clear()
             return index is not None and not self.some_stay
+
+    def _note_used(self, index: CacheIndex) -> None:
+        while self.used:
+            rendition = self._remembered.get(self.used.popleft())
+            if rendition is not None:
+                self._remembered.move_to_end(rendition.key)
+                index.use(rendition.number)
 
     def _unlink(self, rows: Sequence[Removed]) -> None:
         if not self._files.remove([row.number for row in rows]):
@@ -243,6 +262,7 @@ class CacheRows:
     def _forget(self, rows: Sequence[Removed]) -> None:
         for row in rows:
             self._remembered.pop(row.key, None)
+        self._on_gone([row.key for row in rows])
 
     def _begin(self) -> None:
         generation = self._new_generation()

@@ -16,6 +16,7 @@ from imagepipe.storage import columns
 from imagepipe.storage.database import Database
 from imagepipe.storage.history import History
 from imagepipe.storage.images import ImageFacts, ImageInfo
+from imagepipe.storage.memory import RememberedRows
 from imagepipe.storage.orders import Orders
 from imagepipe.storage.upstreams import Upstreams
 
@@ -23,6 +24,9 @@ _ENTRY = f"SELECT {columns.ENTRY} FROM entry"  # noqa: S608
 _ROW = f"SELECT {columns.ENTRY}, {columns.FACTS} FROM entry LEFT JOIN image USING (digest)"  # noqa: S608
 _NAMED = "SELECT 1 FROM entry WHERE digest = ? UNION ALL SELECT 1 FROM history WHERE digest = ? LIMIT 1"
 _LAST = "\U0010ffff"
+
+REMEMBERED_MAX = 16_384
+"""How many paths' rows are found without asking SQLite: some 16 MiB of memory."""
 
 
 class Catalogue:
@@ -41,6 +45,8 @@ class Catalogue:
         self.was_clean = bool(meta[3])
         self.last_seq: int = self._database.select("SELECT coalesce(max(seq), 0) FROM entry").fetchone()[0]
         self._coming = (self.last_seq, self.last_stamp)
+        self._changing: list[str] = []
+        self._remembered = RememberedRows(REMEMBERED_MAX)
         self.upstreams = Upstreams(self._database)
         self.history = History(self._database)
         self.orders = Orders(self._database)
@@ -51,11 +57,19 @@ class Catalogue:
         """The row of a path, live or deleted; None if it was never heard of."""
         return self._database.read(lambda connection: _one(connection.execute(_ENTRY + " WHERE path = ?", (path,))))
 
-    def rows(self, paths: Sequence[str]) -> dict[str, Row]:
-        """The rows of those paths that were ever heard of, with what the headers of their bytes say."""
+    def rows(self, paths: Sequence[str], *, remember: bool = False) -> dict[str, Row]:
+        """The rows of those paths that were ever heard of, with what the headers of their bytes say. remember: they will be asked for again."""
         query = _ROW + f" WHERE path IN ({', '.join('?' * len(paths))})"
+        changes = self._remembered.changes
         found = self._database.read(lambda connection: [columns.row_of(row) for row in connection.execute(query, paths)])
-        return {row.entry.path: row for row in found}
+        rows = {row.entry.path: row for row in found}
+        if remember:
+            self._remembered.note(paths, rows, changes)
+        return rows
+
+    def remembered_rows(self, paths: Sequence[str]) -> dict[str, Row] | None:
+        """What `rows` would find, if that is known without asking SQLite; never blocks."""
+        return self._remembered.look_up(paths)
 
     def info(self, path: str) -> ImageInfo | None:
         """What is known of the live image at `path`."""
@@ -119,11 +133,16 @@ class Catalogue:
     def begin(self) -> None:
         """Begin a transaction. Like all that follows it raises NotStored where the disk is full, FlushError where it failed."""
         self._coming = (self.last_seq, self.last_stamp)
+        self._changing.clear()
         self._database.begin()
 
     def commit(self) -> None:
         """End it: what was written is on the disk."""
-        self._database.commit()
+        try:
+            self._database.commit()
+        finally:  # of one that failed nobody knows
+            if self._changing:
+                self._remembered.changed(self._changing)
         self.last_seq, self.last_stamp = self._coming
 
     def roll_back(self) -> None:
@@ -144,6 +163,7 @@ class Catalogue:
 
         What they erase goes from the history with them.
         """
+        self._changing += [entry.path for entry in entries]
         self._database.write_many("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(columns.of_entry, entries))
         self._database.write_many(
             "INSERT OR REPLACE INTO image VALUES (?, ?, ?, ?)", [(digest, one.format, one.width, one.height) for digest, one in facts.items()]

@@ -53,6 +53,7 @@ from imagepipe.storage.images import Commit, ImageFacts, ImageInfo, StagedImage
 from imagepipe.storage.inflight import InFlight
 from imagepipe.storage.join import Joiner, Told
 from imagepipe.storage.lock import FolderLock
+from imagepipe.storage.memory import Remembered
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.orders import Order
@@ -69,6 +70,12 @@ __all__ = ["Commit", "ImageFacts", "ImageInfo", "StagedImage", "Store"]
 T = TypeVar("T")
 
 CHECKPOINT_SECONDS = 5.0
+
+AT_HAND_BYTES_MAX = 32 << 20
+"""Of the small objects that are kept in memory, because they were asked for."""
+
+AT_HAND_OVERHEAD_BYTES = 1 << 10
+"""What each of them takes beside its bytes."""
 
 ROOM_BYTES = 32 << 20
 """With less than this a disk is nearly full: a call that failed may have failed for want of room."""
@@ -146,6 +153,7 @@ class Store:
         self._layout = opening.Layout(root)
         self._names = (f"{run}-{number}" for number in itertools.count())
         self._objects = Objects(self._layout.objects, 0o666 & ~umask)
+        self._small_objects: Remembered[str, OpenedFile] = Remembered(AT_HAND_BYTES_MAX)
         self._pins = Pins()
         self._health = Health(on_fatal)
         self._in_flight = InFlight()
@@ -173,7 +181,7 @@ class Store:
             seconds=seconds,
             now_ms=now_ms,
             sweep=sweep,
-            on_removed=_unfailing(on_removed, "nobody was told which bytes are gone"),
+            on_removed=_unfailing(self._removed(on_removed), "nobody was told which bytes are gone"),
         )
         opening.empty_staging(self._layout)
         self._catalogue.start(new_id())
@@ -277,7 +285,8 @@ class Store:
 
     def rows(self, paths: Sequence[str]) -> Mapping[str, Row]:
         """The rows of those paths that were ever heard of, with what the headers of their bytes say."""
-        return self._catalogue.rows(paths)
+        remembered = self._catalogue.remembered_rows(paths)
+        return self._catalogue.rows(paths, remember=True) if remembered is None else remembered
 
     def object_path(self, digest: str) -> Path:
         """Where the bytes with this digest are; the file may go once no image has it any more."""
@@ -294,6 +303,22 @@ class Store:
             if isinstance(refused, Overloaded):
                 raise refused from error
             raise
+
+    # What is at hand: on any thread, and it never blocks.
+
+    def rows_at_hand(self, paths: Sequence[str]) -> Mapping[str, Row] | None:
+        """What `rows` would find, at this moment; None if it would have to ask."""
+        return self._catalogue.remembered_rows(paths)
+
+    def object_at_hand(self, digest: str) -> OpenedFile | None:
+        """What `open_object` would find, held for the caller; None if it would have to look."""
+        file = self._small_objects.get(digest)
+        return file.hold() if file else None
+
+    def keep_at_hand(self, digest: str, file: OpenedFile) -> None:
+        """Have the bytes of an object that somebody asks for at hand, if they are few, and what they should be. Takes its time: they are read through."""
+        if file.is_all_read and hashlib.sha256(file.head).hexdigest() == digest:
+            self._small_objects.put(digest, file, file.size + AT_HAND_OVERHEAD_BYTES)
 
     # Renditions that were promised. They block.
 
@@ -436,6 +461,13 @@ class Store:
             here = frozenset(content for content in joining.wanted(rows, self._catalogue.look_up) if self._objects.has(content))
             self._objects.flush(content.digest for content in here)
             return self._run(lambda: self._joiner.join(Told(rows, upstream, cursor, afresh, here)))
+
+    def _removed(self, on_removed: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:
+        def removed(digests: Sequence[str]) -> None:
+            self._small_objects.forget(digests)
+            on_removed(digests)
+
+        return removed
 
     @contextlib.contextmanager
     def _writing(self, path: str | None = None) -> Iterator[None]:

@@ -1,0 +1,218 @@
+"""What is kept in memory of the catalogue, of the objects and of the render cache, for those who must not block: it is right at every moment, and bounded."""
+
+import threading
+from pathlib import Path
+
+from caches import FACTS as RENDITION_FACTS
+from caches import hexed
+from caches import opened as opened_cache
+from caches import put as put_rendition
+from stores import FACTS, delete, digest, move, opened, put
+
+from imagepipe.core.entries import Content, Entry, Row
+from imagepipe.core.stamp import Version
+from imagepipe.storage.cache import RenderCache
+from imagepipe.storage.memory import Remembered, RememberedRows
+from imagepipe.storage.opened import HEAD_BYTES, OpenedFile
+from imagepipe.storage.store import Store
+
+
+class RememberedTests:
+    def test_the_least_recently_used_go_first(self) -> None:
+        remembered: Remembered[str, int] = Remembered(3)
+        for number, name in enumerate("abc"):
+            remembered.put(name, number)
+        assert remembered.get("a") == 0
+        remembered.put("d", 3)
+        assert [remembered.get(name) for name in "abcd"] == [0, None, 2, 3]
+        assert remembered.hits == 4
+
+    def test_it_never_weighs_more_than_it_may(self) -> None:
+        remembered: Remembered[str, int] = Remembered(10)
+        remembered.put("a", 1, 4)
+        remembered.put("b", 2, 4)
+        remembered.put("a", 3, 5)
+        assert (remembered.get("a"), remembered.get("b"), remembered.weight) == (3, 2, 9)
+        remembered.put("too heavy", 4, 11)
+        assert (remembered.get("too heavy"), remembered.weight) == (None, 0)
+
+    def test_what_is_to_be_forgotten_is(self) -> None:
+        remembered: Remembered[str, int] = Remembered(10)
+        for name in "abc":
+            remembered.put(name, 1, 2)
+        remembered.forget(["a", "d"])
+        assert (remembered.get("a"), remembered.get("b"), remembered.weight) == (None, 1, 4)
+        remembered.forget_all()
+        assert (remembered.get("b"), remembered.weight) == (None, 0)
+
+
+class RememberedRowsTests:
+    def test_rows_and_their_absence_are_known_once_they_were_noted(self) -> None:
+        rows = RememberedRows(10)
+        rows.note(["a", "b"], {"a": _row("a")}, rows.changes)
+        assert rows.look_up(["a"]) == {"a": _row("a")}
+        assert rows.look_up(["b"]) == {}
+        assert rows.look_up(["a", "b"]) == {"a": _row("a")}
+        assert rows.look_up(["a", "c"]) is None
+
+    def test_what_was_read_before_a_change_is_not_noted_after_it(self) -> None:
+        rows = RememberedRows(10)
+        before = rows.changes
+        rows.changed(["b"])
+        rows.note(["a"], {"a": _row("a")}, before)
+        assert rows.look_up(["a"]) is None
+
+    def test_a_row_whose_facts_may_still_come_is_not_noted(self) -> None:
+        rows = RememberedRows(10)
+        rows.note(["a"], {"a": Row(_row("a").entry, None)}, rows.changes)
+        assert rows.look_up(["a"]) is None
+
+
+class RowsAtHandTests:
+    def test_they_are_those_that_were_asked_for(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"a": b"1"})
+            assert store.rows_at_hand(["a", "b"]) is None
+            assert store.rows(["a", "b"]) == store.rows_at_hand(["a", "b"])
+            assert store.rows_at_hand(["b"]) == {}
+
+    def test_every_change_shows_at_once(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"a": b"1"})
+            assert _content(store, "a") == Content(digest(b"1"), 1)
+            put(store, {"a": b"22"})
+            assert _content(store, "a") == Content(digest(b"22"), 2)
+            assert _content(store, "b") is None
+            move(store, ("a", "b"))
+            assert (_content(store, "a"), _content(store, "b")) == (None, Content(digest(b"22"), 2))
+            delete(store, "b")
+            assert _content(store, "b") is None
+
+    def test_nobody_who_asks_after_a_call_finds_what_was_before_it(self, tmp_path: Path) -> None:
+        """Readers ask, and have rows noted, all the time."""
+        with opened(tmp_path) as store:
+            written, stopped, wrong = [0], threading.Event(), []
+
+            def read() -> None:
+                while not stopped.is_set():
+                    size_min = written[0]
+                    content = _content(store, "a")
+                    if size_min and (content is None or content.size < size_min):
+                        wrong.append((size_min, content))
+
+            readers = [threading.Thread(target=read) for _ in range(4)]
+            for reader in readers:
+                reader.start()
+            for size in range(1, 200):
+                put(store, {"a": b"1" * size})
+                written[0] = size
+            stopped.set()
+            for reader in readers:
+                reader.join()
+            assert not wrong
+
+
+class ObjectsAtHandTests:
+    def test_small_ones_that_were_asked_for_are_at_hand_until_they_are_gone(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"a": b"1"})
+            assert store.object_at_hand(digest(b"1")) is None
+            _ask_for(store, b"1")
+            file = store.object_at_hand(digest(b"1"))
+            assert file
+            assert file.read(0, 10) == b"1"
+            file.close()
+            delete(store, "a")
+        with opened(tmp_path) as store:
+            assert store.object_at_hand(digest(b"1")) is None
+
+    def test_a_deleted_one_is_forgotten_with_its_object(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"a": b"1"})
+            _ask_for(store, b"1")
+            delete(store, "a")
+            assert store.tidy().result(60)
+            assert store.object_at_hand(digest(b"1")) is None
+
+    def test_a_large_one_is_not(self, tmp_path: Path) -> None:
+        large = bytes(HEAD_BYTES + 1)
+        with opened(tmp_path) as store:
+            put(store, {"a": large})
+            _ask_for(store, large)
+            assert store.object_at_hand(digest(large)) is None
+
+    def test_nor_is_one_that_has_rotted(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"a": b"1"})
+            path = store.object_path(digest(b"1"))
+            path.chmod(0o644)
+            path.write_bytes(b"2")
+            _ask_for(store, b"1")
+            assert store.object_at_hand(digest(b"1")) is None
+
+
+class RenditionsAtHandTests:
+    def test_small_ones_that_were_asked_for_are_at_hand_and_count_as_hits(self, tmp_path: Path) -> None:
+        with opened_cache(tmp_path) as cache:
+            put_rendition(cache, tmp_path, "a", b"123")
+            assert cache.at_hand(hexed("a")) is None
+            assert (cache.hits, cache.misses) == (0, 0)
+            _keep(cache, "a")
+            found = cache.at_hand(hexed("a"))
+            assert found
+            assert (found.file.read(0, 10), found.digest, found.facts) == (b"123", digest(b"123"), RENDITION_FACTS)
+            found.file.close()
+            assert (cache.hits, cache.misses) == (2, 0)
+
+    def test_using_them_keeps_them_in_the_cache(self, tmp_path: Path) -> None:
+        with opened_cache(tmp_path, 2 * 4096) as cache:
+            put_rendition(cache, tmp_path, "a", b"1")
+            put_rendition(cache, tmp_path, "b", b"2")
+            for name in "ab":
+                _keep(cache, name)
+            assert cache.at_hand(hexed("a"))
+            put_rendition(cache, tmp_path, "c", b"3")
+            assert cache.at_hand(hexed("a"))
+            assert cache.at_hand(hexed("b")) is None, "it was used before a, and has gone"
+
+    def test_they_go_with_their_source_with_the_cache_and_at_its_end(self, tmp_path: Path) -> None:
+        with opened_cache(tmp_path) as cache:
+            put_rendition(cache, tmp_path, "a", b"1", source="one")
+            put_rendition(cache, tmp_path, "b", b"2", source="other")
+            for name in "ab":
+                _keep(cache, name)
+            cache.forget([hexed("one")])
+            assert cache.at_hand(hexed("a")) is None
+            assert cache.at_hand(hexed("b"))
+            cache.shed()
+            assert cache.at_hand(hexed("b")) is None
+            put_rendition(cache, tmp_path, "c", b"3")
+            _keep(cache, "c")
+        assert cache.at_hand(hexed("c")) is None
+
+
+def _row(path: str) -> Row:
+    return Row(Entry(path, Version(1, "n"), None, Content(digest(b"1"), 1), 1), FACTS)
+
+
+def _content(store: Store, path: str) -> Content | None:
+    """What is there, from memory where that is possible; the next who asks has it from there."""
+    rows = store.rows_at_hand([path])
+    if rows is None:
+        rows = store.rows([path])
+    return rows[path].entry.content if path in rows else None
+
+
+def _ask_for(store: Store, content: bytes) -> None:
+    file = store.open_object(digest(content))
+    assert file
+    store.keep_at_hand(digest(content), file)
+    file.close()
+
+
+def _keep(cache: RenderCache, name: str) -> None:
+    cached = cache.get(hexed(name))
+    assert cached
+    file = OpenedFile(cached.file, cached.size)
+    cache.keep_at_hand(hexed(name), file, cached)
+    file.close()
