@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.logger import LogEvent, Logger, LogLevel, LogPublisher
+from twisted.logger import LogEvent, Logger, LogLevel, LogPublisher, formatEventAsClassicLogText
 from twisted.python import log as legacy
 from twisted.python.failure import Failure
 
@@ -38,6 +38,24 @@ class TextTests:
         event = event_of(lambda log: log.error("{path} is {what}", path="a", what="late")) | {"log_time": 0.0}
         assert text_line(event) == text_line(event).strip()
         assert text_line(event).endswith(" [imagepipe.some.Thing#error] a is late")
+
+    @pytest.mark.parametrize(
+        "say",
+        [
+            lambda log: log.info("plain"),
+            lambda log: log.error("{path!r} {number:03d} {number.real} {none}", path="a{b}\nc", number=7, none=None),
+            lambda log: log.info("{called()}", called=lambda: "called"),
+            lambda log: log.info("{missing}"),
+            lambda log: log.info("{bad:03d}", bad="text"),
+            lambda log: log.info("{empty}", empty=""),
+            lambda log: log.info("of a system", log_system="some"),
+            failed,
+        ],
+    )
+    @pytest.mark.parametrize("time", [0.0, 1_700_000_000.9, None])
+    def test_it_is_the_same_whichever_way_it_is_made(self, say: Callable[[Logger], None], time: float | None) -> None:
+        event = event_of(say) | {"log_time": time}
+        assert text_line(event) == (formatEventAsClassicLogText(event) or "").rstrip("\n")
 
     def test_control_characters_are_escaped(self) -> None:
         line = text_line(event_of(lambda log: log.info("{path}", path=BREAKING)))

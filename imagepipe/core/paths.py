@@ -9,7 +9,7 @@ server: no escape from it, nothing hidden, nothing that a server would run or a 
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from imagepipe.core import formats
 from imagepipe.errors import BadRequest, shown
@@ -33,6 +33,9 @@ _SHOWN_OR_RUN = frozenset(
 )
 """Extensions that make a page or a program of a file if no server knows a later one of its name."""
 
+_PLAIN = re.compile(r"/?(C(?:/C)*)".replace("C", r"[\x20-\x2d\x30-\x7e][\x20-\x2e\x30-\x7e]{0,254}"))
+"""Printable ASCII, whose components are neither empty nor too long nor begin with a dot: clean already, but for a slash before it."""
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -41,6 +44,10 @@ def clean(path: str, argument: str = "path") -> str:
 
     Raises BadRequest, naming `argument`, if no legal path can be made of it.
     """
+    plain = _PLAIN.fullmatch(path) if len(path) <= PATH_BYTES_MAX else None
+    if plain:
+        cleaned: str = plain[1]
+        return _allowed(cleaned, cleaned.split("/"), argument)
     if len(path) > 4 * PATH_BYTES_MAX:  # before anything is done that takes longer for a longer one
         raise BadRequest(argument, f"is longer than {PATH_BYTES_MAX} bytes")
     try:
@@ -58,10 +65,7 @@ def clean(path: str, argument: str = "path") -> str:
     cleaned = "/".join(components)
     if len(cleaned.encode()) > PATH_BYTES_MAX:
         raise BadRequest(argument, f"is longer than {PATH_BYTES_MAX} bytes: {shown(cleaned)}")
-    if components[0] in RESERVED_FIRST or components[-1] in RESERVED_LAST:
-        raise BadRequest(argument, f"is reserved for the server's own pages: {shown(cleaned)}")
-    _check_extensions(components[-1], argument)
-    return cleaned
+    return _allowed(cleaned, components, argument)
 
 
 def output_path(path: str, suffix: str = "", extension: str | None = None, argument: str = "size") -> str:
@@ -96,6 +100,14 @@ def ancestors(path: str) -> Iterator[str]:
 def has_control(text: str) -> bool:
     """Whether `text` has a control character (Unicode category Cc: C0, DEL and C1)."""
     return _CONTROL.search(text) is not None
+
+
+def _allowed(cleaned: str, components: Sequence[str], argument: str) -> str:
+    """A path whose components are each legal, if what they say together is too."""
+    if components[0] in RESERVED_FIRST or components[-1] in RESERVED_LAST:
+        raise BadRequest(argument, f"is reserved for the server's own pages: {shown(cleaned)}")
+    _check_extensions(components[-1], argument)
+    return cleaned
 
 
 def _check_component(component: str, argument: str) -> None:

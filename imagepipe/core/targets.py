@@ -63,6 +63,8 @@ def decode(raw: bytes) -> str:
         raise BadRequest("path", "does not begin with a slash")
     if _PERCENT.search(raw):
         raise BadRequest("path", "a percent sign is not followed by two hex digits")
+    if b"%" not in raw and b".." not in raw and b"\0" not in raw and raw.isascii():  # most are: taking them apart takes ten times as long
+        return raw.decode("ascii")
     segments = [_decode_segment(segment) for segment in raw[1:].split(b"/")]
     return "/" + "/".join(segments)
 
