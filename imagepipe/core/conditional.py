@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate, mktime_tz, parsedate_tz
+from functools import lru_cache
 
 OK = 200
 PARTIAL_CONTENT = 206
@@ -68,6 +69,7 @@ def answer(method: str, headers: Mapping[str, str], version: Version) -> Answer:
     return Answer(PARTIAL_CONTENT, start, end - start)
 
 
+@lru_cache(maxsize=1024)
 def http_date(seconds: int) -> str:
     """A Unix time as headers have it."""
     return formatdate(seconds, usegmt=True)

@@ -123,6 +123,9 @@ def _check_component(component: str, argument: str) -> None:
 
 def _check_extensions(name: str, argument: str) -> None:
     # Apache's mod_mime looks at every extension of a name: x.php.jpg would run as PHP, x.html.bak would be a page, x.html.jpg is a picture.
+    stem, dot, last = name.rpartition(".")
+    if not dot or ("." not in stem and formats.by_extension(last)):
+        return  # as most are
     extensions = [extension.strip().lower() for extension in name.split(".")[1:]]
     while extensions and not extensions[-1]:
         extensions.pop()

@@ -7,7 +7,7 @@ Every error is a short JSON object {"error": ...} with its status.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -43,6 +43,8 @@ JSON_REFUSAL = Refusal(b"application/json", b'{"error": "%b"}\n')
 METHODS = (b"GET", b"HEAD", b"POST")
 
 _FOR_THIS_MACHINE = "is for this machine alone, unless [network] users is set"
+
+_CONDITIONS = tuple((name, name.encode()) for name in ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range"))
 
 _CACHED = b"public, max-age=0, must-revalidate"
 """Whoever keeps a picture asks each time whether it is still the one: it may be replaced or deleted at any moment."""
@@ -112,30 +114,28 @@ class ImagePages(Resource):
         return NOT_DONE_YET
 
     async def _answer(self, request: BoundedRequest) -> None:
-        gone: list[object] = []
-        request.notifyFinish().addErrback(gone.append)
         request.setHeader(b"x-content-type-options", b"nosniff")
         try:
             if request.method in (b"GET", b"HEAD"):
-                await self._get(request, gone)
+                await self._get(request)
             elif request.method == b"POST":
-                await self._post(request, gone)
+                await self._post(request)
             else:
                 request.record.path, request.record.result = shown(_path(request).decode("latin-1"), 200), "no such method"
                 request.setHeader(b"allow", b", ".join(METHODS))
-                _send_error(request, 405, f"{shown(request.method.decode('ascii', 'replace'))} is none of {b', '.join(METHODS).decode()}", gone)
+                _send_error(request, 405, f"{shown(request.method.decode('ascii', 'replace'))} is none of {b', '.join(METHODS).decode()}")
         except ImagepipeError as error:
-            self._refuse(request, error, gone)
+            self._refuse(request, error)
         except Exception:  # noqa: BLE001 - the last resort: whatever it is, the client gets an answer and the log the detail
             _log.failure("a request failed")
-            self._refuse(request, InternalError(), gone)
-        if gone:
+            self._refuse(request, InternalError())
+        if request.is_gone:
             request.record.result += " (the client was gone)"
             request.log()
         else:
             request.finish()
 
-    async def _get(self, request: BoundedRequest, gone: Sequence[object]) -> None:
+    async def _get(self, request: BoundedRequest) -> None:
         target = parse_target(_path(request))
         request.record.path = shown(target.text, 200)
         request.record.call = "info" if target.is_info else "file" if target.image is None else "rendition"
@@ -143,11 +143,11 @@ class ImagePages(Resource):
         if target.is_info:
             info = await self._images.info(target, may_fetch=may_fetch)
             request.record.result = "OK"
-            _send_json(request, OK, public_facts(info), gone)
+            _send_json(request, OK, public_facts(info))
             return
         is_auto = target.rendition is not None and target.image is not None and target.rendition.is_auto
-        accept = ", ".join(_values(request, b"accept")) if is_auto else ""
-        found = await self._images.get(target, accepted_formats(accept), lambda: self._admit(request, target), may_fetch=may_fetch)
+        accepted = accepted_formats(", ".join(_values(request, b"accept"))) if is_auto else ()
+        found = await self._images.get(target, accepted, lambda: self._admit(request, target), may_fetch=may_fetch)
         try:
             if found.row.entry.path == target.path:
                 request.record.call = "file"
@@ -156,7 +156,7 @@ class ImagePages(Resource):
                 request.record.outputs = len(found.job.made)
             if is_auto and request.record.call == "rendition":
                 request.setHeader(b"vary", b"Accept")
-            if not gone:
+            if not request.is_gone:
                 await self._send(request, found)
         finally:
             found.picture.file.close()
@@ -176,7 +176,7 @@ class ImagePages(Resource):
         request.setResponseCode(part.status)
         request.record.result = {OK: "OK", PARTIAL_CONTENT: "a part", NOT_MODIFIED: "not modified"}.get(part.status, "refused")
         if part.status == PRECONDITION_FAILED:
-            _send_error(request, part.status, "the image is another version than the one that is meant", ())
+            _send_error(request, part.status, "the image is another version than the one that is meant")
             return
         request.setHeader(b"etag", f'"{picture.etag}"'.encode())
         request.setHeader(b"last-modified", http_date(version.modified).encode())
@@ -186,7 +186,7 @@ class ImagePages(Resource):
             return
         if part.status == RANGE_NOT_SATISFIABLE:
             request.setHeader(b"content-range", f"bytes */{version.size}".encode())
-            _send_error(request, part.status, f"the file has {version.size} bytes, and none in this range", ())
+            _send_error(request, part.status, f"the file has {version.size} bytes, and none in this range")
             return
         request.setHeader(b"content-type", picture.media_type.encode())
         request.setHeader(b"content-length", b"%d" % part.length)
@@ -195,7 +195,7 @@ class ImagePages(Resource):
         if request.method == b"GET" and not await send(request, picture.file, part.start, part.length, self._on_thread, self._reactor):
             request.record.result = "broken off"
 
-    async def _post(self, request: BoundedRequest, gone: Sequence[object]) -> None:
+    async def _post(self, request: BoundedRequest) -> None:
         request.record.call = "post"
         body = request.take_body()
         try:
@@ -217,9 +217,9 @@ class ImagePages(Resource):
         request.record.outputs = len(names)
         request.record.waited_seconds, request.record.ran_seconds = timed.waited_seconds, timed.ran_seconds
         request.record.result = "OK"
-        _send_json(request, OK, public_facts(info), gone)
+        _send_json(request, OK, public_facts(info))
 
-    def _refuse(self, request: BoundedRequest, error: ImagepipeError, gone: Sequence[object]) -> None:
+    def _refuse(self, request: BoundedRequest, error: ImagepipeError) -> None:
         request.record.result = str(error)
         if request.method == b"GET":
             self._counters.image_request_fail()
@@ -229,19 +229,19 @@ class ImagePages(Resource):
             request.setHeader(b"www-authenticate", scheme + b' realm="imagepipe"')
         if error.http_status in (429, 503):
             request.setHeader(b"retry-after", b"1")
-        _send_error(request, error.http_status, str(error), gone)
+        _send_error(request, error.http_status, str(error))
 
 
-def _send_error(request: Any, status: int, text: str, gone: Sequence[object]) -> None:
+def _send_error(request: Any, status: int, text: str) -> None:
     request.setHeader(b"cache-control", b"no-store")
-    _send_json(request, status, {"error": text}, gone)
+    _send_json(request, status, {"error": text})
 
 
-def _send_json(request: Any, status: int, value: object, gone: Sequence[object]) -> None:
+def _send_json(request: Any, status: int, value: object) -> None:
     if request.startedWriting:
         return
     request.setResponseCode(status, HTTPStatus(status).phrase.encode())
-    if gone:
+    if request.is_gone:
         return
     body = json.dumps(value).encode() + b"\n"
     request.setHeader(b"content-type", b"application/json")
@@ -258,8 +258,12 @@ def _path(request: Any) -> bytes:
 
 def _headers(request: Any) -> dict[str, str]:
     """The headers that conditions and ranges are said with; one that is there twice, as one list."""
-    names = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range")
-    return {name: ", ".join(values) for name in names if (values := _values(request, name.encode()))}
+    found = {}
+    for name, raw in _CONDITIONS:
+        values = request.requestHeaders.getRawHeaders(raw)
+        if values:
+            found[name] = ", ".join(value.decode("latin-1") for value in values)
+    return found
 
 
 def _values(request: Any, name: bytes) -> list[str]:

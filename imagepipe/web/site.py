@@ -8,6 +8,7 @@ A client that asks and does not listen is not asked what else it wants: its answ
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import IO, Any, cast
 
 from twisted.internet.defer import Deferred
@@ -77,7 +78,10 @@ class RequestRecord:
 
 
 class BoundedRequest(server.Request):
-    """A request whose body has at most as many bytes as its site's content takes; that it is at its beginning which counts."""
+    """A request whose body has at most as many bytes as its site's content takes; that it is at its beginning which counts.
+
+    `is_gone`: its client is, and nothing can be sent any more.
+    """
 
     def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)
@@ -92,6 +96,8 @@ class BoundedRequest(server.Request):
         self._keeps_body = True
         self._hung_up = False
         self._began = 0.0
+        self._content: SiteContent | None = None  # whose `unanswered` it is one of
+        self.is_gone = False
 
     @property
     def received_bytes(self) -> int:
@@ -151,12 +157,15 @@ class BoundedRequest(server.Request):
             self._no_room(error)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
+        self.is_gone = True
         self._release_spool()
         super().connectionLost(reason)
+        self._is_answered()
 
     def finish(self) -> None:
         self._release_spool()
         super().finish()
+        self._is_answered()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
         if not self._refused:
@@ -174,9 +183,8 @@ class BoundedRequest(server.Request):
         self.record.stages.add("receive", self.seconds)
         # A request for "*" is one for no page; Twisted would answer it itself, with nothing.
         self.path = origin_form(self.path) if self.path != b"*" else b"/*"
-        content = self._site.content
-        content.unanswered += 1
-        self.notifyFinish().addBoth(lambda _: content.answered())
+        self._content = self._site.content
+        self._content.unanswered += 1
         super().process()
 
     def take_body(self) -> IO[bytes]:
@@ -200,7 +208,15 @@ class BoundedRequest(server.Request):
         """For how long the request has been there."""
         return self._site.seconds() - self._began
 
+    def _is_answered(self) -> None:
+        content, self._content = self._content, None
+        if content:
+            content.unanswered -= 1
+
     def _open_body(self, length: int | None) -> None:
+        if length == 0:
+            self.content = BytesIO()
+            return
         if length is not None and (body := self._site.memory.body(length)):
             self.content = body
             if length > LARGE_BODY_BYTES:
@@ -240,7 +256,8 @@ class BoundedChannel(HTTPChannel):
     def __init__(self) -> None:
         super().__init__()
         self._is_full = False
-        self._answers = 0  # in this turn of the reactor
+        self._answers = 0  # since something came, or a turn of the reactor was waited for
+        self._going_on = False
         self._turn: Any = None  # an IDelayedCall: the next turn
         self._answered: BoundedRequest | None = None
         self._used = 0.0  # when the connection was made, something came, or an answer was done
@@ -279,6 +296,8 @@ class BoundedChannel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         self._used = self._our_site.seconds()
+        if not self._going_on:  # then it has come just now, and was not kept since the last answer
+            self._answers = 0
         if self.requests and len(data) <= cast(BoundedRequest, self.requests[-1]).awaited_bytes:
             super().dataReceived(data)
             return
@@ -307,10 +326,9 @@ class BoundedChannel(HTTPChannel):
     def requestDone(self, request: BoundedRequest) -> None:  # noqa: N802
         self._used = self._our_site.seconds()
         self._answers += 1
-        if self._answers == 1:
-            self._turn = self.callLater(0, self._next_turn)
         if self.persistent and (self._is_full or self._answers >= ANSWERS_IN_A_TURN_MAX):
             self._answered = request
+            self._turn = self._turn or self.callLater(0, self._next_turn)
             self.setTimeout(self._our_site.timeOut)
         else:
             self._go_on_after(request)
@@ -326,7 +344,11 @@ class BoundedChannel(HTTPChannel):
             self._go_on_after(answered)
 
     def _go_on_after(self, request: BoundedRequest) -> None:
-        super().requestDone(request)
+        was_going_on, self._going_on = self._going_on, True
+        try:
+            super().requestDone(request)
+        finally:
+            self._going_on = was_going_on
         if self.persistent and self._our_site.draining:
             self.drain()
 
@@ -366,10 +388,6 @@ class SiteContent:
     body_bytes_max: int
     admit: Admit = admit_all
     unanswered: int = 0
-
-    def answered(self) -> None:
-        """A request has its answer, or its client is gone."""
-        self.unanswered -= 1
 
 
 class LoggingSite(server.Site):
