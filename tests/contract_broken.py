@@ -3,10 +3,11 @@
 import random
 import time
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 
 import pytest
-from engine_contract import facts_of, render, request
+from engine_contract import facts_of, recognised, render, request
 from pictures import avif_that_claims, gif, jpeg_that_claims, png, saved, small
 
 from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
@@ -78,6 +79,17 @@ class BrokenContract:
     @pytest.mark.parametrize("name", FORMATS)
     def test_what_follows_the_end_does_no_harm(self, engine: Engine, name: str, tmp_path: Path) -> None:
         render(engine, good(name) + b"what a phone adds" * 100, tmp_path, request(Size(50, 50), PNG))
+
+    @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
+    def test_a_file_will_do_for_its_bytes_whatever_was_read_of_it(self, engine: Engine, name: str, tmp_path: Path) -> None:
+        image = good(name)
+        (tmp_path / "image").write_bytes(image)
+        wanted = render(engine, image, tmp_path, request(Size(60, 60), PNG))
+        with FileIO(tmp_path / "image") as file:
+            file.read(100)
+            with engine.open(file, recognised(image)) as source:
+                source.render(plan_render((request(Size(60, 60), PNG),), source.facts, RenderSettings()), tmp_path)
+        assert [(tmp_path / "0").read_bytes()] == wanted
 
     def test_the_next_image_is_rendered(self, engine: Engine, tmp_path: Path) -> None:
         with pytest.raises(NotStored):

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from imagepipe.core.formats import GIF, TIFF, Format
 from imagepipe.engines import vips
 from imagepipe.engines.engine import Engine, Source
+from imagepipe.engines.memory_file import Image
 from imagepipe.engines.vips_process import NotRead
 
 
@@ -24,7 +25,7 @@ class AutoEngine:
         self._imagemagick = imagemagick
 
     @contextmanager
-    def open(self, image: bytes, format: Format) -> Iterator[Source]:
+    def open(self, image: Image, format: Format) -> Iterator[Source]:
         """See Engine."""
         # A stack, so that what the caller raises later is not taken for the opening's failure.
         with ExitStack() as stack:
@@ -40,7 +41,7 @@ class AutoEngine:
         self._vips.close()
         self._imagemagick.close()
 
-    def _open(self, image: bytes, format: Format, stack: ExitStack) -> Source:
+    def _open(self, image: Image, format: Format, stack: ExitStack) -> Source:
         if format in vips.FORMATS:
             try:
                 return stack.enter_context(self._vips.open(image, format))

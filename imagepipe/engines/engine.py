@@ -13,6 +13,7 @@ from typing import Protocol
 
 from imagepipe.core.formats import Format
 from imagepipe.core.plan import RenderPlan, SourceFacts
+from imagepipe.engines.memory_file import Image
 
 
 class Source(Protocol):
@@ -34,7 +35,7 @@ class Source(Protocol):
 class Engine(Protocol):
     """Reads image headers and renders plans."""
 
-    def open(self, image: bytes, format: Format) -> AbstractContextManager[Source]:
+    def open(self, image: Image, format: Format) -> AbstractContextManager[Source]:
         """The image as a source; `format` is what its bytes were recognised as.
 
         Raises NotStored if the header cannot be read.

@@ -22,7 +22,7 @@ from imagepipe.core.geometry import Size
 from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
 from imagepipe.engines import child, embedded
 from imagepipe.engines.magick_command import Limits, facts_arguments, render_arguments
-from imagepipe.engines.memory_file import memory_file
+from imagepipe.engines.memory_file import Image, bytes_of, descriptor_of
 from imagepipe.engines.webp_container import with_alpha, with_delays
 from imagepipe.errors import DiskFull, NotStored
 from imagepipe.stages import spent
@@ -67,14 +67,14 @@ class ImageMagickEngine:
         self._aborted = False
 
     @contextmanager
-    def open(self, image: bytes, format: Format) -> Iterator["ImageMagickSource"]:
+    def open(self, image: Image, format: Format) -> Iterator["ImageMagickSource"]:
         """See Engine."""
         deadline = time.monotonic() + self._timeout_seconds
-        with memory_file(image) as descriptor:
+        with descriptor_of(image) as descriptor:
             # Even to print a line, convert writes a temporary file first.
             with spent("open"), TemporaryDirectory(prefix="imagepipe-") as folder:
                 said = self._run(facts_arguments(format, self._limits), descriptor, Path(folder), deadline)
-            facts = _parse_facts(said, format, image)
+            facts = _parse_facts(said, format, bytes_of(image))
             yield ImageMagickSource(facts, lambda plan, folder: self._render(plan, descriptor, folder.absolute(), deadline, _delays_ms(said)))
 
     @property

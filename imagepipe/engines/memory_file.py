@@ -1,8 +1,31 @@
-"""Bytes as a file in memory, to hand to a child process."""
+"""An image as a file, to hand to a child process: bytes in memory become one there."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
+
+Image = bytes | FileIO
+"""Its bytes, or an open file that has them, and that nobody writes to."""
+
+
+@contextmanager
+def descriptor_of(image: Image) -> Iterator[int]:
+    """A descriptor of the image, positioned at its start."""
+    if isinstance(image, FileIO):
+        image.seek(0)
+        yield image.fileno()
+        return
+    with memory_file(image) as descriptor:
+        yield descriptor
+
+
+def bytes_of(image: Image) -> bytes:
+    """All of it."""
+    if isinstance(image, FileIO):
+        image.seek(0)
+        return image.readall()
+    return image
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from pathlib import Path
 from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.plan import RenderPlan, SourceFacts
 from imagepipe.engines import messages
-from imagepipe.engines.memory_file import memory_file
+from imagepipe.engines.memory_file import Image, descriptor_of
 from imagepipe.engines.vips_process import NotRead, Worker
 from imagepipe.errors import NotStored
 from imagepipe.stages import add, are_measured, spent
@@ -61,14 +61,14 @@ class VipsEngine:
             self._idle.append(self._start_worker())
 
     @contextlib.contextmanager
-    def open(self, image: bytes, format: Format) -> Iterator["VipsSource"]:
+    def open(self, image: Image, format: Format) -> Iterator["VipsSource"]:
         """See Engine. Raises NotRead where libvips cannot read what it recognises."""
         if format not in FORMATS:
             raise NotRead(f"a {format} image needs ImageMagick (engine = auto)")
         worker = self._take()
         worker.deadline = time.monotonic() + self._timeout_seconds
         try:
-            with spent("open"), memory_file(image) as descriptor:
+            with spent("open"), descriptor_of(image) as descriptor:
                 opened = worker.ask(messages.Open(format.name), messages.Opened, descriptor)
             # The format came back as a copy; there is one object for each.
             yield VipsSource(replace(opened.facts, format=format), worker)

@@ -16,6 +16,7 @@ import pyvips
 from imagepipe.core.formats import JPEG
 from imagepipe.core.geometry import Size
 from imagepipe.core.plan import Canvas, Filter, OutputPlan, RenderPlan
+from imagepipe.engines import plain_jpeg
 from imagepipe.engines.srgb import SRGB_PROFILE
 from imagepipe.engines.vips_encode import encode
 from imagepipe.engines.vips_header import load
@@ -53,6 +54,9 @@ def render(image: Any, plan: RenderPlan, folder: Path) -> None:
 
 def _decode(image: Any, plan: RenderPlan) -> list[pyvips.Image]:
     """The source's frames, in 8-bit sRGB or grey."""
+    plain = plain_jpeg.decode(image, plan)
+    if plain:
+        return [plain]
     streams = len(plan.outputs) == 1 and plan.frames == 1 and not _needs_memory(plan.outputs[0], plan)
     options: dict[str, Any] = {"access": "sequential"}
     if plan.source == JPEG:

@@ -213,15 +213,19 @@ class Renditions:
 
     def _make(self, digest: str, wishes: tuple[Wish, ...]) -> tuple[Made, ...]:
         try:
-            return self._make_of(digest, wishes, self._read(digest))
+            file = self._store.open_object(digest)
+            if file is None:
+                raise Gone("path", "the image is no longer there")
+            with contextlib.closing(file):
+                return self._make_of(digest, wishes, file)
         except OSError as error:
             raise refusal(error) from error
 
-    def _make_of(self, digest: str, wishes: tuple[Wish, ...], image: bytes) -> tuple[Made, ...]:
-        format = formats.sniff(image[: formats.SNIFF_BYTES])
+    def _make_of(self, digest: str, wishes: tuple[Wish, ...], file: OpenedFile) -> tuple[Made, ...]:
+        format = formats.sniff(file.head[: formats.SNIFF_BYTES])
         if format is None:
             raise NotStored("what is stored is not an image of a known format")
-        with self._queue.rendering(), self._engine.open(image, format) as source:
+        with self._queue.rendering(), self._engine.open(file.content, format) as source:
             requests = [output_request(wish.rendition, wish.accepted, source.facts, self._limits) for wish in wishes]
             try:
                 plans = [plan_render((request,), source.facts, self._settings) for request in requests]
@@ -250,15 +254,6 @@ class Renditions:
         except OSError:  # it was there a moment ago and cannot be read: nothing that was made of this source is trusted any more
             self._cache.forget([digest])
             return None
-
-    def _read(self, digest: str) -> bytes:
-        file = self._store.open_object(digest)
-        if file is None:
-            raise Gone("path", "the image is no longer there")
-        try:
-            return file.read(0, file.size)
-        finally:
-            file.close()
 
     def _render(self, digest: str, source: Source, missing: dict[str, OutputRequest]) -> dict[str, Picture]:
         plan = plan_render(tuple(missing.values()), source.facts, self._settings)

@@ -33,6 +33,11 @@ class OpenedFile:
         """Whether `head` is all of it."""
         return len(self.head) == self.size
 
+    @property
+    def content(self) -> bytes | FileIO:
+        """All of it, or the file, for as long as this is held: for who does not read it piece by piece."""
+        return self.head if self.is_all_read else self._file
+
     def hold(self) -> "OpenedFile":
         """Hold it once more."""
         with self._lock:
