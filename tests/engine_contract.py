@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from photographs import ALPS, FOSSA, PAINTING, SEA, WOOD, photograph
 from pictures import saved, scene, scene_jpeg
+from PIL import Image
 from reference import Pixels, pixels, psnr, seed_command
 
 from imagepipe.core import formats
@@ -131,6 +132,17 @@ class SizesContract:
         assert plan.shrink > 1 or plan.source != JPEG
         for (box, method), ours in zip(boxes, outputs, strict=True):
             theirs = pixels(image, *seed_command(method, box))
+            assert_alike(ours, theirs, decibels_wanted(method, theirs))
+
+    @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "AVIF"])
+    @pytest.mark.parametrize("size", [(1600, 1200), (1601, 1203)], ids=str)
+    def test_a_large_source_of_any_format_is_alike(self, engine: Engine, format: str, size: tuple[int, int], tmp_path: Path) -> None:
+        picture = scene().resize(size, Image.Resampling.LANCZOS)
+        source, whole = saved(picture, format, quality=90), saved(picture, "PNG")
+        boxes = [(Size(300, 200), Method.RESIZE), (Size(91, 90), Method.CROP), (Size(20, 20), Method.RESIZE)]
+        outputs = render(engine, source, tmp_path, *[request(box, PNG, method) for box, method in boxes])
+        for (box, method), ours in zip(boxes, outputs, strict=True):
+            theirs = pixels(whole, *seed_command(method, box))
             assert_alike(ours, theirs, decibels_wanted(method, theirs))
 
     @pytest.mark.parametrize(("width", "height"), [(250, 1), (1, 200), (300, 2), (1, 1)])

@@ -119,7 +119,7 @@ class WorkerTests:
 
     def test_a_job_that_takes_too_much_memory_fails_alone(self, tmp_path: Path) -> None:
         engine = VipsEngine(memory_bytes=300 << 20)
-        image = png(12_000, 9_000, 8, 2)  # 309 MiB of pixels, which two outputs want in memory
+        image = png(12_001, 9_001, 8, 2)  # 309 MiB of pixels, not to be averaged in blocks, which two outputs want in memory
         with pytest.raises(NotStored):
             render(engine, image, tmp_path, OUTPUT, OUTPUT, settings=RenderSettings(pixels_max=10**9))
         render(engine, scene_jpeg(), tmp_path, OUTPUT)

@@ -209,17 +209,28 @@ class FilterTests:
 
 
 class ShrinkTests:
-    """A JPEG is decoded smaller where the resampler keeps a factor of 2."""
+    """A source is read smaller where the resampler keeps a factor of 2; of a JPEG at 1/2, 1.5."""
 
-    @pytest.mark.parametrize(("box", "shrink"), [(248, 8), (250, 4), (500, 4), (501, 2), (1000, 2), (1001, 1), (4000, 1)])
+    @pytest.mark.parametrize(("box", "shrink"), [(248, 8), (250, 4), (500, 4), (501, 2), (1000, 2), (1333, 2), (1334, 1), (4000, 1)])
     def test_by_the_box(self, box: int, shrink: int) -> None:
         assert plan(request((box, box))).shrink == shrink
 
     def test_by_the_largest_output(self) -> None:
         assert plan(request((50, 50)), request((1000, 1000))).shrink == 2
 
-    def test_nothing_else_is(self) -> None:
-        assert plan(request((50, 50)), facts=replace(PHOTO, format=WEBP)).shrink == 1
+    @pytest.mark.parametrize(("box", "shrink"), [(248, 8), (250, 4), (500, 4), (1000, 2), (1001, 1)])
+    @pytest.mark.parametrize("format", [WEBP, PNG])
+    def test_other_formats_keep_a_factor_of_2_always(self, format: Format, box: int, shrink: int) -> None:
+        assert plan(request((box, box)), facts=replace(PHOTO, format=format)).shrink == shrink
+
+    @pytest.mark.parametrize(("size", "shrink"), [(Size(4000, 3000), 8), (Size(4000, 3004), 4), (Size(4002, 3000), 2), (Size(4001, 3000), 1)])
+    def test_whole_blocks_are_averaged_where_a_decoder_cannot_shrink(self, size: Size, shrink: int) -> None:
+        assert plan(request((50, 50)), facts=replace(PHOTO, format=PNG, size=size)).shrink == shrink
+        assert plan(request((50, 50)), facts=replace(PHOTO, format=WEBP, size=size)).shrink == 8
+
+    @pytest.mark.parametrize("facts", [SourceFacts(PNG, Size(4000, 3000), alpha=True), SourceFacts(WEBP, Size(400, 300), frames=3)])
+    def test_transparency_and_animations_are_read_whole(self, facts: SourceFacts) -> None:
+        assert plan(request((5, 5)), facts=facts).shrink == 1
 
     def test_without_outputs_there_is_nothing_to_shrink_for(self) -> None:
         assert plan().shrink == 1
@@ -258,8 +269,8 @@ class AnyPlanTests:
                 assert made.size == (geometry.fit(planned.picture, asked.box) if asked.method is Method.RESIZE else asked.box)
 
     @given(FACTS, REQUESTS)
-    def test_a_shrunk_source_still_has_twice_what_every_output_needs(self, facts: SourceFacts, requests: list[OutputRequest]) -> None:
-        facts = replace(facts, format=JPEG, frames=1)
+    def test_a_shrunk_source_still_has_more_than_what_every_output_needs(self, facts: SourceFacts, requests: list[OutputRequest]) -> None:
+        facts = replace(facts, frames=1)
         assume(facts.size.pixels <= SETTINGS.pixels_max)
         try:
             planned = plan_render(tuple(requests), facts, SETTINGS)
@@ -267,8 +278,10 @@ class AnyPlanTests:
             return
         if planned.shrink > 1:
             for made in planned.outputs:
-                assert planned.picture.width / planned.shrink >= 2 * made.scale.width
-                assert planned.picture.height / planned.shrink >= 2 * made.scale.height
+                keeps = 1.5 if (facts.format, planned.shrink) == (JPEG, 2) else 2
+                assert planned.picture.width / planned.shrink >= keeps * made.scale.width
+                assert planned.picture.height / planned.shrink >= keeps * made.scale.height
+                assert made.cut is None, "its coordinates are the whole picture's"
 
     @given(FACTS, st.builds(Size, st.integers(1, 8192), st.integers(1, 8192)))
     def test_a_crop_within_the_limits_is_never_refused_for_what_it_cuts_away(self, facts: SourceFacts, box: Size) -> None:

@@ -69,7 +69,7 @@ def facts_arguments(format: Format, limits: Limits) -> list[str]:
 
 def render_arguments(plan: RenderPlan, limits: Limits) -> list[str]:
     """The arguments that render `plan` to the files 0, 1, ... of the working directory."""
-    hint = ["-define", f"jpeg:size={_hint(plan)}"] if plan.shrink > 1 else []
+    hint = ["-define", f"jpeg:size={_hint(plan)}"] if plan.source == JPEG and plan.shrink > 1 else []
     outputs = [word for n, output in enumerate(plan.outputs) for word in ("(", "-clone", "0--1", *_output(n, output, plan), "-delete", "0--1", ")")]
     return [*limits.arguments, *hint, _input(plan.source, every_frame=plan.frames > 1), *_source(plan), *outputs, "null:"]
 
