@@ -1,10 +1,11 @@
 # One command each. PYTHON chooses the interpreter of .venv (3.11 or later), TESTS a part of the tests,
-# SEED and RUNS which simulations.
+# SEED and RUNS which simulations, BENCH the benchmarks and their options.
 
 PYTHON ?= python3
 TESTS ?= tests
 SEED ?= 1
 RUNS ?= 1000
+BENCH ?=
 export PYTHON
 
 # Every module of the pure core has its unit tests in a file of its name; together they reach every branch of it.
@@ -31,12 +32,11 @@ check: .venv/ready-dev  ## formatting, lint and types
 simulate: .venv/ready-dev  ## prove replication in a simulated world of faults: SEED=1 RUNS=1000
 	PYTHONPATH=tests .venv/bin/python -m simulation --seed $(SEED) --runs $(RUNS)
 
-bench: .venv/ready-dev  ## measure: one decode for all sizes against one for each, and replication against rsync
+bench: .venv/ready-bench  ## measure beside other image servers, into docs/performance.md: BENCH="--quick store on_demand"
 	@sh scripts/setup.sh tools
-	@sh scripts/setup.sh peers
 	@sh scripts/setup.sh photos
-	.venv/bin/python benchmarks/one_decode.py
-	.venv/bin/python benchmarks/replication.py
+	@sh scripts/setup.sh rivals
+	PYTHONPATH=tests .venv/bin/python -m benchmarks $(BENCH)
 
 clean:  ## remove what these commands made; imagepipe.ini and the images stay
 	rm -rf .venv .cache .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
@@ -49,6 +49,10 @@ clean:  ## remove what these commands made; imagepipe.ini and the images stay
 
 .venv/ready-dev: pyproject.toml setup.py
 	@sh scripts/setup.sh venv test,check
+	@touch $@
+
+.venv/ready-bench: pyproject.toml setup.py
+	@sh scripts/setup.sh venv test,check,bench
 	@touch $@
 
 imagepipe.ini:

@@ -1,55 +1,59 @@
-"""What processes hold: the proportional set size, in which a page that several share counts once, summed over a process and its descendants."""
+"""What the daemon and its workers hold: at rest, and while two workers are busy with 12-megapixel sources."""
 
-import threading
-from collections.abc import Iterator
+# ruff: noqa: T201 - printing is what it is for
+
+import itertools
 from pathlib import Path
-from typing import Self
 
-INTERVAL_SECONDS = 0.02
+from daemon_process import DaemonProcess, running
 
+from benchmarks.held import Peak, family, held_bytes
+from benchmarks.load import Request, drive
+from benchmarks.photographs import photographs
+from benchmarks.results import Goal, Section, Table
+from benchmarks.store import SIDES, call
 
-def family(process_id: int) -> Iterator[int]:
-    """A process and its descendants."""
-    yield process_id
-    try:
-        tasks = list(Path(f"/proc/{process_id}/task").iterdir())
-        children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    except OSError:
-        return
-    for child in children:
-        yield from family(child)
+MIB = 1 << 20
+SOURCES = [(12, "jpeg"), (24, "jpeg"), (12, "png"), (12, "webp")]
+CLIENTS = 8
 
 
-def held_bytes(process_ids: Iterator[int] | list[int]) -> int:
-    """The sum of their proportional set sizes; 0 for one that is gone."""
-    return sum(map(_proportional, process_ids))
+def measure(folder: Path, *, quick: bool) -> Section:
+    """A daemon with the image server on, two workers."""
+    options: dict[str, dict[str, object]] = {"images": {"io_threads": 2}, "http": {"interface": "127.0.0.1", "port": 0}}
+    rows = []
+    with running(folder, options) as daemon:
+        process_id = daemon.process.pid
+        rest = held_bytes([process_id])
+        rows.append(("at rest, just started", _mib(rest), _mib(held_bytes(family(process_id)))))
+        busy = 0
+        for megapixels, format in SOURCES[:1] if quick else SOURCES:
+            peak_of_all, peak_of_daemon = _busy(daemon, megapixels, format, 16 if quick else 64 if format == "jpeg" else 24)
+            rows.append((f"storing {megapixels} megapixels, {format}, three sizes, {CLIENTS} clients", _mib(peak_of_daemon), _mib(peak_of_all)))
+            if (megapixels, format) == SOURCES[0]:
+                busy = peak_of_all
+        rows.append(("at rest again", _mib(held_bytes([process_id])), _mib(held_bytes(family(process_id)))))
+    for row in rows:
+        print("  " + "  ".join(row))
+    goals = [
+        Goal("daemon at rest", 80, rest / MIB, at_most=True, unit=" MiB"),
+        Goal("daemon and two workers busy with 12-megapixel JPEGs", 450, busy / MIB, at_most=True, unit=" MiB"),
+    ]
+    note = "Proportional set size, the most that was seen: a page that several processes share counts once in all."
+    return Section((Table("Memory", ("", "daemon, MiB", "with its workers, MiB"), rows, note),), goals)
 
 
-def _proportional(process_id: int) -> int:
-    try:
-        lines = Path(f"/proc/{process_id}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:")), 0)
+def _busy(daemon: DaemonProcess, megapixels: float, format: str, count: int) -> tuple[int, int]:
+    """The most that all held, and the daemon alone."""
+    images = [file.read_bytes() for file in photographs(megapixels, format, 8 if megapixels <= 12 else 4)]
+    left = itertools.islice(itertools.cycle(images), count)
+    with Peak(daemon.process.pid) as together, Peak(daemon.process.pid, alone=True) as alone:
+        # A few at a time: the calls that wait are the client's memory, not ours.
+        while batch := list(itertools.islice(left, CLIENTS)):
+            requests: list[Request] = [call(daemon.url, image, SIDES["three sizes"]) for image in batch]
+            drive(requests, CLIENTS)
+    return together.bytes, alone.bytes
 
 
-class Peak:
-    """Looks all the time at what a process and its descendants hold together; `bytes` is the most that was seen."""
-
-    def __init__(self, process_id: int) -> None:
-        self.bytes = 0
-        self._process_id = process_id
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._ended.wait(INTERVAL_SECONDS):
-            self.bytes = max(self.bytes, held_bytes(family(self._process_id)))
+def _mib(held: int) -> str:
+    return f"{held / MIB:.0f}"

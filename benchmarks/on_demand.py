@@ -12,15 +12,15 @@ from pathlib import Path
 from daemon_process import DaemonProcess, running
 
 from benchmarks import rivals
+from benchmarks.held import Peak
 from benchmarks.load import Driven, Request, drive
-from benchmarks.memory import Peak
 from benchmarks.photographs import distinct, photographs
 from benchmarks.results import Chart, Goal, Section, Series, Table, ratio
 
 CLIENTS = 4
 WIDTH = 500
-SOURCES = [(0.5, "jpeg"), (4, "jpeg"), (12, "jpeg"), (24, "jpeg"), (4, "png"), (4, "webp")]
-GOAL_SOURCES = [(4, "jpeg"), (12, "jpeg")]
+SOURCES: list[tuple[float, str]] = [(0.5, "jpeg"), (4, "jpeg"), (12, "jpeg"), (24, "jpeg"), (4, "png"), (4, "webp")]
+GOAL_SOURCES: list[tuple[float, str]] = [(4, "jpeg"), (12, "jpeg")]
 GOALS = {"ipx": 1.2, "thumbor": 1.0}
 
 Url = Callable[[str, int], str]
@@ -59,7 +59,8 @@ def _compare(
     leaders: dict[str, int],
     rounds: int,
 ) -> Section:
-    rows, charts = [], {}
+    rows: list[tuple[str, ...]] = []
+    charts: dict[str, list[Series]] = {}
     goal_ratios: dict[str, list[float]] = {name: [] for name in GOALS}
     peaks = dict.fromkeys(urls, 0)
     for megapixels, format in names:

@@ -1,7 +1,5 @@
 """Replication, measured on one machine: what it costs a store, how soon a peer has it, how fast a newcomer catches up, and what goes over the wire.
 
-    python benchmarks/replication.py [CALLS] [IMAGES]
-
 Real daemons on loopback, on the disk that holds the temporary folder. What is compared is interleaved, or follows at once in the same run. Catching up is held against
 `rsync -a` of the same tree, which neither hashes nor flushes what it writes, and against the same with --fsync, which does flush it.
 """
@@ -16,21 +14,18 @@ import shutil
 import socket
 import statistics
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from cluster import Cluster, eventually, mesh
 from daemon_process import DaemonProcess, text
 from PIL import Image
 from proxy import FaultProxy
 
+from benchmarks.results import Chart, Goal, Section, Series, Table
 from imagepipe.errors import FlushError
 from imagepipe.storage.store import ImageFacts, StagedImage, Store
 
@@ -38,21 +33,26 @@ SIZES = {"20 KiB": 20 << 10, "300 KiB": 300 << 10}
 GOAL = 0.7
 
 
-def main(calls: int, images: int) -> int:
-    """Print the figures; the exit status is 1 if the goal is missed."""
-    with tempfile.TemporaryDirectory(prefix="imagepipe-bench-") as name:
-        folder = Path(name)
-        _stores(folder, calls)
-        _wire(folder, calls)
-        ratios = [
-            _catch_up(folder / f"{size}-{over_tcp}", label, size, images if size < 100_000 else images // 4, over_tcp=over_tcp)
-            for label, size in SIZES.items()
-            for over_tcp in (False, True)
-        ]
-    return 0 if min(ratios) >= GOAL else 1
+def measure(folder: Path, *, quick: bool) -> Section:
+    """What it costs a store, what goes over the wire, and newcomers over ipc and TCP."""
+    calls, images = (20, 400) if quick else (300, 4000)
+    stores = _stores(folder, calls)
+    wire = _wire(folder, calls)
+    found = [
+        _catch_up(folder / f"{size}-{over_tcp}", label, size, images if size < 100_000 else images // 4, over_tcp=over_tcp)
+        for label, size in SIZES.items()
+        for over_tcp in (False, True)
+    ]
+    rows = [row for rows, _, _ in found for row in rows]
+    columns = ("newcomer", "way", "images/s", "MB/s", "of rsync -a", "of rsync -a --fsync")
+    catch_up = Table("A newcomer catches up", columns, rows, "Three rounds in turn. `rsync -a` neither hashes nor flushes what it writes.")
+    goals = [Goal(f"a newcomer catches up with {what}, of rsync -a", GOAL, share) for _, share, what in found]
+    rates = {f"{row[0]}, {row[1]}": float(row[2].split()[0]) for row in rows}
+    chart = Chart("catch-up", "A newcomer catches up", "images/s", {name: [Series((rate,))] for name, rate in rates.items() if "20 KiB" in name})
+    return Section((stores, catch_up, wire), goals, (chart,))
 
 
-def _stores(folder: Path, calls: int) -> None:
+def _stores(folder: Path, calls: int) -> Table:
     setups = {"no peers": ({"a": []}, 0), "two peers": (mesh("a", "b", "c"), 0), "two peers, min_acks = 1": (mesh("a", "b", "c"), 1)}
     print(f"Storing {calls} images of 20 KiB over XML-RPC, one client, the three setups in turn")
     with contextlib.ExitStack() as stack:
@@ -74,12 +74,19 @@ def _stores(folder: Path, calls: int) -> None:
                 if name == "two peers":
                     visible.append(_seconds_until(running[name]["b"].images / path))
         alone = statistics.median(taken["no peers"])
-        for name, seconds in taken.items():
-            print(f"  {name:24} {_spread(seconds)}   {statistics.median(seconds) / alone:4.2f} times no peers")
-        print(f"  from OK to visible on a peer, by the reader's clock: {_spread(visible)}")
+        rows = [(name, *_spread(seconds), f"{statistics.median(seconds) / alone:.2f}") for name, seconds in taken.items()]
+        rows.append(("from OK to visible on a peer, by the reader's clock", *_spread(visible), ""))
+        for row in rows:
+            print("  " + "  ".join(row))
+        return Table(
+            "Storing with peers",
+            ("", "ms p50", "ms p99", "times no peers"),
+            rows,
+            f"{calls} images of 20 KiB over XML-RPC, one client, the three setups in turn.",
+        )
 
 
-def _wire(folder: Path, calls: int) -> None:
+def _wire(folder: Path, calls: int) -> Table:
     size = 100 << 10
     (folder / "wire").mkdir()
     with FaultProxy() as proxy:
@@ -91,13 +98,13 @@ def _wire(folder: Path, calls: int) -> None:
             for number in range(calls):
                 client.store_image(text(_image(size, number)), f"{number}.jpg")
             eventually(lambda: len(list(nodes["b"].images.glob("*.jpg"))) == calls)
-            print(
-                f"On the wire: {(proxy.bytes_forwarded - started) / (calls * size):.3f} bytes per byte stored ({calls} images of 100 KiB, one at a time)"
-            )
+            share = (proxy.bytes_forwarded - started) / (calls * size)
+            print(f"  on the wire: {share:.3f} bytes per byte stored")
+            return Table("On the wire", ("", "bytes per byte stored"), [(f"{calls} images of 100 KiB, one at a time", f"{share:.3f}")])
 
 
-def _catch_up(folder: Path, label: str, size: int, images: int, *, over_tcp: bool) -> float:
-    """A newcomer beside rsync, three times in turn; returns the ratio of the medians."""
+def _catch_up(folder: Path, label: str, size: int, images: int, *, over_tcp: bool) -> tuple[list[tuple[str, ...]], float, str]:
+    """A newcomer beside rsync, three times in turn: the rows of the table, the ratio of the medians to plain rsync, and what it was."""
     folder.mkdir()
     total = _fill(folder / "a" / "images", size, images)
     rates: dict[str, list[float]] = {"newcomer": [], "rsync -a": [], "rsync -a --fsync": []}
@@ -124,14 +131,15 @@ def _catch_up(folder: Path, label: str, size: int, images: int, *, over_tcp: boo
             nodes.lose("b")
     finally:
         nodes.clean_up()
-    print(f"A newcomer catches up with {images} images of {label} over {'TCP' if over_tcp else 'ipc'}, three rounds in turn")
+    what = f"{images} images of {label} over {'TCP' if over_tcp else 'ipc'}"
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    rows = []
     for name, found in rates.items():
-        rate = statistics.median(found)
-        print(f"  {name:18} {rate:7.0f} images/s   {rate * total / images / 1e6:6.1f} MB/s   {min(found):7.0f} to {max(found):.0f}")
-    ratio = statistics.median(rates["newcomer"]) / statistics.median(rates["rsync -a"])
-    flushed = statistics.median(rates["newcomer"]) / statistics.median(rates["rsync -a --fsync"])
-    print(f"  {ratio:.2f} of rsync -a (goal {GOAL}), {flushed:.2f} of rsync -a --fsync")
-    return ratio
+        bytes_each = total / images
+        shares = [f"{medians[name] / medians[other]:.2f}" if name == "newcomer" else "" for other in ("rsync -a", "rsync -a --fsync")]
+        rows.append((what, name, Series(tuple(found)).text(), f"{medians[name] * bytes_each / 1e6:.1f}", *shares))
+        print("  " + "  ".join(rows[-1]))
+    return rows, medians["newcomer"] / medians["rsync -a"], what
 
 
 def _fill(root: Path, size: int, images: int) -> int:
@@ -192,11 +200,7 @@ def _files(root: Path) -> Iterator[Path]:
     return (path for path in root.glob("*/*.jpg"))
 
 
-def _spread(seconds: Sequence[float]) -> str:
+def _spread(seconds: Sequence[float]) -> tuple[str, str]:
+    """The median and the 99th percentile, in milliseconds."""
     ordered = sorted(seconds)
-    at: Callable[[float], float] = lambda share: ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000  # noqa: E731
-    return f"p50 {at(0.5):6.1f} ms   p99 {at(0.99):6.1f} ms"
-
-
-if __name__ == "__main__":
-    sys.exit(main(*(int(argument) for argument in sys.argv[1:3] or ("300", "4000"))))
+    return f"{1000 * statistics.median(ordered):.1f}", f"{1000 * ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]:.1f}"

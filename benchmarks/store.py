@@ -20,7 +20,7 @@ from benchmarks.results import Chart, Goal, Section, Series, Table, ratio
 
 SIDES = {"three sizes": (500, 250, 50), "one size": (500,)}
 CLIENTS = (1, 2, 4, 8)
-SOURCES = [(0.5, "jpeg"), (4, "jpeg"), (12, "jpeg"), (24, "jpeg"), (4, "png"), (12, "png"), (4, "webp"), (12, "webp")]
+SOURCES: list[tuple[float, str]] = [(0.5, "jpeg"), (4, "jpeg"), (12, "jpeg"), (24, "jpeg"), (4, "png"), (12, "png"), (4, "webp"), (12, "webp")]
 WAYS = {"libvips in process": libvips, "Pillow in process": pillow, "seed: a convert a size": seed}
 GOALS = {"seed: a convert a size": 15.0, "libvips in process": 0.8}
 
