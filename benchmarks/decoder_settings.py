@@ -69,8 +69,8 @@ def table(*, quick: bool) -> Table:
             made = [_pixels(scaled(source, case.format, case.width, way)) for source in sources]
             decibels = [psnr(whole, pixels) for whole, pixels in zip(wholes, made, strict=True)]
             what = ", ".join(f"{name} {value}" for name, value in way.items()) or "all of it"
-            source = f"{case.megapixels:g} megapixels {case.format} to {case.width}"
-            rows.append((source, what, f"{_keeps(sources[0], case, way):.2f}", f"{statistics.median(of_way):.0f}", spread(decibels, ".1f")))
+            job = f"{case.megapixels:g} megapixels {case.format} to {case.width}"
+            rows.append((job, what, f"{_keeps(sources[0], case, way):.2f}", f"{statistics.median(of_way):.0f}", spread(decibels, ".1f")))
             print("  " + "  ".join(rows[-1]))
     note = "The first way of each is imagepipe's. Not said: gap 3, kernel lanczos3, access sequential, fail_on error. dB: mean (least to greatest)."
     return Table("Decoder settings", ("source", "how", "keeps", "ms", "dB"), rows, note)
