@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-INTERVAL_SECONDS = 0.02
+INTERVAL_SECONDS = 0.1
 
 
 def family(process_id: int) -> Iterator[int]:
