@@ -191,7 +191,8 @@ def _image_server(
     access = Access(http.secrets, users)
     pages = ImagePages(reactor, threads.files, found, originals, access, limits, counters, foundation.wall)
     root: Any = Root(protected(foundation.status_pages, status_users), pages)
-    return ImageServer(renditions, sources, on_demand, SiteContent(root, body_bytes_max=images.bytes_max + FORM_BYTES_MAX, admit=access.admit))
+    content = SiteContent(root, body_bytes_max=images.bytes_max + FORM_BYTES_MAX, admit=access.admit, at_once=pages.at_once)
+    return ImageServer(renditions, sources, on_demand, content)
 
 
 def _passwords(file: Path | None) -> Mapping[bytes, bytes] | None:

@@ -109,6 +109,21 @@ class Images:
             raise InternalError  # the row is there and its bytes are not: verify finds out
         raise _not_found(target)
 
+    def at_hand(self, target: Target, admit: Callable[[], None]) -> Found | None:
+        """What `get` would find for a rendition that is not `.auto`, or a file, if it is all in memory, with all bytes in its `head`; never blocks."""
+        wish = wish_of(target.rendition, ()) if target.rendition and target.image else None
+        seen = self._look_at_hand(target, wish)
+        if seen is None or seen.file:
+            return seen.file if seen else None
+        assert seen.kept
+        assert seen.source
+        try:
+            admit()
+        except BaseException:
+            seen.kept.file.close()
+            raise
+        return Found(seen.kept, seen.source)
+
     async def info(self, target: Target, *, may_fetch: bool = True) -> ImageInfo:
         """The facts of the image of `target`. Raises NotFound, and what fetching it does."""
         source = await self._source(target, may_fetch=may_fetch)

@@ -29,6 +29,7 @@ from imagepipe.errors import BadRequest, Forbidden, ImagepipeError, InternalErro
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.ondemand.images import Found, Images
 from imagepipe.ondemand.originals import Originals
+from imagepipe.web.at_once import Immediate, PlainGet, head_of
 from imagepipe.web.auth import UsersChecker
 from imagepipe.web.facts import public_facts
 from imagepipe.web.forms import image_in
@@ -48,6 +49,10 @@ _CONDITIONS = tuple((name, name.encode()) for name in ("if-match", "if-none-matc
 
 _CACHED = b"public, max-age=0, must-revalidate"
 """Whoever keeps a picture asks each time whether it is still the one: it may be replaced or deleted at any moment."""
+
+_NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
+
+_RESULTS = {OK: "OK", PARTIAL_CONTENT: "a part", NOT_MODIFIED: "not modified"}
 
 _log = Logger()
 
@@ -108,13 +113,36 @@ class ImagePages(Resource):
         self._counters = counters
         self._now = now
 
+    def at_once(self, asked: PlainGet) -> Immediate | None:
+        """The answer, if all that it takes is in memory; what is wrong with the request, if anything is, `render` says."""
+        if self.access.secrets:
+            return None
+        try:
+            target = parse_target(asked.path)
+            found = None if target.is_info or _is_auto(target) else self._images.at_hand(target, lambda: self._admit(None, target))
+        except ImagepipeError:
+            return None
+        if found is None:
+            return None
+        picture = found.picture
+        body = picture.file.head
+        picture.file.close()
+        version = _version(found)
+        status = OK if asked.none_match is None else answer("GET", {"if-none-match": asked.none_match}, version).status
+        headers = [_NOSNIFF, *_validators(version)]
+        if status == OK:
+            headers += [(b"Content-Type", picture.media_type.encode()), (b"Content-Length", b"%d" % len(body))]
+        call = "file" if found.row.entry.path == target.path else "rendition"
+        head = head_of(status, headers, self._now())
+        return Immediate(status, head, body if status == OK else b"", call, shown(target.text, 200), _RESULTS[status])
+
     def render(self, request: Any) -> int:
         """Answer one request; never raises, never leaves the client without an answer."""
         Deferred.fromCoroutine(self._answer(request)).addErrback(lambda failure: _log.failure("an answer was not sent", failure))
         return NOT_DONE_YET
 
     async def _answer(self, request: BoundedRequest) -> None:
-        request.setHeader(b"x-content-type-options", b"nosniff")
+        request.setHeader(*_NOSNIFF)
         try:
             if request.method in (b"GET", b"HEAD"):
                 await self._get(request)
@@ -145,7 +173,7 @@ class ImagePages(Resource):
             request.record.result = "OK"
             _send_json(request, OK, public_facts(info))
             return
-        is_auto = target.rendition is not None and target.image is not None and target.rendition.is_auto
+        is_auto = _is_auto(target)
         accepted = accepted_formats(", ".join(_values(request, b"accept"))) if is_auto else ()
         found = await self._images.get(target, accepted, lambda: self._admit(request, target), may_fetch=may_fetch)
         try:
@@ -161,27 +189,25 @@ class ImagePages(Resource):
         finally:
             found.picture.file.close()
 
-    def _admit(self, request: BoundedRequest, target: Target) -> None:
+    def _admit(self, request: BoundedRequest | None, target: Target) -> None:
         """Raise what is to be answered in place of the rendition, if it may not be made for this client."""
         assert target.rendition
-        if self.access.secrets:
+        if self.access.secrets and request:
             expires, signature = _argument(request, b"expires"), _argument(request, b"signature")
             signing.verify(self.access.secrets, target.text, expires or "", signature or "", self._now())
         renditions.check(target.rendition, self._limits)
 
     async def _send(self, request: BoundedRequest, found: Found) -> None:
         picture = found.picture
-        version = Version(picture.etag, found.modified_ms // 1000, picture.file.size, found.is_dated)
+        version = _version(found)
         part = answer(request.method.decode(), _headers(request), version)
         request.setResponseCode(part.status)
-        request.record.result = {OK: "OK", PARTIAL_CONTENT: "a part", NOT_MODIFIED: "not modified"}.get(part.status, "refused")
+        request.record.result = _RESULTS.get(part.status, "refused")
         if part.status == PRECONDITION_FAILED:
             _send_error(request, part.status, "the image is another version than the one that is meant")
             return
-        request.setHeader(b"etag", f'"{picture.etag}"'.encode())
-        request.setHeader(b"last-modified", http_date(version.modified).encode())
-        request.setHeader(b"cache-control", _CACHED)
-        request.setHeader(b"accept-ranges", b"bytes")
+        for name, value in _validators(version):
+            request.setHeader(name, value)
         if part.status == NOT_MODIFIED:
             return
         if part.status == RANGE_NOT_SATISFIABLE:
@@ -230,6 +256,20 @@ class ImagePages(Resource):
         if error.http_status in (429, 503):
             request.setHeader(b"retry-after", b"1")
         _send_error(request, error.http_status, str(error))
+
+
+def _is_auto(target: Target) -> bool:
+    return target.rendition is not None and target.image is not None and target.rendition.is_auto
+
+
+def _version(found: Found) -> Version:
+    return Version(found.picture.etag, found.modified_ms // 1000, found.picture.file.size, found.is_dated)
+
+
+def _validators(version: Version) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers that every answer about a picture has, whether it comes with it or not."""
+    etag, modified = f'"{version.etag}"'.encode(), http_date(version.modified).encode()
+    return (b"ETag", etag), (b"Last-Modified", modified), (b"Cache-Control", _CACHED), (b"Accept-Ranges", b"bytes")
 
 
 def _send_error(request: Any, status: int, text: str) -> None:

@@ -28,6 +28,7 @@ from twisted.web.resource import IResource
 from imagepipe.core.targets import origin_form
 from imagepipe.errors import shown
 from imagepipe.stages import Stages
+from imagepipe.web.at_once import AnswerAtOnce, Immediate, plain_get
 from imagepipe.web.bodies import BodyMemory
 from imagepipe.web.refusal import PLAIN_TEXT, Admit, Refusal, admit_all, write_refusal
 
@@ -98,6 +99,11 @@ class BoundedRequest(server.Request):
         self._began = 0.0
         self._content: SiteContent | None = None  # whose `unanswered` it is one of
         self.is_gone = False
+
+    @property
+    def client_host(self) -> str:
+        """The address that it came from; a dash for that of a unix socket."""
+        return getattr(self.getClientAddress(), "host", "-")
 
     @property
     def received_bytes(self) -> int:
@@ -247,6 +253,19 @@ class BoundedRequest(server.Request):
         self._site.log(self)
 
 
+class _Answered:
+    """A request that was answered at once, for the log."""
+
+    def __init__(self, client: str, answer: Immediate, seconds: float) -> None:
+        self.client_host = client
+        self.method = b"GET"
+        self.code = answer.status
+        self.received_bytes = 0
+        self.sentLength = len(answer.body)
+        self.seconds = seconds
+        self.record = RequestRecord(answer.call, answer.path, result=answer.result)
+
+
 class BoundedChannel(HTTPChannel):
     """A connection that is answered even where Twisted would only close it, and on which a request begins when the answers before it have room.
 
@@ -260,6 +279,8 @@ class BoundedChannel(HTTPChannel):
         self._going_on = False
         self._turn: Any = None  # an IDelayedCall: the next turn
         self._answered: BoundedRequest | None = None
+        self._ends_well = True  # what has come so far, as a request does that has no body: then no half of one is kept
+        self._client: str | None = None
         self._used = 0.0  # when the connection was made, something came, or an answer was done
         self._silence: Any = None  # an IDelayedCall: look whether it is silent
 
@@ -298,6 +319,9 @@ class BoundedChannel(HTTPChannel):
         self._used = self._our_site.seconds()
         if not self._going_on:  # then it has come just now, and was not kept since the last answer
             self._answers = 0
+            if self._is_at_a_beginning and self._answer_at_once(data):
+                return
+            self._ends_well = data.endswith(b"\r\n\r\n")
         if self.requests and len(data) <= cast(BoundedRequest, self.requests[-1]).awaited_bytes:
             super().dataReceived(data)
             return
@@ -306,6 +330,25 @@ class BoundedChannel(HTTPChannel):
             if cast(Any, self.transport).disconnecting:
                 return
             super().dataReceived(data[start : start + SLICE_BYTES])
+
+    @property
+    def _is_at_a_beginning(self) -> bool:
+        """Whether what comes now is a new request, which may be answered at once."""
+        return not (self.requests or self._is_full or self._our_site.draining) and self._ends_well and not cast(Any, self.transport).disconnecting
+
+    def _answer_at_once(self, data: bytes) -> bool:
+        site = self._our_site
+        answer_at_once = site.content.at_once
+        asked = plain_get(data) if answer_at_once else None
+        immediate = answer_at_once(asked) if answer_at_once and asked else None
+        if immediate is None:
+            return False
+        self.resetTimeout()
+        cast(Any, self.transport).writeSequence((immediate.head, immediate.body))
+        if self._client is None:
+            self._client = getattr(self.getPeer(), "host", "-")
+        site.log(_Answered(self._client, immediate, site.seconds() - self._used))
+        return True
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
         for call in (self._turn, self._silence):
@@ -382,11 +425,15 @@ class BoundedChannel(HTTPChannel):
 
 @dataclass(slots=True, eq=False)
 class SiteContent:
-    """What a site answers with: `resource`, for requests whose body has at most `body_bytes_max` bytes and is admitted. `unanswered`: how many wait."""
+    """What a site answers with: `resource`, for requests whose body has at most `body_bytes_max` bytes and is admitted. `unanswered`: how many wait.
+
+    at_once: asked before `resource` is, for plain GETs.
+    """
 
     resource: IResource
     body_bytes_max: int
     admit: Admit = admit_all
+    at_once: AnswerAtOnce | None = None
     unanswered: int = 0
 
 
@@ -462,7 +509,7 @@ class LoggingSite(server.Site):
         total_seconds = request.seconds
         _log.info(
             "{client} {method} {call} {path} {bytes} bytes, {outputs} outputs, waited {waited} ms, ran {ran} ms, {total} ms in all: {status} {result}",
-            client=getattr(request.getClientAddress(), "host", "-"),
+            client=request.client_host,
             method=request.method.decode("ascii", "replace")[:METHOD_LENGTH_MAX],
             call=record.call,
             path=record.path,

@@ -84,6 +84,39 @@ def check_error(found: Response, *statuses: int) -> None:
     assert 0 < len(found.json["error"]) < 2500  # a character of the path may come to ten
 
 
+class AtHandTests:
+    """What was asked for lately is answered from memory, by other code than the rest."""
+
+    @pytest.mark.parametrize("path", ["hand/a.jpg", "hand/a.jpg/w20.jpg", "/hand//./a.jpg", "hand/%61.jpg"])
+    @pytest.mark.parametrize("is_there", [True, False])
+    def test_the_answer_is_the_same(self, server: DaemonProcess, picture: bytes, path: str, is_there: bool) -> None:
+        server.proxy.store_image(text(picture), "hand/a.jpg")
+        get(server, f"/{path}")  # made and read
+        etag = get(server, f"/{path}").headers["etag"] if is_there else '"another"'
+        for headers in ({}, {"If_None_Match": etag}):
+            at_once, by_twisted = get(server, f"/{path}", **headers), get(server, f"/{path}?", **headers)
+            assert (at_once.status, at_once.body) == (by_twisted.status, by_twisted.body)
+            assert {**at_once.headers, "date": ""} == {**by_twisted.headers, "date": ""}
+            assert parsedate_to_datetime(at_once.headers["date"])
+
+    def test_what_is_replaced_moved_or_deleted_is_so_at_once(self, server: DaemonProcess, picture: bytes, other: bytes) -> None:
+        for turn in range(20):
+            first, second = (picture, other) if turn % 2 else (other, picture)
+            server.proxy.store_image(text(first), "hand/b.jpg")
+            for _ in range(3):
+                assert get(server, "/hand/b.jpg").body == first
+                made = get(server, "/hand/b.jpg/w20.jpg")
+                assert made.status == 200
+            server.proxy.store_image(text(second), "hand/b.jpg")
+            assert get(server, "/hand/b.jpg").body == second
+            assert get(server, "/hand/b.jpg/w20.jpg").headers["etag"] != made.headers["etag"]
+            server.proxy.move_image("hand/b.jpg", "hand/c.jpg")
+            assert (get(server, "/hand/b.jpg").status, get(server, "/hand/b.jpg/w20.jpg").status) == (404, 404)
+            assert get(server, "/hand/c.jpg").body == second
+            server.proxy.delete_image("hand/c.jpg")
+            assert (get(server, "/hand/c.jpg").status, get(server, "/hand/c.jpg/w20.jpg").status) == (404, 404)
+
+
 class FileTests:
     def test_a_stored_image_is_sent_with_all_that_clients_and_proxies_need_to_know(self, server: DaemonProcess, folder: str, picture: bytes) -> None:
         server.proxy.store_image(text(picture), f"{folder}/a.jpg")
@@ -388,25 +421,27 @@ class ClientTests:
             found = answers(b"".join(received(client)))
         assert [one.body == large for one in found] == [True] * 8
 
-    def test_more_connections_than_descriptors_cost_their_clients_a_429_and_nobody_afterwards(self, tmp_path: Path, picture: bytes) -> None:
+    def test_more_connections_than_descriptors_cost_their_clients_a_429_and_nobody_afterwards(
+        self, tmp_path: Path, picture: bytes, large: bytes
+    ) -> None:
         with running(tmp_path, HTTP, ("prlimit", "--nofile=90:90")) as daemon:
-            daemon.proxy.store_image(text(picture), "a.jpg")
+            daemon.proxy.store_image(text(large), "a.jpg")  # which is not kept in memory
             with contextlib.ExitStack() as stack:
                 clients = [stack.enter_context(connected(daemon)) for _ in range(90)]
                 found = []
                 for client in clients:
                     with contextlib.suppress(ConnectionError):  # for some there is not even a descriptor to be told on
-                        client.sendall(b"GET /a.jpg HTTP/1.1\r\nHost: x\r\n\r\n")
+                        client.sendall(b"GET /a.jpg HTTP/1.1\r\nHost: x\r\nRange: bytes=0-0\r\n\r\n")
                         if said := client.recv(1 << 16):
                             found.append(answer(said))
-            assert {one.status for one in found} <= {200, 429}
+            assert {one.status for one in found} <= {206, 429}
             refused = [one for one in found if one.status == 429]
             assert refused
             for one in refused:
                 check_error(one, 429)
                 assert int(one.headers["retry-after"]) >= 1
             eventually(lambda: len(descriptors(daemon)) < 60, lambda: str(descriptors(daemon)))
-            assert get(daemon, "/a.jpg").body == picture
+            assert get(daemon, "/a.jpg").body == large
             assert daemon.proxy.store_image(text(picture), "b.jpg") == "OK"
             assert get(daemon, "/b.jpg/w10.jpg").status == 200
             assert "Traceback" not in "".join(daemon.log)

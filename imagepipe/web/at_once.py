@@ -1,0 +1,80 @@
+"""Plain GETs whose answer is at hand: read and answered in one go, without all that Twisted keeps for a request that may take its time.
+
+    GET /a/b.jpg HTTP/1.1      what has come is one such request, whole, with nothing behind it, and no header changes its answer
+    Host: ...                  -> its path, and the ETags that the client has -> Immediate: all that is to be said, and what the log says of it
+
+Anything else is left to Twisted as it came: `plain_get` knows only what it is sure of. The answers are those that Twisted would have given.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+
+from twisted.web.http import datetimeToString
+from twisted.web.server import version
+
+REQUEST_BYTES_MAX = 4096
+HEADERS_MAX = 64
+
+_PLAIN = re.compile(rb"GET (/[!->@-~]*) HTTP/1\.1\r\n((?:[A-Za-z0-9-]+:[ -~]*\r\n)*)\r\n")
+"""Without a query; and no line goes on in the next."""
+
+_MATTERS = re.compile(
+    rb"^(?:content-length|transfer-encoding|expect|upgrade|range|if-match|if-modified-since|if-unmodified-since|if-range"
+    rb"|connection(?!: *keep-alive *\r)):",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NONE_MATCH = re.compile(rb"^if-none-match: *([ -~]*?) *\r", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainGet:
+    """The path, and what If-None-Match says, if it is there."""
+
+    path: bytes
+    none_match: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Immediate:
+    """An answer, whole. call, path, result: for the log."""
+
+    status: int
+    head: bytes
+    body: bytes
+    call: str
+    path: str
+    result: str
+
+
+AnswerAtOnce = Callable[[PlainGet], Immediate | None]
+"""None: Twisted is to answer."""
+
+
+def plain_get(data: bytes) -> PlainGet | None:
+    """The request that `data` is, if it is such a one."""
+    if len(data) > REQUEST_BYTES_MAX:
+        return None
+    found = _PLAIN.fullmatch(data)
+    if not found:
+        return None
+    path, headers = found.groups()
+    if _MATTERS.search(headers) or headers.count(b"\n") > HEADERS_MAX:
+        return None
+    said = _NONE_MATCH.findall(headers)
+    if len(said) > 1:
+        return None
+    return PlainGet(path, said[0].decode("ascii") if said else None)
+
+
+def head_of(status: int, headers: Sequence[tuple[bytes, bytes]], now: float) -> bytes:
+    """The head of an answer, with what Twisted puts into each; `now` is the Unix time."""
+    return _beginning(status, int(now)) + b"".join([b"%b: %b\r\n" % header for header in headers]) + b"\r\n"
+
+
+@lru_cache(maxsize=8)
+def _beginning(status: int, second: int) -> bytes:
+    phrase = HTTPStatus(status).phrase.encode()
+    return b"HTTP/1.1 %d %b\r\nServer: %b\r\nDate: %b\r\n" % (status, phrase, version, datetimeToString(second))
