@@ -17,6 +17,12 @@ _numbers = itertools.count()
 _SCRIPT = """
 local asked = {{}}
 local at = 0
+local function bytes_of(path)
+    local file = io.open(path, "rb")
+    local bytes = file:read("*a")
+    file:close()
+    return bytes
+end
 init = function()
 {asked}
 end
@@ -73,7 +79,7 @@ def wrk(folder: Path, url: str, asks: Sequence[Ask], *, seconds: float) -> Measu
 
 def _formatted(ask: Ask) -> str:
     headers = ", ".join(f"[{_quoted(name)}]={_quoted(value)}" for name, value in ask.headers.items())
-    body = f", io.open({_quoted(str(ask.body))}, 'rb'):read('*a')" if ask.body else ""
+    body = f", bytes_of({_quoted(str(ask.body))})" if ask.body else ""
     return f"asked[#asked + 1] = wrk.format({_quoted(ask.method)}, {_quoted(ask.target)}, {{{headers}}}{body})"
 
 
