@@ -58,7 +58,7 @@ OPTIONS: dict[str, dict[str, object]] = {"http": {"interface": "127.0.0.1", "por
 
 def measure(folder: Path, *, quick: bool) -> Section:
     """All of it, in rounds in which every server has its turn."""
-    count, rounds, seconds = (200, 2, 1) if quick else (1000, 7, 2)
+    count, rounds, seconds = (200, 2, 1) if quick else (1000, 7, 1)
     image = small_image()
     with contextlib.ExitStack() as stack:
         daemon = stack.enter_context(running(new_folder(folder / "imagepipe"), OPTIONS))
