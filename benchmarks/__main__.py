@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.results import Goal, Section
 
-SECTIONS = ("one_decode", "store", "profile", "on_demand", "quality", "serving", "memory", "replication", "growth")
+SECTIONS = ("one_decode", "store", "profile", "on_demand", "quality", "settings", "serving", "memory", "replication", "growth")
 
 
 def main() -> int:
