@@ -115,11 +115,11 @@ class ImagePages(Resource):
 
     def at_once(self, asked: PlainGet) -> Immediate | None:
         """The answer, if all that it takes is in memory; what is wrong with the request, if anything is, `render` says."""
-        if self.access.secrets:
+        if self.access.secrets:  # a signature is in the query, and here there is none
             return None
         try:
             target = parse_target(asked.path)
-            found = None if target.is_info or _is_auto(target) else self._images.at_hand(target, lambda: self._admit(None, target))
+            found = None if target.is_info or _is_auto(target) else self._images.at_hand(target, lambda: self._check(target))
         except ImagepipeError:
             return None
         if found is None:
@@ -189,12 +189,15 @@ class ImagePages(Resource):
         finally:
             found.picture.file.close()
 
-    def _admit(self, request: BoundedRequest | None, target: Target) -> None:
+    def _admit(self, request: BoundedRequest, target: Target) -> None:
         """Raise what is to be answered in place of the rendition, if it may not be made for this client."""
-        assert target.rendition
-        if self.access.secrets and request:
+        if self.access.secrets:
             expires, signature = _argument(request, b"expires"), _argument(request, b"signature")
             signing.verify(self.access.secrets, target.text, expires or "", signature or "", self._now())
+        self._check(target)
+
+    def _check(self, target: Target) -> None:
+        assert target.rendition
         renditions.check(target.rendition, self._limits)
 
     async def _send(self, request: BoundedRequest, found: Found) -> None:
