@@ -154,11 +154,13 @@ class FileTests:
         front.store(f"{folder}/a.jpg", picture)
         outside = front.daemon.folder / "outside"
         outside.mkdir(exist_ok=True)
-        (outside / "b.jpg").write_bytes(picture)
-        (front.daemon.images / folder / "b.jpg").symlink_to(outside / "b.jpg")
+        for name in ("b.jpg", "w20.jpg"):
+            (outside / name).write_bytes(picture)
+        for name in ("b.jpg", "w30.jpg"):
+            (front.daemon.images / folder / name).symlink_to(outside / "b.jpg")
         (front.daemon.images / folder / "c").symlink_to(outside)
-        assert front.get(f"/{folder}/b.jpg").status == 404
-        assert front.get(f"/{folder}/c/b.jpg").status == 404
+        for path in ("b.jpg", "w30.jpg", "c/b.jpg", "c/w20.jpg"):
+            assert front.get(f"/{folder}/{path}").status == 404
 
 
 class MissTests:
