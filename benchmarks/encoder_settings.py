@@ -39,10 +39,10 @@ ENCODERS = (
     Encoder(
         "JPEG",
         "jpegsave_buffer",
-        {"optimize_coding": True, "quant_table": 3},
+        {"optimize_coding": False, "quant_table": 3, "subsample_mode": "on"},  # as for what is larger than a thumbnail
         [
-            {"optimize_coding": False},
-            {"trellis_quant": True},
+            {"optimize_coding": True},
+            {"optimize_coding": True, "trellis_quant": True},
             {"overshoot_deringing": True},
             {"interlace": True},
             {"interlace": True, "optimize_scans": True},

@@ -8,6 +8,7 @@ overlap. sharp is called as ipx calls it. The reference is the whole source, sca
 
 import json
 import math
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -84,7 +85,7 @@ def _equal_bytes(engine: VipsEngine, folder: Path, cases: Sequence[Case]) -> Sec
     ours = [_render(engine, case, folder / f"imagepipe-{n}") for n, case in enumerate(cases)]
     theirs = _sharp(cases, folder)
     # As long as nothing is timed, both cores may score.
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         curves = list(pool.map(_curves, cases, ours, theirs))
     rows, goals = [], []
     for format in (JPEG, WEBP, AVIF):
