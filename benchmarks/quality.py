@@ -94,7 +94,7 @@ def _equal_bytes(engine: VipsEngine, folder: Path, cases: Sequence[Case]) -> Sec
             rows.append((str(format), str(width), str(len(of)), *_compared(of)))
             print("  " + "  ".join(rows[-1]))
         mean = statistics.mean(_score_gain(pair) for case, pair in zip(cases, curves, strict=True) if case.format == format)
-        goals.append(Goal(f"quality at equal bytes, {format}: SSIMULACRA2 above sharp's, mean of the pictures", 0.0, mean, unit="points"))
+        goals.append(Goal(f"quality at equal bytes, {format}: SSIMULACRA2 above sharp's, mean of the pictures", 0.0, mean, unit=" points"))
     columns = (
         "format",
         "width",

@@ -58,7 +58,7 @@ def beside_thumbor(engine: VipsEngine, folder: Path, count: int) -> Section:
         "PSNR against the source decoded in full and scaled by a Lanczos filter; mean (least to greatest) of the photographs.",
     )
     text = "scaling of 4 to 12-megapixel JPEGs to 500 pixels: PSNR above thumbor's, mean of the photographs"
-    return Section((table,), (Goal(text, DECIBELS_OVER_THUMBOR, statistics.mean(gains), unit="dB"),))
+    return Section((table,), (Goal(text, DECIBELS_OVER_THUMBOR, statistics.mean(gains), unit=" dB"),))
 
 
 def render(engine: VipsEngine, source: Path, requests: Sequence[OutputRequest], folder: Path) -> list[Path]:
