@@ -49,7 +49,11 @@ def thumbor(folder: Path, originals: Path, *, keeps_results: bool = False) -> It
         "AUTO_WEBP": False,
     }
     if keeps_results:
-        lines |= {"RESULT_STORAGE": "thumbor.result_storages.file_storage", "RESULT_STORAGE_FILE_STORAGE_ROOT_PATH": str(folder / "results")}
+        lines |= {
+            "RESULT_STORAGE": "thumbor.result_storages.file_storage",
+            "RESULT_STORAGE_FILE_STORAGE_ROOT_PATH": str(folder / "results"),
+            "RESULT_STORAGE_STORES_UNSAFE": True,
+        }
     (folder / "thumbor.conf").write_text("".join(f"{name} = {value!r}\n" for name, value in lines.items()))
     port = free_port()
     command = [program("thumbor/bin/thumbor"), "--port", str(port), "--ip", "127.0.0.1", "--processes", "2", "--conf", str(folder / "thumbor.conf")]

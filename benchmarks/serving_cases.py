@@ -57,7 +57,7 @@ def start(folder: Path, daemon: DaemonProcess, weed: SeaweedFS, images: Sequence
     ours = daemon.http_url.rstrip("/")
     plain = stack.enter_context(rivals.files(new_folder(folder / "plain"), daemon.images, 1)).url("", 0).rstrip("/")
     plain_results = stack.enter_context(rivals.files(new_folder(folder / "plain-results"), results, 1)).url("", 0).rstrip("/")
-    thumbor = stack.enter_context(_thumbor(new_folder(folder / "thumbor"), originals))
+    thumbor = stack.enter_context(rivals.thumbor(new_folder(folder / "thumbor"), originals, keeps_results=True))
     ipx = stack.enter_context(rivals.ipx(new_folder(folder / "ipx"), originals))
     careful = stack.enter_context(_careful(new_folder(folder / "careful"), daemon.images))
     files = [Ask(f"/{name}") for name in names]
@@ -118,25 +118,6 @@ def check(name: str, case: Case) -> None:
     """Raise RuntimeError if the first answer is not what it has to be."""
     if case.body is not None and _get(case.url + case.asks[0].target) != case.body:
         raise RuntimeError(f"{name} answers {case.asks[0].target} with other bytes")
-
-
-@contextlib.contextmanager
-def _thumbor(folder: Path, originals: Path) -> Iterator[rivals.Server]:
-    """thumbor, with two processes, which keeps what it makes; also for URLs without a signature, which it does only if it is told to."""
-    lines = {
-        "LOADER": "thumbor.loaders.file_loader",
-        "FILE_LOADER_ROOT_PATH": str(originals),
-        "STORAGE": "thumbor.storages.no_storage",
-        "RESULT_STORAGE": "thumbor.result_storages.file_storage",
-        "RESULT_STORAGE_FILE_STORAGE_ROOT_PATH": str(folder / "results"),
-        "RESULT_STORAGE_STORES_UNSAFE": True,
-        "ALLOW_UNSAFE_URL": True,
-    }
-    (folder / "thumbor.conf").write_text("".join(f"{name} = {value!r}\n" for name, value in lines.items()))
-    port = rivals.free_port()
-    options = ("--ip", "127.0.0.1", "--port", str(port), "--processes", "2", "--conf", str(folder / "thumbor.conf"))
-    with rivals.running([rivals.program("thumbor/bin/thumbor"), *options], folder, port) as process_id:
-        yield rivals.Server(THUMBOR, lambda name, width: f"http://127.0.0.1:{port}/unsafe/{width}x0/{name}", process_id)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cluster import eventually
 from engine_contract import facts_of, render, request
 from pictures import oriented, png, saved, scene_jpeg, small
 from reference import CONVERT, convert
@@ -110,8 +111,8 @@ class ChildTests:
         convert = self.script(tmp_path, "exec 3<>/dev/null", f"sleep 1000 & echo $! > {tmp_path}/pid", "wait")
         assert self.refused(convert, 0.5) == "rendering took longer than 0.5 s (timeout)"
         pid = int((tmp_path / "pid").read_text())
-        # It is no child of ours, so that all that can be seen is that it does nothing any more.
-        assert not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        # It is no child of ours, so that all that can be seen is that it does nothing any more; on a busy machine it dies a moment after it was killed.
+        eventually(lambda: not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX")
 
     def test_a_child_that_never_stops_talking_is_killed(self, tmp_path: Path) -> None:
         assert "timeout" in self.refused(self.script(tmp_path, "exec yes >&2"), 0.5)

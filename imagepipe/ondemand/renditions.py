@@ -9,7 +9,7 @@ replaced, moved or deleted is not served stale.
 """
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,7 @@ import msgspec
 from imagepipe.core import formats
 from imagepipe.core.entries import ImageFacts
 from imagepipe.core.formats import AVIF, WEBP, Format
-from imagepipe.core.plan import RenderPlan, RenderSettings, SourceFacts, plan_render
+from imagepipe.core.plan import RenderSettings, SourceFacts, plan_render
 from imagepipe.core.renditions import Rendition, RenditionLimits, cache_key, output_request
 from imagepipe.core.request import OutputRequest
 from imagepipe.engines.engine import Engine, Source
@@ -217,7 +217,12 @@ class Renditions:
             if file is None:
                 raise Gone("path", "the image is no longer there")
             with contextlib.closing(file):
-                return self._make_of(digest, wishes, file)
+                try:
+                    return self._make_of(digest, wishes, file)
+                except (NotStored, OSError):
+                    if not self._store.make_room():  # it was not for want of room, or there is none
+                        raise
+                    return self._make_of(digest, wishes, file)
         except OSError as error:
             raise refusal(error) from error
 
@@ -225,7 +230,9 @@ class Renditions:
         format = formats.sniff(file.head[: formats.SNIFF_BYTES])
         if format is None:
             raise NotStored("what is stored is not an image of a known format")
-        with self._queue.rendering(), self._engine.open(file.content, format) as source:
+        with contextlib.ExitStack() as rendering:
+            rendering.enter_context(self._queue.rendering())
+            source = rendering.enter_context(self._engine.open(file.content, format))
             requests = [output_request(wish.rendition, wish.accepted, source.facts, self._limits) for wish in wishes]
             try:
                 plans = [plan_render((request,), source.facts, self._settings) for request in requests]
@@ -240,7 +247,7 @@ class Renditions:
                     opened.callback(picture.file.close)
                 missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in pictures}
                 if missing:
-                    pictures |= self._render(digest, source, missing)
+                    pictures |= self._render(digest, source, missing, rendering)
                 opened.pop_all()
         return tuple(Made(key, pictures[key], plan.outputs[0].format, key in missing) for key, plan in zip(keys, plans, strict=True))
 
@@ -255,21 +262,15 @@ class Renditions:
             self._cache.forget([digest])
             return None
 
-    def _render(self, digest: str, source: Source, missing: dict[str, OutputRequest]) -> dict[str, Picture]:
+    def _render(self, digest: str, source: Source, missing: Mapping[str, OutputRequest], rendering: contextlib.ExitStack) -> dict[str, Picture]:
+        """Render what is missing, end `rendering`, so that the next may render, and put it into the cache."""
         plan = plan_render(tuple(missing.values()), source.facts, self._settings)
-        try:
-            return self._render_staged(digest, source, plan, tuple(missing))
-        except (NotStored, OSError):
-            if not self._store.make_room():  # it was not for want of room, or there is none
-                raise
-            return self._render_staged(digest, source, plan, tuple(missing))
-
-    def _render_staged(self, digest: str, source: Source, plan: RenderPlan, keys: Sequence[str]) -> dict[str, Picture]:
         made = {}
         header = msgspec.msgpack.encode(source.facts)
         with self._store.staging() as folder, contextlib.ExitStack() as opened:
             source.render(plan, folder)
-            for at, (key, output) in enumerate(zip(keys, plan.outputs, strict=True)):
+            rendering.close()
+            for at, (key, output) in enumerate(zip(missing, plan.outputs, strict=True)):
                 facts = ImageFacts(output.format.name, output.size.width, output.size.height)
                 made[key] = _picture(self._cache.put(key, digest, folder / str(at), facts, header))
                 opened.callback(made[key].file.close)

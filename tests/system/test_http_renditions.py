@@ -593,7 +593,7 @@ class ChangeTests:
             assert opened(get(daemon, "/a.png/w8.png")).convert("RGB").getpixel((4, 4)) == (0, 0, 255)
 
     def test_what_was_made_of_an_image_goes_from_the_disk_with_it(self, server: DaemonProcess, folder: str, picture: bytes) -> None:
-        images = [encoded(gradient(40 + number, 40), "PNG") for number in range(3)]
+        images = [encoded(gradient(40 + 10 * number, 40), "PNG") for number in range(3)]
         for number, image in enumerate(images):
             server.proxy.store_image(text(image), f"{folder}/{number}.png")
         made = [get(server, f"/{folder}/{number}.png/{name}").body for number in range(3) for name in ("w30.png", "x20.jpg")]
