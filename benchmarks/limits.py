@@ -19,7 +19,7 @@ QUALITY = 85
 
 
 def libvips(source: Path, sides: Sequence[int], folder: Path) -> None:
-    """One decode at the scale that leaves the resampler a factor of 2, kept in memory, then a resize and an encoding for each side."""
+    """One decode at the scale that leaves the resampler a factor of 2, then each size from the one before, encoded with imagepipe's settings."""
     import pyvips  # noqa: PLC0415 - in the workers alone, which set it up
 
     largest = max(sides)
@@ -31,13 +31,13 @@ def libvips(source: Path, sides: Sequence[int], folder: Path) -> None:
         picture = pyvips.Image.jpegload(str(source), shrink=shrink, access="sequential")
     else:
         picture = pyvips.Image.new_from_file(str(source), access="sequential")
-    if len(sides) > 1:
-        picture = picture.copy_memory()
-    for side in sides:
+    picture = picture.copy_memory()
+    for side in sorted(sides, reverse=True):
         scale = min(side / width, side / height)
         across, down = max(1, round(width * scale)), max(1, round(height * scale))
-        resized = picture.resize(across / picture.width, vscale=down / picture.height, gap=3.0)
-        resized.jpegsave(str(folder / f"{source.name}-{side}.jpg"), Q=QUALITY, optimize_coding=True, keep="none")
+        picture = picture.resize(across / picture.width, vscale=down / picture.height, gap=3.0).copy_memory()
+        target = str(folder / f"{source.name}-{side}.jpg")
+        picture.jpegsave(target, Q=QUALITY, quant_table=3, optimize_coding=across * down <= 100_000, keep="none")
 
 
 def pillow(source: Path, sides: Sequence[int], folder: Path) -> None:
