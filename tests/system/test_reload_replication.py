@@ -128,7 +128,8 @@ class PeersTests:
                 for options in (other, moved, HTTP, one):
                     b.reload(options)
             arrives(a, b, "1.jpg", picture)
-            eventually(lambda: held() <= before, lambda: f"{before} {held()}")
+            # Pools start threads when several are wanted at a time, a few in all; 32 reloads that left one each would show.
+            eventually(lambda: held()[0] <= before[0] and held()[1] <= before[1] + 4, lambda: f"{before} {held()}")
 
 
 class KeysTests:
