@@ -33,7 +33,7 @@ def measure(folder: Path, *, quick: bool) -> Section:
     originals = folder / "originals"
     originals.mkdir()
     sources = GOAL_SOURCES if quick else SOURCES
-    rounds = 2 if quick else 7
+    rounds = 2 if quick else 5
     names = {source: [_lay_out(originals, number, *source) for number in range(rounds + 1)] for source in sources}
     with contextlib.ExitStack() as stack:
         urls: dict[str, Url] = {}
@@ -113,8 +113,9 @@ def _compare(
 def _lay_out(originals: Path, number: int, megapixels: float, format: str) -> list[str]:
     """Originals for a round: others than those of any other round."""
     names = []
-    files = photographs(megapixels, format, 16 if megapixels <= 4 else 8)
-    for turn, file in itertools.product(range(2), files):
+    is_goal = (megapixels, format) in GOAL_SOURCES
+    files = photographs(megapixels, format, 16 if is_goal and megapixels <= 4 else 8)
+    for turn, file in itertools.product(range(2 if is_goal else 1), files):
         names.append(f"{megapixels:g}-{number}-{turn}-{file.name}")
         (originals / names[-1]).write_bytes(distinct(file.read_bytes(), 2 * number + turn))
     return names

@@ -96,7 +96,7 @@ def _by_clients(daemons: dict[str, DaemonProcess], rounds: int) -> Section:
 def _by_source(daemons: dict[str, DaemonProcess], workers: dict[str, Workers], outputs: Path, *, quick: bool) -> Section:
     rows, goals, bars = [], [], {}
     for megapixels, format in [(12, "jpeg")] if quick else SOURCES:
-        files = photographs(megapixels, format, 8 if megapixels <= 12 else 4)
+        files = photographs(megapixels, format, 8 if megapixels <= 12 and format == "jpeg" else 4)
         images = [file.read_bytes() for file in files]
         ways: dict[str, Way] = {f"imagepipe, {engine}": partial(_rate, daemon, images) for engine, daemon in daemons.items()}
         ways |= {name: partial(_limit, workers[name], files, outputs) for name in workers}
