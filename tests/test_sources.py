@@ -437,6 +437,7 @@ class BoundsTests:
             assert fetching.running == 2
             with pytest.raises(Overloaded):
                 fetching.image()
+            server.wait_for(server.requested)
             for fetch, outcome in begun:
                 on_reactor(fetch.cancel)
                 assert outcome.result(PATIENCE_SECONDS).check(CancelledError)

@@ -14,15 +14,16 @@ COUNT = 1000
 
 @pytest.fixture(scope="module")
 def originals(picture: bytes) -> Iterator[str]:
-    """The URL of a server that has an original for each id but those that end in 3."""
+    """The URL of a server that has an original for each id but those that end in 3. Their bytes differ, or one rendition would do for all."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             has_it = not self.path.removesuffix(".jpg").endswith("3")
+            body = picture + self.path.encode() if has_it else b""
             self.send_response(200 if has_it else 404)
-            self.send_header("Content-Length", str(len(picture) if has_it else 0))
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(picture if has_it else b"")
+            self.wfile.write(body)
 
         def log_message(self, *_arguments: object) -> None:
             """Nothing."""
@@ -52,7 +53,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, originals: str, picture: by
     process = DaemonProcess(folder, options)
     for id in range(COUNT):
         (process.images / "p" / str(id)).mkdir(parents=True)
-        (process.images / "p" / str(id) / "original").write_bytes(picture + b"%d" % id)  # the bytes differ, or one rendition would do for all
+        (process.images / "p" / str(id) / "original").write_bytes(picture + b"%d" % id)  # as above
     assert run("adopt", "-c", process.config).status == 0
     with running(folder, options) as process:
         yield process
