@@ -15,6 +15,7 @@ from benchmarks.store import SIDES, call
 
 MIB = 1 << 20
 SOURCES = [(12, "jpeg"), (24, "jpeg"), (12, "png"), (12, "webp")]
+GOAL_MEGAPIXELS = 12
 CLIENTS = 8
 
 
@@ -30,14 +31,15 @@ def measure(folder: Path, *, quick: bool) -> Section:
         for megapixels, format in SOURCES[:1] if quick else SOURCES:
             peak_of_all, peak_of_daemon = _busy(daemon, megapixels, format, 16 if quick else 64 if format == "jpeg" else 24)
             rows.append((f"storing {megapixels} megapixels, {format}, three sizes, {CLIENTS} clients", _mib(peak_of_daemon), _mib(peak_of_all)))
-            if (megapixels, format) == SOURCES[0]:
-                busy = peak_of_all
-        rows.append(("at rest again", _mib(held_bytes([process_id])), _mib(held_bytes(family(process_id)))))
+            if megapixels == GOAL_MEGAPIXELS:
+                busy = max(busy, peak_of_all)
+        rest_again = held_bytes([process_id])
+        rows.append(("at rest again", _mib(rest_again), _mib(held_bytes(family(process_id)))))
     for row in rows:
         print("  " + "  ".join(row))
     goals = [
-        Goal("daemon at rest", 80, rest / MIB, at_most=True, unit=" MiB"),
-        Goal("daemon and two workers busy with 12-megapixel JPEGs", 450, busy / MIB, at_most=True, unit=" MiB"),
+        Goal("daemon at rest, before or after", 80, max(rest, rest_again) / MIB, at_most=True, unit=" MiB"),
+        Goal(f"daemon and two workers busy with {GOAL_MEGAPIXELS}-megapixel sources", 450, busy / MIB, at_most=True, unit=" MiB"),
     ]
     note = "Proportional set size, the most that was seen: a page that several processes share counts once in all."
     return Section((Table("Memory", ("", "daemon, MiB", "with its workers, MiB"), rows, note),), goals)

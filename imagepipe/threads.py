@@ -1,6 +1,7 @@
 """The threads of a node, apart from those that render (workers) and the store's writer: a pool for each kind of work, so that none waits for another."""
 
 import threading
+import traceback
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -55,27 +56,50 @@ class Threads:
 
     def calls(self, call: Callable[[], T]) -> "Deferred[T]":
         """Parse a call, look something up: short work, never a render."""
-        return deferToThreadPool(self._reactor, self._calls, call)
+        return on_thread_of(self._reactor, self._calls, call)
 
     def files(self, call: Callable[[], T]) -> "Deferred[T]":
         """Look up and read what a GET asks for."""
-        return deferToThreadPool(self._reactor, self._files, call)
+        return on_thread_of(self._reactor, self._files, call)
 
     def passwords(self, call: Callable[[], T]) -> "Deferred[T]":
         """Check a password: slow on purpose, and a flood of wrong ones must not hold up the calls of those who are in."""
-        return deferToThreadPool(self._reactor, self._passwords, call)
+        return on_thread_of(self._reactor, self._passwords, call)
 
     def pulls(self, call: Callable[[], T]) -> "Deferred[T]":
         """Keep what a peer has sent; flushing takes most of the time, and four wait for it together."""
-        return deferToThreadPool(self._reactor, self._pulls, call)
+        return on_thread_of(self._reactor, self._pulls, call)
 
     def answers(self, call: Callable[[], T]) -> "Deferred[T]":
         """Read what a peer has asked for."""
-        return deferToThreadPool(self._reactor, self._answers, call)
+        return on_thread_of(self._reactor, self._answers, call)
 
     @property
     def _pools(self) -> tuple[ThreadPool, ...]:
         return self._calls, self._files, self._passwords, self._pulls, self._answers
+
+
+def on_thread_of(reactor: Any, pool: ThreadPool, call: Callable[[], T]) -> "Deferred[T]":
+    """Run it on a thread of `pool`. What it raises holds on to nothing.
+
+    Between Twisted and a coroutine that awaits, an exception becomes part of a reference cycle, which lasts until the garbage collector comes that way; and a
+    traceback has frames, and these the bytes of the image that was refused.
+    """
+
+    def run() -> T:
+        try:
+            return call()
+        except BaseException as error:
+            _forget_locals(error)
+            raise
+
+    return deferToThreadPool(reactor, pool, run)
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    while error:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def on_its_own_thread(reactor: Any, call: Callable[[], T], name: str) -> "Deferred[T]":

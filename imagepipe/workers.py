@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from imagepipe.errors import NotStored, Overloaded
+from imagepipe.threads import on_thread_of
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class WorkQueue:
             return Timed(result, started - submitted + waited, self._seconds() - started - waited)
 
         try:
-            return await deferToThreadPool(self._reactor, self._pool, timed)
+            return await on_thread_of(self._reactor, self._pool, timed)
         finally:
             self._in_flight -= 1
 

@@ -128,6 +128,11 @@ class DaemonProcess:
         """A new xmlrpc.client.ServerProxy; not for two threads at once."""
         return xmlrpc.client.ServerProxy(self.url, allow_none=True, use_builtin_types=True)
 
+    @property
+    def resident_bytes(self) -> int:
+        """The daemon's resident memory, without that of its workers."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
     def tree(self) -> dict[str, bytes]:
         """{path: bytes} of everything served; temporary names too, folders with a slash and no bytes."""
         found: dict[str, bytes] = {}

@@ -374,12 +374,12 @@ class ClientTests:
     def test_slow_readers_hold_up_nobody_and_no_memory(self, server: DaemonProcess, huge: bytes, picture: bytes) -> None:
         server.proxy.store_image(text(picture), "huge/small.jpg")
         with contextlib.ExitStack() as stack:
-            before = resident_bytes(server)
+            before = server.resident_bytes
             slow = [stack.enter_context(asked(server, "/huge/a.jpg")) for _ in range(self.READERS)]
             taken = [take(client, 300_000) for client in slow]
             for _ in range(100):
                 assert get(server, "/huge/small.jpg").body == picture
-            assert resident_bytes(server) - before < HUGE_BYTES
+            assert server.resident_bytes - before < HUGE_BYTES
             assert taken[0] + take(slow[0], len(huge) - 300_000) == huge
 
     @pytest.mark.parametrize("leave", ["close", "reset"])
@@ -405,11 +405,11 @@ class ClientTests:
         requests = 600
         said = b"GET /huge/b.jpg HTTP/1.1\r\nHost: x\r\n\r\n" * requests
         with connected(server) as deaf, connected(server) as listening:
-            before = resident_bytes(server)
+            before = server.resident_bytes
             deaf.sendall(said)
             listening.sendall(said + b"GET /nothing" + CLOSE)
             heard = b"".join(received(listening))  # the other would have been answered as quickly
-            assert resident_bytes(server) - before < requests * len(image) // 2
+            assert server.resident_bytes - before < requests * len(image) // 2
         assert [one.body for one in answers(heard)[:-1]] == [image] * requests
 
     def test_what_a_client_had_asked_for_comes_when_it_listens_at_last(self, server: DaemonProcess, large: bytes) -> None:
@@ -745,11 +745,6 @@ def take(client: socket.socket, count: int) -> bytes:
         assert piece, "the connection was closed"
         taken += piece
     return bytes(taken)
-
-
-def resident_bytes(server: DaemonProcess) -> int:
-    """The daemon's resident memory."""
-    return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def descriptors(server: DaemonProcess) -> list[str]:
