@@ -151,7 +151,8 @@ class Store:
         run = new_id()[:16]
         folder_mode = 0o777 & ~umask
         self._layout = opening.Layout(root)
-        self._names = (f"{run}-{number}" for number in itertools.count())
+        self._run_id = run
+        self._staged = itertools.count()  # which any thread may ask for the next: a generator would not stand two at once
         self._objects = Objects(self._layout.objects, 0o666 & ~umask)
         self._small_objects: Remembered[str, OpenedFile] = Remembered(AT_HAND_BYTES_MAX)
         self._pins = Pins()
@@ -227,7 +228,7 @@ class Store:
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
         """A folder of one's own on the store's file system, to write images in that `put` then takes; gone at the end."""
-        folder = self._layout.staging / next(self._names)
+        folder = self._layout.staging / f"{self._run_id}-{next(self._staged)}"
         try:
             folder.mkdir(0o700)
         except OSError as error:

@@ -35,7 +35,7 @@ class Transfers:
         self._objects = objects
         self._lock = threading.Lock()
         self._begun: dict[int, _Transfer] = {}
-        self._names = (f"transfer-{number}" for number in itertools.count())
+        self._numbers = itertools.count()  # which any thread may ask for the next: a generator would not stand two at once
 
     def receive(self, transfer: int, content: Content, offset: int, data: bytes) -> Received:
         """Take a piece of an object. Raises OSError and FlushError, and the transfer begins anew then."""
@@ -60,7 +60,7 @@ class Transfers:
     def _receive_whole(self, content: Content, data: bytes) -> Received:
         if hashlib.sha256(data).hexdigest() != content.digest:
             return Received.DAMAGED
-        file = self._folder / next(self._names)
+        file = self._new_file()
         try:
             descriptor = _create(file)
             try:
@@ -78,7 +78,7 @@ class Transfers:
         with self._lock:
             begun = self._begun.get(transfer)
             if begun is None:
-                begun = _Transfer(self._folder / next(self._names))
+                begun = _Transfer(self._new_file())
                 os.close(_create(begun.file))
                 self._begun[transfer] = begun
         try:
@@ -104,6 +104,9 @@ class Transfers:
             return Received.COMPLETE
         finally:
             os.close(descriptor)
+
+    def _new_file(self) -> Path:
+        return self._folder / f"transfer-{next(self._numbers)}"
 
 
 def _create(file: Path) -> int:

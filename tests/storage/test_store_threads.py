@@ -1,16 +1,29 @@
 """Many threads on the same few paths: what each was told is what happened, in the order of the numbers that they got."""
 
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from load import Operation, Walk
-from stores import check_whole, expected_tree, open_store, opened, put, tree
+from stores import check_whole, digest, expected_tree, open_store, opened, put, tree
 
+from imagepipe.core.entries import Content
+from imagepipe.core.fetching import Received
 from imagepipe.errors import BadRequest
 
 THREADS = 6
 STEPS = 60
+
+
+@pytest.fixture
+def all_at_once() -> Iterator[None]:
+    """Threads take turns as often as they can, and so within everything that is not one step."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 class ThreadsTests:
@@ -46,6 +59,28 @@ class ThreadsTests:
         assert tree(tmp_path) == expected_tree(images)
         check_whole(store, tmp_path)
         store.close()
+
+    @pytest.mark.usefixtures("all_at_once")
+    def test_each_has_a_staging_folder_and_a_transfer_of_its_own(self, tmp_path: Path) -> None:
+        broken: list[BaseException] = []
+
+        def work(number: int) -> None:
+            try:
+                for at in range(4 * STEPS):
+                    with store.staging() as folder:
+                        assert list(folder.iterdir()) == []
+                    data = f"{number} {at}".encode()
+                    assert store.receive(number, Content(digest(data), len(data)), 0, data) is Received.COMPLETE
+            except BaseException as error:  # noqa: BLE001
+                broken.append(error)
+
+        with opened(tmp_path) as store:
+            threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert broken == []
 
     def test_readers_never_see_half_an_image_or_none(self, tmp_path: Path) -> None:
         with opened(tmp_path, checkpoint_seconds=0.001) as store:
