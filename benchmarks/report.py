@@ -88,7 +88,8 @@ def _bars(ax: Any, chart: Chart) -> None:
     errors = [[one.median - one.spread[0] for one in series], [one.spread[1] - one.median for one in series]]
     colours = ["#1f6feb" if name.startswith("imagepipe") else "#9aa4b2" for name in names]
     drawn = ax.barh(names, medians, xerr=errors, color=colours, ecolor="#57606a", capsize=2)
-    ax.bar_label(drawn, [f" {_number(median)}" for median in medians], label_type="center", color="white", fontsize=8)
+    ax.bar_label(drawn, [f" {_number(median)}" for median in medians], fontsize=8)  # beyond the spread: a bar may be shorter than its number
+    ax.margins(x=0.12)
     ax.invert_yaxis()
     ax.set_xlabel(chart.unit)
     if chart.logarithmic:

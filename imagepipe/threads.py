@@ -97,7 +97,9 @@ def on_thread_of(reactor: Any, pool: ThreadPool, call: Callable[[], T]) -> "Defe
 
 
 def _forget_locals(error: BaseException | None) -> None:
-    while error:
+    seen = set()
+    while error and id(error) not in seen:  # one may be its own cause
+        seen.add(id(error))
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
 

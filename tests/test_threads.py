@@ -67,6 +67,13 @@ class OnThreadTests:
         assert "refuse" in failure.getTraceback()
         assert [image() for image in images] == [None]
 
+    def test_it_may_raise_what_is_its_own_cause(self, pool: ThreadPool) -> None:
+        def refuse() -> None:
+            error = LookupError("not stored")
+            raise error from error
+
+        assert isinstance(Turns().outcome(pool, refuse).value, LookupError)
+
 
 def _look_at(image: Image) -> None:
     raise ValueError(f"{image} is none")
