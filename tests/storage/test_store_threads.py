@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,15 @@ def all_at_once() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
+def in_threads(work: Callable[[int], None]) -> None:
+    """Do it in all threads, each with its number, to the end."""
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 class ThreadsTests:
     @pytest.mark.parametrize("seed", range(3))
     def test_the_tree_is_what_the_answers_say(self, tmp_path: Path, seed: int) -> None:
@@ -47,11 +56,7 @@ class ThreadsTests:
             except BaseException as error:  # noqa: BLE001
                 broken.append(error)
 
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        in_threads(work)
         assert broken == []
         images: dict[str, bytes] = {}
         for _, operation in sorted(done, key=lambda one: one[0]):
@@ -75,11 +80,7 @@ class ThreadsTests:
                 broken.append(error)
 
         with opened(tmp_path) as store:
-            threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            in_threads(work)
             assert broken == []
 
     def test_readers_never_see_half_an_image_or_none(self, tmp_path: Path) -> None:
