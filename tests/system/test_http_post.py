@@ -27,6 +27,8 @@ from pictures import saved, see_through
 from test_durability import failing_flushes, noise
 from turnstile import Turnstile
 
+from imagepipe.web.bodies import MEMORY_BYTES_MAX
+
 KILLS = 10
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
@@ -606,13 +608,13 @@ class DiskTests:
                     continue
                 assert (answer.status, "full" in answer.json["error"]) == (507, True)
                 # Outputs of the last may have been on their way, and have needed the room only for that long.
-                before = daemon.tree()
                 replacement = noise(next(replacements))
                 full = post(daemon, "/0?outputs=w10.jpg", replacement).status == 507
                 if not full:
                     stored[0] = replacement
-            assert daemon.tree() == before
+            assert stored
             paths = [f"{number}/original" for number in range(len(stored))]
+            assert daemon.tree() == {f"{number}/": b"" for number in range(len(stored))} | dict(zip(paths, stored, strict=True))
             assert daemon.proxy.list_images() == sorted(paths)
             assert get(daemon, f"/{len(stored)}/original").status == 404
             for number, image in enumerate(stored):
@@ -626,15 +628,17 @@ class DiskTests:
             assert daemon.stop() == 0
             check_log(daemon)
 
-    @pytest.mark.parametrize("kind", ["form", "chunked"])
+    @pytest.mark.parametrize("kind", ["raw", "form", "chunked"])
     def test_no_room_for_a_body_is_507(self, tmp_path: Path, kind: str) -> None:
         temporary = tmp_path / "temporary"
         temporary.mkdir()
         on_small_disk = ("unshare", "-Urm", "sh", "-c", 'mount -t tmpfs -o size=1m none "$0" && TMPDIR="$0" exec "$@"', str(temporary))
         image = encoded(gradient(64, 48), "JPEG")
-        with running(tmp_path, HTTP, wrapper=on_small_disk) as daemon:
+        with running(tmp_path, HTTP | {"images": {"max_bytes": "128 MiB"}}, wrapper=on_small_disk) as daemon:
             if kind == "form":  # which waits in memory, but is taken apart on the disk
                 answer = post(daemon, "/a", form(("image", "a.jpg", image + bytes(2_000_000))), Content_Type=FORM).status
+            elif kind == "raw":  # which is too long to wait in memory
+                answer = post(daemon, "/a", image + bytes(MEMORY_BYTES_MAX)).status
             else:  # whose length is not known, so that it waits on the disk
                 head = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
                 answer = int(exchange(daemon, head, chunked(image + bytes(2_000_000), 100_000)).split(b" ")[1])

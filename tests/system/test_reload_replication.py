@@ -128,7 +128,7 @@ class PeersTests:
                 for options in (other, moved, HTTP, one):
                     b.reload(options)
             arrives(a, b, "1.jpg", picture)
-            # Pools start threads when several are wanted at a time, a few in all; 32 reloads that left one each would show.
+            # Pools start threads when several are wanted at a time, a few in all. A reload of any of the four kinds that left one would have left eight.
             eventually(lambda: held()[0] <= before[0] and held()[1] <= before[1] + 4, lambda: f"{before} {held()}")
 
 
