@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from namespaces import needs_namespaces, small_disk
 
 FILLER = Path(__file__).with_name("cachefiller.py")
 
 
+@needs_namespaces
 class FullDiskTests:
     @pytest.mark.parametrize("options", ["size=19000k", "size=25001k"])
     def test_the_cache_leaves_room_to_others_and_is_never_an_error(self, tmp_path: Path, options: str) -> None:
@@ -21,9 +23,8 @@ class FullDiskTests:
 
 def filled(place: Path, options: str, what: str) -> str:
     """What the filler says of a disk that is mounted at `place`."""
-    command = f'mount -t tmpfs -o {options} small "$0" && exec "$@"'
     run = subprocess.run(
-        ["unshare", "--map-root-user", "--mount", "sh", "-c", command, place, sys.executable, FILLER, place / "root", what],
+        [*small_disk(place, options), sys.executable, FILLER, place / "root", what],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -6,16 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from namespaces import needs_namespaces, small_disk
 
 FILLER = Path(__file__).with_name("filler.py")
 
 
+@needs_namespaces
 class FullDiskTests:
     @pytest.mark.parametrize("kibibytes", [7_900, 8_000, 9_137, 10_240])
     def test_every_refused_call_leaves_no_trace_and_a_delete_makes_room(self, tmp_path: Path, kibibytes: int) -> None:
-        command = f'mount -t tmpfs -o size={kibibytes}k small "$0" && exec "$@"'
         run = subprocess.run(
-            ["unshare", "--map-root-user", "--mount", "sh", "-c", command, tmp_path, sys.executable, FILLER, tmp_path / "images"],
+            [*small_disk(tmp_path, f"size={kibibytes}k"), sys.executable, FILLER, tmp_path / "images"],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -14,6 +14,7 @@ import pytest
 import zmq
 from cluster import Cluster, Links, eventually, mesh, tree
 from daemon_process import PATIENCE_SECONDS, DaemonProcess, fault_of, running, text
+from namespaces import needs_namespaces
 from peers import GREETING, shake_hands
 from proxy import FaultProxy
 from test_cluster import Writer, png, together
@@ -84,6 +85,7 @@ class NetworkTests:
             nodes["a"].process.send_signal(signal.SIGCONT)
             nodes.wait_until_all_have({"a.png": png(1), "c.png": png(2)}, "a", "b")
 
+    @needs_namespaces
     def test_two_machines_whose_line_goes_down_and_comes_up_again(self, tmp_path: Path) -> None:
         with two_machines() as machines, contextlib.ExitStack() as stack:
             nodes = {}

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from conftest import encoded, gradient
 from daemon_process import DaemonProcess, fault_of, running, text
+from namespaces import needs_namespaces, small_disk
 from PIL import Image
 
 KILLS = 50
@@ -37,11 +38,11 @@ class KillTests:
 
 
 class DiskTests:
+    @needs_namespaces
     def test_a_full_disk_refuses_the_write_and_carries_on(self, tmp_path: Path) -> None:
         folder = tmp_path / "images"
         folder.mkdir()
-        on_small_disk = ("unshare", "-Urm", "sh", "-c", 'mount -t tmpfs -o size=4m none "$0" && exec "$@"', str(folder))
-        with running(tmp_path, wrapper=on_small_disk) as daemon:
+        with running(tmp_path, wrapper=small_disk(folder, "size=4m")) as daemon:
             daemon.images = Path(f"/proc/{daemon.process.pid}/root{folder}")
             stored: list[str] = []
             before = daemon.tree()

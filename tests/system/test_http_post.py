@@ -23,6 +23,7 @@ from conftest import encoded, gradient
 from daemon_process import DaemonProcess, fault_of, running, text
 from gate import Gate
 from image_server import BOUNDARY, HTTP, check_log, chunked, connected, exchange, form, get, post, received, renders, status, wait_for_renditions
+from namespaces import machine_with_address, needs_namespaces, small_disk
 from pictures import saved, see_through
 from test_durability import failing_flushes, noise
 from turnstile import Turnstile
@@ -498,9 +499,9 @@ class LoopbackTests:
             assert client.recv(1000).startswith(b"HTTP/1.1 403 ")
         assert not (server.images / folder).exists()
 
+    @needs_namespaces
     def test_who_is_elsewhere_is_403_before_a_body_is_taken(self, tmp_path: Path, picture: bytes) -> None:
-        elsewhere = ("unshare", "-Urn", "sh", "-c", 'ip link set lo up && ip address add 10.203.0.1/32 dev lo && exec "$@"', "sh")
-        with running(tmp_path, {"http": {"interface": "::", "port": 0}}, wrapper=elsewhere) as daemon:
+        with running(tmp_path, {"http": {"interface": "::", "port": 0}}, wrapper=machine_with_address("10.203.0.1")) as daemon:
             head = request_head("/a", len(picture), "Connection: close")
             for address in ("127.0.0.1", "::1"):
                 assert said_to(daemon, address, head + picture).startswith(b"HTTP/1.1 200 "), address
@@ -592,11 +593,11 @@ class DurableTests:
 
 
 class DiskTests:
+    @needs_namespaces
     def test_a_full_disk_is_507_with_nothing_half_and_what_is_there_is_served(self, tmp_path: Path) -> None:
         folder = tmp_path / "images"
         folder.mkdir()
-        on_small_disk = ("unshare", "-Urm", "sh", "-c", 'mount -t tmpfs -o size=6m none "$0" && exec "$@"', str(folder))
-        with running(tmp_path, HTTP, wrapper=on_small_disk) as daemon:
+        with running(tmp_path, HTTP, wrapper=small_disk(folder, "size=6m")) as daemon:
             daemon.images = Path(f"/proc/{daemon.process.pid}/root{folder}")
             stored: list[bytes] = []
             replacements = itertools.count(1000)
@@ -628,11 +629,12 @@ class DiskTests:
             assert daemon.stop() == 0
             check_log(daemon)
 
+    @needs_namespaces
     @pytest.mark.parametrize("kind", ["raw", "form", "chunked"])
     def test_no_room_for_a_body_is_507(self, tmp_path: Path, kind: str) -> None:
         temporary = tmp_path / "temporary"
         temporary.mkdir()
-        on_small_disk = ("unshare", "-Urm", "sh", "-c", 'mount -t tmpfs -o size=1m none "$0" && TMPDIR="$0" exec "$@"', str(temporary))
+        on_small_disk = small_disk(temporary, "size=1m", 'TMPDIR="$0"')
         image = encoded(gradient(64, 48), "JPEG")
         with running(tmp_path, HTTP | {"images": {"max_bytes": "128 MiB"}}, wrapper=on_small_disk) as daemon:
             if kind == "form":  # which waits in memory, but is taken apart on the disk
