@@ -60,14 +60,22 @@ def against(daemon: DaemonProcess, command: str, *arguments: str | Path, input: 
 
 
 class Terminal:
-    """A command on a terminal of its own; as a context it is gone at the end."""
+    """A command on a terminal of its own; as a context it is gone at the end.
+
+    Ctrl-C reaches it even where the tests themselves ignore it, as they do under `nohup make test &`.
+    """
 
     def __init__(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> None:
         self.seen = ""
         ours, theirs = pty.openpty()
         self._ours = ours
         self.process = subprocess.Popen(
-            [PROGRAM, *map(str, arguments)], stdin=theirs, stdout=theirs, stderr=theirs, env=environment(env), start_new_session=True
+            ["env", "--default-signal=INT", PROGRAM, *map(str, arguments)],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment(env),
+            start_new_session=True,
         )
         os.close(theirs)
 

@@ -236,6 +236,19 @@ class ResumeTests:
         assert "the same command continues" in err
 
 
+class TerminalTests:
+    def test_ctrl_c_reaches_a_command_even_where_the_tests_ignore_it(self) -> None:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under `nohup make test &`
+        try:
+            with Terminal("--user", "ann", "list") as terminal:
+                terminal.read_until("Password")
+                terminal.interrupt()
+                status, _ = terminal.end()
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert status == 130
+
+
 class EraseTests:
     def test_each_path_is_erased_and_those_that_are_not_are_listed(self) -> None:
         with MoodyDaemon(lambda path, _number: Fault(1000, "[1000] path: no") if path == "x/2" else "OK").serving() as daemon:
