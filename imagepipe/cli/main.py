@@ -88,6 +88,7 @@ def _invoke(arguments: list[str]) -> Any:
 
 
 def _complain(text: str, error: click.ClickException | None = None) -> None:
+    text = " ".join(text.split())  # click lists choices on lines of their own
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f" (`{context.command_path} --help` explains it)" if context else ""
     with contextlib.suppress(OSError):  # nobody listens there either

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
 
 import click
 
@@ -10,11 +10,11 @@ from imagepipe.cli import output
 from imagepipe.cli.errors import CommandFailed
 from imagepipe.cli.options import Command, config_of, config_option
 
-if TYPE_CHECKING:
-    from urllib.parse import SplitResult
-
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]{1,12})\s*([smhd]?)", re.ASCII)
+_IN_PATHS = "/%!$&'()*+,;=:@~"
+_IN_QUERIES = _IN_PATHS + "?"
+_CONTROL = re.compile("[\0-\x1f\x7f]")
 
 
 @click.command(cls=Command)
@@ -34,8 +34,9 @@ _DURATION = re.compile(r"([0-9]{1,12})\s*([smhd]?)", re.ASCII)
 def sign(url: str, expires: str | None, secret_file: str | None, config: str | None) -> None:
     """Sign the URL of a rendition.
 
-    Prints URL, which may also be a path alone, with the signature that a daemon with [http] secrets wants, as the last of its query. No daemon is asked. What the
-    query of URL has is kept, but for an older signature.
+    Prints URL, which may also be a path alone, with the signature that a daemon with [http] secrets expects at the end of its query. No daemon is asked.
+    Spaces and letters beyond ASCII may be written as they are, and are printed percent-encoded; a percent sign is written %25. Other parameters of the query are
+    kept, an older signature is replaced.
 
     For example:
       imagepipe sign http://localhost:7000/cats/1/w500.jpg --expires '7 d'
@@ -44,20 +45,37 @@ def sign(url: str, expires: str | None, secret_file: str | None, config: str | N
     Exit status: 0; 1 there is no key; 2 the URL is none.
     """
     import time  # noqa: PLC0415
-    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - slow
 
     from imagepipe.core.signing import sign as signature_of  # noqa: PLC0415
 
     until = "" if expires is None else str(_until(expires, time.time()))
+    base, path, query = _encoded(url)
+    key = _first_line(secret_file) if secret_file else _configured(config_of(config))
+    kept = [part for part in query.split("&") if part and part.partition("=")[0] not in ("expires", "signature")]
+    added = [f"expires={until}"] if until else []
+    output.line(f"{base}?" + "&".join([*kept, *added, f"signature={signature_of(key, path, until)}"]))
+
+
+def _encoded(url: str) -> tuple[str, str, str]:
+    """(the URL up to its query, percent-encoded; its path, decoded as the daemon will decode it; its query, percent-encoded)."""
+    from imagepipe.core.targets import decode  # noqa: PLC0415 - slow
+    from imagepipe.errors import BadRequest  # noqa: PLC0415
+
     try:
         parts = urlsplit(url)
-        path = unquote(parts.path, errors="strict")
+        host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+        encoded, query = quote(parts.path, _IN_PATHS), quote(parts.query, _IN_QUERIES)
+        if not parts.path.startswith("/") or (parts.scheme and not host) or _CONTROL.search(url):
+            raise ValueError  # noqa: TRY301 - the same answer as urlsplit's own refusals
     except ValueError:
-        raise click.UsageError(f"{url} is no URL") from None
-    if not path.startswith("/") or (parts.scheme and not parts.netloc):
-        raise click.UsageError(f"{url} is neither a URL nor a path that begins with a slash")
-    key = _first_line(secret_file) if secret_file else _configured(config_of(config))
-    output.line(_signed(parts, until, signature_of(key, path, until)))
+        raise click.UsageError(f"{url} is neither a URL nor a path that begins with a slash") from None
+    if parts.fragment:
+        raise click.UsageError(f"{url} has a fragment, which is never sent: write a # in a path as %23")
+    try:
+        path = decode(encoded.encode())
+    except BadRequest as error:
+        raise click.UsageError(f"{url}: {error}") from None
+    return parts._replace(netloc=host, path=encoded, query="", fragment="").geturl(), path, query
 
 
 def _until(expires: str, now: float) -> int:
@@ -67,12 +85,6 @@ def _until(expires: str, now: float) -> int:
     if not found:
         raise click.UsageError(f"--expires {expires} is neither a duration, such as 2 h, nor @ and a Unix time")
     return int(now) + int(found[1]) * _UNITS[found[2]]
-
-
-def _signed(parts: "SplitResult", until: str, signature: str) -> str:
-    kept = [part for part in parts.query.split("&") if part and part.partition("=")[0] not in ("expires", "signature")]
-    added = [f"expires={until}"] if until else []
-    return parts._replace(query="&".join([*kept, *added, f"signature={signature}"]), fragment="").geturl()
 
 
 def _first_line(file: str) -> str:

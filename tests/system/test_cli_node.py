@@ -123,7 +123,26 @@ class SignTests:
         signature = sign("wee-secret", "/cats/1/w500.jpg", "4102444800")
         assert done.out == f"/cats/1/w500.jpg?a=1&expires=4102444800&signature={signature}\n"
 
-    @pytest.mark.parametrize("arguments", [["cats/1"], ["http://[x/a"], ["/a", "--expires", "soon"], ["/%ff"]], ids=" ".join)
+    @pytest.mark.parametrize(
+        ("url", "encoded", "path"),
+        [
+            ("/Käse & Brot/w5.jpg", "/K%C3%A4se%20&%20Brot/w5.jpg", "/Käse & Brot/w5.jpg"),
+            ("/a%20b/ä.jpg/w5.jpg?x=ö y", "/a%20b/%C3%A4.jpg/w5.jpg?x=%C3%B6%20y", "/a b/ä.jpg/w5.jpg"),
+            ("/100%25/%23/w5.jpg", "/100%25/%23/w5.jpg", "/100%/#/w5.jpg"),
+            ("http://bücher.example:80/ß/w5.jpg", "http://xn--bcher-kva.example:80/%C3%9F/w5.jpg", "/ß/w5.jpg"),
+            ('http://[::1]:80/"a"+b/w5.jpg', "http://[::1]:80/%22a%22+b/w5.jpg", '/"a"+b/w5.jpg'),
+        ],
+    )
+    def test_what_a_url_cannot_carry_is_percent_encoded(self, tmp_path: Path, url: str, encoded: str, path: str) -> None:
+        (tmp_path / "key").write_text("wee-secret\n")
+        printed = run("sign", url, "--secret-file", tmp_path / "key").out
+        assert printed == f"{encoded}{'&' if '?' in encoded else '?'}signature={sign('wee-secret', path)}\n"
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [["cats/1"], ["http://[x/a"], ["/a", "--expires", "soon"], ["/%ff"], ["/a%2fb"], ["/100%"], ["/#1/w5.jpg"], ["/a\nb"], ["/../w5.jpg"]],
+        ids=repr,
+    )
     def test_what_cannot_be_signed_is_wrong_usage(self, arguments: list[str]) -> None:
         assert run("sign", *arguments).status == 2
 
@@ -137,6 +156,12 @@ class CompletionTests:
         done = run("completion", shell)
         assert done.status == 0
         assert "_IMAGEPIPE_COMPLETE" in done.out
+
+    def test_without_a_shell_the_error_is_one_line_that_names_them(self) -> None:
+        done = run("completion")
+        assert (done.status, done.err.count("\n")) == (2, 1)
+        assert all(shell in done.err for shell in ("bash", "zsh", "fish"))
+        assert "\\" not in done.err
 
     def test_bash_completes_commands_and_options_by_it(self, tmp_path: Path) -> None:
         bash = shutil.which("bash")
