@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _METHODS = ("composite", "crop")
 _FILE_BYTES_MAX = 1 << 30
+_SIZE_MAX = 1 << 30
+"""Of a side, as far as the command knows: the daemon has its own max_size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ def store(server: "Server", files: tuple[str, ...], path: str | None, sizes: tup
     """Store images.
 
     Each FILE (- is the standard input) is stored byte for byte, or, with --size or --fmt, rendered: the SUFFIX of a size goes before the extension, and all sizes
-    of a file appear, or none. What is there is replaced. The file and its path are printed when the daemon has it on its disk.
+    of a file appear, or none. What is there is replaced. Once the daemon has an image on its disk, the file and the image's path are printed, a line for each
+    image.
 
     For example:
       imagepipe store photo.jpg --path x/y/photo.jpg
@@ -80,12 +83,15 @@ def store(server: "Server", files: tuple[str, ...], path: str | None, sizes: tup
         raise click.UsageError("two of --size have the same suffix")
     targets = _targets(files, path)
     arguments = _arguments(sizes, fmt, composite=composite, crop=crop)
+    stored = {file: _stored_paths(target, arguments) for file, target in targets.items()}
+    _refuse_to_overwrite(stored)
     failed = 0
     with client_of(server) as client:
         for file, target in targets.items():
             try:
                 client.call("store_image", _read(file), target, *arguments)
-                output.line(file, target)
+                for image in stored[file]:
+                    output.line(file, image)
             except (CommandFailed, FaultAnswered) as error:
                 if not isinstance(error, FaultAnswered | _Unreadable):
                     raise
@@ -106,10 +112,28 @@ def _targets(files: tuple[str, ...], path: str | None) -> dict[str, str]:
     if "-" in files and (path is None or is_folder):
         raise click.UsageError("the standard input has no name: say --path")
     folder = path if is_folder and path else ""
-    targets = {file: path if path is not None and not is_folder else folder + Path(file).name for file in files}
-    if len(set(targets.values())) < len(targets):
-        raise click.UsageError("two files have the same name, and would be stored at the same path")
-    return targets
+    return {file: path if path is not None and not is_folder else folder + Path(file).name for file in files}
+
+
+def _stored_paths(target: str, arguments: tuple[object, ...]) -> tuple[str, ...]:
+    """The paths of the images that the call stores; the target itself where the daemon will say why it refuses it."""
+    from imagepipe.core.request import parse_store  # noqa: PLC0415 - slow
+    from imagepipe.errors import BadRequest  # noqa: PLC0415
+
+    try:
+        fmt, size, composite, crop = arguments
+        return parse_store(target, fmt, size, composite, crop, _SIZE_MAX).paths
+    except BadRequest:
+        return (target,)
+
+
+def _refuse_to_overwrite(stored: dict[str, tuple[str, ...]]) -> None:
+    """Raise UsageError if images of two files would be stored at one path: the later would replace the earlier."""
+    file_of: dict[str, str] = {}
+    for file, images in stored.items():
+        for image in images:
+            if file_of.setdefault(image, file) != file:
+                raise click.UsageError(f"{file_of[image]} and {file} would both be stored at {image}")
 
 
 def _arguments(sizes: tuple[SizeOption, ...], fmt: str, *, composite: bool, crop: bool) -> tuple[object, ...]:

@@ -29,7 +29,8 @@ class StoreTests:
 
     def test_sizes_have_suffix_format_and_method(self, daemon: DaemonProcess, folder: str, photo: Path) -> None:
         sizes = ("--size", "40 40", "--size", "_s 20 20 png crop", "--size", "_c 20 20 gif composite")
-        assert against(daemon, "store", photo, "--path", f"{folder}/a.jpg", *sizes).status == 0
+        done = against(daemon, "store", photo, "--path", f"//{folder}/./a.jpg", *sizes)
+        assert (done.status, done.rows) == (0, [[str(photo), f"{folder}/{name}"] for name in ("a.jpg", "a_s.png", "a_c.gif")])
         facts = {path: daemon.proxy.image_info(f"{folder}/{path}") for path in ("a.jpg", "a_s.png", "a_c.gif")}
         assert {path: (fact["width"], fact["height"], fact["format"]) for path, fact in facts.items()} == {
             "a.jpg": (40, 30, "jpeg"),
@@ -62,6 +63,24 @@ class StoreTests:
         first, second = done.err.splitlines()
         assert first.startswith(f"imagepipe: {text}: [1000] image: ")
         assert second == f"imagepipe: {missing}: No such file or directory"
+
+    @pytest.mark.parametrize(
+        ("names", "arguments"),
+        [
+            (("a.jpg", "a.png"), ["--fmt", "webp"]),
+            (("a.jpg", "a_s.jpg"), ["--size", "9 9", "--size", "_s 9 9"]),
+            (("e\u0301.jpg", "\u00e9.jpg"), []),
+        ],
+    )
+    def test_files_that_would_replace_each_other_are_wrong_usage(
+        self, daemon: DaemonProcess, folder: str, photo: Path, names: tuple[str, ...], arguments: list[str]
+    ) -> None:
+        files = [photo.with_name(name) for name in names]
+        for file in files:
+            file.write_bytes(photo.read_bytes())
+        done = against(daemon, "store", *files, "--path", f"{folder}/", *arguments)
+        assert (done.status, "would both be stored at" in done.err) == (2, True)
+        assert daemon.proxy.list_images(folder) == []
 
     @pytest.mark.parametrize(
         "arguments",
