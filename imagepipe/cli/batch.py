@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from imagepipe.cli import output
 from imagepipe.cli.errors import FAILED, INTERRUPTED, CommandFailed
+from imagepipe.cli.options import client_of
 
 if TYPE_CHECKING:
-    from imagepipe.cli.client import Server
+    from imagepipe.cli.client import Client, Server
     from imagepipe.cli.parallel import Record, Task
 
 _FAILURES_KEPT = 1000
@@ -21,12 +22,16 @@ _FAILURES_KEPT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is to be done. run: what it is about, for the file of its state (None: where it is by default)."""
+    """What is to be done. run: what it is about, for the file of its state (None: where it is by default).
+
+    check: called once before the first id; a fault ends the run.
+    """
 
     run: dict[str, Any]
     start: int
     end: int
     path_of: Callable[[int], str]
+    check: "Callable[[Client], None]"
     task: "Task"
     concurrency: int
     patience_seconds: float
@@ -49,6 +54,8 @@ def carry_out(server: "Server", batch: Batch) -> int:
         parallel = Parallel(server, batch.task, batch.path_of, batch.concurrency, batch.patience_seconds)
         results: Counter[str] = Counter()
         failures: list[Record] = []
+        with client_of(server) as client:
+            batch.check(client)
         try:
             with contextlib.closing(parallel.run(state.left.ids(), len(state.left))) as records, _shown(batch, total, state.done_before) as show:
                 for record in records:

@@ -72,6 +72,9 @@ def process(server: "Server", outputs: str, **options: Any) -> int:
     names = _checked_outputs(outputs)
     path_of = _checked_range(options)
 
+    def check(client: "Client") -> None:
+        client.call("admin.check_outputs", names)
+
     def task(client: "Client", id: int) -> "Record":
         rows = client.call("admin.render_outputs", path_of(id), names)
         failed = [f"{row['output']}: {row['error']}" for row in rows if row["result"] == FAILED]
@@ -79,7 +82,7 @@ def process(server: "Server", outputs: str, **options: Any) -> int:
         result = FAILED if failed else "rendered" if any(row["result"] == "rendered" for row in rows) else "cached"
         return Record(id, path_of(id), result, "; ".join(failed))
 
-    return _carry_out(server, {"command": "process", "outputs": names}, path_of, task, options)
+    return _carry_out(server, {"command": "process", "outputs": names}, path_of, check, task, options)
 
 
 @daemon_command()
@@ -113,15 +116,27 @@ def pull(server: "Server", source: str, **options: Any) -> int:
         answer = client.call("admin.fetch_original", path_of(id), source.replace("{id}", str(id)))
         return Record(id, path_of(id), "fetched" if answer["fetched"] else "stored")
 
-    return _carry_out(server, {"command": "pull", "source": source}, path_of, task, options)
+    return _carry_out(server, {"command": "pull", "source": source}, path_of, _nothing_to_check, task, options)
 
 
-def _carry_out(server: "Server", run: dict[str, Any], path_of: Callable[[int], str], task: Any, options: dict[str, Any]) -> int:
+def _nothing_to_check(_client: "Client") -> None:
+    """Whether an original can be fetched is known only when it was asked for."""
+
+
+def _carry_out(
+    server: "Server",
+    run: dict[str, Any],
+    path_of: Callable[[int], str],
+    check: Callable[["Client"], None],
+    task: Any,
+    options: dict[str, Any],
+) -> int:
     batch = Batch(
         run={**run, "namespace": path_of(0).removesuffix("/0")},
         start=options["start"],
         end=options["end"],
         path_of=path_of,
+        check=check,
         task=task,
         concurrency=options["concurrency"],
         patience_seconds=options["patience"],
@@ -152,7 +167,7 @@ def _checked_range(options: dict[str, Any]) -> Callable[[int], str]:
     if options["end"] < options["start"]:
         raise click.UsageError(f"--end {options['end']} is less than --start {options['start']}")
     if options["end"] - options["start"] >= _COUNT_MAX:
-        raise click.UsageError("that are too many ids")
+        raise click.UsageError("too many ids (at most 10^15)")
     try:
         namespace = clean(f"{options['namespace']}/0").removesuffix("/0")
     except BadRequest as error:

@@ -62,6 +62,10 @@ class Ahead:
         self._limits = limits
         self._counters = counters
 
+    def check(self, names: Sequence[str]) -> None:
+        """Raise BadRequest, NotFound or NotAcceptable if one of `names` is not a rendition that this server makes."""
+        checked_names(names, self._limits)
+
     async def render(self, image: str, names: Sequence[str]) -> Work:
         """Have renditions of the image at a clean path in the render cache; those of the formats that `.auto` may come to as well.
 

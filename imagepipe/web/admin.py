@@ -55,6 +55,21 @@ class AdminMethods(XMLRPC):
         """
         return msgspec.json.encode(self._read_status()).decode()
 
+    @method("string array", "string string")
+    async def xmlrpc_check_outputs(self, request: BoundedRequest, outputs: object) -> str:
+        """check_outputs(outputs) -> "OK"
+
+        Check that this server makes renditions of these names, of whatever image; a fault says which one it does not make.
+
+        outputs  names of renditions: w500.jpg, x300.webp, 300x400-q60.jpg, full_size.auto, ...
+        """
+        names = parse_names(outputs)
+        request.record.outputs = len(names)
+        if self._on_demand is None:
+            raise BadRequest("outputs", _HTTP_IS_OFF)
+        self._on_demand.ahead.check(names)
+        return "OK"
+
     @method("array string array", "array string string")
     async def xmlrpc_render_outputs(self, request: BoundedRequest, path: object, outputs: object) -> list[dict[str, str]]:
         """render_outputs(path, outputs) -> [{output, result, error}, ...]

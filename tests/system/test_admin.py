@@ -126,6 +126,9 @@ class RenderOutputsTests:
         assert outcomes[0]["error"].startswith("[1001] ")
         assert outcomes[1] == {"output": "w10.png", "result": "rendered", "error": ""}
 
+    def test_names_are_checked_without_an_image(self, server: DaemonProcess) -> None:
+        assert server.proxy.admin.check_outputs(["w10.png", "full_size.auto"]) == "OK"
+
     def test_an_image_that_there_is_not_is_a_fault(self, server: DaemonProcess, folder: str) -> None:
         fault = fault_of(server.proxy.admin.render_outputs, f"{folder}/no", ["w10.png"])
         assert (fault.faultCode, fault.faultString) == (1000, f"[1000] path: there is no image '{folder}/no'")
@@ -138,6 +141,7 @@ class RenderOutputsTests:
         before = renders(server)
         fault = fault_of(server.proxy.admin.render_outputs, f"{folder}/a.jpg", outputs)
         assert fault.faultCode == 1000
+        assert fault_of(server.proxy.admin.check_outputs, outputs).faultString == fault.faultString
         assert fault.faultString.startswith(("[1000] outputs: ", "[1000] rendition: "))
         assert renders(server) == before
 
@@ -148,6 +152,7 @@ class RenderOutputsTests:
 
     def test_it_is_refused_where_the_image_server_is_off(self, daemon: DaemonProcess, picture: bytes, folder: str) -> None:
         daemon.proxy.store_image(picture, f"{folder}/a.jpg")
+        assert "[http] port is not set" in fault_of(daemon.proxy.admin.check_outputs, ["w10.png"]).faultString
         assert "[http] port is not set" in fault_of(daemon.proxy.admin.render_outputs, f"{folder}/a.jpg", ["w10.png"]).faultString
 
     def test_a_full_queue_is_a_fault_and_the_same_call_succeeds_later(self, tmp_path: Path, turnstile: Turnstile, picture: bytes) -> None:

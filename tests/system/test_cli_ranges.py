@@ -93,6 +93,13 @@ class ProcessTests:
         third = against(daemon, "process", *arguments, "--restart")
         assert sorted(row[1] for row in third.rows) == ["cached"] * 5 + ["failed"]
 
+    @pytest.mark.parametrize("name", ["w5.tiff", "w1001.jpg", "w5.nosuch"])
+    def test_a_name_that_the_daemon_makes_no_rendition_of_ends_it_before_the_first_id(self, daemon: DaemonProcess, name: str) -> None:
+        done = against(daemon, "process", "--namespace", "p", "--outputs", f"w5.jpg,{name}", "--start", "0", "--end", "999")
+        assert (done.status, done.rows) == (1, [])
+        [line] = done.err.splitlines()
+        assert line.startswith("imagepipe: [1000] rendition: ")
+
 
 class PullTests:
     def test_a_range_is_fetched_from_the_source_base(self, daemon: DaemonProcess) -> None:
