@@ -32,7 +32,8 @@ from imagepipe.storage.store import Store
 from imagepipe.threads import Threads
 from imagepipe.verification import Verification
 from imagepipe.web.images import JSON_REFUSAL
-from imagepipe.web.site import BoundedRequest, LoggingSite, SiteContent
+from imagepipe.web.request import BoundedRequest
+from imagepipe.web.site import LoggingSite, SiteContent
 from imagepipe.web.status import status_pages
 from imagepipe.workers import WorkQueue
 

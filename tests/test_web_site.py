@@ -6,8 +6,10 @@ from browser import Browser
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from imagepipe.web.channel import ANSWERS_IN_A_TURN_MAX, SILENCE_SECONDS
 from imagepipe.web.refusal import needs_credentials
-from imagepipe.web.site import ANSWERS_IN_A_TURN_MAX, CHUNKS_MAX, SILENCE_SECONDS, SPOOLED_BYTES_MAX
+from imagepipe.web.request import CHUNKS_MAX
+from imagepipe.web.site import SPOOLED_BYTES_MAX
 
 PAGE = b"a page"
 

@@ -20,7 +20,7 @@ from imagepipe.ondemand.originals import Originals
 from imagepipe.operations import Operations
 from imagepipe.verification import Progress, Verification
 from imagepipe.web.facts import iso_time, public_facts
-from imagepipe.web.site import BoundedRequest
+from imagepipe.web.request import BoundedRequest
 from imagepipe.web.xmlrpc import method
 
 _HTTP_IS_OFF = "there is no image server here: [http] port is not set"

@@ -34,8 +34,8 @@ from imagepipe.web.auth import UsersChecker
 from imagepipe.web.facts import public_facts
 from imagepipe.web.forms import image_in
 from imagepipe.web.refusal import Denied, Refusal, needs_credentials
+from imagepipe.web.request import BoundedRequest
 from imagepipe.web.sending import send
-from imagepipe.web.site import BoundedRequest
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 

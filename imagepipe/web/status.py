@@ -25,7 +25,7 @@ from imagepipe.monitoring.samples import Series
 from imagepipe.monitoring.status import StatusReader
 from imagepipe.web import status_html
 from imagepipe.web.auth import UsersChecker, guarded
-from imagepipe.web.site import BoundedRequest
+from imagepipe.web.request import BoundedRequest
 from imagepipe.web.status_text import as_text
 
 TEXT = "text/plain; charset=utf-8"

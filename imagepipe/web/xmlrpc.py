@@ -22,7 +22,7 @@ from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.operations import Operations
 from imagepipe.web.call import Call, MalformedCallError, decode_image, parse_call
 from imagepipe.web.facts import public_facts
-from imagepipe.web.site import BoundedRequest
+from imagepipe.web.request import BoundedRequest
 
 T = TypeVar("T")
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]

@@ -1,0 +1,203 @@
+"""A connection on which requests come: what is asked in one go, in turns, and how it is closed.
+
+A client that asks and does not listen is not asked what else it wants: its answers would fill the memory.
+"""
+
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import BAD_REQUEST, SERVICE_UNAVAILABLE, HTTPChannel
+
+from imagepipe.web.at_once import Immediate, plain_get
+from imagepipe.web.refusal import write_refusal
+from imagepipe.web.request import BoundedRequest, RequestRecord
+
+if TYPE_CHECKING:
+    from imagepipe.web.site import LoggingSite
+
+REQUEST_HEADER_FIELDS_TOO_LARGE = 431
+
+CONNECTIONS_MAX = 10_000
+"""Of a site; one more is answered and closed."""
+
+SLICE_BYTES = 8 << 10
+
+ANSWERS_IN_A_TURN_MAX = 16
+"""How many requests of one connection are answered before it is another's turn."""
+
+SILENCE_SECONDS = 2.0
+"""After so long without a word a connection of a site that is drained is closed: who has just connected, or uses it again and again, loses nothing."""
+
+_log = Logger()
+
+
+class BoundedChannel(HTTPChannel):
+    """A connection that is answered even where Twisted would only close it, and on which a request begins when the answers before it have room.
+
+    Once its site is drained it is closed: by the next answer, which says so, or when nothing has come for SILENCE_SECONDS.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_full = False
+        self._answers = 0  # since something came, or a turn of the reactor was waited for
+        self._going_on = False
+        self._turn: Any = None  # an IDelayedCall: the next turn
+        self._answered: BoundedRequest | None = None
+        self._ends_well = True  # what has come so far, as a request does that has no body: then no half of one is kept
+        self._client: str | None = None
+        self._used = 0.0  # when the connection was made, something came, or an answer was done
+        self._silence: Any = None  # an IDelayedCall: look whether it is silent
+
+    @property
+    def request_line(self) -> tuple[bytes, bytes]:
+        """The method and the target of the request whose headers have come last."""
+        private: Any = self
+        return private._command, private._path  # noqa: SLF001 - Twisted tells a request only when its body is there
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        site = self._our_site
+        site.channels.add(self)
+        self._used = site.seconds()
+        super().connectionMade()
+        if len(site.channels) > CONNECTIONS_MAX:
+            self._refuse(SERVICE_UNAVAILABLE)
+        elif site.draining:
+            self.drain()
+
+    def drain(self) -> None:
+        """Close it: by the answer that is under way, if that can still say so, by the next one, or when nothing comes."""
+        if self.requests and not self.requests[0].startedWriting:
+            self.persistent = False
+            self.requests[0].responseHeaders.setRawHeaders(b"connection", [b"close"])
+        elif not self._silence:
+            self._close_if_silent()
+
+    def checkPersistence(self, request: Any, version: bytes) -> bool:  # noqa: N802
+        persists: bool = super().checkPersistence(request, version)
+        if persists and self._our_site.draining:
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            return False
+        return persists
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        self._used = self._our_site.seconds()
+        if not self._going_on:  # then it has come just now, and was not kept since the last answer
+            self._answers = 0
+            if self._is_at_a_beginning and self._answer_at_once(data):
+                return
+            self._ends_well = data.endswith(b"\r\n\r\n")
+        if self.requests and len(data) <= cast(BoundedRequest, self.requests[-1]).awaited_bytes:
+            super().dataReceived(data)
+            return
+        # In slices: one that has hung up takes no more, and 64 KiB of chunks of one byte would take the reactor's thread 70 ms before it does.
+        for start in range(0, len(data), SLICE_BYTES):
+            if cast(Any, self.transport).disconnecting:
+                return
+            super().dataReceived(data[start : start + SLICE_BYTES])
+
+    @property
+    def _is_at_a_beginning(self) -> bool:
+        """Whether what comes now is a new request, which may be answered at once."""
+        return not (self.requests or self._is_full or self._our_site.draining) and self._ends_well and not cast(Any, self.transport).disconnecting
+
+    def _answer_at_once(self, data: bytes) -> bool:
+        site = self._our_site
+        answer_at_once = site.content.at_once
+        asked = plain_get(data) if answer_at_once else None
+        immediate = answer_at_once(asked) if answer_at_once and asked else None
+        if immediate is None:
+            return False
+        self.resetTimeout()
+        cast(Any, self.transport).writeSequence((immediate.head, immediate.body))
+        if self._client is None:
+            self._client = getattr(self.getPeer(), "host", "-")
+        site.log(_Answered(self._client, immediate, site.seconds() - self._used))
+        return True
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
+        for call in (self._turn, self._silence):
+            if call:
+                call.cancel()
+        super().connectionLost(reason)
+        self._our_site.channel_closed(self)
+
+    def pauseProducing(self) -> None:  # noqa: N802
+        self._is_full = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        self._is_full = False
+        super().resumeProducing()
+        self._begin_next()
+
+    def requestDone(self, request: BoundedRequest) -> None:  # noqa: N802
+        self._used = self._our_site.seconds()
+        self._answers += 1
+        if self.persistent and (self._is_full or self._answers >= ANSWERS_IN_A_TURN_MAX):
+            self._answered = request
+            self._turn = self._turn or self.callLater(0, self._next_turn)
+            self.setTimeout(self._our_site.timeOut)
+        else:
+            self._go_on_after(request)
+
+    def _next_turn(self) -> None:
+        self._answers, self._turn = 0, None
+        self._begin_next()
+
+    def _begin_next(self) -> None:
+        """Take up the requests behind the last that was answered, if they were held back, and need not be any more."""
+        if not self._is_full and self._answered:
+            answered, self._answered = self._answered, None
+            self._go_on_after(answered)
+
+    def _go_on_after(self, request: BoundedRequest) -> None:
+        was_going_on, self._going_on = self._going_on, True
+        try:
+            super().requestDone(request)
+        finally:
+            self._going_on = was_going_on
+        if self.persistent and self._our_site.draining:
+            self.drain()
+
+    @property
+    def _our_site(self) -> "LoggingSite":
+        return cast("LoggingSite", cast(Any, self).site)
+
+    def _close_if_silent(self) -> None:
+        self._silence = None
+        if self.requests:
+            return  # its answer closes the connection
+        remaining = self._used + SILENCE_SECONDS - self._our_site.seconds()
+        if remaining > 0:
+            self._silence = self.callLater(remaining, self._close_if_silent)
+            return
+        self.loseConnection()
+        if self.isSecure():  # TLS would wait for the client to agree, which need not look at its idle connections
+            cast(Any, self.transport).transport.loseConnection()
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802, ARG002
+        self._refuse(REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802 - Twisted's own answer has no body
+        self._refuse(BAD_REQUEST)
+
+    def _refuse(self, status: int) -> None:
+        why = write_refusal(self.transport, status, self._our_site.refusal)
+        _log.info("{client} was refused before its request could be read: {status} {why}", client=self.getPeer().host, status=status, why=why)
+        self.loseConnection()
+
+
+class _Answered:
+    """A request that was answered at once, for the log."""
+
+    def __init__(self, client: str, answer: Immediate, seconds: float) -> None:
+        self.client_host = client
+        self.method = b"GET"
+        self.code = answer.status
+        self.received_bytes = 0
+        self.sentLength = len(answer.body)
+        self.seconds = seconds
+        self.record = RequestRecord(answer.call, answer.path, result=answer.result)

@@ -1,0 +1,222 @@
+"""A request whose body has bounds: one that is too large, or that does not fit on the disk, is answered, not stored.
+
+A refused body is answered at once, for a client that listens while it sends, and read on without keeping it, for one that does not: closing
+the connection on it would cost it the answer.
+"""
+
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from twisted.logger import Logger
+from twisted.web import server
+from twisted.web.http import BAD_REQUEST, INSUFFICIENT_STORAGE_SPACE, REQUEST_ENTITY_TOO_LARGE, SERVICE_UNAVAILABLE
+
+from imagepipe.core.targets import origin_form
+from imagepipe.errors import shown
+from imagepipe.stages import Stages
+from imagepipe.web.refusal import write_refusal
+
+if TYPE_CHECKING:
+    from imagepipe.web.site import LoggingSite, SiteContent
+
+REFUSED_BYTES_READ_MAX = 1 << 30
+"""How much of a body that was refused is read on."""
+
+CHUNKS_MAX = 1000
+"""How many chunks a body may come in, and one more for each CHUNK_BYTES_MIN of it: taking one apart takes the reactor's thread 7 microseconds."""
+
+CHUNK_BYTES_MIN = 64
+
+LARGE_BODY_BYTES = 256 << 10
+"""Of a body that has more, as much is read from its connection at a time."""
+
+_log = Logger()
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """What the log says of one request; filled in while it runs."""
+
+    call: str = "-"
+    path: str = "-"
+    outputs: int = 0
+    waited_seconds: float = 0.0
+    ran_seconds: float = 0.0
+    result: str = ""
+    stages: Stages = field(default_factory=Stages)
+
+
+class BoundedRequest(server.Request):
+    """A request whose body has at most as many bytes as its site's content takes; that it is at its beginning which counts.
+
+    `is_gone`: its client is, and nothing can be sent any more.
+    """
+
+    def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(channel, *args, **kwargs)
+        self.record = RequestRecord()
+        self._site: LoggingSite = channel.site
+        self._body_bytes_max = 0
+        self._declared_bytes = 0
+        self._received_bytes = 0
+        self._chunks = 0
+        self._spooled_bytes = 0
+        self._refused = 0
+        self._keeps_body = True
+        self._hung_up = False
+        self._began = 0.0
+        self._content: SiteContent | None = None  # whose `unanswered` it is one of
+        self.is_gone = False
+
+    @property
+    def client_host(self) -> str:
+        """The address that it came from; a dash for that of a unix socket."""
+        return getattr(self.getClientAddress(), "host", "-")
+
+    @property
+    def received_bytes(self) -> int:
+        """The length of the body so far."""
+        return self._received_bytes
+
+    @property
+    def awaited_bytes(self) -> int:
+        """How much of a body of declared length is still to come."""
+        return self._declared_bytes - self._received_bytes
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
+        self._began = self._site.seconds()
+        self._declared_bytes = length or 0
+        content = self._site.content
+        self._body_bytes_max = content.body_bytes_max
+        self.method, self.uri = cast(Any, self.channel).request_line
+        self._keeps_body = self.method == b"POST"
+        if self._keeps_body and length is not None and length > self._body_bytes_max:
+            self._refuse(REQUEST_ENTITY_TOO_LARGE)
+        elif self._keeps_body and length != 0 and (denied := content.admit(self)):
+            self._refuse(denied.status, denied.why)  # before the body takes any room
+        else:
+            self._open_body(length)
+        if self._refused:
+            self.requestHeaders.removeHeader(b"expect")  # or Twisted would ask for the body
+            super().gotLength(0)
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
+        self._received_bytes += len(data)
+        self._chunks += 1
+        if self._hung_up:
+            return
+        if self._chunks > CHUNKS_MAX + self._received_bytes // CHUNK_BYTES_MIN:
+            if not self._refused:
+                self._refuse(BAD_REQUEST)
+            self._hang_up()
+            return
+        if self._refused:
+            if self._received_bytes > REFUSED_BYTES_READ_MAX:
+                self._hang_up()
+            return
+        if not self._keeps_body:
+            if self._received_bytes > REFUSED_BYTES_READ_MAX:
+                self._hang_up()
+            return
+        if self._received_bytes > self._body_bytes_max:
+            self._refuse(REQUEST_ENTITY_TOO_LARGE)
+            return
+        if not self._site.spool(len(data), self._spooled_bytes):
+            self._refuse(SERVICE_UNAVAILABLE)
+            return
+        self._spooled_bytes += len(data)
+        try:
+            super().handleContentChunk(data)
+        except OSError as error:
+            self._no_room(error)
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802
+        self.is_gone = True
+        self._release_spool()
+        super().connectionLost(reason)
+        self._is_answered()
+
+    def finish(self) -> None:
+        self._release_spool()
+        super().finish()
+        self._is_answered()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
+        if not self._refused:
+            assert self.content is not None
+            try:
+                self.content.flush()  # what does not fit on the disk may show only now
+            except OSError as error:
+                self._no_room(error)
+        if self._refused:
+            self.channel.loseConnection()
+        else:
+            super().requestReceived(command, path, version)
+
+    def process(self) -> None:
+        self.record.stages.add("receive", self.seconds)
+        # A request for "*" is one for no page; Twisted would answer it itself, with nothing.
+        self.path = origin_form(self.path) if self.path != b"*" else b"/*"
+        self._content = self._site.content
+        self._content.unanswered += 1
+        super().process()
+
+    def take_body(self) -> IO[bytes]:
+        """The body, the caller's to close: it outlives the request, whose client may go away while a thread still reads."""
+        body: IO[bytes] | None = self.content
+        assert body is not None
+        self.content = None
+        return body
+
+    @property
+    def shows_stages(self) -> bool:
+        """Whether the log tells where its time went."""
+        return self._site.shows_stages
+
+    def log(self) -> None:
+        """Write this request's line; `finish` does it for one that is answered."""
+        self._site.log(self)
+
+    @property
+    def seconds(self) -> float:
+        """For how long the request has been there."""
+        return self._site.seconds() - self._began
+
+    def _is_answered(self) -> None:
+        content, self._content = self._content, None
+        if content:
+            content.unanswered -= 1
+
+    def _open_body(self, length: int | None) -> None:
+        if length == 0:
+            self.content = BytesIO()
+            return
+        if length is not None and (body := self._site.memory.body(length)):
+            self.content = body
+            if length > LARGE_BODY_BYTES:
+                cast(Any, self.channel).transport.bufferSize = LARGE_BODY_BYTES
+            return
+        try:
+            super().gotLength(length)
+        except OSError as error:
+            self._no_room(error)
+
+    def _no_room(self, error: OSError) -> None:
+        _log.error("cannot keep a request body: {error}", error=error)
+        self._refuse(INSUFFICIENT_STORAGE_SPACE)
+
+    def _hang_up(self) -> None:
+        self._hung_up = True
+        self.channel.loseConnection()
+
+    def _release_spool(self) -> None:
+        self._site.spool(-self._spooled_bytes, self._spooled_bytes)
+        self._spooled_bytes = 0
+
+    def _refuse(self, status: int, why: str = "") -> None:
+        self._refused = self.code = status
+        self._release_spool()
+        self.record.path = shown(self.uri.partition(b"?")[0].decode("latin-1"), 200)
+        self.record.result = write_refusal(self.channel.transport, status, self._site.refusal, why)
+        self._site.log(self)
