@@ -538,7 +538,7 @@ class EndTests:
                     assert answer.exception()
             held.released.set()
         source.answers["/a"] = send(200, picture)
-        with running(tmp_path, options) as daemon:
+        with running(tmp_path, {"http": options["http"]}) as daemon:
             assert daemon.proxy.list_images() == []
             assert get(daemon, "/a/original").body == picture
 

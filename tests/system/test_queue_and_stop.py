@@ -67,13 +67,15 @@ class QueueTests:
         gate.open()
         assert render.result() == "OK"
 
-    @pytest.mark.parametrize("gated", [{"timeout": "1 s"}], indirect=True)
     def test_a_job_that_takes_too_long_is_ended(self, gated: DaemonProcess, gate: Gate, picture: bytes) -> None:
+        behind_the_gate: dict[str, dict[str, object]] = {"images": {"engine": "imagemagick"}, "imagemagick": {"convert": gate.convert}}
+        gated.reload(behind_the_gate | {"images": {"engine": "imagemagick", "timeout": "1 s"}})
         fault = fault_of(gated.proxy.store_image, text(picture), "a.jpg", None, [10, 10])
         assert fault.faultCode == 1001
         assert "timeout" in fault.faultString
         assert gated.tree() == {}
         gate.open()
+        gated.reload(behind_the_gate)
         assert gated.proxy.store_image(text(picture), "a.jpg", None, [10, 10]) == "OK"
 
 
