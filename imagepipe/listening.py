@@ -34,9 +34,10 @@ class Listener:
 
 def listeners_of(settings: Settings) -> tuple[Listener, ...]:
     """What to listen on."""
-    network = settings.network
-    methods = Listener(XML_RPC, _endpoint(network), "https" if network.tls_certificate else "http")
-    return (methods, Listener(HTTP, _endpoint(settings.http), "http")) if settings.http.is_on else (methods,)
+    network, http = settings.network, settings.http
+    methods = Listener(XML_RPC, _endpoint(network), "https" if network.is_encrypted else "http")
+    pages = Listener(HTTP, _endpoint(http), "https" if http.is_encrypted else "http")
+    return (methods, pages) if http.is_on else (methods,)
 
 
 class Ports:
@@ -74,6 +75,11 @@ class Ports:
     async def close_all(self) -> None:
         """Stop listening."""
         await self.close(tuple(self._ports))
+
+    def address(self, name: str) -> str | None:
+        """The IP address that the port of this name listens on; None if that is a Unix socket."""
+        [port] = [port for listener, port in self._ports.items() if listener.name == name]
+        return getattr(port.getHost(), "host", None)
 
     def __str__(self) -> str:
         return " and ".join(f"{listener.name} on {_address(listener, port)}" for listener, port in self._ports.items())

@@ -691,6 +691,11 @@ class TogetherTests:
         assert problem(tmp_path, "network", f"{one} = file") == f"[network] {one}: needs {other} beside it"
         assert problem(tmp_path, "network", f"{one} = file\n{other} = none") == f"[network] {one}: needs {other} beside it"
 
+    def test_there_is_one_certificate(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        lines = "endpoint = ssl:8443:privateKey=key.pem\ntls_certificate = file\ntls_key = file"
+        assert "has a certificate of its own" in problem(tmp_path, "network", lines)
+
     @pytest.mark.parametrize("section", ["network", "http"])
     def test_an_endpoint_stands_in_place_of_interface_and_port(self, tmp_path: Path, section: str) -> None:
         found = problem(tmp_path, section, "endpoint = unix:/a\nport = 1")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from imagepipe.config.parsing import Parsed
 from imagepipe.config.settings import EngineChoice
+from imagepipe.core.server_endpoints import speaks_tls
 
 _SYSTEM_FOLDERS = frozenset(
     map(
@@ -92,6 +93,8 @@ def _tls(parsed: Parsed) -> Iterator[str]:
     for option, other in (("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")):
         if parsed.has("network", option) and parsed.lacks("network", other):
             yield f"[network] {option}: needs {other} beside it"
+    if parsed.has("network", "tls_certificate") and speaks_tls(parsed.get("network", "endpoint") or ""):
+        yield "[network] endpoint: ssl: has a certificate of its own; remove tls_certificate and tls_key, or write tcp: in place of ssl:"
 
 
 def _replication(parsed: Parsed) -> Iterator[str]:

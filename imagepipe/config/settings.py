@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagepipe.core.plan import RenderSettings
+from imagepipe.core.server_endpoints import speaks_tls
 
 
 class EngineChoice(enum.Enum):
@@ -27,6 +28,11 @@ class NetworkSettings:
     tls_certificate: Path | None
     tls_key: Path | None
     request_bytes_max: int
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the port speaks TLS."""
+        return self.tls_certificate is not None or speaks_tls(self.endpoint or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,11 @@ class HttpSettings:
     def is_on(self) -> bool:
         """Whether there is anything to listen on."""
         return self.port is not None or self.endpoint is not None
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the port speaks TLS."""
+        return speaks_tls(self.endpoint or "")
 
 
 @dataclass(frozen=True, slots=True)

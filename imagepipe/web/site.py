@@ -66,6 +66,10 @@ class LoggingSite(server.Site):
         self._spooled_bytes = 0
         self._empty: list[Deferred[None]] = []
 
+    def acceptableProtocols(self) -> list[bytes]:  # noqa: N802 - Twisted's name
+        """HTTP/1.1 alone: with the package h2 installed, Twisted would offer HTTP/2, which BoundedChannel does not speak."""
+        return [b"http/1.1"]
+
     def serve(self, content: SiteContent) -> None:
         """Answer with this from now on: requests that are whole already are still answered with what there was before."""
         self.content, self.resource = content, content.resource

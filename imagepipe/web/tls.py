@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from OpenSSL import SSL, crypto
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
 
 from imagepipe.errors import StartError
 
@@ -33,6 +34,7 @@ def certificate_options(certificate: Path, key: Path) -> CertificateOptions:
     return options
 
 
+@implementer(IProtocolNegotiationFactory)
 class Entrance(ServerFactory):
     """What ports hand their connections to: to `site`, a factory, over TLS if `secure` says so. Connections that there are stay as they are."""
 
@@ -47,7 +49,12 @@ class Entrance(ServerFactory):
         context: Any = options  # Twisted's own interfaces have no types
         self._factory = TLSMemoryBIOFactory(context, isClient=False, wrappedFactory=self.site) if options else self.site
 
-    def startFactory(self) -> None:  # noqa: N802 - Twisted's names
+    def acceptableProtocols(self) -> list[bytes]:  # noqa: N802 - Twisted's names
+        """What a client that negotiates (ALPN) on an `ssl:` endpoint may choose from."""
+        protocols: list[bytes] = self.site.acceptableProtocols()
+        return protocols
+
+    def startFactory(self) -> None:  # noqa: N802
         self.site.doStart()
 
     def stopFactory(self) -> None:  # noqa: N802

@@ -78,6 +78,26 @@ class UsersTests:
         assert "VBPuJHI" not in "".join(daemon.log)
 
 
+class TlsEndpointTests:
+    """`endpoint = ssl:...`, which brings a certificate of its own."""
+
+    def test_it_serves_clients_with_and_without_alpn_and_is_logged_as_https(self, tmp_path: Path) -> None:
+        write_certificate(tmp_path)
+        ssl_endpoint = f"ssl:0:interface=127.0.0.1:privateKey={tmp_path}/key.pem:certKey={tmp_path}/cert.pem"
+        with running(tmp_path, {"network": {"endpoint": ssl_endpoint}, "http": {"endpoint": ssl_endpoint}}) as daemon:
+            for url, status in ((daemon.url, 405), (daemon.http_url, 404)):
+                assert url.startswith("https://127.0.0.1:")
+                for protocols in ([], ["http/1.1"], ["h2", "http/1.1"]):
+                    context = tls(daemon)
+                    if protocols:
+                        context.set_alpn_protocols(protocols)
+                    connection = http.client.HTTPSConnection(urlsplit(url).netloc, context=context)
+                    connection.request("GET", "/nothing")
+                    assert connection.getresponse().status == status
+                    connection.close()
+            assert "anyone who can reach" not in "".join(daemon.log)
+
+
 class BoundTests:
     def test_a_body_that_is_announced_too_large_is_413_at_once(self, small: DaemonProcess) -> None:
         with connected(small) as client:
