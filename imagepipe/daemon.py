@@ -13,7 +13,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from twisted.application.service import Service
@@ -25,9 +25,10 @@ from twisted.python.failure import Failure
 
 from imagepipe import __version__
 from imagepipe.config.changes import applicable, changes
+from imagepipe.config.exposure import exposure
 from imagepipe.config.settings import Settings
 from imagepipe.errors import ConfigError, StartError
-from imagepipe.listening import Ports, listeners_of
+from imagepipe.listening import XML_RPC, Ports, listeners_of
 from imagepipe.notify import ServiceManager
 from imagepipe.threads import on_its_own_thread
 
@@ -145,6 +146,7 @@ class Daemon(Service):
         self._node.start()
         self._ports = Ports(self._reactor, self._node.factories)
         await self._ports.open(listeners_of(settings))
+        _warn(exposure(settings.network, self._ports.address(XML_RPC)))
         _log.info("imagepipe {version} is ready: {where}", version=__version__, where=str(self._ports))
         self._manager.ready(str(self._ports))
 
@@ -187,8 +189,7 @@ class Daemon(Service):
         differences = changes(self._settings, wanted)
         self._settings = settings
         await ports.keep(listeners)
-        for warning in settings.warnings:
-            _log.warn("{warning}", warning=warning)
+        _warn([*settings.warnings, *exposure(settings.network, ports.address(XML_RPC))])
         for change in differences:
             if change.waits:
                 _log.warn("{change}: takes effect at the next start", change=change.text)
@@ -249,6 +250,11 @@ class Daemon(Service):
     def _stop_reactor(self) -> None:
         with contextlib.suppress(ReactorNotRunning):  # it stops already
             self._reactor.stop()
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        _log.warn("{warning}", warning=warning)
 
 
 def _exit(status: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from imagepipe.config import Settings, load
-from imagepipe.config.exposure import exposure
+from imagepipe.config.exposure import configured_address, exposure
 from imagepipe.core.entries import ImageFacts
 from imagepipe.core.formats import Format
 from imagepipe.generations import engine_of, read_secrets
@@ -17,7 +17,7 @@ def check(file: Path) -> Settings:
     """What the daemon would find in its configuration and in the files that this names, with its warnings; raises ConfigError or StartError as it would."""
     settings = load(file)
     read_secrets(settings)
-    return replace(settings, warnings=settings.warnings + exposure(settings.network))
+    return replace(settings, warnings=settings.warnings + exposure(settings.network, configured_address(settings.network)))
 
 
 def adopt_tree(settings: Settings, on_progress: Callable[[Adopted], None], on_skipped: Callable[[str, str], None], *, dry_run: bool) -> Adopted:

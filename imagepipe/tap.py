@@ -4,7 +4,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from twisted.python import usage
 from imagepipe import __version__
 from imagepipe.assembly import open_node
 from imagepipe.config import load
-from imagepipe.config.exposure import exposure
 from imagepipe.config.settings import Settings
 from imagepipe.daemon import Daemon
 from imagepipe.errors import ConfigError
@@ -49,7 +47,7 @@ class Options(usage.Options):
         """Read the configuration; every problem in it ends the program."""
         if self["log-format"] not in FORMATS:
             raise usage.UsageError(f"--log-format is one of: {', '.join(FORMATS)}")
-        self.load = partial(_load, Path(self["config"]).absolute())  # twistd may yet go to another folder
+        self.load = partial(load, Path(self["config"]).absolute())  # twistd may yet go to another folder
         try:
             self.settings = self.load()
         except ConfigError as error:
@@ -80,9 +78,3 @@ def _logged(daemon: Service, options: Options) -> Service:
         raise SystemExit(f"imagepipe cannot start: the log cannot be opened: {error}") from None
     daemon.setServiceParent(service)
     return service
-
-
-def _load(file: Path) -> Settings:
-    """What the file says, with a warning more if it needs one."""
-    settings = load(file)
-    return replace(settings, warnings=settings.warnings + exposure(settings.network))

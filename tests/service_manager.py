@@ -24,10 +24,10 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 
 class ServiceManager:
-    """Its sockets are open from the beginning to the end, whoever listens on them: `names`, on free ports of loopback. As a context it ends."""
+    """Its sockets are open from the beginning to the end, whoever listens on them: `names`, on free ports of `address`. As a context it ends."""
 
-    def __init__(self, folder: Path, *names: str, abstract: bool = False) -> None:
-        self._sockets = {name: socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) for name in names}
+    def __init__(self, folder: Path, *names: str, address: str = "127.0.0.1", abstract: bool = False) -> None:
+        self._sockets = {name: socket.create_server((address, 0), backlog=BACKLOG) for name in names}
         self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notified.settimeout(PATIENCE_SECONDS)
         self._address = f"@{folder}/notify" if abstract else str(folder / "notify")

@@ -1,22 +1,29 @@
-"""Whether anyone who reaches the machine can store and delete: a warning at every start, and of `imagepipe check-config`."""
+"""Whether anyone who reaches the machine can store and delete: a warning at every start and reload, and of `imagepipe check-config`."""
 
 from ipaddress import ip_address
 
 from imagepipe.config.settings import NetworkSettings
+from imagepipe.core.server_endpoints import interface_of
 
 
-def exposure(network: NetworkSettings) -> tuple[str, ...]:
-    """A warning if anyone who reaches the machine can store and delete."""
-    if network.users or network.tls_certificate or not _is_public(network):
+def exposure(network: NetworkSettings, address: str | None) -> tuple[str, ...]:
+    """A warning if anyone who reaches the machine can store and delete. address: what the port listens on; None for a Unix socket."""
+    if network.users or network.is_encrypted or address is None or _is_loopback(address):
         return ()
     where = f"endpoint = {network.endpoint}" if network.endpoint else f"interface = {network.interface}, port {network.port}"
-    warning = f"[network] {where}: anyone who can reach it can store, replace and delete images, and the traffic is in clear;"
+    listens = f" (which is {address})" if network.endpoint else ""
+    warning = f"[network] {where}{listens}: anyone who can reach it can store, replace and delete images, and the traffic is in clear;"
     return (f"{warning} set users and tls_certificate, or listen on 127.0.0.1",)
 
 
-def _is_public(network: NetworkSettings) -> bool:
-    if not network.endpoint:
-        return not ip_address(network.interface).is_loopback
-    kind, *arguments = network.endpoint.replace("\\:", ";").split(":")
-    # systemd's sockets are the unit's business, a unix socket has its mode.
-    return kind in ("tcp", "tcp6") and not {"interface=127.0.0.1", "interface=localhost", "interface=;;1"} & set(arguments)
+def configured_address(network: NetworkSettings) -> str | None:
+    """The address that the settings name. None for a Unix socket, and for a socket of systemd's, which only a running daemon can ask."""
+    return interface_of(network.endpoint) if network.endpoint else network.interface
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address == "localhost"
+    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback

@@ -50,6 +50,14 @@ class CheckConfigTests:
         assert done.status == 0
         assert "anyone who can reach it can store" in done.err
 
+    @pytest.mark.parametrize(
+        ("endpoint", "is_warned_about"),
+        [("tcp:0", True), ("haproxy:tcp6:0", True), ("unix:socket", False), ("systemd:domain=INET:index=0", False)],
+    )
+    def test_so_is_an_endpoint_that_anyone_can_reach(self, tmp_path: Path, endpoint: str, is_warned_about: bool) -> None:
+        done = run("check-config", "-c", DaemonProcess(tmp_path, {"network": {"endpoint": endpoint}}).config)
+        assert ("anyone who can reach it can store" in done.err) == is_warned_about
+
     def test_no_file_is_a_problem_like_any_other(self, tmp_path: Path) -> None:
         done = run("check-config", "-c", tmp_path / "nothing.ini")
         assert done.status == 1

@@ -101,6 +101,16 @@ class SocketTests:
         finally:
             daemon.clean_up()
 
+    @pytest.mark.parametrize(("address", "is_warned_about"), [("0.0.0.0", True), ("127.0.0.1", False)])
+    def test_a_public_address_without_users_and_tls_is_a_warning(self, tmp_path: Path, address: str, is_warned_about: bool) -> None:
+        endpoint = "systemd:domain=INET:name=methods"
+        with (
+            ServiceManager(tmp_path, "methods", address=address) as manager,
+            started(manager.daemon(tmp_path, {"network": {"endpoint": endpoint}})) as daemon,
+        ):
+            warning = f"[network] endpoint = {endpoint} (which is {address}): anyone who can reach it can store"
+            assert (warning in "".join(daemon.log)) == is_warned_about
+
 
 class NotificationTests:
     @pytest.mark.parametrize("abstract", [False, True])
