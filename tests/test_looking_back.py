@@ -43,6 +43,12 @@ class LostPageTests:
         assert parse_lost_page("", cursor("a b/c", VERSION), "7") == LostPage("", None, ("a b/c", VERSION), 7)
         assert parse_lost_page(None, None, 1).after is None
 
+    def test_a_path_that_xml_cannot_carry_is_escaped(self) -> None:
+        form = ".escaped/bad%EF%BF%BF"
+        assert cursor("bad\uffff", VERSION) == f"{form} {TEXT}"
+        page = parse_lost_page(form, f"{form} {TEXT}", 1)
+        assert (page.begin, page.after) == ("bad\uffff", ("bad\uffff", VERSION))
+
     @pytest.mark.parametrize(
         ("arguments", "argument"),
         [

@@ -57,6 +57,14 @@ class CleanTests:
     def test_nothing_is_hidden(self, path: str) -> None:
         assert "no component may begin with a dot" in refused(path)
 
+    @pytest.mark.parametrize("character", ["\ufffe", "\uffff"])
+    def test_xml_can_carry_every_character(self, character: str) -> None:
+        for path in (f"a{character}", f"{character}/b.jpg", f"a/{character}.jpg"):
+            assert "XML cannot carry" in refused(path)
+            assert refused(path).isascii()
+        with pytest.raises(BadRequest, match=r"^size: .*XML"):
+            output_path("a.jpg", f"_{character}")
+
     @pytest.mark.parametrize("character", ["\0", "\n", "\r", "\t", "\x1b", "\x1f", "\x7f", "\x80", "\x85", "\x9f"])
     def test_control_characters_are_refused(self, character: str) -> None:
         assert "control character" in refused(f"a{character}b.jpg")
@@ -68,6 +76,8 @@ class CleanTests:
     @pytest.mark.parametrize("path", ["\ud800.jpg", "a/\udfff"])
     def test_half_a_character_is_refused(self, path: str) -> None:
         assert "is not valid Unicode" in refused(path)
+        with pytest.raises(BadRequest, match=r"^size: is not valid Unicode"):
+            output_path("a.jpg", "_\ud800")
 
     def test_a_component_has_at_most_255_bytes_in_its_composed_form(self) -> None:
         assert clean("a" * 255)

@@ -221,6 +221,15 @@ class PathsTests:
         with pytest.raises(BadRequest, match=f"^path: .*{why}"):
             parse_paths(value)
 
+    def test_what_an_earlier_release_stored_can_be_named_but_not_written(self) -> None:
+        form = ".escaped/bad%EF%BF%BF"
+        assert parse_paths([form, "a"]) == ("bad\uffff", "a")
+        assert parse_moves(form, "good") == (("bad\uffff", "good"),)
+        assert parse_page("", form, 5) == Page("", "bad\uffff", 5)
+        for write in (lambda: parse_path(form), lambda: parse_moves("good", form), lambda: parse_store(form, None, None, 0, 0, 100)):
+            with pytest.raises(BadRequest, match="path: no component may begin with a dot"):
+                write()
+
     def test_a_list_has_its_bounds(self) -> None:
         assert len(parse_paths(["a"] * 10_000)) == 10_000
         with pytest.raises(BadRequest, match="lists 10001 paths; at most 10000"):

@@ -21,6 +21,7 @@ def delete(server: "Server", paths: tuple[str, ...]) -> None:
     r"""Delete images.
 
     All PATHs are deleted as one (by the ten thousand). What does not exist counts as deleted, so the command may be repeated.
+    A PATH that `imagepipe list` prints as .escaped/... is given in that form.
 
     For example:
       imagepipe delete x/y/photo.jpg x/y/photo_s.jpg

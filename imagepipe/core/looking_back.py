@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass
 
 from imagepipe.core import paths
-from imagepipe.core.request import parse_limit, parse_path, parse_text
+from imagepipe.core.escaping import escaped, stored_path
+from imagepipe.core.request import parse_limit, parse_stored_path, parse_text
 from imagepipe.core.stamp import STAMP_MAX, Version
 from imagepipe.errors import BadRequest, shown
 
@@ -40,7 +41,7 @@ def version_text(version: Version) -> str:
 
 def cursor(path: str, version: Version) -> str:
     """The place of a row."""
-    return f"{path} {version_text(version)}"
+    return f"{escaped(path)} {version_text(version)}"
 
 
 def parse_lost_page(path: object, after: object, limit: object) -> LostPage:
@@ -64,7 +65,7 @@ def _parse_range(path: str) -> tuple[str, str | None]:
     if path.endswith("/"):
         below = paths.clean(path + "x").removesuffix("x")
         return below, below.removesuffix("/") + _AFTER_ALL_BELOW
-    cleaned = paths.clean(path)
+    cleaned = stored_path(path)
     return cleaned, cleaned + "\0"
 
 
@@ -75,4 +76,4 @@ def _parse_cursor(text: str) -> tuple[str, Version] | None:
     found = _VERSION.fullmatch(version)
     if not found or (stamp := int(found["stamp"], 16)) > STAMP_MAX:
         raise BadRequest("after", "is not the cursor of a row that was answered before")
-    return parse_path(path, "after"), Version(stamp, found["origin"])
+    return parse_stored_path(path, "after"), Version(stamp, found["origin"])

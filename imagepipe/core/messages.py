@@ -11,8 +11,9 @@
                                        Refused   to any of them
     and an upstream publishes (PUB)    Head      after a commit, and every second
 
-A message from the outside is hostile until `decode` has returned it: types, lengths, digests and paths are checked, and numbers are in bounds. What no
+A message from the outside is hostile until `decode` has returned it: types, lengths and digests are checked, and numbers are in bounds. What no
 node would say raises Malformed.
+A row with a path that no image may have is left out of `Batch.rows`, and the rest of the batch is taken.
 """
 
 import zlib
@@ -24,6 +25,7 @@ from msgspec import Meta
 
 from imagepipe.core import erasure, paths
 from imagepipe.core.entries import Content, Entry, ImageFacts, Row
+from imagepipe.core.escaping import is_unsayable
 from imagepipe.core.stamp import STAMP_MAX, Version
 from imagepipe.errors import BadRequest, shown
 
@@ -132,8 +134,13 @@ class Batch(_Message, frozen=True, tag="batch"):
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The rows; they are made each time."""
-        return tuple(_row(one) for one in self.wire_rows)
+        """The rows that are accepted; they are made each time."""
+        return tuple(_row(one) for one in self.wire_rows if _refusal(one) is None)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Why the other rows are refused, a sentence for each; they do not hold up the rows behind them."""
+        return tuple(why for why in map(_refusal, self.wire_rows) if why is not None)
 
 
 class Range(msgspec.Struct, frozen=True, array_like=True):
@@ -248,18 +255,24 @@ def _check_batch(message: Batch) -> None:
 
 
 def _check_row(row: WireRow) -> None:
+    if erasure.erased_path(row.path) is not None and row.digest is not None:
+        raise Malformed(f"the row of {shown(row.path)} is no delete")
+    if (row.digest is None) != (row.size is None) or (row.replaced_stamp is None) != (row.replaced_origin is None):
+        raise Malformed(f"the row of {shown(row.path)} is half a row")
+
+
+def _refusal(row: WireRow) -> str | None:
+    """Why a row is not taken over, if it is not: no image may be stored at its path.
+
+    A path that an earlier release may have stored can still be deleted.
+    """
     erased = erasure.erased_path(row.path)
     path = row.path if erased is None else erased
     try:
         clean = paths.clean(path)
     except BadRequest as error:
-        raise Malformed(str(error)) from None
-    if clean != path:
-        raise Malformed(f"the path {shown(row.path)} is not clean")
-    if erased is not None and row.digest is not None:
-        raise Malformed(f"the row of {shown(row.path)} is no delete")
-    if (row.digest is None) != (row.size is None) or (row.replaced_stamp is None) != (row.replaced_origin is None):
-        raise Malformed(f"the row of {shown(row.path)} is half a row")
+        return None if row.digest is None and is_unsayable(path) else f"{shown(row.path)}: {error}"
+    return None if clean == path else f"{shown(row.path)}: path: is not in its legal form"
 
 
 def _row(wire: WireRow) -> Row:

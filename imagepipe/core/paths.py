@@ -38,6 +38,12 @@ _PLAIN = re.compile(r"/?(C(?:/C)*)".replace("C", r"[\x20-\x2d\x30-\x7e][\x20-\x2
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
+UNSAYABLE = re.compile("[\ufffe\uffff]")
+"""The characters, besides control characters and lone surrogates, that XML 1.0 cannot carry, not even as a reference.
+
+XML-RPC could neither list nor delete an image with one of them in its path.
+"""
+
 
 def clean(path: str, argument: str = "path") -> str:
     """The legal form of `path`: NFC, without leading and doubled slashes and `.` components.
@@ -117,6 +123,8 @@ def _check_component(component: str, argument: str) -> None:
         raise BadRequest(argument, f"no component may begin with a dot: {shown(component)}")
     if has_control(component):
         raise BadRequest(argument, f"may not contain a control character: {shown(component)}")
+    if UNSAYABLE.search(component):
+        raise BadRequest(argument, f"may not contain U+FFFE or U+FFFF, which XML cannot carry: {shown(component)}")
     if len(component.encode()) > COMPONENT_BYTES_MAX:
         raise BadRequest(argument, f"a component is longer than {COMPONENT_BYTES_MAX} bytes: {shown(component)}")
 

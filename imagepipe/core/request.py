@@ -10,10 +10,12 @@ Every rule that needs nothing but the arguments is here. What also needs the sou
 import enum
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from imagepipe.core import formats, paths
+from imagepipe.core.escaping import stored_path, unescaped
 from imagepipe.core.formats import Format
 from imagepipe.core.geometry import Size
 from imagepipe.errors import BadRequest, shown
@@ -101,13 +103,23 @@ def parse_path(value: object, argument: str = "path") -> str:
     return paths.clean(parse_text(value, argument), argument)
 
 
-def parse_paths(value: object, argument: str = "path", count_max: int = 10_000) -> tuple[str, ...]:
-    """Clean paths, from one path or a list of at most `count_max`."""
+def parse_stored_path(value: object, argument: str = "path") -> str:
+    """The path of an image that may be stored already, which may be in the form of `escaping`."""
+    return stored_path(parse_text(value, argument), argument)
+
+
+def parse_paths(
+    value: object,
+    argument: str = "path",
+    count_max: int = 10_000,
+    parse: Callable[[object, str], str] = parse_stored_path,
+) -> tuple[str, ...]:
+    """Paths, from one path or a list of at most `count_max`; `parse` makes a path of each."""
     if not isinstance(value, list | tuple):
-        return (parse_path(value, argument),)
+        return (parse(value, argument),)
     if len(value) > count_max:
         raise BadRequest(argument, f"lists {len(value)} paths; at most {count_max} go into one call")
-    cleaned = tuple(parse_path(item, argument) for item in value)
+    cleaned = tuple(parse(item, argument) for item in value)
     _check_components(argument, cleaned)
     return cleaned
 
@@ -133,7 +145,8 @@ def parse_moves(src_path: object, dst_path: object) -> tuple[tuple[str, str], ..
     """(source, destination) pairs, from two paths or two lists of equal length."""
     if isinstance(src_path, list | tuple) != isinstance(dst_path, list | tuple):
         raise BadRequest("dst_path", "src_path and dst_path are both a path or both a list")
-    sources, destinations = parse_paths(src_path, "src_path"), parse_paths(dst_path, "dst_path")
+    sources = parse_paths(src_path, "src_path")
+    destinations = parse_paths(dst_path, "dst_path", parse=parse_path)
     if len(sources) != len(destinations):
         raise BadRequest("dst_path", f"lists {len(destinations)} paths, src_path {len(sources)}")
     return tuple(zip(sources, destinations, strict=True))
@@ -162,7 +175,8 @@ def parse_page(prefix: object, after: object, limit: object, limit_max: int = 10
 def _parse_start(argument: str, value: object) -> str:
     if value is None:
         return ""
-    return unicodedata.normalize("NFC", parse_text(value, argument)[:PREFIX_LENGTH_MAX]).lstrip("/")
+    text = unicodedata.normalize("NFC", parse_text(value, argument)[:PREFIX_LENGTH_MAX]).lstrip("/")
+    return unescaped(text) or text
 
 
 def parse_limit(value: object, limit_max: int) -> int:

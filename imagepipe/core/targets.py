@@ -65,8 +65,10 @@ def decode(raw: bytes) -> str:
         raise BadRequest("path", "a percent sign is not followed by two hex digits")
     if b"%" not in raw and b".." not in raw and b"\0" not in raw and raw.isascii():  # most are: taking them apart takes ten times as long
         return raw.decode("ascii")
-    segments = [_decode_segment(segment) for segment in raw[1:].split(b"/")]
-    return "/" + "/".join(segments)
+    text = "/" + "/".join(_decode_segment(segment) for segment in raw[1:].split(b"/"))
+    if paths.UNSAYABLE.search(text):
+        raise BadRequest("path", "may not contain U+FFFE or U+FFFF, which XML cannot carry")
+    return text
 
 
 def origin_form(raw: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """What replication writes into the log: a line when something changes for an operator, none while all is well, and never a line a message."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
@@ -14,7 +14,7 @@ BEHIND_SECONDS = 5.0
 """Who was behind for longer is worth a line when he has caught up."""
 
 APART_SECONDS = 10.0
-"""Lines about bad messages are at least so far apart."""
+"""Lines about bad messages, and those about refused changes, are at least so far apart."""
 
 SKEW_SECONDS = 60.0
 """Clocks that are further apart are worth a warning: of two writes at once the one with the later clock wins."""
@@ -33,6 +33,8 @@ class Journal:
         self._pending_since = float("inf")
         self._bad = 0
         self._bad_written = float("-inf")
+        self._refused = 0
+        self._refused_written = float("-inf")
         self.bad_messages = 0
         self.clocks_ahead: dict[str, float] = {}
 
@@ -62,6 +64,15 @@ class Journal:
             _log.warn("replication: {count} messages dropped, the last from {who}: {why}", count=self._bad, who=who, why=str(why))
             self._bad = 0
             self._bad_written = now
+
+    def refused_rows(self, who: str, why: Sequence[str]) -> None:
+        """Rows of a message were not taken over; `why` has a sentence for each."""
+        self._refused += len(why)
+        now = self._seconds()
+        if now - self._refused_written >= APART_SECONDS:
+            _log.warn("replication: {count} changes refused, the last from {who}: {why}", count=self._refused, who=who, why=why[-1])
+            self._refused = 0
+            self._refused_written = now
 
     def clock(self, name: str, ahead_seconds: float) -> None:
         """How far the peer's clock is ahead of this node's."""

@@ -15,7 +15,7 @@ from imagepipe.config.settings import ReplicationSettings
 from imagepipe.core import actions
 from imagepipe.core.actions import Action
 from imagepipe.core.entries import Content
-from imagepipe.core.messages import Foreign, Malformed, decode_head, decode_reply, decode_request, encode
+from imagepipe.core.messages import Batch, Foreign, Malformed, decode_head, decode_reply, decode_request, encode
 from imagepipe.core.replica import Replica
 from imagepipe.errors import StartError
 from imagepipe.replication.connection import Frames
@@ -198,7 +198,13 @@ class Replication:
         self._tell(self._of_link(name, heard))
 
     def _reply_received(self, name: str, frames: Frames) -> None:
-        self._tell(self._of_link(name, lambda replica, now: replica.answered(name, decode_reply(self._settings.cluster, _only(frames)), now)))
+        def answered(replica: Replica, now: float) -> None:
+            message = decode_reply(self._settings.cluster, _only(frames))
+            if isinstance(message, Batch) and (refused := message.refused):
+                self._journal.refused_rows(f"the peer {name}", refused)
+            replica.answered(name, message, now)
+
+        self._tell(self._of_link(name, answered))
 
     def _of_link(self, name: str, event: Event) -> Event:
         def checked(replica: Replica, now: float) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 from twisted.web.xmlrpc import XMLRPC
 
+from imagepipe.core.escaping import escaped
 from imagepipe.core.looking_back import cursor, parse_beginning, parse_lost_page, version_text
 from imagepipe.core.pace import parse_rate
-from imagepipe.core.request import parse_flag, parse_names, parse_path, parse_text
+from imagepipe.core.request import parse_flag, parse_names, parse_path, parse_stored_path, parse_text
 from imagepipe.errors import BadRequest, shown
 from imagepipe.monitoring.node_status import NodeStatus
 from imagepipe.ondemand.ahead import Ahead
@@ -124,7 +125,7 @@ class AdminMethods(XMLRPC):
         request.record.path = shown(page.begin, 200)
         return [
             {
-                "path": lost.path,
+                "path": escaped(lost.path),
                 "version": version_text(lost.version),
                 "digest": lost.content.digest,
                 "size": lost.content.size,
@@ -144,8 +145,8 @@ class AdminMethods(XMLRPC):
         version  as history tells it, or the beginning of it, if no other version at path begins so
         to       where to store it; at path, without it
         """
-        cleaned, beginning = parse_path(path), parse_beginning(version)
-        target = cleaned if to is None or to == "" else parse_path(to, "to")
+        cleaned, beginning = parse_stored_path(path), parse_beginning(version)
+        target = parse_path(path) if to is None or to == "" else parse_path(to, "to")
         request.record.path = shown(f"{cleaned} -> {target}", 200)
         timed = await self._operations.restore(cleaned, beginning, target)
         request.record.outputs = 1
@@ -158,7 +159,7 @@ class AdminMethods(XMLRPC):
 
         Delete an image, and every version of it that lost a conflict, on every node, also on those that are away and come back.
         """
-        cleaned = parse_path(path)
+        cleaned = parse_stored_path(path)
         request.record.path = shown(cleaned, 200)
         await self._operations.erase(cleaned)
         return "OK"
@@ -213,6 +214,6 @@ def _public_progress(progress: Progress) -> dict[str, Any]:
         "unrepaired": progress.unrepaired,
         "finished": iso_time(progress.finished_ms) if progress.finished_ms is not None else None,
         "error": progress.error,
-        "problems": [{"path": one.path, "problem": one.problem.value, "outcome": one.outcome} for one in progress.problems],
+        "problems": [{"path": escaped(one.path), "problem": one.problem.value, "outcome": one.outcome} for one in progress.problems],
         "more_problems": progress.more_problems,
     }

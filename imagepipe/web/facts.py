@@ -6,13 +6,14 @@
 import datetime as dt
 from typing import Any
 
+from imagepipe.core.escaping import escaped
 from imagepipe.storage.images import ImageInfo
 
 
 def public_facts(info: ImageInfo) -> dict[str, Any]:
     """The facts of a stored image."""
     return {
-        "path": info.path,
+        "path": escaped(info.path),
         "size": info.size,
         "digest": info.digest,
         "width": info.width,

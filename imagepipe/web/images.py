@@ -23,6 +23,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from imagepipe.core import renditions, signing
 from imagepipe.core.conditional import NOT_MODIFIED, OK, PARTIAL_CONTENT, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE, Version, answer, http_date
+from imagepipe.core.paths import clean
 from imagepipe.core.renditions import RenditionLimits, accepted_formats
 from imagepipe.core.targets import Target, parse_target
 from imagepipe.errors import BadRequest, Forbidden, ImagepipeError, InternalError, Unauthorized, shown
@@ -231,13 +232,12 @@ class ImagePages(Resource):
             target = parse_target(_path(request))
             request.record.path = shown(target.text, 200)
             await self.access.check_post(request)
-            if target.path is None:
-                raise BadRequest("path", f"no image can be stored at {shown(target.text)}")
+            path = target.path or clean(target.text)  # which says why there is none
             source = _argument(request, b"source") or None
             names = [name for value in _arguments(request, b"outputs") for name in value.split(",") if name]
             image = None if source is not None else await self._on_thread(lambda: image_in(body, request.getHeader(b"content-type")))
             try:
-                info, timed = await self._originals.post(target.path, image, source, names)
+                info, timed = await self._originals.post(path, image, source, names)
             finally:
                 if image:
                     image.close()

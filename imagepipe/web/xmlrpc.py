@@ -8,7 +8,7 @@ Faults are ImagepipeError's 1000 to 1004, and Twisted's own: 8001 for an unknown
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from typing import IO, Any, TypeVar
-from xmlrpc.client import Fault, dumps
+from xmlrpc.client import Fault
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
@@ -16,10 +16,12 @@ from twisted.web.error import UnsupportedMethod
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.xmlrpc import XMLRPC, addIntrospection, withRequest
 
-from imagepipe.core.request import StoreRequest, parse_moves, parse_page, parse_path, parse_paths, parse_store
+from imagepipe.core.escaping import escaped
+from imagepipe.core.request import StoreRequest, parse_moves, parse_page, parse_paths, parse_store, parse_stored_path
 from imagepipe.errors import ImagepipeError, InternalError, shown
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.operations import Operations
+from imagepipe.web.answers import encode_answer
 from imagepipe.web.call import Call, MalformedCallError, decode_image, parse_call
 from imagepipe.web.facts import public_facts
 from imagepipe.web.request import BoundedRequest
@@ -108,7 +110,7 @@ class ImageMethods(XMLRPC):
 
         The facts of a stored image: bytes, SHA-256, pixels, format, and when it was stored (ISO 8601, UTC).
         """
-        cleaned = parse_path(path)
+        cleaned = parse_stored_path(path)
         request.record.path = shown(cleaned, 200)
         return public_facts(await self._operations.info(cleaned))
 
@@ -121,7 +123,7 @@ class ImageMethods(XMLRPC):
         """
         page = parse_page(prefix, after, limit)
         request.record.path = shown(page.prefix, 200)
-        return list(await self._operations.list(page.prefix, page.after, page.limit))
+        return [escaped(path) for path in await self._operations.list(page.prefix, page.after, page.limit)]
 
     def render_HEAD(self, request: BoundedRequest) -> int:  # noqa: N802, ARG002
         """No: Twisted would ask for a GET, which there is not."""
@@ -143,9 +145,8 @@ class ImageMethods(XMLRPC):
             result = await self._result(request, body)
         finally:
             body.close()
-        value = result if isinstance(result, Fault) else (result,)
         with request.record.stages.spent("answer"):
-            response: bytes = await self._on_thread(lambda: dumps(value, methodresponse=True, allow_none=True).encode())
+            response: bytes = await self._on_thread(lambda: encode_answer(result))
         request.record.result = result.faultString if isinstance(result, Fault) else "OK"
         if gone:
             request.record.result += " (the client was gone)"

@@ -81,6 +81,16 @@ class JournalTests:
         assert lines[0] == "warn: replication: 1 messages dropped, the last from someone: it is empty"
         assert len(lines) == 2
 
+    def test_refused_changes_are_named_at_a_bounded_rate(self, lines: list[str], clock: Clock) -> None:
+        journal = Journal(clock.seconds)
+        for number in range(1000):
+            journal.refused_rows("the peer north", [f"'a{number}'", f"'b{number}': path: is bad"])
+            clock.advance(0.015)
+        assert lines == [
+            "warn: replication: 2 changes refused, the last from the peer north: 'b0': path: is bad",
+            "warn: replication: 1334 changes refused, the last from the peer north: 'b667': path: is bad",
+        ]
+
     def test_a_clock_far_off_is_written_about_once(self, lines: list[str], clock: Clock) -> None:
         journal = Journal(clock.seconds)
         for ahead in (-5.0, 3600.0, 3601.0, 0.0, -90.0):

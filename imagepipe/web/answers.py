@@ -1,0 +1,26 @@
+"""What an XML-RPC method returns, or its fault, as the body of the answer.
+
+The answer is well-formed whatever is in it: a character that XML cannot carry is replaced by U+FFFD.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from xmlrpc.client import Fault, Marshaller, escape
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+_HEAD = "<?xml version='1.0'?>\n<methodResponse>\n"
+_TAIL = "</methodResponse>\n"
+
+
+def encode_answer(result: object) -> bytes:
+    """The body of the answer with `result`, a value or a Fault. Blocks for as long as the result is large."""
+    marshaller = Marshaller("utf-8", allow_none=True)
+    marshaller.dispatch = {**marshaller.dispatch, str: _dump_text}
+    values: Any = result if isinstance(result, Fault) else (result,)
+    return (_HEAD + marshaller.dumps(values) + _TAIL).encode()
+
+
+def _dump_text(_marshaller: Marshaller, value: str, write: Callable[[str], object]) -> None:
+    write(f"<value><string>{escape(_NOT_XML.sub(chr(0xFFFD), value))}</string></value>\n")
