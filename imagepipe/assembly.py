@@ -14,6 +14,7 @@ from twisted.web.resource import Resource
 
 from imagepipe import __version__
 from imagepipe.config.settings import Settings
+from imagepipe.core.patience import connections_max
 from imagepipe.daemon import OnFatal
 from imagepipe.foundation import Foundation
 from imagepipe.generations import build, cache_bytes_max, read_secrets
@@ -31,6 +32,7 @@ from imagepipe.storage.opening import Layout
 from imagepipe.storage.store import Store
 from imagepipe.threads import Threads
 from imagepipe.verification import Verification
+from imagepipe.web.connections import Connections
 from imagepipe.web.images import JSON_REFUSAL
 from imagepipe.web.request import BoundedRequest
 from imagepipe.web.site import LoggingSite, SiteContent
@@ -48,7 +50,7 @@ M_MMAP_THRESHOLD = -3
 
 def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: bool = False) -> Node:
     """The node that `settings` describe, its threads at work. Blocks: recovery may take a while. Raises StartError. profile: log where the time goes."""
-    _allow_descriptors()
+    connections = Connections(connections_max(_allow_descriptors()))
     _return_memory()
     secrets = read_secrets(settings)
     images = settings.images
@@ -128,8 +130,8 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: b
     count = partial(_count, counters)
     nobody: Any = Resource()
     nothing = SiteContent(nobody, body_bytes_max=0)  # until the node is made
-    xml_rpc = LoggingSite(nothing, time.monotonic, on_answered=count, shows_stages=profile)
-    http = LoggingSite(nothing, time.monotonic, refusal=JSON_REFUSAL, on_answered=count)
+    xml_rpc = LoggingSite(nothing, time.monotonic, connections=connections, on_answered=count, shows_stages=profile)
+    http = LoggingSite(nothing, time.monotonic, connections=connections, refusal=JSON_REFUSAL, on_answered=count)
     node = Node(foundation, build(foundation, settings, secrets), xml_rpc, http)
     threads.start()
     queue.start()
@@ -149,12 +151,13 @@ def _count(counters: Counters, request: BoundedRequest) -> None:
     counters.request(request.method.decode("ascii", "replace"), request.code, request.seconds, request.received_bytes, request.sentLength)
 
 
-def _allow_descriptors() -> None:
-    """Each connection is an open file, and each file that is being sent: as many as the system lets the process have, within reason."""
+def _allow_descriptors() -> int:
+    """Raise the limit of open files as far as the system permits and makes sense; the limit."""
     soft, hard = resource_limits.getrlimit(resource_limits.RLIMIT_NOFILE)
     wanted = DESCRIPTORS_MAX if hard == resource_limits.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
     if soft != resource_limits.RLIM_INFINITY and soft < wanted:
         resource_limits.setrlimit(resource_limits.RLIMIT_NOFILE, (wanted, hard))
+    return wanted if soft == resource_limits.RLIM_INFINITY else max(soft, wanted)
 
 
 def _return_memory() -> None:

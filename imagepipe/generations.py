@@ -189,7 +189,7 @@ def _image_server(
     found = Images(threads.files, store, renditions, originals, foundation.replication)
     on_demand = OnDemand(Ahead(threads.files, found, renditions, limits, counters), originals)
     access = Access(http.secrets, users)
-    pages = ImagePages(reactor, threads.files, found, originals, access, limits, counters, foundation.wall)
+    pages = ImagePages(threads.files, found, originals, access, limits, counters, foundation.wall)
     root: Any = Root(protected(foundation.status_pages, status_users), pages)
     content = SiteContent(root, body_bytes_max=images.bytes_max + FORM_BYTES_MAX, admit=access.admit, at_once=pages.at_once)
     return ImageServer(renditions, sources, on_demand, content)

@@ -13,18 +13,36 @@ from imagepipe.web.refusal import Admit, admit_all
 from imagepipe.web.site import LoggingSite, SiteContent
 
 
-class Browser:
-    """One connection to a site that serves `page`; `clock` is also the site's."""
+class Turns(Clock):
+    """A clock that advances as a reactor turns: calls made during a turn wait for the next one."""
 
-    def __init__(self, page: Resource, admit: Admit = admit_all, *, connect: bool = True, **options: Any) -> None:
-        self.clock = Clock()
-        # An IResource and an IReactorTime; zope.interface has no types.
-        self.site = cast(Any, LoggingSite(SiteContent(cast(Any, page), 1 << 20, admit), self.clock.seconds, **options))
-        self.site.reactor = self.clock
-        self.transport: Any = StringTransport(lenient=True)
+    def advance(self, amount: float) -> None:
+        """Let time pass, and take one turn."""
+        self.rightNow += amount
+        for call in [call for call in self.calls if call.getTime() <= self.rightNow]:
+            if call.active():
+                self.calls.remove(call)
+                call.called = 1
+                call.func(*call.args, **call.kw)
+
+
+class Browser:
+    """One connection to a site that serves `page`; `clock` is also the site's. `read_bytes`: what it has read."""
+
+    def __init__(self, page: Resource, admit: Admit = admit_all, *, connect: bool = True, site: Any = None, **options: Any) -> None:
+        self.read_bytes = 0
+        transport: Any = StringTransport(lenient=True)
+        transport.browser = self
+        self.transport = transport
+        self.site = site or _site(page, admit, options)
+        self.clock: Clock = self.site.reactor
         self._channel: Any = self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 4))
         if connect:
             self.connect()
+
+    def another(self) -> "Browser":
+        """A second connection to the same site."""
+        return Browser(Resource(), site=self.site)
 
     def connect(self) -> None:
         """Make the connection."""
@@ -56,6 +74,13 @@ class Browser:
         """What it says when all of it has gone."""
         self.transport.producer.resumeProducing()
 
+    def wait(self, seconds: float) -> None:
+        """Let that much time pass, turn by turn."""
+        end = self.clock.seconds() + seconds
+        while calls := [call.time for call in self.clock.getDelayedCalls() if call.time <= end]:
+            self.clock.advance(max(0.0, min(calls) - self.clock.seconds()))
+        self.clock.advance(end - self.clock.seconds())
+
     def take_turns(self) -> None:
         """Let the reactor turn until nothing is left to do at once."""
         while any(call.time <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
@@ -64,6 +89,11 @@ class Browser:
     def leave(self) -> None:
         """Close the connection."""
         self._channel.connectionLost(Failure(ConnectionLost()))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the site has closed the connection, or will once the rest is read."""
+        return bool(self.transport.disconnecting or self.transport.disconnected)
 
     @property
     def heard(self) -> bytes:
@@ -75,3 +105,15 @@ class Browser:
     def body(self) -> bytes:
         """The body of the first answer, and all that came after it."""
         return self.heard.partition(b"\r\n\r\n")[2]
+
+
+def _site(page: Resource, admit: Admit, options: Any) -> Any:
+    # An IResource and an IReactorTime; zope.interface has no types.
+    clock = Turns()
+    content = SiteContent(cast(Any, page), 1 << 20, admit)
+    site = cast(
+        Any,
+        LoggingSite(content, clock.seconds, acknowledged=lambda transport: transport.browser.read_bytes, **options),
+    )
+    site.reactor = clock
+    return site

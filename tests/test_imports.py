@@ -56,7 +56,7 @@ MAY_IMPORT = {
     ),
     "imagepipe.node": ("imagepipe.config", "imagepipe.daemon", "imagepipe.foundation", "imagepipe.generations", "imagepipe.listening", "imagepipe.web"),
     "imagepipe.assembly": (
-        "imagepipe", "imagepipe.config", "imagepipe.daemon", "imagepipe.foundation", "imagepipe.generations", "imagepipe.monitoring",
+        "imagepipe", "imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.foundation", "imagepipe.generations", "imagepipe.monitoring",
         "imagepipe.node", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads",
         "imagepipe.verification", "imagepipe.web", "imagepipe.workers",
     ),

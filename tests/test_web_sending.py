@@ -11,9 +11,11 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from imagepipe.core.patience import PATIENCE_SECONDS, Phase
 from imagepipe.storage.opened import HEAD_BYTES, OpenedFile
-from imagepipe.web.sending import PIECE_BYTES, STALL_SECONDS_MAX, send
+from imagepipe.web.sending import PIECE_BYTES, send
 
+STALL_SECONDS_MAX = PATIENCE_SECONDS[Phase.ANSWER]
 SIZE = HEAD_BYTES + 3 * PIECE_BYTES + 17
 
 
@@ -56,7 +58,7 @@ class Download(Resource):
         gone: list[object] = []
         request.notifyFinish().addErrback(gone.append)
         request.setHeader(b"content-length", b"%d" % self._length)
-        self.outcome.append(await send(request, self._file, self._start, self._length, self._on_thread, self.browser.clock))
+        self.outcome.append(await send(request, self._file, self._start, self._length, self._on_thread))
         if not gone:
             request.finish()
 
@@ -131,32 +133,32 @@ class SlowClientTests:
             download.browser.be_full()
             download.browser.be_full()
             download.read()
-            download.browser.clock.advance(STALL_SECONDS_MAX - 1)
+            download.browser.wait(STALL_SECONDS_MAX - 1)
             download.browser.be_empty()
         assert download.outcome == [True]
         assert download.browser.body == content
-        download.browser.clock.advance(STALL_SECONDS_MAX - 1)
+        download.browser.wait(STALL_SECONDS_MAX - 1)
         assert not download.browser.transport.disconnected
 
     def test_one_that_takes_nothing_for_a_minute_is_cut_off(self, file: OpenedFile, content: bytes) -> None:
         download = Download(file)
         download.browser.be_full()
         download.read()
-        download.browser.clock.advance(STALL_SECONDS_MAX - 1)
-        assert (download.outcome, download.browser.transport.disconnected) == ([], False)
-        download.browser.clock.advance(1)
-        assert (download.outcome, download.browser.transport.disconnected) == ([False], True)
+        download.browser.wait(STALL_SECONDS_MAX - 1)
+        assert not download.browser.transport.disconnected
+        download.browser.wait(1)
+        assert download.browser.transport.disconnected
         download.browser.leave()
-        assert (download.reads, download.browser.body) == ([], content[:PIECE_BYTES])
+        assert (download.outcome, download.reads, download.browser.body) == ([False], [], content[:PIECE_BYTES])
 
     def test_also_while_a_piece_is_being_read(self, file: OpenedFile) -> None:
         download = Download(file)
         download.browser.be_full()
-        download.browser.clock.advance(STALL_SECONDS_MAX)
-        assert download.outcome == [False]
+        download.browser.wait(STALL_SECONDS_MAX)
+        assert download.browser.transport.disconnected
         download.browser.leave()
         download.read()
-        assert (download.reads, download.browser.body) == ([], b"")
+        assert (download.outcome, download.reads, download.browser.body) == ([False], [], b"")
 
 
 class GoneClientTests:

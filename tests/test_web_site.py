@@ -6,6 +6,7 @@ from browser import Browser
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from imagepipe.core.patience import PATIENCE_SECONDS, Phase
 from imagepipe.web.channel import ANSWERS_IN_A_TURN_MAX, SILENCE_SECONDS
 from imagepipe.web.refusal import needs_credentials
 from imagepipe.web.request import CHUNKS_MAX
@@ -103,13 +104,9 @@ class FullConnectionTests:
         browser = Browser(page)
         browser.be_full()
         browser.ask(times=2)
-        patience = browser.site.timeOut
-        assert patience
-        browser.clock.advance(patience - 1)
-        assert not browser.transport.disconnecting
-        browser.clock.advance(1)
-        assert browser.transport.disconnecting
-        browser.clock.advance(60)
+        browser.wait(PATIENCE_SECONDS[Phase.ANSWER] - 1)
+        assert not browser.transport.disconnected
+        browser.wait(1)
         assert browser.transport.disconnected
         browser.leave()
         assert (page.asked, browser.clock.getDelayedCalls()) == (1, [])
@@ -204,7 +201,7 @@ class DrainTests:
         browser = Browser(page)
         browser.send(b"GET / HTTP/1.1\r\nHo")
         browser.drain()
-        browser.clock.advance(10 * SILENCE_SECONDS)
+        browser.clock.advance(5 * SILENCE_SECONDS)
         assert not browser.transport.disconnecting
         browser.send(b"st: x\r\n\r\n")
         assert page.asked == 1

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any, cast
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import BAD_REQUEST, SERVICE_UNAVAILABLE, HTTPChannel
+from twisted.web.http import BAD_REQUEST, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, HTTPChannel
 
+from imagepipe.core.patience import Phase, Wait
 from imagepipe.web.at_once import Immediate, plain_get
 from imagepipe.web.refusal import write_refusal
 from imagepipe.web.request import BoundedRequest, RequestRecord
+from imagepipe.web.watch import Watch
 
 if TYPE_CHECKING:
     from imagepipe.web.site import LoggingSite
 
 REQUEST_HEADER_FIELDS_TOO_LARGE = 431
-
-CONNECTIONS_MAX = 10_000
-"""Of a site; one more is answered and closed."""
 
 SLICE_BYTES = 8 << 10
 
@@ -50,6 +49,8 @@ class BoundedChannel(HTTPChannel):
         self._client: str | None = None
         self._used = 0.0  # when the connection was made, something came, or an answer was done
         self._silence: Any = None  # an IDelayedCall: look whether it is silent
+        self._has_begun = False  # whether anything has come on it
+        self.watch = cast(Watch, None)  # from connectionMade on
 
     @property
     def request_line(self) -> tuple[bytes, bytes]:
@@ -61,11 +62,21 @@ class BoundedChannel(HTTPChannel):
         site = self._our_site
         site.channels.add(self)
         self._used = site.seconds()
+        self.watch = Watch(site.seconds, self.callLater, lambda: site.acknowledged(self.transport), self._expired)
         super().connectionMade()
-        if len(site.channels) > CONNECTIONS_MAX:
-            self._refuse(SERVICE_UNAVAILABLE)
+        if not site.connections.add(self, self._used):
+            self._turn_away()
         elif site.draining:
             self.drain()
+
+    @property
+    def wait(self) -> Wait:
+        """What the server waits for on this connection."""
+        return self.watch.wait
+
+    def make_room(self) -> None:
+        """Close it now, because its descriptor is needed."""
+        cast(Any, self.transport).abortConnection()
 
     def drain(self) -> None:
         """Close it: by the answer that is under way, if that can still say so, by the next one, or when nothing comes."""
@@ -84,11 +95,14 @@ class BoundedChannel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         self._used = self._our_site.seconds()
+        self._has_begun = True
         if not self._going_on:  # then it has come just now, and was not kept since the last answer
             self._answers = 0
             if self._is_at_a_beginning and self._answer_at_once(data):
                 return
             self._ends_well = data.endswith(b"\r\n\r\n")
+            if self.wait.phase is Phase.IDLE:
+                self.watch.enter(Phase.HEAD)
         if self.requests and len(data) <= cast(BoundedRequest, self.requests[-1]).awaited_bytes:
             super().dataReceived(data)
             return
@@ -110,7 +124,7 @@ class BoundedChannel(HTTPChannel):
         immediate = answer_at_once(asked) if answer_at_once and asked else None
         if immediate is None:
             return False
-        self.resetTimeout()
+        self.watch.enter(Phase.IDLE)
         cast(Any, self.transport).writeSequence((immediate.head, immediate.body))
         if self._client is None:
             self._client = getattr(self.getPeer(), "host", "-")
@@ -121,15 +135,26 @@ class BoundedChannel(HTTPChannel):
         for call in (self._turn, self._silence):
             if call:
                 call.cancel()
+        self.watch.stop()
         super().connectionLost(reason)
         self._our_site.channel_closed(self)
 
+    def loseConnection(self) -> None:  # noqa: N802
+        self.watch.close()
+        super().loseConnection()
+
+    def allContentReceived(self) -> None:  # noqa: N802
+        self.watch.enter(Phase.WORK)
+        super().allContentReceived()
+
     def pauseProducing(self) -> None:  # noqa: N802
         self._is_full = True
+        self.watch.block()
         super().pauseProducing()
 
     def resumeProducing(self) -> None:  # noqa: N802
         self._is_full = False
+        self.watch.unblock()
         super().resumeProducing()
         self._begin_next()
 
@@ -139,7 +164,6 @@ class BoundedChannel(HTTPChannel):
         if self.persistent and (self._is_full or self._answers >= ANSWERS_IN_A_TURN_MAX):
             self._answered = request
             self._turn = self._turn or self.callLater(0, self._next_turn)
-            self.setTimeout(self._our_site.timeOut)
         else:
             self._go_on_after(request)
 
@@ -154,6 +178,8 @@ class BoundedChannel(HTTPChannel):
             self._go_on_after(answered)
 
     def _go_on_after(self, request: BoundedRequest) -> None:
+        has_more = bool(cast(Any, self)._dataBuffer)  # noqa: SLF001 - of the next request
+        self.watch.enter(Phase.HEAD if has_more else Phase.IDLE)
         was_going_on, self._going_on = self._going_on, True
         try:
             super().requestDone(request)
@@ -177,6 +203,23 @@ class BoundedChannel(HTTPChannel):
         self.loseConnection()
         if self.isSecure():  # TLS would wait for the client to agree, which need not look at its idle connections
             cast(Any, self.transport).transport.loseConnection()
+
+    def _turn_away(self) -> None:
+        if self.isSecure():  # a refusal would have to wait for the handshake
+            self.make_room()
+        else:
+            self._refuse(SERVICE_UNAVAILABLE)
+
+    def _expired(self, phase: Phase) -> None:
+        """The client has kept the server waiting for too long."""
+        if phase is Phase.ANSWER or not self._has_begun:
+            cast(Any, self.transport).abortConnection()
+        elif phase is Phase.IDLE:
+            self.loseConnection()
+        elif phase is Phase.BODY:
+            cast(BoundedRequest, self.requests[-1]).time_out()
+        else:
+            self._refuse(REQUEST_TIMEOUT)
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802, ARG002
         self._refuse(REQUEST_HEADER_FIELDS_TOO_LARGE)

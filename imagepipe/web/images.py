@@ -89,13 +89,12 @@ class Access:
 
 
 class ImagePages(Resource):
-    """All paths but those of the server's own pages. `reactor` is an IReactorTime, `now` the Unix time."""
+    """All paths but those of the server's own pages. `now` is the Unix time."""
 
     isLeaf = True  # noqa: N815 - Twisted's name
 
     def __init__(
         self,
-        reactor: Any,
         on_thread: OnThread,
         images: Images,
         originals: Originals,
@@ -105,7 +104,6 @@ class ImagePages(Resource):
         now: Callable[[], float],
     ) -> None:
         super().__init__()
-        self._reactor = reactor
         self._on_thread = on_thread
         self._images = images
         self._originals = originals
@@ -222,7 +220,7 @@ class ImagePages(Resource):
         request.setHeader(b"content-length", b"%d" % part.length)
         if part.status == PARTIAL_CONTENT:
             request.setHeader(b"content-range", f"bytes {part.start}-{part.start + part.length - 1}/{version.size}".encode())
-        if request.method == b"GET" and not await send(request, picture.file, part.start, part.length, self._on_thread, self._reactor):
+        if request.method == b"GET" and not await send(request, picture.file, part.start, part.length, self._on_thread):
             request.record.result = "broken off"
 
     async def _post(self, request: BoundedRequest) -> None:

@@ -10,8 +10,9 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from twisted.logger import Logger
 from twisted.web import server
-from twisted.web.http import BAD_REQUEST, INSUFFICIENT_STORAGE_SPACE, REQUEST_ENTITY_TOO_LARGE, SERVICE_UNAVAILABLE
+from twisted.web.http import BAD_REQUEST, INSUFFICIENT_STORAGE_SPACE, REQUEST_ENTITY_TOO_LARGE, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE
 
+from imagepipe.core.patience import Phase
 from imagepipe.core.targets import origin_form
 from imagepipe.errors import shown
 from imagepipe.stages import Stages
@@ -87,6 +88,8 @@ class BoundedRequest(server.Request):
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
         self._began = self._site.seconds()
         self._declared_bytes = length or 0
+        if length != 0:
+            cast(Any, self.channel).watch.enter(Phase.BODY)
         content = self._site.content
         self._body_bytes_max = content.body_bytes_max
         self.method, self.uri = cast(Any, self.channel).request_line
@@ -104,6 +107,7 @@ class BoundedRequest(server.Request):
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
         self._received_bytes += len(data)
         self._chunks += 1
+        cast(Any, self.channel).watch.received(len(data))
         if self._hung_up:
             return
         if self._chunks > CHUNKS_MAX + self._received_bytes // CHUNK_BYTES_MIN:
@@ -130,6 +134,12 @@ class BoundedRequest(server.Request):
             super().handleContentChunk(data)
         except OSError as error:
             self._no_room(error)
+
+    def time_out(self) -> None:
+        """Its body comes too slowly: answer that, unless it was refused already, and hang up."""
+        if not self._refused:
+            self._refuse(REQUEST_TIMEOUT)
+        self._hang_up()
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
         self.is_gone = True

@@ -1,6 +1,6 @@
 """Sends a file, or a part of it, as fast as the client takes it: what is not at hand is read on a thread, a piece at a time.
 
-A client that takes nothing for a while is cut off, so that it does not hold the file for ever.
+A client that does not read is disconnected by its connection (web/watch), and that ends it here too.
 """
 
 from collections.abc import Callable
@@ -15,23 +15,21 @@ from zope.interface import implementer
 from imagepipe.storage.opened import OpenedFile
 
 PIECE_BYTES = 256 << 10
-STALL_SECONDS_MAX = 60.0
-"""For how long a client may take nothing."""
 
 _log = Logger()
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 
-async def send(request: Any, file: OpenedFile, start: int, length: int, on_thread: OnThread, reactor: Any) -> bool:
+async def send(request: Any, file: OpenedFile, start: int, length: int, on_thread: OnThread) -> bool:
     """Write `length` bytes of `file` from `start` on as the body of `request`; its headers are set, and the caller finishes it.
 
-    Whether all went out: False if the client went away, was cut off, or the disk failed. `reactor` is an IReactorTime. The file is the caller's to close.
+    Whether all went out: False if the client went away, was cut off, or the disk failed. The file is the caller's to close.
     """
     if start + length <= len(file.head):
         request.write(file.head[start : start + length])
         return True
-    producer = _FileProducer(request, file, start, start + length, on_thread, reactor)
+    producer = _FileProducer(request, file, start, start + length, on_thread)
     request.registerProducer(producer, True)
     try:
         return await producer.done
@@ -44,28 +42,23 @@ async def send(request: Any, file: OpenedFile, start: int, length: int, on_threa
 class _FileProducer:
     """Reads and writes piece by piece, while it is not paused. Invariant: at most one piece is being read."""
 
-    def __init__(self, request: Any, file: OpenedFile, at: int, end: int, on_thread: OnThread, reactor: Any) -> None:
+    def __init__(self, request: Any, file: OpenedFile, at: int, end: int, on_thread: OnThread) -> None:
         self._request = request
         self._file = file
         self._at = at
         self._end = end
         self._on_thread = on_thread
-        self._reactor = reactor
         self._paused = False
         self._reading = False
-        self._stall: Any = None
         self.done: Deferred[bool] = Deferred()
         request.notifyFinish().addErrback(lambda _: self._finish(whole=False))
         self._go_on()
 
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
         self._paused = True
-        if self._stall is None and not self.done.called:
-            self._stall = self._reactor.callLater(STALL_SECONDS_MAX, self._cut_off)
 
     def resumeProducing(self) -> None:  # noqa: N802
         self._paused = False
-        self._stop_waiting()
         self._go_on()
 
     def stopProducing(self) -> None:  # noqa: N802
@@ -100,17 +93,10 @@ class _FileProducer:
         self._cut_off()
 
     def _cut_off(self) -> None:
-        self._stall = None
         if not self.done.called and self._request.channel:
             self._request.channel.forceAbortClient()  # a body that is shorter than it said must not look whole
         self._finish(whole=False)
 
     def _finish(self, *, whole: bool) -> None:
-        self._stop_waiting()
         if not self.done.called:
             self.done.callback(whole)
-
-    def _stop_waiting(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None

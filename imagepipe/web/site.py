@@ -12,8 +12,10 @@ from twisted.web.resource import IResource
 from imagepipe.web.at_once import AnswerAtOnce
 from imagepipe.web.bodies import BodyMemory
 from imagepipe.web.channel import BoundedChannel
+from imagepipe.web.connections import Connections
 from imagepipe.web.refusal import PLAIN_TEXT, Admit, Refusal, admit_all
 from imagepipe.web.request import BoundedRequest, RequestRecord
+from imagepipe.web.watch import acknowledged_bytes
 
 SPOOLED_BYTES_MAX = 2 << 30
 """What the bodies of all requests of a site may take together; there is always room for one."""
@@ -39,7 +41,10 @@ class SiteContent:
 
 
 class LoggingSite(server.Site):
-    """A site that logs by twisted.logger, whose content can be replaced while it serves, and that can be brought to an end."""
+    """A site that logs by twisted.logger, whose content can be replaced while it serves, and that can be brought to an end.
+
+    connections: shared with the other sites of the process. acknowledged: what a transport's client has received, in bytes.
+    """
 
     noisy = False  # the daemon says itself what it listens on
     protocol = cast(Any, BoundedChannel)
@@ -49,11 +54,16 @@ class LoggingSite(server.Site):
         content: SiteContent,
         seconds: Callable[[], float],
         *,
+        connections: Connections | None = None,
+        acknowledged: Callable[[Any], int] = acknowledged_bytes,
         refusal: Refusal = PLAIN_TEXT,
         on_answered: Callable[[Any], None] = lambda _: None,
         shows_stages: bool = False,
     ) -> None:
         super().__init__(content.resource, requestFactory=BoundedRequest, parsePOSTFormSubmission=False)
+        self.timeOut = None  # of Twisted's own: each connection has a Watch
+        self.connections = connections or Connections()
+        self.acknowledged = acknowledged
         self.displayTracebacks = False
         self.content = content
         self.refusal = refusal
@@ -91,6 +101,7 @@ class LoggingSite(server.Site):
     def channel_closed(self, channel: BoundedChannel) -> None:
         """It is no more."""
         self.channels.discard(channel)
+        self.connections.remove(channel)
         self._tell_if_empty()
 
     def _tell_if_empty(self) -> None:

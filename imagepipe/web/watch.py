@@ -1,0 +1,119 @@
+"""The clock of one connection: closes it when its client keeps the server waiting for too long.
+
+The rule is core/patience. A timer that looks every few seconds is enough, because no deadline can be
+nearer than the shortest patience.
+"""
+
+import contextlib
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from imagepipe.core.patience import PATIENCE_SECONDS, Phase, Wait
+
+LOOK_SECONDS = min(PATIENCE_SECONDS.values())
+
+_ACKNOWLEDGED = slice(120, 128)
+"""Where <linux/tcp.h> has tcpi_bytes_acked in struct tcp_info."""
+
+
+def acknowledged_bytes(transport: Any) -> int:
+    """How many bytes the client's system has confirmed to have received on this connection.
+
+    0 if that is unknown, as on a unix socket.
+    """
+    info = b""
+    with contextlib.suppress(OSError, AttributeError):
+        info = transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED.stop)
+    return int.from_bytes(info[_ACKNOWLEDGED], sys.byteorder)
+
+
+class Watch:
+    """What the server waits for on one connection.
+
+    seconds, call_later: the clock. acknowledged: how many bytes the client has received in all.
+    expired: called once when the client took too long, with what it was waited for; only `stop`
+    prevents that from being called again later.
+    """
+
+    def __init__(
+        self,
+        seconds: Callable[[], float],
+        call_later: Callable[[float, Callable[[], None]], Any],
+        acknowledged: Callable[[], int],
+        expired: Callable[[Phase], None],
+    ) -> None:
+        self._seconds = seconds
+        self._call_later = call_later
+        self._acknowledged = acknowledged
+        self._expired = expired
+        self._base = Wait(Phase.HEAD, seconds())
+        self._blocked: Wait | None = None
+        self._received = 0
+        self._is_closing = False
+        self._timer: Any = call_later(LOOK_SECONDS, self._look)
+
+    @property
+    def wait(self) -> Wait:
+        """What is waited for now; the same object until that changes."""
+        return self._blocked or self._base
+
+    def enter(self, phase: Phase) -> None:
+        """The exchange has reached this phase."""
+        if not self._is_closing:
+            self._base = Wait(phase, self._seconds())
+
+    def received(self, size: int) -> None:
+        """That many bytes of a body have arrived."""
+        self._base = self._base.after(size, self._seconds())
+
+    def block(self) -> None:
+        """The client must read before anything else can happen."""
+        if self._blocked is None:
+            self._blocked = self._wait_for_reading()
+
+    def unblock(self) -> None:
+        """It has."""
+        self._blocked = None
+        self.enter(self._base.phase)
+
+    def close(self) -> None:
+        """Nothing is left but for the client to read the rest."""
+        self._blocked = None
+        if not self._is_closing:
+            self._base = self._wait_for_reading()
+            self._is_closing = True
+
+    def stop(self) -> None:
+        """The connection is closed."""
+        self._timer.cancel()
+
+    def _wait_for_reading(self) -> Wait:
+        self._received = self._acknowledged()
+        return Wait(Phase.ANSWER, self._seconds())
+
+    def _look(self) -> None:
+        self._note_reading()
+        remaining = self.wait.deadline - self._seconds()
+        if remaining > 0:
+            self._timer = self._call_later(min(remaining, LOOK_SECONDS), self._look)
+        else:
+            # A process that was suspended finds its timers due before it has read what has
+            # arrived in the meantime: read once more, then judge.
+            self._timer = self._call_later(0, self._judge)
+
+    def _judge(self) -> None:
+        self._timer = self._call_later(LOOK_SECONDS, self._look)
+        if self.wait.deadline <= self._seconds():
+            self._expired(self.wait.phase)
+
+    def _note_reading(self) -> None:
+        if self.wait.phase is not Phase.ANSWER:
+            return
+        received, self._received = self._received, self._acknowledged()
+        wait = self.wait.after(self._received - received, self._seconds())
+        if self._blocked:
+            self._blocked = wait
+        else:
+            self._base = wait

@@ -1,0 +1,263 @@
+"""A site and clients that keep it waiting, in every phase of a connection; the tests move the clock."""
+
+import socket
+from typing import Any
+
+import pytest
+from browser import Browser
+from http_wire import answer
+from test_web_site import PAGE, Counted, Waited
+from twisted.internet.testing import StringTransport
+
+from imagepipe.core.patience import LEAST_BYTES_PER_SECOND, PATIENCE_SECONDS, Phase
+from imagepipe.web.connections import Connections
+from imagepipe.web.watch import acknowledged_bytes
+
+HEAD_SECONDS = PATIENCE_SECONDS[Phase.HEAD]
+BODY_SECONDS = PATIENCE_SECONDS[Phase.BODY]
+IDLE_SECONDS = PATIENCE_SECONDS[Phase.IDLE]
+ANSWER_SECONDS = PATIENCE_SECONDS[Phase.ANSWER]
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+
+
+class HeadTests:
+    """A request's head has 20 seconds."""
+
+    def test_a_connection_on_which_nothing_comes_is_closed(self) -> None:
+        browser = Browser(Counted())
+        browser.wait(HEAD_SECONDS - 1)
+        assert not browser.is_closed
+        browser.wait(1)
+        assert (browser.is_closed, browser.heard) == (True, b"")
+
+    def test_bytes_do_not_extend_it(self) -> None:
+        browser = Browser(Counted())
+        browser.send(b"GET / HTTP/1.1\r\nX: ")
+        for _ in range(int(HEAD_SECONDS / 4)):
+            assert not browser.is_closed
+            browser.wait(4)
+            browser.send(b"a")
+        assert browser.is_closed
+        assert answer(browser.heard).status == 408
+
+    def test_it_begins_again_with_each_request(self) -> None:
+        page = Counted()
+        browser = Browser(page)
+        for _ in range(5):
+            browser.send(b"GET / HTTP/1.1\r\n")
+            browser.wait(HEAD_SECONDS - 1)
+            browser.send(b"Host: x\r\n\r\n")
+            browser.wait(IDLE_SECONDS - 1)
+        assert page.asked == 5
+        browser.send(b"GET")
+        browser.wait(HEAD_SECONDS)
+        assert browser.is_closed
+
+    def test_half_a_request_that_came_with_the_one_before_counts_from_its_answer(self) -> None:
+        page = Waited()
+        browser = Browser(page)
+        browser.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /")
+        browser.wait(1000)
+        page.answer()
+        browser.wait(HEAD_SECONDS - 1)
+        assert not browser.is_closed
+        browser.wait(1)
+        assert browser.is_closed
+
+    def test_a_connection_between_two_requests_may_be_idle_for_longer(self) -> None:
+        browser = Browser(Counted())
+        browser.ask()
+        assert answer(browser.heard).body == PAGE
+        browser.wait(IDLE_SECONDS - 1)
+        assert not browser.is_closed
+        browser.wait(1)
+        assert browser.is_closed
+
+
+class BodyTests:
+    """A request's body has a least rate."""
+
+    def test_a_byte_now_and_then_is_too_slow(self) -> None:
+        answered: list[tuple[int, str]] = []
+        browser = Browser(Counted(), on_answered=lambda one: answered.append((one.code, one.record.result)))
+        browser.send(POST)
+        for _ in range(int(BODY_SECONDS / 4)):
+            browser.send(b"a")
+            browser.wait(4)
+        browser.send(b"a")
+        browser.wait(1)
+        assert answer(browser.heard).status == 408
+        assert answered == [(408, "Request Timeout")]
+
+    @pytest.mark.parametrize("head", [POST, POST.replace(b"POST", b"GET"), POST.replace(b"Content-Length: 1000000", b"Transfer-Encoding: chunked")])
+    def test_so_is_nothing(self, head: bytes) -> None:
+        browser = Browser(Counted())
+        browser.send(head)
+        browser.wait(BODY_SECONDS)
+        assert browser.is_closed
+
+    def test_chunks_without_content_are_nothing(self) -> None:
+        browser = Browser(Counted())
+        browser.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;")
+        for _ in range(int(BODY_SECONDS)):
+            browser.send(b"a" * 100)
+            browser.wait(1)
+        assert browser.is_closed
+
+    def test_the_least_rate_is_enough(self) -> None:
+        page = Counted()
+        browser = Browser(page)
+        browser.send(POST)
+        for _ in range(1_000_000 // (10 * LEAST_BYTES_PER_SECOND)):
+            browser.wait(10)
+            browser.send(bytes(10 * LEAST_BYTES_PER_SECOND))
+        browser.send(bytes(1_000_000 % (10 * LEAST_BYTES_PER_SECOND)))
+        assert page.asked == 1
+
+    def test_a_fast_beginning_buys_no_time(self) -> None:
+        browser = Browser(Counted())
+        browser.send(POST + bytes(900_000))
+        browser.wait(BODY_SECONDS)
+        assert browser.is_closed
+
+    def test_neither_does_a_body_that_was_refused(self) -> None:
+        browser = Browser(Counted())
+        browser.serve(Counted(), body_bytes_max=1)
+        browser.send(POST)
+        browser.wait(BODY_SECONDS)
+        assert browser.is_closed
+        assert answer(browser.heard).status == 413
+
+    def test_the_room_that_it_took_is_free_again(self) -> None:
+        browser = Browser(Counted())
+        browser.send(POST + bytes(1000))
+        browser.wait(BODY_SECONDS)
+        browser.leave()
+        assert browser.site.spool(1 << 40, 0)
+
+
+class AnswerTests:
+    """A client has to read, and is never blamed while it waits itself."""
+
+    def test_the_server_may_take_its_time(self) -> None:
+        page = Waited()
+        browser = Browser(page)
+        browser.ask()
+        browser.wait(10_000)
+        assert not browser.is_closed
+        page.answer()
+        assert answer(browser.heard).body == PAGE
+
+    def test_a_client_that_does_not_read_the_last_answer_is_disconnected(self) -> None:
+        browser = Browser(Counted())
+        browser.be_full()
+        browser.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        browser.wait(ANSWER_SECONDS - 1)
+        assert not browser.transport.disconnected
+        browser.wait(1)
+        assert browser.transport.disconnected
+
+    def test_one_that_reads_a_little_is_too(self) -> None:
+        browser = Browser(Counted())
+        browser.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        for _ in range(4):
+            browser.wait(20)
+            browser.read_bytes += 100
+        assert browser.transport.disconnected
+
+    def test_one_that_reads_slowly_but_steadily_may_go_on(self) -> None:
+        browser = Browser(Counted())
+        browser.ask()
+        browser.be_full()
+        for _ in range(100):
+            browser.wait(20)
+            browser.read_bytes += 20 * LEAST_BYTES_PER_SECOND
+        assert not browser.transport.disconnected
+        browser.be_empty()
+        browser.wait(IDLE_SECONDS - 1)
+        assert not browser.is_closed
+
+    def test_what_a_client_has_received_is_known_of_a_real_connection(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as port, socket.create_connection(port.getsockname()) as client:
+            transport: Any = StringTransport()
+            transport.socket, _ = port.accept()
+            with transport.socket:
+                assert acknowledged_bytes(transport) < 10
+                transport.socket.sendall(bytes(100_000))
+                assert len(client.recv(100_000, socket.MSG_WAITALL)) == 100_000
+                while acknowledged_bytes(transport) < 100_000:
+                    pass
+
+    def test_of_a_unix_socket_it_is_unknown(self) -> None:
+        here, there = socket.socketpair()
+        with here, there:
+            transport: Any = StringTransport()
+            transport.socket = here
+            assert acknowledged_bytes(transport) == 0
+
+
+class SuspendedProcessTests:
+    """A process that was suspended reads what has come before it judges."""
+
+    def test_what_came_meanwhile_counts(self) -> None:
+        page = Counted()
+        browser = Browser(page)
+        browser.clock.advance(1000)
+        assert not browser.is_closed
+        browser.ask()
+        browser.take_turns()
+        assert (page.asked, browser.is_closed) == (1, False)
+
+
+class TooManyConnectionsTests:
+    """There is always room for one more client, unless all others wait for the server."""
+
+    def test_the_slowest_makes_room(self) -> None:
+        first = Browser(Counted(), connections=Connections(3))
+        browsers = [first, *(first.another() for _ in range(2))]
+        browsers[1].wait(1)
+        browsers[0].ask()
+        browsers[2].ask()
+        newcomer = first.another()
+        assert [one.is_closed for one in browsers] == [False, True, False]
+        newcomer.ask()
+        assert answer(newcomer.heard).body == PAGE
+
+    def test_many_slow_clients_do_not_stop_others(self) -> None:
+        first = Browser(Counted(), connections=Connections(300))
+        slow = [first.another() for _ in range(1010)]
+        for one in slow:
+            if not one.is_closed:
+                one.send(b"GET / HTTP/1.1\r\nX: ")
+        first.wait(5)
+        for _ in range(500):
+            one = first.another()
+            one.ask()
+            assert answer(one.heard).body == PAGE
+
+    def test_a_body_that_moves_is_not_slow(self) -> None:
+        first = Browser(Counted(), connections=Connections(2))
+        upload = first.another()
+        upload.send(POST)
+        first.ask()
+        first.wait(10)
+        upload.send(bytes(100_000))
+        first.another()
+        assert (first.is_closed, upload.is_closed) == (True, False)
+
+    def test_who_waits_for_an_answer_is_not_disconnected_and_the_next_is_told(self) -> None:
+        page = Waited()
+        first = Browser(page, connections=Connections(1))
+        first.ask()
+        newcomer = first.another()
+        assert answer(newcomer.heard).status == 503
+        assert newcomer.is_closed
+        page.answer()
+        assert answer(first.heard).body == PAGE
+
+    def test_a_connection_that_is_closed_makes_room(self) -> None:
+        page = Waited()
+        first = Browser(page, connections=Connections(1))
+        first.ask()
+        first.leave()
+        assert not first.another().is_closed
