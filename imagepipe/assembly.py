@@ -14,6 +14,7 @@ from twisted.web.resource import Resource
 
 from imagepipe import __version__
 from imagepipe.config.settings import Settings
+from imagepipe.core.admission import Admission
 from imagepipe.core.patience import connections_max
 from imagepipe.daemon import OnFatal
 from imagepipe.foundation import Foundation
@@ -68,6 +69,7 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: b
         on_removed=lambda digests: _in_turn(aside, lambda: opened.result().forget(digests)),
         on_full=lambda: _shed(opened),
     )
+    store.admission = Admission(images.bytes_max, images.pixels_max)
     replication = Replication(
         reactor,
         store,

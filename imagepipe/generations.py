@@ -24,6 +24,7 @@ from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import StartError
 from imagepipe.foundation import Foundation
+from imagepipe.missing_facts import MissingFacts
 from imagepipe.monitoring.graphite import Graphite
 from imagepipe.ondemand.ahead import Ahead
 from imagepipe.ondemand.images import Images
@@ -158,7 +159,8 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
     else:
         engine, engine_workers = engine_of(settings)
 
-    operations = Operations(foundation.reactor, threads.calls, queue, store, engine, images.render, foundation.replication, counters)
+    missing = MissingFacts(queue, store, engine)
+    operations = Operations(foundation.reactor, threads.calls, queue, store, engine, images.render, foundation.replication, counters, missing)
     methods: Any = ImageMethods(operations, threads.calls, counters, bytes_max=images.bytes_max, size_max=images.size_max)
     image_server = _image_server(foundation, settings, operations, engine, users, status_users) if settings.http.is_on else None
     on_demand = image_server.on_demand if image_server else None
@@ -186,7 +188,8 @@ def _image_server(
     rules = SourceRules(http.source_base, http.sources, http.allow_private_sources)
     sources = Sources(reactor, rules, bytes_max=images.bytes_max, seconds_max=images.timeout_seconds, resolver=threads.resolver)
     originals = Originals(threads.files, store, operations, sources, foundation.outputs, limits, counters, images.bytes_max)
-    found = Images(threads.files, store, renditions, originals, foundation.replication)
+    missing = MissingFacts(foundation.queue, store, engine)
+    found = Images(threads.files, store, renditions, originals, foundation.replication, missing)
     on_demand = OnDemand(Ahead(threads.files, found, renditions, limits, counters), originals)
     access = Access(http.secrets, users)
     pages = ImagePages(threads.files, found, originals, access, limits, counters, foundation.wall)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from imagepipe.config.settings import Settings
+from imagepipe.core.admission import Admission
 from imagepipe.foundation import Foundation
 from imagepipe.generations import Generation, Generations, build, read_secrets
 from imagepipe.listening import HTTP, XML_RPC
@@ -52,6 +53,7 @@ class Node:
         foundation, earlier, settings = self._foundation, self.generations.current, prepared.settings
         foundation.replication.reconfigure(settings.replication, prepared.secrets.keys)
         self.generations.succeed(prepared)
+        foundation.store.admission = Admission(settings.images.bytes_max, settings.images.pixels_max)
         foundation.queue.resize(settings.images.io_threads, settings.images.queue)
         self._serve(prepared)
         foundation.outputs.make_by(prepared.image_server.renditions if prepared.image_server else None)

@@ -20,17 +20,19 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 from imagepipe.core import formats
-from imagepipe.core.entries import Content
+from imagepipe.core.entries import Content, Row
 from imagepipe.core.formats import Format
 from imagepipe.core.looking_back import LostPage, version_text
 from imagepipe.core.plan import RenderSettings, check_source, plan_render
 from imagepipe.core.request import StoreRequest
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, NotAnImage, NotFound, NotStored, shown
+from imagepipe.missing_facts import MissingFacts
 from imagepipe.monitoring.counters import Counters
 from imagepipe.stages import Stages, spent
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.history import Lost
+from imagepipe.storage.images import info_of
 from imagepipe.storage.store import Commit, ImageFacts, ImageInfo, StagedImage, Store
 from imagepipe.workers import Timed, WorkQueue
 
@@ -63,7 +65,9 @@ class Operations:
         settings: RenderSettings,
         peers: Peers,
         counters: Counters,
+        missing_facts: MissingFacts,
     ) -> None:
+        self._missing_facts = missing_facts
         self._reactor = reactor
         self._on_thread = on_thread
         self._queue = queue
@@ -122,12 +126,12 @@ class Operations:
         await self._peers.confirmed(commit.seq)
 
     async def info(self, path: str) -> ImageInfo:
-        """The facts of the image at a clean path; NotFound if there is none."""
+        """The facts of the image at a clean path. Raises NotFound; NotStored or Overloaded where they have to be read from it and cannot."""
         await self._catch_up_unless_known([path])
-        info: ImageInfo | None = await self._on_thread(lambda: self._store.info(path))
-        if info is None:
+        row: Row | None = (await self._on_thread(lambda: self._store.rows([path]))).get(path)
+        if row is None or row.entry.content is None:
             raise NotFound("path", f"there is no image {shown(path)}")
-        return info
+        return info_of(await self._missing_facts.complete(row))
 
     async def list(self, prefix: str, after: str, limit: int) -> Sequence[str]:
         """Stored paths in byte order that begin with `prefix` and are greater than `after`, `limit` at most."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from imagepipe.monitoring.counters import Answered, Failed, NotedError, Rendered, Totals
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, Problem, QueueStatus, Severity
-from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
+from imagepipe.replication.status import PendingStatus, ReplicationStatus, SubscriberStatus, UpstreamStatus
 
 NORTH = UpstreamStatus(
     name="north",
@@ -42,6 +42,7 @@ REPLICATION = ReplicationStatus(
     subscribers=(SubscriberStatus("bb" * 16, acked=993, behind=7, heard_seconds=1.5),),
     pending=3,
     pending_seconds=61.0,
+    pending_rows=(PendingStatus("north", "a/b.jpg", 3 << 20, "no peer that can be reached has its bytes"),),
     conflicts=5,
     dropped_messages=8,
     bad_messages=9,

@@ -1,5 +1,6 @@
 """Fetches: which bytes are asked of whom."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -145,6 +146,13 @@ class OutcomeTests:
 
     def test_damaged_bytes_of_the_last_peer_give_it_up(self) -> None:
         assert wanting(SMALL, "a").received(1, Received.DAMAGED, 0.0) == Ended(SMALL, frozenset({1}))
+
+    @pytest.mark.parametrize("result", [Received.UNWANTED, Received.NO_ROOM])
+    def test_what_is_not_taken_from_one_peer_is_not_asked_of_another(self, result: Received) -> None:
+        fetches = wanting(SMALL, "a", "b")
+        assert fetches.content_of(1) == SMALL
+        assert fetches.received(1, result, 0.0) == Ended(SMALL, frozenset({1}))
+        assert fetches.content_of(1) is None
 
     def test_what_comes_of_a_transfer_that_ended_is_nothing(self) -> None:
         fetches = wanting(SMALL, "a", "b")

@@ -25,12 +25,15 @@ MAY_IMPORT = {
     # Of replication what it says about itself, which are values.
     "imagepipe.monitoring": ("imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.core.formats", "imagepipe.core.units", "imagepipe.errors"),
     # Of the engines the protocol alone: which of them it is, assembly decides.
+    "imagepipe.missing_facts": (
+        "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.core", "imagepipe.errors",
+    ),
     "imagepipe.operations": (
-        "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.monitoring.counters", "imagepipe.core", "imagepipe.errors",
+        "imagepipe.missing_facts", "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.monitoring.counters", "imagepipe.core", "imagepipe.errors",
         "imagepipe.stages",
     ),
     "imagepipe.ondemand": (
-        "imagepipe.ondemand", "imagepipe.operations", "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage",
+        "imagepipe.ondemand", "imagepipe.operations", "imagepipe.missing_facts", "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage",
         "imagepipe.monitoring.counters", "imagepipe.core", "imagepipe.errors",
     ),
     # Of the storage what it says about images, open files, and what an error of the disk means. `imagepipe` itself is the version.
@@ -51,10 +54,10 @@ MAY_IMPORT = {
         "imagepipe.verification", "imagepipe.web", "imagepipe.workers",
     ),
     "imagepipe.generations": (
-        "imagepipe.config", "imagepipe.core", "imagepipe.engines", "imagepipe.errors", "imagepipe.foundation", "imagepipe.monitoring",
-        "imagepipe.ondemand", "imagepipe.operations", "imagepipe.replication", "imagepipe.web",
+        "imagepipe.config", "imagepipe.core", "imagepipe.engines", "imagepipe.errors", "imagepipe.foundation", "imagepipe.missing_facts",
+        "imagepipe.monitoring", "imagepipe.ondemand", "imagepipe.operations", "imagepipe.replication", "imagepipe.web",
     ),
-    "imagepipe.node": ("imagepipe.config", "imagepipe.daemon", "imagepipe.foundation", "imagepipe.generations", "imagepipe.listening", "imagepipe.web"),
+    "imagepipe.node": ("imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.foundation", "imagepipe.generations", "imagepipe.listening", "imagepipe.web"),
     "imagepipe.assembly": (
         "imagepipe", "imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.foundation", "imagepipe.generations", "imagepipe.monitoring",
         "imagepipe.node", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads",

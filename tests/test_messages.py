@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core import paths
+from imagepipe.core import formats, paths
+from imagepipe.core.admission import SIDE_MAX
 from imagepipe.core.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.messages import (
     CONTENT_BYTES_MAX,
@@ -143,7 +144,8 @@ STAMPS = st.integers(0, STAMP_MAX)
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 VERSIONS = st.builds(Version, STAMPS, IDS)
 CONTENTS = st.builds(Content, DIGESTS, st.integers(1, CONTENT_BYTES_MAX))
-FACTS = st.builds(ImageFacts, st.text(max_size=16), NUMBERS, NUMBERS)
+SIDES = st.integers(1, SIDE_MAX)
+FACTS = st.builds(ImageFacts, st.sampled_from([format.name for format in formats.FORMATS]), SIDES, SIDES)
 REQUESTS: st.SearchStrategy[Request] = st.one_of(
     st.builds(Hello, NUMBERS, IDS),
     st.builds(Changes, NUMBERS, IDS, st.one_of(st.just(""), IDS), NUMBERS, NUMBERS, NUMBERS),
@@ -193,6 +195,13 @@ class RoundTripTests:
     @given(HEADS)
     def test_a_doorbell_is_read_as_it_was_written(self, message: Head) -> None:
         assert decode_head("c", encode("c", message)) == message
+
+    @pytest.mark.parametrize("forged", [("svg+xml", 1, 1), ("jpeg", NUMBER_MAX, 1), ("jpeg", 1, 0)])
+    def test_facts_that_no_image_has_count_as_missing_and_hold_up_no_other_row(self, forged: tuple[str, int, int]) -> None:
+        rows = [Row(Entry(name, Version(1, NODE), None, Content(DIGEST, 1), at), ImageFacts(*forged)) for at, name in enumerate("ab", 1)]
+        decoded = decode_reply("c", encode("c", batch(1, NODE, EPOCH, 0, 2, rows)))
+        assert isinstance(decoded, Batch)
+        assert [(row.entry, row.facts) for row in decoded.rows] == [(row.entry, None) for row in rows]
 
     @given(row_lists())
     def test_rows_keep_their_versions_contents_and_facts(self, rows: list[Row]) -> None:

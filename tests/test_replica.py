@@ -2,6 +2,7 @@
 
 from collections import Counter
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from imagepipe.core.actions import (
     ReadPieces,
     Redirect,
     Release,
+    Report,
     Ring,
     Send,
 )
@@ -32,20 +34,21 @@ from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, 
 from imagepipe.core.pending import PENDING_SECONDS
 from imagepipe.core.pulling import BACK_OFF_SECONDS, GETS_MAX, HELLO_SECONDS, POLL_SECONDS, PULLS_MAX, REACHABLE_SECONDS, REFUSED_SECONDS
 from imagepipe.core.replica import OWN_NODE, TWICE, Replica
+from imagepipe.core.shunned import UNWANTED_SECONDS, WRONG_SECONDS
 from imagepipe.core.stamp import Version
 
 IMAGE, OTHER = Content("1" * 64, 5), Content("2" * 64, 6)
 DONE = Joined(0, (), ())
 
 
-def replica(cursors: dict[str, Cursor] | None = None, pending: list[Pending] | None = None, *, publishes: bool = False) -> Replica:
+def replica(cursors: dict[str, Cursor] | None = None, pending: list[Pending] | None = None, **options: Any) -> Replica:
     """The node aa."""
-    return Replica("aa", [Epoch("0a", 1)], 0, cursors or {}, pending or [], lambda: 0, publishes=publishes)
+    return Replica("aa", [Epoch("0a", 1)], 0, cursors or {}, pending or [], lambda: 0, **{"publishes": False, **options})
 
 
-def linked(*names: str, seq: int = 10, here: int | None = None, pending: list[Pending] | None = None) -> Replica:
+def linked(*names: str, seq: int = 10, here: int | None = None, pending: list[Pending] | None = None, **options: Any) -> Replica:
     """The same with upstreams, of which b is the node bb, and so on: they have said at 0.0 that they are at `seq`, and all up to `here` is here."""
-    node = replica({} if here is None else {name * 2: Cursor("01", here) for name in names}, pending)
+    node = replica({} if here is None else {name * 2: Cursor("01", here) for name in names}, pending, **options)
     for name in names:
         node.add_link(name, 0.0)
         node.answered(name, head(seq, name * 2), 0.0)
@@ -1095,6 +1098,64 @@ class FindingTests:
         node.asked(b"x", Changes(2, "bb", "0a", 1, 1), 0.0)
         assert node.take_actions() == [ReadChanges(b"x", 2, 1)]
         assert node.upstream.confirmations(1) == 1
+
+
+class UnwantedTests:
+    """What this node does not take is not fetched, is reported by name, and holds up nothing else."""
+
+    def examined(self, node: Replica, now: float = 0.0) -> list[Action]:
+        """What the node does once it knows that it lacks all bytes."""
+        [examine] = [action for action in node.take_actions() if isinstance(action, Examine)]
+        node.examined(examine.pull, [row.entry.content for row in examine.rows if row.entry.content], now)
+        return node.take_actions()
+
+    def test_a_size_that_is_refused_is_never_asked_for(self) -> None:
+        huge = put(1, OTHER, "huge.jpg")
+        node = replica(refusal=lambda row: "too large" if row.entry.content == OTHER else None)
+        node.add_link("b", 0.0)
+        node.answered("b", head(2), 0.0)
+        node.answered("b", told(2, huge, put(2)), 0.0)
+        actions = self.examined(node)
+        assert Report("b", "huge.jpg", "too large") in actions
+        assert [action.message for action in actions if isinstance(action, Send)][-1] == get(4, IMAGE)
+        assert node.why_pending(huge) == "too large"
+        assert node.why_pending(put(2)) == "no peer that can be reached has its bytes"
+        assert node.why_pending(deleted(3)) == "no peer that can be reached has its bytes"
+
+    def test_it_is_reported_once_and_not_whenever_the_pending_rows_have_their_turn(self) -> None:
+        node = linked("b", here=10, pending=[Pending("bb", put(4))], refusal=lambda _: "too large")
+        node.answered("b", told(2, after=10), 0.0)
+        node.tick(0.0)
+        assert not any(isinstance(action, Report | Send) for action in self.examined(node))
+
+    @pytest.mark.parametrize(("result", "pause"), [(Received.DAMAGED, WRONG_SECONDS), (Received.UNWANTED, UNWANTED_SECONDS)])
+    def test_bytes_that_were_of_no_use_are_not_asked_for_again_at_once(self, result: Received, pause: float) -> None:
+        node = asking(put(1), here=0)
+        node.examined(3, [IMAGE], 0.0)
+        node.take_actions()
+        node.answered("b", Pieces(4, (b"image",)), 0.0)
+        node.kept("b", 4, [(1, result)], 0.0)
+        actions = node.take_actions()
+        assert any(isinstance(action, Report) for action in actions) == (result is Received.UNWANTED)
+        assert not node.why_pending(put(1)).startswith("no peer")
+        node.joined(3, waits(1, put(1)), 0.0)
+        node.take_actions()
+        for now, asks in [(pause - 1, False), (pause, True)]:
+            node.heard_head("b", head(1), now)
+            node.pending.try_at = now
+            node.tick(now)
+            wanted = any(isinstance(action, Send) and isinstance(action.message, Get) for action in self.examined(node, now))
+            assert wanted == asks
+            for action in node.take_actions():
+                assert not isinstance(action, Report)
+            node.joined(max(node._pulls), DONE, now) if not asks else None  # noqa: SLF001
+
+    def test_bytes_that_come_in_the_end_are_as_good_as_any(self) -> None:
+        node = asking(put(1), here=0)
+        node.examined(3, [IMAGE], 0.0)
+        node.answered("b", Pieces(4, (b"image",)), 0.0)
+        node.kept("b", 4, [(1, Received.COMPLETE)], 0.0)
+        assert node.why_pending(put(1)).startswith("no peer")
 
 
 class MendingTests:

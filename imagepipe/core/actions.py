@@ -99,6 +99,15 @@ class Mended:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """Log that the bytes which a row of the upstream at the end of `link` names are not taken, and why."""
+
+    link: str
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReadChanges:
     """Read the rows with numbers above `after`, in order, `rows_max` at most."""
 
@@ -117,4 +126,4 @@ class ReadPieces:
     ranges: Sequence[Range]
 
 
-Action = Send | Answer | Ring | Redirect | Examine | Keep | Discard | Join | Release | Mended | ReadChanges | ReadPieces
+Action = Send | Answer | Ring | Redirect | Examine | Keep | Discard | Join | Release | Mended | Report | ReadChanges | ReadPieces

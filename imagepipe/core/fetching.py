@@ -21,11 +21,17 @@ PATIENCE_SECONDS = 1.0
 
 
 class Received(enum.Enum):
-    """What a piece made of an object: there is more to come, it is complete and verified, or its bytes are not what the digest says."""
+    """What a piece made of an object.
+
+    MORE: there is more to come. COMPLETE: it is complete and verified. DAMAGED: its bytes are not what the digest says.
+    UNWANTED: its bytes are no image. NO_ROOM: the disk has no room for it. In these last two cases no other peer could help.
+    """
 
     MORE = "more"
     COMPLETE = "complete"
     DAMAGED = "damaged"
+    UNWANTED = "unwanted"
+    NO_ROOM = "no room"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,14 @@ class Fetches:
         if result is Received.COMPLETE:
             del self._transfers[transfer]
             return self._end(fetch)
+        if result is not Received.DAMAGED:
+            fetch.others.clear()
         return self._fail(fetch, now)
+
+    def content_of(self, transfer: int) -> Content | None:
+        """What is fetched in a transfer that is under way."""
+        fetch = self._transfers.get(transfer)
+        return fetch.content if fetch else None
 
     def lacks(self, transfer: int, now: float) -> Ended | None:
         """The peer that is asked in this transfer does not have the object."""

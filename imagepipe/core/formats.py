@@ -56,6 +56,11 @@ def named(name: str) -> Format:
     return _BY_NAME[name]
 
 
+def is_known(name: str) -> bool:
+    """Whether there is a format of this name."""
+    return name in _BY_NAME
+
+
 def by_extension(extension: str) -> Format | None:
     """The format of an extension, with or without its dot, in any case."""
     return _BY_EXTENSION.get(extension.removeprefix(".").lower())

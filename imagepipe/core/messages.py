@@ -24,7 +24,8 @@ import msgspec
 from msgspec import Meta
 
 from imagepipe.core import erasure, paths
-from imagepipe.core.entries import Content, Entry, ImageFacts, Row
+from imagepipe.core.admission import believable_facts
+from imagepipe.core.entries import Content, Entry, Row
 from imagepipe.core.escaping import is_unsayable
 from imagepipe.core.stamp import STAMP_MAX, Version
 from imagepipe.errors import BadRequest, shown
@@ -278,7 +279,7 @@ def _refusal(row: WireRow) -> str | None:
 def _row(wire: WireRow) -> Row:
     replaced = None if wire.replaced_stamp is None or wire.replaced_origin is None else Version(wire.replaced_stamp, wire.replaced_origin)
     content = None if wire.digest is None or wire.size is None else Content(wire.digest, wire.size)
-    facts = None if wire.format is None else ImageFacts(wire.format, wire.width, wire.height)
+    facts = believable_facts(wire.format, wire.width, wire.height)
     return Row(Entry(wire.path, Version(wire.stamp, wire.origin), replaced, content, wire.seq), facts)
 
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import structs
 
-from imagepipe.core.actions import Action, Discard, Examine, Join, Keep, Mended, Redirect, Release, Send
+from imagepipe.core.actions import Action, Discard, Examine, Join, Keep, Mended, Redirect, Release, Report, Send
 from imagepipe.core.entries import Content, Row
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Ended, Fetches, Received
@@ -31,6 +31,7 @@ from imagepipe.core.messages import GET_BYTES_MAX, ROWS_MAX, Batch, Changes, Get
 from imagepipe.core.pending import PendingRows
 from imagepipe.core.pulling import BACK_OFF_SECONDS, HELLO_SECONDS, POLL_SECONDS, REFUSED_SECONDS, Asked, Link, Pull, Stage
 from imagepipe.core.serving import Upstream
+from imagepipe.core.shunned import Shunned
 from imagepipe.errors import shown
 
 OWN_NODE = "it has this node's own id: its data folder is a copy, or it is this node itself"
@@ -42,7 +43,7 @@ class Replica:
 
     node: its id. epochs, last_seq, cursors, pending: what is durable at the start. sync: where requests reach it, as in Head. publishes: whether it has
     a doorbell. wall_ms: the wall clock, told to others for them to compare. rows_max: how many rows are told, or tried again, at once. get_bytes_max: how
-    many bytes a Get asks for.
+    many bytes a Get asks for. refusal: why this node does not fetch the bytes of a row; None: it does.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Replica:
         publishes: bool = True,
         rows_max: int = ROWS_MAX,
         get_bytes_max: int = GET_BYTES_MAX,
+        refusal: Callable[[Row], str | None] = lambda _: None,
     ) -> None:
         self.upstream = Upstream(node, epochs, last_seq, sync, wall_ms, publishes=publishes, rows_max=rows_max)
         self.links: dict[str, Link] = {}
@@ -67,6 +69,8 @@ class Replica:
         self._rows_max = rows_max
         self._fetches = Fetches(get_bytes_max)
         self._mends = Mends()
+        self._refusal = refusal
+        self._shunned = Shunned()
         self._pulls: dict[int, Pull] = {}
         self._joins: deque[Pull] = deque()  # the first is being joined: of two at once one could not tell which came first, and what is pending now
         self._last_id = 0
@@ -184,8 +188,9 @@ class Replica:
         pull.stage = Stage.FETCHING
         peers = [pull.link] if pull.link else self._reachable(now)
         if peers:
-            pull.missing = set(lacking)
-            for content in lacking:
+            wanted = self._wanted(pull, lacking, now)
+            pull.missing = set(wanted)
+            for content in wanted:
                 self._fetches.want(content, pull.id, peers, now)
         self._go_on_all(now)
 
@@ -195,6 +200,7 @@ class Replica:
         if link:
             link.keeping.discard(rid)
         for transfer, result in results:
+            self._note_bytes(name, transfer, result, now)
             self._settle(self._fetches.received(transfer, result, now))
         self._go_on_all(now)
 
@@ -294,6 +300,12 @@ class Replica:
         """How many bytes of the batches on their way were not asked for yet."""
         return self._fetches.missing_bytes
 
+    def why_pending(self, row: Row) -> str:
+        """Why a pending row has no bytes here, as far as that is known."""
+        content = row.entry.content
+        why = self._refusal(row) or (self._shunned.why(content) if content else None)
+        return why or "no peer that can be reached has its bytes"
+
     def acked(self, link: Link) -> int:
         """Up to which of its numbers everything of the upstream is in this node's map, bytes and all."""
         if link.cursor is None or link.node is None:
@@ -348,6 +360,41 @@ class Replica:
         if here:
             link.keeping.add(message.rid)
             self._actions.append(Keep(link.name, message.rid, tuple(part for part, _ in here), tuple(piece for _, piece in here)))
+
+    def _wanted(self, pull: Pull, lacking: Sequence[Content], now: float) -> list[Content]:
+        """Those of the `lacking` bytes that are to be fetched; the others' rows are pending without further ado."""
+        refused = {}
+        for row in pull.rows:
+            content = row.entry.content
+            if content is not None and (why := self._refusal(row)):
+                refused[content] = row, why
+        wanted = []
+        for content in lacking:
+            if content in refused:
+                self._report(pull.link, *refused[content])
+            elif not self._shunned.has(content, now):
+                wanted.append(content)
+        return wanted
+
+    def _note_bytes(self, name: str, transfer: int, result: Received, now: float) -> None:
+        content = self._fetches.content_of(transfer)
+        if content is None:
+            return
+        if result is Received.COMPLETE:
+            self._shunned.is_here(content)
+        elif result is Received.DAMAGED:
+            self._shunned.was_wrong(content, now)
+        elif result is Received.UNWANTED:
+            self._shunned.was_unwanted(content, now)
+            for pull in self._pulls.values():
+                for row in pull.rows:
+                    if row.entry.content == content:
+                        self._report(name, row, str(self._shunned.why(content)))
+
+    def _report(self, link: str | None, row: Row, why: str) -> None:
+        """Report it once: not again when a pending row has its turn."""
+        if link is not None:
+            self._actions.append(Report(link, row.entry.path, why))
 
     def _leave_queue(self, pull: Pull) -> Link | None:
         """The link whose first pull this was; None if it was dropped meanwhile."""

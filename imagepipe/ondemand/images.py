@@ -19,9 +19,10 @@ from imagepipe.core.formats import Format
 from imagepipe.core.stamp import milliseconds
 from imagepipe.core.targets import ORIGINAL, Target, original_of
 from imagepipe.errors import BadRequest, InternalError, NotFound, shown
+from imagepipe.missing_facts import MissingFacts
 from imagepipe.ondemand.renditions import Gone, Job, Picture, Renditions, Wish, wish_of
 from imagepipe.operations import Peers
-from imagepipe.storage.images import ImageInfo
+from imagepipe.storage.images import ImageInfo, info_of
 from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.store import Store
 
@@ -75,7 +76,10 @@ class _Seen:
 class Images:
     """Finds what requests ask for. On the reactor's thread; `on_thread` runs a short blocking call on a thread of its own pool."""
 
-    def __init__(self, on_thread: OnThread, store: Store, renditions: Renditions, originals: Fetches, peers: Peers) -> None:
+    def __init__(
+        self, on_thread: OnThread, store: Store, renditions: Renditions, originals: Fetches, peers: Peers, missing_facts: MissingFacts
+    ) -> None:
+        self._missing_facts = missing_facts
         self._on_thread = on_thread
         self._store = store
         self._renditions = renditions
@@ -126,11 +130,7 @@ class Images:
 
     async def info(self, target: Target, *, may_fetch: bool = True) -> ImageInfo:
         """The facts of the image of `target`. Raises NotFound, and what fetching it does."""
-        source = await self._source(target, may_fetch=may_fetch)
-        entry, content, facts = source.entry, source.entry.content, source.facts
-        if content is None or facts is None:
-            raise _not_found(target)
-        return ImageInfo(entry.path, content.size, content.digest, facts.width, facts.height, facts.format, milliseconds(entry.version.stamp))
+        return info_of(await self._missing_facts.complete(await self._source(target, may_fetch=may_fetch)))
 
     async def source(self, image: str) -> Content:
         """The bytes that renditions of the image at a clean path are made of: its own, or its original's. Raises what `info` does."""

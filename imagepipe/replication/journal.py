@@ -6,6 +6,8 @@ from twisted.logger import Logger
 
 from imagepipe.core.pulling import Link
 from imagepipe.core.replica import Replica
+from imagepipe.errors import shown
+from imagepipe.replication.seldom import Seldom
 
 SILENT_SECONDS = 15.0
 """After so long without a word a peer is called silent."""
@@ -35,6 +37,7 @@ class Journal:
         self._bad_written = float("-inf")
         self._refused = 0
         self._refused_written = float("-inf")
+        self._not_taken: dict[str, Seldom] = {}
         self.bad_messages = 0
         self.clocks_ahead: dict[str, float] = {}
 
@@ -50,6 +53,7 @@ class Journal:
             self._behind.pop(gone, None)
             self.clocks_ahead.pop(gone, None)
             self._skewed.discard(gone)
+            self._not_taken.pop(gone, None)
 
     def pending_seconds(self) -> float:
         """For how long there have been rows that wait for their bytes."""
@@ -73,6 +77,11 @@ class Journal:
             _log.warn("replication: {count} changes refused, the last from {who}: {why}", count=self._refused, who=who, why=why[-1])
             self._refused = 0
             self._refused_written = now
+
+    def not_taken(self, name: str, path: str, why: str) -> None:
+        """The bytes of a peer's row are not taken."""
+        complaints = self._not_taken.setdefault(name, Seldom(_log, self._seconds, APART_SECONDS))
+        complaints.warn("replication: the image {path} of the peer {name} is not fetched: {why}", path=shown(path), name=name, why=why)
 
     def clock(self, name: str, ahead_seconds: float) -> None:
         """How far the peer's clock is ahead of this node's."""

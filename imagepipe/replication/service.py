@@ -14,9 +14,10 @@ from twisted.logger import Logger
 from imagepipe.config.settings import ReplicationSettings
 from imagepipe.core import actions
 from imagepipe.core.actions import Action
-from imagepipe.core.entries import Content
-from imagepipe.core.messages import Batch, Foreign, Malformed, decode_head, decode_reply, decode_request, encode
+from imagepipe.core.entries import Content, Row
+from imagepipe.core.messages import GET_BYTES_MAX, Batch, Foreign, Malformed, decode_head, decode_reply, decode_request, encode
 from imagepipe.core.replica import Replica
+from imagepipe.core.units import shown_bytes
 from imagepipe.errors import StartError
 from imagepipe.replication.connection import Frames
 from imagepipe.replication.journal import Journal
@@ -78,7 +79,9 @@ class Replication:
         wiring = self._wiring = Wiring(settings, self._keys, self._ears, {})
         epochs, cursors, pending = self._come_so_far
         publishes = bool(wiring.publish)
-        self._replica = Replica(store.node_id, epochs, store.last_seq, cursors, pending, self._wall_ms, sync=wiring.said, publishes=publishes)
+        self._replica = Replica(
+            store.node_id, epochs, store.last_seq, cursors, pending, self._wall_ms, sync=wiring.said, publishes=publishes, refusal=self._refusal
+        )
         for peer in settings.subscribe:
             self._replica.add_link(link_name(peer), self._seconds())
         self._go_on()
@@ -182,6 +185,17 @@ class Replication:
             return None
         return status_of(self._replica, self._journal, self._store.conflicts, self._seconds())
 
+    def _refusal(self, row: Row) -> str | None:
+        """Why the bytes of a peer's row are not fetched now."""
+        content, admission = row.entry.content, self._store.admission
+        if content is None:
+            return None
+        if admission and (why := admission.refusal(row)):
+            return why
+        if content.size > GET_BYTES_MAX and content.size > self._store.room_bytes:
+            return f"the disk has no room for its {shown_bytes(content.size)}"
+        return None
+
     # Events. One that comes too late, for a link that is gone or after `stop`, is dropped.
 
     def _tell(self, event: Event) -> None:
@@ -264,6 +278,8 @@ class Replication:
                     wiring.redirect(name, said)
                 except StartError as error:  # it said so: it is asked where it was before
                     self._journal.bad_message(f"the peer {name}", error)
+            case actions.Report(name, path, why):
+                self._journal.not_taken(name, path, why)
             case actions.Mended(number):
                 if ended := self._mends.pop(number, None):
                     ended.callback(None)

@@ -1,6 +1,8 @@
 """How replication stands, as values for whoever shows them (replication.md, section 7)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from imagepipe.core.pulling import Link
 from imagepipe.core.replica import Replica
@@ -40,11 +42,25 @@ class SubscriberStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingStatus:
+    """A row of the peer `name` that is pending: the image at `path`, whose `size` bytes are not here, and why not."""
+
+    name: str
+    path: str
+    size: int
+    why: str
+
+
+PENDING_SHOWN_MAX = 20
+"""How many pending rows a status lists."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicationStatus:
     """The node's part in it.
 
     seq: its newest number. unreplicated: the changes that are on no other disk. pending: rows that wait for their bytes, the oldest for
-    `pending_seconds`. conflicts: versions kept that lost. dropped, bad: messages that were too many, or no messages.
+    `pending_seconds`; pending_rows: some of them. conflicts: versions kept that lost. dropped, bad: messages that were too many, or no messages.
     """
 
     node: str
@@ -55,6 +71,7 @@ class ReplicationStatus:
     subscribers: tuple[SubscriberStatus, ...]
     pending: int
     pending_seconds: float
+    pending_rows: tuple[PendingStatus, ...]
     conflicts: int
     dropped_messages: int
     bad_messages: int
@@ -76,10 +93,18 @@ def status_of(replica: Replica, journal: Journal, conflicts: int, now: float) ->
         ),
         pending=len(replica.pending),
         pending_seconds=journal.pending_seconds(),
+        pending_rows=tuple(_pending(replica)),
         conflicts=conflicts,
         dropped_messages=upstream.dropped,
         bad_messages=journal.bad_messages,
     )
+
+
+def _pending(replica: Replica) -> Iterator[PendingStatus]:
+    names = {link.node: link.name for link in replica.links.values()}
+    for (upstream, path), row in islice(replica.pending.items(), PENDING_SHOWN_MAX):
+        if row.entry.content:
+            yield PendingStatus(names.get(upstream, upstream), path, row.entry.content.size, replica.why_pending(row))
 
 
 def _upstream(link: Link, clock_ahead: float | None, now: float) -> UpstreamStatus:

@@ -11,11 +11,10 @@ from pathlib import Path
 from imagepipe.core.entries import Entry, Excerpt, Row
 from imagepipe.core.erasure import erased_path
 from imagepipe.core.showing import Hidden, all_hidden
-from imagepipe.core.stamp import milliseconds
 from imagepipe.storage import columns
 from imagepipe.storage.database import Database
 from imagepipe.storage.history import History
-from imagepipe.storage.images import ImageFacts, ImageInfo
+from imagepipe.storage.images import ImageFacts, ImageInfo, info_of
 from imagepipe.storage.memory import RememberedRows
 from imagepipe.storage.orders import Orders
 from imagepipe.storage.upstreams import Upstreams
@@ -73,15 +72,10 @@ class Catalogue:
 
     def info(self, path: str) -> ImageInfo | None:
         """What is known of the live image at `path`."""
-        row = self._database.read(
-            lambda connection: connection.execute(
-                "SELECT size, digest, width, height, format, stamp FROM entry JOIN image USING (digest) WHERE path = ?", (path,)
-            ).fetchone()
-        )
-        if row is None:
+        row = self.rows([path]).get(path)
+        if row is None or row.entry.content is None or row.facts is None:
             return None
-        size, digest, width, height, format, stamp = row
-        return ImageInfo(path, size, digest, width, height, format, milliseconds(stamp))
+        return info_of(row)
 
     def paths(self, prefix: str, after: str, limit: int) -> list[str]:
         """Live paths in order of their UTF-8 bytes that begin with `prefix` and are greater than `after`."""
@@ -158,16 +152,15 @@ class Catalogue:
         query = _ENTRY + " WHERE path > ? AND path < ? AND digest IS NOT NULL"
         return map(columns.entry_of, self._database.select(query, path + "/", path + "0"))  # "0" follows "/"
 
-    def put(self, entries: Sequence[Entry], facts: Mapping[str, ImageFacts], last_stamp: int) -> None:
+    def put(self, entries: Sequence[Entry], facts: Mapping[str, ImageFacts], last_stamp: int, *, is_hearsay: bool = False) -> None:
         """Write rows, numbered on from last_seq, and what the headers of their bytes say, by digest; last_stamp is the newest stamp now.
 
-        What they erase goes from the history with them.
+        is_hearsay: a peer claims these facts. They are no reason to change what is known of a digest, which other paths may have too.
+        What the rows erase goes from the history with them.
         """
         self._changing += [entry.path for entry in entries]
         self._database.write_many("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(columns.of_entry, entries))
-        self._database.write_many(
-            "INSERT OR REPLACE INTO image VALUES (?, ?, ?, ?)", [(digest, one.format, one.width, one.height) for digest, one in facts.items()]
-        )
+        self._put_facts(facts, "IGNORE" if is_hearsay else "REPLACE")
         self._database.write("UPDATE meta SET last_stamp = ?", last_stamp)
         for entry in entries:
             if (erased := erased_path(entry.path)) is not None:
@@ -189,6 +182,16 @@ class Catalogue:
     def fact_digests(self, first: str) -> set[str]:
         """The digests that facts are kept for and that begin with `first`."""
         return self._digests("image", first)
+
+    def note_facts(self, facts: Mapping[str, ImageFacts]) -> None:
+        """Write down what the headers of bytes say, by digest."""
+        self.begin()
+        try:
+            self._put_facts(facts, "REPLACE")
+            self.commit()
+        except BaseException:
+            self.roll_back()
+            raise
 
     def forget_facts(self, digests: Sequence[str]) -> None:
         """Drop the facts of digests that no row names any more."""
@@ -228,6 +231,10 @@ class Catalogue:
     def close(self) -> None:
         """No other call is under way or follows."""
         self._database.close()
+
+    def _put_facts(self, facts: Mapping[str, ImageFacts], otherwise: str) -> None:
+        values = [(digest, one.format, one.width, one.height) for digest, one in facts.items()]
+        self._database.write_many(f"INSERT OR {otherwise} INTO image VALUES (?, ?, ?, ?)", values)  # noqa: S608
 
     def _digests(self, table: str, first: str) -> set[str]:
         query = f"SELECT digest FROM {table} WHERE digest >= ? AND digest < ?"  # noqa: S608

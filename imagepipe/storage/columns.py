@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from imagepipe.core.entries import Content, Entry, ImageFacts, Row
+from imagepipe.core.admission import believable_facts
+from imagepipe.core.entries import Content, Entry, Row
 from imagepipe.core.stamp import Version
 from imagepipe.storage.database import Value
 
@@ -19,9 +20,9 @@ def entry_of(columns: Sequence[Any]) -> Entry:
 
 
 def row_of(columns: Sequence[Any]) -> Row:
-    """The row in the columns ENTRY and FACTS."""
+    """The row in the columns ENTRY and FACTS. Earlier releases wrote down whatever a peer claimed: unbelievable facts count as missing."""
     *entry, format, width, height = columns
-    return Row(entry_of(entry), None if format is None else ImageFacts(format, width, height))
+    return Row(entry_of(entry), believable_facts(format, width, height))
 
 
 def of_entry(entry: Entry) -> tuple[Value, ...]:

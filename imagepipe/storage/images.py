@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagepipe.core.entries import ImageFacts
-from imagepipe.core.stamp import Version
+from imagepipe.core.entries import ImageFacts, Row
+from imagepipe.core.stamp import Version, milliseconds
 
-__all__ = ["Commit", "ImageFacts", "ImageInfo", "StagedImage"]
+__all__ = ["Commit", "ImageFacts", "ImageInfo", "StagedImage", "info_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,14 @@ class ImageInfo:
     height: int
     format: str
     modified_ms: int
+
+
+def info_of(row: Row) -> ImageInfo:
+    """What the row of an image with facts says."""
+    entry, content, facts = row.entry, row.entry.content, row.facts
+    assert content is not None
+    assert facts is not None
+    return ImageInfo(entry.path, content.size, content.digest, facts.width, facts.height, facts.format, milliseconds(entry.version.stamp))
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ class Joiner:
 
     def _write(self, told: Told, outcome: Join) -> None:
         catalogue = self._catalogue
-        catalogue.put(outcome.taken, outcome.facts, outcome.stamp)
+        catalogue.put(outcome.taken, outcome.facts, outcome.stamp, is_hearsay=True)
         if outcome.lost:
             now_ms = self._now_ms()
             winners = {entry.path: entry for entry in outcome.taken}

@@ -29,7 +29,8 @@ from typing import TypeVar
 
 from twisted.logger import Logger
 
-from imagepipe.core import joining
+from imagepipe.core import formats, joining
+from imagepipe.core.admission import Admission, facts_of_bytes
 from imagepipe.core.entries import Change, Content, Entry, Excerpt, Row, net_moves
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.erasure import erasure_path
@@ -191,7 +192,9 @@ class Store:
 
         committed = _unfailing(on_commit, "nobody was told of a commit")
         self._on_full = _unfailing(lambda _: on_full(), "no room was made")
-        self._transfers = Transfers(self._layout.staging, self._objects)
+        self.admission: Admission | None = None
+        self.room_bytes = 0
+        self._transfers = Transfers(self._layout.staging, self._objects, self.room_for_peers, self._is_image)
         self.claims = Claims(self._catalogue, tree, self._objects, self._housekeeping, now_ms)
         self._repairs = Repairs(self._catalogue, tree, self._housekeeping, self._layout.found, now_ms)
         self._tree = tree
@@ -363,6 +366,7 @@ class Store:
             Verifier(*parts, self._run, folder, walk, repair=repair).run()
 
     # For replication. What blocks is for threads other than the reactor's.
+    # admission: what is taken over from peers; None: everything, as tests of the store alone want it. room_bytes: what `room_for_peers` last was.
 
     @property
     def epochs(self) -> Sequence[Epoch]:
@@ -418,6 +422,7 @@ class Store:
         """
         self._health.check()
         with self._in_flight.one():
+            self.room_bytes = self.room_for_peers()
             digests = _digests(rows)
             self._pins.hold(digests)  # before it is looked whether they are here
             try:
@@ -436,12 +441,14 @@ class Store:
         """Take bytes of an object from a peer: disjoint ranges in any order, of one transfer by several threads at once.
 
         `transfer` is the caller's number for one attempt to get all of it. COMPLETE: the bytes are those that the digest says, and are here; they are
-        durable once a row that names them is joined. DAMAGED: they are not, or are too many, and are gone.
+        durable once a row that names them is joined. DAMAGED: they are not, or are too many. UNWANTED: they are no image. NO_ROOM: the disk has no
+        room for them. In all these cases they are gone.
         Raises NotStored on a full disk, and what came of the transfer is gone; FlushError; Overloaded.
         """
         with self._making_room(), self._writing():
             if not self._reserve.is_set_aside:
-                raise DiskFull("the disk is full")
+                self._transfers.discard(transfer)
+                return Received.NO_ROOM
             received = self._transfers.receive(transfer, content, offset, data)
             if received is Received.COMPLETE:
                 self._abandon([content.digest])  # if it was let go of meanwhile
@@ -461,7 +468,30 @@ class Store:
         with self._making_room(), self._writing():
             here = frozenset(content for content in joining.wanted(rows, self._catalogue.look_up) if self._objects.has(content))
             self._objects.flush(content.digest for content in here)
+            rows = [self._with_checked_facts(row) if row.entry.content in here else row for row in rows]
             return self._run(lambda: self._joiner.join(Told(rows, upstream, cursor, afresh, here)))
+
+    def room_for_peers(self) -> int:
+        """How many bytes of peers the disk can take so that there is still room for an image that a client stores."""
+        status = os.statvfs(self._layout.private)
+        room, total = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
+        own = self.admission.bytes_max if self.admission else 0
+        return room - min(ROOM_BYTES + own, total // 8)
+
+    def note_facts(self, digest: str, facts: ImageFacts) -> None:
+        """Write down what the header of an image says; blocks. Raises NotStored on a full disk; FlushError; Overloaded."""
+        with self._writing():
+            self._run(lambda: self._catalogue.note_facts({digest: facts}))
+
+    def _is_image(self, head: bytes) -> bool:
+        return self.admission is None or formats.sniff(head) is not None
+
+    def _with_checked_facts(self, row: Row) -> Row:
+        content = row.entry.content
+        if self.admission is None or row.facts is None or content is None:
+            return row
+        head = self._objects.read(content.digest, 0, min(content.size, formats.SNIFF_BYTES))
+        return replace(row, facts=facts_of_bytes(head or b"", row.facts))
 
     def _removed(self, on_removed: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:
         def removed(digests: Sequence[str]) -> None:

@@ -3,36 +3,48 @@
     one piece that is all of it      hashed as it is, written, flushed
     several                          written to where they belong in one file, which is hashed when it is full, and flushed
 
-Only bytes that their digest agrees with become an object. What did not end is gone with the staging folder at the next start.
+Only bytes that their digest agrees with become an object, and only those that are wanted. What did not end is gone with the staging folder at the
+next start.
+
+Room: a transfer of several pieces begins only if all that its peer has announced fits beside what the other transfers still expect, and it ends as soon as
+something else has taken that room. It never makes anybody else give up room.
 """
 
 import hashlib
 import itertools
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from imagepipe.core.entries import Content
 from imagepipe.core.fetching import Received
-from imagepipe.storage.disk import digest_of
+from imagepipe.core.formats import SNIFF_BYTES
+from imagepipe.storage.disk import digest_of, open_for_reading
 from imagepipe.storage.objects import Objects
 
 
 @dataclass(slots=True)
 class _Transfer:
-    """`received`: how many bytes of it are in `file`."""
+    """`received`: how many bytes of it are in `file`, of the `size` that were announced."""
 
     file: Path
+    size: int
     received: int = 0
 
 
 class Transfers:
-    """For any thread. `folder` is for its files; objects are durable only after Objects.flush."""
+    """For any thread. `folder` is for its files; objects are durable only after Objects.flush.
 
-    def __init__(self, folder: Path, objects: Objects) -> None:
+    room: how many bytes may still be written to the disk. is_wanted: whether bytes that begin like this may become an object.
+    """
+
+    def __init__(self, folder: Path, objects: Objects, room: Callable[[], int], is_wanted: Callable[[bytes], bool]) -> None:
         self._folder = folder
         self._objects = objects
+        self._room = room
+        self._is_wanted = is_wanted
         self._lock = threading.Lock()
         self._begun: dict[int, _Transfer] = {}
         self._numbers = itertools.count()  # which any thread may ask for the next: a generator would not stand two at once
@@ -60,6 +72,8 @@ class Transfers:
     def _receive_whole(self, content: Content, data: bytes) -> Received:
         if hashlib.sha256(data).hexdigest() != content.digest:
             return Received.DAMAGED
+        if not self._is_wanted(data[:SNIFF_BYTES]):
+            return Received.UNWANTED
         file = self._new_file()
         try:
             descriptor = _create(file)
@@ -75,12 +89,18 @@ class Transfers:
         return Received.COMPLETE
 
     def _receive_piece(self, transfer: int, content: Content, offset: int, data: bytes) -> Received:
+        room = self._room()
         with self._lock:
             begun = self._begun.get(transfer)
             if begun is None:
-                begun = _Transfer(self._new_file())
+                if content.size > room - self._expected():
+                    return Received.NO_ROOM
+                begun = _Transfer(self._new_file(), content.size)
                 os.close(_create(begun.file))
                 self._begun[transfer] = begun
+        if len(data) > room:
+            self.discard(transfer)
+            return Received.NO_ROOM
         try:
             descriptor = os.open(begun.file, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:  # discarded, just now
@@ -96,6 +116,9 @@ class Transfers:
                 if digest_of(begun.file) != content.digest:
                     begun.file.unlink()
                     return Received.DAMAGED
+                if not self._is_wanted(_head_of(begun.file)):
+                    begun.file.unlink()
+                    return Received.UNWANTED
                 self._objects.seal(descriptor, begun.file)
                 self._objects.add(content.digest, begun.file, content.size)
             except BaseException:
@@ -105,12 +128,21 @@ class Transfers:
         finally:
             os.close(descriptor)
 
+    def _expected(self) -> int:
+        """How many bytes are announced and have not come."""
+        return sum(max(0, begun.size - begun.received) for begun in self._begun.values())
+
     def _new_file(self) -> Path:
         return self._folder / f"transfer-{next(self._numbers)}"
 
 
 def _create(file: Path) -> int:
     return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _head_of(file: Path) -> bytes:
+    with open_for_reading(file) as opened:
+        return os.pread(opened.fileno(), SNIFF_BYTES, 0)
 
 
 def _write(descriptor: int, data: bytes, offset: int) -> None:

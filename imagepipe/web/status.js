@@ -144,6 +144,7 @@ function drawReplication(replication) {
       };
     }),
   );
+  rows(byId("pending"), replication.pending_rows.map((row) => ({ cells: [row.path, row.name, bytes(row.size), row.why] })));
   const waiting = replication.pending ? `, the oldest for ${duration(replication.pending_seconds)}` : "";
   byId("replication").replaceChildren(
     fact("Newest change", whole(replication.seq)),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from imagepipe.core.units import shown_bytes, shown_seconds
 from imagepipe.monitoring.counters import NotedError, Totals
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, Problem
-from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
+from imagepipe.replication.status import PendingStatus, ReplicationStatus, SubscriberStatus, UpstreamStatus
 
 Lines = Iterable[tuple[str, str]]
 """A name and what there is to say of it."""
@@ -67,6 +67,12 @@ def _replication(replication: ReplicationStatus) -> Iterable[str]:
         yield _columns([heads, *map(_upstream, replication.upstreams)])
     if replication.subscribers:
         yield _columns([("subscriber", "acknowledged", "rows behind", "last heard"), *map(_subscriber, replication.subscribers)])
+    if replication.pending_rows:
+        yield _columns([("without its bytes", "from", "size", "because"), *map(_pending, replication.pending_rows)])
+
+
+def _pending(pending: PendingStatus) -> Sequence[str]:
+    return pending.path, pending.name, shown_bytes(pending.size), pending.why
 
 
 def _own_part(replication: ReplicationStatus) -> Lines:

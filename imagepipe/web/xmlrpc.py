@@ -146,7 +146,12 @@ class ImageMethods(XMLRPC):
         finally:
             body.close()
         with request.record.stages.spent("answer"):
-            response: bytes = await self._on_thread(lambda: encode_answer(result))
+            try:
+                response: bytes = await self._on_thread(lambda: encode_answer(result))
+            except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
+                _log.failure("an answer could not be encoded")
+                result = self._fault(request, InternalError())
+                response = encode_answer(result)
         request.record.result = result.faultString if isinstance(result, Fault) else "OK"
         if gone:
             request.record.result += " (the client was gone)"

@@ -10,7 +10,8 @@ import pytest
 from exchange import check_shown, fetch, pull, retry, rows_of
 from stores import FACTS, check_kept, check_whole, delete, digest, move, objects, open_store, opened, put, tree
 
-from imagepipe.core.entries import Content, Entry, Row
+from imagepipe.core.admission import Admission
+from imagepipe.core.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Received
 from imagepipe.core.joining import Cursor
@@ -33,6 +34,52 @@ def receive(store: Store, *data: bytes) -> None:
     """The bytes come from somewhere."""
     for number, one in enumerate(data):
         assert store.receive(number, Content(digest(one), len(one)), 0, one) is Received.COMPLETE
+
+
+class HearsayTests:
+    """What a peer claims of an image is believed as far as an image can have it, and its bytes agree."""
+
+    PNG = b"\x89PNG\r\n\x1a\n" + bytes(56)
+
+    def join(self, store: Store, path: str, facts: ImageFacts | None, seq: int = 1) -> Row:
+        """The row of `path` after a peer has told that it holds PNG."""
+        store.admission = Admission(bytes_max=1 << 20, pixels_max=1 << 20)
+        content = Content(digest(self.PNG), len(self.PNG))
+        rows = [Row(Entry(path, Version(LATER, YOU), None, content, seq), facts)]
+        for lacking in store.hold(rows):
+            assert store.receive(seq, lacking, 0, self.PNG) is Received.COMPLETE
+        store.join(rows, YOU, Cursor("e0", seq))
+        store.release(rows)
+        return store.rows([path])[path]
+
+    def test_facts_that_agree_with_the_bytes_are_taken_over(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            assert self.join(store, "a", ImageFacts("png", 7, 8)).facts == ImageFacts("png", 7, 8)
+
+    def test_facts_that_do_not_are_dropped(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            assert self.join(store, "a", ImageFacts("jpeg", 7, 8)).facts is None
+
+    def test_they_change_nothing_of_another_path_with_the_same_bytes(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"mine": self.PNG})  # which the store was told is a JPEG of 40x30
+            self.join(store, "theirs", ImageFacts("png", 7, 8))
+            info = store.info("mine")
+            assert info is not None
+            assert (info.format, info.width, info.height) == ("jpeg", 40, 30)
+
+    def test_what_an_earlier_release_believed_counts_as_missing(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"a": self.PNG})
+        with closing(sqlite3.connect(tmp_path / ".imagepipe" / "catalogue.sqlite")) as connection:
+            connection.execute("UPDATE image SET format = 'svg+xml', width = 9223372036854775807")
+            connection.commit()
+        with opened(tmp_path) as store:
+            assert store.rows(["a"])["a"].facts is None
+            assert store.info("a") is None
+            assert [row.facts for row in store.changes(0, 10).rows] == [None]
+            store.note_facts(digest(self.PNG), ImageFacts("png", 7, 8))
+            assert store.rows(["a"])["a"].facts == ImageFacts("png", 7, 8)
 
 
 @pytest.fixture

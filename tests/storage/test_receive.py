@@ -1,19 +1,24 @@
 """Bytes that come from a peer: whatever their order and number, only those that the digest says become an object."""
 
 import itertools
+import shutil
 import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from stores import PRIVATE, digest, objects, open_store, opened, put
 
+from imagepipe.core.admission import Admission
 from imagepipe.core.entries import Content
 from imagepipe.core.fetching import Received
-from imagepipe.errors import NotStored
+from imagepipe.storage.store import Store
+from imagepipe.storage.transfers import Transfers
 
 DATA = bytes(range(256)) * 4
 CONTENT = Content(digest(DATA), len(DATA))
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(2000)
 
 
 def staged(root: Path) -> list[str]:
@@ -96,6 +101,60 @@ class DamagedTests:
             assert (objects(tmp_path), staged(tmp_path)) == ({}, [])
 
 
+class RoomTests:
+    """A peer takes no more room than there is, whatever it announces, and nobody gives up any for it."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        """A store whose disk has room for a thousand bytes of peers."""
+        with opened(tmp_path) as store:
+            self.room = 1000
+            store._transfers = Transfers(tmp_path / PRIVATE / "staging", store._objects, lambda: self.room, lambda _: True)  # noqa: SLF001
+            yield store
+
+    def test_what_is_announced_must_fit(self, store: Store, tmp_path: Path) -> None:
+        assert store.receive(1, Content("1" * 64, 1 << 40), 0, bytes(10)) is Received.NO_ROOM
+        assert staged(tmp_path) == []
+        assert store.receive(2, Content("2" * 64, 1000), 0, bytes(10)) is Received.MORE
+
+    def test_beside_what_others_have_announced(self, store: Store) -> None:
+        assert store.receive(1, Content("1" * 64, 600), 0, bytes(10)) is Received.MORE
+        assert store.receive(2, Content("2" * 64, 411), 0, bytes(10)) is Received.NO_ROOM
+        assert store.receive(3, Content("3" * 64, 410), 0, bytes(10)) is Received.MORE
+
+    def test_when_the_room_is_taken_meanwhile_it_ends(self, store: Store, tmp_path: Path) -> None:
+        assert store.receive(1, Content("1" * 64, 600), 0, bytes(10)) is Received.MORE
+        self.room = 9
+        assert store.receive(1, Content("1" * 64, 600), 10, bytes(10)) is Received.NO_ROOM
+        assert staged(tmp_path) == []
+
+    def test_the_disk_keeps_room_for_the_images_of_clients(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            free = shutil.disk_usage(tmp_path).free
+            assert store.room_for_peers() < free
+            before = store.room_for_peers()
+            store.admission = Admission(bytes_max=1 << 20, pixels_max=1)
+            assert store.room_for_peers() < before
+
+
+class ImageTests:
+    """A peer cannot plant a page or a script in the tree: what is no image by its first bytes is not kept."""
+
+    PAGE = b"<script>alert(1)</script>" * 100
+
+    @pytest.mark.parametrize("cut", [0, 1000])
+    def test_only_images_become_objects(self, tmp_path: Path, cut: int) -> None:
+        with opened(tmp_path) as store:
+            store.admission = Admission(bytes_max=1 << 20, pixels_max=1 << 20)
+            for number, (data, expected) in enumerate([(self.PAGE, Received.UNWANTED), (PNG, Received.COMPLETE)]):
+                content = Content(digest(data), len(data))
+                if cut:
+                    assert store.receive(number, content, 0, data[:cut]) is Received.MORE
+                assert store.receive(number, content, cut, data[cut:]) is expected
+            assert objects(tmp_path) == {digest(PNG): PNG}
+            assert staged(tmp_path) == []
+
+
 class DiscardTests:
     def test_what_came_is_gone_and_it_can_be_said_again(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
@@ -115,8 +174,7 @@ class DiscardTests:
     def test_no_image_takes_the_room_that_a_delete_may_need(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             store._reserve.give_up()  # noqa: SLF001 - as on a full disk
-            with pytest.raises(NotStored, match="the disk is full"):
-                store.receive(1, CONTENT, 0, DATA)
+            assert store.receive(1, CONTENT, 0, DATA) is Received.NO_ROOM
             assert staged(tmp_path) == []
 
 

@@ -1,0 +1,52 @@
+"""The facts of a stored image, read from its header where the catalogue has none.
+
+That is so for an image of a peer whose claims were not believable (core/admission.py). They are written down, so that a header is read once.
+"""
+
+import contextlib
+from dataclasses import replace
+
+from imagepipe.core import formats
+from imagepipe.core.entries import Content, ImageFacts, Row
+from imagepipe.engines.engine import Engine
+from imagepipe.errors import NotStored
+from imagepipe.storage.disk import refusal
+from imagepipe.storage.store import Store
+from imagepipe.workers import WorkQueue
+
+
+class MissingFacts:
+    """Reads headers, as jobs of the queue. On the reactor's thread."""
+
+    def __init__(self, queue: WorkQueue, store: Store, engine: Engine) -> None:
+        self._queue = queue
+        self._store = store
+        self._engine = engine
+
+    async def complete(self, row: Row) -> Row:
+        """The row of an image, with facts. Raises Overloaded, and NotStored where the header cannot be read."""
+        content = row.entry.content
+        if content is None or row.facts is not None:
+            return row
+        timed = await self._queue.run(lambda: self._read(content))
+        return replace(row, facts=timed.result)
+
+    def _read(self, content: Content) -> ImageFacts:
+        try:
+            facts = self._header(content)
+        except OSError as error:
+            raise refusal(error) from error
+        with contextlib.suppress(NotStored):  # on a full disk it is read again next time
+            self._store.note_facts(content.digest, facts)
+        return facts
+
+    def _header(self, content: Content) -> ImageFacts:
+        file = self._store.open_object(content.digest)
+        if file is None:
+            raise NotStored("the image was replaced or deleted just now")
+        with contextlib.closing(file):
+            format = formats.sniff(file.head[: formats.SNIFF_BYTES])
+            if format is None:
+                raise NotStored("what is stored is not an image of a known format")
+            with self._queue.rendering(), self._engine.open(file.content, format) as source:
+                return ImageFacts(format.name, source.facts.size.width, source.facts.size.height)
