@@ -1,8 +1,10 @@
 """The vips engine's processes: a crash, a hang or a leak costs one job."""
 
 import os
+import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -16,13 +18,25 @@ from pictures import png, scene_jpeg
 
 from imagepipe.core.formats import HEIC, JPEG, PNG, WEBP
 from imagepipe.core.geometry import Size
-from imagepipe.core.plan import RenderSettings, plan_render
+from imagepipe.core.plan import RenderSettings, SourceFacts, plan_render
 from imagepipe.engines import messages
 from imagepipe.engines.memory_file import memory_file
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import NotStored
 
 OUTPUT = request(Size(50, 50), PNG)
+
+_UNPRIVILEGED = ("setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource") if os.geteuid() == 0 else ()
+"""What runs a command that cannot raise its hard limits, as root could."""
+
+
+def encoded(reply: messages.Reply) -> bytes:
+    """A reply as it comes over the link."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        messages.send(ours, reply)
+        ours.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: theirs.recv(1 << 16), b""))
 
 
 @pytest.fixture
@@ -152,6 +166,71 @@ class WorkerTests:
             pass
 
 
+class LimitedTests:
+    """A daemon under hard limits of its own."""
+
+    @pytest.mark.parametrize("limit", [(resource.RLIMIT_NOFILE, 48), (resource.RLIMIT_AS, 2 << 30)], ids=["descriptors", "memory"])
+    def test_a_hard_limit_below_what_a_worker_would_take_is_kept(self, limit: tuple[int, int], tmp_path: Path) -> None:
+        (tmp_path / "image.jpg").write_bytes(scene_jpeg())
+        script = (
+            "import resource, sys, pathlib\n"
+            "from imagepipe.core.formats import JPEG\n"
+            "from imagepipe.engines.vips import VipsEngine\n"
+            f"resource.setrlimit({limit[0]}, ({limit[1]}, {limit[1]}))\n"
+            "engine = VipsEngine()\n"
+            "with engine.open(pathlib.Path(sys.argv[1]).read_bytes(), JPEG) as source:\n"
+            f"    print(source.facts.size, *resource.prlimit(engine.workers[0], {limit[0]}))\n"
+            "engine.close()\n"
+        )
+        done = subprocess.run([*_UNPRIVILEGED, sys.executable, "-c", script, tmp_path / "image.jpg"], capture_output=True, text=True, check=False)
+        assert done.stdout.split() == ["1200x675", str(limit[1]), str(limit[1])], done.stderr
+
+    def test_a_worker_that_cannot_start_is_not_blamed_on_the_image(self, engine: VipsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.executable", "/bin/false")
+        with pytest.raises(NotStored, match="could not be started"), engine.open(scene_jpeg(), JPEG):
+            pass
+
+    def test_an_image_for_which_there_is_no_memory_cannot_be_read(self) -> None:
+        engine = VipsEngine(memory_bytes=1)  # the worker has what it had before it was bounded
+        with pytest.raises(NotStored, match="cannot be read: Cannot allocate memory"), engine.open(scene_jpeg(), JPEG):
+            pass
+        engine.close()
+
+
+class TakenOverTests:
+    """What a worker in which a decoder was taken over may say."""
+
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            struct.pack(">I", (4 << 30) - 1),
+            struct.pack(">I", 3) + b"\xff\xff\xff",
+            encoded(messages.Opened(SourceFacts(JPEG, Size(1 << 62, 1)))),
+            encoded(messages.Opened(SourceFacts(JPEG, Size(1, 0)))),
+            encoded(messages.Opened(SourceFacts(JPEG, Size(1, 1), orientation=9))),
+            encoded(messages.Opened(SourceFacts(JPEG, Size(1, 1), frames=-1))),
+        ],
+        ids=["length", "no message", "wide", "flat", "orientation", "frames"],
+    )
+    def test_a_malformed_reply_is_refused_unread(self, reply: bytes) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.sendall(reply)
+            with pytest.raises(messages.MalformedReplyError):
+                messages.receive_reply(ours)
+
+    def test_a_reason_reaches_the_client_short_and_printable(self, engine: VipsEngine, tmp_path: Path) -> None:
+        with engine.open(scene_jpeg(), JPEG) as source:
+            worker = source._worker  # noqa: SLF001 - its place is taken
+            real, (worker._link, theirs) = worker._link, socket.socketpair()  # noqa: SLF001
+            with real, theirs:
+                theirs.sendall(encoded(messages.Failed("\x1b[2J" + "a" * 40_000)))
+                with pytest.raises(NotStored) as raised:
+                    source.render(plan_render((OUTPUT,), source.facts, RenderSettings()), tmp_path)
+        assert str(raised.value).isprintable()
+        assert len(str(raised.value)) < 400
+
+
 class WorkerProcessTests:
     """The process itself, without an engine."""
 
@@ -160,7 +239,9 @@ class WorkerProcessTests:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "imagepipe.engines.vips_worker", str(theirs.fileno()), str(8 << 30), str(timeout_seconds)]
-            return subprocess.Popen(command, pass_fds=(theirs.fileno(),)), ours
+            process = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
+        assert isinstance(messages.receive_reply(ours), messages.Started)
+        return process, ours
 
     def test_it_ends_when_its_link_is_closed(self) -> None:
         process, link = self.start(60)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagepipe.engines import process_limits
+
 _CHUNK = 1 << 16
 
 
@@ -55,8 +57,8 @@ def run(
     try:
         # Not in the child before exec: Python code there can deadlock, this being one of several threads.
         with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-            resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
+            process_limits.lower(resource.RLIMIT_AS, memory_bytes, process.pid)
+            process_limits.lower(resource.RLIMIT_CORE, 0, process.pid)
         out, errors = _read_all(process, deadline, said_bytes_max)
         try:
             status = process.wait(max(deadline - time.monotonic(), 0.001))

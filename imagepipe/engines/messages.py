@@ -1,6 +1,7 @@
 """What the daemon and a vips worker say to each other, over a Unix socket pair.
 
     daemon                                   worker
+                                         <-  Started            once, when it can decode
       Open(format)  + the image's memfd  ->
                                          <-  Opened(facts)      or Failed
       Render(plan, folder)               ->
@@ -21,6 +22,12 @@ from imagepipe.core.plan import RenderPlan, SourceFacts
 
 _LENGTH = struct.Struct(">I")
 
+REPLY_BYTES_MAX = 64 << 10
+"""Of a reply: a worker in which a decoder was taken over must not fill the daemon's memory."""
+
+SIDE_MAX = 1 << 31
+"""Pixels of a side, and frames, in the facts that a worker may report."""
+
 
 class Open(msgspec.Struct, frozen=True, tag=True):
     """Read the header of the image in the descriptor that comes along; `format` is a Format's name."""
@@ -38,6 +45,10 @@ class Render(msgspec.Struct, frozen=True, tag=True):
 
 class Forget(msgspec.Struct, frozen=True, tag=True):
     """The job is over: the image may go. There is no reply."""
+
+
+class Started(msgspec.Struct, frozen=True, tag=True):
+    """The worker has what it needs to decode: the memory, the descriptors, the library."""
 
 
 class Opened(msgspec.Struct, frozen=True, tag=True):
@@ -61,7 +72,11 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 
 Request = Open | Render | Forget
-Reply = Opened | Rendered | Failed
+Reply = Started | Opened | Rendered | Failed
+
+
+class MalformedReplyError(Exception):
+    """A reply that no worker of ours sends: something else runs in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +112,26 @@ def receive_request(link: socket.socket) -> Received | None:
 
 
 def receive_reply(link: socket.socket) -> Reply:
-    """The next reply. Raises EOFError if the worker ended, TimeoutError after the socket's timeout."""
-    reply: Reply = _replies.decode(_receive_exactly(link, *_LENGTH.unpack(_receive_exactly(link, _LENGTH.size))))
+    """The next reply. Raises EOFError if the worker ended, TimeoutError after the socket's timeout, MalformedReplyError."""
+    (length,) = _LENGTH.unpack(_receive_exactly(link, _LENGTH.size))
+    if length > REPLY_BYTES_MAX:
+        raise MalformedReplyError(f"a reply of {length} bytes")
+    try:
+        reply: Reply = _replies.decode(_receive_exactly(link, length))
+    except msgspec.MsgspecError as error:
+        raise MalformedReplyError(str(error)) from None
+    if isinstance(reply, Opened):
+        _check_facts(reply.facts)
     return reply
+
+
+def _check_facts(facts: SourceFacts) -> None:
+    """Raise MalformedReplyError for facts that no image can have."""
+    for name, count in (("width", facts.size.width), ("height", facts.size.height), ("frames", facts.frames)):
+        if not 1 <= count <= SIDE_MAX:
+            raise MalformedReplyError(f"{name} {count}")
+    if not 1 <= facts.orientation <= 8:
+        raise MalformedReplyError(f"orientation {facts.orientation}")
 
 
 def _receive_exactly(link: socket.socket, count: int) -> bytes:

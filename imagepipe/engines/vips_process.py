@@ -11,6 +11,7 @@ from typing import TypeVar
 from twisted.logger import Logger
 
 import imagepipe
+from imagepipe.core.printable import printable
 from imagepipe.engines import messages
 from imagepipe.errors import DiskFull, InternalError, NotStored
 
@@ -23,6 +24,9 @@ _ENVIRONMENT = {
     "VIPS_WARNING": "0",  # set to anything: libvips does not print what a decoder grumbles about
     "MALLOC_ARENA_MAX": "2",  # glibc's arenas are what makes memory grow and never return
 }
+
+_WHY_LENGTH_MAX = 300
+"""Characters of a worker's reason that reach a client."""
 
 _log = Logger()
 _Reply = TypeVar("_Reply", messages.Opened, messages.Rendered)
@@ -38,6 +42,7 @@ class Worker:
     def __init__(self, memory_bytes: int, timeout_seconds: float) -> None:
         self.jobs = 0
         self.deadline = 0.0
+        self._started = False
         self._timeout_seconds = timeout_seconds
         self._link, theirs = socket.socketpair()
         with theirs:
@@ -73,6 +78,8 @@ class Worker:
         """The reply to `request`. Raises NotStored, or InternalError."""
         try:
             self._link.settimeout(max(self.deadline - time.monotonic(), 0.001))
+            if not self._started:
+                self._started = isinstance(messages.receive_reply(self._link), messages.Started)
             messages.send(self._link, request, descriptor)
             reply = messages.receive_reply(self._link)
         except TimeoutError:
@@ -80,20 +87,32 @@ class Worker:
             raise NotStored(f"rendering took longer than {self._timeout_seconds:g} s (timeout)") from None
         except (OSError, EOFError):
             self._kill()
-            _log.warn("a vips worker died: exit status {status}", status=self._process.returncode)
+            status = self._process.returncode
+            if not self._started:
+                _log.error("a vips worker could not start, exit status {status}: its own words are above", status=status)
+                raise NotStored("the decoder could not be started: the log says why") from None
+            _log.warn("a vips worker died: exit status {status}", status=status)
+            raise NotStored("the image crashed its decoder") from None
+        except messages.MalformedReplyError as error:
+            self._kill()
+            _log.error("a vips worker sent a malformed reply and was killed: {error}", error=printable(str(error)[:_WHY_LENGTH_MAX]))
             raise NotStored("the image crashed its decoder") from None
         except BaseException:
             self._kill()
             raise
         if isinstance(reply, expected):
             return reply
-        assert isinstance(reply, messages.Failed)
+        if not isinstance(reply, messages.Failed):
+            self._kill()
+            _log.error("a vips worker sent a reply to another request and was killed")
+            raise NotStored("the image crashed its decoder")
         if reply.internal:
-            _log.error("a vips worker failed:\n{why}", why=reply.why)
+            _log.error("a vips worker failed:\n{why}", why="\n".join(map(printable, reply.why.splitlines())))
             raise InternalError
+        why = printable(reply.why[:_WHY_LENGTH_MAX])
         if reply.full:
-            raise DiskFull(reply.why)
-        raise (NotRead if isinstance(request, messages.Open) else NotStored)(reply.why)
+            raise DiskFull(why)
+        raise (NotRead if isinstance(request, messages.Open) else NotStored)(why)
 
     def forget(self) -> None:
         """The job is over."""

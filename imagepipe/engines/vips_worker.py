@@ -20,7 +20,7 @@ from unidecode import unidecode
 
 from imagepipe.core import formats
 from imagepipe.core.plan import RenderPlan
-from imagepipe.engines import messages
+from imagepipe.engines import messages, process_limits
 from imagepipe.engines.messages import Failed, Forget, Open, Opened, Render, Rendered, Reply
 from imagepipe.engines.vips_header import allow_only_our_loaders, read_facts
 from imagepipe.engines.vips_render import render
@@ -50,7 +50,8 @@ class _Job:
             return Failed("the image cannot be rendered: it takes too much memory")
         except OSError as error:
             why = _DISK.get(error.errno or 0)
-            return Failed(f"the outputs cannot be written: {why or os.strerror(error.errno or 0)}", full=why is not None)
+            what = "the image cannot be read" if isinstance(request, Open) else "the outputs cannot be written"
+            return Failed(f"{what}: {why or os.strerror(error.errno or 0)}", full=why is not None)
         except Exception:  # noqa: BLE001 - a bug here is reported, the worker lives on
             return Failed(traceback.format_exc(), internal=True)
 
@@ -84,9 +85,9 @@ def _text(error: pyvips.Error) -> str:
 
 def main(descriptor: int, memory_bytes: int, timeout_seconds: float) -> None:
     """Answer requests until the daemon closes its end."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS_MAX, DESCRIPTORS_MAX))
+    process_limits.lower(resource.RLIMIT_CORE, 0)
+    process_limits.lower(resource.RLIMIT_AS, memory_bytes)
+    process_limits.lower(resource.RLIMIT_NOFILE, DESCRIPTORS_MAX)
     # The daemon's terminal is not ours: Ctrl-C there drains, and closes this link.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -94,6 +95,7 @@ def main(descriptor: int, memory_bytes: int, timeout_seconds: float) -> None:
     allow_only_our_loaders()
     link = socket.socket(fileno=descriptor)
     job = _Job()
+    messages.send(link, messages.Started())
     while received := messages.receive_request(link):
         if isinstance(received.request, Forget):
             job.forget()
