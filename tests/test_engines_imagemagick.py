@@ -7,6 +7,7 @@ import pytest
 from contract_animations import AnimationContract
 from contract_broken import BombContract, BrokenContract
 from contract_colours import AlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
+from contract_jpeg_ends import JpegEndContract
 from engine_contract import SizesContract, assert_alike, render, request
 from pictures import saved, see_through
 from reference import pixels, seed_command
@@ -90,3 +91,7 @@ class ImageMagickBrokenTests(BrokenContract):
 
 class ImageMagickBombTests(BombContract):
     """Bombs."""
+
+
+class ImageMagickJpegEndTests(JpegEndContract):
+    """The ends of JPEGs."""

@@ -6,6 +6,7 @@ import pytest
 from contract_animations import AnimationContract
 from contract_broken import BombContract, BrokenContract
 from contract_colours import AlphaContract, AvifAlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
+from contract_jpeg_ends import JpegEndContract
 from engine_contract import SizesContract
 
 from imagepipe.engines.engine import Engine
@@ -58,3 +59,7 @@ class VipsBrokenTests(BrokenContract):
 
 class VipsBombTests(BombContract):
     """Bombs."""
+
+
+class VipsJpegEndTests(JpegEndContract):
+    """The ends of JPEGs."""

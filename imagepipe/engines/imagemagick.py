@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 from twisted.logger import Logger
 from unidecode import unidecode
 
-from imagepipe.core.formats import AVIF, HEIC, PNG, WEBP, Format
+from imagepipe.core.formats import AVIF, HEIC, JPEG, PNG, WEBP, Format
 from imagepipe.core.geometry import Size
 from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
-from imagepipe.engines import child, embedded
+from imagepipe.engines import child, embedded, jpeg_stream
 from imagepipe.engines.magick_command import Limits, facts_arguments, render_arguments
 from imagepipe.engines.memory_file import Image, bytes_of, descriptor_of
 from imagepipe.engines.webp_container import with_alpha, with_delays
@@ -70,11 +70,13 @@ class ImageMagickEngine:
     def open(self, image: Image, format: Format) -> Iterator["ImageMagickSource"]:
         """See Engine."""
         deadline = time.monotonic() + self._timeout_seconds
-        with descriptor_of(image) as descriptor:
+        content = bytes_of(image)
+        whole = jpeg_stream.whole(content).data if format == JPEG else content
+        with descriptor_of(image if whole is content else whole) as descriptor:
             # Even to print a line, convert writes a temporary file first.
             with spent("open"), TemporaryDirectory(prefix="imagepipe-") as folder:
                 said = self._run(facts_arguments(format, self._limits), descriptor, Path(folder), deadline)
-            facts = _parse_facts(said, format, bytes_of(image))
+            facts = _parse_facts(said, format, content)
             yield ImageMagickSource(facts, lambda plan, folder: self._render(plan, descriptor, folder.absolute(), deadline, _delays_ms(said)))
 
     @property

@@ -38,13 +38,19 @@ def allow_only_our_loaders() -> None:
         pyvips.operation_block_set(f"VipsForeignLoad{loader}", False)
 
 
-def load(image: Any, format: Format, **options: Any) -> pyvips.Image:
+def load(image: Any, format: Format, fail_on: str = "error", **options: Any) -> pyvips.Image:
     """`image`, a buffer, as a lazy picture. Raises pyvips.Error, then or when its pixels are asked for.
 
     A truncated file is an error; what a decoder only warns of is not: phones write JPEGs with "extraneous bytes before marker".
     """
     source = pyvips.Source.new_from_memory(image)
-    return pyvips.Operation.call(_LOADERS[format.name], source, fail_on="error", **options)
+    return pyvips.Operation.call(_LOADERS[format.name], source, fail_on=fail_on, **options)
+
+
+def jpeg_complaint() -> str:
+    """What libjpeg has warned of since the last call: of each decoding only the first warning."""
+    lines = pyvips.Error("").detail.splitlines()
+    return "; ".join(line for line in lines if line.startswith("VipsJpeg: "))
 
 
 def read_facts(image: Any, format: Format) -> SourceFacts:

@@ -10,6 +10,7 @@ pixels: 55 dB instead of 53 against the whole), and 2000, 1000, 500, 250 and 50 
 Orienting comes after scaling, where there is less to turn; only a cut, which is in oriented coordinates, wants it before.
 """
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ import pyvips
 from imagepipe.core.formats import JPEG, WEBP
 from imagepipe.core.geometry import Size
 from imagepipe.core.plan import Canvas, Filter, OutputPlan, RenderPlan
-from imagepipe.engines import plain_jpeg
+from imagepipe.engines import jpeg_stream, plain_jpeg
 from imagepipe.engines.srgb import SRGB_PROFILE
 from imagepipe.engines.vips_encode import encode
-from imagepipe.engines.vips_header import load
+from imagepipe.engines.vips_header import jpeg_complaint, load
 from imagepipe.stages import are_measured, spent
 
 _KERNELS = {Filter.LANCZOS: "lanczos3", Filter.MITCHELL: "mitchell"}
@@ -47,8 +48,31 @@ _SMOOTH = [1, 16, 1]
 
 def render(image: Any, plan: RenderPlan, folder: Path) -> None:
     """Write output n to `folder`/n. Raises pyvips.Error, or OSError where a file cannot be written."""
+    streams = not _is_kept(plan)
     with spent("decode"):
-        frames = _decode(image, plan)
+        plain = None if streams else plain_jpeg.decode(image, plan)
+    if plain:
+        _write([plain], plan, folder)
+    elif plan.source == JPEG:
+        _render_jpeg(jpeg_stream.whole(image), plan, folder, streams=streams)
+    else:
+        _write(_decode(image, plan, streams=streams), plan, folder)
+
+
+def _render_jpeg(stream: jpeg_stream.Stream, plan: RenderPlan, folder: Path, *, streams: bool) -> None:
+    """In memory if libjpeg warns of anything: its warning can be read only just after decoding."""
+    if streams:
+        with contextlib.suppress(pyvips.Error):
+            _write(_decode(stream.data, plan, streams=True, fail_on="warning"), plan, folder)
+            return
+    jpeg_complaint()  # forgets what came before
+    frames = _decode(stream.data, plan, streams=False)
+    if jpeg_stream.lacks_pixels(jpeg_complaint(), stream):
+        raise pyvips.Error("pixels are missing")
+    _write(frames, plan, folder)
+
+
+def _write(frames: list[pyvips.Image], plan: RenderPlan, folder: Path) -> None:
     scaled: list[pyvips.Image] = []
     for n, output in sorted(enumerate(plan.outputs), key=lambda each: each[1].scale.pixels, reverse=True):
         with spent("resize"):
@@ -59,12 +83,14 @@ def render(image: Any, plan: RenderPlan, folder: Path) -> None:
             (folder / str(n)).write_bytes(encode(pages, frames[0], output, plan))
 
 
-def _decode(image: Any, plan: RenderPlan) -> list[pyvips.Image]:
+def _decode(image: Any, plan: RenderPlan, *, streams: bool, fail_on: str = "error") -> list[pyvips.Image]:
     """The source's frames, in 8-bit sRGB or grey."""
-    streams = not _is_kept(plan)
-    if not streams and (plain := plain_jpeg.decode(image, plan)):
-        return [plain]
-    options: dict[str, Any] = {"access": "sequential"}
+    with spent("decode"):
+        return _frames(image, plan, streams=streams, fail_on=fail_on)
+
+
+def _frames(image: Any, plan: RenderPlan, *, streams: bool, fail_on: str) -> list[pyvips.Image]:
+    options: dict[str, Any] = {"access": "sequential", "fail_on": fail_on}
     if plan.source == JPEG:
         options["shrink"] = plan.shrink
     elif plan.source == WEBP:
