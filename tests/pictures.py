@@ -7,6 +7,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from photographs import ALPS, photograph
 from PIL import Image, ImageCms, ImageDraw, ImageOps
 from reference import convert
@@ -136,3 +137,21 @@ def jpeg_that_claims(width: int, height: int) -> bytes:
     image = saved(small(64, 36).convert("L"), "JPEG")
     at = image.index(b"\xff\xc0") + 5
     return image[:at] + struct.pack(">HH", height, width) + image[at + 4 :]
+
+
+QUARTERS = ((220, 40, 40), (40, 200, 60), (50, 60, 210), (240, 240, 230))
+
+
+def quarters(width: int, height: int) -> Image.Image:
+    """Four areas of one colour each: QUARTERS, row by row."""
+    picture = Image.new("RGB", (2, 2))
+    picture.putdata(QUARTERS)
+    return picture.resize((width, height), Image.Resampling.NEAREST)
+
+
+def quarters_seen(picture: Image.Image | bytes) -> npt.NDArray[np.int_]:
+    """The colours in the middle of the four areas, of a picture or a file."""
+    opened = Image.open(io.BytesIO(picture)) if isinstance(picture, bytes) else picture
+    colours = np.asarray(opened.convert("RGBA"))[..., :3].astype(int)
+    height, width, _ = colours.shape
+    return colours[[height // 4, height // 4, 3 * height // 4, 3 * height // 4], [width // 4, 3 * width // 4, width // 4, 3 * width // 4]]

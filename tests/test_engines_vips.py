@@ -6,6 +6,7 @@ import pytest
 from contract_animations import AnimationContract
 from contract_broken import BombContract, BrokenContract
 from contract_colours import AlphaContract, AvifAlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
+from contract_heic import HeicContract
 from contract_jpeg_ends import JpegEndContract
 from engine_contract import SizesContract
 
@@ -63,3 +64,7 @@ class VipsBombTests(BombContract):
 
 class VipsJpegEndTests(JpegEndContract):
     """The ends of JPEGs."""
+
+
+class VipsHeicTests(HeicContract):
+    """HEIC."""

@@ -16,7 +16,7 @@ import pytest
 from engine_contract import render, request
 from pictures import png, scene_jpeg
 
-from imagepipe.core.formats import HEIC, JPEG, PNG, WEBP
+from imagepipe.core.formats import JPEG, PNG, PSD, WEBP
 from imagepipe.core.geometry import Size
 from imagepipe.core.plan import RenderSettings, SourceFacts, plan_render
 from imagepipe.engines import messages
@@ -162,7 +162,7 @@ class WorkerTests:
         assert len(engine.workers) <= 4
 
     def test_a_format_that_libvips_does_not_read_names_imagemagick(self, engine: VipsEngine) -> None:
-        with pytest.raises(NotStored, match="ImageMagick"), engine.open(b"", HEIC):
+        with pytest.raises(NotStored, match="ImageMagick"), engine.open(b"", PSD):
             pass
 
 

@@ -14,6 +14,7 @@ import enum
 from dataclasses import dataclass
 
 from imagepipe.core import geometry
+from imagepipe.core.colourimetry import Colourimetry
 from imagepipe.core.formats import JPEG, WEBP, Format
 from imagepipe.core.geometry import Region, Size
 from imagepipe.core.request import Method, OutputRequest
@@ -37,7 +38,10 @@ class SourceFacts:
     """What a source's header says.
 
     `size` is as stored, before orientation. `orientation` is EXIF's, 1 to 8. `frames` counts the pictures of an animation and is 1 for all else. `indexed`:
-    ImageMagick holds it as a palette (palette and up to 8-bit grey sources): that decides its filter. `profile`: an ICC profile is embedded. `full_chroma`: a JPEG
+    ImageMagick holds it as a palette (palette and up to 8-bit grey sources): that decides its
+    filter. `profile`: an ICC profile is embedded that is
+    for such pixels and counts. `colourimetry`: what counts in its place, where the colours are not
+    sRGB. `full_chroma`: a JPEG
     with a colour sample for each pixel (4:4:4).
     """
 
@@ -50,6 +54,7 @@ class SourceFacts:
     colours: Colours = Colours.RGB
     profile: bool = False
     full_chroma: bool = False
+    colourimetry: Colourimetry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,7 @@ class RenderPlan:
     frames: int
     strip: bool
     outputs: tuple[OutputPlan, ...]
+    colourimetry: Colourimetry | None = None
 
 
 def check_source(facts: SourceFacts, settings: RenderSettings) -> None:
@@ -153,6 +159,7 @@ def plan_render(requests: tuple[OutputRequest, ...], facts: SourceFacts, setting
         frames=facts.frames if any(output.animated for output in outputs) else 1,
         strip=settings.strip,
         outputs=outputs,
+        colourimetry=facts.colourimetry,
     )
 
 

@@ -10,6 +10,7 @@ An ICC profile has its colour space at 16 and the letters "acsp" at 36.
 import struct
 from collections.abc import Iterator
 
+from imagepipe.core import icc
 from imagepipe.core.formats import PNG, WEBP, Format
 from imagepipe.core.plan import Colours
 
@@ -18,6 +19,7 @@ _SHORT = 3
 _YCBCR = 6
 _JPEG_COMPRESSIONS = (6, 7)
 _ACSP_AT = 36
+_SPACES = {Colours.RGB: b"RGB ", Colours.GREY: b"GRAY", Colours.CMYK: b"CMYK"}
 
 
 def orientation(image: bytes, format: Format) -> int:
@@ -31,13 +33,19 @@ def orientation(image: bytes, format: Format) -> int:
     return 1
 
 
-def profile_fits(image: bytes, colours: Colours) -> bool:
-    """False if there is a profile, in clear, that is for CMYK while the picture is not, or the other way round.
+def fits(profile: bytes, colours: Colours) -> bool:
+    """Whether an ICC profile, of which the header is enough, is for pixels of these colours.
 
-    `-profile` would take one for the other and make noise of the picture.
+    An RGB profile of a CMYK picture makes noise of it, a grey one of an RGB picture makes it grey.
     """
-    at = image.find(b"acsp")
-    return at < _ACSP_AT or (image[at - _ACSP_AT + 16 : at - _ACSP_AT + 20] == b"CMYK") == (colours is Colours.CMYK)
+    space = icc.colour_space(profile)
+    return space == _SPACES[colours] if colours in _SPACES else space not in (b"", b"CMYK", b"GRAY")
+
+
+def profile_fits(image: bytes, colours: Colours) -> bool:
+    """The same of the first profile that lies in clear in `image`; True if there is none."""
+    at = image.find(b"acsp") - _ACSP_AT
+    return at < 0 or fits(image[at : at + icc.HEADER_BYTES], colours)
 
 
 def has_plain_ycbcr(tiff: bytes) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.plan import RenderPlan, SourceFacts
 from imagepipe.engines import messages
 from imagepipe.engines.memory_file import Image, descriptor_of
@@ -22,7 +22,7 @@ from imagepipe.engines.vips_process import NotRead, Worker
 from imagepipe.errors import NotStored
 from imagepipe.stages import add, are_measured, spent
 
-FORMATS = (JPEG, PNG, GIF, WEBP, AVIF, TIFF)
+FORMATS = (JPEG, PNG, GIF, WEBP, AVIF, TIFF, HEIC)
 """What this engine reads."""
 
 

@@ -3,14 +3,16 @@
 libvips opens lazily: no pixel is decoded here. The loader is the one of the format that the bytes were recognised as, never a guess of libvips.
 """
 
+from types import ModuleType
 from typing import Any
 
 import pyvips
 
-from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.colourimetry import Colourimetry
+from imagepipe.core.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.geometry import Size
 from imagepipe.core.plan import Colours, SourceFacts
-from imagepipe.engines import embedded, gif_frames
+from imagepipe.engines import embedded, gif_frames, png_colours
 
 _LOADERS = {
     JPEG.name: "jpegload_source",
@@ -43,6 +45,8 @@ def load(image: Any, format: Format, fail_on: str = "error", **options: Any) -> 
 
     A truncated file is an error; what a decoder only warns of is not: phones write JPEGs with "extraneous bytes before marker".
     """
+    if format == HEIC:
+        return _heif().load(image)
     source = pyvips.Source.new_from_memory(image)
     return pyvips.Operation.call(_LOADERS[format.name], source, fail_on=fail_on, **options)
 
@@ -55,6 +59,9 @@ def jpeg_complaint() -> str:
 
 def read_facts(image: Any, format: Format) -> SourceFacts:
     """The facts of `image`, a buffer. Raises pyvips.Error."""
+    if format == HEIC:
+        facts: SourceFacts = _heif().read_facts(image)
+        return facts
     picture = load(image, format)
     alpha = bool(picture.hasalpha())
     colours = _COLOURS.get(picture.interpretation, Colours.OTHER)
@@ -65,6 +72,7 @@ def read_facts(image: Any, format: Format) -> SourceFacts:
         raise pyvips.Error("a GIF whose frames do not cover its canvas, or give it back, is put together by ImageMagick (engine = auto)")
     if format == TIFF and embedded.has_plain_ycbcr(image):
         raise pyvips.Error("YCbCr is not supported in tiff")
+    profile, colourimetry = _meaning(image, picture, format, colours)
     return SourceFacts(
         format=format,
         size=Size(picture.width, picture.height),
@@ -73,7 +81,8 @@ def read_facts(image: Any, format: Format) -> SourceFacts:
         alpha=alpha,
         indexed=_indexed(picture, format, colours),
         colours=colours,
-        profile="icc-profile-data" in picture.get_fields(),
+        profile=profile,
+        colourimetry=colourimetry,
         full_chroma=format == JPEG and picture.get_typeof("jpeg-chroma-subsample") != 0 and picture.get("jpeg-chroma-subsample") == "4:4:4",
     )
 
@@ -85,6 +94,23 @@ def _indexed(picture: pyvips.Image, format: Format, colours: Colours) -> bool:
     if format in (JPEG, PNG):
         return _number(picture, "palette", 0) == 1 or (colours is Colours.GREY and picture.bands == 1 and picture.format == "uchar")
     return format == GIF
+
+
+def _meaning(image: Any, picture: pyvips.Image, format: Format, colours: Colours) -> tuple[bool, Colourimetry | None]:
+    """Whether the embedded profile counts, and what counts in its place."""
+    if format == PNG:
+        said = png_colours.read(image, colours)
+        return said.profile, said.colourimetry
+    profile = bytes(picture.get("icc-profile-data")) if picture.get_typeof("icc-profile-data") else b""
+    if embedded.fits(profile, colours):
+        return True, None
+    return False, _heif().colourimetry_of(image) if format == AVIF else None
+
+
+def _heif() -> ModuleType:
+    from imagepipe.engines import heif  # noqa: PLC0415 - it takes 50 ms and 12 MiB, which most workers never need
+
+    return heif
 
 
 def _number(picture: pyvips.Image, field: str, default: int) -> int:

@@ -19,6 +19,7 @@ import pyvips
 
 from imagepipe.core.formats import JPEG, WEBP
 from imagepipe.core.geometry import Size
+from imagepipe.core.icc import profile_of
 from imagepipe.core.plan import Canvas, Filter, OutputPlan, RenderPlan
 from imagepipe.engines import jpeg_stream, plain_jpeg
 from imagepipe.engines.srgb import SRGB_PROFILE
@@ -117,7 +118,13 @@ def _is_kept(plan: RenderPlan) -> bool:
 
 
 def _to_srgb(picture: pyvips.Image, plan: RenderPlan) -> pyvips.Image:
-    if plan.profile:
+    if plan.colourimetry:
+        picture = picture.colourspace("rgb16" if picture.format == "ushort" else "srgb").copy()
+        picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile_of(plan.colourimetry))
+    elif not plan.profile and picture.get_typeof("icc-profile-data"):
+        picture = picture.copy()
+        picture.remove("icc-profile-data")
+    if plan.profile or plan.colourimetry:
         try:
             return picture.icc_transform(SRGB_PROFILE, embedded=True, intent="perceptual", black_point_compensation=True, depth=8)
         except pyvips.Error:

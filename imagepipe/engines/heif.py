@@ -1,0 +1,103 @@
+"""HEIC and HEIF by libheif, which comes in a wheel of its own; only a worker process imports this,
+and only once it needs it.
+
+libheif applies the file's own rotation, mirroring and cropping, puts tiles together and joins the
+auxiliary image that is the alpha; so the EXIF orientation, which
+repeats the rotation, is not for us. Of several images it is the primary one that counts. Of an
+AVIF, which libvips decodes, it tells what libvips keeps to itself.
+"""
+
+from typing import Any
+
+import pillow_heif
+import pyvips
+from pillow_heif import HeifFile, options
+
+from imagepipe.core import colourimetry
+from imagepipe.core.colourimetry import Colourimetry
+from imagepipe.core.formats import HEIC
+from imagepipe.core.geometry import Size
+from imagepipe.core.plan import Colours, SourceFacts
+from imagepipe.engines import embedded
+
+options.DECODE_THREADS = 1  # `io_threads` images are rendered at a time, each on one core
+options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
+
+_REFUSALS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError)
+_ALPHA, _PREMULTIPLIED = "A", "a"
+
+
+def read_facts(image: Any) -> SourceFacts:
+    """The facts of `image`, a buffer; no pixel is decoded. Raises pyvips.Error."""
+    file = _opened(image)
+    channels = _channels(file)
+    colours = Colours.GREY if channels[0] == "L" else Colours.RGB
+    width, height = file.size
+    if min(width, height) < 1:
+        raise pyvips.Error("it has no pixels")
+    profile = embedded.fits(file.info.get("icc_profile") or b"", colours)
+    return SourceFacts(
+        format=HEIC,
+        size=Size(width, height),
+        alpha=channels[-1] in (_ALPHA, _PREMULTIPLIED),
+        colours=colours,
+        profile=profile,
+        colourimetry=None if profile else _of(file),
+    )
+
+
+def colourimetry_of(avif: Any) -> Colourimetry | None:
+    """What the "nclx" box of an AVIF says, if it has one and no profile."""
+    try:
+        return _of(_opened(avif))
+    except pyvips.Error:
+        return None
+
+
+def load(image: Any) -> pyvips.Image:
+    """The primary image, decoded. Raises pyvips.Error."""
+    file = _opened(image)
+    channels = _channels(file)
+    try:
+        data = file.data
+    except _REFUSALS as error:
+        raise pyvips.Error(str(error)) from error
+    width, height = file.size
+    deep = ";" in file.mode
+    picture = pyvips.Image.new_from_memory(data, width, height, len(channels), "ushort" if deep else "uchar")
+    grey = channels[0] == "L"
+    picture = picture.copy(interpretation=("grey16" if deep else "b-w") if grey else ("rgb16" if deep else "srgb"))
+    if channels[-1] == _PREMULTIPLIED:
+        picture = picture.unpremultiply().rint().cast("ushort" if deep else "uchar")
+    return _with_metadata(picture, file)
+
+
+def _opened(image: Any) -> HeifFile:
+    try:
+        return pillow_heif.open_heif(bytes(image), convert_hdr_to_8bit=False)
+    except _REFUSALS as error:
+        raise pyvips.Error(str(error) or "it holds no image") from error
+
+
+def _channels(file: HeifFile) -> str:
+    """L, LA, RGB, RGBA, or with a small a where the colours are multiplied by the alpha."""
+    return str(file.mode).partition(";")[0]
+
+
+def _of(file: HeifFile) -> Colourimetry | None:
+    nclx = file.info.get("nclx_profile")
+    return colourimetry.by_codes(nclx["color_primaries"], nclx["transfer_characteristics"]) if nclx else None
+
+
+def _with_metadata(picture: pyvips.Image, file: HeifFile) -> pyvips.Image:
+    info = dict(file.info)
+    pillow_heif.set_orientation(info)
+    picture = picture.copy()
+    for field, name in (
+        ("icc-profile-data", "icc_profile"),
+        ("exif-data", "exif"),
+        ("xmp-data", "xmp"),
+    ):
+        if info.get(name):
+            picture.set_type(pyvips.GValue.blob_type, field, bytes(info[name]))
+    return picture
