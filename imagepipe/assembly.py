@@ -114,6 +114,7 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: b
     foundation = Foundation(
         reactor=reactor,
         wall=time.time,
+        seconds=time.monotonic,
         threads=threads,
         counters=counters,
         aside=aside,

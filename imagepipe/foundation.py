@@ -22,10 +22,15 @@ from imagepipe.workers import WorkQueue
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """What generations are built on. aside: a thread for what nobody waits for. wall: the seconds since 1970."""
+    """What generations are built on.
+
+    aside: a thread for what nobody waits for. wall: the seconds since 1970. seconds: a monotonic
+    clock.
+    """
 
     reactor: Any
     wall: Callable[[], float]
+    seconds: Callable[[], float]
     threads: Threads
     counters: Counters
     aside: Executor

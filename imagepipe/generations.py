@@ -27,6 +27,7 @@ from imagepipe.foundation import Foundation
 from imagepipe.missing_facts import MissingFacts
 from imagepipe.monitoring.graphite import Graphite
 from imagepipe.ondemand.ahead import Ahead
+from imagepipe.ondemand.failures import Failures
 from imagepipe.ondemand.images import Images
 from imagepipe.ondemand.originals import Originals
 from imagepipe.ondemand.renditions import Renditions
@@ -184,7 +185,8 @@ def _image_server(
     reactor, threads, store, counters = foundation.reactor, foundation.threads, foundation.store, foundation.counters
     images, http = settings.images, settings.http
     limits = RenditionLimits(http.extensions, http.width_max, http.quality_default, http.outputs, images.size_max)
-    renditions = Renditions(foundation.queue, store, foundation.cache, engine, images.engine.value, images.render, limits, counters)
+    failures = Failures(foundation.seconds)  # of these settings: others may render what these cannot
+    renditions = Renditions(foundation.queue, store, foundation.cache, engine, images.engine.value, images.render, limits, counters, failures)
     rules = SourceRules(http.source_base, http.sources, http.allow_private_sources)
     sources = Sources(reactor, rules, bytes_max=images.bytes_max, seconds_max=images.timeout_seconds, resolver=threads.resolver)
     originals = Originals(threads.files, store, operations, sources, foundation.outputs, limits, counters, images.bytes_max)

@@ -25,6 +25,7 @@ from imagepipe.core.formats import Format
 from imagepipe.core.looking_back import LostPage, version_text
 from imagepipe.core.plan import RenderSettings, check_source, plan_render
 from imagepipe.core.request import StoreRequest
+from imagepipe.core.turns import Kind
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, NotAnImage, NotFound, NotStored, shown
 from imagepipe.missing_facts import MissingFacts
@@ -78,11 +79,18 @@ class Operations:
         self._counters = counters
 
     async def store(
-        self, image: Callable[[], bytes], request: StoreRequest, *, only_new: bool = False, stages: Stages | None = None
+        self,
+        image: Callable[[], bytes],
+        request: StoreRequest,
+        *,
+        kind: Kind = Kind.WRITE,
+        only_new: bool = False,
+        stages: Stages | None = None,
     ) -> Timed[Commit]:
         """Render and store what `request` asks for; all of it is durable and visible when this returns.
 
-        `image` gives the source's bytes and is called on an I/O thread. only_new: never over what was stored or deleted before. stages: if given, told
+        `image` gives the source's bytes and is called on an I/O thread. kind: READ for what a GET
+        makes this server store. only_new: never over what was stored or deleted before. stages: if given, told
         where the time goes.
         Raises Overloaded, BadRequest, NotStored, TooFewPeers.
         """
@@ -93,7 +101,7 @@ class Operations:
                     decoded = image()
                 return self._render_and_put(decoded, request, only_new=only_new)
 
-        timed = await self._queue.run(render_and_put)
+        timed = await self._queue.run(render_and_put, kind)
         self._counters.render(timed.waited_seconds, timed.ran_seconds)
         self._counters.stored(len(request.paths))
         if stages:

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from twisted.internet._resolver import GAIResolver
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
@@ -85,15 +84,28 @@ def on_thread_of(reactor: Any, pool: ThreadPool, call: Callable[[], T]) -> "Defe
     Between Twisted and a coroutine that awaits, an exception becomes part of a reference cycle, which lasts until the garbage collector comes that way; and a
     traceback has frames, and these the bytes of the image that was refused.
     """
+    deferred: Deferred[T] = Deferred()
+    pool.callInThread(answer, reactor, deferred, call)
+    return deferred
 
-    def run() -> T:
-        try:
-            return call()
-        except BaseException as error:
-            _forget_locals(error)
-            raise
 
-    return deferToThreadPool(reactor, pool, run)
+def answer(reactor: Any, deferred: "Deferred[T]", call: Callable[[], T]) -> None:
+    """Run it on this thread, and `deferred` gets what comes of it on the reactor's. See above."""
+    try:
+        result = call()
+    except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+        _forget_locals(error)
+        del call
+        reactor.callFromThread(deferred.errback, Failure())
+    else:
+        reactor.callFromThread(deferred.callback, result)
+
+
+def on_its_own_thread(reactor: Any, call: Callable[[], T], name: str) -> "Deferred[T]":
+    """Run it on a new thread, because those of a pool may all be waiting for something. One that hangs does not keep the process alive."""
+    deferred: Deferred[T] = Deferred()
+    threading.Thread(target=answer, args=(reactor, deferred, call), name=name, daemon=True).start()
+    return deferred
 
 
 def _forget_locals(error: BaseException | None) -> None:
@@ -102,19 +114,3 @@ def _forget_locals(error: BaseException | None) -> None:
         seen.add(id(error))
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
-
-
-def on_its_own_thread(reactor: Any, call: Callable[[], T], name: str) -> "Deferred[T]":
-    """Run it on a new thread, because those of a pool may all be waiting for something. One that hangs does not keep the process alive."""
-    deferred: Deferred[T] = Deferred()
-
-    def run() -> None:
-        try:
-            result = call()
-        except BaseException:  # noqa: BLE001 - whoever waits is told
-            reactor.callFromThread(deferred.errback, Failure())
-        else:
-            reactor.callFromThread(deferred.callback, result)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return deferred

@@ -1,22 +1,33 @@
-"""The bounded queue in front of the I/O threads.
+"""The bounded queues in front of the I/O threads: one for writes (stores), one for reads (renditions).
 
-At most `running_max` jobs render, at most `waiting_max` wait; one more is refused at once with Overloaded. There are threads for as many jobs again: these
-decode what came and flush what was rendered, so that an engine need not wait for either.
+    run(job, kind)   a place in the queue of its kind, or Overloaded at once
+      -> a thread    of that kind: it decodes what came, or looks whether there is anything to do
+      -> rendering() a turn at the engines, of which there are `running_max` for both kinds
+      -> the thread  flushes and commits what was rendered
+
+Each kind has threads for twice as many jobs as render, so that an engine need not wait for what is
+done before and after. Strangers' GETs can fill their own queue, but not that of the stores;
+core/turns says whose turn it is at the engines. Of reads, no client can take all places: see
+core/fair_queue.
 
 Only what renders or carries an image goes through here: a delete never waits behind a render.
 """
 
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.threadpool import ThreadPool
 
+from imagepipe.core.fair_queue import FairQueue
+from imagepipe.core.turns import Kind, Turns
 from imagepipe.errors import NotStored, Overloaded
-from imagepipe.threads import on_thread_of
+from imagepipe.threads import answer
 
 T = TypeVar("T")
 
@@ -32,35 +43,74 @@ class Timed(Generic[T]):
     ran_seconds: float
 
 
-class WorkQueue:
-    """Runs jobs on I/O threads. Invariant: a job is taken only while fewer than running_max + waiting_max are in flight.
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A job in the queue. is_counted: it is among the running, or is over."""
 
-    `reactor` calls back; `seconds` is a monotonic clock, read on the reactor thread and on the I/O threads.
+    kind: Kind
+    run: Callable[[], Any]
+    submitted: float
+    answer: "Deferred[Any]" = field(default_factory=Deferred)
+    waited_seconds: float = 0.0
+    is_counted: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """A turn at the engines that a thread waits for."""
+
+    given: threading.Event = field(default_factory=threading.Event)
+    began: float = 0.0
+
+
+class _Lane:
+    """The jobs of one kind. `in_flight` is the reactor's; the rest is under the queue's lock."""
+
+    def __init__(self, kind: Kind, threads: int) -> None:
+        self.pool = ThreadPool(minthreads=0, maxthreads=threads, name=f"{kind} jobs")
+        self.in_flight = 0
+        self.running = 0
+        self.waiting: FairQueue[_Job] = FairQueue()
+        self.asking: deque[_Turn] = deque()
+
+
+class WorkQueue:
+    """Runs jobs on I/O threads. Invariant: at most running_max + waiting_max of a kind are in flight.
+
+    `reactor` calls back; `seconds` is a monotonic clock, read on the reactor thread and on the I/O
+    threads.
     """
 
-    def __init__(self, reactor: IReactorFromThreads, seconds: Callable[[], float], running_max: int, waiting_max: int) -> None:
+    def __init__(
+        self,
+        reactor: IReactorFromThreads,
+        seconds: Callable[[], float],
+        running_max: int,
+        waiting_max: int,
+    ) -> None:
         self._reactor = reactor
         self._seconds = seconds
-        self._running_max = running_max
         self._waiting_max = waiting_max
-        self._in_flight = 0
         self._refusing = False
-        self._rendering = 0
-        self._render_done = threading.Condition()
-        self._of_this_job = threading.local()
-        self._pool = ThreadPool(minthreads=0, maxthreads=THREADS_A_RENDER * running_max, name="render")
+        self._lock = threading.Lock()
+        self._turns = Turns(running_max)
+        self._lanes = {kind: _Lane(kind, THREADS_A_RENDER * running_max) for kind in Kind}
+        self._of_this_thread = threading.local()
 
     def start(self) -> None:
         """Let jobs run."""
-        self._pool.start()
+        for lane in self._lanes.values():
+            lane.pool.start()
 
     def resize(self, running_max: int, waiting_max: int) -> None:
-        """Have other bounds from now on; what is in flight stays in flight, even if there is more of it now than would be taken."""
-        with self._render_done:
-            self._running_max, self._waiting_max = running_max, waiting_max
-            self._render_done.notify_all()
-        # As many at least as at most: a pool starts threads for what waits already only up to its minimum.
-        self._pool.adjustPoolsize(THREADS_A_RENDER * running_max, THREADS_A_RENDER * running_max)
+        """Have other bounds from now on. Jobs in flight stay, even if there are more than the new bounds allow."""
+        with self._lock:
+            self._turns.threads, self._waiting_max = running_max, waiting_max
+            self._give_turns(self._seconds())
+        threads = THREADS_A_RENDER * running_max
+        for lane in self._lanes.values():
+            # The minimum too: a pool starts threads for what waits already only up to that.
+            lane.pool.adjustPoolsize(threads, threads)
 
     def refuse_waiting(self) -> None:
         """Let no job start any more: those that wait fail with Overloaded."""
@@ -68,69 +118,113 @@ class WorkQueue:
 
     def stop(self) -> None:
         """Finish every accepted job; blocks until then."""
-        self._pool.stop()
+        for lane in self._lanes.values():
+            lane.pool.stop()
 
     @property
     def running_max(self) -> int:
         """How many jobs may render at a time."""
-        return self._running_max
+        return self._turns.threads
 
     @property
     def waiting_max(self) -> int:
-        """How many may wait."""
+        """How many of each kind may wait."""
         return self._waiting_max
 
-    @property
-    def running(self) -> int:
-        """Jobs that are being done."""
-        return min(self._in_flight, self._running_max)
+    def running(self, kind: Kind) -> int:
+        """Jobs that have had their turn and are not done."""
+        return self._lanes[kind].running
 
-    @property
-    def waiting(self) -> int:
+    def waiting(self, kind: Kind) -> int:
         """Jobs that wait for their turn."""
-        return self._in_flight - self.running
+        return self._lanes[kind].in_flight - self._lanes[kind].running
 
-    async def run(self, job: Callable[[], T]) -> Timed[T]:
-        """Run `job` on an I/O thread; raises Overloaded at once if the queue is full."""
-        if self._in_flight >= self._running_max + self._waiting_max:
-            raise Overloaded(f"{self.running} images are being rendered and {self.waiting} wait: try again")
-        self._in_flight += 1
-        submitted = self._seconds()
+    async def run(self, job: Callable[[], T], kind: Kind, client: str = "") -> Timed[T]:
+        """Run `job` on an I/O thread.
 
-        def timed() -> Timed[T]:
-            self._check_going_on()
-            started = self._seconds()
-            self._of_this_job.waited_seconds = 0.0
-            try:
-                result = job()
-            except NotStored:
-                self._check_going_on()  # it was cut short
-                raise
-            waited = self._of_this_job.waited_seconds
-            return Timed(result, started - submitted + waited, self._seconds() - started - waited)
-
+        client: whose job it is; a client with few jobs takes the place of one with many.
+        Raises Overloaded: at once if the queue is full, later if the place goes to another client
+        or the server stops.
+        """
+        lane, submitted = self._lanes[kind], _Job(kind, job, self._seconds())
+        displaced = None
+        with self._lock:
+            if lane.in_flight >= self.running_max + self._waiting_max:
+                displaced = lane.waiting.make_way(client)
+                if displaced is None:
+                    raise self._is_full(kind)
+            lane.waiting.put(client, submitted)
+        lane.in_flight += 1
+        lane.pool.callInThread(self._run_next, lane)
+        if displaced:
+            displaced.answer.errback(self._is_full(kind))
         try:
-            return await on_thread_of(self._reactor, self._pool, timed)
+            timed: Timed[T] = await submitted.answer
+            return timed
         finally:
-            self._in_flight -= 1
+            lane.in_flight -= 1
+            with self._lock:
+                lane.running -= submitted.is_counted
+                submitted.is_counted = True
 
     @contextlib.contextmanager
     def rendering(self) -> Iterator[None]:
-        """What a job has around the part that renders; waiting for it counts as waiting. Raises Overloaded if the server is stopping."""
-        asked = self._seconds()
-        with self._render_done:
-            while self._rendering >= self._running_max:
-                self._render_done.wait()
-            self._rendering += 1
+        """What a job has around the part that renders; waiting for a turn counts as waiting.
+
+        Raises Overloaded if the server is stopping.
+        """
+        job: _Job = self._of_this_thread.job
+        lane, turn = self._lanes[job.kind], _Turn()
+        with self._lock:
+            asked = self._seconds()
+            lane.asking.append(turn)
+            self._give_turns(asked)
+        turn.given.wait()
+        with self._lock:
+            lane.running += not job.is_counted
+            job.is_counted = True
         try:
-            self._of_this_job.waited_seconds += self._seconds() - asked
+            job.waited_seconds += self._seconds() - asked
             self._check_going_on()
             yield
         finally:
-            with self._render_done:
-                self._rendering -= 1
-                self._render_done.notify()
+            now = self._seconds()
+            with self._lock:
+                self._turns.give_back(job.kind, turn.began, now)
+                self._give_turns(now)
+
+    # On an I/O thread.
+
+    def _run_next(self, lane: _Lane) -> None:
+        with self._lock:
+            job = lane.waiting.take()
+        if job:  # else one was displaced
+            answer(self._reactor, job.answer, lambda: self._timed(job))
+
+    def _timed(self, job: _Job) -> Timed[Any]:
+        self._check_going_on()
+        self._of_this_thread.job = job
+        started = self._seconds()
+        try:
+            result = job.run()
+        except NotStored:
+            self._check_going_on()  # it was cut short
+            raise
+        waited = job.waited_seconds
+        ran = self._seconds() - started - waited
+        return Timed(result, started - job.submitted + waited, ran)
+
+    def _give_turns(self, now: float) -> None:
+        """Let those render whose turn it is; under the lock."""
+        while kind := self._turns.take([one for one in Kind if self._lanes[one].asking], now):
+            turn = self._lanes[kind].asking.popleft()
+            turn.began = now
+            turn.given.set()
 
     def _check_going_on(self) -> None:
         if self._refusing:
             raise Overloaded("the server is stopping: try again") from None
+
+    def _is_full(self, kind: Kind) -> Overloaded:
+        running, waiting = self.running(kind), self.waiting(kind)
+        return Overloaded(f"{running} {kind}s are being processed and {waiting} wait: try again")

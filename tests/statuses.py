@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from imagepipe.core.turns import Kind
 from imagepipe.monitoring.counters import Answered, Failed, NotedError, Rendered, Totals
 from imagepipe.monitoring.disk_space import DiskStatus
-from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, Problem, QueueStatus, Severity
+from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, Problem, QueueShare, QueueStatus, Severity
 from imagepipe.replication.status import PendingStatus, ReplicationStatus, SubscriberStatus, UpstreamStatus
 
 NORTH = UpstreamStatus(
@@ -75,7 +76,7 @@ FULL = NodeStatus(
     ),
     images_being_processed=2,
     originals_being_downloaded=1,
-    queue=QueueStatus(running=2, running_max=4, waiting=3, waiting_max=64),
+    queue=QueueStatus(2, 4, 3, 64, stores=QueueShare(1, 1), renditions=QueueShare(1, 2)),
     engine_workers=4,
     totals=TOTALS,
     cache=CacheStatus(bytes=1 << 20, bytes_max=1 << 30, files=17, hits=75, misses=25, evictions=2),
@@ -92,7 +93,7 @@ BARE = NodeStatus(
     problems=(),
     images_being_processed=0,
     originals_being_downloaded=0,
-    queue=QueueStatus(running=0, running_max=1, waiting=0, waiting_max=64),
+    queue=QueueStatus(0, 1, 0, 64, stores=QueueShare(0, 0), renditions=QueueShare(0, 0)),
     engine_workers=0,
     totals=NOTHING,
     cache=None,
@@ -102,14 +103,34 @@ BARE = NodeStatus(
 )
 
 
+_NONE = QueueShare(0, 0)
+
+
+@dataclass
+class Jobs:
+    """The queue likewise: how many jobs of each kind run, and wait."""
+
+    stores: QueueShare = _NONE
+    renditions: QueueShare = _NONE
+    running_max: int = 4
+    waiting_max: int = 64
+
+    def running(self, kind: Kind) -> int:
+        """See WorkQueue."""
+        return self._share(kind).running
+
+    def waiting(self, kind: Kind) -> int:
+        """See WorkQueue."""
+        return self._share(kind).waiting
+
+    def _share(self, kind: Kind) -> QueueShare:
+        return self.stores if kind is Kind.WRITE else self.renditions
+
+
 @dataclass
 class Part:
     """A part of the daemon that is asked for numbers and does nothing: the real ones need a store and threads to have any."""
 
-    running: int = 0
-    running_max: int = 4
-    waiting: int = 0
-    waiting_max: int = 64
     bytes: int = 0
     bytes_max: int = 20
     files: int = 0

@@ -21,9 +21,12 @@ MAY_IMPORT = {
     "imagepipe.replication": (
         "imagepipe.replication", "imagepipe.storage", "imagepipe.config.settings", "imagepipe.core", "imagepipe.errors",
     ),
-    "imagepipe.workers": ("imagepipe.threads", "imagepipe.errors"),
+    "imagepipe.workers": ("imagepipe.threads", "imagepipe.core", "imagepipe.errors"),
     # Of replication what it says about itself, which are values.
-    "imagepipe.monitoring": ("imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.core.formats", "imagepipe.core.units", "imagepipe.errors"),
+    "imagepipe.monitoring": (
+        "imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.core.formats", "imagepipe.core.turns", "imagepipe.core.units",
+        "imagepipe.errors",
+    ),
     # Of the engines the protocol alone: which of them it is, assembly decides.
     "imagepipe.missing_facts": (
         "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.core", "imagepipe.errors",

@@ -6,7 +6,7 @@ import pytest
 from statuses import BARE, NORTH, REPLICATION, SOUTH
 
 from imagepipe.monitoring.disk_space import DiskStatus
-from imagepipe.monitoring.node_status import NodeStatus, Problem, QueueStatus, Severity
+from imagepipe.monitoring.node_status import NodeStatus, Problem, QueueShare, QueueStatus, Severity
 from imagepipe.monitoring.problems import problems_of
 from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
 
@@ -54,17 +54,26 @@ class NodeTests:
         ("waiting", "waiting_max", "expected"),
         [
             (7, 10, []),
-            (8, 10, ["warning: queue is nearly full: 8 of 10 jobs wait"]),
-            (10, 10, ["critical: queue is full: 10 of 10 jobs wait, and more are refused"]),
-            (1, 1, ["critical: queue is full: 1 of 1 jobs wait, and more are refused"]),
+            (8, 10, ["warning: queue of stores is nearly full: 8 of 10 wait"]),
+            (10, 10, ["critical: queue of stores is full: 10 of 10 wait, and more are refused"]),
+            (1, 1, ["critical: queue of stores is full: 1 of 1 wait, and more are refused"]),
             (0, 0, []),
         ],
     )
     def test_a_queue_is_nearly_full(self, waiting: int, waiting_max: int, expected: list[str]) -> None:
-        assert told(replace(WELL, queue=QueueStatus(1, 1, waiting, waiting_max))) == expected
+        jobs, none = QueueShare(1, waiting), QueueShare(0, 0)
+        assert told(replace(WELL, queue=QueueStatus(1, 1, waiting, waiting_max, jobs, none))) == expected
+        of_renditions = [text.replace("stores", "renditions") for text in expected]
+        assert told(replace(WELL, queue=QueueStatus(1, 1, waiting, waiting_max, none, jobs))) == of_renditions
 
     def test_the_worst_comes_first(self) -> None:
-        status = replace(WELL, disk=DiskStatus(100, 10, 1.0), queue=QueueStatus(1, 1, 9, 9), not_ready="the disk is full", ready=False)
+        status = replace(
+            WELL,
+            disk=DiskStatus(100, 10, 1.0),
+            queue=QueueStatus(1, 1, 9, 9, QueueShare(1, 9), QueueShare(0, 0)),
+            not_ready="the disk is full",
+            ready=False,
+        )
         assert [problem.severity for problem in problems_of(status)] == [Severity.CRITICAL, Severity.CRITICAL, Severity.WARNING]
         assert problems_of(replace(status, problems=(Problem(Severity.WARNING, "old"),))) == problems_of(status)
 

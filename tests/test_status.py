@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from statuses import REPLICATION, Part
+from statuses import REPLICATION, Jobs, Part
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import REFRESH_SECONDS, DiskSpace, DiskStatus, Space, space_of
-from imagepipe.monitoring.node_status import CacheStatus, Problem, QueueStatus, Severity
+from imagepipe.monitoring.node_status import CacheStatus, Problem, QueueShare, QueueStatus, Severity
 from imagepipe.monitoring.status import StatusReader, why_not_ready
 from imagepipe.replication.status import ReplicationStatus
 
@@ -20,7 +20,7 @@ ROOM = DiskStatus(total_bytes=100, free_bytes=50, age_seconds=0.0)
 def reader(clock: Clock, counters: Counters, **more: Any) -> StatusReader:
     """A reader of a node that is well and at rest."""
     given: dict[str, Any] = {
-        "queue": Part(),
+        "queue": Jobs(),
         "engine_workers": lambda: 2,
         "disk": lambda: ROOM,
         "takes_images": lambda: True,
@@ -56,15 +56,15 @@ class StatusReaderTests:
     def test_what_the_parts_say_is_in_the_status(self) -> None:
         clock, counters = Clock(), Counters(lambda: 0.0)
         cache = Part(bytes=10, files=2, hits=7, misses=8, evictions=9)
-        queue = Part(running=3, waiting=1)
+        queue = Jobs(stores=QueueShare(2, 1), renditions=QueueShare(3, 4))
         read = reader(clock, counters, queue=queue, downloads=lambda: 5, cache=cache, replication=lambda: REPLICATION)
         counters.stored(6)
         counters.error("store", "the disk is full")
         clock.advance(90)
         status = read.read()
         assert (status.version, status.uptime_seconds, status.ready, status.not_ready) == ("1.2", 90, True, None)
-        assert (status.images_being_processed, status.originals_being_downloaded, status.engine_workers) == (3, 5, 2)
-        assert status.queue == QueueStatus(running=3, running_max=4, waiting=1, waiting_max=64)
+        assert (status.images_being_processed, status.originals_being_downloaded, status.engine_workers) == (4, 5, 2)
+        assert status.queue == QueueStatus(4, 4, 5, 64, queue.stores, queue.renditions)
         assert status.cache == CacheStatus(bytes=10, bytes_max=20, files=2, hits=7, misses=8, evictions=9)
         assert status.disk == ROOM
         assert status.replication is REPLICATION

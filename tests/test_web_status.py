@@ -14,13 +14,13 @@ from typing import Any, cast
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from reactor_thread import PATIENCE_SECONDS, logged, on_reactor, reactor, until
-from statuses import BARE, FULL, NORTH, REPLICATION, Part
+from statuses import BARE, FULL, NORTH, REPLICATION, Jobs
 from twisted.web.resource import Resource
 
 from imagepipe.core.formats import WEBP
 from imagepipe.monitoring.counters import BOUNDS_SECONDS, Counters, Distribution
 from imagepipe.monitoring.metrics import registry_of
-from imagepipe.monitoring.node_status import NodeStatus
+from imagepipe.monitoring.node_status import NodeStatus, QueueShare
 from imagepipe.monitoring.samples import Reading, Samples
 from imagepipe.monitoring.status import StatusReader
 from imagepipe.web.site import LoggingSite, SiteContent
@@ -36,7 +36,7 @@ class Node:
     def __init__(self) -> None:
         self.counters = Counters(lambda: 0.0)
         self.samples = Samples(1000.0, 5.0, 10)
-        self.queue = Part()
+        self.queue = Jobs()
         self.stopping = self.flush_failed = False
         self.takes_images = True
         reader = StatusReader(
@@ -222,11 +222,18 @@ class StatusJsonTests:
     def test_it_is_as_things_are_now(self, node: Node) -> None:
         node.counters.image_request(WEBP)
         node.counters.error("fetch", "no answer")
-        node.queue.running, node.queue.waiting = 3, 7
+        node.queue.stores, node.queue.renditions = QueueShare(1, 3), QueueShare(2, 4)
         status = json.loads(node.ask("/status.json")[1])
         assert status["totals"]["image_requests"] == [{"format": "webp", "count": 1}]
         assert status["images_being_processed"] == 3
-        assert status["queue"] == {"running": 3, "running_max": 4, "waiting": 7, "waiting_max": 64}
+        assert status["queue"] == {
+            "running": 3,
+            "running_max": 4,
+            "waiting": 7,
+            "waiting_max": 64,
+            "stores": {"running": 1, "waiting": 3},
+            "renditions": {"running": 2, "waiting": 4},
+        }
         assert status["last_errors"] == [{"when": "1970-01-01T00:00:00Z", "what": "fetch", "text": "no answer"}]
         assert status["uptime_seconds"] >= 0
 
@@ -253,7 +260,8 @@ class TextTests:
             "CRITICAL:  not ready: the disk is full",
             "WARNING:   3 changes wait for their bytes, the oldest for 1 min 1 s",
             "images being processed:      2 of 4",
-            "jobs waiting:                3 of 64",
+            "stores waiting:              1 of 64",
+            "renditions waiting:          2 of 64",
             "originals being downloaded:  1",
             "cache:                       1.0 MiB of 1.0 GiB in 17 files",
             "disk:                        25.0 GiB free of 100.0 GiB (25 %), 1.0 s ago",

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from imagepipe.core.turns import Kind
 from imagepipe.errors import Overloaded
 from imagepipe.workers import Timed, WorkQueue
 
 PATIENCE_SECONDS = 60
+WRITE, READ = Kind.WRITE, Kind.READ
 
 
 class Turns:
@@ -83,23 +85,23 @@ class RenderingTests:
 
     def test_the_next_begins_while_one_renders_but_does_not_render(self, work: WorkQueue, turns: Turns) -> None:
         first, second = Render(work), Render(work)
-        done = [Deferred.fromCoroutine(work.run(first))]
+        done = [Deferred.fromCoroutine(work.run(first, WRITE))]
         assert first.renders.wait(PATIENCE_SECONDS)
-        done.append(Deferred.fromCoroutine(work.run(second)))
+        done.append(Deferred.fromCoroutine(work.run(second, WRITE)))
         assert second.began.wait(PATIENCE_SECONDS)
-        assert (second.renders.is_set(), work.running, work.waiting) == (False, 1, 1)
+        assert (second.renders.is_set(), work.running(WRITE), work.waiting(WRITE)) == (False, 1, 1)
         second.may_end.set()
         first.may_end.set()
         for one in done:
             turns.wait_for(one)
-        assert (work.running, work.waiting) == (0, 0)
+        assert (work.running(WRITE), work.waiting(WRITE)) == (0, 0)
 
     def test_waiting_for_the_engine_counts_as_waiting(self, work: WorkQueue, turns: Turns) -> None:
         first, second = Render(work), Render(work)
-        running = Deferred.fromCoroutine(work.run(first))
+        running = Deferred.fromCoroutine(work.run(first, WRITE))
         assert first.renders.wait(PATIENCE_SECONDS)
         turns.wait_for_readings(4)  # submitted, begun, asked to render, renders
-        waiting = Deferred.fromCoroutine(work.run(second))
+        waiting = Deferred.fromCoroutine(work.run(second, WRITE))
         turns.wait_for_readings(3)  # it waits now
         turns.now = 5.0
         first.may_end.set()
@@ -113,7 +115,7 @@ class RenderingTests:
 
     def test_more_may_render_from_now_on(self, work: WorkQueue, turns: Turns) -> None:
         jobs = [Render(work), Render(work)]
-        done = [Deferred.fromCoroutine(work.run(job)) for job in jobs]
+        done = [Deferred.fromCoroutine(work.run(job, WRITE)) for job in jobs]
         assert jobs[1].began.wait(PATIENCE_SECONDS)
         work.resize(2, 10)
         for job in jobs:
@@ -124,9 +126,9 @@ class RenderingTests:
 
     def test_who_waits_for_the_engine_is_refused_when_it_stops(self, work: WorkQueue, turns: Turns) -> None:
         first, second = Render(work), Render(work)
-        done = [Deferred.fromCoroutine(work.run(first))]
+        done = [Deferred.fromCoroutine(work.run(first, WRITE))]
         assert first.renders.wait(PATIENCE_SECONDS)
-        done.append(Deferred.fromCoroutine(work.run(second)))
+        done.append(Deferred.fromCoroutine(work.run(second, WRITE)))
         assert second.began.wait(PATIENCE_SECONDS)
         work.refuse_waiting()
         first.may_end.set()
@@ -134,3 +136,58 @@ class RenderingTests:
         with pytest.raises(Overloaded, match="stopping"):
             turns.wait_for(done[1])
         assert not second.renders.is_set()
+
+
+class ClassesTests:
+    """Stores and renditions have a queue each."""
+
+    def test_a_store_waits_for_one_render_however_many_renditions_wait(self, work: WorkQueue, turns: Turns) -> None:
+        renditions = [Render(work) for _ in range(5)]
+        done = [Deferred.fromCoroutine(work.run(job, READ)) for job in renditions]
+        assert renditions[0].renders.wait(PATIENCE_SECONDS)
+        store = Render(work)
+        done.append(Deferred.fromCoroutine(work.run(store, WRITE)))
+        assert store.began.wait(PATIENCE_SECONDS), "it has a thread at once"
+        turns.wait_for_readings(4 + 3 + 3 + 3)  # one renders, one asks, three are submitted; the store asks
+        assert (work.waiting(WRITE), work.waiting(READ), work.running(READ)) == (1, 4, 1)
+        renditions[0].may_end.set()
+        assert store.renders.wait(PATIENCE_SECONDS)
+        assert not any(job.renders.is_set() for job in renditions[1:])
+        for job in (store, *renditions):
+            job.may_end.set()
+        for one in done:
+            turns.wait_for(one)
+
+    def test_a_full_queue_of_renditions_is_not_one_of_stores(self, work: WorkQueue, turns: Turns) -> None:
+        work.resize(1, 1)
+        renditions = [Render(work), Render(work)]
+        done = [Deferred.fromCoroutine(work.run(job, READ)) for job in renditions]
+        with pytest.raises(Overloaded, match="try again"):
+            turns.wait_for(Deferred.fromCoroutine(work.run(Render(work), READ)))
+        stores = [Render(work), Render(work)]
+        done += [Deferred.fromCoroutine(work.run(job, WRITE)) for job in stores]
+        with pytest.raises(Overloaded, match="try again"):
+            turns.wait_for(Deferred.fromCoroutine(work.run(Render(work), WRITE)))
+        for job in (*renditions, *stores):
+            job.may_end.set()
+        for one in done:
+            turns.wait_for(one)
+        assert {work.waiting(kind) for kind in Kind} == {work.running(kind) for kind in Kind} == {0}
+
+    def test_a_client_with_many_jobs_makes_room_for_another(self, work: WorkQueue, turns: Turns) -> None:
+        work.resize(1, 4)
+        many = [Render(work) for _ in range(5)]
+        done = [Deferred.fromCoroutine(work.run(job, READ, "many")) for job in many]
+        assert many[1].began.wait(PATIENCE_SECONDS)  # two have a thread, three wait for one
+        with pytest.raises(Overloaded):
+            turns.wait_for(Deferred.fromCoroutine(work.run(Render(work), READ, "many")))
+        other = Render(work)
+        another = Deferred.fromCoroutine(work.run(other, READ, "other"))
+        with pytest.raises(Overloaded, match="try again"):
+            turns.wait_for(done.pop())
+        for job in (*many[:4], other):
+            job.may_end.set()
+        for one in (another, *done):
+            turns.wait_for(one)
+        assert not many[4].began.is_set()
+        assert (work.waiting(READ), work.running(READ)) == (0, 0)

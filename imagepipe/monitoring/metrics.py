@@ -61,8 +61,10 @@ def _of_node(status: NodeStatus) -> Iterator[Metric]:
 def _of_queue(queue: QueueStatus) -> Iterator[Metric]:
     yield _gauge("queue_running", "Images that are being processed.", queue.running)
     yield _gauge("queue_running_max", "How many can be: io_threads.", queue.running_max)
-    yield _gauge("queue_waiting", "Jobs that wait for a thread.", queue.waiting)
-    yield _gauge("queue_waiting_max", "How many may wait: queue.", queue.waiting_max)
+    yield _gauge("queue_waiting", "Jobs that wait for their turn.", queue.waiting)
+    yield _gauge("queue_stores_waiting", "Those of them that store an image.", queue.stores.waiting)
+    yield _gauge("queue_renditions_waiting", "Those that render for a GET or ahead of one.", queue.renditions.waiting)
+    yield _gauge("queue_waiting_max", "How many of each kind may wait: queue.", queue.waiting_max)
 
 
 def _of_totals(totals: Totals) -> Iterator[Metric]:

@@ -24,13 +24,26 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueShare:
+    """The jobs of one kind."""
+
+    running: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """Jobs that have a thread, and jobs that wait for one, with their bounds."""
+    """Jobs that are being done, and jobs that wait, with their bounds.
+
+    waiting_max: how many stores may wait, and how many renditions.
+    """
 
     running: int
     running_max: int
     waiting: int
     waiting_max: int
+    stores: QueueShare
+    renditions: QueueShare
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,10 +68,12 @@ def _disk(disk: DiskStatus) -> Iterator[Problem]:
 def _queue(queue: QueueStatus) -> Iterator[Problem]:
     if not queue.waiting_max:
         return
-    if queue.waiting >= queue.waiting_max:
-        yield _critical(f"queue is full: {queue.waiting} of {queue.waiting_max} jobs wait, and more are refused")
-    elif queue.waiting >= QUEUE_NEARLY_FULL * queue.waiting_max:
-        yield _warning(f"queue is nearly full: {queue.waiting} of {queue.waiting_max} jobs wait")
+    for kind, share in (("stores", queue.stores), ("renditions", queue.renditions)):
+        waiting = f"{share.waiting} of {queue.waiting_max} wait"
+        if share.waiting >= queue.waiting_max:
+            yield _critical(f"queue of {kind} is full: {waiting}, and more are refused")
+        elif share.waiting >= QUEUE_NEARLY_FULL * queue.waiting_max:
+            yield _warning(f"queue of {kind} is nearly full: {waiting}")
 
 
 def _replication(replication: ReplicationStatus, *, has_started: bool) -> Iterator[Problem]:

@@ -7,27 +7,26 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from imagepipe.core.turns import Kind
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskStatus
-from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, QueueStatus
+from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, QueueShare, QueueStatus
 from imagepipe.monitoring.problems import problems_of
 from imagepipe.replication.status import ReplicationStatus
 
 
 class Queue(Protocol):
-    """The queue in front of the I/O threads."""
-
-    @property
-    def running(self) -> int: ...
+    """The queues in front of the I/O threads."""
 
     @property
     def running_max(self) -> int: ...
 
     @property
-    def waiting(self) -> int: ...
-
-    @property
     def waiting_max(self) -> int: ...
+
+    def running(self, kind: Kind) -> int: ...
+
+    def waiting(self, kind: Kind) -> int: ...
 
 
 class Cache(Protocol):
@@ -107,15 +106,16 @@ class StatusReader:
     def read(self) -> NodeStatus:
         """The status now."""
         not_ready = self.not_ready()
+        queue = self._read_queue()
         status = NodeStatus(
             version=self._version,
             uptime_seconds=self._seconds() - self._started,
             ready=not_ready is None,
             not_ready=not_ready,
             problems=(),
-            images_being_processed=self._queue.running,
+            images_being_processed=queue.running,
             originals_being_downloaded=self._downloads(),
-            queue=QueueStatus(self._queue.running, self._queue.running_max, self._queue.waiting, self._queue.waiting_max),
+            queue=queue,
             engine_workers=self._engine_workers(),
             totals=self._counters.totals(),
             cache=self._read_cache(),
@@ -124,6 +124,18 @@ class StatusReader:
             last_errors=self._counters.last_errors(),
         )
         return replace(status, problems=problems_of(status))
+
+    def _read_queue(self) -> QueueStatus:
+        queue = self._queue
+        stores, renditions = (QueueShare(queue.running(kind), queue.waiting(kind)) for kind in (Kind.WRITE, Kind.READ))
+        return QueueStatus(
+            running=min(stores.running + renditions.running, queue.running_max),  # some are being flushed
+            running_max=queue.running_max,
+            waiting=stores.waiting + renditions.waiting,
+            waiting_max=queue.waiting_max,
+            stores=stores,
+            renditions=renditions,
+        )
 
     def _read_cache(self) -> CacheStatus | None:
         cache = self._cache

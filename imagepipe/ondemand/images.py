@@ -86,11 +86,11 @@ class Images:
         self._originals = originals
         self._peers = peers
 
-    async def get(self, target: Target, accepted: tuple[Format, ...], admit: Callable[[], None], *, may_fetch: bool = True) -> Found:
+    async def get(self, target: Target, accepted: tuple[Format, ...], admit: Callable[[], None], *, client: str, may_fetch: bool = True) -> Found:
         """The file or the rendition that `target` asks for; `accepted` are the formats that its client names.
 
         `admit` is called before anything is done for a rendition, and raises what is to be answered instead. may_fetch: whether whoever asks for what is no
-        rendition may have an original fetched.
+        rendition may have an original fetched. client: who asks, for a fair share of the queue.
         Raises NotFound, Overloaded, NotStored and its kin.
         """
         wish = wish_of(target.rendition, accepted) if target.rendition and target.image else None
@@ -105,7 +105,7 @@ class Images:
             if seen.kept:
                 return Found(seen.kept, seen.source)
             try:
-                picture, job = await self._renditions.make(content.digest, wish)
+                picture, job = await self._renditions.make(content.digest, wish, client)
             except Gone:
                 continue
             return Found(picture, seen.source, job)

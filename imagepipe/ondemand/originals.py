@@ -16,6 +16,7 @@ from imagepipe.core import renditions
 from imagepipe.core.renditions import Rendition, RenditionLimits
 from imagepipe.core.request import OUTPUTS_MAX, StoreRequest
 from imagepipe.core.targets import original_of
+from imagepipe.core.turns import Kind
 from imagepipe.errors import BadRequest, Conflict, NotFound, TooFewPeers, TooLarge, shown
 from imagepipe.monitoring.counters import Counters
 from imagepipe.ondemand.flights import Flights
@@ -164,7 +165,7 @@ class Originals:
             return None  # who asked looked before the last one who fetched it was done, or looked for the original of an image that has none
         file = await self._download(lambda: self._sources.fetch_image(image) if source is None else self._sources.fetch_named(source))
         try:
-            timed = await self._operations.store(lambda: self._read(file), StoreRequest(path, ()), only_new=True)
+            timed = await self._operations.store(lambda: self._read(file), StoreRequest(path, ()), kind=Kind.READ, only_new=True)
         except Conflict:
             if await self._is_heard_of(image, path):
                 return None

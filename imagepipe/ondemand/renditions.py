@@ -9,7 +9,7 @@ replaced, moved or deleted is not served stale.
 """
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -19,12 +19,14 @@ import msgspec
 from imagepipe.core import formats
 from imagepipe.core.entries import ImageFacts
 from imagepipe.core.formats import AVIF, WEBP, Format
-from imagepipe.core.plan import RenderSettings, SourceFacts, plan_render
+from imagepipe.core.plan import RenderPlan, RenderSettings, SourceFacts, plan_render
 from imagepipe.core.renditions import Rendition, RenditionLimits, cache_key, output_request
 from imagepipe.core.request import OutputRequest
+from imagepipe.core.turns import Kind
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.errors import BadRequest, NotAcceptable, NotFound, NotStored
 from imagepipe.monitoring.counters import Counters
+from imagepipe.ondemand.failures import Failures, Unrenderable
 from imagepipe.ondemand.flights import Claims, Flights
 from imagepipe.storage.cache import AtHand, CachedFile
 from imagepipe.storage.disk import refusal
@@ -131,6 +133,7 @@ class Renditions:
         settings: RenderSettings,
         limits: RenditionLimits,
         counters: Counters,
+        failures: Failures,
     ) -> None:
         self._queue = queue
         self._store = store
@@ -142,6 +145,7 @@ class Renditions:
         self._counters = counters
         self._flights: Flights[tuple[str, tuple[Wish, ...]], Job] = Flights(_close)
         self._rendering = Claims()
+        self._failures = failures
         self._keys: Remembered[tuple[str, Wish], str] = Remembered(KEYS_MAX)
 
     @property
@@ -180,12 +184,12 @@ class Renditions:
             return None
         return cache_key(digest, plan, self._engine_name)
 
-    async def make(self, digest: str, wish: Wish) -> tuple[Picture, Job]:
-        """The rendition, made if need be.
+    async def make(self, digest: str, wish: Wish, client: str) -> tuple[Picture, Job]:
+        """The rendition, made if need be; for a client among others, see `workers`.
 
         Raises Gone if the source went away; NotAcceptable; NotStored if it cannot be rendered; Overloaded.
         """
-        job = await self._join(digest, (wish,))
+        job = await self._join(digest, (wish,), client)
         picture = job.made[0].picture
         picture.file.hold()
         return picture, job
@@ -195,16 +199,21 @@ class Renditions:
 
         Raises what `make` does.
         """
-        return await self._join(digest, tuple(wishes))
+        return await self._join(digest, tuple(wishes), "")
 
-    async def _join(self, digest: str, wishes: tuple[Wish, ...]) -> Job:
-        return await self._flights.join((digest, wishes), lambda: self._run(digest, wishes))
+    async def _join(self, digest: str, wishes: tuple[Wish, ...], client: str) -> Job:
+        keys = [self._keys.get((digest, wish)) for wish in wishes]
+        self._failures.check((digest, *((digest, wish) for wish in wishes), *keys))
+        return await self._flights.join((digest, wishes), lambda: self._run(digest, wishes, client))
 
-    async def _run(self, digest: str, wishes: tuple[Wish, ...]) -> Job:
-        timed = await self._queue.run(lambda: self._make(digest, wishes))
+    async def _run(self, digest: str, wishes: tuple[Wish, ...], client: str) -> Job:
+        try:
+            timed = await self._queue.run(lambda: self._make(digest, wishes), Kind.READ, client)
+        except Unrenderable as failure:
+            self._failures.note(failure)
+            raise NotStored(str(failure)) from None
         self._counters.render(timed.waited_seconds, timed.ran_seconds)
-        for wish, made in zip(wishes, timed.result, strict=True):
-            self._keys.put((digest, wish), made.key)
+        for made in timed.result:
             if made.was_rendered:
                 self._counters.image_request(made.format)
         return Job(timed.result, timed.waited_seconds, timed.ran_seconds)
@@ -232,15 +241,17 @@ class Renditions:
             raise NotStored("what is stored is not an image of a known format")
         with contextlib.ExitStack() as rendering:
             rendering.enter_context(self._queue.rendering())
-            source = rendering.enter_context(self._engine.open(file.content, format))
+            with _about(digest):
+                source = rendering.enter_context(self._engine.open(file.content, format))
             requests = [output_request(wish.rendition, wish.accepted, source.facts, self._limits) for wish in wishes]
-            try:
-                plans = [plan_render((request,), source.facts, self._settings) for request in requests]
-            except NotAcceptable:
-                raise
-            except BadRequest as error:  # right as it is, the stored image does not allow it
-                raise NotStored(str(error)) from error
+            plans = []
+            for wish, request in zip(wishes, requests, strict=True):
+                with _about((digest, wish)):
+                    plans.append(self._plan(request, source))
             keys = [cache_key(digest, plan, self._engine_name) for plan in plans]
+            for wish, key in zip(wishes, keys, strict=True):
+                self._keys.put((digest, wish), key)
+            self._failures.check(keys)  # another name for the same may have failed
             with self._rendering.claim(keys), contextlib.ExitStack() as opened:
                 pictures = {key: picture for key in dict.fromkeys(keys) if (picture := self._cached(digest, key))}
                 for picture in pictures.values():
@@ -250,6 +261,14 @@ class Renditions:
                     pictures |= self._render(digest, source, missing, rendering)
                 opened.pop_all()
         return tuple(Made(key, pictures[key], plan.outputs[0].format, key in missing) for key, plan in zip(keys, plans, strict=True))
+
+    def _plan(self, request: OutputRequest, source: Source) -> RenderPlan:
+        try:
+            return plan_render((request,), source.facts, self._settings)
+        except NotAcceptable:
+            raise
+        except BadRequest as error:  # right as it is, the stored image does not allow it
+            raise NotStored(str(error)) from error
 
     def _cached(self, digest: str, key: str) -> Picture | None:
         cached = self._cache.get(key)
@@ -268,7 +287,8 @@ class Renditions:
         made = {}
         header = msgspec.msgpack.encode(source.facts)
         with self._store.staging() as folder, contextlib.ExitStack() as opened:
-            source.render(plan, folder)
+            with _about(next(iter(missing))) if len(missing) == 1 else contextlib.nullcontext():
+                source.render(plan, folder)
             rendering.close()
             for at, (key, output) in enumerate(zip(missing, plan.outputs, strict=True)):
                 facts = ImageFacts(output.format.name, output.size.width, output.size.height)
@@ -276,6 +296,17 @@ class Renditions:
                 opened.callback(made[key].file.close)
             opened.pop_all()
         return made
+
+
+@contextlib.contextmanager
+def _about(about: Hashable) -> Iterator[None]:
+    """What an engine refuses here is remembered; what the disk or a stop did is not."""
+    try:
+        yield
+    except NotStored as error:
+        if type(error) is NotStored:
+            raise Unrenderable(error, about) from error
+        raise
 
 
 def _picture(cached: CachedFile) -> Picture:

@@ -32,6 +32,7 @@ from imagepipe.ondemand.images import Found, Images
 from imagepipe.ondemand.originals import Originals
 from imagepipe.web.at_once import Immediate, PlainGet, head_of
 from imagepipe.web.auth import UsersChecker
+from imagepipe.web.clients import client_of
 from imagepipe.web.facts import public_facts
 from imagepipe.web.forms import image_in
 from imagepipe.web.refusal import Denied, Refusal, needs_credentials
@@ -174,7 +175,7 @@ class ImagePages(Resource):
             return
         is_auto = _is_auto(target)
         accepted = accepted_formats(", ".join(_values(request, b"accept"))) if is_auto else ()
-        found = await self._images.get(target, accepted, lambda: self._admit(request, target), may_fetch=may_fetch)
+        found = await self._images.get(target, accepted, lambda: self._admit(request, target), client=client_of(request), may_fetch=may_fetch)
         try:
             if found.row.entry.path == target.path:
                 request.record.call = "file"

@@ -75,12 +75,18 @@ function tile(name, value, detail = "", meter = null) {
   return element("div", { class: "tile" }, element("dt", {}, name), description);
 }
 
+function waiting(name, share, queue) {
+  const meter = { max: queue.waiting_max || 1, value: share.waiting, high: 0.8 * queue.waiting_max, optimum: 0 };
+  return tile(name, whole(share.waiting), `of ${whole(queue.waiting_max)}`, meter);
+}
+
 function drawNow(status) {
   const { queue, disk, cache } = status;
   const taken = disk.total_bytes - disk.free_bytes;
   const tiles = [
     tile("Being processed", whole(status.images_being_processed), `of ${queue.running_max} at a time`),
-    tile("Waiting", whole(queue.waiting), `of ${whole(queue.waiting_max)}`, { max: queue.waiting_max || 1, value: queue.waiting, high: 0.8 * queue.waiting_max, optimum: 0 }),
+    waiting("Stores waiting", queue.stores, queue),
+    waiting("Renditions waiting", queue.renditions, queue),
     tile("Being downloaded", whole(status.originals_being_downloaded), "originals"),
     tile("Engine workers", whole(status.engine_workers), "processes"),
     tile("Disk", `${percent(taken, disk.total_bytes)} full`, `${bytes(disk.free_bytes)} free of ${bytes(disk.total_bytes)}`, {

@@ -33,7 +33,8 @@ def _problems(problems: Sequence[Problem]) -> Iterable[str]:
 def _now(status: NodeStatus) -> Lines:
     queue, disk = status.queue, status.disk
     yield "images being processed", f"{status.images_being_processed} of {queue.running_max}"
-    yield "jobs waiting", f"{queue.waiting} of {queue.waiting_max}"
+    yield "stores waiting", f"{queue.stores.waiting} of {queue.waiting_max}"
+    yield "renditions waiting", f"{queue.renditions.waiting} of {queue.waiting_max}"
     yield "originals being downloaded", str(status.originals_being_downloaded)
     yield "engine workers", str(status.engine_workers)
     if status.cache:

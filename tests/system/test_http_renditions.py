@@ -526,6 +526,31 @@ class QueueTests:
         for one in found:
             check_error(one, 422)
 
+    def test_stores_get_through_while_renditions_fill_their_queue(
+        self, held: DaemonProcess, turnstile: Turnstile, clients: ThreadPoolExecutor, picture: bytes
+    ) -> None:
+        first = clients.submit(get, held, "/a.jpg/w20.jpg")
+        turnstile.wait_for_arrival()
+        check_error(get(held, "/a.jpg/w21.jpg"), 429)
+        stored = clients.submit(held.proxy.store_image, text(picture), "b.jpg", "jpg", [10, 10])
+        eventually(lambda: status(held)["queue"]["stores"]["waiting"] == 1)
+        turnstile.let_through(2)
+        assert first.result().status == 200
+        assert stored.result() == "OK"
+
+    def test_what_timed_out_is_not_rendered_again_for_each_get(self, tmp_path: Path, turnstile: Turnstile, picture: bytes) -> None:
+        options = with_options(engine="imagemagick", io_threads=1, timeout=1)
+        with running(tmp_path, options | {"imagemagick": {"convert": turnstile.convert}}) as daemon:
+            daemon.proxy.store_image(text(picture), "a.jpg")
+            bodies = {get(daemon, path).body for path in ("/a.jpg/w20.jpg", "/a.jpg/w20.jpg", "/a.jpg/w20-q75.jpg")}
+            assert b"took longer than 1 s" in bodies.pop()
+            assert (len(bodies), turnstile.renders) == (0, 1)
+            turnstile.let_through(9)
+            assert get(daemon, "/a.jpg/w21.jpg").status == 200
+            check_error(get(daemon, "/a.jpg/w20.jpg"), 422)
+            daemon.reload()
+            assert get(daemon, "/a.jpg/w20.jpg").status == 200
+
     def test_clients_that_leave_do_not_cost_the_others_the_picture(
         self, held: DaemonProcess, turnstile: Turnstile, clients: ThreadPoolExecutor
     ) -> None:

@@ -1,0 +1,43 @@
+"""What could not be rendered lately, so that asking for it again costs nothing.
+
+A rendition that runs into its timeout takes an engine for a minute. Its failure is kept in memory
+for FAILED_SECONDS and given to all who ask meanwhile. What passes by itself (a full queue, a full
+disk, a stop) is no such failure.
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+
+from imagepipe.errors import NotStored
+from imagepipe.storage.memory import Remembered
+
+FAILED_SECONDS = 300.0
+"""For how long a failure holds: it may have been due to the load of the machine."""
+
+FAILURES_MAX = 10_000
+
+
+class Unrenderable(NotStored):
+    """An engine cannot read or render this; `about` says what: a source, or a rendition of it."""
+
+    def __init__(self, error: NotStored, about: Hashable) -> None:
+        super().__init__(str(error))
+        self.about = about
+
+
+class Failures:
+    """For any thread. `seconds` is a monotonic clock."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._noted: Remembered[Hashable, tuple[float, str]] = Remembered(FAILURES_MAX)
+
+    def note(self, failure: Unrenderable) -> None:
+        """Let `check` raise it for a while."""
+        self._noted.put(failure.about, (self._seconds() + FAILED_SECONDS, str(failure)))
+
+    def check(self, about: Iterable[Hashable]) -> None:
+        """Raise NotStored if one of these failed lately."""
+        for one in about:
+            noted = self._noted.get(one)
+            if noted and self._seconds() < noted[0]:
+                raise NotStored(noted[1])

@@ -1,0 +1,30 @@
+"""Who asks, as far as it takes to treat clients fairly; nothing is allowed or refused by it."""
+
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import Any
+
+NETWORK_BITS = 64
+"""How much of an IPv6 address one client has to itself: it can use all those below."""
+
+
+def client_of(request: Any) -> str:
+    """The client's address; of IPv6 its network.
+
+    Behind a proxy on this machine it is what the proxy says last in X-Forwarded-For.
+    """
+    client = _client(getattr(request.getClientAddress(), "host", None) or "127.0.0.1")
+    if not ip_address(client).is_loopback:
+        return client
+    forwarded = b",".join(request.requestHeaders.getRawHeaders(b"x-forwarded-for", ()))
+    try:
+        return _client(forwarded.rpartition(b",")[2].strip().decode("ascii", "replace"))
+    except ValueError:
+        return client
+
+
+def _client(text: str) -> str:
+    address: Any = ip_address(text.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    if isinstance(address, IPv6Address) and not address.is_loopback:
+        address = IPv6Network((int(address), NETWORK_BITS), strict=False).network_address
+    return str(address)

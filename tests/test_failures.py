@@ -1,0 +1,34 @@
+"""What could not be rendered lately is not tried again for a while."""
+
+import pytest
+from twisted.internet.task import Clock
+
+from imagepipe.errors import NotStored
+from imagepipe.ondemand.failures import FAILED_SECONDS, FAILURES_MAX, Failures, Unrenderable
+
+
+def noted(failures: Failures, about: str, why: str = "rendering took longer than 60 s (timeout)") -> None:
+    """Note that something failed."""
+    failures.note(Unrenderable(NotStored(why), about))
+
+
+class FailuresTests:
+    def test_a_failure_holds_for_a_while_and_for_what_it_is_about(self) -> None:
+        clock = Clock()
+        failures = Failures(clock.seconds)
+        noted(failures, "a")
+        failures.check(["b", None])
+        clock.advance(FAILED_SECONDS - 1)
+        with pytest.raises(NotStored, match="longer than 60 s") as raised:
+            failures.check(["b", "a"])
+        assert (type(raised.value), raised.value.http_status) == (NotStored, 422)
+        clock.advance(1)
+        failures.check(["a"])
+
+    def test_memory_is_bounded_and_the_oldest_goes_first(self) -> None:
+        failures = Failures(Clock().seconds)
+        for number in range(FAILURES_MAX + 1):
+            noted(failures, str(number))
+        failures.check(["0"])
+        with pytest.raises(NotStored):
+            failures.check(["1"])
