@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from imagepipe.core import formats
 from imagepipe.core.entries import Content, ImageFacts, Row
+from imagepipe.core.turns import Kind
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import NotStored
 from imagepipe.storage.disk import refusal
@@ -28,7 +29,7 @@ class MissingFacts:
         content = row.entry.content
         if content is None or row.facts is not None:
             return row
-        timed = await self._queue.run(lambda: self._read(content))
+        timed = await self._queue.run(lambda: self._read(content), Kind.READ)
         return replace(row, facts=timed.result)
 
     def _read(self, content: Content) -> ImageFacts:
