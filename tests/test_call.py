@@ -4,13 +4,16 @@ import base64
 import io
 import xmlrpc.client
 from typing import Any
+from xml.parsers import expat
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.errors import BadRequest
-from imagepipe.web.call import EncodedImage, MalformedCallError, decode_base64, decode_image, parse_call
+from imagepipe.web.call import SLICE_BYTES, parse_call
+from imagepipe.web.encoded import EncodedImage, decode_base64, decode_image
+from imagepipe.web.unmarshalling import MalformedCallError
 
 IMAGE = bytes(range(256)) * 3
 ENCODED = base64.b64encode(IMAGE).decode()
@@ -33,7 +36,16 @@ def call(*values: str) -> str:
 
 class LiftingTests:
     @pytest.mark.parametrize(
-        "value", [f"<base64>{ENCODED}</base64>", f"<string>{ENCODED}</string>", ENCODED, f"<base64>\n{ENCODED[:76]}\r\n{ENCODED[76:]}\n</base64>"]
+        "value",
+        [
+            f"<base64>{ENCODED}</base64>",
+            f"<string>{ENCODED}</string>",
+            ENCODED,
+            f"<base64>\n{ENCODED[:76]}\r\n{ENCODED[76:]}\n</base64>",
+            f"<string><![CDATA[{ENCODED}]]></string>",
+            f"<base64><![CDATA[\n{ENCODED}\n]]></base64>",
+            f"<![CDATA[{ENCODED}]]>",
+        ],
     )
     def test_an_image_is_lifted_from_every_place_it_may_have(self, value: str) -> None:
         body = call(value, "<string>path</string>")
@@ -45,10 +57,14 @@ class LiftingTests:
         [
             call(f"<!-- <base64>{ENCODED}</base64> --><string>short</string>"),
             call(f"<string><![CDATA[<base64>{ENCODED}</base64>]]></string>"),
-            call(f"<string><![CDATA[{ENCODED}]]></string>"),
+            call(f"<string>before<![CDATA[{ENCODED}]]></string>"),
+            call(f"<string><![CDATA[{ENCODED}]]>after</string>"),
+            call(f"<string><![CDATA[{ENCODED}]after]]></string>"),
+            call(f"<string><![CDATA[{ENCODED}]]><![CDATA[{ENCODED}]]></string>"),
+            call(f"<string><![CDATA[{ENCODED}&#10;]]></string>"),
+            call(f"<!-- <![CDATA[{ENCODED}]]> --><string>short</string>"),
             call(f"<string>before<!-- x -->{ENCODED}</string>"),
             call(f"<string>{ENCODED}<!-- x -->after</string>"),
-            call(f"<array><data><value><string>{ENCODED}</string></value></data></array>"),
             call(f"<struct><member><name>{ENCODED}</name><value>1</value></member></struct>"),
             call(f"<string>{ENCODED}&amp;</string>"),
             call(f"<string>&#65;{ENCODED}</string>"),
@@ -70,8 +86,26 @@ class LiftingTests:
         assert isinstance(parse_call(io.BytesIO(body.encode()), 16).parameters[0], EncodedImage)
         assert parsed(body)[1] == [IMAGE]
 
-    def test_one_stretch_used_twice_is_not_taken_for_one(self) -> None:
-        assert parsed(call(f"<string>{ENCODED}</string>", f"<string>{ENCODED}</string>"))[1] == [IMAGE, ENCODED]
+    def test_every_image_of_a_call_is_lifted_however_deep_it_lies(self) -> None:
+        one = f"<value><string>{ENCODED}</string></value>"
+        body = call(
+            f"<array><data>{one}{one}</data></array>", f"<struct><member><name>image</name>{one}</member></struct>", f"<string>{ENCODED}</string>"
+        )
+        first, second, third = parse_call(io.BytesIO(body.encode()), 16).parameters
+        assert isinstance(first, list)
+        assert isinstance(second, dict)
+        for image in (*first, second["image"], third):
+            assert isinstance(image, EncodedImage)
+            assert image.decode(1 << 20) == IMAGE
+
+    def test_no_more_than_a_hundred_are(self) -> None:
+        parameters = parse_call(io.BytesIO(call(*[ENCODED] * 101).encode()), 16).parameters
+        assert [isinstance(image, EncodedImage) for image in parameters] == [True] * 100 + [False]
+
+    @pytest.mark.parametrize("reference", ["&#10;", "&#x0000000A;"])
+    def test_a_text_of_references_is_left_to_the_parser(self, reference: str) -> None:
+        [image] = parse_call(io.BytesIO(call(f"<string>{reference * 1000}AAAA</string>").encode()), 16).parameters
+        assert image == "\n" * 1000 + "AAAA"
 
     @given(st.lists(st.text(st.sampled_from("Aa+/= \n<>&;![]-CDT"), max_size=60), max_size=4), st.integers(1, 40))
     def test_any_text_survives(self, texts: list[str], lifted_bytes_min: int) -> None:
@@ -113,19 +147,69 @@ class BoundTests:
     @pytest.mark.parametrize(
         ("body", "why"),
         [
-            (call("<array></array>" * 100_001), "elements"),
+            (call("<array></array>" * 100_001), "more than 100000 elements"),
+            (call("<array><data><value>" * 40), "nested more than 100 deep"),
             (call("<string>&amp;" + "x" * (17 << 20) + "</string>"), "bytes beside"),
-            (call("<!--" + "x" * 70_000 + "-->"), "no comments"),
-            (call("<?a?>" * 20_000), "processing instructions"),
-            (call("<string a='" + "x" * 70_000 + "'></string>"), "long tags"),
-            (call("<i4 " + " ".join(f"a{n}=''" for n in range(20_000)) + "/>"), "long tags"),
-            (call("&amp;" + "x" * 70_000).encode("utf-16"), "encoding like UTF-8"),
+            (call("<string>" + "&#10;" * 12_000_000 + "</string>"), "bytes beside"),
+            (call("<i4/>" * 4_000_000), "bytes beside"),
+            (call(*["<string>" + "A" * 40_000 + "</string>"] * 600), "bytes beside"),
+            (call("<!--" + "x" * 200_000 + "-->"), "comment or processing instruction has more than 65536 bytes"),
+            (call("<?a " + "x" * 200_000 + "?>"), "comment or processing instruction has more than 65536 bytes"),
+            (call("<string a='" + "x" * 200_000 + "'></string>"), "a tag, comment"),
+            (call("<i4 " + " ".join(f"a{n}=''" for n in range(40_000)) + "/>"), "a tag, comment"),
+            (call("<" + "a" * 200_000 + "/>").encode("utf-16"), "a tag, comment"),
+            (call("&amp;\u20ac" + "x" * 70_000), "more than 65536 characters has some that are not ASCII"),
+            (call("x&amp;" + "x" * 70_000 + "\u20ac"), "more than 65536 characters has some that are not ASCII"),
             (call("x").replace("<methodName>m", "<methodName>" + "m" * 101), "name is too long"),
+            *((call(f"<{tag}>{'1' * 101}</{tag}>"), "more than 100 characters in") for tag in ("int", "i8", "double", "boolean", "ex:i8")),
+            (call("<dateTime.iso8601>" + "2" * 101 + "</dateTime.iso8601>"), "more than 100 characters in"),
         ],
-    )
+    )  # fmt: skip
     def test_more_is_refused(self, body: str | bytes, why: str) -> None:
         with pytest.raises(MalformedCallError, match=why):
-            parsed(body, 1 << 30)
+            parsed(body, 40_000)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            call("<!--" + "x" * 60_000 + "-->") + "<!---->" * 20_000,
+            call("x<?a?>") + "<?a?>" * 20_000,
+            call("<string a='" + "x" * 60_000 + "'>x</string>"),
+            call("<string>" + "&#120;" * 200_000 + "</string>"),
+            call("<string>" + "x" * 200_000 + "</string>").encode("utf-16"),
+            call("<string>" + "<![CDATA[x]]>" * 20_000 + "</string>"),
+            call("<string>" + "\r\n" * 200_000 + "</string>"),
+            call("<string>" + "\u20ac" * 60_000 + "</string>"),
+        ],
+    )
+    def test_a_long_call_means_what_it_says(self, body: str | bytes) -> None:
+        expected, method = xmlrpc.client.loads(body)
+        assert parsed(body, 1 << 30) == (method, list(expected))
+
+    def test_the_parser_gets_no_more_than_a_slice_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        lengths: list[int] = []
+        create = expat.ParserCreate
+
+        class Scales:
+            """A parser that notes how much it is fed."""
+
+            def __init__(self) -> None:
+                self.__dict__["parser"] = create()
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self.parser, name)
+
+            def __setattr__(self, name: str, value: object) -> None:
+                setattr(self.parser, name, value)
+
+            def Parse(self, data: bytes, final: bool) -> int:  # noqa: N802 - expat's own
+                lengths.append(len(data))
+                return int(self.parser.Parse(data, final))
+
+        monkeypatch.setattr(expat, "ParserCreate", Scales)
+        parsed(call("<string>" + "&#120;" * 200_000 + "</string>"))
+        assert max(lengths) == SLICE_BYTES
+        assert sum(lengths) > 1_200_000
 
     def test_ten_thousand_paths_are_not_too_much(self) -> None:
         paths = [f"{n:05}/" + "x" * 1000 for n in range(10_000)]

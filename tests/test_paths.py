@@ -79,6 +79,10 @@ class CleanTests:
         with pytest.raises(BadRequest, match=r"^size: is not valid Unicode"):
             output_path("a.jpg", "_\ud800")
 
+    def test_a_suffix_is_no_longer_than_a_path(self) -> None:
+        with pytest.raises(BadRequest, match=r"^size: a suffix is longer than 1024 bytes"):
+            output_path("a.jpg", "_" * 1025)
+
     def test_a_component_has_at_most_255_bytes_in_its_composed_form(self) -> None:
         assert clean("a" * 255)
         assert "a component is longer than 255 bytes" in refused("a" * 256)

@@ -216,7 +216,10 @@ class PathsTests:
         assert parse_paths(["/a", "b//c"]) == ("a", "b/c")
         assert parse_paths(("a",)) == ("a",)
 
-    @pytest.mark.parametrize(("value", "why"), [([5], "is not a string but a number"), (None, "is not a string but nil"), ([[]], "but a list")])
+    @pytest.mark.parametrize(
+        ("value", "why"),
+        [([5], "is not a string but a number"), (None, "is not a string but nil"), ([[]], "but a list"), ("a" * 16_385, "longer than 16384")],
+    )
     def test_what_is_no_path(self, value: object, why: str) -> None:
         with pytest.raises(BadRequest, match=f"^path: .*{why}"):
             parse_paths(value)

@@ -79,6 +79,8 @@ def output_path(path: str, suffix: str = "", extension: str | None = None, argum
 
     Raises BadRequest, naming `argument`, if the suffix or the path that results is not legal.
     """
+    if len(suffix) > PATH_BYTES_MAX:
+        raise BadRequest(argument, f"a suffix is longer than {PATH_BYTES_MAX} bytes")
     if "/" in suffix:
         raise BadRequest(argument, f"a suffix may not contain a slash: {shown(suffix)}")
     if has_control(suffix):

@@ -29,6 +29,11 @@ COMPONENTS_MAX = 100_000
 PREFIX_LENGTH_MAX = 4096
 """Characters of a prefix that are looked at: no path has as many."""
 
+TEXT_LENGTH_MAX = 16_384
+"""Characters of a path, a name or a URL; most have their own bound below this one."""
+
+FORMAT_LENGTH_MAX = 20
+
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
@@ -138,6 +143,8 @@ def parse_text(value: object, argument: str) -> str:
     """A string."""
     if not isinstance(value, str):
         raise BadRequest(argument, f"is not a string but {_kind(value)}")
+    if len(value) > TEXT_LENGTH_MAX:
+        raise BadRequest(argument, f"is longer than {TEXT_LENGTH_MAX} characters")
     return value
 
 
@@ -246,7 +253,7 @@ def _parse_format(value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise BadRequest("fmt", f"is not a string but {_kind(value)}")
-    extension = value.lower()
+    extension = value.lower() if len(value) <= FORMAT_LENGTH_MAX else ""
     if extension not in formats.RENDERED_EXTENSIONS:
         raise BadRequest("fmt", f"{shown(value)} is not one of {', '.join(formats.RENDERED_EXTENSIONS)}")
     return extension

@@ -22,9 +22,11 @@ from imagepipe.errors import ImagepipeError, InternalError, shown
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.operations import Operations
 from imagepipe.web.answers import encode_answer
-from imagepipe.web.call import Call, MalformedCallError, decode_image, parse_call
+from imagepipe.web.call import Call, parse_call
+from imagepipe.web.encoded import decode_image
 from imagepipe.web.facts import public_facts
 from imagepipe.web.request import BoundedRequest
+from imagepipe.web.unmarshalling import MalformedCallError
 
 T = TypeVar("T")
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]

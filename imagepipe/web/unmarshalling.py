@@ -1,0 +1,105 @@
+"""The values of an XML-RPC call, from what the XML parser reports.
+
+Everything that takes more than a moment, or more memory than it takes as XML, is bounded here:
+the elements, how deep they are nested, and the text of a number or a date.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from xmlrpc.client import ResponseError, Unmarshaller
+
+from imagepipe.errors import BadRequest, shown
+from imagepipe.web.encoded import EncodedImage, decode_base64
+
+ELEMENTS_MAX = 100_000
+DEPTH_MAX = 100
+SCALAR_LENGTH_MAX = 100
+METHOD_LENGTH_MAX = 100
+
+WIDE_LENGTH_MAX = 64 << 10
+"""Characters of a text that is not ASCII: each of them may take four bytes. Only an image may be longer."""
+
+_SCALARS = frozenset("i1 i2 i4 i8 int biginteger double float bigdecimal boolean dateTime.iso8601".split())
+
+
+class MalformedCallError(Exception):
+    """The body is not an XML-RPC call; the text says where."""
+
+
+class CallReader(Unmarshaller):
+    """Takes the parser's events. A text that is a key of `lifted` stands for that image, wherever a value may be."""
+
+    def __init__(self, lifted: Mapping[str, EncodedImage]) -> None:
+        super().__init__(use_builtin_types=True)
+        self.xml(None, None)  # type: ignore[arg-type]  # as xmlrpc.client itself does: expat passes str
+        ours: Any = {"string": CallReader.end_string, "base64": CallReader.end_base64}
+        self.dispatch = {**self.dispatch, **ours}
+        self.lifted = dict(lifted)
+        self._elements = 0
+        self._depth = 0
+        self._length, self._wide = 0, False  # of the text since the last tag
+
+    def start(self, tag: str, attrs: dict[str, str]) -> None:
+        """An element begins."""
+        self._elements += 1
+        self._depth += 1
+        self._length, self._wide = 0, False
+        if self._elements > ELEMENTS_MAX:
+            raise MalformedCallError(f"more than {ELEMENTS_MAX} elements")
+        if self._depth > DEPTH_MAX:
+            raise MalformedCallError(f"elements are nested more than {DEPTH_MAX} deep")
+        try:
+            super().start(tag, attrs)
+        except ResponseError:
+            raise MalformedCallError(f"unknown type {shown(tag, 40)}") from None
+
+    def data(self, text: str) -> None:
+        """Text inside an element."""
+        self._length += len(text)
+        self._wide = self._wide or not text.isascii()
+        if self._wide and self._length > WIDE_LENGTH_MAX:
+            raise MalformedCallError(f"a text of more than {WIDE_LENGTH_MAX} characters has some that are not ASCII")
+        super().data(text)
+
+    def end(self, tag: str) -> None:
+        """An element ends."""
+        self._depth -= 1
+        if self._length > SCALAR_LENGTH_MAX and tag.rpartition(":")[2] in _SCALARS:
+            raise MalformedCallError(f"more than {SCALAR_LENGTH_MAX} characters in {shown(tag, 40)}")
+        try:
+            super().end(tag)
+        except (ValueError, TypeError, LookupError, ArithmeticError):
+            raise MalformedCallError(f"invalid content of {shown(tag, 40)}") from None
+
+    def end_string(self, data: Any) -> None:
+        """A string, whether it is marked as one or not."""
+        super().end_string(self.lifted.pop(data, data))
+
+    def end_base64(self, data: str) -> None:
+        """Bytes."""
+        image = self.lifted.pop(data, None)
+        if image is None and data.strip():
+            self.append(_decoded(data))
+        else:
+            self.append(b"" if image is None else image)
+        self._value = False
+
+    def call(self) -> tuple[str, tuple[object, ...]]:
+        """The method and its parameters, once the last element has ended. Raises MalformedCallError."""
+        try:
+            parameters = self.close()
+        except Exception:  # noqa: BLE001 - of what is a fault it makes a Fault, which may fail in any way
+            raise MalformedCallError("not an XML-RPC call") from None
+        method = self.getmethodname()
+        if method is None:
+            raise MalformedCallError("not an XML-RPC call: it names no method")
+        if len(method) > METHOD_LENGTH_MAX:
+            raise MalformedCallError("the method's name is too long")
+        return method, parameters
+
+
+def _decoded(data: str) -> bytes:
+    try:
+        return decode_base64(data.encode("ascii"), len(data))
+    except BadRequest:
+        raise MalformedCallError("a base64 value is not valid base64") from None
