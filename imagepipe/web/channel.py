@@ -183,6 +183,9 @@ class BoundedChannel(HTTPChannel):
         was_going_on, self._going_on = self._going_on, True
         try:
             super().requestDone(request)
+        except Exception:  # noqa: BLE001 - about the requests behind it, whose client would wait for ever
+            _log.failure("a connection failed")
+            cast(Any, self.transport).abortConnection()
         finally:
             self._going_on = was_going_on
         if self.persistent and self._our_site.draining:

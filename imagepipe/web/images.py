@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import LoginFailed
@@ -19,7 +19,6 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web.guard import BasicCredentialFactory
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
 
 from imagepipe.core import renditions, signing
 from imagepipe.core.conditional import NOT_MODIFIED, OK, PARTIAL_CONTENT, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE, Version, answer, http_date
@@ -137,9 +136,8 @@ class ImagePages(Resource):
         return Immediate(status, head, body if status == OK else b"", call, shown(target.text, 200), _RESULTS[status])
 
     def render(self, request: Any) -> int:
-        """Answer one request; never raises, never leaves the client without an answer."""
-        Deferred.fromCoroutine(self._answer(request)).addErrback(lambda failure: _log.failure("an answer was not sent", failure))
-        return NOT_DONE_YET
+        """Answer one request."""
+        return cast(BoundedRequest, request).answer_with(self._answer(request))
 
     async def _answer(self, request: BoundedRequest) -> None:
         request.setHeader(*_NOSNIFF)

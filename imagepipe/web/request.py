@@ -4,17 +4,23 @@ A refused body is answered at once, for a client that listens while it sends, an
 the connection on it would cost it the answer.
 """
 
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.http import BAD_REQUEST, INSUFFICIENT_STORAGE_SPACE, REQUEST_ENTITY_TOO_LARGE, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE
+from twisted.web.http_headers import Headers
+from twisted.web.server import NOT_DONE_YET
 
 from imagepipe.core.patience import Phase
 from imagepipe.core.targets import origin_form
-from imagepipe.errors import shown
+from imagepipe.errors import InternalError, shown
 from imagepipe.stages import Stages
 from imagepipe.web.refusal import write_refusal
 
@@ -152,6 +158,27 @@ class BoundedRequest(server.Request):
         super().finish()
         self._is_answered()
 
+    def answer_with(self, answer: Coroutine[Any, Any, None]) -> int:
+        """Let `answer` run and finish this request; what a resource's `render` returns meanwhile.
+
+        If it raises, or returns without having finished the request, the client gets HTTP 500, or
+        a closed connection where an answer has begun.
+        """
+        deferred = Deferred.fromCoroutine(answer).addCallback(self._check_finished)
+        deferred.addErrback(self.processingFailed)
+        return NOT_DONE_YET
+
+    def processingFailed(self, reason: Failure) -> None:  # noqa: N802
+        """Answer for code that failed. Twisted calls it too, for exceptions in `render`."""
+        _log.failure("a request failed", reason)
+        if self.is_gone or self.finished:
+            return
+        try:
+            self._answer_failure()
+        except Exception:  # noqa: BLE001 - nothing else is left to try
+            _log.failure("a request could not be answered")
+            self._break_off()
+
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
         if not self._refused:
             assert self.content is not None
@@ -197,6 +224,32 @@ class BoundedRequest(server.Request):
         content, self._content = self._content, None
         if content:
             content.unanswered -= 1
+
+    def _check_finished(self, _: None) -> None:
+        if not self.finished and not self.is_gone:
+            raise RuntimeError("nothing has answered the request")
+
+    def _answer_failure(self) -> None:
+        error = InternalError()
+        self.code, self.record.result = error.http_status, str(error)
+        if self.startedWriting:
+            self._break_off()
+            self.log()
+            return
+        status, refusal = HTTPStatus(error.http_status), self._site.refusal
+        body = refusal.body % str(error).encode()
+        self.responseHeaders = Headers()
+        self.setResponseCode(status, status.phrase.encode())
+        self.setHeader(b"content-type", refusal.media_type)
+        self.setHeader(b"content-length", b"%d" % len(body))
+        self.setHeader(b"x-content-type-options", b"nosniff")
+        self.setHeader(b"cache-control", b"no-store")
+        self.write(b"" if self.method == b"HEAD" else body)
+        self.finish()
+
+    def _break_off(self) -> None:
+        """Close the connection so that a part of an answer does not look like all of it."""
+        cast(Any, self.channel).transport.abortConnection()
 
     def _open_body(self, length: int | None) -> None:
         if length == 0:

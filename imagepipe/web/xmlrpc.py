@@ -132,29 +132,20 @@ class ImageMethods(XMLRPC):
         raise UnsupportedMethod((b"POST",))
 
     def render_POST(self, request: BoundedRequest) -> int:  # noqa: N802 - Twisted's name
-        """Answer one call; never raises, never leaves the client without an answer."""
+        """Answer one call."""
         channel: Any = request.channel
         if channel is None:
             return NOT_DONE_YET  # its client went away while its password was checked
-        Deferred.fromCoroutine(self._answer(request)).addErrback(lambda failure: _log.failure("an answer was not sent", failure))
-        return NOT_DONE_YET
+        return request.answer_with(self._answer(request))
 
     async def _answer(self, request: BoundedRequest) -> None:
         body = request.take_body()
         gone: list[object] = []
         request.notifyFinish().addErrback(gone.append)
         try:
-            result = await self._result(request, body)
+            response, request.record.result = await self._response(request, body)
         finally:
             body.close()
-        with request.record.stages.spent("answer"):
-            try:
-                response: bytes = await self._on_thread(lambda: encode_answer(result))
-            except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
-                _log.failure("an answer could not be encoded")
-                result = self._fault(request, InternalError())
-                response = encode_answer(result)
-        request.record.result = result.faultString if isinstance(result, Fault) else "OK"
         if gone:
             request.record.result += " (the client was gone)"
             request.log()
@@ -164,24 +155,36 @@ class ImageMethods(XMLRPC):
         request.write(response)
         request.finish()
 
-    async def _result(self, request: BoundedRequest, body: IO[bytes]) -> Any:
-        """What the call in `body` returns: a value or a Fault."""
+    async def _response(self, request: BoundedRequest, body: IO[bytes]) -> tuple[bytes, str]:
+        """The answer to the call in `body`, and its result for the log: OK, or the fault's text."""
         try:
-            with request.record.stages.spent("parse"):
-                call: Call = await self._on_thread(lambda: parse_call(body))
-            request.record.call = shown(call.method)
-            procedure = self.lookupProcedure(call.method)
-            arguments = _bound(procedure, request, call)
-            return await maybeDeferred(procedure, *arguments)
-        except Fault as fault:
-            return fault
+            return await self._encoded(request, await self._called(request, body)), "OK"
+        except Fault as error:
+            fault = error
         except MalformedCallError as error:
-            return Fault(self.FAILURE, f"Can't deserialize input: {error}")
+            fault = Fault(self.FAILURE, f"Can't deserialize input: {error}")
         except ImagepipeError as error:
-            return self._fault(request, error)
+            fault = self._fault(request, error)
         except Exception:  # noqa: BLE001 - the last resort: whatever it is, the client gets an answer and the log the detail
             _log.failure("a call failed")
-            return self._fault(request, InternalError())
+            fault = self._fault(request, InternalError())
+        return await self._encoded(request, fault), fault.faultString
+
+    async def _called(self, request: BoundedRequest, body: IO[bytes]) -> object:
+        """What the method that `body` calls returns."""
+        with request.record.stages.spent("parse"):
+            call: Call = await self._on_thread(lambda: parse_call(body))
+        request.record.call = shown(call.method)
+        procedure = self.lookupProcedure(call.method)
+        arguments = _bound(procedure, request, call)
+        result: object = await maybeDeferred(procedure, *arguments)
+        return result
+
+    async def _encoded(self, request: BoundedRequest, result: object) -> bytes:
+        """`result` as XML. Raises if XML-RPC has no form for it, such as for long integers."""
+        with request.record.stages.spent("answer"):
+            response: bytes = await self._on_thread(lambda: encode_answer(result))
+        return response
 
     def _fault(self, request: BoundedRequest, error: ImagepipeError) -> Fault:
         # The method's name is one of ours here, and not what the client made up: only those raise these errors.
