@@ -64,7 +64,6 @@ def fill(root: Path, count: int) -> None:
     Image.new("RGB", (8, 8), "red").save(file, "JPEG")
     layout = Layout(root)
     catalogue = Catalogue(layout.catalogue)
-    stamp = catalogue.last_stamp
     made: set[Path] = set()
     for first in range(0, count, ROWS_AT_ONCE):
         entries = []
@@ -78,10 +77,10 @@ def fill(root: Path, count: int) -> None:
                 (root / path).parent.mkdir(parents=True)
                 made.add((root / path).parent)
             os.link(object_, root / path)
-            stamp = next_stamp(time.time_ns() // 1_000_000, stamp)
+            stamp = next_stamp(time.time_ns() // 1_000_000, ())
             entries.append(Entry(path, Version(stamp, catalogue.node_id), None, Content(digest, len(image)), number + 1))
         catalogue.begin()
-        catalogue.put(entries, {entry.content.digest: ImageFacts("jpeg", 8, 8) for entry in entries if entry.content}, stamp)
+        catalogue.put(entries, {entry.content.digest: ImageFacts("jpeg", 8, 8) for entry in entries if entry.content})
         catalogue.commit()
         catalogue.fold_log()
     catalogue.set_projected(count)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from imagepipe.core.entries import Content, Entry, ImageFacts, Row, wins
 from imagepipe.core.joining import Join, join, wanted
-from imagepipe.core.stamp import Version
+from imagepipe.core.stamp import STAMP_MAX, Version
 
 CONTENTS = tuple(Content(digit * 64, 10) for digit in "123")
 ONE, TWO, _ = CONTENTS
@@ -28,9 +28,9 @@ def row(
     return Row(Entry(path, Version(stamp, origin), replaced, content, 70), facts)
 
 
-def joined(rows: Sequence[Row], mine: Sequence[Entry] = (), here: Sequence[Content] = CONTENTS, seq: int = 10, stamp: int = 5) -> Join:
+def joined(rows: Sequence[Row], mine: Sequence[Entry] = (), here: Sequence[Content] = CONTENTS, seq: int = 10) -> Join:
     """Join with a map, on a node that has the bytes `here`."""
-    return join(rows, {entry.path: entry for entry in mine}.get, here.__contains__, "me", seq, stamp)
+    return join(rows, {entry.path: entry for entry in mine}.get, here.__contains__, "me", seq)
 
 
 def batches(rows: Sequence[Row]) -> list[list[Row]]:
@@ -48,7 +48,7 @@ def told(rows: Sequence[Row], known: Map | None = None) -> Map:
     state = dict(known or {})
     seq = len(state)
     for batch in batches(rows):
-        outcome = join(batch, state.get, lambda _: True, "me", seq, 0)
+        outcome = join(batch, state.get, lambda _: True, "me", seq)
         seq += len(outcome.taken)
         state.update((entry.path, entry) for entry in outcome.taken)
     return state
@@ -83,17 +83,13 @@ class PendingTests:
         assert outcome.pending == (waits,)
         assert [entry.seq for entry in outcome.taken] == [11]
 
+    def test_what_nothing_could_overtake_does_not_wait_for_ever(self) -> None:
+        greatest = row("a", STAMP_MAX, ONE)
+        assert joined([greatest, row("b", STAMP_MAX - 1, ONE)], here=()).pending == (row("b", STAMP_MAX - 1, ONE),)
+        assert joined([greatest]).taken == (replace(greatest.entry, seq=11),)
+
     def test_what_does_not_win_does_not_wait(self) -> None:
         assert joined([row("a", 7, ONE)], [row("a", 8, TWO).entry], here=()).pending == ()
-
-
-class StampTests:
-    def test_every_stamp_that_was_seen_counts(self) -> None:
-        mine = row("c", 90, ONE).entry
-        assert joined([row("a", 70, ONE), row("b", 60, None)], here=()).stamp == 70
-        assert joined([row("c", 80, TWO)], [mine]).stamp == 80
-        assert joined([row("a", 3, ONE)]).stamp == 5
-        assert joined([]).stamp == 5
 
 
 class LostTests:
@@ -160,7 +156,7 @@ class ConvergenceTests:
         state: Map = {}
         waiting: list[Row] = []
         for batch in batches(rows):
-            outcome = join(batch, state.get, here.__contains__, "me", len(state), 0)
+            outcome = join(batch, state.get, here.__contains__, "me", len(state))
             state.update((entry.path, entry) for entry in outcome.taken)
             waiting += outcome.pending
         assert unnumbered(told(waiting, state)) == unnumbered(told(rows))
@@ -168,5 +164,5 @@ class ConvergenceTests:
     @given(ROWS)
     def test_numbers_go_on_without_a_gap(self, rows: list[Row]) -> None:
         for batch in batches(rows):
-            outcome = join(batch, lambda _: None, lambda _: True, "me", 40, 0)
+            outcome = join(batch, lambda _: None, lambda _: True, "me", 40)
             assert [entry.seq for entry in outcome.taken] == list(range(41, 41 + len(batch)))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from imagepipe.core.entries import Content, Entry, ImageFacts, Row, was_unseen, wins
 from imagepipe.core.erasure import erasure_path, is_erased
+from imagepipe.core.stamp import STAMP_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,13 @@ class Join:
     """The outcome.
 
     taken: new rows, numbered. pending: those that wait. lost: own rows that lost a conflict, to be kept as history: not what was erased. facts: of the bytes that were taken
-    over, by digest. stamp: the newest stamp seen, which the next write must exceed.
+    over, by digest.
     """
 
     taken: tuple[Entry, ...]
     pending: tuple[Row, ...]
     lost: tuple[Entry, ...]
     facts: dict[str, ImageFacts]
-    stamp: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,10 @@ class Joined:
     settled: tuple[tuple[str, str], ...]
 
 
-def join(
-    rows: Iterable[Row], entry_of: Callable[[str], Entry | None], has_bytes: Callable[[Content], bool], node_id: str, seq: int, stamp: int
-) -> Join:
-    """Join rows, of distinct paths, with the map that `entry_of` tells.
+def join(rows: Iterable[Row], entry_of: Callable[[str], Entry | None], has_bytes: Callable[[Content], bool], node_id: str, seq: int) -> Join:
+    """Join rows, of distinct paths, with the map that `entry_of` tells; `seq` is the newest number of this node.
 
-    seq, stamp: the newest this node has given and seen. The stamp of a row that waits or does not win counts too: a write after it must win over it.
+    A row with the greatest stamp does not wait for its bytes: nothing could overtake it, so it might wait for ever.
     """
     taken: list[Entry] = []
     pending: list[Row] = []
@@ -75,12 +73,12 @@ def join(
     facts: dict[str, ImageFacts] = {}
     for row in rows:
         theirs = row.entry
-        stamp = max(stamp, theirs.version.stamp)
         mine = entry_of(theirs.path)
         if not wins(theirs, mine):
             continue
         if theirs.content is not None and not has_bytes(theirs.content):
-            pending.append(row)
+            if theirs.version.stamp < STAMP_MAX:
+                pending.append(row)
             continue
         seq += 1
         taken.append(replace(theirs, seq=seq))
@@ -91,7 +89,7 @@ def join(
     erasures = {path: entry_of(path) for path in map(erasure_path, (loser.path for loser in lost))}
     erasures.update((entry.path, entry) for entry in taken)
     kept = tuple(loser for loser in lost if not is_erased(loser, erasures))
-    return Join(tuple(taken), tuple(pending), kept, facts, stamp)
+    return Join(tuple(taken), tuple(pending), kept, facts)
 
 
 def wanted(rows: Iterable[Row], entry_of: Callable[[str], Entry | None]) -> Sequence[Content]:

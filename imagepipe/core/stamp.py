@@ -1,20 +1,20 @@
 """Versions: hybrid logical clock values (replication.md, section 3).
 
-    stamp = max(wall clock in ms << 16, last stamp + 1)
+    stamp = max(wall clock in ms << 16, newest known stamp + 1)
 
-The upper 48 bits are milliseconds since 1970, the lower 16 count what happened within one. The last stamp includes every one received,
-so a node that saw a version always writes a greater one, whatever the clocks say. Ties go by origin.
+The upper 48 bits are milliseconds since 1970, the lower 16 count writes within a millisecond. Ties go by origin.
+Which stamps are known is decided per path (versions.py), so a wrong stamp affects its path and no other.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from imagepipe.errors import NotStored
-
 COUNTER_BITS = 16
-STAMP_MAX = 1 << 62
-"""A stamp above this is malformed: it would leave no room to write over it."""
+STAMP_MAX = 1 << 61
+"""The greatest stamp, in the year 3084. Anything above it is malformed."""
 
-_CLOCK_MAX = 1 << 61
+_CLOCK_MAX = 1 << 60
+"""Where a clock stops counting (the year 2527): half of all stamps remain for later writes."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -25,15 +25,14 @@ class Version:
     origin: str
 
 
-def next_stamp(wall_milliseconds: int, last: int) -> int:
-    """The stamp of a write now, on a node whose newest known stamp is `last`.
+def next_stamp(wall_milliseconds: int, known: Iterable[int]) -> int:
+    """The stamp of a write now, by someone who knows of writes with the stamps `known`.
 
-    However wrong the clock is, it leaves room for more writes than there will be. Raises NotStored where a peer has told of a stamp that does not.
+    It exceeds all of them but STAMP_MAX, which nothing can exceed. No clock reaches that, so it was forged, and a write
+    goes over it as if it were not there.
     """
-    stamp = max(min(wall_milliseconds << COUNTER_BITS, _CLOCK_MAX), last + 1)
-    if stamp > STAMP_MAX:
-        raise NotStored("a peer has told of the greatest version that there can be, and nothing could be written over it on any node")
-    return stamp
+    newest = max((stamp for stamp in known if stamp < STAMP_MAX), default=-1)
+    return max(min(wall_milliseconds << COUNTER_BITS, _CLOCK_MAX), newest + 1)
 
 
 def milliseconds(stamp: int) -> int:

@@ -31,19 +31,18 @@ REMEMBERED_MAX = 16_384
 class Catalogue:
     """The catalogue in the file `path`. The second half of the methods is for the one thread that writes.
 
-    last_seq, last_stamp: the newest number given, and stamp given or received, that are on the disk; any thread reads them.
+    last_seq: the newest number that was given and is on the disk; any thread reads it.
     """
 
     def __init__(self, path: Path) -> None:
         """Raises StartError if the file is of no use."""
         self._database = Database(path)
-        meta = self._database.select("SELECT node_id, last_stamp, projected, clean FROM meta").fetchone()
+        meta = self._database.select("SELECT node_id, projected, clean FROM meta").fetchone()
         self.node_id: str = meta[0]
-        self.last_stamp: int = meta[1]
-        self.projected: int = meta[2]
-        self.was_clean = bool(meta[3])
+        self.projected: int = meta[1]
+        self.was_clean = bool(meta[2])
         self.last_seq: int = self._database.select("SELECT coalesce(max(seq), 0) FROM entry").fetchone()[0]
-        self._coming = (self.last_seq, self.last_stamp)
+        self._coming = self.last_seq
         self._changing: list[str] = []
         self._remembered = RememberedRows(REMEMBERED_MAX)
         self.upstreams = Upstreams(self._database)
@@ -126,7 +125,7 @@ class Catalogue:
 
     def begin(self) -> None:
         """Begin a transaction. Like all that follows it raises NotStored where the disk is full, FlushError where it failed."""
-        self._coming = (self.last_seq, self.last_stamp)
+        self._coming = self.last_seq
         self._changing.clear()
         self._database.begin()
 
@@ -137,7 +136,7 @@ class Catalogue:
         finally:  # of one that failed nobody knows
             if self._changing:
                 self._remembered.changed(self._changing)
-        self.last_seq, self.last_stamp = self._coming
+        self.last_seq = self._coming
 
     def roll_back(self) -> None:
         """End it as if nothing had been written."""
@@ -147,13 +146,20 @@ class Catalogue:
         """The row of a path as the transaction under way sees it."""
         return _one(self._database.select(_ENTRY + " WHERE path = ?", path))
 
+    def known_at(self, path: str) -> Iterator[Entry]:
+        """All rows of a path as the transaction under way sees them: its own, and those of upstreams that wait for their bytes."""
+        entry = self.entry(path)
+        if entry is not None:
+            yield entry
+        yield from (one.row.entry for one in self.upstreams.pending_at(path))
+
     def live_below(self, path: str) -> Iterator[Entry]:
         """The live rows below `path`, were it a folder."""
         query = _ENTRY + " WHERE path > ? AND path < ? AND digest IS NOT NULL"
         return map(columns.entry_of, self._database.select(query, path + "/", path + "0"))  # "0" follows "/"
 
-    def put(self, entries: Sequence[Entry], facts: Mapping[str, ImageFacts], last_stamp: int, *, is_hearsay: bool = False) -> None:
-        """Write rows, numbered on from last_seq, and what the headers of their bytes say, by digest; last_stamp is the newest stamp now.
+    def put(self, entries: Sequence[Entry], facts: Mapping[str, ImageFacts], *, is_hearsay: bool = False) -> None:
+        """Write rows, numbered on from last_seq, and what the headers of their bytes say, by digest.
 
         is_hearsay: a peer claims these facts. They are no reason to change what is known of a digest, which other paths may have too.
         What the rows erase goes from the history with them.
@@ -161,11 +167,10 @@ class Catalogue:
         self._changing += [entry.path for entry in entries]
         self._database.write_many("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(columns.of_entry, entries))
         self._put_facts(facts, "IGNORE" if is_hearsay else "REPLACE")
-        self._database.write("UPDATE meta SET last_stamp = ?", last_stamp)
         for entry in entries:
             if (erased := erased_path(entry.path)) is not None:
                 self.history.erase(erased, entry.version)
-        self._coming = (max(self._coming[0], *(entry.seq for entry in entries)) if entries else self._coming[0], last_stamp)
+        self._coming = max([self._coming, *(entry.seq for entry in entries)])
 
     def since(self, seq: int) -> list[Entry]:
         """The rows with a greater number, in order."""

@@ -18,7 +18,8 @@ from io import FileIO
 from pathlib import Path
 
 from imagepipe.core.entries import Content, Entry, ImageFacts
-from imagepipe.core.stamp import COUNTER_BITS, Version, next_stamp
+from imagepipe.core.stamp import COUNTER_BITS, Version
+from imagepipe.core.versions import next_version
 from imagepipe.errors import shown
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.disk import status_of
@@ -85,7 +86,7 @@ class Claims:
             refusals, entries = self._decide(claims)
             if entries:
                 facts = {one.content.digest: one.facts for one in claims}
-                catalogue.put(entries, facts, max(catalogue.last_stamp, *(entry.version.stamp for entry in entries)))
+                catalogue.put(entries, facts)
             catalogue.commit()
         except BaseException:
             catalogue.roll_back()
@@ -107,9 +108,12 @@ class Claims:
             refusals.append(why)
             if why is None:
                 seq += 1
-                stamp = next_stamp(now_ms, self._catalogue.last_stamp) if old else _stamp_of(one.seen, now_ms)
-                entries.append(Entry(one.path, Version(stamp, self._catalogue.node_id), old.version if old else None, one.content, seq))
+                entries.append(Entry(one.path, self._version(one, old, now_ms), old.version if old else None, one.content, seq))
         return refusals, entries
+
+    def _version(self, one: Claim, old: Entry | None, now_ms: int) -> Version:
+        node = self._catalogue.node_id
+        return next_version([one.path], node, now_ms, self._catalogue.known_at) if old else Version(_stamp_of(one.seen, now_ms), node)
 
     def _refusal(self, one: Claim, old: Entry | None, showing: Showing) -> str | None:
         if old is not None and old.content is not None:

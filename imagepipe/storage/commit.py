@@ -20,7 +20,7 @@ from typing import TypeVar
 from twisted.logger import Logger
 
 from imagepipe.core.entries import Change, Content, Entry
-from imagepipe.core.stamp import Version, next_stamp
+from imagepipe.core.versions import next_version
 from imagepipe.errors import Conflict, FlushError, ImagepipeError, InternalError, NotStored, shown
 from imagepipe.storage.calls import Call
 from imagepipe.storage.catalogue import Catalogue
@@ -75,8 +75,7 @@ class Committer:
         self._health = health
         self._now_ms = now_ms
         self._on_commit = on_commit
-        self._stamp = 0  # these two only within a group
-        self._seq = 0
+        self._seq = 0  # only within a group
 
     def commit(self, calls: Sequence[Call]) -> None:
         """Answer every call, one way or the other."""
@@ -105,7 +104,7 @@ class Committer:
                 self._admit(decided, admitted)
             if any(one.entries and not one.decided.nested for one in admitted):
                 facts = {digest: facts for one in admitted for digest, facts in one.decided.call.facts.items()}
-                self._catalogue.put([entry for one in admitted for entry in one.entries], facts, self._stamp)
+                self._catalogue.put([entry for one in admitted for entry in one.entries], facts)
             self._catalogue.commit()
         except Exception as error:  # noqa: BLE001 - whatever it was, every call gets an answer
             self._abandon(calls, admitted, error)
@@ -117,7 +116,7 @@ class Committer:
         return left
 
     def _begin(self) -> None:
-        self._stamp, self._seq = self._catalogue.last_stamp, self._catalogue.last_seq
+        self._seq = self._catalogue.last_seq
         self._catalogue.begin()
 
     def _answering(self, call: Call, work: Callable[[], T]) -> T | None:
@@ -152,7 +151,7 @@ class Committer:
     def _admit_alone(self, decided: _Decided, admitted: list[_Admitted]) -> None:
         """What the tree shows then is worked out from the new rows, so they are written first."""
         entries = self._entries(decided)
-        self._catalogue.put(entries, decided.call.facts, self._stamp)
+        self._catalogue.put(entries, decided.call.facts)
         replacements = Showing(self._catalogue).replacements(decided.before, {entry.path: entry for entry in entries})
         try:
             admitted.append(_Admitted(decided, entries, self._tree.prepare(replacements)))
@@ -171,8 +170,8 @@ class Committer:
     def _entries(self, decided: _Decided) -> tuple[Entry, ...]:
         if not decided.changes:
             return ()
-        self._stamp = next_stamp(self._now_ms(), self._stamp)
-        version = Version(self._stamp, self._catalogue.node_id)
+        catalogue = self._catalogue
+        version = next_version((change.path for change in decided.changes), catalogue.node_id, self._now_ms(), catalogue.known_at)
         entries = []
         for change in decided.changes:
             self._seq += 1

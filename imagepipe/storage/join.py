@@ -88,7 +88,7 @@ class Joiner:
         prepared: list[Prepared] = []
         try:
             catalogue.begin()
-            outcome = joining.join(told.rows, catalogue.entry, self._has_bytes(told), catalogue.node_id, catalogue.last_seq, catalogue.last_stamp)
+            outcome = joining.join(told.rows, catalogue.entry, self._has_bytes(told), catalogue.node_id, catalogue.last_seq)
             before = {entry.path: catalogue.entry(entry.path) for entry in outcome.taken}
             self._write(told, outcome)
             added, settled = self._settle(told, outcome)
@@ -113,7 +113,7 @@ class Joiner:
 
     def _write(self, told: Told, outcome: Join) -> None:
         catalogue = self._catalogue
-        catalogue.put(outcome.taken, outcome.facts, outcome.stamp, is_hearsay=True)
+        catalogue.put(outcome.taken, outcome.facts, is_hearsay=True)
         if outcome.lost:
             now_ms = self._now_ms()
             winners = {entry.path: entry for entry in outcome.taken}

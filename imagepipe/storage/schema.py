@@ -15,9 +15,10 @@ import sqlite3
 import stat
 from pathlib import Path
 
+from imagepipe.core.stamp import STAMP_MAX
 from imagepipe.errors import StartError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _REPLICATION_TABLES = (
     """
@@ -80,6 +81,8 @@ CREATE TABLE wanted (
 """,
 )
 
+_STAMP_INDEX = "CREATE INDEX entry_stamp ON entry (stamp) WHERE digest IS NOT NULL"
+
 _TABLES = (
     """
 CREATE TABLE entry (
@@ -107,16 +110,31 @@ CREATE TABLE image (
 CREATE TABLE meta (
     schema_version INTEGER NOT NULL,
     node_id        TEXT NOT NULL,               -- 128 random bits in hex
-    last_stamp     INTEGER NOT NULL,            -- the newest sent or received
     projected      INTEGER NOT NULL,            -- the tree is right, and flushed, up to this seq
     clean          INTEGER NOT NULL             -- 1: stopped in order, nothing is left to sweep
 ) STRICT
 """,
     *_REPLICATION_TABLES,
     *_ORDER_TABLES,
+    _STAMP_INDEX,
 )
 
-_MIGRATIONS = {1: _REPLICATION_TABLES, 2: _ORDER_TABLES}
+_STAMPS = {"entry": ("stamp", "replaced_stamp"), "pending": ("stamp", "replaced_stamp"), "history": ("stamp", "winner_stamp")}
+
+_LOWERED_STAMPS = (
+    # Stamps used to go up to 2^62, and a peer that sent a great one lifted all that were written after it. Halved, they
+    # keep their order and have room above them; all nodes arrive at the same versions.
+    *(
+        f"UPDATE OR REPLACE {table} SET {column} = {column} >> 1 WHERE {column} > {STAMP_MAX}"  # noqa: S608 - all of it is written here
+        for table, columns in _STAMPS.items()
+        for column in columns
+    ),
+    f"DELETE FROM pending WHERE stamp = {STAMP_MAX}",  # noqa: S608 - as core.joining.join
+    "ALTER TABLE meta DROP COLUMN last_stamp",
+    _STAMP_INDEX,
+)
+
+_MIGRATIONS = {1: _REPLICATION_TABLES, 2: _ORDER_TABLES, 3: _LOWERED_STAMPS}
 """From each older version to the next."""
 
 
@@ -147,7 +165,7 @@ def create(path: Path, node_id: str) -> None:
         connection.execute("BEGIN IMMEDIATE")
         for statement in _TABLES:
             connection.execute(statement)
-        connection.execute("INSERT INTO meta VALUES (?, ?, 0, 0, 1)", (SCHEMA_VERSION, node_id))
+        connection.execute("INSERT INTO meta VALUES (?, ?, 0, 1)", (SCHEMA_VERSION, node_id))
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         raise StartError(f"the catalogue {path} cannot be made: {error}") from error

@@ -6,13 +6,12 @@ It is a model of the store's promises, not of its making: here a transaction is 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from imagepipe.core import joining, stamp
+from imagepipe.core import joining, versions
 from imagepipe.core.actions import Join
 from imagepipe.core.entries import Change, Content, Entry, Row, wins
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.erasure import erased_path, is_erased
 from imagepipe.core.joining import Cursor, Joined, Pending
-from imagepipe.core.stamp import Version
 from simulation.contents import BYTES, is_good
 
 
@@ -33,13 +32,12 @@ class Disk:
     objects: dict[str, bytes] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
     seq: int = 0
-    last_stamp: int = 0
 
     def copy(self) -> "Disk":
         """A backup."""
         return Disk(
             self.node, self.changed, list(self.epochs), dict(self.rows), dict(self.pending), dict(self.cursors), list(self.history),
-            dict(self.objects), set(self.damaged), self.seq, self.last_stamp,
+            dict(self.objects), set(self.damaged), self.seq,
         )  # fmt: skip
 
     def start(self, epoch: str) -> None:
@@ -63,24 +61,29 @@ class Disk:
 
     def write(self, changes: tuple[Change, ...], wall_ms: int) -> tuple[Entry, ...]:
         """What a call does, under one stamp. The bytes are kept first."""
-        self.last_stamp = stamp.next_stamp(wall_ms, self.last_stamp)
+        version = versions.next_version([change.path for change in changes], self.node, wall_ms, self.known_at)
         written = []
         for change in changes:
             if change.content:
                 self.keep(change.content.digest, BYTES[change.content.digest])
             before = self.rows.get(change.path)
             self.seq += 1
-            entry = Entry(change.path, Version(self.last_stamp, self.node), before.version if before else None, change.content, self.seq)
+            entry = Entry(change.path, version, before.version if before else None, change.content, self.seq)
             self._set(entry)
             written.append(entry)
         return tuple(written)
+
+    def known_at(self, path: str) -> list[Entry]:
+        """All rows of a path: its own, and those that wait for their bytes."""
+        waiting = [row.entry for (_, at), row in self.pending.items() if at == path]
+        return waiting + ([self.rows[path]] if path in self.rows else [])
 
     def join(self, action: Join) -> Joined:
         """Join rows, and move the cursor."""
         before = dict(self.pending)
         if action.afresh:
             self.pending = {key: row for key, row in self.pending.items() if key[0] != action.upstream}
-        outcome = joining.join(action.rows, self.rows.get, self.has_bytes, self.node, self.seq, self.last_stamp)
+        outcome = joining.join(action.rows, self.rows.get, self.has_bytes, self.node, self.seq)
         self.history += outcome.lost
         for entry in sorted(outcome.taken, key=lambda entry: erased_path(entry.path) is None):  # all is one transaction
             self.seq = max(self.seq, entry.seq)
@@ -91,7 +94,6 @@ class Disk:
         self.pending = {
             key: row for key, row in self.pending.items() if key[1] not in touched or wins(row.entry, self.rows.get(key[1]))
         }  # fmt: skip
-        self.last_stamp = outcome.stamp
         if action.upstream is not None and action.cursor is not None:
             self.cursors[action.upstream] = action.cursor
         return Joined(

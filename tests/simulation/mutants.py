@@ -2,22 +2,24 @@
 # ruff: noqa: ARG001, SLF001 - a mutant takes what the original takes, and is at home inside
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
-from imagepipe.core import entries, epochs, joining, serving, stamp
+from imagepipe.core import entries, epochs, joining, serving, stamp, versions
 from imagepipe.core.actions import Action, Discard, Join, Release
-from imagepipe.core.entries import Content, Entry
+from imagepipe.core.entries import Change, Content, Entry
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Ended, Fetches, Received
 from imagepipe.core.joining import Joined
 from imagepipe.core.mending import Mends
 from imagepipe.core.messages import Batch, Changes
+from imagepipe.core.paths import ancestors
 from imagepipe.core.pulling import PIECES_SECONDS_MAX, Asked, Link, Pull, Stage
 from imagepipe.core.replica import Replica
 from imagepipe.core.serving import Subscriber, Upstream
+from imagepipe.core.showing import shown
 from simulation.disk import Disk
 from simulation.node import Node
 
@@ -40,12 +42,21 @@ class Mutant:
 # Versions and joining.
 
 
-def _wall_clock(wall_milliseconds: int, last: int) -> int:
+def _wall_clock(wall_milliseconds: int, known: Iterable[int]) -> int:
     return wall_milliseconds << stamp.COUNTER_BITS
 
 
-def _blind_to_received(*arguments: Any) -> joining.Join:
-    return replace(_JOIN(*arguments), stamp=arguments[-1])
+def _blind_to_deletes(self: Disk, path: str) -> list[Entry]:
+    return [entry for entry in _KNOWN_AT(self, path) if entry.content]
+
+
+def _blind_to_hidden(self: Disk, path: str) -> list[Entry]:
+    related = [entry for other, entry in self.rows.items() if other in ancestors(path) or path in ancestors(other)]
+    return [entry for entry in _KNOWN_AT(self, path) if not entry.content or shown(entry, related)]
+
+
+def _a_version_each(self: Disk, changes: tuple[Change, ...], wall_ms: int) -> tuple[Entry, ...]:
+    return tuple(entry for change in changes for entry in _WRITE(self, (change,), wall_ms))
 
 
 def _rank_without_digest(entry: Entry) -> object:
@@ -219,6 +230,8 @@ def _difference_of_times(self: Fetches, now: float) -> None:
 
 
 _JOIN = joining.join
+_KNOWN_AT = Disk.known_at
+_WRITE = Disk.write
 _DO = Node._do
 _START = Disk.start
 _JOINED = Replica.joined
@@ -228,8 +241,10 @@ _TAKE_BATCH = Replica._take_batch
 _REPEAT = Replica._repeat
 
 MUTANTS = (
-    Mutant("the stamp is the plain wall clock", stamp, "next_stamp", _wall_clock, 1),
-    Mutant("the stamp is blind to those received", joining, "join", _blind_to_received, 1),
+    Mutant("the stamp is the plain wall clock", versions, "next_stamp", _wall_clock, 1),
+    Mutant("the stamp is not above a delete", Disk, "known_at", _blind_to_deletes, 1),
+    Mutant("the stamp is not above a row that the tree does not show", Disk, "known_at", _blind_to_hidden, 1),
+    Mutant("each path of a call has a stamp of its own", Disk, "write", _a_version_each, 1),
     Mutant("a tie is not broken by the digest", entries, "_rank", _rank_without_digest, 1359),
     Mutant("a delete does not win over a put", joining, "wins", _weak_delete, 1),
     Mutant("no loser is kept as history", joining, "was_unseen", _never_unseen, 1),

@@ -62,6 +62,11 @@ class Oracle:
         """A client's call was committed."""
         self.last_written = self._world.now
         for entry in entries:
+            self.require(
+                all(wins(entry, row.entry) for (_, path), row in node.disk.pending.items() if path == entry.path), f"{entry} is not above what waits"
+            )
+            self.require(not entry.content or not is_erased(entry, node.disk.rows), f"{entry} is erased by what its writer knew")
+            self.require(entry.version == entries[0].version, f"{entry} and {entries[0]} are of one call")
             one = Written(entry, node.disk, min_acks)
             self._written.append(one)
             self._known[_key(entry)] = entry

@@ -125,12 +125,6 @@ class JoinTests:
         assert one.last_seq == seq
         assert one.cursors() == {two.node_id: Cursor(two.epochs[-1].id, two.last_seq)}
 
-    def test_a_write_after_it_wins_over_all_that_was_heard(self, pair: tuple[Store, Store]) -> None:
-        store, _ = pair
-        store.join([told("a", b"lost")], YOU, Cursor("e", 1))
-        commit = put(store, {"b": b"1"})
-        assert commit.version == Version(LATER + 1, store.node_id)
-
     def test_cursors_survive_a_restart_with_all_they_say(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             store.join([], YOU, Cursor("e", 7, 9))

@@ -47,7 +47,7 @@ def check(store: Store, root: Path, seed: str, joined: int) -> None:
         def has_bytes(content: Content, data: dict[str, bytes] = data, here: set[str] = here) -> bool:
             return content.digest in data or content.digest in here
 
-        outcome = joining.join(rows, state.get, has_bytes, store.node_id, 0, 0)
+        outcome = joining.join(rows, state.get, has_bytes, store.node_id, 0)
         state.update((entry.path, entry) for entry in outcome.taken)
         waiting.update((row.entry.path, row.entry) for row in outcome.pending)
         waiting = {path: entry for path, entry in waiting.items() if wins(entry, state.get(path))}

@@ -237,12 +237,12 @@ class ReopenTests:
             assert put(store, {"d": b"3"}).seq == 3
             check_whole(store, tmp_path)
 
-    def test_stamps_go_on_above_the_last_one(self, tmp_path: Path) -> None:
+    def test_the_stamps_of_a_path_go_on_above_its_last_one(self, tmp_path: Path) -> None:
         store = open_store(tmp_path, now_ms=lambda: 5000)
         put(store, {"a": b"1"})
         store.close()
         store = open_store(tmp_path, now_ms=lambda: 1)
-        assert put(store, {"b": b"2"}).version == Version((5000 << 16) + 1, store.node_id)
+        assert put(store, {"a": b"2"}).version == Version((5000 << 16) + 1, store.node_id)
         store.close()
 
     def test_no_call_is_taken_after_close(self, tmp_path: Path) -> None:
