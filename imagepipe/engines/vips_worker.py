@@ -20,7 +20,7 @@ from unidecode import unidecode
 
 from imagepipe.core import formats
 from imagepipe.core.plan import RenderPlan
-from imagepipe.engines import messages, process_limits
+from imagepipe.engines import exif, messages, process_limits
 from imagepipe.engines.messages import Failed, Forget, Open, Opened, Render, Rendered, Reply
 from imagepipe.engines.vips_header import allow_only_our_loaders, read_facts
 from imagepipe.engines.vips_render import render
@@ -36,7 +36,7 @@ class _Job:
 
     def __init__(self) -> None:
         self._format = formats.JPEG
-        self._image: mmap.mmap | None = None
+        self._image: exif.Buffer | None = None
 
     def answer(self, request: Open | Render, descriptor: int | None) -> Reply:
         """Do what `request` asks for."""
@@ -46,6 +46,8 @@ class _Job:
             return self._render(request.plan, Path(request.folder), measured=request.measured)
         except pyvips.Error as error:
             return Failed(f"the image cannot be {'read' if isinstance(request, Open) else 'rendered'}: {_text(error)}")
+        except exif.TooManyBlocksError as error:
+            return Failed(f"the image cannot be read: {error}")
         except MemoryError:
             return Failed("the image cannot be rendered: it takes too much memory")
         except OSError as error:
@@ -63,9 +65,10 @@ class _Job:
         assert descriptor is not None
         self._format = formats.named(format)
         try:
-            self._image = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+            image = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
         finally:
             os.close(descriptor)
+        self._image = exif.without_circles(image, self._format)
         return Opened(read_facts(self._image, self._format))
 
     def _render(self, plan: RenderPlan, folder: Path, *, measured: bool) -> Reply:
