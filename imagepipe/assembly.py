@@ -77,6 +77,7 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: b
         secrets.keys,
         pulling=threads.pulls,
         serving=threads.answers,
+        name=settings.network.name,
         seconds=time.monotonic,
         wall_ms=_wall_ms,
     )

@@ -51,6 +51,7 @@ class Node:
     def replace(self, prepared: Generation) -> None:
         """See daemon.Node."""
         foundation, earlier, settings = self._foundation, self.generations.current, prepared.settings
+        foundation.replication.rename(settings.network.name)
         foundation.replication.reconfigure(settings.replication, prepared.secrets.keys)
         self.generations.succeed(prepared)
         foundation.store.admission = Admission(settings.images.bytes_max, settings.images.pixels_max)

@@ -10,6 +10,7 @@ from imagepipe.replication.status import PendingStatus, ReplicationStatus, Subsc
 
 NORTH = UpstreamStatus(
     name="north",
+    peer="img-1",
     node="aa" * 16,
     connected=True,
     refused=None,
@@ -23,6 +24,7 @@ NORTH = UpstreamStatus(
 
 SOUTH = UpstreamStatus(
     name='tcp://10.0.0.3:8086"\\',
+    peer="",
     node=None,
     connected=False,
     refused="it is of another cluster",
@@ -36,11 +38,12 @@ SOUTH = UpstreamStatus(
 
 REPLICATION = ReplicationStatus(
     node="cc" * 16,
+    name="img-3",
     epoch="e0",
     seq=1000,
     unreplicated=7,
     upstreams=(NORTH, SOUTH),
-    subscribers=(SubscriberStatus("bb" * 16, acked=993, behind=7, heard_seconds=1.5),),
+    subscribers=(SubscriberStatus("bb" * 16, key="south", peer="img-2", acked=993, behind=7, heard_seconds=1.5),),
     pending=3,
     pending_seconds=61.0,
     pending_rows=(PendingStatus("north", "a/b.jpg", 3 << 20, "no peer that can be reached has its bytes"),),

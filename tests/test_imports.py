@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "imagepipe.workers": ("imagepipe.threads", "imagepipe.core", "imagepipe.errors"),
     # Of replication what it says about itself, which are values.
     "imagepipe.monitoring": (
-        "imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.core.formats", "imagepipe.core.turns", "imagepipe.core.units",
+        "imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.core.formats", "imagepipe.core.names", "imagepipe.core.turns", "imagepipe.core.units",
         "imagepipe.errors",
     ),
     # Of the engines the protocol alone: which of them it is, assembly decides.

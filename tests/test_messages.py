@@ -213,9 +213,13 @@ class RoundTripTests:
     def test_a_cluster_may_have_any_name(self, cluster: str, message: Head) -> None:
         assert decode_head(cluster, encode(cluster, message)) == message
 
+    def test_a_release_without_names_is_understood_and_a_later_one_too(self) -> None:
+        for fields, name in ([["hello", 1, "a"], ""], [["hello", 1, "a", "n"], "n"], [["hello", 1, "a", "n", {}], "n"]):
+            assert decode_request("c", body(fields)) == Hello(1, "a", str(name))
+
     def test_the_wire_is_what_the_module_shows(self) -> None:
-        data = b"\x01" + b"\x92\xa1c" + b"\x93\xa5hello\x01\xa1a"
-        assert encode("c", Hello(1, "a")) == sealed(data) == data + crc32(data).to_bytes(4, "big")
+        data = b"\x01" + b"\x92\xa1c" + b"\x94\xa5hello\x01\xa1a\xa1n"
+        assert encode("c", Hello(1, "a", "n")) == sealed(data) == data + crc32(data).to_bytes(4, "big")
 
 
 class BatchTests:

@@ -11,8 +11,8 @@ from imagepipe.monitoring.problems import problems_of
 from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
 
 WELL = replace(BARE, uptime_seconds=3600.0, disk=DiskStatus(100 << 30, 50 << 30, 1.0))
-PEER = replace(NORTH, seconds_behind=0.0, rows_behind=0)
-FETCHER = SubscriberStatus("bb" * 16, acked=1000, behind=0, heard_seconds=1.0)
+PEER = replace(NORTH, peer="", seconds_behind=0.0, rows_behind=0)
+FETCHER = SubscriberStatus("bb" * 16, key="", peer="", acked=1000, behind=0, heard_seconds=1.0)
 AT_REST = replace(REPLICATION, unreplicated=0, upstreams=(PEER,), subscribers=(FETCHER,), pending=0, pending_seconds=0.0)
 
 
@@ -121,7 +121,7 @@ class SubscriberTests:
         ],
     )
     def test_one_that_fetches_nothing_is_named(self, heard: float, behind: int, expected: list[str]) -> None:
-        status = replicating(PEER, subscribers=(FETCHER, SubscriberStatus("SELF", acked=0, behind=behind, heard_seconds=heard)))
+        status = replicating(PEER, subscribers=(FETCHER, SubscriberStatus("SELF", key="", peer="", acked=0, behind=behind, heard_seconds=heard)))
         assert told(status) == expected
 
     def test_one_that_is_pulled_from_too_has_the_name_that_it_has_there_and_is_named_once_if_it_lacks_nothing(self) -> None:
@@ -132,6 +132,14 @@ class SubscriberTests:
         assert told(replicating(peer, subscribers=(replace(gone, behind=2), FETCHER))) == [
             heard,
             "warning: peer north has fetched nothing for 40 s: 2 changes not on its disk",
+        ]
+
+    def test_a_peer_has_its_own_name_and_beside_it_what_it_is_known_by(self) -> None:
+        silent = SubscriberStatus("dd" * 16, key="south", peer="img-2", acked=0, behind=0, heard_seconds=42.0)
+        upstream = replace(PEER, peer="img-1", connected=False, heard_seconds=42.0)
+        assert told(replicating(upstream, subscribers=(FETCHER, silent))) == [
+            "critical: peer img-1 (north) has not been heard for 42 s",
+            "warning: peer img-2 (south) has fetched nothing for 42 s",
         ]
 
     def test_changes_that_nobody_fetches_are_on_one_disk(self) -> None:

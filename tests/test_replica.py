@@ -32,7 +32,16 @@ from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.mending import MEND_SECONDS
 from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
 from imagepipe.core.pending import PENDING_SECONDS
-from imagepipe.core.pulling import BACK_OFF_SECONDS, GETS_MAX, HELLO_SECONDS, POLL_SECONDS, PULLS_MAX, REACHABLE_SECONDS, REFUSED_SECONDS
+from imagepipe.core.pulling import (
+    BACK_OFF_SECONDS,
+    GETS_MAX,
+    HELLO_SECONDS,
+    NAME_SECONDS,
+    POLL_SECONDS,
+    PULLS_MAX,
+    REACHABLE_SECONDS,
+    REFUSED_SECONDS,
+)
 from imagepipe.core.replica import OWN_NODE, TWICE, Replica
 from imagepipe.core.shunned import UNWANTED_SECONDS, WRONG_SECONDS
 from imagepipe.core.stamp import Version
@@ -1098,6 +1107,26 @@ class FindingTests:
         node.asked(b"x", Changes(2, "bb", "0a", 1, 1), 0.0)
         assert node.take_actions() == [ReadChanges(b"x", 2, 1)]
         assert node.upstream.confirmations(1) == 1
+
+
+class NameTests:
+    """What nodes call themselves."""
+
+    def test_a_node_tells_its_name_with_all_that_it_says_of_itself(self) -> None:
+        node = replica(name="img-1")
+        node.add_link("b", 0.0)
+        node.answered("b", head(10), 0.1)
+        said = [action.message for action in node.take_actions() if isinstance(action, Send)]
+        assert [(type(message), message.name) for message in said if isinstance(message, Hello | Changes)] == [(Hello, "img-1"), (Changes, "img-1")]
+        assert node.upstream.head().name == "img-1"
+
+    def test_a_peer_has_the_name_that_it_tells_and_not_another_one_every_moment(self) -> None:
+        node = linked("b", here=10)
+        names = []
+        for now, name in ((0.0, "img-2\n"), (1.0, "other"), (NAME_SECONDS, "third")):
+            node.heard_head("b", structs.replace(head(10), name=name), now)
+            names.append(node.links["b"].peer_name)
+        assert names == ["img-2\\n", "img-2\\n", "third"]
 
 
 class UnwantedTests:

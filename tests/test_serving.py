@@ -1,6 +1,7 @@
 """The upstream's side: doorbell, answers, acknowledgements."""
 
 import pytest
+from msgspec import structs
 
 from imagepipe.core.actions import Answer, ReadChanges, ReadPieces, Ring
 from imagepipe.core.entries import Entry, Row
@@ -192,7 +193,7 @@ class BoundTests:
         for _ in range(READS_MAX):
             one.asked(b"x", GET, 0.0)
         assert one.asked(b"x", changes(NEW, 20, 20), 5.0) == []
-        assert one.subscribers == {PEER: Subscriber(20, 5.0)}
+        assert one.subscribers == {PEER: Subscriber(20, 5.0, PEER)}
 
 
 class AcknowledgementTests:
@@ -205,25 +206,25 @@ class AcknowledgementTests:
     def test_only_what_was_counted_by_this_node_counts(self, epoch: str, acked: int, noted: int) -> None:
         one = upstream()
         one.asked(b"x", changes(epoch, acked, acked), 7.0)
-        assert one.subscribers == {PEER: Subscriber(noted, 7.0)}
+        assert one.subscribers == {PEER: Subscriber(noted, 7.0, PEER)}
 
     def test_a_subscriber_that_was_restored_has_less_than_it_had(self) -> None:
         one = upstream()
         one.asked(b"x", changes(NEW, 20, 20), 0.0)
         one.asked(b"x", changes(NEW, 15, 15), 1.0)
-        assert one.subscribers == {PEER: Subscriber(15, 1.0)}
+        assert one.subscribers == {PEER: Subscriber(15, 1.0, PEER)}
 
     def test_confirmations_count_the_nodes_that_have_a_change(self) -> None:
         one = upstream()
         for node, acked in (("b", 20), ("c", 20), ("d", 19)):
-            one.asked(b"x", changes(NEW, 20, acked, node), 0.0)
+            one.asked(node.encode(), changes(NEW, 20, acked, node), 0.0)
         one.asked(b"y", changes(NEW, 20, 20, "c"), 0.0)  # the same node over another connection
         assert [one.confirmations(seq) for seq in (19, 20, 21)] == [3, 2, 0]
         assert [one.confirmed_by(count) for count in (1, 2, 3, 4)] == [20, 20, 19, 0]
 
     def test_when_the_cluster_changes_who_has_been_silent_is_forgotten(self) -> None:
         one = upstream()
-        one.asked(b"client", changes(NEW, 15, 15, node="gone"), 100.0)
+        one.asked(b"another", changes(NEW, 15, 15, node="gone"), 100.0)
         one.asked(b"client", changes(NEW, 15, 15), 100.1)
         one.listens("", 100.0 + ABSENT_SECONDS, publishes=True)
         assert set(one.subscribers) == {PEER}
@@ -231,10 +232,85 @@ class AcknowledgementTests:
     def test_beyond_the_bound_the_one_not_heard_of_for_longest_is_forgotten(self) -> None:
         one = upstream()
         for number in range(SUBSCRIBERS_MAX):
-            one.asked(b"x", changes(NEW, 20, 20, f"{0x1000 + number:x}"), float(number))
-            one.read_failed(b"x")
-        one.asked(b"x", changes(NEW, 20, 20, "1000"), 1000.0)
-        one.asked(b"x", changes(NEW, 20, 20, "fff"), 1001.0)
+            one.asked(b"%d" % number, changes(NEW, 20, 20, f"{0x1000 + number:x}"), float(number))
+            one.read_failed(b"%d" % number)
+        one.asked(b"0", changes(NEW, 20, 20, "1000"), 1000.0)
+        one.asked(b"y", changes(NEW, 20, 20, "fff"), 1001.0)
         assert len(one.subscribers) == SUBSCRIBERS_MAX
         assert "1001" not in one.subscribers
         assert {"1000", "1002", "fff"} <= one.subscribers.keys()
+
+
+class KeyTests:
+    """When keys change, what was proved with others counts no more."""
+
+    @pytest.mark.parametrize(
+        ("keys", "left"), [(frozenset({"north"}), {"north"}), (frozenset({"north", "south"}), {"north", "south"}), (None, {PEER})]
+    )
+    def test_after_a_reload_only_peers_that_may_connect_count(self, keys: frozenset[str] | None, left: set[str]) -> None:
+        one = upstream()
+        for key in ("north", "south", ""):
+            one.asked(key.encode(), changes(NEW, 20, 20, node=PEER), 100.0, key)
+        one.listens("", 100.0, publishes=True, keys=keys)
+        assert set(one.subscribers) == left
+
+    def test_a_subscriber_has_the_name_that_it_tells(self) -> None:
+        one = upstream()
+        one.asked(b"x", structs.replace(changes(NEW, 20, 20), name="img-2\n"), 7.0, "south")
+        assert one.subscribers == {"south": Subscriber(20, 7.0, PEER, "img-2\\n", "south")}
+
+
+class ForgedAcknowledgementTests:
+    """Nobody confirms for more than one node."""
+
+    def asked(self, one: Upstream, client: bytes, node: str, key: str, acked: int = 20, now: float = 0.0) -> None:
+        """Somebody acknowledges."""
+        one.asked(client, changes(NEW, 20, acked, node), now, key)
+        one.read_failed(client)
+
+    def test_a_key_counts_once_whatever_node_ids_it_makes_up(self) -> None:
+        one = upstream()
+        for number in range(5):
+            self.asked(one, b"%d" % number, f"{number}", "forger")
+        assert one.confirmations(20) == 1
+        assert one.confirmed_by(2) == 0
+        assert [each.node for each in one.subscribers.values()] == ["4"]
+
+    def test_a_machine_that_comes_back_empty_no_longer_counts_as_what_it_was(self) -> None:
+        one = upstream()
+        self.asked(one, b"x", "old", "north", acked=20)
+        self.asked(one, b"y", "new", "north", acked=0)
+        assert one.confirmations(20) == 0
+
+    def test_a_node_counts_once_though_two_keys_claim_its_id(self) -> None:
+        one = upstream()
+        self.asked(one, b"x", "north", "key of north")
+        self.asked(one, b"y", "north", "another key")
+        assert one.confirmations(20) == 1
+
+    def test_nobody_can_take_back_what_another_key_has_acknowledged(self) -> None:
+        one = upstream()
+        self.asked(one, b"x", "north", "key of north", acked=20)
+        self.asked(one, b"y", "north", "another key", acked=0)
+        assert one.confirmations(20) == 1
+
+    def test_distinct_keys_and_nodes_count(self) -> None:
+        one = upstream()
+        for name in ("north", "south", "east"):
+            self.asked(one, name.encode(), name, f"key of {name}")
+        assert one.confirmed_by(3) == 20
+
+    def test_without_keys_a_connection_counts_once(self) -> None:
+        one = upstream()
+        for number in range(5):
+            self.asked(one, b"x", f"{number}", "")
+        assert one.confirmations(20) == 1
+        self.asked(one, b"y", "9", "")
+        assert one.confirmations(20) == 2
+
+    def test_what_is_known_of_connections_is_bounded(self) -> None:
+        one = upstream()
+        for number in range(SUBSCRIBERS_MAX + 10):
+            self.asked(one, b"%d" % number, "9", "")
+        assert len(one._node_of) == SUBSCRIBERS_MAX  # noqa: SLF001
+        assert one.confirmations(20) == 1

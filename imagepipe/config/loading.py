@@ -1,5 +1,6 @@
 """imagepipe.ini -> Settings, or every problem in it."""
 
+import socket
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,6 +16,7 @@ from imagepipe.config.settings import (
     Settings,
 )
 from imagepipe.core.endpoints import sync_beside
+from imagepipe.core.names import clean_name
 from imagepipe.errors import ConfigError
 
 _FILE_BYTES_MAX = 1 << 20
@@ -64,6 +66,7 @@ def _settings(parsed: Parsed, warnings: tuple[str, ...]) -> Settings:
             tls_certificate=get("network", "tls_certificate"),
             tls_key=get("network", "tls_key"),
             request_bytes_max=get("network", "max_request"),
+            name=get("network", "name") or clean_name(socket.gethostname()),
         ),
         http=HttpSettings(
             interface=get("http", "interface"),

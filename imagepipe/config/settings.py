@@ -19,7 +19,10 @@ class EngineChoice(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
-    """`[network]`: XML-RPC. `endpoint`, a server string of Twisted, stands in place of `interface` and `port`; port 0 is any free one."""
+    """`[network]`: XML-RPC. `endpoint`, a server string of Twisted, stands in place of `interface` and `port`; port 0 is any free one.
+
+    name: what the node calls itself, for people to read.
+    """
 
     interface: str
     port: int
@@ -28,6 +31,7 @@ class NetworkSettings:
     tls_certificate: Path | None
     tls_key: Path | None
     request_bytes_max: int
+    name: str
 
     @property
     def is_encrypted(self) -> bool:

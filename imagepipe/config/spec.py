@@ -21,6 +21,7 @@ users = file_or_none(default=None)
 tls_certificate = file_or_none(default=None)
 tls_key = file_or_none(default=None)
 max_request = size("1 KiB", "4 GiB", default="64 MiB")
+name = node_name_or_none(default=None)
 
 [http]
 interface = address(default="0.0.0.0")
@@ -93,7 +94,7 @@ def checks(start: Path) -> dict[str, Check]:
     }
     quantity_checks: tuple[Check, ...] = (quantities.whole, quantities.size, quantities.time, quantities.switch, quantities.umask)
     value_checks: tuple[Check, ...] = (
-        values.address, values.choice, values.endpoint, values.extensions, values.host, values.name, values.peers, values.prefix,
+        values.address, values.choice, values.endpoint, values.extensions, values.host, values.name, values.node_name, values.peers, values.prefix,
         values.renditions, values.secrets, values.sources, values.url, values.variable, values.zeromq,
     )  # fmt: skip
     for check in quantity_checks + value_checks:

@@ -14,6 +14,7 @@ from configobj.validate import ValidateError
 
 from imagepipe.config.settings import EngineChoice, Peer
 from imagepipe.core.formats import RENDERED_EXTENSIONS
+from imagepipe.core.names import NAME_LENGTH_MAX, clean_name
 from imagepipe.core.paths import has_control
 from imagepipe.core.renditions import AUTO
 from imagepipe.core.renditions import parse as parse_rendition
@@ -84,6 +85,14 @@ def name(value: Value) -> str:
     text = one(value)
     if not _NAME.fullmatch(text):
         raise ValidateError("must be at most 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit")
+    return text
+
+
+def node_name(value: Value) -> str:
+    """What a node calls itself."""
+    text = one(value)
+    if not text or clean_name(text) != text:
+        raise ValidateError(f"must be at most {NAME_LENGTH_MAX} printable characters")
     return text
 
 

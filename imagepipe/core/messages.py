@@ -76,6 +76,7 @@ class Head(_Message, frozen=True, tag="head"):
     """Who I am, my start, and my newest number.
 
     sync: where to send requests, if it is not one port above what I publish on: a port, or the path of a socket; else empty. clock_ms: my wall clock.
+    name: what I call myself, in every message that has it; empty: a release that has no names.
     """
 
     node: Id
@@ -83,6 +84,7 @@ class Head(_Message, frozen=True, tag="head"):
     seq: Number
     sync: Name
     clock_ms: Number
+    name: Name = ""
 
 
 class Hello(_Message, frozen=True, tag="hello"):
@@ -90,6 +92,7 @@ class Hello(_Message, frozen=True, tag="hello"):
 
     rid: Number
     node: Id
+    name: Name = ""
 
 
 class Changes(_Message, frozen=True, tag="changes"):
@@ -104,6 +107,7 @@ class Changes(_Message, frozen=True, tag="changes"):
     after: Number
     acked: Number
     end: Number = 0
+    name: Name = ""
 
 
 class WireRow(msgspec.Struct, frozen=True, array_like=True):

@@ -18,6 +18,7 @@ from imagepipe.core.entries import Content, Row
 from imagepipe.core.fetching import Part
 from imagepipe.core.joining import Cursor
 from imagepipe.core.messages import Changes, Head, Request
+from imagepipe.core.names import clean_name
 
 POLL_SECONDS = 5.0
 """How often an upstream is asked though its doorbell did not ring."""
@@ -47,6 +48,9 @@ HELLO_SECONDS = 1.0
 
 REFUSED_SECONDS = 30.0
 """After so long an upstream that cannot be one is asked again who it is."""
+
+NAME_SECONDS = 60.0
+"""How long a name that a peer has told stays at least."""
 
 PULLS_MAX = 2
 GETS_MAX = 8
@@ -109,6 +113,7 @@ class Link:
 
     head: the newest that is known of it, and head_at since when. sync: where it said that it is to be asked. refused: why it cannot be an upstream. keeping: answers whose bytes are being kept.
     heard, answered, delivered: when it last said something, answered, and sent pieces. idle_until: nothing is asked before. untold: there is more to acknowledge.
+    peer_name: what it calls itself, since named_at.
     current_as_of: all that it had at this time is here; refresh_from: the same, as it is wanted.
     """
 
@@ -133,6 +138,8 @@ class Link:
     refresh_from: float = NEVER
     behind_since: float | None = None
     lost_rings: int = 0
+    peer_name: str = ""
+    named_at: float = NEVER
 
     @property
     def node(self) -> str | None:
@@ -151,6 +158,12 @@ class Link:
             return False
         position = self.position
         return position is None or position.epoch != self.head.epoch or position.seq < self.head.seq
+
+    def note_name(self, text: str, now: float) -> None:
+        """It has told its name. Names end up in the log and in metrics: they do not change all the time."""
+        name = clean_name(text)
+        if name != self.peer_name and now >= self.named_at + NAME_SECONDS:
+            self.peer_name, self.named_at = name, now
 
     def is_awaited(self, now: float) -> bool:
         """Whether it has just been added, and may be heard of in a moment."""

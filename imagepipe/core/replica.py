@@ -43,7 +43,7 @@ class Replica:
 
     node: its id. epochs, last_seq, cursors, pending: what is durable at the start. sync: where requests reach it, as in Head. publishes: whether it has
     a doorbell. wall_ms: the wall clock, told to others for them to compare. rows_max: how many rows are told, or tried again, at once. get_bytes_max: how
-    many bytes a Get asks for. refusal: why this node does not fetch the bytes of a row; None: it does.
+    many bytes a Get asks for. refusal: why this node does not fetch the bytes of a row; None: it does. name: what the node calls itself.
     """
 
     def __init__(
@@ -60,8 +60,9 @@ class Replica:
         rows_max: int = ROWS_MAX,
         get_bytes_max: int = GET_BYTES_MAX,
         refusal: Callable[[Row], str | None] = lambda _: None,
+        name: str = "",
     ) -> None:
-        self.upstream = Upstream(node, epochs, last_seq, sync, wall_ms, publishes=publishes, rows_max=rows_max)
+        self.upstream = Upstream(node, epochs, last_seq, sync, wall_ms, publishes=publishes, rows_max=rows_max, name=name)
         self.links: dict[str, Link] = {}
         self.pending = PendingRows(pending)
         self._node = node
@@ -111,6 +112,7 @@ class Replica:
             for rid, asked in list(link.asked.items()):  # it is back: what it was asked meanwhile has not reached it
                 self._repeat(link, rid, asked, now)
         link.heard = now
+        link.note_name(head.name, now)
         self._note_head(link, head, now)
         self._go_on_all(now)
 
@@ -151,9 +153,9 @@ class Replica:
         link.hello_at = now + REFUSED_SECONDS
         self._go_on_all(now)
 
-    def asked(self, client: bytes, message: Request, now: float) -> None:
-        """A puller asks."""
-        self._actions += self.upstream.asked(client, message, now)
+    def asked(self, client: bytes, message: Request, now: float, key: str = "") -> None:
+        """A puller asks, over the connection `client`. key: as for Upstream."""
+        self._actions += self.upstream.asked(client, message, now, key)
 
     # What was done.
 
@@ -483,7 +485,7 @@ class Replica:
         if link.node is None:
             if now >= link.hello_at and not link.asked:
                 link.hello_at = now + HELLO_SECONDS
-                self._ask(link, Asked(Hello(self._new_id(), self._node), now, now))
+                self._ask(link, Asked(Hello(self._new_id(), self._node, self.upstream.name), now, now))
             return
         if link.pulls:
             self._join_if_complete(link.pulls[0])
@@ -519,7 +521,8 @@ class Replica:
         position = link.position
         # An acknowledgement counts in the epoch of the durable cursor; while a batch of a newer one is under way there is none.
         acked = self.acked(link) if link.cursor and position and link.cursor.epoch == position.epoch else 0
-        return Changes(rid, self._node, position.epoch, position.seq, acked, position.end) if position else Changes(rid, self._node, "", 0, acked)
+        start = position or Cursor("", 0)
+        return Changes(rid, self._node, start.epoch, start.seq, acked, start.end, self.upstream.name)
 
     def _retry_pending(self, now: float) -> None:
         if self.pending and now >= self.pending.try_at and not self._tries_pending():

@@ -11,6 +11,7 @@ from imagepipe.core.actions import Action, Answer, ReadChanges, ReadPieces, Ring
 from imagepipe.core.entries import Row
 from imagepipe.core.epochs import Epoch, holds
 from imagepipe.core.messages import ROWS_MAX, Changes, Head, Hello, Pieces, Refused, Request, batch
+from imagepipe.core.names import clean_name
 
 HEAD_SECONDS = 1.0
 """How often the doorbell rings though there is nothing new."""
@@ -34,16 +35,22 @@ OWN_NODE = "you have my node id: your data folder is a copy of mine"
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """A node that pulls from this one: everything up to `acked` is durable there. `heard`: when it last asked."""
+    """A node that pulls from this one: everything up to `acked` is durable there. `heard`: when it last asked.
+
+    node: its id, and name: its name, as it says. key: the one that it has proved to have; empty where there are no keys.
+    """
 
     acked: int
     heard: float
+    node: str
+    name: str = ""
+    key: str = ""
 
 
 class Upstream:
     """`epochs` are this node's starts, the last one its own; `last_seq` its newest durable number.
 
-    sync: as in Head. wall_ms: the wall clock. publishes: whether anyone can hear the doorbell. rows_max: as in Replica.
+    sync: as in Head. wall_ms: the wall clock. publishes: whether anyone can hear the doorbell. rows_max, name: as in Replica.
     """
 
     def __init__(
@@ -56,8 +63,11 @@ class Upstream:
         *,
         publishes: bool,
         rows_max: int = ROWS_MAX,
+        name: str = "",
     ) -> None:
-        self.subscribers: dict[str, Subscriber] = {}
+        self.name = name
+        self.subscribers: dict[str, Subscriber] = {}  # by key, or by node id where there are no keys
+        self._node_of: dict[bytes, str] = {}  # connection -> the node id for which it acknowledges
         self.dropped = 0
         self.last_seq = last_seq
         self._node = node
@@ -70,16 +80,23 @@ class Upstream:
         self._rung = float("-inf")
         self._ring_at = float("-inf") if publishes else float("inf")
 
-    def listens(self, sync: str, now: float, *, publishes: bool) -> None:
-        """The cluster has changed, and perhaps where this node is asked, and whether it can be heard: it rings at once."""
+    def listens(self, sync: str, now: float, *, publishes: bool, keys: frozenset[str] | None = None) -> None:
+        """The cluster has changed, and perhaps where this node is asked, and whether it can be heard: it rings at once.
+
+        keys: the names of those that may connect; None: there are no keys.
+        """
         self._sync = sync
         self._publishes = publishes
         self._ring_at = float("-inf") if publishes else float("inf")
-        self.subscribers = {node: one for node, one in self.subscribers.items() if now - one.heard < ABSENT_SECONDS}
+        self.subscribers = {
+            who: one
+            for who, one in self.subscribers.items()
+            if now - one.heard < ABSENT_SECONDS and (one.key in keys if keys is not None else not one.key)
+        }
 
     def head(self) -> Head:
         """What this node says of itself."""
-        return Head(self._node, self._epochs[-1].id, self.last_seq, self._sync, self._wall_ms())
+        return Head(self._node, self._epochs[-1].id, self.last_seq, self._sync, self._wall_ms(), self.name)
 
     def committed(self, seq: int) -> None:
         """Changes up to the number `seq` are durable."""
@@ -101,14 +118,14 @@ class Upstream:
         """When it is time."""
         return self._ring_at
 
-    def asked(self, client: bytes, message: Request, now: float) -> list[Action]:
-        """`client` has asked."""
+    def asked(self, client: bytes, message: Request, now: float, key: str = "") -> list[Action]:
+        """`client`, a connection, has asked. key: the one that it has proved to have; empty where there are no keys."""
         if isinstance(message, Hello | Changes) and message.node == self._node:
             return [Answer(client, Refused(message.rid, OWN_NODE))]
         if isinstance(message, Hello):
             return [Answer(client, self.head())]
         if isinstance(message, Changes):
-            self._note_acked(message, now)
+            self._note_acked(message, now, client, key)
         if self._reads[client] >= READS_MAX or self.reads_under_way >= READS_OF_ALL_MAX:
             self.dropped += 1
             return []
@@ -141,25 +158,44 @@ class Upstream:
 
     def confirmed_by(self, count: int) -> int:
         """The number up to which `count` other nodes, one at least, have everything on their disks."""
-        acked = sorted((one.acked for one in self.subscribers.values()), reverse=True)
+        acked = sorted(self._acked().values(), reverse=True)
         return acked[count - 1] if len(acked) >= count else 0
 
     def confirmations(self, seq: int) -> int:
         """How many other nodes have everything up to the number `seq` on their disks."""
-        return sum(1 for one in self.subscribers.values() if one.acked >= seq)
+        return sum(1 for acked in self._acked().values() if acked >= seq)
+
+    def _acked(self) -> dict[str, int]:
+        """How far each node has come. A key speaks for one node, and a node counts once, however many keys claim its id."""
+        acked: dict[str, int] = {}
+        for one in self.subscribers.values():
+            acked[one.node] = max(one.acked, acked.get(one.node, 0))
+        return acked
 
     def _holds(self, message: Changes) -> bool:
         """Whether all that the puller has been told is still so."""
         return holds(self._epochs, self.last_seq, message.epoch, max(message.after, message.end))
 
-    def _note_acked(self, message: Changes, now: float) -> None:
+    def _note_acked(self, message: Changes, now: float, client: bytes, key: str) -> None:
         # Not the greatest that it ever said: a node that lost its folder, or was restored, has less than it had.
         # Nothing, where it was told what is not so any more: of what it then was not told because it had changed, something may be so again.
         acked = min(message.acked, message.after) if self._holds(message) else 0
-        self.subscribers.pop(message.node, None)
-        self.subscribers[message.node] = Subscriber(acked, now)
+        who = key or message.node
+        if not key:
+            self._bind(client, message.node)
+        self.subscribers.pop(who, None)
+        self.subscribers[who] = Subscriber(acked, now, message.node, clean_name(message.name), key)
         if len(self.subscribers) > SUBSCRIBERS_MAX:
             del self.subscribers[next(iter(self.subscribers))]
+
+    def _bind(self, client: bytes, node: str) -> None:
+        """Let a connection acknowledge for one node alone: for the last that it has named."""
+        before = self._node_of.pop(client, node)
+        if before != node:
+            self.subscribers.pop(before, None)
+        self._node_of[client] = node
+        if len(self._node_of) > SUBSCRIBERS_MAX:
+            del self._node_of[next(iter(self._node_of))]
 
     def _has_read(self, client: bytes) -> None:
         self._reads[client] -= 1

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
+from imagepipe.core.names import labels as labels_of
 from imagepipe.monitoring.counters import BOUNDS_SECONDS, Distribution, Durations, Totals
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, QueueStatus
@@ -116,8 +117,12 @@ def _of_replication(replication: ReplicationStatus) -> Iterator[Metric]:
 
 
 def _of_upstreams(upstreams: Iterable[UpstreamStatus]) -> Iterator[Metric]:
+    peers = tuple(upstreams)
+    names = labels_of((peer.peer, peer.name) for peer in peers)
+
     def each(name: str, says: str, of: Callable[[UpstreamStatus], float | None]) -> Metric:
-        return _gauges(f"replication_upstream_{name}", says, ("peer",), [((peer.name,), of(peer)) for peer in upstreams])
+        values = [((label,), of(peer)) for label, peer in zip(names, peers, strict=True)]
+        return _gauges(f"replication_upstream_{name}", says, ("peer",), values)
 
     yield each("connected", "1 while the peer is heard and can be pulled from.", lambda peer: peer.connected)
     yield each("heard_seconds", "How long ago it was heard; missing: never.", lambda peer: peer.heard_seconds)
@@ -125,13 +130,17 @@ def _of_upstreams(upstreams: Iterable[UpstreamStatus]) -> Iterator[Metric]:
     yield each("missing_bytes", "Bytes of them that are on their way.", lambda peer: peer.bytes_behind)
     yield each("behind_seconds", "For how long it has had something that is not here.", lambda peer: peer.seconds_behind)
     yield each("clock_ahead_seconds", "Its clock less this node's.", lambda peer: peer.clock_ahead_seconds)
-    rings_lost = [((peer.name,), peer.rings_lost) for peer in upstreams]
+    rings_lost = [((label,), peer.rings_lost) for label, peer in zip(names, peers, strict=True)]
     yield _counters("replication_upstream_rings_lost", "How often it had news and its doorbell was not heard.", ("peer",), rings_lost)
 
 
 def _of_subscribers(subscribers: Iterable[SubscriberStatus]) -> Iterator[Metric]:
+    peers = tuple(subscribers)
+    names = labels_of((peer.peer, peer.key or peer.node) for peer in peers)
+
     def each(name: str, says: str, of: Callable[[SubscriberStatus], float]) -> Metric:
-        return _gauges(f"replication_subscriber_{name}", says, ("peer",), [((peer.node,), of(peer)) for peer in subscribers])
+        values = [((label,), of(peer)) for label, peer in zip(names, peers, strict=True)]
+        return _gauges(f"replication_subscriber_{name}", says, ("peer",), values)
 
     yield each("acknowledged_seq", "All up to this number is on the peer's disk.", lambda peer: peer.acked)
     yield each("rows_behind", "Changes that are not.", lambda peer: peer.behind)

@@ -5,6 +5,7 @@ Nothing here is wrong for a moment only: what comes and goes at work (changes on
 
 from collections.abc import Iterator
 
+from imagepipe.core.names import both_names
 from imagepipe.core.units import counted, shown_bytes, shown_seconds
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import NodeStatus, Problem, QueueStatus, Severity
@@ -78,12 +79,12 @@ def _queue(queue: QueueStatus) -> Iterator[Problem]:
 
 def _replication(replication: ReplicationStatus, *, has_started: bool) -> Iterator[Problem]:
     silent = {peer.node for peer in replication.upstreams if peer.node and not peer.connected}
-    names = {peer.node: peer.name for peer in replication.upstreams}
+    names = {peer.node: both_names(peer.peer, peer.name) for peer in replication.upstreams}
     for upstream in replication.upstreams:
         yield from _upstream(upstream, has_started=has_started)
     for subscriber in replication.subscribers:
         if subscriber.behind or subscriber.node not in silent:  # that it is not heard is said already
-            yield from _subscriber(subscriber, names.get(subscriber.node, subscriber.node))
+            yield from _subscriber(subscriber, names.get(subscriber.node) or both_names(subscriber.peer, subscriber.key or subscriber.node))
     if replication.unreplicated and replication.subscribers and all(one.heard_seconds >= FETCHES_SECONDS for one in replication.subscribers):
         yield _warning(f"{counted(replication.unreplicated, 'change')} {'is' if replication.unreplicated == 1 else 'are'} on no other disk")
     if replication.pending and replication.pending_seconds >= PENDING_SECONDS:
@@ -95,20 +96,22 @@ def _replication(replication: ReplicationStatus, *, has_started: bool) -> Iterat
 def _upstream(peer: UpstreamStatus, *, has_started: bool) -> Iterator[Problem]:
     lacks = f": {counted(peer.rows_behind, 'change')} of it may not be here" if peer.rows_behind else ""
     if peer.refused:
-        yield _critical(f"peer {peer.name} is refused: {peer.refused}")
+        yield _critical(f"peer {both_names(peer.peer, peer.name)} is refused: {peer.refused}")
     elif not peer.connected and peer.heard_seconds is None:
         if has_started:
-            yield _critical(f"peer {peer.name} has never been heard")
+            yield _critical(f"peer {both_names(peer.peer, peer.name)} has never been heard")
     elif not peer.connected and peer.heard_seconds is not None:
         if peer.heard_seconds < HEARD_SECONDS:
-            yield _warning(f"peer {peer.name} is heard, but cannot be pulled from")
+            yield _warning(f"peer {both_names(peer.peer, peer.name)} is heard, but cannot be pulled from")
         else:
-            yield _critical(f"peer {peer.name} has not been heard for {shown_seconds(peer.heard_seconds)}{lacks}")
+            yield _critical(f"peer {both_names(peer.peer, peer.name)} has not been heard for {shown_seconds(peer.heard_seconds)}{lacks}")
     elif peer.seconds_behind >= BEHIND_SECONDS:
-        yield _warning(f"peer {peer.name} has been ahead for {shown_seconds(peer.seconds_behind)}{lacks}")
+        yield _warning(f"peer {both_names(peer.peer, peer.name)} has been ahead for {shown_seconds(peer.seconds_behind)}{lacks}")
     ahead = peer.clock_ahead_seconds or 0.0
     if abs(ahead) >= CLOCK_SECONDS:
-        yield _warning(f"the clock of peer {peer.name} is {shown_seconds(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} this node's")
+        yield _warning(
+            f"the clock of peer {both_names(peer.peer, peer.name)} is {shown_seconds(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} this node's"
+        )
 
 
 def _subscriber(peer: SubscriberStatus, name: str) -> Iterator[Problem]:

@@ -106,7 +106,8 @@ class Journal:
         elif now - link.heard >= SILENT_SECONDS:
             self._say(link.name, "is silent", bad=True)
         else:
-            self._say(link.name, f"is heard: node {link.head.node}", bad=False)
+            named = f", which calls itself {link.peer_name}" if link.peer_name not in ("", link.name) else ""
+            self._say(link.name, f"is heard: node {link.head.node}{named}", bad=False)
 
     def _note_lag(self, link: Link, now: float) -> None:
         if link.behind_since is not None:

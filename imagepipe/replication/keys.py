@@ -46,6 +46,10 @@ class NodeKeys:
             raise StartError(f"there is no key of the peer {shown(name)}: copy its {PUBLIC_FILE} to {self.folder / AUTHORIZED_FOLDER}/NAME.key")
         return key
 
+    def name_of(self, key: bytes) -> str | None:
+        """The name of the peer with a public key; None: there is none any more."""
+        return next((name for name, known in self.authorized.items() if known == key), None)
+
 
 def load_keys(folder: Path) -> NodeKeys:
     """The keys in `folder`; StartError says what is missing, malformed or readable by others."""

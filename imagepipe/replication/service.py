@@ -40,7 +40,7 @@ class Replication:
     `reconfigure` for another configuration.
 
     Made on a thread, because it reads from the store how far it has come; all else is for the reactor's thread.
-    pulling, serving: run a blocking call on a thread of their own pool. seconds: a monotonic clock. wall_ms: the wall clock.
+    name: what the node calls itself. pulling, serving: run a blocking call on a thread of their own pool. seconds: a monotonic clock. wall_ms: the wall clock.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Replication:
         *,
         pulling: OnThread,
         serving: OnThread,
+        name: str,
         seconds: Callable[[], float],
         wall_ms: Callable[[], int],
     ) -> None:
@@ -61,6 +62,7 @@ class Replication:
         self._keys = keys
         self._seconds = seconds
         self._wall_ms = wall_ms
+        self._name = name
         self._come_so_far = store.epochs, store.cursors(), store.pending()
         self._performer = Performer(store, pulling, serving, self._tell, seconds)
         self._journal = Journal(seconds)
@@ -104,10 +106,16 @@ class Replication:
             replica.remove_link(name, now)
         for peer in plan.new:
             replica.add_link(link_name(peer), now)
-        replica.upstream.listens(self._wiring.said, now, publishes=bool(self._wiring.publish))
+        replica.upstream.listens(self._wiring.said, now, publishes=bool(self._wiring.publish), keys=frozenset(keys.authorized) if keys else None)
         self._confirmations.require(settings.acks_min, settings.ack_timeout_seconds)
         self._confirmations.tell(replica)
         self._go_on()
+
+    def rename(self, name: str) -> None:
+        """Call the node so from now on."""
+        self._name = name
+        if self._replica:
+            self._replica.upstream.name = name
 
     def _rewire(self, settings: ReplicationSettings, keys: NodeKeys | None, plan: Rewiring, said: Mapping[str, str]) -> None:
         """Make every socket anew; where that fails, as they were. said: as for Wiring, of the peers until now."""
@@ -232,14 +240,17 @@ class Replication:
 
         return checked
 
-    def _request_received(self, client: bytes, frames: Frames) -> None:
+    def _request_received(self, client: bytes, frames: Frames, key: bytes) -> None:
         def asked(replica: Replica, now: float) -> None:
+            who = self._keys.name_of(key) if self._keys else ""
+            if who is None:
+                return  # its key was taken away a moment ago
             try:
                 request = decode_request(self._settings.cluster, _only(frames))
             except (Foreign, Malformed) as error:
-                self._journal.bad_message("someone who asks", error)
+                self._journal.bad_message(f"the peer {who}" if who else "someone who asks", error)
             else:
-                replica.asked(client, request, now)
+                replica.asked(client, request, now, who)
                 self._confirmations.tell(replica)
 
         self._tell(asked)

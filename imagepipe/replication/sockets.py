@@ -69,10 +69,15 @@ class Sockets:
         options = [(zmq.RCVHWM, _PUBLISHED_MAX), (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX), (zmq.SUBSCRIBE, b"")]
         return Subscriber(self._factory, zmq.SUB, [*self._calling(peer_key), *options], endpoint, received)
 
-    def server(self, endpoint: str, received: Callable[[bytes, Frames], None]) -> "Server":
-        """A ROUTER that listens there. `received` gets the identity of a client's connection, to answer by, and the frames of one message."""
+    def server(self, endpoint: str, received: Callable[[bytes, Frames, bytes], None]) -> "Server":
+        """A ROUTER that listens there.
+
+        `received` gets the identity of a client's connection, to answer by, the frames of one message,
+        and the public key that the client has proved to have, empty without keys.
+        """
         options = [(zmq.ROUTER_MANDATORY, 1), (zmq.SNDHWM, _ANSWERS_MAX), (zmq.RCVHWM, _REQUESTS_MAX), (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX)]
-        return Server(self._factory, zmq.ROUTER, [*self._serving(endpoint), *options], endpoint, self._bounds(), received)
+        has_keys = self._keys is not None
+        return Server(self._factory, zmq.ROUTER, [*self._serving(endpoint), *options], endpoint, self._bounds(), received, has_keys=has_keys)
 
     def client(self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]) -> "Client":
         """A DEALER that sends there while it is connected, and only then."""
@@ -145,17 +150,35 @@ class Server(Bound):
     """Answers clients."""
 
     def __init__(
-        self, factory: Factory, kind: int, options: Options, endpoint: str, bounds: Bounds | None, received: Callable[[bytes, Frames], None]
+        self,
+        factory: Factory,
+        kind: int,
+        options: Options,
+        endpoint: str,
+        bounds: Bounds | None,
+        received: Callable[[bytes, Frames, bytes], None],
+        *,
+        has_keys: bool,
     ) -> None:
         self._received = received
+        self._has_keys = has_keys
+        self._key = b""  # of the client whose message was read last
         super().__init__(factory, kind, options, endpoint, bounds)
 
     def send(self, client: bytes, frames: Frames) -> bool:
         """Send to one client; False if it is gone, or 16 messages wait for it."""
         return self._send((client, *frames))
 
+    def _readMultipart(self) -> list[bytes]:  # noqa: N802 - txZMQ's name
+        if not self._has_keys:
+            message: list[bytes] = super()._readMultipart()
+            return message
+        frames = self.socket.recv_multipart(zmq.DONTWAIT, copy=False)
+        self._key = str(frames[-1].get("User-Id")).encode("ascii", "replace")  # as the authenticator in zap.py has it
+        return [frame.bytes for frame in frames]
+
     def _deliver(self, message: list[bytes]) -> None:
-        self._received(message[0], message[1:])
+        self._received(message[0], message[1:], self._key)
 
 
 class Client(Connected):

@@ -11,7 +11,7 @@ from imagepipe.replication.journal import Journal
 
 @dataclass(frozen=True, slots=True)
 class UpstreamStatus:
-    """A peer that this node pulls from.
+    """A peer that this node pulls from, known by the `name` of its key or else its endpoint; `peer` is what it calls itself, empty until it has.
 
     connected: it was heard a moment ago and can be pulled from; `refused` says why it never can. heard_seconds: how long ago it was; None: never.
     rows_behind: changes that are not here; an upper bound, for some may be known from elsewhere. bytes_behind: of the batches on their way.
@@ -20,6 +20,7 @@ class UpstreamStatus:
     """
 
     name: str
+    peer: str
     node: str | None
     connected: bool
     refused: str | None
@@ -33,9 +34,14 @@ class UpstreamStatus:
 
 @dataclass(frozen=True, slots=True)
 class SubscriberStatus:
-    """A node that pulls from this one: all up to `acked` is on its disk, `behind` changes are not."""
+    """A node that pulls from this one: all up to `acked` is on its disk, `behind` changes are not.
+
+    key: the name of its key, empty where there are no keys. peer: what it calls itself, empty if it does not.
+    """
 
     node: str
+    key: str
+    peer: str
     acked: int
     behind: int
     heard_seconds: float
@@ -57,13 +63,14 @@ PENDING_SHOWN_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class ReplicationStatus:
-    """The node's part in it.
+    """The node's part in it, under its own `name`.
 
     seq: its newest number. unreplicated: the changes that are on no other disk. pending: rows that wait for their bytes, the oldest for
     `pending_seconds`; pending_rows: some of them. conflicts: versions kept that lost. dropped, bad: messages that were too many, or no messages.
     """
 
     node: str
+    name: str
     epoch: str
     seq: int
     unreplicated: int
@@ -84,12 +91,14 @@ def status_of(replica: Replica, journal: Journal, conflicts: int, now: float) ->
     acked = max((one.acked for one in upstream.subscribers.values()), default=0)
     return ReplicationStatus(
         node=head.node,
+        name=head.name,
         epoch=head.epoch,
         seq=upstream.last_seq,
         unreplicated=upstream.last_seq - acked,
         upstreams=tuple(_upstream(link, journal.clocks_ahead.get(link.name), now) for link in replica.links.values()),
         subscribers=tuple(
-            SubscriberStatus(node, one.acked, upstream.last_seq - one.acked, now - one.heard) for node, one in upstream.subscribers.items()
+            SubscriberStatus(one.node, one.key, one.name, one.acked, upstream.last_seq - one.acked, now - one.heard)
+            for one in upstream.subscribers.values()
         ),
         pending=len(replica.pending),
         pending_seconds=journal.pending_seconds(),
@@ -115,6 +124,7 @@ def _upstream(link: Link, clock_ahead: float | None, now: float) -> UpstreamStat
     missing = {content for pull in link.pulls for content in pull.missing}
     return UpstreamStatus(
         name=link.name,
+        peer=link.peer_name,
         node=link.node,
         connected=link.is_reachable(now),
         refused=link.refused,

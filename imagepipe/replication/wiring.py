@@ -19,11 +19,11 @@ _log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class Ears:
-    """Who gets what comes in. head, reply: from the peer of a name. request: from a client's connection."""
+    """Who gets what comes in. head, reply: from the peer of a name. request: from a client's connection, with the key that it has."""
 
     head: Callable[[str, Frames], None]
     reply: Callable[[str, Frames], None]
-    request: Callable[[bytes, Frames], None]
+    request: Callable[[bytes, Frames, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)

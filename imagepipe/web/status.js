@@ -57,7 +57,7 @@ function drawState(status) {
   byId("state").className = `state ${worst}`;
   document.title = `${{ good: "\u2713", warning: "\u26a0", critical: "\u2717" }[worst]} ${location.host} \u2013 imagepipe`;
   setText(byId("host"), location.host);
-  const node = status.replication ? `, node ${status.replication.node.slice(0, 8)}` : "";
+  const node = status.replication ? `, node ${bothNames(status.replication.name, status.replication.node.slice(0, 8))}` : "";
   setText(byId("about"), `imagepipe ${status.version}, up ${duration(status.uptime_seconds)}${node}`);
   byId("problems").replaceChildren(
     ...status.problems.map((problem) => element("li", { class: `problem ${problem.severity}` }, element("b", {}, problem.severity), problem.text)),
@@ -120,6 +120,9 @@ function rows(table, found) {
 const clockAhead = (seconds) => (Math.abs(seconds) < 0.05 ? "0.0 s" : `${seconds < 0 ? "\u2212" : "+"}${Math.abs(seconds).toFixed(1)} s`);
 const ago = (seconds) => (seconds === null ? "never" : `${duration(seconds)} ago`);
 
+// What a peer calls itself, and beside it what this node knows it by.
+const bothNames = (own, known) => (own && own !== known ? `${own} (${known})` : known);
+
 function drawReplication(replication) {
   byId("peers-section").hidden = !replication;
   if (!replication) return;
@@ -132,13 +135,14 @@ function drawReplication(replication) {
         kind: peer.connected && !peer.refused ? "" : "critical",
         mark: 1,
         cells: [
-          peer.name, state, ago(peer.heard_seconds), whole(peer.rows_behind), bytes(peer.bytes_behind),
+          bothNames(peer.peer, peer.name), state, ago(peer.heard_seconds), whole(peer.rows_behind), bytes(peer.bytes_behind),
           peer.rows_behind ? duration(peer.seconds_behind) : "-", ahead === null ? "-" : clockAhead(ahead),
         ],
       };
     }),
   );
   const names = new Map(replication.upstreams.map((peer) => [peer.node, peer.name]));
+  const known = (peer) => peer.key || (names.get(peer.node) ?? peer.node.slice(0, 8));
   rows(
     byId("subscribers"),
     replication.subscribers.map((peer) => {
@@ -146,7 +150,7 @@ function drawReplication(replication) {
       return {
         kind: silent ? "critical" : "",
         mark: 1,
-        cells: [names.get(peer.node) ?? peer.node.slice(0, 8), silent ? "\u2717 NOT ASKING" : peer.behind ? "\u2192 catching up" : "\u2713 has everything", ago(peer.heard_seconds), whole(peer.behind)],
+        cells: [bothNames(peer.peer, known(peer)), silent ? "\u2717 NOT ASKING" : peer.behind ? "\u2192 catching up" : "\u2713 has everything", ago(peer.heard_seconds), whole(peer.behind)],
       };
     }),
   );

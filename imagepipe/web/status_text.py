@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from imagepipe.core.names import both_names
 from imagepipe.core.units import shown_bytes, shown_seconds
 from imagepipe.monitoring.counters import NotedError, Totals
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, Problem
@@ -77,7 +78,7 @@ def _pending(pending: PendingStatus) -> Sequence[str]:
 
 
 def _own_part(replication: ReplicationStatus) -> Lines:
-    yield "node", replication.node
+    yield "node", both_names(replication.name, replication.node)
     yield "newest change", f"{replication.seq}, unreplicated {replication.unreplicated}"
     waiting = f"; there have been some for {shown_seconds(replication.pending_seconds)}" if replication.pending else ""
     yield "changes without their bytes", f"{replication.pending}{waiting}"
@@ -87,7 +88,7 @@ def _own_part(replication: ReplicationStatus) -> Lines:
 
 def _upstream(peer: UpstreamStatus) -> Sequence[str]:
     return (
-        peer.name,
+        both_names(peer.peer, peer.name),
         f"no: {peer.refused}" if peer.refused else "yes" if peer.connected else "no",
         "never" if peer.heard_seconds is None else f"{shown_seconds(peer.heard_seconds)} ago",
         str(peer.rows_behind),
@@ -99,7 +100,7 @@ def _upstream(peer: UpstreamStatus) -> Sequence[str]:
 
 
 def _subscriber(peer: SubscriberStatus) -> Sequence[str]:
-    return peer.node, str(peer.acked), str(peer.behind), f"{shown_seconds(peer.heard_seconds)} ago"
+    return both_names(peer.peer, peer.key or peer.node), str(peer.acked), str(peer.behind), f"{shown_seconds(peer.heard_seconds)} ago"
 
 
 def _errors(errors: Sequence[NotedError]) -> Iterable[str]:

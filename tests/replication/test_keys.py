@@ -133,8 +133,9 @@ class Node:
         on_reactor(peer.subscriber, self.publisher.endpoint, key, self.bells)
         self.works()
 
-    def _asked(self, client: bytes, frames: Sequence[bytes]) -> None:
+    def _asked(self, client: bytes, frames: Sequence[bytes], key: bytes) -> None:
         self.requests(frames)
+        self.proved = key
         self.server.send(client, frames)
 
     def works(self) -> None:
@@ -160,6 +161,9 @@ class AuthorisationTests:
         with open_sockets(keys) as sockets, open_sockets(keys_of(north, south=south)) as peer:
             self.sockets = sockets
             yield Node(sockets, peer, keys.public)
+
+    def test_a_request_comes_with_the_key_that_its_peer_has_proved(self, node: Node, tmp_path: Path) -> None:
+        assert node.proved == load_keys(tmp_path / "north").public
 
     def gets_nothing(self, node: Node, **curve: Any) -> None:
         """A stranger, on both sockets, is turned away, and the authorised peer never notices."""

@@ -40,7 +40,8 @@ class Echo:
         self.client: Client = on_reactor(sockets.client, self.server.endpoint, None, self.answers)
         self.works()
 
-    def _asked(self, client: bytes, frames: Sequence[bytes]) -> None:
+    def _asked(self, client: bytes, frames: Sequence[bytes], key: bytes) -> None:
+        assert key == b""
         self.requests(client, frames)
         self.server.send(client, frames)
 
@@ -94,7 +95,7 @@ class ExchangeTests:
 
     def test_a_client_moves_to_another_endpoint(self, sockets: Sockets, echo: Echo) -> None:
         asked = Inbox()
-        other = on_reactor(sockets.server, LOOPBACK, lambda client, frames: asked(frames))  # noqa: ARG005
+        other = on_reactor(sockets.server, LOOPBACK, lambda client, frames, key: asked(frames))  # noqa: ARG005
         on_reactor(echo.client.reconnect, other.endpoint)
         echo.requests.take_all()
         until(lambda: echo.client.send([b"moved"]) and bool(asked))
@@ -157,7 +158,7 @@ class EdgeTests:
         server = on_reactor(sockets.server, f"ipc://{folder}/sync", inbox)
         with zmq_peer(zmq.DEALER, server.endpoint) as peer:
             peer.send(b"first")
-            client, _ = inbox.get()
+            client, *_ = inbox.get()
 
             def scenario() -> None:
                 peer.send(b"second")
@@ -166,7 +167,7 @@ class EdgeTests:
                     touch((server, client))
 
             on_reactor(scenario)
-            assert inbox.get() == (client, [b"second"])
+            assert inbox.get() == (client, [b"second"], b"")
 
     def test_a_send_that_fails_swallows_no_message(self, sockets: Sockets, tmp_path: Path) -> None:
         self.heard(sockets, tmp_path, lambda both: both[0].send(b"nobody", [b"x"]))
@@ -217,7 +218,7 @@ class EdgeTests:
     def test_a_callback_that_raises_ends_nothing_and_is_logged_seldom(self, sockets: Sockets) -> None:
         inbox = Inbox()
 
-        def fails(client: bytes, frames: Sequence[bytes]) -> None:
+        def fails(client: bytes, frames: Sequence[bytes], _key: bytes) -> None:
             inbox(frames)
             raise ZeroDivisionError(client)
 
@@ -299,7 +300,7 @@ class FairnessTests:
         server = on_reactor(sockets.server, f"ipc://{tmp_path}/sync", inbox)
         with zmq_peer(zmq.DEALER, server.endpoint, rcvhwm=1) as stalled:
             stalled.send(b"hello")
-            client, _ = inbox.get()
+            client, *_ = inbox.get()
             assert on_reactor(lambda: sum(server.send(client, [bytes(60_000)]) for _ in range(1000))) < 200
 
     def test_a_message_is_sent_whole_or_not_at_all(self, sockets: Sockets, tmp_path: Path) -> None:
@@ -565,7 +566,7 @@ class ClosingTests:
     def test_a_callback_may_close_its_own_socket(self, sockets: Sockets) -> None:
         inbox = Inbox()
 
-        def last(client: bytes, frames: Sequence[bytes]) -> None:
+        def last(client: bytes, frames: Sequence[bytes], _key: bytes) -> None:
             inbox(client, frames)
             sockets.close()
 

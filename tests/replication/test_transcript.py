@@ -29,8 +29,8 @@ class TranscriptTests:
 def transcript() -> str:
     """North stores an image; south, which has subscribed to it, comes to have it."""
     lines: list[str] = []
-    north = Replica(NORTH, [Epoch("a1", 1)], 0, {}, [], lambda: 117440512)
-    south = Replica(SOUTH, [Epoch("b2", 1)], 0, {}, [], lambda: 117440512, publishes=False)
+    north = Replica(NORTH, [Epoch("a1", 1)], 0, {}, [], lambda: 117440512, name="north")
+    south = Replica(SOUTH, [Epoch("b2", 1)], 0, {}, [], lambda: 117440512, publishes=False, name="south")
     south.add_link("north", 0.0)
     run(north, south, lines, 0.0)
     lines.append("      north stores x/y.jpg: durable, shown")

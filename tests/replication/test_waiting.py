@@ -22,7 +22,7 @@ def replica() -> Replica:
 
 def acknowledge(node: Replica, who: str, seq: int) -> None:
     """A subscriber has everything up to `seq`."""
-    node.asked(b"client", Changes(1, who, EPOCH, seq, seq), 0.0)
+    node.asked(who.encode(), Changes(1, who, EPOCH, seq, seq), 0.0)
 
 
 def outcome(deferred: "Deferred[None]") -> list[object]:

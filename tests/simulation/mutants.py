@@ -123,8 +123,8 @@ def _acked_though_pending(self: Replica, link: Link) -> int:
     return link.cursor.seq if link.cursor else 0
 
 
-def _acked_in_any_epoch(self: Upstream, message: Changes, now: float) -> None:
-    self.subscribers[message.node] = Subscriber(message.acked, now)
+def _acked_in_any_epoch(self: Upstream, message: Changes, now: float, client: bytes, key: str) -> None:
+    self.subscribers[message.node] = Subscriber(message.acked, now, message.node)
 
 
 def _mend_from_one(self: Replica, contents: Sequence[Content], now: float) -> int:
@@ -163,9 +163,9 @@ def _without_end(self: Upstream, message: Changes) -> bool:
     return epochs.holds(self._epochs, self.last_seq, message.epoch, message.after)
 
 
-def _acked_though_afresh(self: Upstream, message: Changes, now: float) -> None:
+def _acked_though_afresh(self: Upstream, message: Changes, now: float, client: bytes, key: str) -> None:
     holds = epochs.holds(self._epochs, self.last_seq, message.epoch, message.acked)
-    self.subscribers[message.node] = Subscriber(message.acked if holds else 0, now)
+    self.subscribers[message.node] = Subscriber(message.acked if holds else 0, now, message.node)
 
 
 def _room_for_all(self: Replica, link: Link, node: str, now: float) -> bool:
