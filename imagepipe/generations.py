@@ -41,7 +41,9 @@ from imagepipe.web.root import Root
 from imagepipe.web.site import SiteContent
 from imagepipe.web.sources import Sources
 from imagepipe.web.status import protected
+from imagepipe.web.strangers import Strangers, host_rule
 from imagepipe.web.tls import certificate_options
+from imagepipe.web.welcome import HTTP, XML_RPC, welcome
 from imagepipe.web.xmlrpc import ImageMethods
 
 FORM_BYTES_MAX = 1 << 20
@@ -166,10 +168,13 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
     image_server = _image_server(foundation, settings, operations, engine, users, status_users) if settings.http.is_on else None
     on_demand = image_server.on_demand if image_server else None
     methods.putSubHandler("admin", AdminMethods(operations, foundation.read_status, foundation.verification, on_demand))
+    strangers = Strangers(None if users else host_rule("[network] hosts", network.hosts))
+    root: Any = Root(welcome(XML_RPC), guarded(cast(IResource, methods), users) if users else methods)
     content = SiteContent(
-        guarded(cast(IResource, methods), users) if users else methods,
+        root,
         body_bytes_max=network.request_bytes_max,
         admit=needs_credentials if users else admit_all,
+        guard=strangers.admit_call,
     )
     return Generation(settings, secrets, engine, engine_workers, users, status_users, graphite, content, image_server)
 
@@ -195,8 +200,16 @@ def _image_server(
     on_demand = OnDemand(Ahead(threads.files, found, renditions, limits, counters), originals)
     access = Access(http.secrets, users)
     pages = ImagePages(threads.files, found, originals, access, limits, counters, foundation.wall)
-    root: Any = Root(protected(foundation.status_pages, status_users), pages)
-    content = SiteContent(root, body_bytes_max=images.bytes_max + FORM_BYTES_MAX, admit=access.admit, at_once=pages.at_once)
+    strangers = Strangers(None if users else host_rule("[http] hosts", http.hosts))
+    others: Any = pages
+    root: Any = Root(welcome(HTTP), others, protected(foundation.status_pages, status_users), strangers.admit_page)
+    content = SiteContent(
+        root,
+        body_bytes_max=images.bytes_max + FORM_BYTES_MAX,
+        admit=access.admit,
+        at_once=pages.at_once,
+        guard=strangers.admit_write,
+    )
     return ImageServer(renditions, sources, on_demand, content)
 
 

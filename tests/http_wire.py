@@ -4,7 +4,7 @@ import re
 
 from http_client import Response
 
-_HEAD = re.compile(rb"HTTP/1\.1 (?P<status>[0-9]{3}) [^\r\n]*\r\n(?P<fields>(?:[^\r\n]+\r\n)*)\r\n")
+_HEAD = re.compile(rb"HTTP/1\.[01] (?P<status>[0-9]{3}) [^\r\n]*\r\n(?P<fields>(?:[^\r\n]+\r\n)*)\r\n")
 _WITHOUT_BODY = (204, 304)
 
 

@@ -449,6 +449,20 @@ class ValueTests:
     def test_what_is_no_interface(self, tmp_path: Path, text: str) -> None:
         assert "is not an IP address" in problem(tmp_path, "network", f"interface = {text}")
 
+    @pytest.mark.parametrize("section", ["network", "http"])
+    def test_hosts_are_kept_as_they_are_compared(self, tmp_path: Path, section: str) -> None:
+        def hosts(line: str) -> tuple[str, ...]:
+            found: tuple[str, ...] = getattr(option(tmp_path, section, line), section).hosts
+            return found
+
+        assert hosts("") == ()
+        assert hosts("hosts = none") == ()
+        assert hosts("hosts = Images.Example.org.") == ("images.example.org",)
+        assert hosts("hosts = a.example, b.example, A.example") == ("a.example", "b.example")
+        for wrong in ("https://a.example", "a.example:8085", "a.example/x", "*.example", "bücher.example", "a..b", "user@a.example"):
+            assert "is not a host" in problem(tmp_path, section, f"hosts = b.example, {wrong}")
+        assert "is empty" in problem(tmp_path, section, 'hosts = ""')
+
     @pytest.mark.parametrize("text", ["unix:/run/imagepipe.sock:mode=660", "systemd:domain=INET:index=0", r"tcp:8085:interface=127.0.0.1", "tcp6:80"])
     def test_endpoints(self, tmp_path: Path, text: str) -> None:
         assert option(tmp_path, "network", f"endpoint = {text}").network.endpoint == text

@@ -17,14 +17,13 @@ class PlainGetTests:
     @pytest.mark.parametrize(
         ("headers", "none_match"),
         [
-            (b"", None),
             (b"Host: a\r\n", None),
             (b"Host: a\r\nAccept: */*\r\nUser-Agent: some thing/1.0 (of; a kind)\r\nCookie: a=b\r\nX-Forwarded-For:\r\n", None),
             (b"Host: a\r\nConnection: keep-alive\r\n", None),
-            (b"CONNECTION:Keep-Alive \r\n", None),
+            (b"HOST:\r\nCONNECTION:Keep-Alive \r\n", None),
             (b'if-none-match:"a", W/"b" \r\nHost: a\r\n', '"a", W/"b"'),
-            (b"If-None-Match:\r\n", ""),
-            (b"A: if-none-match: *\r\nB: Range: bytes=0-\r\n", None),
+            (b"If-None-Match:\r\nhost:a\r\n", ""),
+            (b"A: if-none-match: *\r\nHost: a\r\nB: Host: b\r\nC: Range: bytes=0-\r\n", None),
         ],
     )
     def test_these_headers_change_nothing_or_are_understood(self, headers: bytes, none_match: str | None) -> None:
@@ -47,15 +46,16 @@ class PlainGetTests:
             b"If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT",
             b"If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT",
             b"If-None-Match: a\r\nIf-None-Match: b",
-            b"Host : a",
-            b" Host: a",
-            b"Host: a\r\n b",
-            b"Host: a\tb",
-            b"Host: \xe4",
-            b"Host: a\nRange: bytes=0-1",
-            b"Host",
+            b"A : a",
+            b" A: a",
+            b"A: a\r\n b",
+            b"A: a\tb",
+            b"A: \xe4",
+            b"A: a\nRange: bytes=0-1",
+            b"A",
+            b"host: a",
             b": a",
-            b"Host: " + b"a" * REQUEST_BYTES_MAX,
+            b"A: " + b"a" * REQUEST_BYTES_MAX,
             b"\r\n".join([b"A: b"] * (HEADERS_MAX + 1)),
         ],
     )
@@ -65,22 +65,25 @@ class PlainGetTests:
     @pytest.mark.parametrize(
         "data",
         [
-            b"HEAD /a HTTP/1.1\r\n\r\n",
-            b"POST /a HTTP/1.1\r\n\r\n",
-            b"get /a HTTP/1.1\r\n\r\n",
-            b"GET /a HTTP/1.0\r\n\r\n",
-            b"GET /a?b HTTP/1.1\r\n\r\n",
-            b"GET /a? HTTP/1.1\r\n\r\n",
-            b"GET http://x/a HTTP/1.1\r\n\r\n",
-            b"GET * HTTP/1.1\r\n\r\n",
-            b"GET /a b HTTP/1.1\r\n\r\n",
-            b"GET  /a HTTP/1.1\r\n\r\n",
-            b"GET /\xe4 HTTP/1.1\r\n\r\n",
-            b"\r\nGET /a HTTP/1.1\r\n\r\n",
+            b"GET /a HTTP/1.1\r\n\r\n",
+            b"GET /a HTTP/1.1\r\nHosts: a\r\nX-Host: a\r\n\r\n",
+            b"GET /a HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n",
+            b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"POST /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"get /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET /a HTTP/1.0\r\nHost: a\r\n\r\n",
+            b"GET /a?b HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET /a? HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET http://x/a HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET * HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET  /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET /\xe4 HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n",
             b"GET /a HTTP/1.1\r\n",
             b"GET /a HTTP/1.1\n\n",
-            b"GET /a HTTP/1.1\r\n\r\nG",
-            b"GET /a HTTP/1.1\r\n\r\nGET /a HTTP/1.1\r\n\r\n",
+            b"GET /a HTTP/1.1\r\nHost: a\r\n\r\nG",
+            b"GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n",
             b"",
         ],
     )
@@ -129,15 +132,15 @@ class ConnectionTests:
 
     def test_half_a_request_behind_a_whole_one_is_not_lost(self) -> None:
         browser, page = _browser(Counted())
-        browser.send(b"GET /other HTTP/1.1\r\n\r\nGET /ot")
-        browser.send(b"GET /at HTTP/1.1\r\n\r\n")  # its rest: a malformed one, for which this must not be taken
+        browser.send(b"GET /other HTTP/1.1\r\nHost: a\r\n\r\nGET /ot")
+        browser.send(b"GET /at HTTP/1.1\r\nHost: a\r\n\r\n")  # its rest: a malformed one, for which this must not be taken
         assert AT_HAND not in browser.heard
         assert page.asked == 1
 
     def test_a_body_that_looks_like_a_request_is_none(self) -> None:
         browser, page = _browser(Counted())
-        asked = b"GET /at HTTP/1.1\r\n\r\n"
-        browser.send(b"POST /other HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (2 * len(asked)))
+        asked = b"GET /at HTTP/1.1\r\nHost: a\r\n\r\n"
+        browser.send(b"POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (2 * len(asked)))
         browser.send(asked)
         browser.send(asked)
         assert (page.asked, browser.body) == (1, BY_TWISTED)

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import pytest
 from browser import Browser
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from imagepipe.core.patience import PATIENCE_SECONDS, Phase
 from imagepipe.web.channel import ANSWERS_IN_A_TURN_MAX, SILENCE_SECONDS
-from imagepipe.web.refusal import needs_credentials
+from imagepipe.web.refusal import Denied, needs_credentials
 from imagepipe.web.request import CHUNKS_MAX
 from imagepipe.web.site import SPOOLED_BYTES_MAX
 
@@ -300,3 +301,33 @@ class BodyTests:
         assert b"Cache-Control: no-store" in browser.heard
         browser.send(b"12345")
         assert len(answered) == 1
+
+
+class HostTests:
+    """One Host header, as RFC 9112 wants it (section 3.2), and a guard that sees every request first."""
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
+    @pytest.mark.parametrize(
+        ("version", "hosts", "is_answered"),
+        [("1.1", 0, False), ("1.1", 1, True), ("1.1", 2, False), ("1.0", 0, True), ("1.0", 1, True), ("1.0", 2, False)],
+    )
+    def test_a_request_with_several_or_without_the_one_that_it_needs_is_400(self, method: str, version: str, hosts: int, is_answered: bool) -> None:
+        page = Counted()
+        browser = Browser(page)
+        browser.send("\r\n".join([f"{method} / HTTP/{version}", *["Host: a"] * hosts, "Content-Length: 1", "", "x"]).encode())
+        assert page.asked == is_answered
+        assert browser.heard.split(b" ")[1] == (b"200" if is_answered else b"400")
+        if not is_answered:
+            assert browser.body == b"it must have one Host header\n"
+            assert browser.transport.disconnecting
+
+    @pytest.mark.parametrize("body", [b"", b"x"])
+    def test_what_the_guard_refuses_is_refused_whether_it_has_a_body_or_not(self, body: bytes) -> None:
+        page = Counted()
+        browser = Browser(page)
+        browser.site.content.guard = lambda request: Denied(403, "no") if request.method == b"POST" else None
+        browser.ask()
+        browser.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        assert page.asked == 1
+        assert b"HTTP/1.1 403 Forbidden\r\n" in browser.heard
+        assert browser.transport.disconnecting

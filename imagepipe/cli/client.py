@@ -20,6 +20,7 @@ from imagepipe.cli.errors import CallFailed, CommandFailed, FaultAnswered, Unrea
 from imagepipe.core.printable import printable
 
 _ANSWER_BYTES_MAX = 256 << 20
+_SENTENCE_BYTES_MAX = 300
 _CONNECT_SECONDS = 10.0
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -75,6 +76,8 @@ class Client:
             raise
         if status != http.client.OK:
             self.close()
+            if status == http.client.FORBIDDEN and headers.get_content_type() == "text/plain":
+                raise CallFailed(f"{self._server.name}: it refuses the call: {_first_line(answer)}")
             raise self._refused(status)
         if "xml" not in headers.get("content-type", ""):
             raise self._stranger()
@@ -174,6 +177,10 @@ class Client:
 
 class _NotConnectedError(Exception):
     pass
+
+
+def _first_line(answer: bytes) -> str:
+    return printable(answer[:_SENTENCE_BYTES_MAX].decode("utf-8", "replace").partition("\n")[0])
 
 
 def _encoded(method: str, arguments: tuple[object, ...]) -> bytes:

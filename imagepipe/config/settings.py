@@ -27,6 +27,7 @@ class NetworkSettings:
     interface: str
     port: int
     endpoint: str | None
+    hosts: tuple[str, ...]
     users: Path | None
     tls_certificate: Path | None
     tls_key: Path | None
@@ -46,6 +47,7 @@ class HttpSettings:
     interface: str
     port: int | None
     endpoint: str | None
+    hosts: tuple[str, ...]
     extensions: tuple[str, ...]
     width_max: int
     quality_default: int

@@ -17,6 +17,7 @@ CONFIGSPEC = """
 interface = address(default="0.0.0.0")
 port = whole(0, 65535, default="8085")
 endpoint = endpoint_or_none(default=None)
+hosts = hosts_or_none(default=None)
 users = file_or_none(default=None)
 tls_certificate = file_or_none(default=None)
 tls_key = file_or_none(default=None)
@@ -27,6 +28,7 @@ name = node_name_or_none(default=None)
 interface = address(default="0.0.0.0")
 port = whole_or_none(0, 65535, default=None)
 endpoint = endpoint_or_none(default=None)
+hosts = hosts_or_none(default=None)
 extensions = extensions(default=list("jpg", "jpeg", "png", "gif", "webp", "avif"))
 maximum_width = whole(1, 65535, default="1000")
 default_quality = whole(1, 100, default="75")
@@ -94,8 +96,8 @@ def checks(start: Path) -> dict[str, Check]:
     }
     quantity_checks: tuple[Check, ...] = (quantities.whole, quantities.size, quantities.time, quantities.switch, quantities.umask)
     value_checks: tuple[Check, ...] = (
-        values.address, values.choice, values.endpoint, values.extensions, values.host, values.name, values.node_name, values.peers, values.prefix,
-        values.renditions, values.secrets, values.sources, values.url, values.variable, values.zeromq,
+        values.address, values.choice, values.endpoint, values.extensions, values.host, values.hosts, values.name, values.node_name, values.peers,
+        values.prefix, values.renditions, values.secrets, values.sources, values.url, values.variable, values.zeromq,
     )  # fmt: skip
     for check in quantity_checks + value_checks:
         functions[check.__name__] = check

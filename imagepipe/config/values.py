@@ -80,6 +80,11 @@ def host(value: Value) -> str:
     return text
 
 
+def hosts(value: Value) -> tuple[str, ...]:
+    """Names under which this server is called, as they are compared: in lower case, without a final dot."""
+    return tuple(dict.fromkeys(host(text).lower().removesuffix(".") for text in many(value)))
+
+
 def name(value: Value) -> str:
     """A short name that goes into messages and file names."""
     text = one(value)

@@ -26,6 +26,7 @@ _MATTERS = re.compile(
     rb"|connection(?!: *keep-alive *\r)):",
     re.IGNORECASE | re.MULTILINE,
 )
+_HOST = re.compile(rb"^host:", re.IGNORECASE | re.MULTILINE)
 _NONE_MATCH = re.compile(rb"^if-none-match: *([ -~]*?) *\r", re.IGNORECASE | re.MULTILINE)
 
 
@@ -61,7 +62,7 @@ def plain_get(data: bytes) -> PlainGet | None:
     if not found:
         return None
     path, headers = found.groups()
-    if _MATTERS.search(headers) or headers.count(b"\n") > HEADERS_MAX:
+    if _MATTERS.search(headers) or headers.count(b"\n") > HEADERS_MAX or len(_HOST.findall(headers)) != 1:
         return None
     said = _NONE_MATCH.findall(headers)
     if len(said) > 1:

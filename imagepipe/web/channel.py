@@ -53,10 +53,10 @@ class BoundedChannel(HTTPChannel):
         self.watch = cast(Watch, None)  # from connectionMade on
 
     @property
-    def request_line(self) -> tuple[bytes, bytes]:
-        """The method and the target of the request whose headers have come last."""
+    def request_line(self) -> tuple[bytes, bytes, bytes]:
+        """The method, the target and the version of the request whose headers have come last."""
         private: Any = self
-        return private._command, private._path  # noqa: SLF001 - Twisted tells a request only when its body is there
+        return private._command, private._path, private._version  # noqa: SLF001 - Twisted tells a request only when its body is there
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         site = self._our_site

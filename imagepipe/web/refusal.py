@@ -38,14 +38,14 @@ def write_refusal(transport: Any, status: int, refusal: Refusal, why: str = "") 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Why a body is not taken; `why` is in ASCII, and has no quotes."""
+    """Why a request or its body is not taken; `why` is in ASCII, and has no quotes."""
 
     status: int
     why: str
 
 
 Admit = Callable[[Any], Denied | None]
-"""A POST whose headers have come -> why its body is not taken, if it is not."""
+"""A request whose headers have come -> why it, or its body, is not taken, if it is not."""
 
 
 def admit_all(_request: Any) -> Denied | None:

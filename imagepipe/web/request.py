@@ -98,9 +98,14 @@ class BoundedRequest(server.Request):
             cast(Any, self.channel).watch.enter(Phase.BODY)
         content = self._site.content
         self._body_bytes_max = content.body_bytes_max
-        self.method, self.uri = cast(Any, self.channel).request_line
+        self.method, self.uri, version = cast(Any, self.channel).request_line
         self._keeps_body = self.method == b"POST"
-        if self._keeps_body and length is not None and length > self._body_bytes_max:
+        hosts = len(self.requestHeaders.getRawHeaders(b"host", ()))
+        if hosts > 1 or (hosts == 0 and version == b"HTTP/1.1"):
+            self._refuse(BAD_REQUEST, "it must have one Host header")  # RFC 9112, section 3.2
+        elif denied := content.guard(self):
+            self._refuse(denied.status, denied.why)
+        elif self._keeps_body and length is not None and length > self._body_bytes_max:
             self._refuse(REQUEST_ENTITY_TOO_LARGE)
         elif self._keeps_body and length != 0 and (denied := content.admit(self)):
             self._refuse(denied.status, denied.why)  # before the body takes any room

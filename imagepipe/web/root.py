@@ -1,23 +1,36 @@
-"""The paths of the image server: its own pages, and all others are images."""
+"""The paths of a port: `/` says what it is, the server's own pages have a name each, and everything else is somebody else's."""
 
 from collections.abc import Mapping
 from typing import Any, cast
 
 from twisted.web.resource import IResource, Resource
 
+from imagepipe.web.refusal import Admit, admit_all
+from imagepipe.web.status import Page, refusing
+
 
 class Root(Resource):
-    """`pages` by their paths' only component; everything else goes to `images`, which looks at the path itself."""
+    """`welcome` for GET and HEAD of `/`, `pages` by their paths' only component for those that `admit` lets see them, `others` for all the rest."""
 
-    def __init__(self, pages: Mapping[bytes, IResource], images: Resource) -> None:
+    def __init__(self, welcome: Page, others: IResource, pages: Mapping[bytes, IResource] | None = None, admit: Admit = admit_all) -> None:
         super().__init__()
-        self._images = images
-        for name, page in pages.items():
-            self.putChild(name, cast(Any, page))  # zope.interface has no types
+        self._welcome = welcome
+        self._others = cast(Any, others)  # zope.interface has no types
+        self._admit = admit
+        for name, page in (pages or {}).items():
+            self.putChild(name, cast(Any, page))
 
-    def getChild(self, path: bytes, request: Any) -> Resource:  # noqa: N802, ARG002 - Twisted's name
-        return self._images
+    def getChildWithDefault(self, path: bytes, request: Any) -> Any:  # noqa: N802 - Twisted's name
+        """Twisted has decoded `path` as it does to find the page, so there is no spelling that only one of the two would know."""
+        if path in self.children and (denied := self._admit(request)):
+            return refusing(path.decode(), denied)
+        return super().getChildWithDefault(path, request)
+
+    def getChild(self, path: bytes, request: Any) -> Any:  # noqa: ARG002, N802
+        if request.path == b"/" and request.method in self._welcome.methods:
+            return self._welcome
+        return self._others
 
     def render(self, request: Any) -> Any:
-        """The path is empty, or not one at all."""
-        return self._images.render(request)
+        """There is no path at all."""
+        return self._others.render(request)

@@ -30,13 +30,14 @@ _log = Logger()
 class SiteContent:
     """What a site answers with: `resource`, for requests whose body has at most `body_bytes_max` bytes and is admitted. `unanswered`: how many wait.
 
-    at_once: asked before `resource` is, for plain GETs.
+    at_once: asked before `resource` is, for plain GETs. guard: asked about every other request, once its headers are there.
     """
 
     resource: IResource
     body_bytes_max: int
     admit: Admit = admit_all
     at_once: AnswerAtOnce | None = None
+    guard: Admit = admit_all
     unanswered: int = 0
 
 

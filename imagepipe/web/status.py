@@ -25,10 +25,12 @@ from imagepipe.monitoring.samples import Series
 from imagepipe.monitoring.status import StatusReader
 from imagepipe.web import status_html
 from imagepipe.web.auth import UsersChecker, guarded
+from imagepipe.web.refusal import Denied
 from imagepipe.web.request import BoundedRequest
 from imagepipe.web.status_text import as_text
 
 TEXT = "text/plain; charset=utf-8"
+HTML = status_html.MEDIA_TYPE
 JSON = "application/json"
 
 OPEN = frozenset({b"healthz", b"readyz"})
@@ -93,9 +95,9 @@ def status_pages(reader: StatusReader, since: Callable[[float], Series], registr
         return Content(TEXT, b"ok\n") if why is None else Content(TEXT, f"{why}\n".encode(), HTTPStatus.SERVICE_UNAVAILABLE)
 
     def status(request: BoundedRequest) -> Content:
-        if _wants_html(request):
+        if wants_html(request):
             page = status_html.document()
-            return Content(status_html.MEDIA_TYPE, page.body, headers={**page.headers, "vary": "accept"})
+            return Content(HTML, page.body, headers={**page.headers, "vary": "accept"})
         return Content(TEXT, as_text(reader.read()).encode(), headers={"vary": "accept"})
 
     def status_json(request: BoundedRequest) -> Content:
@@ -123,7 +125,12 @@ def protected(pages: Mapping[bytes, Page], users: UsersChecker | None) -> Mappin
     return {name: guarded(page, users) if users and name not in OPEN else page for name, page in resources.items()}
 
 
-def _wants_html(request: BoundedRequest) -> bool:
+def refusing(name: str, denied: Denied) -> Page:
+    """What stands in place of the page of that name where it must not be seen."""
+    return _Nothing(name, lambda _: _refusal(HTTPStatus(denied.status), denied.why))
+
+
+def wants_html(request: BoundedRequest) -> bool:
     """A browser says so; curl and monitoring take anything, and then it is text."""
     return any(b"text/html" in value for value in request.requestHeaders.getRawHeaders(b"accept") or ())
 

@@ -453,7 +453,12 @@ class UsersTests:
 
     @pytest.mark.parametrize("credentials", [b"ann:open sesame"])
     def test_the_right_password_may_post_from_anywhere(self, guarded: DaemonProcess, folder: str, picture: bytes, credentials: bytes) -> None:
-        headers = {"Authorization": basic(credentials), "X_Forwarded_For": "8.8.8.8", "Origin": "https://example.org"}
+        headers = {
+            "Authorization": basic(credentials),
+            "X_Forwarded_For": "8.8.8.8",
+            "Host": "images.example.org",
+            "Origin": "https://images.example.org",
+        }
         assert post(guarded, f"/{folder}", picture, **headers).status == 200
         assert get(guarded, f"/{folder}/w10.png").status == 200  # which needs none
 

@@ -235,7 +235,7 @@ def post(daemon: DaemonProcess, body: bytes) -> Any:
     """The value of a raw call."""
     parts = urlsplit(daemon.url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
-    connection.request("POST", "/RPC2", body, {"Content-Type": "application/x-www-form-urlencoded"})
+    connection.request("POST", "/RPC2", body, {"Content-Type": "application/xml"})
     return xmlrpc.client.loads(connection.getresponse().read())[0][0]
 
 

@@ -1,0 +1,119 @@
+"""Requests that a stranger's web page makes a browser send, and how to tell them from a client's own.
+
+    Host: 127.0.0.1:8085, Origin: https://evil.example    a page of another origin: must not write
+    Host: evil.example:8085, Origin: http://evil.example:8085
+                                                          the page's own origin, but its name now resolves to this machine (DNS rebinding)
+
+Only browsers are tricked like that, and they always send `Host`, and `Origin` with every POST.
+So a request without these headers comes from a program, and passes.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address, ip_address
+
+_AUTHORITY = re.compile(
+    r"""(?:\[(?P<ipv6>[0-9a-f:.]+)(?:%[a-z0-9._~%-]+)?\] | (?P<name>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)\.?)
+    (?::(?P<port>[0-9]{0,5}))?""",
+    re.ASCII | re.IGNORECASE | re.VERBOSE,
+)
+_AUTHORITY_LENGTH_MAX = 300
+_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)", re.ASCII | re.IGNORECASE)
+_ORIGIN = re.compile(r"(https?)://([^/?#]+)", re.ASCII | re.IGNORECASE)
+_PORTS = {"http": 80, "https": 443}
+
+_UNREGISTRABLE = (".internal", ".local", ".lan", ".localdomain", ".home.arpa", ".test")
+"""Nobody can register a name below these (design-2.md, section 2.1). `cluster.local` is below `local`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A host in lower case, without brackets, zone or final dot, and its port if there is one."""
+
+    host: str
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """What a request says about where it was sent from and to.
+
+    host: the `Host` header, or None without one. target: from the request line.
+    origins, fetch_sites: every value of `Origin` and `Sec-Fetch-Site`.
+    """
+
+    host: str | None
+    target: str = "/"
+    origins: Sequence[str] = ()
+    fetch_sites: Sequence[str] = ()
+
+    @property
+    def sent_to(self) -> str | None:
+        """The authority that it was sent to: an absolute target's counts, whatever `Host` says (RFC 9112, section 3.2.2)."""
+        absolute = _ABSOLUTE.match(self.target)
+        return absolute[1] if absolute else self.host
+
+
+@dataclass(frozen=True, slots=True)
+class HostRule:
+    """The names under which requests are accepted. option: where the operator adds one. names: those of the option, and the machine's own."""
+
+    option: str
+    names: frozenset[str]
+
+
+def cross_origin(sender: Sender) -> str | None:
+    """Why it counts as sent by a page of another origin, or None if it does not.
+
+    The scheme is not compared: behind a proxy that ends TLS, `Origin` is https and this server never sees it.
+    """
+    own = parse_authority(sender.sent_to or "")
+    if all(_is_own(origin, own) for origin in sender.origins) and all(site.strip().lower() in ("same-origin", "none") for site in sender.fetch_sites):
+        return None
+    return "a browser sent this for a web page of another origin"
+
+
+def untrusted_host(sender: Sender, rule: HostRule) -> str | None:
+    """Why the name that it was sent to may be a stranger's, or None if nobody else can have it."""
+    if sender.sent_to is None:
+        return None
+    authority = parse_authority(sender.sent_to)
+    if authority is None:
+        return "the Host header is malformed"
+    host = authority.host
+    if is_address(host) or "." not in host or host.endswith(_UNREGISTRABLE) or host in rule.names:
+        return None
+    return f"{host} is not known as a name of this server; if it is one, add it to {rule.option}"
+
+
+def parse_authority(text: str) -> Authority | None:
+    """The host and the port of `HOST[:PORT]`; None if it is malformed, or has anything else in it."""
+    found = _AUTHORITY.fullmatch(text) if len(text) <= _AUTHORITY_LENGTH_MAX else None
+    if found is None:
+        return None
+    port = int(found["port"]) if found["port"] else None
+    if found["ipv6"] is None:
+        return Authority(found["name"].lower(), port)
+    try:
+        return Authority(IPv6Address(found["ipv6"]).compressed, port)
+    except AddressValueError:
+        return None
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an IP address in its usual notation."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_own(origin: str, own: Authority | None) -> bool:
+    found = _ORIGIN.fullmatch(origin.strip())
+    theirs = parse_authority(found[2]) if found else None
+    if found is None or theirs is None or own is None:
+        return False
+    default = _PORTS[found[1].lower()]
+    return theirs.host == own.host and (theirs.port or default) == (own.port or default)
