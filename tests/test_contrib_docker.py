@@ -22,7 +22,9 @@ class ImageTests:
         _, *let_through, ignored = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
         assert ignored == "**/__pycache__"
         assert [name for name in let_through if not (ROOT / name.removeprefix("!")).exists()] == []
-        assert {"!imagepipe", "!twisted", "!setup.py", "!pyproject.toml", "!README.md"} <= set(let_through)
+        assert {"!imagepipe", "!twisted", "!setup.py", "!pyproject.toml", "!README.md", "!CHANGELOG.md", "!docs", "!imagepipe.ini.dist"} <= set(
+            let_through
+        )
 
     def test_it_does_not_run_as_root(self) -> None:
         [user] = re.findall(r"^USER (\w+)$", DOCKERFILE, flags=re.MULTILINE)

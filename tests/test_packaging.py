@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from imagepipe.web import welcome
+
 ROOT = Path(__file__).parents[1]
-SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "imagepipe", "twisted")
+DOCUMENTATION = "share/doc/imagepipe"
+SOURCES = ("pyproject.toml", "setup.py", "README.md", "CHANGELOG.md", "LICENSE", "imagepipe.ini.dist", "docs", "imagepipe", "twisted")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,18 @@ class WheelTests:
 
     def test_it_has_no_other_top_level(self, wheel: Path) -> None:
         tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-        assert {top for top in tops if not top.endswith(".dist-info")} == {"imagepipe", "twisted"}
+        assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == {"imagepipe", "twisted"}
+
+    def test_it_installs_the_documentation_where_its_links_work(self, wheel: Path) -> None:
+        names = zipfile.ZipFile(wheel).namelist()
+        documents = {name.partition(f"{DOCUMENTATION}/")[2] for name in names if f".data/data/{DOCUMENTATION}/" in name}
+        docs = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*") if path.is_file()}
+        assert documents == {"README.md", "CHANGELOG.md", "LICENSE", "imagepipe.ini.dist"} | docs
+
+    def test_whoever_names_the_documentation_names_that_folder(self) -> None:
+        unit = (ROOT / "contrib/systemd/imagepipe.service").read_text()
+        assert f"\nDocumentation=file:///opt/imagepipe/{DOCUMENTATION}/README.md\n" in unit
+        assert DOCUMENTATION in welcome.DOCUMENTATION
 
     def test_twistd_finds_the_plugin_in_it_from_any_folder(self, wheel: Path, tmp_path: Path) -> None:
         site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"

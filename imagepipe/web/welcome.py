@@ -8,7 +8,7 @@ from imagepipe.web.status import HTML, TEXT, Content, Page, wants_html
 XML_RPC = "This is imagepipe, an image store. Its methods are called on this port by XML-RPC (POST); system.listMethods names them."
 HTTP = "This is imagepipe, an image store. Images are served on this port: GET /PATH is a stored file, GET /PATH/w500.webp the same 500 pixels wide."
 
-_DOCS = "Documentation: README.md and docs/ in its sources, and in share/doc/imagepipe where it is installed."
+DOCUMENTATION = "Documentation: README.md and docs/ in its sources, and in share/doc/imagepipe where it is installed."
 
 _DOCUMENT = """<!doctype html>
 <html lang="en">
@@ -27,8 +27,8 @@ _HEADERS = {"vary": "accept", "content-security-policy": "default-src 'none'; fr
 
 def welcome(what: str) -> Page:
     """The page of a port; `what` is one of the sentences above."""
-    text = f"{what} {_DOCS}\n".encode()
-    document = _DOCUMENT.format(what=escape(what), docs=escape(_DOCS)).encode()
+    text = f"{what} {DOCUMENTATION}\n".encode()
+    document = _DOCUMENT.format(what=escape(what), docs=escape(DOCUMENTATION)).encode()
 
     def content(request: BoundedRequest) -> Content:
         return Content(HTML, document, headers=_HEADERS) if wants_html(request) else Content(TEXT, text, headers=_HEADERS)
