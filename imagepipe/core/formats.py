@@ -47,6 +47,9 @@ RENDERED_EXTENSIONS = tuple(extension for format in FORMATS if format.renders fo
 
 _BY_EXTENSION = {extension: format for format in FORMATS for extension in format.extensions}
 _BY_NAME = {format.name: format for format in FORMATS}
+_BMP_HEADERS = frozenset(length.to_bytes(4, "little") for length in (12, 16, 40, 52, 56, 64, 108, 124))
+"""Lengths of a BMP's second header, which tell its version; what stands before it, many programs get wrong."""
+
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 
@@ -80,7 +83,7 @@ def sniff(head: bytes) -> Format | None:
         return TIFF
     if head[4:8] == b"ftyp":
         return _sniff_ftyp(head)
-    if head.startswith(b"BM") and head[6:10] == b"\0\0\0\0":
+    if head.startswith(b"BM") and head[14:18] in _BMP_HEADERS:
         return BMP
     if head.startswith(b"\0\0\x01\0") and any(head[4:6]):
         return ICO

@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 from twisted.logger import Logger
 from unidecode import unidecode
 
-from imagepipe.core.formats import AVIF, HEIC, JPEG, PNG, WEBP, Format
+from imagepipe.core.formats import AVIF, BMP, HEIC, JPEG, PNG, WEBP, Format
 from imagepipe.core.geometry import Size
 from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
-from imagepipe.engines import child, embedded, jpeg_stream
+from imagepipe.engines import bmp, child, embedded, jpeg_stream
 from imagepipe.engines.magick_command import Limits, facts_arguments, render_arguments
 from imagepipe.engines.memory_file import Image, bytes_of, descriptor_of
 from imagepipe.engines.webp_container import with_alpha, with_delays
@@ -71,8 +71,8 @@ class ImageMagickEngine:
         """See Engine."""
         deadline = time.monotonic() + self._timeout_seconds
         content = bytes_of(image)
-        whole = jpeg_stream.whole(content).data if format == JPEG else content
-        with descriptor_of(image if whole is content else whole) as descriptor:
+        readable = _for_convert(content, format)
+        with descriptor_of(image if readable is content else readable) as descriptor:
             # Even to print a line, convert writes a temporary file first.
             with spent("open"), TemporaryDirectory(prefix="imagepipe-") as folder:
                 said = self._run(facts_arguments(format, self._limits), descriptor, Path(folder), deadline)
@@ -158,6 +158,14 @@ class ImageMagickSource:
     def render(self, plan: RenderPlan, folder: Path) -> None:
         """See Source."""
         self._render(plan, folder)
+
+
+def _for_convert(image: bytes, format: Format) -> bytes:
+    """`image`, or a copy in which what ImageMagick alone stumbles over is put right."""
+    if format == JPEG:
+        whole: bytes = jpeg_stream.whole(image).data
+        return whole
+    return bmp.corrected(image) if format == BMP else image
 
 
 def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
