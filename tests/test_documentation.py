@@ -3,6 +3,7 @@
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from configobj import ConfigObj
@@ -11,7 +12,8 @@ from statuses import FULL, REPLICATION, TOTALS
 
 from imagepipe.config.spec import CONFIGSPEC
 from imagepipe.core.paths import RESERVED_FIRST
-from imagepipe.errors import ImagepipeError
+from imagepipe.core.request import parse_store
+from imagepipe.errors import BadRequest, ImagepipeError
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.graphite import events_of, states_of
 from imagepipe.monitoring.metrics import registry_of
@@ -23,6 +25,7 @@ README = (ROOT / "README.md").read_text()
 SPECIFICATION = ConfigObj(CONFIGSPEC.split("\n"), interpolation=False, list_values=False, _inspec=True)
 ADMINISTRATION = (ROOT / "docs/administration.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
+MIGRATION = (ROOT / "docs/migration.md").read_text()
 METHODS = sorted(name.removeprefix("xmlrpc_") for name in dir(ImageMethods) if name.startswith("xmlrpc_"))
 ADMIN_METHODS = sorted(name.removeprefix("xmlrpc_") for name in dir(AdminMethods) if name.startswith("xmlrpc_"))
 
@@ -142,6 +145,35 @@ class OperationsTests:
         assert [str(file) for file in files if str(file) not in README + OPERATIONS and str(file.parent) not in README] == []
 
 
+class MigrationTests:
+    """What the guide for old clients says is refused is refused in these words."""
+
+    def test_every_format_that_it_names_is_refused(self) -> None:
+        [table] = re.findall(r"^### Formats\n.*?(?=^### )", MIGRATION, flags=re.MULTILINE | re.DOTALL)
+        rows = [row.split(" | ") for row in re.findall(r"^\| `fmt` names .*$", table, flags=re.MULTILINE)]
+        names = re.findall(r"`(\w+)`", " ".join(examples for _, examples, _ in rows))
+        assert len(names) > 30
+        sentence = _refusal(fmt=names[0])
+        assert f"`{sentence}`" in table
+        assert [_refusal(fmt=name) for name in names] == [sentence.replace(names[0], name) for name in names]
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            {"path": "a.bmp", "size": [5, 5]},
+            {"size": [50.7, 50]},
+            {"size": [0, 50]},
+            {"size": [5, 5], "composite": 1, "crop": 1},
+            {"size": [5, 5], "crop": "false"},
+            {"size": [5, 5], "fmt": {"_x": "png"}},
+            {"path": "a/../b.jpg"},
+            {"path": "a/b.jpg/"},
+        ],
+    )
+    def test_a_sentence_is_the_one_that_a_client_gets(self, call: dict[str, Any]) -> None:
+        assert f"`{_refusal(**call)}`" in MIGRATION
+
+
 class CommandTests:
     """Each command is one that exists."""
 
@@ -154,6 +186,13 @@ class CommandTests:
     @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:docs|scripts|contrib|benchmarks)/[\w./-]+)`", README))))
     def test_every_file_that_readme_names_is_there(self, path: str) -> None:
         assert (ROOT / path).exists()
+
+
+def _refusal(path: str = "a.jpg", fmt: object = None, size: object = None, composite: object = 0, crop: object = 0) -> str:
+    """Why a call of store_image is refused."""
+    with pytest.raises(BadRequest) as caught:
+        parse_store(path, fmt, size, composite, crop, size_max=8192)
+    return str(caught.value)
 
 
 def _headings(method: str, text: str) -> list[str]:

@@ -14,7 +14,6 @@ from imagepipe.core.request import (
     OutputRequest,
     Page,
     StoreRequest,
-    parse_flag,
     parse_moves,
     parse_names,
     parse_page,
@@ -53,8 +52,8 @@ class StoreTests:
         assert request == StoreRequest("a/b.jpg", ())
         assert request.paths == ("a/b.jpg",)
 
-    @pytest.mark.parametrize("nothing", [None, ""])
-    def test_nil_and_an_empty_string_mean_not_given(self, nothing: object) -> None:
+    @pytest.mark.parametrize("nothing", [None, "", 0, "0", 0.0, False, [], {}])
+    def test_whatever_old_clients_send_for_nothing_means_not_given(self, nothing: object) -> None:
         assert store(fmt=nothing, size=nothing, composite=nothing, crop=nothing) == StoreRequest("a/b.jpg", ())
 
     def test_one_size_is_one_output_at_the_path(self) -> None:
@@ -88,6 +87,17 @@ class StoreTests:
             OutputRequest("a/b_b.jpg", Size(11, 11), JPEG, Method.CROP),
         )
 
+    def test_sides_are_whole_numbers_of_any_type(self) -> None:
+        assert [output.box for output in store(size={"a": [60.0, "60.0"], "b": ["60", 60]}).outputs] == [Size(60, 60)] * 2
+
+    @pytest.mark.parametrize("yes", [1, True, 2, "1", "yes", 1.0, [1]])
+    def test_any_true_value_will_do_for_a_flag(self, yes: object) -> None:
+        assert store(size=[5, 5], crop=yes).outputs[0].method is Method.CROP
+        assert store(size={"": [5, 5]}, composite={"": yes}).outputs[0].method is Method.COMPOSITE
+
+    def test_texts_may_be_base64_values(self) -> None:
+        assert store("a/\u20ac.jpg".encode(), b"png").paths == ("a/\u20ac.png",)
+
     def test_one_value_goes_for_all(self) -> None:
         request = store(size={"": [9, 9], "_a": [8, 8]}, fmt="webp", crop=True)
         assert [(output.format, output.method) for output in request.outputs] == [(WEBP, Method.CROP)] * 2
@@ -109,7 +119,7 @@ class StoreTests:
 class RefusedStoreTests:
     """What is wrong is said by the argument's name."""
 
-    @pytest.mark.parametrize("path", [None, 5, True, 1.5, [], {}, b"a"])
+    @pytest.mark.parametrize("path", [None, 5, True, 1.5, [], {}])
     def test_a_path_is_a_string(self, path: object) -> None:
         assert refused(path=path).startswith("path: is not a string but ")
 
@@ -120,19 +130,16 @@ class RefusedStoreTests:
             ([1, 2, 3], "is not [width, height]"),
             ("500x500", "is not [width, height]"),
             (500, "is not [width, height]"),
-            (0, "is not [width, height]"),
             ({"_s": 5}, "is not [width, height] (suffix '_s')"),
-            ({}, "names no output"),
-            ([], "is not [width, height]"),
             ([0, 1], "a side is not within 1 to 8192 pixels (max_size)"),
             ([-1, 1], "a side is not within 1 to 8192 pixels (max_size)"),
             ([1, 8193], "a side is not within 1 to 8192 pixels (max_size)"),
             ({"_s": [1, "8193"]}, "a side is not within 1 to 8192 pixels (max_size) (suffix '_s')"),
-            ([1.0, 1], "a side is not a whole number"),
+            ([1.5, 1], "a side is not a whole number"),
             ([True, 1], "a side is not a whole number"),
             ([None, 1], "a side is not a whole number"),
             (["", 1], "a side is not a whole number"),
-            (["5 ", 1], "a side is not a whole number"),
+            (["5.5", 1], "a side is not a whole number"),
             (["+5", 1], "a side is not a whole number"),
             (["5e2", 1], "a side is not a whole number"),
             (["\u0665", 1], "a side is not a whole number"),
@@ -157,14 +164,14 @@ class RefusedStoreTests:
     def test_formats_are_from_the_list(self, fmt: str) -> None:
         assert " is not one of jpg, jpeg, jpe, jfif, png, gif, webp, avif, tif, tiff" in refused(fmt=fmt)
 
-    @pytest.mark.parametrize("fmt", [5, True, ["png"], b"png", {"": 5}])
+    @pytest.mark.parametrize("fmt", [5, True, ["png"], {"": 5}])
     def test_a_format_is_a_string(self, fmt: object) -> None:
         assert refused(fmt=fmt).startswith("fmt: is not a string but ")
 
     @pytest.mark.parametrize("argument", ["composite", "crop"])
-    @pytest.mark.parametrize("value", [2, -1, "2", "yes", "true", 1.0, [], [1], {"": 2}, b"1"])
-    def test_flags_are_0_or_1(self, argument: str, value: object) -> None:
-        assert refused(**{argument: value}, size=[5, 5]) == f"{argument}: is not 0 or 1"
+    def test_a_flag_that_says_no_in_words_is_refused(self, argument: str) -> None:
+        assert refused(**{argument: "false"}, size=[5, 5]) == f"{argument}: 'false' is neither 0 nor 1"
+        assert refused(**{argument: {"": "no"}}, size=[5, 5]) == f"{argument}: 'no' is neither 0 nor 1"
 
     @pytest.mark.parametrize("argument", ["composite", "crop"])
     def test_flags_need_a_size(self, argument: str) -> None:
@@ -245,12 +252,13 @@ class MovesTests:
     def test_two_paths_or_two_lists(self) -> None:
         assert parse_moves("/a", "b") == (("a", "b"),)
         assert parse_moves(["a", "b"], ("c", "d")) == (("a", "c"), ("b", "d"))
+        assert parse_moves("a", ["b"]) == parse_moves(["a"], "b") == (("a", "b"),)
 
     @pytest.mark.parametrize(
         ("source", "destination", "why"),
         [
-            ("a", ["b"], "dst_path: src_path and dst_path are both"),
-            (["a"], "b", "dst_path: src_path and dst_path are both"),
+            ("a", ["b", "c"], "dst_path: lists 2 paths, src_path 1"),
+            (["a"], [], "dst_path: lists 0 paths, src_path 1"),
             (["a", "b"], ["c"], "dst_path: lists 1 paths, src_path 2"),
             ("..", "a", "src_path: may not contain"),
             ("a", "..", "dst_path: may not contain"),
@@ -289,7 +297,7 @@ class NamesTests:
         assert parse_names("w5.jpg") == ("w5.jpg",)
         assert parse_names(["w5.jpg", "x5.png"]) == ("w5.jpg", "x5.png")
 
-    @pytest.mark.parametrize("value", [[], None, 5, b"w5.jpg", ["w5.jpg", 5], {"w5.jpg": 1}, ["w5.jpg"] * 257])
+    @pytest.mark.parametrize("value", [[], None, 5, b"\xff", ["w5.jpg", 5], {"w5.jpg": 1}, ["w5.jpg"] * 257])
     def test_what_is_refused(self, value: object) -> None:
         with pytest.raises(BadRequest, match=r"^outputs: "):
             parse_names(value)
@@ -316,13 +324,3 @@ class PageTests:
     def test_what_is_refused(self, arguments: tuple[object, object, object], why: str) -> None:
         with pytest.raises(BadRequest, match=f"^{why}"):
             parse_page(*arguments)
-
-
-class ParseFlagTests:
-    @pytest.mark.parametrize(("value", "flag"), [(True, True), (1, True), ("1", True), (False, False), (0, False), ("", False), (None, False)])
-    def test_each_way_to_say_it(self, value: object, flag: bool) -> None:
-        assert parse_flag(value, "repair") is flag
-
-    def test_the_argument_is_named(self) -> None:
-        with pytest.raises(BadRequest, match=r"^repair: "):
-            parse_flag("perhaps", "repair")

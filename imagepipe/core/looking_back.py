@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass
 
 from imagepipe.core import paths
+from imagepipe.core.arguments import optional_text, parse_limit, parse_text
 from imagepipe.core.escaping import escaped, stored_path
-from imagepipe.core.request import parse_limit, parse_stored_path, parse_text
+from imagepipe.core.request import parse_stored_path
 from imagepipe.core.stamp import STAMP_MAX, Version
 from imagepipe.errors import BadRequest, shown
 
@@ -46,8 +47,8 @@ def cursor(path: str, version: Version) -> str:
 
 def parse_lost_page(path: object, after: object, limit: object) -> LostPage:
     """What is asked for. Raises BadRequest, naming the argument that is wrong."""
-    begin, end = _parse_range("" if path is None else parse_text(path, "path"))
-    return LostPage(begin, end, _parse_cursor("" if after is None else parse_text(after, "after")), parse_limit(limit, LIMIT_MAX))
+    begin, end = _parse_range(optional_text(path, "path"))
+    return LostPage(begin, end, _parse_cursor(optional_text(after, "after")), parse_limit(limit, LIMIT_MAX))
 
 
 def parse_beginning(value: object, argument: str = "version") -> str:

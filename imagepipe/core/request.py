@@ -8,13 +8,13 @@ Every rule that needs nothing but the arguments is here. What also needs the sou
 """
 
 import enum
-import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from imagepipe.core import formats, paths
+from imagepipe.core.arguments import is_given, optional_text, parse_limit, parse_text, parse_truth, whole_number
 from imagepipe.core.escaping import stored_path, unescaped
 from imagepipe.core.formats import Format
 from imagepipe.core.geometry import Size
@@ -28,13 +28,6 @@ COMPONENTS_MAX = 100_000
 
 PREFIX_LENGTH_MAX = 4096
 """Characters of a prefix that are looked at: no path has as many."""
-
-TEXT_LENGTH_MAX = 16_384
-"""Characters of a path, a name or a URL; most have their own bound below this one."""
-
-FORMAT_LENGTH_MAX = 20
-
-_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class Method(enum.Enum):
@@ -81,8 +74,8 @@ def parse_store(path: object, fmt: object, size: object, composite: object, crop
     sizes = _parse_sizes(size, size_max)
     suffixes = tuple(sizes) if sizes else ("",)
     format_of = {suffix: _parse_format(value) for suffix, value in _per_suffix("fmt", fmt, suffixes).items()}
-    composite_of = {suffix: _parse_flag("composite", value) for suffix, value in _per_suffix("composite", composite, suffixes).items()}
-    crop_of = {suffix: _parse_flag("crop", value) for suffix, value in _per_suffix("crop", crop, suffixes).items()}
+    composite_of = {suffix: parse_truth(value, "composite") for suffix, value in _per_suffix("composite", composite, suffixes).items()}
+    crop_of = {suffix: parse_truth(value, "crop") for suffix, value in _per_suffix("crop", crop, suffixes).items()}
     for argument, flags in (("composite", composite_of), ("crop", crop_of)):
         if not sizes and any(flags.values()):
             raise BadRequest(argument, "needs a size")
@@ -139,19 +132,8 @@ def parse_names(value: object, argument: str = "outputs") -> tuple[str, ...]:
     return tuple(parse_text(name, argument) for name in names)
 
 
-def parse_text(value: object, argument: str) -> str:
-    """A string."""
-    if not isinstance(value, str):
-        raise BadRequest(argument, f"is not a string but {_kind(value)}")
-    if len(value) > TEXT_LENGTH_MAX:
-        raise BadRequest(argument, f"is longer than {TEXT_LENGTH_MAX} characters")
-    return value
-
-
 def parse_moves(src_path: object, dst_path: object) -> tuple[tuple[str, str], ...]:
-    """(source, destination) pairs, from two paths or two lists of equal length."""
-    if isinstance(src_path, list | tuple) != isinstance(dst_path, list | tuple):
-        raise BadRequest("dst_path", "src_path and dst_path are both a path or both a list")
+    """(source, destination) pairs, from two paths or two lists of equal length; a path counts as a list of one."""
     sources = parse_paths(src_path, "src_path")
     destinations = parse_paths(dst_path, "dst_path", parse=parse_path)
     if len(sources) != len(destinations):
@@ -180,34 +162,16 @@ def parse_page(prefix: object, after: object, limit: object, limit_max: int = 10
 
 
 def _parse_start(argument: str, value: object) -> str:
-    if value is None:
-        return ""
-    text = unicodedata.normalize("NFC", parse_text(value, argument)[:PREFIX_LENGTH_MAX]).lstrip("/")
+    text = unicodedata.normalize("NFC", optional_text(value, argument)[:PREFIX_LENGTH_MAX]).lstrip("/")
     return unescaped(text) or text
 
 
-def parse_limit(value: object, limit_max: int) -> int:
-    """How many at most."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= limit_max:
-        raise BadRequest("limit", f"is not a whole number within 1 to {limit_max}")
-    return value
-
-
-def parse_flag(value: object, argument: str) -> bool:
-    """Yes or no, in any of the ways in which clients say it."""
-    return _parse_flag(argument, value)
-
-
 def _parse_sizes(size: object, size_max: int) -> dict[str, Size]:
-    """{suffix: box}; empty when no size is given (older clients have no nil and send an empty string)."""
-    if size is None or size == "":
+    """{suffix: box}; empty when no size is given."""
+    if not is_given(size):
         return {}
     if not isinstance(size, dict):
         return {"": _parse_size(size, size_max, "")}
-    if not size:
-        raise BadRequest("size", "names no output")
     if len(size) > OUTPUTS_MAX:
         raise BadRequest("size", f"names {len(size)} outputs; at most {OUTPUTS_MAX} go into one call")
     _check_suffixes("size", size)
@@ -221,13 +185,12 @@ def _parse_size(value: object, size_max: int, suffix: str) -> Size:
 
 
 def _parse_side(value: object, size_max: int, suffix: str) -> int:
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
+    side = whole_number(value)
+    if side is None:
         raise BadRequest("size", f"a side is not a whole number{_of(suffix)}")
-    if not 1 <= value <= size_max:
+    if not 1 <= side <= size_max:
         raise BadRequest("size", f"a side is not within 1 to {size_max} pixels (max_size){_of(suffix)}")
-    return value
+    return side
 
 
 def _per_suffix(argument: str, value: object, suffixes: tuple[str, ...]) -> dict[str, object]:
@@ -249,24 +212,13 @@ def _check_suffixes(argument: str, struct: dict[Any, object]) -> None:
 
 def _parse_format(value: object) -> str | None:
     """An extension to render to, lower case."""
-    if value is None or value == "":
+    if not is_given(value):
         return None
-    if not isinstance(value, str):
-        raise BadRequest("fmt", f"is not a string but {_kind(value)}")
-    extension = value.lower() if len(value) <= FORMAT_LENGTH_MAX else ""
+    text = parse_text(value, "fmt")
+    extension = text.lower()
     if extension not in formats.RENDERED_EXTENSIONS:
-        raise BadRequest("fmt", f"{shown(value)} is not one of {', '.join(formats.RENDERED_EXTENSIONS)}")
+        raise BadRequest("fmt", f"{shown(text)} is not one of {', '.join(formats.RENDERED_EXTENSIONS)}")
     return extension
-
-
-def _parse_flag(argument: str, value: object) -> bool:
-    if value is None or value in ("", "0"):
-        return False
-    if value == "1":
-        return True
-    if isinstance(value, int) and value in (0, 1):
-        return bool(value)
-    raise BadRequest(argument, "is not 0 or 1")
 
 
 def _format_of(path: str) -> Format | None:
@@ -279,9 +231,3 @@ def _format_of(path: str) -> Format | None:
 
 def _of(suffix: str) -> str:
     return f" (suffix {shown(suffix)})" if suffix else ""
-
-
-def _kind(value: object) -> str:
-    return {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "a struct", type(None): "nil"}.get(
-        type(value), "something else"
-    )

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 from twisted.web.xmlrpc import XMLRPC
 
+from imagepipe.core.arguments import optional_text, parse_flag
 from imagepipe.core.escaping import escaped
 from imagepipe.core.looking_back import cursor, parse_beginning, parse_lost_page, version_text
 from imagepipe.core.pace import parse_rate
-from imagepipe.core.request import parse_flag, parse_names, parse_path, parse_stored_path, parse_text
+from imagepipe.core.request import parse_names, parse_path, parse_stored_path
 from imagepipe.errors import BadRequest, shown
 from imagepipe.monitoring.node_status import NodeStatus
 from imagepipe.ondemand.ahead import Ahead
@@ -102,7 +103,7 @@ class AdminMethods(XMLRPC):
         fetched tells whether it was fetched; the rest are the facts of the original.
         """
         cleaned = parse_path(path)
-        url = "" if source is None else parse_text(source, "source")
+        url = optional_text(source, "source")
         request.record.path = shown(cleaned, 200)
         if self._on_demand is None:
             raise BadRequest("path", _HTTP_IS_OFF)
@@ -146,7 +147,7 @@ class AdminMethods(XMLRPC):
         to       where to store it; at path, without it
         """
         cleaned, beginning = parse_stored_path(path), parse_beginning(version)
-        target = parse_path(path) if to is None or to == "" else parse_path(to, "to")
+        target = parse_path(to, "to") if optional_text(to, "to") else parse_path(path)
         request.record.path = shown(f"{cleaned} -> {target}", 200)
         timed = await self._operations.restore(cleaned, beginning, target)
         request.record.outputs = 1
@@ -173,7 +174,7 @@ class AdminMethods(XMLRPC):
         repair  put right what is wrong: bytes from a copy or a peer, files from their bytes; what is in the way is moved aside
         rate    how many bytes a second to read: 10 MiB; 50 MiB without it
         """
-        repairs, a_second = parse_flag(repair, "repair"), parse_rate("" if rate is None else parse_text(rate, "rate"))
+        repairs, a_second = parse_flag(repair, "repair"), parse_rate(optional_text(rate, "rate"))
         self._verification.start(a_second, repair=repairs)
         return {"running": True, "repair": repairs}
 

@@ -15,7 +15,7 @@ from image_server import HTTP, check_log, get, renders, status
 from test_http_sources import Held, Source, send
 from turnstile import Turnstile
 
-HOSTILE = [None, 5, 1.5, True, b"x", [], {}, {"path": "x"}, ["a"], "", "/", "..", "a/../b", ".x", "a\tb", "a" * 5000, "a.php", "status/a"]
+HOSTILE = [None, 5, 1.5, True, b"\xff", [], {}, {"path": "x"}, ["a"], "", "/", "..", "a/../b", ".x", "a\tb", "a" * 5000, "a.php", "status/a"]
 """What is no path."""
 
 

@@ -107,7 +107,7 @@ class MoveTests:
     @pytest.mark.parametrize(
         ("sources", "destinations", "argument"),
         [
-            (["a"], "b", "dst_path"), ("a", ["b"], "dst_path"), (["a", "b"], ["c"], "dst_path"), (["a"], [], "dst_path"), (5, "b", "src_path"),
+            (["a", "b"], "c", "dst_path"), ("a", ["b", "c"], "dst_path"), (["a", "b"], ["c"], "dst_path"), (["a"], [], "dst_path"), (5, "b", "src_path"),
             ("a", 5, "dst_path"), ("a", "b.php", "dst_path"), ("..", "b", "src_path"), ("a", "../b", "dst_path"), (None, None, "src_path"),
         ],
     )  # fmt: skip
