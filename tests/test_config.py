@@ -103,9 +103,10 @@ class DistTests:
         dist = ConfigObj(uncommented(DIST.read_text()).split("\n"), interpolation=False)
         assert options(dist) == options(specification)
 
-    def test_every_value_in_it_is_the_default_but_the_two_that_are_marked(self, tmp_path: Path) -> None:
+    def test_it_keeps_both_ports_to_this_machine_and_every_other_value_in_it_but_two_is_the_default(self, tmp_path: Path) -> None:
         said = settings(tmp_path, uncommented(DIST.read_text()))
-        assumed = settings(tmp_path, "[http]\nport = 7000\n[images]\npath = images\n")
+        loopback = "interface = 127.0.0.1\n"
+        assumed = settings(tmp_path, f"[network]\n{loopback}[http]\n{loopback}port = 7000\n[images]\npath = images\n")
         assert said == assumed
 
     def test_it_loads_as_it_is_without_a_warning(self, tmp_path: Path) -> None:

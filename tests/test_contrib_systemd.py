@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from imagepipe.config.loading import load
+
 UNITS = Path(__file__).parents[1] / "contrib/systemd"
 SERVICE = (UNITS / "imagepipe.service").read_text()
+SETTINGS = load(UNITS / "imagepipe.ini")
 SOCKETS = sorted(UNITS.glob("*.socket"))
 
 EXPOSURE_MAX = 15
@@ -33,8 +36,22 @@ class UnitTests:
     @pytest.mark.parametrize("socket", SOCKETS, ids=lambda path: path.stem)
     def test_a_socket_has_the_name_that_the_endpoint_asks_for(self, socket: Path) -> None:
         [name] = re.findall(r"^FileDescriptorName=(\w+)$", socket.read_text(), flags=re.MULTILINE)
-        assert f"# endpoint = systemd:domain=INET:name={name}\n".replace("# ", "#   ") in SERVICE
+        assert f"systemd:domain=INET:name={name}" in {SETTINGS.network.endpoint, SETTINGS.http.endpoint}
+        assert f"endpoint = systemd:domain=INET:name={name}\n" in socket.read_text()
         assert socket.name in re.findall(r"^Sockets=(.*)$", SERVICE, flags=re.MULTILINE)[0].split()
+
+    @pytest.mark.parametrize("socket", SOCKETS, ids=lambda path: path.stem)
+    def test_a_socket_is_for_this_machine_alone(self, socket: Path) -> None:
+        assert re.findall(r"^ListenStream=(.*):\d+$", socket.read_text(), flags=re.MULTILINE) == ["127.0.0.1"]
+
+    def test_the_images_lie_where_the_unit_may_write(self) -> None:
+        [folder] = re.findall(r"^StateDirectory=(.*)$", SERVICE, flags=re.MULTILINE)
+        assert SETTINGS.images.path.is_relative_to(f"/var/lib/{folder}")
+
+    def test_every_file_that_the_steps_name_is_there(self) -> None:
+        named = [name for name in re.findall(r"contrib/systemd/([\w.*-]+)", SERVICE) if "*" not in name]
+        assert named
+        assert [name for name in named if not (UNITS / name).is_file()] == []
 
 
 def _analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
