@@ -18,7 +18,7 @@ from twisted.web.resource import IResource
 from imagepipe.config.settings import EngineChoice, Settings
 from imagepipe.core.renditions import RenditionLimits
 from imagepipe.core.source_urls import SourceRules
-from imagepipe.engines.auto import AutoEngine
+from imagepipe.engines.auto import AutoEngine, ImageMagickFirst
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
@@ -244,13 +244,16 @@ def engine_of(settings: Settings) -> tuple[Engine, Callable[[], int]]:
     """The engine that is configured, and how many processes it has; libvips with its workers started, for it takes a moment until they are ready."""
     images, timeout_seconds, pixels_max = settings.images, settings.images.timeout_seconds, settings.images.pixels_max
     imagemagick = ImageMagickEngine(str(settings.imagemagick.convert), settings.imagemagick.env, timeout_seconds, pixels_max)
-    if images.engine is EngineChoice.IMAGEMAGICK:
-        return imagemagick, lambda: len(imagemagick.workers)
     vips = VipsEngine(timeout_seconds, pixels_max)
+
+    def processes() -> int:
+        return len(vips.workers) + len(imagemagick.workers)
+
+    if images.engine is EngineChoice.IMAGEMAGICK:
+        return ImageMagickFirst(imagemagick, vips), processes
     try:
         vips.start(images.io_threads)
     except OSError as error:
         vips.close()
         raise StartError(f"cannot start a vips worker: {error.strerror}") from None
-    engine = vips if images.engine is EngineChoice.VIPS else AutoEngine(vips, imagemagick)
-    return engine, lambda: len(vips.workers) + len(imagemagick.workers)
+    return vips if images.engine is EngineChoice.VIPS else AutoEngine(vips, imagemagick), processes

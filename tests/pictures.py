@@ -90,10 +90,11 @@ def png(width: int, height: int, depth: int, colour_type: int) -> bytes:
     packer = zlib.compressobj(9)
     packed = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(*chunk) for chunk in ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b"")))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b"")))
 
 
-def _png_chunk(name: bytes, content: bytes) -> bytes:
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
@@ -155,3 +156,13 @@ def quarters_seen(picture: Image.Image | bytes) -> npt.NDArray[np.int_]:
     colours = np.asarray(opened.convert("RGBA"))[..., :3].astype(int)
     height, width, _ = colours.shape
     return colours[[height // 4, height // 4, 3 * height // 4, 3 * height // 4], [width // 4, 3 * width // 4, width // 4, 3 * width // 4]]
+
+
+def bmp_v5(picture: Image.Image) -> bytes:
+    """A BMP with a mask for alpha, and a header of the fifth version, which says sRGB."""
+    pixels = np.asarray(picture.convert("RGBA"))[::-1, :, [2, 1, 0, 3]].tobytes()
+    header = struct.pack("<IiiHHIIiiII", 124, *picture.size, 1, 32, 3, len(pixels), 2835, 2835, 0, 0)
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    start = 14 + 124
+    head = b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start)
+    return head + header + masks + b"BGRs" + bytes(64) + pixels

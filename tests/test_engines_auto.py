@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pillow_heif
 import pytest
 from engine_contract import assert_alike, facts_of, render, request
-from pictures import saved, scene_jpeg, see_through, small
+from pictures import bmp_v5, saved, scene_jpeg, see_through, small
+from PIL import Image
 from reference import convert, pixels, seed_command
 
-from imagepipe.core.formats import BMP, HEIC, ICO, JP2, JPEG, PNG, PSD, Format, sniff
+from imagepipe.core.formats import AVIF, BMP, ICO, JP2, JPEG, PNG, PSD, TIFF, Format, sniff
 from imagepipe.core.geometry import Size
 from imagepipe.core.request import Method
 from imagepipe.engines.auto import AutoEngine
@@ -34,6 +36,9 @@ def without_imagemagick() -> Iterator[Engine]:
     auto.close()
 
 
+pillow_heif.register_heif_opener()
+
+
 def made(format: Format) -> bytes:
     """A photograph in a format that only ImageMagick reads."""
     if format in (BMP, ICO):
@@ -41,10 +46,22 @@ def made(format: Format) -> bytes:
     return convert("png:-", f"{format.name}:-", image=saved(small(), "PNG"))
 
 
+def cut_out(picture: Image.Image, format: Format) -> bytes:
+    """A picture with alpha in a format that only ImageMagick reads; of TIFF a kind."""
+    if format == BMP:
+        return bmp_v5(picture)
+    if format == ICO:
+        return saved(picture, "ICO", sizes=[picture.size])
+    if format == JP2:
+        return saved(picture, "JPEG2000")
+    kind = ("-define", "quantum:format=floating-point", "-depth", "32") if format == TIFF else ()
+    return convert("png:-", *kind, f"{format.name}:-", image=saved(picture, "PNG"))
+
+
 class AutoEngineTests:
     """libvips for what it reads and writes, ImageMagick for the rest."""
 
-    @pytest.mark.parametrize("format", [HEIC, BMP, ICO, PSD, JP2], ids=str)
+    @pytest.mark.parametrize("format", [BMP, ICO, PSD, JP2], ids=str)
     @pytest.mark.parametrize("method", Method, ids=str)
     def test_what_libvips_does_not_read_looks_as_after_the_seeds_command(
         self, engine: Engine, format: Format, method: Method, tmp_path: Path
@@ -77,7 +94,16 @@ class AutoEngineTests:
         (ours,) = render(engine, image, tmp_path, request(Size(32, 32), PNG))
         assert_alike(ours, pixels(image, *seed_command(Method.RESIZE, Size(32, 32), source="ico:-[0]")), 35)
 
-    @pytest.mark.parametrize("format", [HEIC, BMP, ICO, PSD, JP2], ids=str)
+    @pytest.mark.parametrize("format", [BMP, ICO, JP2, TIFF], ids=str)
+    def test_alpha_is_kept_in_avif_too(self, engine: Engine, format: Format, tmp_path: Path) -> None:
+        picture = see_through().resize((64, 36))
+        image = cut_out(picture, format)
+        assert facts_of(engine, image).alpha
+        theirs = pixels(saved(picture, "PNG"))
+        for made in render(engine, image, tmp_path, request(None, AVIF), request(None, PNG)):
+            assert_alike(made, theirs, 28)
+
+    @pytest.mark.parametrize("format", [BMP, ICO, PSD, JP2], ids=str)
     def test_a_truncated_file_is_refused(self, engine: Engine, format: Format, tmp_path: Path) -> None:
         image = made(format)
         with pytest.raises(NotStored, match="cannot be"):
@@ -85,5 +111,6 @@ class AutoEngineTests:
 
     def test_without_imagemagick_the_rest_is_rendered(self, without_imagemagick: Engine, tmp_path: Path) -> None:
         render(without_imagemagick, scene_jpeg(), tmp_path, request(Size(50, 50), PNG))
+        render(without_imagemagick, saved(small(), "HEIF"), tmp_path, request(Size(50, 50), PNG))
         with pytest.raises(NotStored, match="ImageMagick, which this image needs, is not installed here"):
             facts_of(without_imagemagick, made(BMP))

@@ -7,7 +7,9 @@ import pytest
 from contract_animations import AnimationContract
 from contract_broken import BombContract, BrokenContract
 from contract_colours import AlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
+from contract_heic import HeicContract
 from contract_jpeg_ends import JpegEndContract
+from contract_meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
 from engine_contract import SizesContract, assert_alike, render, request
 from pictures import saved, see_through
 from reference import pixels, seed_command
@@ -15,14 +17,16 @@ from reference import pixels, seed_command
 from imagepipe.core.formats import AVIF
 from imagepipe.core.geometry import Size
 from imagepipe.core.request import Method
+from imagepipe.engines.auto import ImageMagickFirst
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.imagemagick import ImageMagickEngine
+from imagepipe.engines.vips import VipsEngine
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     """One engine for all."""
-    imagemagick = ImageMagickEngine(environment={"MAGICK_THREAD_LIMIT": "1"})
+    imagemagick = ImageMagickFirst(ImageMagickEngine(environment={"MAGICK_THREAD_LIMIT": "1"}), VipsEngine())
     yield imagemagick
     imagemagick.close()
 
@@ -95,3 +99,19 @@ class ImageMagickBombTests(BombContract):
 
 class ImageMagickJpegEndTests(JpegEndContract):
     """The ends of JPEGs."""
+
+
+class ImageMagickHeicTests(HeicContract):
+    """HEIC."""
+
+
+class ImageMagickPngColoursTests(PngColoursContract):
+    """What PNG says of its colours."""
+
+
+class ImageMagickAvifColoursTests(AvifColoursContract):
+    """What AVIF says of its colours."""
+
+
+class ImageMagickForeignProfilesTests(ForeignProfilesContract):
+    """Profiles that do not fit."""

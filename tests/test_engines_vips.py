@@ -8,6 +8,7 @@ from contract_broken import BombContract, BrokenContract
 from contract_colours import AlphaContract, AvifAlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
 from contract_heic import HeicContract
 from contract_jpeg_ends import JpegEndContract
+from contract_meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
 from engine_contract import SizesContract
 
 from imagepipe.engines.engine import Engine
@@ -68,3 +69,15 @@ class VipsJpegEndTests(JpegEndContract):
 
 class VipsHeicTests(HeicContract):
     """HEIC."""
+
+
+class VipsPngColoursTests(PngColoursContract):
+    """What PNG says of its colours."""
+
+
+class VipsAvifColoursTests(AvifColoursContract):
+    """What AVIF says of its colours."""
+
+
+class VipsForeignProfilesTests(ForeignProfilesContract):
+    """Profiles that do not fit."""

@@ -37,12 +37,15 @@ class Colours(enum.Enum):
 class SourceFacts:
     """What a source's header says.
 
-    `size` is as stored, before orientation. `orientation` is EXIF's, 1 to 8. `frames` counts the pictures of an animation and is 1 for all else. `indexed`:
-    ImageMagick holds it as a palette (palette and up to 8-bit grey sources): that decides its
-    filter. `profile`: an ICC profile is embedded that is
-    for such pixels and counts. `colourimetry`: what counts in its place, where the colours are not
-    sRGB. `full_chroma`: a JPEG
-    with a colour sample for each pixel (4:4:4).
+    `size` is as stored, before orientation. `orientation` is EXIF's, 1 to 8.
+    `frames` counts the pictures of an animation and is 1 for all else.
+    `indexed`: ImageMagick holds it as a palette (palette and up to 8-bit grey sources): that
+    decides
+    its filter.
+    `profile`: an ICC profile is embedded that is for such pixels and counts. `colourimetry`: what
+    counts in its place, where the colours are not sRGB.
+    `full_chroma`: a JPEG with a colour sample for each pixel (4:4:4).
+    `opaque_avif`: the engine that renders it writes AVIF without alpha.
     """
 
     format: Format
@@ -55,6 +58,7 @@ class SourceFacts:
     profile: bool = False
     full_chroma: bool = False
     colourimetry: Colourimetry | None = None
+    opaque_avif: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class Canvas:
 class OutputPlan:
     """One output: source[cut] -> scale -> crop -> canvas -> white below, if `flatten` -> `format`.
 
-    `subsample`: a JPEG has one colour sample for four pixels (4:2:0).
+    `subsample`: a JPEG has one colour sample for four pixels (4:2:0). `compressed`: a TIFF is.
     """
 
     path: str
@@ -101,6 +105,7 @@ class OutputPlan:
     flatten: bool
     animated: bool
     subsample: bool
+    compressed: bool = True
 
     @property
     def size(self) -> Size:
@@ -195,7 +200,7 @@ def _plan_output(request: OutputRequest, picture: Size, facts: SourceFacts, sett
         filter=_filter(facts, Size(cut.width, cut.height) if cut else picture, scale),
         crop=crop,
         canvas=canvas,
-        flatten=not format.alpha and (facts.alpha or canvas is not None),
+        flatten=not format.alpha,
         animated=animated,
         # ImageMagick's choice: a JPEG's outputs are sampled like itself, others by quality.
         subsample=not facts.full_chroma if facts.format == JPEG else quality < FULL_CHROMA_QUALITY,

@@ -97,10 +97,13 @@ def output_request(rendition: Rendition, accepted: tuple[Format, ...], facts: So
 def choose(accepted: tuple[Format, ...], facts: SourceFacts, extensions: Iterable[str]) -> Format:
     """The format of an `.auto` rendition: one that the client names, the one it likes best first, else PNG for alpha, else JPEG.
 
-    An animation prefers a format that keeps it one. Only formats of `extensions` are chosen; raises NotAcceptable if none of them will do.
+    An animation prefers a format that keeps it one, and alpha one that does not lose it. Only
+    formats of `extensions` are chosen; raises NotAcceptable if none of them will do.
     """
     possible = {formats.by_extension(extension) for extension in extensions}
     liked = [format for format in accepted if format in possible]
+    if facts.alpha and facts.opaque_avif:
+        liked = [format for format in liked if format is not AVIF]
     if facts.frames > 1 and facts.format.animates:
         liked.sort(key=lambda format: not format.animates)
     fallback = [PNG, JPEG] if facts.alpha else [JPEG, PNG]

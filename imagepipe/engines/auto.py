@@ -1,28 +1,33 @@
-"""The engine for every image: libvips for what it reads and writes, ImageMagick for all the rest.
+"""Which engine takes which image: libvips what it reads and writes, ImageMagick all the rest.
 
-The rest is the formats that libvips does not read; of TIFF the many kinds that it does not (floating point, Lab, 4 bits a channel); and GIFs whose frames it
-would put together otherwise.
+The rest is the formats that libvips does not read; of TIFF the many kinds that it does not
+(floating
+point, Lab, 4 bits a channel); and GIFs whose frames it would put together otherwise.
+
+An image that is not animated is only decoded by the engine that reads it best, and rendered by the
+one that is configured: so `auto` writes everything as libvips does, AVIF with alpha among it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
-from imagepipe.core.formats import GIF, TIFF, Format
-from imagepipe.engines import vips
+from imagepipe.core.formats import AVIF, FORMATS, GIF, HEIC, TIFF, Format
+from imagepipe.engines import vips as vips_engine
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.engines.memory_file import Image
+from imagepipe.engines.relay import Relay
 from imagepipe.engines.vips_process import NotRead
 
 
-class AutoEngine:
-    """An Engine that passes each image on to the one of two that is for it; it closes both.
+class RoutedEngine:
+    """An Engine that passes each image on to the first engine of its format's that reads it.
 
-    `vips` is any Engine that reads vips.FORMATS, or raises NotRead; `imagemagick` any that reads every format of ours.
+    `owned`: the engines that work; it closes them.
     """
 
-    def __init__(self, vips: Engine, imagemagick: Engine) -> None:
-        self._vips = vips
-        self._imagemagick = imagemagick
+    def __init__(self, routes: Mapping[Format, Sequence[Engine]], owned: Sequence[Engine]) -> None:
+        self._routes = routes
+        self._owned = owned
 
     @contextmanager
     def open(self, image: Image, format: Format) -> Iterator[Source]:
@@ -33,19 +38,43 @@ class AutoEngine:
 
     def abort(self) -> None:
         """See Engine."""
-        self._vips.abort()
-        self._imagemagick.abort()
+        for engine in self._owned:
+            engine.abort()
 
     def close(self) -> None:
         """See Engine."""
-        self._vips.close()
-        self._imagemagick.close()
+        for engine in self._owned:
+            engine.close()
 
     def _open(self, image: Image, format: Format, stack: ExitStack) -> Source:
-        if format in vips.FORMATS:
+        *others, last = self._routes[format]
+        for engine in others:
             try:
-                return stack.enter_context(self._vips.open(image, format))
+                return stack.enter_context(engine.open(image, format))
             except NotRead:
-                if format not in (TIFF, GIF):
-                    raise
-        return stack.enter_context(self._imagemagick.open(image, format))
+                pass
+        return stack.enter_context(last.open(image, format))
+
+
+class AutoEngine(RoutedEngine):
+    """The engine for every image; `vips` raises NotRead for what it does not read."""
+
+    def __init__(self, vips: Engine, imagemagick: Engine) -> None:
+        decoded = Relay(imagemagick, vips)
+        routes: dict[Format, Sequence[Engine]] = {format: [decoded] for format in FORMATS}
+        routes |= {format: [vips] for format in vips_engine.FORMATS}
+        routes |= {TIFF: [vips, decoded], GIF: [vips, imagemagick]}
+        super().__init__(routes, [vips, imagemagick])
+
+
+class ImageMagickFirst(RoutedEngine):
+    """ImageMagick for every image.
+
+    It does not read what phones write as HEIC, and of HEIC and AVIF neither alpha nor colours: of
+    these `vips` decodes the pixels.
+    """
+
+    def __init__(self, imagemagick: Engine, vips: Engine) -> None:
+        decoded = Relay(vips, imagemagick, opaque_avif=True)
+        routes: dict[Format, Sequence[Engine]] = {format: [imagemagick] for format in FORMATS}
+        super().__init__(routes | {HEIC: [decoded], AVIF: [decoded]}, [imagemagick, vips])

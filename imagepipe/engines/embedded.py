@@ -14,9 +14,9 @@ from imagepipe.core import icc
 from imagepipe.core.formats import PNG, WEBP, Format
 from imagepipe.core.plan import Colours
 
-_COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 259, 262, 274
+_COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 259, 262, 274, 277
 _SHORT = 3
-_YCBCR = 6
+_RGB, _INKS, _YCBCR, _LAB = 2, 5, 6, 8
 _JPEG_COMPRESSIONS = (6, 7)
 _ACSP_AT = 36
 _SPACES = {Colours.RGB: b"RGB ", Colours.GREY: b"GRAY", Colours.CMYK: b"CMYK"}
@@ -55,6 +55,16 @@ def has_plain_ycbcr(tiff: bytes) -> bool:
     except struct.error:
         return False
     return values.get(_PHOTOMETRIC) == _YCBCR and values.get(_COMPRESSION) not in _JPEG_COMPRESSIONS
+
+
+def has_alpha(tiff: bytes) -> bool:
+    """Whether a TIFF has more channels than its colours need: `convert -ping` does not say so."""
+    try:
+        values = _shorts(tiff)
+    except struct.error:
+        return False
+    needed = {_RGB: 3, _YCBCR: 3, _LAB: 3, _INKS: 4}.get(values.get(_PHOTOMETRIC, 0), 1)
+    return values.get(_SAMPLES, 1) > needed
 
 
 def _chunks(image: memoryview, format: Format) -> Iterator[tuple[bytes, bytes]]:

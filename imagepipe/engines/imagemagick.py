@@ -17,11 +17,12 @@ from tempfile import TemporaryDirectory
 from twisted.logger import Logger
 from unidecode import unidecode
 
-from imagepipe.core.formats import AVIF, BMP, HEIC, JPEG, PNG, WEBP, Format
+from imagepipe.core.formats import BMP, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.geometry import Size
+from imagepipe.core.icc import profile_of
 from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
-from imagepipe.engines import bmp, child, embedded, jpeg_stream
-from imagepipe.engines.magick_command import Limits, facts_arguments, render_arguments
+from imagepipe.engines import bmp, child, embedded, jpeg_stream, png_colours
+from imagepipe.engines.magick_command import COLOURS_FILE, Limits, facts_arguments, render_arguments
 from imagepipe.engines.memory_file import Image, bytes_of, descriptor_of
 from imagepipe.engines.webp_container import with_alpha, with_delays
 from imagepipe.errors import DiskFull, NotStored
@@ -40,6 +41,9 @@ _NOISE = re.compile(r"^convert(?:-im6)?(?:\.q16)?(?:hdri)?: |`[^'`]*' ?|@ (?:war
 _WRITING = re.compile(r"no space left|disk quota|unable to write|write error|WriteBlob|file too large|maximum TIFF file size", re.IGNORECASE)
 _FULL = re.compile(r"no space left|disk quota", re.IGNORECASE)
 _COLOURS = {"sRGB": Colours.RGB, "Gray": Colours.GREY, "CMYK": Colours.CMYK}
+_PNG_COLOURS = _COLOURS | {"RGB": Colours.RGB, "LinearGray": Colours.GREY}
+"""It says so of a PNG whose gAMA is 1."""
+
 _ORIENTATIONS = {"TopLeft": 1, "TopRight": 2, "BottomRight": 3, "BottomLeft": 4, "LeftTop": 5, "RightTop": 6, "RightBottom": 7, "LeftBottom": 8}
 
 _log = Logger()
@@ -94,11 +98,15 @@ class ImageMagickEngine:
         """See Engine; nothing of it outlives a call."""
 
     def _render(self, plan: RenderPlan, descriptor: int, folder: Path, deadline: float, delays_ms: Sequence[int]) -> None:
+        if plan.colourimetry:
+            (folder / COLOURS_FILE).write_bytes(profile_of(plan.colourimetry))
         try:
             self._run(render_arguments(plan, self._limits), descriptor, folder, deadline)
         except _BadProfile:
             # Broken, or of another colour space than its picture: ignored, as it is where ImageMagick happens to exit with 0.
             self._run(render_arguments(replace(plan, profile=False), self._limits), descriptor, folder, deadline)
+        finally:
+            (folder / COLOURS_FILE).unlink(missing_ok=True)
         # convert is not always honest in its exit status.
         for n, output in enumerate(plan.outputs):
             file = folder / str(n)
@@ -183,21 +191,22 @@ def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
         raise NotStored("the image cannot be read") from None
     if min(size.width, size.height, frames) < 1:
         raise NotStored("the image cannot be read: it has no pixels")
-    colours = _COLOURS.get(colourspace, Colours.OTHER)
-    if format in (AVIF, HEIC):
-        turned = 1  # as the file says, not its EXIF block: the decoder has done it
-    elif format in (PNG, WEBP):
-        turned = embedded.orientation(image, format)
+    colours = (_PNG_COLOURS if format == PNG else _COLOURS).get(colourspace, Colours.OTHER)
+    turned = embedded.orientation(image, format) if format in (PNG, WEBP) else _ORIENTATIONS.get(orientation, 1)
+    if format == PNG:
+        meaning = png_colours.read(image, colours)
     else:
-        turned = _ORIENTATIONS.get(orientation, 1)
+        meaning = png_colours.PngColours(profile.strip() != "" and embedded.profile_fits(image, colours))
     return SourceFacts(
         format=format,
         size=size,
         orientation=turned,
         frames=frames,
-        alpha=alpha == "True",
+        alpha=alpha == "True" or (format == TIFF and embedded.has_alpha(image)),
         colours=colours,
-        profile=profile.strip() != "" and embedded.profile_fits(image, colours),
+        profile=meaning.profile,
+        colourimetry=meaning.colourimetry,
+        opaque_avif=True,
         full_chroma=sampling == "1x1,1x1,1x1",
     )
 

@@ -26,6 +26,11 @@ _ORIENT = {
     8: ("-rotate", "270"),
 }
 
+_SPACES = {Colours.RGB: "sRGB", Colours.GREY: "Gray"}
+
+COLOURS_FILE = "colours.icc"
+"""A profile for the source's pixels, in the working directory, if the plan has a colourimetry."""
+
 FACTS_FORMAT = "%T %w %h %W %H %n %A %[colorspace]|SAMPLING|%[orientation]|%[profile:icc]\n"
 """One line a frame, its delay in hundredths of a second first; the profile's description is the file's own text and so comes last. Not %r or %[type]: they look at
 every pixel, and there is none (10 s for a bomb of 65535x65535).
@@ -89,6 +94,11 @@ def _source(plan: RenderPlan) -> list[str]:
     words = ["-coalesce"] if plan.source.animates else []
     words += [*_ORIENT[plan.orient], "+repage"]
     words += ["-profile", SRGB_PROFILE] if plan.profile else ["+profile", "icc"]
+    if plan.source == PNG and plan.colours in _SPACES:
+        # ImageMagick takes a gAMA of 1 for linear light, whatever else the file says.
+        words += ["-set", "colorspace", _SPACES[plan.colours]]
+    if plan.colourimetry:
+        words += ["-profile", COLOURS_FILE, "-profile", SRGB_PROFILE]
     if plan.colours in (Colours.CMYK, Colours.OTHER):
         words += ["-colorspace", "sRGB"]  # not for the others: it would expand a palette, and change the filter
     words += ["-depth", "8"]
@@ -132,5 +142,5 @@ def _encoder(output: OutputPlan) -> list[str]:
         # An animation that is played once would lose all frames but the first.
         WEBP.name: [*quality, "+compress", "-define", "webp:method=4", *(["-loop", "0"] if output.animated else [])],
         AVIF.name: [*quality, "+compress"],
-        TIFF.name: ["-compress", "LZW", "-define", "tiff:predictor=2"],
+        TIFF.name: ["-compress", "LZW", "-define", "tiff:predictor=2"] if output.compressed else ["-compress", "None"],
     }[output.format.name]

@@ -41,6 +41,8 @@ def encode(pages: list[pyvips.Image], source: pyvips.Image, output: OutputPlan, 
     if output.animated:
         picture = pyvips.Image.arrayjoin(pages, across=1)
     picture = _with_metadata(picture, source, output, plan)
+    if not output.compressed:
+        options = {"compression": "none"}
     quality = {"Q": output.quality} if name in _LOSSY else {}
     chroma = {"subsample_mode": "on" if output.subsample else "off"} if name == JPEG.name else {}
     data = bytes(

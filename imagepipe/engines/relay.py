@@ -1,0 +1,58 @@
+"""Two engines, one behind the other: the first decodes what the second does not read, or not well.
+
+What passes between them is a TIFF in the folder of the outputs, gone when these are there.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from io import FileIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from imagepipe.core.formats import TIFF, Format
+from imagepipe.core.handover import decoding, rendering
+from imagepipe.core.plan import RenderPlan, SourceFacts
+from imagepipe.engines.engine import Engine, Source
+from imagepipe.engines.memory_file import Image
+
+
+class Relay:
+    """An Engine for formats that are not animated. Closing the two is their owner's business.
+
+    `opaque_avif`: whether the renderer writes AVIF without alpha.
+    """
+
+    def __init__(self, decoder: Engine, renderer: Engine, *, opaque_avif: bool = False) -> None:
+        self._decoder = decoder
+        self._renderer = renderer
+        self._opaque_avif = opaque_avif
+
+    @contextmanager
+    def open(self, image: Image, format: Format) -> Iterator["RelayedSource"]:
+        """See Engine."""
+        with self._decoder.open(image, format) as source:
+            facts = replace(source.facts, opaque_avif=self._opaque_avif)
+            yield RelayedSource(facts, source, self._renderer)
+
+    def abort(self) -> None:
+        """See Engine."""
+
+    def close(self) -> None:
+        """See Engine."""
+
+
+class RelayedSource:
+    """A Source; see `engine`."""
+
+    def __init__(self, facts: SourceFacts, source: Source, renderer: Engine) -> None:
+        self.facts = facts
+        self._source = source
+        self._renderer = renderer
+
+    def render(self, plan: RenderPlan, folder: Path) -> None:
+        """See Source."""
+        with TemporaryDirectory(dir=folder, prefix="decoded-") as between:
+            self._source.render(decoding(plan), Path(between))
+            with FileIO(Path(between) / "0") as picture, self._renderer.open(picture, TIFF) as decoded:
+                decoded.render(rendering(plan), folder)
