@@ -56,6 +56,7 @@ const submit = (url, encoding, name, value) => new Promise((resolve) => {
         await tried('fetch', () => post(methods, new Blob([body]), {mode: 'no-cors', credentials: 'include'}));
         await tried('cors', () => post(methods, body, {headers: {'Content-Type': 'text/xml'}}));
         await tried('no referrer', () => post(methods, new Blob([body]), {mode: 'no-cors', referrerPolicy: 'no-referrer'}));
+        await tried('redirected', () => post('/to?' + methods, new Blob([body]), {mode: 'no-cors'}));
         await tried('xhr', () => open(methods, body));
         await tried('xhr xml', () => open(methods, body, 'text/xml'));
         await tried('xhr blob', () => open(methods, new Blob([body])));
@@ -67,6 +68,7 @@ const submit = (url, encoding, name, value) => new Promise((resolve) => {
     }
     for (const more of [{mode: 'no-cors'}, {}, {mode: 'no-cors', referrerPolicy: 'no-referrer'}])
         await tried('post', () => post(images + 'evil/post', new Blob([bytes]), more));
+    await tried('post redirected', () => post('/to?' + images + 'evil/post', new Blob([bytes]), {mode: 'no-cors'}));
     await tried('post empty', () => post(images + 'evil/source?source=http://127.0.0.1/', null, {mode: 'no-cors'}));
     await tried('xhr post', () => open(images + 'evil/post', new Blob([bytes])));
     await tried('beacon post', () => navigator.sendBeacon(images + 'evil/post', new Blob([bytes])));
@@ -82,7 +84,7 @@ const submit = (url, encoding, name, value) => new Promise((resolve) => {
 
 
 class Stranger:
-    """A web server with one page, `script`. `url` has the name under which the browser finds it."""
+    """A web server with one page, which runs `script`; what is posted to it, it redirects."""
 
     def __init__(self, port: int = 0) -> None:
         stranger = self
@@ -96,6 +98,12 @@ class Stranger:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                self.send_response(307)
+                self.send_header("Location", self.path.partition("?")[2])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -128,21 +136,21 @@ def browser() -> Iterator[Page]:
         yield page
 
 
-def attack(browser: Page, daemon: DaemonProcess, picture: bytes, name: str) -> str:
-    """The title of a stranger's page once it has tried everything on the daemon, which it calls `name`."""
+def attack(browser: Page, daemon: DaemonProcess, picture: bytes, host: str) -> str:
+    """The title of a page of this host once it has tried everything on the daemon."""
     stranger = Stranger()
     try:
         stranger.script = ";".join(
             [
-                f"const methods = {json.dumps(named(daemon.url, name))}",
-                f"const images = {json.dumps(named(daemon.http_url, name))}",
+                f"const methods = {json.dumps(daemon.url)}",
+                f"const images = {json.dumps(daemon.http_url)}",
                 f"const image = {json.dumps(base64.b64encode(picture).decode())}",
                 f"const kept = {json.dumps(KEPT)}",
                 "const bytes = Uint8Array.from(atob(image), (letter) => letter.charCodeAt(0)), seen = []",
                 ATTACKS % {"pages": json.dumps(PAGES)},
             ]
         )
-        browser.go(f"http://evil.example:{stranger.port}/")
+        browser.go(f"http://{host}:{stranger.port}/")
         browser.wait_for(lambda: "attacks" in browser.title)
         return browser.title
     finally:
@@ -157,9 +165,11 @@ def named(url: str, name: str) -> str:
 class BrowserTests:
     """Chromium, and a page that tries all that browsers let a page send."""
 
-    def test_a_page_of_another_origin_changes_nothing(self, browser: Page, daemon: DaemonProcess, picture: bytes) -> None:
+    @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1"])
+    def test_a_page_of_another_origin_changes_nothing(self, browser: Page, daemon: DaemonProcess, picture: bytes, host: str) -> None:
+        """Of another site, or of another port of this machine."""
         daemon.proxy.store_image(text(picture), KEPT)
-        assert attack(browser, daemon, picture, "127.0.0.1") == "54 attacks, seen:"
+        assert attack(browser, daemon, picture, host) == "58 attacks, seen:"
         assert daemon.proxy.list_images() == [KEPT]
         assert get(daemon, f"/{KEPT}").body == picture
         refused = [line for line in daemon.log if " POST " in line and " 403 " in line]
