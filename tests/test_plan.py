@@ -111,6 +111,20 @@ class FormatTests:
             plan(request((5, 5), format=None), facts=facts)
         assert plan(request((5, 5), format=PNG), facts=facts).outputs[0].format is PNG
 
+    @pytest.mark.parametrize(("format", "side_max"), [(JPEG, 65_500), (GIF, 65_535), (WEBP, 16_383), (AVIF, 16_384)])
+    def test_a_format_must_be_able_to_hold_an_output(self, format: Format, side_max: int) -> None:
+        for size in (Size(side_max, 2), Size(2, side_max)):
+            facts = SourceFacts(PNG, size)
+            assert plan(OutputRequest("a", None, format), facts=facts).outputs[0].size == size
+        for size in (Size(side_max + 1, 2), Size(2, side_max + 1)):
+            with pytest.raises(BadRequest, match=f"would have {size} pixels: {format} takes at most {side_max} a side"):
+                plan(OutputRequest("a", None, format), facts=SourceFacts(PNG, size))
+
+    @pytest.mark.parametrize("format", [PNG, TIFF])
+    def test_others_hold_any(self, format: Format) -> None:
+        facts = SourceFacts(PNG, Size(2, 10_000_000))
+        assert plan(OutputRequest("a", None, format), facts=facts).outputs[0].size == facts.size
+
     @pytest.mark.parametrize("method", Method)
     @pytest.mark.parametrize(("format", "flatten"), [(JPEG, True), (PNG, False), (WEBP, False)])
     def test_alpha_is_laid_on_white_where_the_format_has_none(self, method: Method, format: Format, flatten: bool) -> None:

@@ -104,29 +104,44 @@ class OutputRequestTests:
     """A rendition's name and a client's wishes -> what is rendered."""
 
     def test_a_width_leaves_the_height_to_the_picture(self) -> None:
-        request = output_request(named("w500.jpg"), (), PHOTO, LIMITS)
-        assert request == OutputRequest("w500.jpg", Size(500, 8192), JPEG, quality=75)
+        request = output_request(named("w500.jpg"), (), PHOTO, LIMITS, RenderSettings())
+        assert request == OutputRequest("w500.jpg", Size(500, 3000), JPEG, quality=75)
         [output] = plan_render((request,), PHOTO, RenderSettings()).outputs
         assert (output.size, output.quality) == (Size(500, 375), 75)
 
     def test_a_width_never_enlarges(self) -> None:
         facts = replace(PHOTO, size=Size(100, 3000))
-        [output] = plan_render((output_request(named("w500.jpg"), (), facts, LIMITS),), facts, RenderSettings()).outputs
+        [output] = plan_render((output_request(named("w500.jpg"), (), facts, LIMITS, RenderSettings()),), facts, RenderSettings()).outputs
         assert output.size == Size(100, 3000)
 
+    @pytest.mark.parametrize(
+        ("size", "orientation", "expected"),
+        [
+            (Size(800, 20_000), 1, Size(500, 12_500)),
+            (Size(20_000, 800), 6, Size(500, 12_500)),
+            (Size(20_000, 800), 1, Size(500, 20)),
+            (Size(501, 99_999), 1, Size(500, 99_799)),
+        ],
+    )
+    def test_a_width_is_the_one_that_is_named_however_tall_the_picture(self, size: Size, orientation: int, expected: Size) -> None:
+        facts = SourceFacts(JPEG, size, orientation=orientation)
+        request = output_request(named("w500.png"), (), facts, LIMITS, RenderSettings())
+        [output] = plan_render((request,), facts, RenderSettings()).outputs
+        assert output.size == expected
+
     def test_a_box_is_covered(self) -> None:
-        assert output_request(named("300x400-q50.png"), (), PHOTO, LIMITS) == OutputRequest(
+        assert output_request(named("300x400-q50.png"), (), PHOTO, LIMITS, RenderSettings()) == OutputRequest(
             "300x400-q50.png", Size(300, 400), PNG, Method.CROP, quality=50
         )
 
     def test_full_size_is_not_resized(self) -> None:
-        request = output_request(named("full_size.webp"), (), PHOTO, LIMITS)
+        request = output_request(named("full_size.webp"), (), PHOTO, LIMITS, RenderSettings())
         assert request == OutputRequest("full_size.webp", None, WEBP, quality=75)
         [output] = plan_render((request,), PHOTO, RenderSettings()).outputs
         assert output.size == Size(4000, 3000)
 
     def test_auto_becomes_what_the_client_names(self) -> None:
-        assert output_request(named("w500.auto"), (WEBP,), PHOTO, LIMITS).format == WEBP
+        assert output_request(named("w500.auto"), (WEBP,), PHOTO, LIMITS, RenderSettings()).format == WEBP
 
 
 class ChooseTests:
@@ -151,19 +166,45 @@ class ChooseTests:
     def test_it_is_chosen_by_client_picture_and_extensions(
         self, accepted: tuple[Format, ...], facts: SourceFacts, extensions: tuple[str, ...], expected: Format
     ) -> None:
-        assert choose(accepted, facts, extensions) == expected
+        assert choose(accepted, facts, extensions, Size(500, 375)) == expected
 
     def test_avif_is_not_for_alpha_that_its_engine_would_lose(self) -> None:
         extensions = ("jpg", "png", "webp", "avif")
         lost = replace(PHOTO, alpha=True, opaque_avif=True)
-        assert choose((AVIF, WEBP), lost, extensions) == WEBP
-        assert choose((AVIF,), lost, extensions) == PNG
-        assert choose((AVIF, WEBP), replace(lost, opaque_avif=False), extensions) == AVIF
-        assert choose((AVIF, WEBP), replace(lost, alpha=False), extensions) == AVIF
+        assert choose((AVIF, WEBP), lost, extensions, Size(500, 375)) == WEBP
+        assert choose((AVIF,), lost, extensions, Size(500, 375)) == PNG
+        assert choose((AVIF, WEBP), replace(lost, opaque_avif=False), extensions, Size(500, 375)) == AVIF
+        assert choose((AVIF, WEBP), replace(lost, alpha=False), extensions, Size(500, 375)) == AVIF
 
     def test_no_format_may_be_left(self) -> None:
         with pytest.raises(NotAcceptable):
-            choose((), PHOTO, ("webp", "avif"))
+            choose((), PHOTO, ("webp", "avif"), Size(500, 375))
+
+    @pytest.mark.parametrize(
+        ("size", "alpha", "expected"),
+        [
+            (Size(800, 16_383), False, WEBP),
+            (Size(800, 16_384), False, AVIF),
+            (Size(800, 16_385), False, JPEG),
+            (Size(65_500, 3), False, JPEG),
+            (Size(65_501, 3), False, PNG),
+            (Size(800, 16_385), True, PNG),
+        ],
+    )
+    def test_a_format_holds_the_size(self, size: Size, alpha: bool, expected: Format) -> None:
+        facts = SourceFacts(PNG, size, alpha=alpha)
+        assert choose((WEBP, AVIF), facts, LIMITS.extensions, size) == expected
+        request = output_request(named("full_size.auto"), (WEBP, AVIF), facts, LIMITS, RenderSettings())
+        assert request.format == expected
+
+    def test_it_is_the_size_of_the_rendition_that_counts(self) -> None:
+        tall = SourceFacts(JPEG, Size(800, 20_000))
+        request = output_request(named("w500.auto"), (WEBP,), tall, LIMITS, RenderSettings())
+        assert request.format == WEBP
+
+    def test_where_none_holds_it_the_answer_says_so(self) -> None:
+        with pytest.raises(NotAcceptable, match="no format to choose for 800x20000 pixels"):
+            choose((), PHOTO, ("webp", "avif"), Size(800, 20_000))
 
 
 class AcceptTests:
@@ -196,7 +237,7 @@ class CacheKeyTests:
 
     def key(self, name: str = "w500.jpg", digest: str = "ab", facts: SourceFacts = PHOTO, engine: str = "vips") -> str:
         """A key for one rendition."""
-        plan = plan_render((output_request(named(name), (), facts, LIMITS),), facts, RenderSettings())
+        plan = plan_render((output_request(named(name), (), facts, LIMITS, RenderSettings()),), facts, RenderSettings())
         return cache_key(digest, plan, engine)
 
     def test_whatever_makes_another_picture_makes_another_key(self) -> None:

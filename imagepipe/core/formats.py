@@ -15,6 +15,7 @@ class Format:
     """An image format.
 
     `renders`: both engines write it. `animates`: an animation in it stays one. `alpha`: it can be transparent.
+    `side_max`: how many pixels a side a file that is written can have; 0 where nothing bounds it.
     """
 
     name: str
@@ -23,16 +24,21 @@ class Format:
     renders: bool = False
     alpha: bool = True
     animates: bool = False
+    side_max: int = 0
+
+    def holds(self, side: int) -> bool:
+        """Whether a file of it can have `side` pixels a side."""
+        return not self.side_max or side <= self.side_max
 
     def __str__(self) -> str:
         return self.name
 
 
-JPEG = Format("jpeg", "image/jpeg", ("jpg", "jpeg", "jpe", "jfif"), renders=True, alpha=False)
+JPEG = Format("jpeg", "image/jpeg", ("jpg", "jpeg", "jpe", "jfif"), renders=True, alpha=False, side_max=65_500)
 PNG = Format("png", "image/png", ("png",), renders=True)
-GIF = Format("gif", "image/gif", ("gif",), renders=True, animates=True)
-WEBP = Format("webp", "image/webp", ("webp",), renders=True, animates=True)
-AVIF = Format("avif", "image/avif", ("avif",), renders=True)
+GIF = Format("gif", "image/gif", ("gif",), renders=True, animates=True, side_max=65_535)
+WEBP = Format("webp", "image/webp", ("webp",), renders=True, animates=True, side_max=16_383)
+AVIF = Format("avif", "image/avif", ("avif",), renders=True, side_max=16_384)
 TIFF = Format("tiff", "image/tiff", ("tif", "tiff"), renders=True)
 HEIC = Format("heic", "image/heic", ("heic", "heif"))
 BMP = Format("bmp", "image/bmp", ("bmp", "dib"))

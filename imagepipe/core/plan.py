@@ -143,15 +143,21 @@ def check_source(facts: SourceFacts, settings: RenderSettings) -> None:
         raise BadRequest("image", f"{facts.size} pixels{frames} are more than {settings.pixels_max} (max_pixels)")
 
 
+def upright(facts: SourceFacts, settings: RenderSettings) -> Size:
+    """The size of the source as it is shown."""
+    # EXIF orientations 5 to 8 lie on their side.
+    return facts.size.turned if _orient(facts, settings) >= 5 else facts.size
+
+
 def plan_render(requests: tuple[OutputRequest, ...], facts: SourceFacts, settings: RenderSettings) -> RenderPlan:
     """The plan that renders `requests` from one decode of the source.
 
-    Raises BadRequest if the source is too large, if its format cannot be written and none is named, or if a step would exceed `max_pixels`.
+    Raises BadRequest if the source is too large, if its format cannot be written and none is named,
+    if a step would exceed `max_pixels`, or if the format of an output cannot hold it.
     """
     check_source(facts, settings)
-    orient = facts.orientation if settings.auto_orient else 1
-    # EXIF orientations 5 to 8 lie on their side.
-    picture = facts.size.turned if orient >= 5 else facts.size
+    orient = _orient(facts, settings)
+    picture = upright(facts, settings)
     outputs = tuple(_plan_output(request, picture, facts, settings) for request in requests)
     return RenderPlan(
         source=facts.format,
@@ -208,7 +214,13 @@ def _plan_output(request: OutputRequest, picture: Size, facts: SourceFacts, sett
     largest = max(scale.pixels, plan.size.pixels) * frames
     if largest > settings.pixels_max:
         raise BadRequest("size", f"rendering {shown(request.path)} takes {largest} pixels, more than {settings.pixels_max} (max_pixels)")
+    if not format.holds(max(plan.size.width, plan.size.height)):
+        raise BadRequest("size", f"{shown(request.path)} would have {plan.size} pixels: {format} takes at most {format.side_max} a side")
     return plan
+
+
+def _orient(facts: SourceFacts, settings: RenderSettings) -> int:
+    return facts.orientation if settings.auto_orient else 1
 
 
 def _filter(facts: SourceFacts, before: Size, after: Size) -> Filter:

@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from imagepipe.core import formats
+from imagepipe.core import formats, geometry
 from imagepipe.core.formats import AVIF, JPEG, PNG, WEBP, Format
 from imagepipe.core.geometry import Size
-from imagepipe.core.plan import RenderPlan, SourceFacts
+from imagepipe.core.plan import RenderPlan, RenderSettings, SourceFacts, upright
 from imagepipe.core.request import Method, OutputRequest
 from imagepipe.errors import NotAcceptable, NotFound, shown
 
@@ -83,22 +83,38 @@ def check(rendition: Rendition, limits: RenditionLimits) -> None:
             raise NotAcceptable("rendition", f"{side} pixels are more than {side_max} (maximum_width)")
 
 
-def output_request(rendition: Rendition, accepted: tuple[Format, ...], facts: SourceFacts, limits: RenditionLimits) -> OutputRequest:
-    """What to render of a source with `facts`, for a client that names the formats `accepted`; `check` has passed."""
+def output_request(
+    rendition: Rendition,
+    accepted: tuple[Format, ...],
+    facts: SourceFacts,
+    limits: RenditionLimits,
+    settings: RenderSettings,
+) -> OutputRequest:
+    """What to render of a source with `facts`, for a client that names the formats `accepted`.
+
+    `check` has passed. Where a name gives no height, it follows the picture, however tall that is.
+    """
     quality = rendition.quality or limits.quality_default
-    format = choose(accepted, facts, limits.extensions) if rendition.is_auto else formats.by_extension(rendition.extension)
+    picture = upright(facts, settings)
     if rendition.width is None:
-        return OutputRequest(rendition.name, None, format, quality=quality)
-    if rendition.height is None:
-        return OutputRequest(rendition.name, Size(rendition.width, limits.side_max), format, quality=quality)
-    return OutputRequest(rendition.name, Size(rendition.width, rendition.height), format, Method.CROP, quality=quality)
+        box, size, method = None, picture, Method.RESIZE
+    elif rendition.height is None:
+        box, method = Size(rendition.width, picture.height), Method.RESIZE
+        size = geometry.fit(picture, box)
+    else:
+        box = size = Size(rendition.width, rendition.height)
+        method = Method.CROP
+    format = choose(accepted, facts, limits.extensions, size) if rendition.is_auto else formats.by_extension(rendition.extension)
+    return OutputRequest(rendition.name, box, format, method, quality=quality)
 
 
-def choose(accepted: tuple[Format, ...], facts: SourceFacts, extensions: Iterable[str]) -> Format:
-    """The format of an `.auto` rendition: one that the client names, the one it likes best first, else PNG for alpha, else JPEG.
+def choose(accepted: tuple[Format, ...], facts: SourceFacts, extensions: Iterable[str], size: Size) -> Format:
+    """The format of an `.auto` rendition: one that the client names, the one it likes best first,
+    else PNG for alpha, else JPEG.
 
     An animation prefers a format that keeps it one, and alpha one that does not lose it. Only
-    formats of `extensions` are chosen; raises NotAcceptable if none of them will do.
+    formats
+    of `extensions` that can hold `size` are chosen; raises NotAcceptable if none of them will do.
     """
     possible = {formats.by_extension(extension) for extension in extensions}
     liked = [format for format in accepted if format in possible]
@@ -108,9 +124,9 @@ def choose(accepted: tuple[Format, ...], facts: SourceFacts, extensions: Iterabl
         liked.sort(key=lambda format: not format.animates)
     fallback = [PNG, JPEG] if facts.alpha else [JPEG, PNG]
     for format in liked + fallback:
-        if format in possible:
+        if format in possible and format.holds(max(size.width, size.height)):
             return format
-    raise NotAcceptable("rendition", "the server's extensions leave no format to choose")
+    raise NotAcceptable("rendition", f"the server's extensions leave no format to choose for {size} pixels")
 
 
 def accepted_formats(accept: str) -> tuple[Format, ...]:

@@ -179,7 +179,7 @@ class Renditions:
                 return None
             facts = _header.decode(header)
             facts = replace(facts, format=formats.named(facts.format.name))
-            plan = plan_render((output_request(wish.rendition, wish.accepted, facts, self._limits),), facts, self._settings)
+            plan = plan_render((output_request(wish.rendition, wish.accepted, facts, self._limits, self._settings),), facts, self._settings)
         except (msgspec.MsgspecError, LookupError, BadRequest):  # another version's, or damaged; or it cannot be rendered, and then there is none
             return None
         return cache_key(digest, plan, self._engine_name)
@@ -243,7 +243,7 @@ class Renditions:
             rendering.enter_context(self._queue.rendering())
             with _about(digest):
                 source = rendering.enter_context(self._engine.open(file.content, format))
-            requests = [output_request(wish.rendition, wish.accepted, source.facts, self._limits) for wish in wishes]
+            requests = [output_request(wish.rendition, wish.accepted, source.facts, self._limits, self._settings) for wish in wishes]
             plans = []
             for wish, request in zip(wishes, requests, strict=True):
                 with _about((digest, wish)):
