@@ -32,6 +32,15 @@ class PendingRowsTests:
         rows.settle([("bb", "y")])
         assert (len(rows), bool(rows)) == (0, False)
 
+    def test_an_upstreams_rows_are_counted_and_can_be_dropped(self) -> None:
+        rows = PendingRows([waits("bb", "x", 4), waits("bb", "y", 5), waits("cc", "x", 9)])
+        rows.add([waits("bb", "x", 7)])
+        assert (rows.count("bb"), rows.count("cc"), rows.count("dd"), rows.upstreams) == (2, 1, 0, ["bb", "cc"])
+        rows.settle([("bb", "y"), ("bb", "y")])
+        assert rows.count("bb") == 1
+        rows.drop(["bb", "dd"])
+        assert (list(rows), rows.upstreams, rows.oldest("bb"), rows.oldest("cc")) == ([("cc", "x")], ["cc"], None, 9)
+
     def test_a_newer_row_of_a_path_takes_the_place_of_the_older(self) -> None:
         rows = PendingRows([waits("bb", "x", 4)])
         newer = waits("bb", "x", 7)

@@ -15,6 +15,8 @@ from imagepipe.core.pulling import (
     POLL_SECONDS,
     REACHABLE_SECONDS,
     REPLY_SECONDS,
+    RESTART_SECONDS,
+    RESTARTS_MAX,
     Asked,
     Link,
     Pull,
@@ -221,3 +223,40 @@ class DeadlineTests:
         del one.asked[1]
         one.pulls.append(pull(10, last=True))
         assert min(one.deadlines(0.0)) == 2.0 + PIECES_SECONDS
+
+
+class LookingAheadTests:
+    """Where too many rows are pending, the cursor waits, and what follows is looked at without it."""
+
+    def test_it_begins_at_the_cursor_and_ends_there(self) -> None:
+        one = link(seq=5)
+        one.is_full = True
+        one.begin()
+        assert (one.looks_ahead, one.position) == (True, Cursor("01", 5))
+        one.ahead = Cursor("01", 8)
+        one.begin()
+        assert one.position == Cursor("01", 8)
+        one.is_full = False
+        one.begin()
+        assert (one.looks_ahead, one.position) == (False, Cursor("01", 5))
+
+    @pytest.mark.parametrize("full", [True, False])
+    def test_neither_begins_while_a_batch_of_the_other_is_on_its_way(self, full: bool) -> None:
+        one = link(seq=5)
+        one.pulls.append(pull(8))
+        one.is_full, one.looks_ahead = full, not full
+        assert not one.can_ask_for_changes()
+        one.begin()
+        assert one.looks_ahead is not full
+        one.looks_ahead = full
+        assert one.can_ask_for_changes()
+
+
+class RestartTests:
+    def test_an_upstream_may_begin_again_a_few_times_and_then_now_and_then(self) -> None:
+        one = link()
+        assert [one.may_restart(0.0) for _ in range(RESTARTS_MAX + 2)] == [True] * RESTARTS_MAX + [False] * 2
+        assert not one.may_restart(RESTART_SECONDS - 0.1)
+        assert one.may_restart(RESTART_SECONDS)
+        assert not one.may_restart(RESTART_SECONDS)
+        assert [one.may_restart(1000.0) for _ in range(RESTARTS_MAX + 1)] == [True] * RESTARTS_MAX + [False]

@@ -14,6 +14,7 @@ from imagepipe.core.actions import (
     Answer,
     Discard,
     Examine,
+    Forget,
     Join,
     Keep,
     Mended,
@@ -41,6 +42,7 @@ from imagepipe.core.pulling import (
     PULLS_MAX,
     REACHABLE_SECONDS,
     REFUSED_SECONDS,
+    RESTARTS_MAX,
 )
 from imagepipe.core.replica import OWN_NODE, TWICE, Replica
 from imagepipe.core.shunned import UNWANTED_SECONDS, WRONG_SECONDS
@@ -1109,6 +1111,128 @@ class FindingTests:
         assert node.upstream.confirmations(1) == 1
 
 
+class FullTests:
+    """So many rows of an upstream are pending that no more may be."""
+
+    def full(self) -> Replica:
+        """The node aa, which may have one pending row of b, and has it: the cursor is at 1 of 9."""
+        return linked("b", seq=9, here=1, pending=[Pending("bb", put(1))], pending_max=1)
+
+    def pulled(self, node: Replica, rid: int, *rows: Row, after: int, end: int = 9, settled: tuple[tuple[str, str], ...] = ()) -> Join:
+        """The Join of what the upstream answers to the Changes `rid`; it is done."""
+        node.answered("b", told(rid, *rows, after=after, end=end), 0.0)
+        [examine] = [action for action in node.take_actions() if isinstance(action, Examine)]
+        node.examined(examine.pull, [], 0.0)
+        [join] = [action for action in node.take_actions() if isinstance(action, Join)]
+        node.joined(join.pull, Joined(0, (), settled), 0.0)
+        return join
+
+    def asked_after(self, node: Replica) -> list[tuple[int, int]]:
+        """Of each Changes that is under way its number, and after which change."""
+        messages = [asked.message for asked in node.links["b"].asked.values()]
+        return [(message.rid, message.after) for message in messages if isinstance(message, Changes)]
+
+    def test_what_follows_is_joined_without_the_cursor(self) -> None:
+        node = self.full()
+        [(rid, after)] = self.asked_after(node)
+        assert after == 1
+        join = self.pulled(node, rid, deleted(2), after=1)
+        assert (join.rows, join.upstream, join.cursor) == ((deleted(2),), None, None)
+        [(_, after)] = self.asked_after(node)
+        assert after == 2
+        assert node.acked(node.links["b"]) == 0
+        assert node.links["b"].cursor == Cursor("01", 1)
+
+    def test_when_a_row_has_its_bytes_all_is_told_again_from_the_cursor_on(self) -> None:
+        node = self.full()
+        [(rid, _)] = self.asked_after(node)
+        self.pulled(node, rid, deleted(2), after=1, settled=(("bb", "p1"),))
+        [(rid, after)] = self.asked_after(node)
+        assert after == 2  # asked before
+        assert self.pulled(node, rid, deleted(3), after=2).cursor is None
+        [(rid, after)] = self.asked_after(node)
+        assert after == 1
+        join = self.pulled(node, rid, deleted(2), after=1)
+        assert (join.upstream, join.cursor) == ("bb", Cursor("01", 2, 9))
+
+    def test_nobody_waits_for_news_of_it(self) -> None:
+        node = self.full()
+        node.refresh(5.0)
+        assert node.is_current(5.0, 5.0)
+
+    def test_at_the_end_it_is_polled_and_does_not_count_as_current(self) -> None:
+        node = self.full()
+        [(rid, _)] = self.asked_after(node)
+        self.pulled(node, rid, deleted(9), after=1)
+        node.tick(POLL_SECONDS)
+        [(rid, after)] = self.asked_after(node)
+        assert after == 9
+        node.answered("b", told(rid, after=9), POLL_SECONDS)
+        assert node.links["b"].current_as_of < 0
+        assert node.links["b"].behind_since is not None
+
+    def test_an_upstream_that_begins_again_voids_what_waited(self) -> None:
+        node = self.full()
+        [(rid, _)] = self.asked_after(node)
+        join = self.pulled(node, rid, deleted(2), after=0, settled=(("bb", "p1"),))
+        assert (join.upstream, join.cursor, join.afresh) == ("bb", Cursor("01", 2, 9), True)
+        assert not node.links["b"].looks_ahead
+
+    def test_but_not_before_what_is_being_joined(self) -> None:
+        node = self.full()
+        [(rid, _)] = self.asked_after(node)
+        node.answered("b", told(rid, deleted(2), after=1, end=9), 0.0)
+        [examine] = [action for action in node.take_actions() if isinstance(action, Examine)]
+        node.examined(examine.pull, [], 0.0)
+        actions = node.take_actions()
+        [join] = [action for action in actions if isinstance(action, Join)]
+        [(rid, _)] = self.asked_after(node)
+        node.answered("b", told(rid, deleted(3), after=0, end=9), 0.0)
+        assert not any(isinstance(action, Examine) for action in node.take_actions())
+        node.joined(join.pull, DONE, 0.0)
+        assert self.asked_after(node)
+
+    def test_an_upstream_that_begins_again_all_the_time_is_left_alone_for_a_while(self) -> None:
+        node = linked("b", seq=9, here=1)
+        [(rid, _)] = self.asked_after(node)
+        joins = 0
+        for epoch in range(RESTARTS_MAX + 2):
+            node.answered("b", told(rid, deleted(2), after=0, epoch=f"{epoch:02x}"), 0.0)
+            for action in node.take_actions():
+                if isinstance(action, Examine):
+                    node.examined(action.pull, [], 0.0)
+            for action in node.take_actions():
+                if isinstance(action, Join):
+                    joins += 1
+                    node.joined(action.pull, DONE, 0.0)
+            asked = self.asked_after(node)
+            if not asked:
+                break
+            rid = asked[-1][0]
+        assert joins == RESTARTS_MAX
+        assert not node.links["b"].is_reachable(0.0)
+
+    def test_one_that_is_another_node_all_the_time_is_taken_for_the_last_that_it_was(self) -> None:
+        node = linked("b")
+        for number in range(RESTARTS_MAX + 2):
+            node.heard_head("b", head(10, f"{number:02x}"), 0.0)
+        assert node.links["b"].node == f"{RESTARTS_MAX - 1:02x}"
+
+    def test_upstreams_that_no_link_leads_to_are_forgotten_when_they_are_too_many(self) -> None:
+        waiting = [Pending(f"{number:02x}", put(1)) for number in range(3)]
+        node = linked("b", here=9, pending=waiting, pending_max=1)
+        [(rid, _)] = self.asked_after(node)
+        node.answered("b", told(rid, deleted(10), after=9), 0.0)
+        [examine] = [action for action in node.take_actions() if isinstance(action, Examine)]
+        node.examined(examine.pull, [], 0.0)
+        [join] = [action for action in node.take_actions() if isinstance(action, Join)]
+        node.joined(join.pull, DONE, 0.0)
+        [forget] = [action for action in node.take_actions() if isinstance(action, Forget)]
+        assert set(forget.upstreams) == {"00", "01", "02"}
+        assert not node.pending
+        assert node.links["b"].cursor == Cursor("01", 10)
+
+
 class NameTests:
     """What nodes call themselves."""
 
@@ -1159,7 +1283,7 @@ class UnwantedTests:
 
     @pytest.mark.parametrize(("result", "pause"), [(Received.DAMAGED, WRONG_SECONDS), (Received.UNWANTED, UNWANTED_SECONDS)])
     def test_bytes_that_were_of_no_use_are_not_asked_for_again_at_once(self, result: Received, pause: float) -> None:
-        node = asking(put(1), here=0)
+        node = asking(put(1), deleted(2), here=0)
         node.examined(3, [IMAGE], 0.0)
         node.take_actions()
         node.answered("b", Pieces(4, (b"image",)), 0.0)
@@ -1170,7 +1294,7 @@ class UnwantedTests:
         node.joined(3, waits(1, put(1)), 0.0)
         node.take_actions()
         for now, asks in [(pause - 1, False), (pause, True)]:
-            node.heard_head("b", head(1), now)
+            node.heard_head("b", head(2), now)
             node.pending.try_at = now
             node.tick(now)
             wanted = any(isinstance(action, Send) and isinstance(action.message, Get) for action in self.examined(node, now))

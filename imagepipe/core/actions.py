@@ -74,7 +74,7 @@ class Discard:
 class Join:
     """Join rows with the map, durably, and move the cursor of `upstream`; then let go of what was held.
 
-    upstream, cursor None: rows of several, which were pending. afresh: the upstream tells its rows from the start, so what was pending of it is void.
+    upstream, cursor None: rows that were pending, or for which the cursor waits. afresh: the upstream tells its rows from the start, so what was pending of it is void.
     """
 
     pull: int
@@ -89,6 +89,13 @@ class Release:
     """Let go of what was held for rows that are not joined."""
 
     rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Forget how far the upstreams with these node ids were pulled, and their pending rows: if one of them comes back, it tells everything again."""
+
+    upstreams: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,4 +133,4 @@ class ReadPieces:
     ranges: Sequence[Range]
 
 
-Action = Send | Answer | Ring | Redirect | Examine | Keep | Discard | Join | Release | Mended | Report | ReadChanges | ReadPieces
+Action = Send | Answer | Ring | Redirect | Examine | Keep | Discard | Join | Release | Forget | Mended | Report | ReadChanges | ReadPieces

@@ -18,6 +18,7 @@ A row with a path that no image may have is left out of `Batch.rows`, and the re
 
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -271,13 +272,18 @@ def _refusal(row: WireRow) -> str | None:
 
     A path that an earlier release may have stored can still be deleted.
     """
-    erased = erasure.erased_path(row.path)
-    path = row.path if erased is None else erased
+    return _path_refusal(row.path, row.digest is None)
+
+
+@lru_cache(2 * ROWS_MAX)  # a batch is asked for its rows, and for what is refused: the checks take 10 ms
+def _path_refusal(whole: str, is_delete: bool) -> str | None:
+    erased = erasure.erased_path(whole)
+    path = whole if erased is None else erased
     try:
         clean = paths.clean(path)
     except BadRequest as error:
-        return None if row.digest is None and is_unsayable(path) else f"{shown(row.path)}: {error}"
-    return None if clean == path else f"{shown(row.path)}: path: is not in its legal form"
+        return None if is_delete and is_unsayable(path) else f"{shown(whole)}: {error}"
+    return None if clean == path else f"{shown(whole)}: path: is not in its legal form"
 
 
 def _row(wire: WireRow) -> Row:

@@ -7,7 +7,7 @@
 All of it is quick with any number of rows: it is asked for whenever an upstream is.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 from itertools import islice
@@ -17,6 +17,12 @@ from imagepipe.core.joining import Pending
 
 PENDING_SECONDS = 5.0
 """How often the bytes of pending rows are asked for."""
+
+PENDING_MAX = 20_000
+"""How many rows of an upstream may wait. Then its cursor does, and what it tells beyond is taken over as far as its bytes can be had.
+
+Not much more, for each takes a kilobyte of memory here, and the time of a start.
+"""
 
 SPARE_MAX = 256
 """How many numbers of rows that have gone are kept for an upstream besides as many as there are rows."""
@@ -31,6 +37,7 @@ class PendingRows(Mapping[tuple[str, str], Row]):
     def __init__(self, rows: Iterable[Pending]) -> None:
         self.try_at = float("-inf")
         self._rows: OrderedDict[tuple[str, str], Row] = OrderedDict()
+        self._counts: Counter[str] = Counter()
         self._numbers: dict[str, list[tuple[int, str]]] = {}  # upstream -> heap of (number, path)
         self.add(rows)
 
@@ -47,6 +54,7 @@ class PendingRows(Mapping[tuple[str, str], Row]):
         """These begin to wait, or wait as they are now and no more as they were."""
         for one in rows:
             entry = one.row.entry
+            self._counts[one.upstream] += (one.upstream, entry.path) not in self._rows
             self._rows[one.upstream, entry.path] = one.row
             numbers = self._numbers.setdefault(one.upstream, [])
             heappush(numbers, (entry.seq, entry.path))
@@ -54,10 +62,29 @@ class PendingRows(Mapping[tuple[str, str], Row]):
                 numbers[:] = [(row.entry.seq, path) for (upstream, path), row in self._rows.items() if upstream == one.upstream]
                 heapify(numbers)
 
+    def count(self, upstream: str) -> int:
+        """How many rows of an upstream wait."""
+        return self._counts[upstream]
+
+    @property
+    def upstreams(self) -> list[str]:
+        """Those that have rows here."""
+        return list(self._counts)
+
+    def drop(self, upstreams: Iterable[str]) -> None:
+        """No row of these waits any more."""
+        gone = frozenset(upstreams)
+        self.settle([key for key in self._rows if key[0] in gone])
+
     def settle(self, keys: Iterable[tuple[str, str]]) -> None:
         """These wait no more. Some may not have waited."""
         for key in keys:
-            self._rows.pop(key, None)
+            if self._rows.pop(key, None) is not None:
+                upstream = key[0]
+                self._counts[upstream] -= 1
+                if not self._counts[upstream]:
+                    del self._counts[upstream]
+                    self._numbers.pop(upstream, None)
 
     def take_turn(self, now: float, count: int) -> tuple[Row, ...]:
         """The rows to be tried now, `count` at most; the others come before them next time, which is PENDING_SECONDS later."""

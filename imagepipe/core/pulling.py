@@ -52,6 +52,10 @@ REFUSED_SECONDS = 30.0
 NAME_SECONDS = 60.0
 """How long a name that a peer has told stays at least."""
 
+RESTARTS_MAX = 4
+RESTART_SECONDS = 5.0
+"""How often an upstream may begin again at once, and how long it takes until it may once more."""
+
 PULLS_MAX = 2
 GETS_MAX = 8
 NEVER = float("-inf")
@@ -68,7 +72,7 @@ class Stage(enum.Enum):
 
 @dataclass(slots=True)
 class Pull:
-    """Rows on their way into the map. `link` and `upstream` None: rows of several upstreams, which were pending.
+    """Rows on their way into the map. `link` and `upstream` None: rows of several upstreams, which were pending. `upstream` alone None: it looks ahead.
 
     missing: contents that are being fetched. asked_at: when the upstream was asked; what it had at that time is in the map once the pull that is `last`
     has been joined.
@@ -114,6 +118,8 @@ class Link:
     head: the newest that is known of it, and head_at since when. sync: where it said that it is to be asked. refused: why it cannot be an upstream. keeping: answers whose bytes are being kept.
     heard, answered, delivered: when it last said something, answered, and sent pieces. idle_until: nothing is asked before. untold: there is more to acknowledge.
     peer_name: what it calls itself, since named_at.
+    is_full: as many of its rows are pending as may be. looks_ahead: its pulls do not move the cursor, because it was full when they began; ahead: how far they have come.
+    restarts: how often it began again lately, as of restarted_at.
     current_as_of: all that it had at this time is here; refresh_from: the same, as it is wanted.
     """
 
@@ -140,6 +146,11 @@ class Link:
     lost_rings: int = 0
     peer_name: str = ""
     named_at: float = NEVER
+    is_full: bool = False
+    looks_ahead: bool = False
+    ahead: Cursor | None = None
+    restarts: float = 0.0
+    restarted_at: float = NEVER
 
     @property
     def node(self) -> str | None:
@@ -149,7 +160,7 @@ class Link:
     @property
     def position(self) -> Cursor | None:
         """Where the next batch begins."""
-        return self.pulls[-1].cursor if self.pulls else self.cursor
+        return self.pulls[-1].cursor if self.pulls else self.ahead or self.cursor
 
     @property
     def is_ahead(self) -> bool:
@@ -158,6 +169,20 @@ class Link:
             return False
         position = self.position
         return position is None or position.epoch != self.head.epoch or position.seq < self.head.seq
+
+    def begin(self) -> None:
+        """The next pull begins now: where the last one ended, or at the cursor if looking ahead ends or begins."""
+        if not self.pulls and self.is_full != self.looks_ahead:
+            self.looks_ahead, self.ahead = self.is_full, None
+
+    def may_restart(self, now: float) -> bool:
+        """Whether it may begin again, as another node or from its first row; what it does all the time is no work for this node."""
+        self.restarts = max(0.0, self.restarts - (now - self.restarted_at) / RESTART_SECONDS)
+        self.restarted_at = now
+        if self.restarts > RESTARTS_MAX - 1:
+            return False
+        self.restarts += 1
+        return True
 
     def note_name(self, text: str, now: float) -> None:
         """It has told its name. Names end up in the log and in metrics: they do not change all the time."""
@@ -181,6 +206,8 @@ class Link:
         """Whether there is room for one more batch, and none is on its way."""
         if len(self.pulls) >= PULLS_MAX or any(isinstance(asked.message, Changes) for asked in self.asked.values()):
             return False
+        if self.pulls and self.is_full != self.looks_ahead:
+            return False  # from one to the other only when nothing is on its way
         return not self.pulls or not self.pulls[-1].last or self.is_ahead or self.untold
 
     def wants_changes(self, now: float) -> bool:

@@ -21,18 +21,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import structs
 
-from imagepipe.core.actions import Action, Discard, Examine, Join, Keep, Mended, Redirect, Release, Report, Send
+from imagepipe.core.actions import Action, Discard, Examine, Forget, Join, Keep, Mended, Redirect, Release, Report, Send
 from imagepipe.core.entries import Content, Row
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Ended, Fetches, Received
 from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.mending import Mends
 from imagepipe.core.messages import GET_BYTES_MAX, ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request
-from imagepipe.core.pending import PendingRows
+from imagepipe.core.pending import PENDING_MAX, PendingRows
 from imagepipe.core.pulling import BACK_OFF_SECONDS, HELLO_SECONDS, POLL_SECONDS, REFUSED_SECONDS, Asked, Link, Pull, Stage
 from imagepipe.core.serving import Upstream
 from imagepipe.core.shunned import Shunned
 from imagepipe.errors import shown
+
+CURSORS_MAX = 1000
+"""How many upstreams are remembered."""
 
 OWN_NODE = "it has this node's own id: its data folder is a copy, or it is this node itself"
 TWICE = "another entry leads to a node of the same id: it is the same node, or the data folder of one is a copy of the other's"
@@ -43,7 +46,7 @@ class Replica:
 
     node: its id. epochs, last_seq, cursors, pending: what is durable at the start. sync: where requests reach it, as in Head. publishes: whether it has
     a doorbell. wall_ms: the wall clock, told to others for them to compare. rows_max: how many rows are told, or tried again, at once. get_bytes_max: how
-    many bytes a Get asks for. refusal: why this node does not fetch the bytes of a row; None: it does. name: what the node calls itself.
+    many bytes a Get asks for. pending_max: how many rows of an upstream may wait for their bytes. refusal: why this node does not fetch the bytes of a row; None: it does. name: what the node calls itself.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Replica:
         publishes: bool = True,
         rows_max: int = ROWS_MAX,
         get_bytes_max: int = GET_BYTES_MAX,
+        pending_max: int = PENDING_MAX,
         refusal: Callable[[Row], str | None] = lambda _: None,
         name: str = "",
     ) -> None:
@@ -70,6 +74,7 @@ class Replica:
         self._rows_max = rows_max
         self._fetches = Fetches(get_bytes_max)
         self._mends = Mends()
+        self._pending_max = pending_max
         self._refusal = refusal
         self._shunned = Shunned()
         self._pulls: dict[int, Pull] = {}
@@ -100,11 +105,12 @@ class Replica:
             self.refuse(name, OWN_NODE, now)
             return
         if link.node != head.node:
-            if not self._make_room(link, head.node, now):
+            if (link.head and link.head.node != head.node and not link.may_restart(now)) or not self._make_room(link, head.node, now):
                 return
             self._drop_all(link, now)
             link.refused = None
             link.cursor = self._cursors.get(head.node)
+            link.looks_ahead, link.ahead = False, None
         if link.sync != head.sync:
             link.sync = head.sync
             self._actions.append(Redirect(name, head.sync))
@@ -228,10 +234,14 @@ class Replica:
         if pull.upstream is not None and pull.cursor is not None:
             self._cursors[pull.upstream] = pull.cursor
         if link := self._leave_queue(pull):
-            link.cursor = pull.cursor
-            link.untold = True
-            if pull.last:
-                self._note_current(link, pull.asked_at, now)
+            if pull.upstream is None:
+                link.ahead = pull.cursor
+            else:
+                link.cursor = pull.cursor
+                link.untold = True
+                if pull.last:
+                    self._note_current(link, pull.asked_at, now)
+        self._forget_strangers()
         self._go_on_all(now)
 
     def failed_pull(self, pull_id: int, now: float) -> None:
@@ -291,7 +301,8 @@ class Replica:
 
     def is_current(self, since: float, now: float) -> bool:
         """Whether all that the reachable upstreams had at the time `since` is in the map."""
-        return all(link.current_as_of >= since for link in self.links.values() if link.is_reachable(now) or link.is_awaited(now))
+        links = [link for link in self.links.values() if link.is_reachable(now) or link.is_awaited(now)]
+        return all(link.current_as_of >= since or link.looks_ahead for link in links)
 
     def has_pulled_all(self, now: float) -> bool:
         """Whether all that the reachable upstreams have spoken of is in the map."""
@@ -326,6 +337,15 @@ class Replica:
         if message.after not in (0, position.seq if position else 0):
             self._back_off(link, now)
             return
+        if message.after == 0 and position and position.seq:  # the cursor is not held
+            if not link.may_restart(now):
+                self._back_off(link, now)
+                return
+            if link.looks_ahead:
+                self._begin_again(link, now)
+                if link.pulls:
+                    return
+                link.looks_ahead, link.ahead = False, None
         # What it answers counts for more than what it said before it was asked; but it may have rung since it wrote the answer.
         if message.epoch != link.head.epoch or asked.sent >= link.head_at or message.end > link.head.seq:
             if message.epoch == link.head.epoch and message.end > link.head.seq:
@@ -336,11 +356,12 @@ class Replica:
         rows = message.rows
         if position != cursor or rows:
             afresh = message.after == 0
-            link.pulls.append(self._new_pull(rows, link.name, message.node, cursor, asked.first_sent, afresh=afresh, last=last))
+            upstream = None if link.looks_ahead else message.node
+            link.pulls.append(self._new_pull(rows, link.name, upstream, cursor, asked.first_sent, afresh=afresh, last=last))
         elif link.pulls:
             link.pulls[-1].asked_at = asked.first_sent
             link.pulls[-1].last = True
-        else:
+        elif not link.looks_ahead:
             self._note_current(link, asked.first_sent, now)
 
     def _new_pull(
@@ -362,6 +383,18 @@ class Replica:
         if here:
             link.keeping.add(message.rid)
             self._actions.append(Keep(link.name, message.rid, tuple(part for part, _ in here), tuple(piece for _, piece in here)))
+
+    def _forget_strangers(self) -> None:
+        """Bound what is known of upstreams to which no link leads any more: there are only so many, unless one makes up new ids."""
+        known = {link.node for link in self.links.values()} | {pull.upstream for pull in self._pulls.values()}
+        waiting = [node for node in self.pending.upstreams if node not in known]
+        waiting_max = (1 + len(self.links)) * self._pending_max  # just after the start nobody has said who it is
+        if len(self._cursors) <= CURSORS_MAX and sum(map(self.pending.count, waiting)) <= waiting_max:
+            return
+        gone = tuple({*self._cursors, *waiting} - known)
+        self._cursors = {node: cursor for node, cursor in self._cursors.items() if node in known}
+        self.pending.drop(gone)
+        self._actions.append(Forget(gone))
 
     def _wanted(self, pull: Pull, lacking: Sequence[Content], now: float) -> list[Content]:
         """Those of the `lacking` bytes that are to be fetched; the others' rows are pending without further ado."""
@@ -491,7 +524,9 @@ class Replica:
             self._join_if_complete(link.pulls[0])
         if now < link.idle_until:
             return
+        link.is_full = self.pending.count(link.node) >= self._pending_max
         if link.can_ask_for_changes() and link.wants_changes(now):
+            link.begin()
             self._ask_for_changes(link, now)
         while link.gets_free() > 0 and (parts := self._fetches.take(link.name)):
             ranges = tuple(Range(part.content.digest, part.offset, part.length) for part in parts)
@@ -505,7 +540,8 @@ class Replica:
                 self._join(pull)
 
     def _join(self, pull: Pull) -> None:
-        self._actions.append(Join(pull.id, pull.rows, pull.upstream, pull.cursor, pull.afresh))
+        cursor = pull.cursor if pull.upstream is not None else None
+        self._actions.append(Join(pull.id, pull.rows, pull.upstream, cursor, pull.afresh))
 
     def _end_join(self) -> None:
         self._joins.popleft()

@@ -32,6 +32,7 @@ class Journal:
         self._said: dict[str, str] = {}  # peer -> the last line about it
         self._behind: dict[str, float] = {}
         self._skewed: set[str] = set()
+        self._full: set[str] = set()
         self._pending_since = float("inf")
         self._bad = 0
         self._bad_written = float("-inf")
@@ -47,6 +48,7 @@ class Journal:
         for link in replica.links.values():
             self._note_state(link, now)
             self._note_lag(link, now)
+            self._note_full(link)
         self._note_pending(len(replica.pending), now)
         for gone in self._said.keys() - replica.links.keys():
             del self._said[gone]
@@ -54,6 +56,7 @@ class Journal:
             self.clocks_ahead.pop(gone, None)
             self._skewed.discard(gone)
             self._not_taken.pop(gone, None)
+            self._full.discard(gone)
 
     def pending_seconds(self) -> float:
         """For how long there have been rows that wait for their bytes."""
@@ -114,6 +117,17 @@ class Journal:
             self._behind.setdefault(link.name, link.behind_since)
         elif (since := self._behind.pop(link.name, None)) is not None and now - since >= BEHIND_SECONDS:
             _log.info("replication: caught up with {name} after {seconds:.0f} s", name=link.name, seconds=now - since)
+
+    def _note_full(self, link: Link) -> None:
+        if link.is_full and link.name not in self._full:
+            self._full.add(link.name)
+            _log.warn(
+                "replication: so many changes of the peer {name} wait for their bytes that no more may: of those that follow, this node takes what it can",
+                name=link.name,
+            )
+        elif not link.is_full and link.name in self._full:
+            self._full.discard(link.name)
+            _log.info("replication: changes of the peer {name} may wait for their bytes again", name=link.name)
 
     def _note_pending(self, count: int, now: float) -> None:
         if count and self._pending_since == float("inf"):

@@ -22,7 +22,9 @@ from imagepipe.storage.store import Store
 T = TypeVar("T")
 OnThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
 Event = Callable[[Replica, float], None]
-StoreAction = actions.Examine | actions.Keep | actions.Discard | actions.Join | actions.Release | actions.ReadChanges | actions.ReadPieces
+StoreAction = (
+    actions.Examine | actions.Keep | actions.Discard | actions.Join | actions.Release | actions.Forget | actions.ReadChanges | actions.ReadPieces
+)
 
 _log = Logger()
 
@@ -65,6 +67,8 @@ class Performer:
                 )
             case actions.Release(rows):
                 self._do(self._pulling, lambda: self._store.release(rows))
+            case actions.Forget(upstreams):
+                self._do(self._pulling, lambda: self._store.forget_upstreams(upstreams))
             case actions.ReadChanges(client, rid, after, rows_max):
                 self._do(
                     self._serving,

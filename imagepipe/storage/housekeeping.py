@@ -73,6 +73,10 @@ class Housekeeping:
         self._rows_unfolded += len(entries)
         self._soon()
 
+    def wrote(self, rows: int) -> None:
+        """So many rows were written that the tree has nothing to do with."""
+        self._rows_unfolded += rows
+
     def show_again(self, paths: Sequence[str], entries: Sequence[Entry]) -> None:
         """Make the tree show what it may not show at `paths`, and at those that they may hide, since `entries` were committed."""
         self._note_wrong(show_again(Showing(self._catalogue).states(paths), self._tree, self._objects), entries)

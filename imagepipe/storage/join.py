@@ -83,6 +83,18 @@ class Joiner:
             self._on_commit(joined.seq)
         return joined
 
+    def forget(self, upstreams: Sequence[str]) -> None:
+        """Forget how far these upstreams were pulled, and what waits of them. Raises NotStored on a full disk; FlushError."""
+        self._health.check()
+        self._catalogue.begin()
+        try:
+            self._catalogue.upstreams.forget(upstreams)
+            self._catalogue.commit()
+        except BaseException:
+            self._catalogue.roll_back()
+            raise
+        self._housekeeping.wrote(len(upstreams))
+
     def _join(self, told: Told) -> Joined:
         catalogue = self._catalogue
         prepared: list[Prepared] = []
@@ -102,6 +114,7 @@ class Joiner:
             raise
         if outcome.lost:
             catalogue.history.recount()
+        self._housekeeping.wrote(1 + len(added) + len(settled))
         self._show(outcome, before, prepared, awkward)
         return Joined(catalogue.last_seq, added, settled)
 

@@ -471,6 +471,11 @@ class Store:
             rows = [self._with_checked_facts(row) if row.entry.content in here else row for row in rows]
             return self._run(lambda: self._joiner.join(Told(rows, upstream, cursor, afresh, here)))
 
+    def forget_upstreams(self, upstreams: Sequence[str]) -> None:
+        """Forget how far upstreams were pulled, by node id, and what waits of them; blocks. Raises NotStored on a full disk; FlushError; Overloaded."""
+        with self._writing():
+            self._run(lambda: self._joiner.forget(upstreams))
+
     def room_for_peers(self) -> int:
         """How many bytes of peers the disk can take so that there is still room for an image that a client stores."""
         status = os.statvfs(self._layout.private)

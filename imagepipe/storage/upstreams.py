@@ -43,6 +43,12 @@ class Upstreams:
         """All rows up to there are joined, or pending."""
         self._database.write("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?, ?)", upstream, cursor.epoch, cursor.seq, cursor.end)
 
+    def forget(self, upstreams: Iterable[str]) -> None:
+        """Drop all that is known of these."""
+        gone = [(upstream,) for upstream in upstreams]
+        self._database.write_many("DELETE FROM pending WHERE upstream = ?", gone)
+        self._database.write_many("DELETE FROM cursor WHERE upstream = ?", gone)
+
     def pending_at(self, path: str) -> Sequence[Pending]:
         """The rows of all upstreams that wait at a path, as the transaction sees them."""
         return _pending(self._database.select(_PENDING + " WHERE path = ?", path))

@@ -140,7 +140,25 @@ class StatusTests:
     def test_what_the_best_subscriber_has_is_replicated(self, clock: Clock) -> None:
         node = replica()
         for who, seq in (("b0", 7), ("c0", 4)):
-            node.asked(b"client", Changes(1, who, "e0", seq, seq), 1.0)
+            node.asked(who.encode(), Changes(1, who, "e0", seq, seq), 1.0)
         status = status_of(node, Journal(clock.seconds), conflicts=0, now=2.0)
         assert status.unreplicated == 2
         assert [(one.node, one.acked, one.behind, one.heard_seconds) for one in status.subscribers] == [("b0", 7, 2, 1.0), ("c0", 4, 5, 1.0)]
+
+    def test_a_peer_of_which_too_many_changes_wait_is_named_once(self, lines: list[str], clock: Clock) -> None:
+        node, journal = replica(), Journal(clock.seconds)
+        for full in (True, True, False, False):
+            node.links["north"].is_full = full
+            journal.note(node)
+        assert [line.split(":")[0] for line in lines] == ["warn", "info"]
+        assert all("the peer north" in line for line in lines)
+
+    def test_what_is_not_fetched_is_named_at_a_bounded_rate_for_each_peer(self, lines: list[str], clock: Clock) -> None:
+        journal = Journal(clock.seconds)
+        for number in range(100):
+            journal.not_taken("north", f"{number}.jpg\n", "too large")
+        journal.not_taken("south", "a.jpg", "too large")
+        assert lines == [
+            "warn: replication: the image '0.jpg\\n' of the peer north is not fetched: too large",
+            "warn: replication: the image 'a.jpg' of the peer south is not fetched: too large",
+        ]

@@ -3,7 +3,7 @@
 It is a model of the store's promises, not of its making: here a transaction is an instant.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from imagepipe.core import joining, versions
@@ -101,6 +101,12 @@ class Disk:
             tuple(Pending(key[0], row) for key, row in self.pending.items() if before.get(key) != row),
             tuple(key for key in before if key not in self.pending),
         )
+
+    def forget(self, upstreams: Collection[str]) -> None:
+        """Forget how far upstreams were pulled, and what waits of them."""
+        for upstream in upstreams:
+            self.cursors.pop(upstream, None)
+        self.pending = {key: row for key, row in self.pending.items() if key[0] not in upstreams}
 
     def changes(self, after: int, limit: int) -> tuple[Row, ...]:
         """The rows with greater numbers, in order."""

@@ -177,6 +177,11 @@ def _mistaken(self: Replica, link: Link, asked: Asked, message: Batch, now: floa
         _TAKE_BATCH(self, link, asked, message, now)
 
 
+def _on_from_ahead(self: Link) -> None:
+    if not self.pulls:
+        self.looks_ahead = self.is_full
+
+
 # Bytes.
 
 
@@ -255,6 +260,7 @@ MUTANTS = (
     Mutant("the cursor moves though the join failed", Replica, "_leave_queue", _cursor_though_it_failed, 214),
     Mutant("a second batch is joined before the first", Replica, "_go_on", _last_batch_first, 2),
     Mutant("a crash forgets what is pending", Disk, "start", _start_without_pending, 49),
+    Mutant("the cursor jumps over what was only looked at", Link, "begin", _on_from_ahead, 69),
     Mutant("what was pending of a restored upstream stays so", Node, "_do", _never_afresh, 236),
     Mutant("a batch is acknowledged when it arrives", Replica, "acked", _acked_on_arrival, 2),
     Mutant("what is pending is acknowledged", Replica, "acked", _acked_though_pending, 12),

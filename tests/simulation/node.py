@@ -9,7 +9,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from imagepipe.core import joining, messages
-from imagepipe.core.actions import Action, Answer, Discard, Examine, Join, Keep, Mended, ReadChanges, ReadPieces, Redirect, Release, Ring, Send
+from imagepipe.core.actions import (
+    Action,
+    Answer,
+    Discard,
+    Examine,
+    Forget,
+    Join,
+    Keep,
+    Mended,
+    ReadChanges,
+    ReadPieces,
+    Redirect,
+    Release,
+    Ring,
+    Send,
+)
 from imagepipe.core.entries import Change, Entry, Row
 from imagepipe.core.fetching import Received
 from imagepipe.core.messages import Batch, Changes, Get
@@ -70,7 +85,17 @@ class Node:
         disk, rows_max = self.disk, self._world.plan.rows_max
         disk.start(f"{self._world.random.getrandbits(48):x}")
         pending = [joining.Pending(upstream, row) for (upstream, _), row in disk.pending.items()]
-        self.replica = Replica(disk.node, disk.epochs, disk.seq, disk.cursors, pending, self.wall_ms, rows_max=rows_max, get_bytes_max=GET_BYTES)
+        self.replica = Replica(
+            disk.node,
+            disk.epochs,
+            disk.seq,
+            disk.cursors,
+            pending,
+            self.wall_ms,
+            rows_max=rows_max,
+            get_bytes_max=GET_BYTES,
+            pending_max=self._world.plan.pending_max,
+        )
         for upstream in self.upstreams:
             self.replica.add_link(upstream, self._world.now)
         self._world.note(self.name, "starts", self.disk.node, self.disk.epochs[-1])
@@ -195,6 +220,8 @@ class Node:
                 self._in_turn(lambda: self._join(action))
             case Release(rows):
                 self._unpin(rows)
+            case Forget(upstreams):
+                self._in_turn(lambda: self.disk.forget(upstreams))
             case ReadChanges():
                 self._work(self._pause(), lambda: self._read_changes(action))
             case ReadPieces():

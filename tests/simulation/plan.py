@@ -1,8 +1,9 @@
 """What a seed makes of a run: how many nodes, who pulls from whom, how bad the weather is, what goes wrong and how often."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from imagepipe.core.pending import PENDING_MAX
 from simulation.network import Weather
 
 HOUR_MS = 3_600_000.0
@@ -19,6 +20,7 @@ class Plan:
     """links: for each node those it pulls from. seconds: how long things go wrong. clocks: offset in ms and rate of each node's wall clock.
 
     late: nodes that join the cluster only then. mends: what is damaged is mended in the end, and now and then before, where anyone it can be had from has good bytes: verify --repair.
+    pending_max: as for Replica.
     """
 
     links: dict[str, tuple[str, ...]]
@@ -32,6 +34,7 @@ class Plan:
     slowness: float = 0.02
     watch_silence: bool = False
     mends: bool = True
+    pending_max: int = PENDING_MAX
 
     @property
     def everywhere(self) -> bool:
@@ -55,7 +58,7 @@ def random_plan(seed: int) -> Plan:
     how_many = rng.choice((0, 3, 8, 15))
     faults = tuple(rng.choices(list(FAULTS), list(FAULTS.values()), k=how_many))
     spread = rng.choice((0.0, 1000.0, 3 * HOUR_MS))
-    return Plan(
+    plan = Plan(
         links=_links(rng, names),
         seconds=seconds,
         weather=_weather(rng),
@@ -68,6 +71,8 @@ def random_plan(seed: int) -> Plan:
         watch_silence=rng.random() < 0.25,
         mends=rng.random() < 0.6,
     )
+    # Rows beyond the bound are not pending: where nothing is mended, some would never be heard of.
+    return replace(plan, pending_max=rng.choice((1, 1, 2, PENDING_MAX)) if plan.mends else PENDING_MAX)
 
 
 def _weather(rng: random.Random) -> Weather:

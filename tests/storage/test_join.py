@@ -36,6 +36,31 @@ def receive(store: Store, *data: bytes) -> None:
         assert store.receive(number, Content(digest(one), len(one)), 0, one) is Received.COMPLETE
 
 
+class BoundTests:
+    """What an upstream can make this node keep is bounded."""
+
+    def test_rows_that_only_wait_do_not_make_the_log_grow(self, tmp_path: Path) -> None:
+        log = tmp_path / ".imagepipe" / "catalogue.sqlite-wal"
+        with opened(tmp_path) as store:
+            sizes = []
+            for number in range(40):
+                rows = [told(f"{number}/{at}", b"%d %d" % (number, at), seq=number * 250 + at + 1) for at in range(250)]
+                store.join(rows, YOU, Cursor("e0", (number + 1) * 250))
+                sizes.append(log.stat().st_size)
+            assert len(store.pending()) == 10_000
+            assert max(sizes[20:]) <= 1.5 * max(sizes[:20])
+
+    def test_an_upstream_is_forgotten_with_all_that_waits_of_it(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            for upstream in (YOU, "e" * 32):
+                store.join([told("a", b"1"), told("b", b"2", seq=2)], upstream, Cursor("e0", 2))
+            store.forget_upstreams([YOU])
+            assert set(store.cursors()) == {"e" * 32}
+            assert {one.upstream for one in store.pending()} == {"e" * 32}
+        with opened(tmp_path) as store:
+            assert set(store.cursors()) == {"e" * 32}
+
+
 class HearsayTests:
     """What a peer claims of an image is believed as far as an image can have it, and its bytes agree."""
 
