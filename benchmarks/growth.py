@@ -28,6 +28,7 @@ from imagepipe.core.entries import Content, Entry, ImageFacts
 from imagepipe.core.stamp import Version, next_stamp
 from imagepipe.errors import FlushError
 from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.health import Health
 from imagepipe.storage.opening import Layout
 from imagepipe.storage.store import Store
 
@@ -63,7 +64,7 @@ def fill(root: Path, count: int) -> None:
     file = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(file, "JPEG")
     layout = Layout(root)
-    catalogue = Catalogue(layout.catalogue)
+    catalogue = Catalogue(layout.catalogue, Health(_fail))
     made: set[Path] = set()
     for first in range(0, count, ROWS_AT_ONCE):
         entries = []
@@ -89,11 +90,12 @@ def fill(root: Path, count: int) -> None:
 
 
 def _open(root: Path) -> Store:
-    def fail(error: FlushError) -> None:
-        raise error
-
     root.mkdir(parents=True, exist_ok=True)
-    return Store.open(root, umask=0o022, now_ms=lambda: time.time_ns() // 1_000_000, on_fatal=fail)
+    return Store.open(root, umask=0o022, now_ms=lambda: time.time_ns() // 1_000_000, on_fatal=_fail)
+
+
+def _fail(error: FlushError) -> None:
+    raise error
 
 
 def _path(number: int) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from twisted.web.resource import Resource
@@ -20,7 +21,7 @@ from imagepipe.daemon import OnFatal
 from imagepipe.foundation import Foundation
 from imagepipe.generations import build, cache_bytes_max, read_secrets
 from imagepipe.monitoring.counters import Counters
-from imagepipe.monitoring.disk_space import DiskSpace
+from imagepipe.monitoring.disk_space import DiskSpace, Space, space_of
 from imagepipe.monitoring.metrics import registry_of
 from imagepipe.monitoring.recent import Recent, reading_of
 from imagepipe.monitoring.status import StatusReader
@@ -96,7 +97,7 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: b
     threading.Thread(target=cache.tidy, name="tidy", daemon=True).start()
 
     queue = WorkQueue(reactor, time.monotonic, running_max=images.io_threads, waiting_max=images.queue)
-    disk = DiskSpace(reactor, images.path, threads.calls, time.monotonic)
+    disk = DiskSpace(reactor, images.path, threads.probes, time.monotonic, partial(_look_at_disk, store))
     reader = StatusReader(
         version=__version__,
         seconds=time.monotonic,
@@ -104,8 +105,7 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: b
         queue=queue,
         engine_workers=lambda: node.generations.engine_workers,
         disk=disk.read,
-        takes_images=lambda: store.takes_images,
-        flush_failed=lambda: store.flush_failed,
+        unready=lambda: store.why_unready,
         stopping=lambda: node.is_stopping,
         replication=replication_status,
         downloads=lambda: node.generations.downloads,
@@ -149,6 +149,11 @@ def _in_turn(executor: ThreadPoolExecutor, do: Callable[[], None]) -> None:
 def _shed(opened: "Future[RenderCache]") -> None:
     if opened.done():
         opened.result().shed()
+
+
+def _look_at_disk(store: Store, path: Path) -> Space:
+    store.probe()
+    return space_of(path)
 
 
 def _count(counters: Counters, request: BoundedRequest) -> None:

@@ -13,7 +13,9 @@
         DiskFull             507   for want of room
         SourceFailed         502   the server that it was to be fetched from did not give it
           SourceTimeout      504   in time
+        StoreUnusable        503   no image can be stored now: read-only, moved away, not to be opened
         FlushError           503   a flush failed: what the disk holds is unknown, and the daemon ends
+          CatalogueDamaged   503   SQLite says so: nothing is written any more, and the daemon goes on reading
       InternalError    1002  500   our fault: the detail is in the log, never in the answer
       TooFewPeers      1003  503   durable here, but fewer than min_acks peers confirmed in time
       Overloaded       1004  429   the queue is full: try again
@@ -117,10 +119,20 @@ class SourceTimeout(SourceFailed):
     http_status = 504
 
 
+class StoreUnusable(NotStored):
+    """Nothing can be stored now, whatever it is; once the cause is gone, it can."""
+
+    http_status = 503
+
+
 class FlushError(NotStored):
     """A flush failed with EIO: what the disk holds is unknown. The calls under way get this fault; the daemon must end."""
 
     http_status = 503
+
+
+class CatalogueDamaged(FlushError):
+    """What the catalogue says cannot be trusted any more, and what is written to it may be lost."""
 
 
 class InternalError(ImagepipeError):

@@ -18,6 +18,7 @@ FILE_THREADS = 8
 PASSWORD_THREADS = 1
 PULL_THREADS = 4
 ANSWER_THREADS = 2
+PROBE_THREADS = 1
 NAME_THREADS = 16
 
 
@@ -36,6 +37,7 @@ class Threads:
         self._files = ThreadPool(minthreads=1, maxthreads=FILE_THREADS, name="files")
         self._passwords = ThreadPool(minthreads=0, maxthreads=PASSWORD_THREADS, name="passwords")
         self._pulls = ThreadPool(minthreads=0, maxthreads=PULL_THREADS, name="pulls")
+        self._probes = ThreadPool(minthreads=0, maxthreads=PROBE_THREADS, name="probes")
         self._answers = ThreadPool(minthreads=0, maxthreads=ANSWER_THREADS, name="answers")
 
         self._names = _NotWaitedFor(minthreads=0, maxthreads=NAME_THREADS, name="names")
@@ -73,9 +75,13 @@ class Threads:
         """Read what a peer has asked for."""
         return on_thread_of(self._reactor, self._answers, call)
 
+    def probes(self, call: Callable[[], T]) -> "Deferred[T]":
+        """Ask the disk how it is: one that hangs must not take a thread from those who parse calls."""
+        return on_thread_of(self._reactor, self._probes, call)
+
     @property
     def _pools(self) -> tuple[ThreadPool, ...]:
-        return self._calls, self._files, self._passwords, self._pulls, self._answers
+        return self._calls, self._files, self._passwords, self._pulls, self._answers, self._probes
 
 
 def on_thread_of(reactor: Any, pool: ThreadPool, call: Callable[[], T]) -> "Deferred[T]":

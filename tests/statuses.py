@@ -83,7 +83,7 @@ FULL = NodeStatus(
     engine_workers=4,
     totals=TOTALS,
     cache=CacheStatus(bytes=1 << 20, bytes_max=1 << 30, files=17, hits=75, misses=25, evictions=2),
-    disk=DiskStatus(total_bytes=100 << 30, free_bytes=25 << 30, age_seconds=1.0),
+    disk=DiskStatus(total_bytes=100 << 30, free_bytes=25 << 30, age_seconds=1.0, total_inodes=1000, free_inodes=900),
     replication=REPLICATION,
     last_errors=(NotedError("2026-01-01T00:00:01Z", "store", "the disk is full"), NotedError("2026-01-01T00:00:00Z", "fetch", "no answer")),
 )

@@ -56,6 +56,8 @@ class ExpositionTests:
             ("imagepipe_cache_max_bytes", 1 << 30),
             ("imagepipe_cache_hits_total", 75),
             ("imagepipe_disk_free_bytes", 25 << 30),
+            ("imagepipe_disk_inodes", 1000),
+            ("imagepipe_disk_free_inodes", 900),
             ("imagepipe_replication_unreplicated", 7),
             ("imagepipe_replication_pending", 3),
             ("imagepipe_replication_conflicts", 5),

@@ -51,6 +51,18 @@ class NodeTests:
         assert told(replace(WELL, disk=DiskStatus(100, free, age))) == expected
 
     @pytest.mark.parametrize(
+        ("total", "free", "expected"),
+        [
+            (0, 0, []),
+            (100, 11, []),
+            (100, 10, ["warning: disk has used 90 % of its inodes: 10 are free"]),
+            (100, 0, ["critical: disk has used 100 % of its inodes: 0 are free"]),
+        ],
+    )
+    def test_a_disk_has_few_inodes_left(self, total: int, free: int, expected: list[str]) -> None:
+        assert told(replace(WELL, disk=DiskStatus(100, 50, 1.0, total, free))) == expected
+
+    @pytest.mark.parametrize(
         ("waiting", "waiting_max", "expected"),
         [
             (7, 10, []),

@@ -23,8 +23,7 @@ def reader(clock: Clock, counters: Counters, **more: Any) -> StatusReader:
         "queue": Jobs(),
         "engine_workers": lambda: 2,
         "disk": lambda: ROOM,
-        "takes_images": lambda: True,
-        "flush_failed": lambda: False,
+        "unready": lambda: None,
         "stopping": lambda: False,
     }
     return StatusReader(version="1.2", seconds=clock.seconds, counters=counters, **(given | more))
@@ -34,20 +33,19 @@ class ReadyTests:
     """What takes writes, and what to say where nothing does."""
 
     def test_a_node_that_takes_images_is_ready(self) -> None:
-        assert why_not_ready(stopping=False, flush_failed=False, takes_images=True) is None
+        assert why_not_ready(stopping=False, unready=None, silent_seconds=29.9) is None
 
     @pytest.mark.parametrize(
-        ("stopping", "flush_failed", "takes_images", "why"),
+        ("stopping", "unready", "silent_seconds", "why"),
         [
-            (True, False, True, "the server is stopping"),
-            (False, False, False, "the disk is full"),
-            (False, True, False, "failed to flush"),
-            (True, True, False, "failed to flush"),
-            (True, False, False, "the server is stopping"),
+            (True, None, 99.0, "the server is stopping"),
+            (False, "the disk is full", 0.0, "the disk is full"),
+            (True, "the disk is full", 99.0, "the disk is full"),
+            (False, None, 30.0, "the disk has not answered for 30 s"),
         ],
     )
-    def test_one_that_does_not_says_why(self, stopping: bool, flush_failed: bool, takes_images: bool, why: str) -> None:
-        assert why in str(why_not_ready(stopping=stopping, flush_failed=flush_failed, takes_images=takes_images))
+    def test_one_that_does_not_says_why(self, stopping: bool, unready: str | None, silent_seconds: float, why: str) -> None:
+        assert why_not_ready(stopping=stopping, unready=unready, silent_seconds=silent_seconds) == why
 
 
 class StatusReaderTests:
@@ -80,9 +78,9 @@ class StatusReaderTests:
     def test_each_reading_asks_anew(self) -> None:
         full: list[str] = []
         running: list[ReplicationStatus] = [REPLICATION]
-        read = reader(Clock(), Counters(lambda: 0.0), takes_images=lambda: not full, replication=lambda: running[0] if running else None)
+        read = reader(Clock(), Counters(lambda: 0.0), unready=lambda: full[0] if full else None, replication=lambda: running[0] if running else None)
         assert read.read().ready
-        full.append("full")
+        full.append("the disk is full")
         running.clear()
         status = read.read()
         assert (status.ready, status.not_ready, status.replication) == (False, "the disk is full", None)
@@ -96,6 +94,7 @@ class DiskSpaceTests:
     def test_it_is_that_of_the_file_system(self, tmp_path: Path) -> None:
         space = space_of(tmp_path)
         assert 0 < space.free_bytes <= space.total_bytes
+        assert 0 <= space.free_inodes <= space.total_inodes
 
     def test_a_folder_that_is_not_there_is_an_error_at_once(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
@@ -104,11 +103,11 @@ class DiskSpaceTests:
     def test_it_is_asked_for_again_every_few_seconds(self, tmp_path: Path) -> None:
         disk = _Disk(tmp_path)
         assert disk.space.read() == DiskStatus(100, 50, 0.0)
-        disk.answer = Space(100, 40)
+        disk.answer = Space(100, 40, 9, 8)
         disk.clock.advance(REFRESH_SECONDS)
         assert disk.space.read() == DiskStatus(100, 50, REFRESH_SECONDS)
         disk.end_thread()
-        assert disk.space.read() == DiskStatus(100, 40, 0.0)
+        assert disk.space.read() == DiskStatus(100, 40, 0.0, 9, 8)
         disk.clock.advance(REFRESH_SECONDS)
         assert len(disk.threads) == 1
 

@@ -37,8 +37,8 @@ class Node:
         self.counters = Counters(lambda: 0.0)
         self.samples = Samples(1000.0, 5.0, 10)
         self.queue = Jobs()
-        self.stopping = self.flush_failed = False
-        self.takes_images = True
+        self.stopping = False
+        self.unready: str | None = None
         reader = StatusReader(
             version="1.2",
             seconds=reactor.seconds,
@@ -46,8 +46,7 @@ class Node:
             queue=self.queue,
             engine_workers=lambda: 2,
             disk=lambda: FULL.disk,
-            takes_images=lambda: self.takes_images,
-            flush_failed=lambda: self.flush_failed,
+            unready=lambda: self.unready,
             stopping=lambda: self.stopping,
             replication=lambda: REPLICATION,
         )
@@ -178,7 +177,7 @@ class HealthTests:
             assert node.ask(path)[1] == b"ok\n"
 
     @pytest.mark.parametrize(
-        ("flag", "value", "word"), [("stopping", True, b"stopping"), ("takes_images", False, b"full"), ("flush_failed", True, b"flush")]
+        ("flag", "value", "word"), [("stopping", True, b"the server is stopping\n"), ("unready", "the disk is full", b"the disk is full\n")]
     )
     def test_a_node_that_takes_no_writes_is_healthy_but_not_ready(self, node: Node, flag: str, value: bool, word: bytes) -> None:
         setattr(node, flag, value)
@@ -264,6 +263,7 @@ class TextTests:
             "renditions waiting:          2 of 64",
             "originals being downloaded:  1",
             "cache:                       1.0 MiB of 1.0 GiB in 17 files",
+            "inodes:                      900 free of 1000 (90 %)",
             "disk:                        25.0 GiB free of 100.0 GiB (25 %), 1.0 s ago",
             "renditions rendered:    23 (jpg 20, webp 3)",
             "originals downloaded:   6, unavailable 1",

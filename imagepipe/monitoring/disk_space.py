@@ -19,10 +19,15 @@ OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Bytes of a file system: what it has, and what of it anyone but root may still take."""
+    """Bytes and inodes of a file system: what it has, and what of it anyone but root may still take.
+
+    total_inodes: 0 where it makes them as they are needed.
+    """
 
     total_bytes: int
     free_bytes: int
+    total_inodes: int = 0
+    free_inodes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +37,14 @@ class DiskStatus:
     total_bytes: int
     free_bytes: int
     age_seconds: float
+    total_inodes: int = 0
+    free_inodes: int = 0
 
 
 def space_of(path: Path) -> Space:
     """The room on the file system that `path` lies on; blocks, and raises OSError."""
     found = os.statvfs(path)
-    return Space(total_bytes=found.f_blocks * found.f_frsize, free_bytes=found.f_bavail * found.f_frsize)
+    return Space(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize, found.f_files, found.f_favail)
 
 
 class DiskSpace:
@@ -68,7 +75,9 @@ class DiskSpace:
 
     def read(self) -> DiskStatus:
         """What is known now."""
-        return DiskStatus(self._space.total_bytes, self._space.free_bytes, self._seconds() - self._asked)
+        space = self._space
+        age = self._seconds() - self._asked
+        return DiskStatus(space.total_bytes, space.free_bytes, age, space.total_inodes, space.free_inodes)
 
     def _refresh(self) -> "Deferred[None]":
         return Deferred.fromCoroutine(self._ask_again())

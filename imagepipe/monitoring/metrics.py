@@ -94,6 +94,8 @@ def _of_durations(durations: Durations) -> Iterator[Metric]:
 def _of_disk(disk: DiskStatus) -> Iterator[Metric]:
     yield _gauge("disk_size_bytes", "The file system that images.path lies on.", disk.total_bytes)
     yield _gauge("disk_free_bytes", "What is free on it.", disk.free_bytes)
+    yield _gauge("disk_inodes", "Inodes of it; 0 where it makes them as needed.", disk.total_inodes)
+    yield _gauge("disk_free_inodes", "Inodes that are free on it.", disk.free_inodes)
     yield _gauge("disk_age_seconds", "How long ago the disk was asked for that.", disk.age_seconds)
 
 

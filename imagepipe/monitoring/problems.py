@@ -15,7 +15,7 @@ STARTED_SECONDS = 15.0
 """For so long after its start a node need not have heard its peers."""
 
 DISK_NEARLY_FULL, DISK_FULL = 0.90, 0.97
-"""How much of the disk is taken."""
+"""How much of the disk is taken, of its bytes and of its inodes."""
 
 DISK_SILENT_SECONDS = 30.0
 QUEUE_NEARLY_FULL = 0.8
@@ -64,6 +64,10 @@ def _disk(disk: DiskStatus) -> Iterator[Problem]:
     if taken >= DISK_NEARLY_FULL:
         text = f"disk is {int(100 * taken)} % full: {shown_bytes(disk.free_bytes)} are free"
         yield _critical(text) if taken >= DISK_FULL else _warning(text)
+    used = 1 - disk.free_inodes / disk.total_inodes if disk.total_inodes else 0.0
+    if used >= DISK_NEARLY_FULL:
+        text = f"disk has used {int(100 * used)} % of its inodes: {disk.free_inodes} are free"
+        yield _critical(text) if used >= DISK_FULL else _warning(text)
 
 
 def _queue(queue: QueueStatus) -> Iterator[Problem]:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from imagepipe.core.turns import Kind
+from imagepipe.core.units import shown_seconds
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, QueueShare, QueueStatus
-from imagepipe.monitoring.problems import problems_of
+from imagepipe.monitoring.problems import DISK_SILENT_SECONDS, problems_of
 from imagepipe.replication.status import ReplicationStatus
 
 
@@ -51,21 +52,24 @@ class Cache(Protocol):
     def evictions(self) -> int: ...
 
 
-def why_not_ready(*, stopping: bool, flush_failed: bool, takes_images: bool) -> str | None:
-    """A line that says why the node takes no writes, or None if it does. The reason that lasts longest comes first."""
-    if flush_failed:
-        return "the disk has failed to flush: no write is taken any more"
+def why_not_ready(*, stopping: bool, unready: str | None, silent_seconds: float) -> str | None:
+    """A line that says why the node takes no writes, or None if it does.
+
+    unready: what the store says. silent_seconds: how long ago the disk last answered.
+    """
+    if unready:
+        return unready
     if stopping:
         return "the server is stopping"
-    if not takes_images:
-        return "the disk is full"
+    if silent_seconds >= DISK_SILENT_SECONDS:
+        return f"the disk has not answered for {shown_seconds(silent_seconds)}"
     return None
 
 
 class StatusReader:
     """Reads the parts it was given; for the reactor's thread, and no part makes it wait.
 
-    seconds: a monotonic clock; uptime counts from when this was made. takes_images, flush_failed, stopping: what `why_not_ready` goes by.
+    seconds: a monotonic clock; uptime counts from when this was made. unready, stopping: what `why_not_ready` goes by.
     engine_workers: how many processes the engine has. downloads: how many originals are being fetched.
     """
 
@@ -78,8 +82,7 @@ class StatusReader:
         queue: Queue,
         engine_workers: Callable[[], int],
         disk: Callable[[], DiskStatus],
-        takes_images: Callable[[], bool],
-        flush_failed: Callable[[], bool],
+        unready: Callable[[], str | None],
         stopping: Callable[[], bool],
         replication: Callable[[], ReplicationStatus | None] = lambda: None,
         downloads: Callable[[], int] = lambda: 0,
@@ -92,8 +95,7 @@ class StatusReader:
         self._queue = queue
         self._engine_workers = engine_workers
         self._disk = disk
-        self._takes_images = takes_images
-        self._flush_failed = flush_failed
+        self._unready = unready
         self._stopping = stopping
         self._replication = replication
         self._downloads = downloads
@@ -101,7 +103,11 @@ class StatusReader:
 
     def not_ready(self) -> str | None:
         """Why the node takes no writes now; None: it does."""
-        return why_not_ready(stopping=self._stopping(), flush_failed=self._flush_failed(), takes_images=self._takes_images())
+        return why_not_ready(
+            stopping=self._stopping(),
+            unready=self._unready(),
+            silent_seconds=self._disk().age_seconds,
+        )
 
     def read(self) -> NodeStatus:
         """The status now."""

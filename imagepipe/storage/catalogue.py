@@ -13,6 +13,7 @@ from imagepipe.core.erasure import erased_path
 from imagepipe.core.showing import Hidden, all_hidden
 from imagepipe.storage import columns
 from imagepipe.storage.database import Database
+from imagepipe.storage.health import Health
 from imagepipe.storage.history import History
 from imagepipe.storage.images import ImageFacts, ImageInfo, info_of
 from imagepipe.storage.memory import RememberedRows
@@ -31,12 +32,14 @@ REMEMBERED_MAX = 16_384
 class Catalogue:
     """The catalogue in the file `path`. The second half of the methods is for the one thread that writes.
 
-    last_seq: the newest number that was given and is on the disk; any thread reads it.
+    check, refusal: see Database. last_seq: the newest number that was given and is on the disk; any thread reads it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, health: Health) -> None:
         """Raises StartError if the file is of no use."""
-        self._database = Database(path)
+        self._database = Database(path, health)
+        self.check = self._database.check
+        self.refusal = self._database.refusal
         meta = self._database.select("SELECT node_id, projected, clean FROM meta").fetchone()
         self.node_id: str = meta[0]
         self.projected: int = meta[1]

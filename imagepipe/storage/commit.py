@@ -21,10 +21,10 @@ from twisted.logger import Logger
 
 from imagepipe.core.entries import Change, Content, Entry
 from imagepipe.core.versions import next_version
-from imagepipe.errors import Conflict, FlushError, ImagepipeError, InternalError, NotStored, shown
+from imagepipe.errors import Conflict, FlushError, ImagepipeError, InternalError, NotStored, StoreUnusable, shown
 from imagepipe.storage.calls import Call
 from imagepipe.storage.catalogue import Catalogue
-from imagepipe.storage.disk import catalogue_refusal, refusal
+from imagepipe.storage.disk import refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.images import Commit
@@ -89,6 +89,7 @@ class Committer:
         left: list[Call] = []
         try:
             self._health.check()
+            self._health.check_places()
             self._begin()
             showing = Showing(self._catalogue)
             for at, call in enumerate(calls):
@@ -109,11 +110,20 @@ class Committer:
         except Exception as error:  # noqa: BLE001 - whatever it was, every call gets an answer
             self._abandon(calls, admitted, error)
             return []
+        moved = self._moved()
         for one in admitted:
-            self._show(one)
+            self._show(one, moved)
         if any(one.entries for one in admitted):
             self._on_commit(self._catalogue.last_seq)
         return left
+
+    def _moved(self) -> StoreUnusable | None:
+        """Why what was committed just now may be lost all the same: nobody may be told that it is stored."""
+        try:
+            self._health.check_places()
+        except StoreUnusable as error:
+            return error
+        return None
 
     def _begin(self) -> None:
         self._seq = self._catalogue.last_seq
@@ -130,7 +140,7 @@ class Committer:
         except OSError as error:
             call.future.set_exception(refusal(error, call.paths[0]))
         except sqlite3.Error as error:
-            raise catalogue_refusal(error) or error from error
+            raise self._catalogue.refusal(error) from error
         except Exception:  # noqa: BLE001 - a bug: this call's, not its neighbours'
             _log.failure("a change of {paths} failed", paths=call.paths)
             call.future.set_exception(InternalError())
@@ -179,10 +189,10 @@ class Committer:
             entries.append(Entry(change.path, version, old.version if old else None, change.content, self._seq))
         return tuple(entries)
 
-    def _show(self, one: _Admitted) -> None:
+    def _show(self, one: _Admitted, moved: StoreUnusable | None) -> None:
         call = one.decided.call
         if not one.entries:
-            call.future.set_result(Commit(None, self._seq))
+            _answer(call, Commit(None, self._seq), moved)
             return
         try:
             failed = self._tree.apply(one.prepared)
@@ -192,7 +202,7 @@ class Committer:
         self._housekeeping.committed(one.entries, failed, lost_digests(one.decided.before, one.entries))
         if one.awkward:
             self._housekeeping.show_again(one.awkward, one.entries)
-        call.future.set_result(Commit(one.entries[-1].version, one.entries[-1].seq))
+        _answer(call, Commit(one.entries[-1].version, one.entries[-1].seq), moved)
 
     def _abandon(self, calls: Sequence[Call], admitted: Sequence[_Admitted], error: Exception) -> None:
         for one in reversed(admitted):
@@ -203,6 +213,8 @@ class Committer:
             _log.error("a transaction could not be rolled back: {error}", error=worse)
         if isinstance(error, FlushError):
             self._health.fail(error)
+        elif isinstance(error, StoreUnusable):
+            pass
         elif isinstance(error, NotStored):
             again = [call for call in calls if not call.future.done() and not call.facts]
             if again and self._housekeeping.make_room():  # a delete goes on; it makes room itself
@@ -217,3 +229,10 @@ class Committer:
     def _content(self, path: str) -> Content | None:
         entry = self._catalogue.entry(path)
         return entry.content if entry else None
+
+
+def _answer(call: Call, commit: Commit, moved: StoreUnusable | None) -> None:
+    if moved:
+        call.future.set_exception(StoreUnusable(str(moved)))
+    else:
+        call.future.set_result(commit)

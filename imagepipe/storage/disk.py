@@ -1,7 +1,9 @@
 """Flushing, and what an error of the disk means to a call.
 
-    ENOSPC, EDQUOT                 DiskFull "the disk is full": the call is refused, the daemon carries on
+    ENOSPC, EDQUOT                 DiskFull "the disk is full", or what it is that has run out: the call is refused, the daemon carries on
+    EROFS                          StoreUnusable "the file system is read-only": likewise
     EMFILE, ENFILE, ENOMEM         Overloaded: too many connections, it passes
+    SQLITE_CORRUPT, SQLITE_NOTADB  CatalogueDamaged: no write is taken any more, and reads go on as far as they can
     EIO out of fsync, SQLITE_IOERR FlushError: what the disk holds is unknown; no write is taken any more
     any other                      NotStored, with the system's words
 
@@ -22,11 +24,22 @@ from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
 
-from imagepipe.errors import DiskFull, FlushError, NotStored, Overloaded, shown
+from imagepipe.errors import CatalogueDamaged, DiskFull, FlushError, NotStored, Overloaded, StoreUnusable, shown
 
 _SIDE_BY_SIDE = 4
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+FULL = "the disk is full"
+NO_INODES = "the file system has no inodes left"
+READ_ONLY = "the file system is read-only"
+
+ROOM_BYTES = 32 << 20
+ROOM_INODES = 256
+"""With less than this a disk is nearly full: a call that failed may have failed for want of room."""
+
+INODES_MIN = 8
+"""With fewer a store may lack one: it makes a folder, a file, and the folders of its path."""
 
 AnyPath = Path | bytes
 
@@ -37,7 +50,9 @@ def refusal(error: OSError, path: str | None = None) -> NotStored | Overloaded:
     if error.errno in _SCARCE:
         return Overloaded("the server has too many files open: try again")
     if is_full(error):
-        return DiskFull(f"{where}the disk is full")
+        return DiskFull(f"{where}{_what_is_full(error)}")
+    if error.errno == errno.EROFS:
+        return StoreUnusable(f"{where}{READ_ONLY}")
     return NotStored(f"{where}the file system refuses it: {os.strerror(error.errno or 0)}")
 
 
@@ -46,23 +61,57 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-def free_bytes(path: Path) -> int:
-    """The room on the disk that `path` lies on."""
+def has_room(path: Path) -> bool:
+    """Whether the file system that `path` lies on is not nearly full, by bytes or by inodes."""
     status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize
+    return status.f_bavail * status.f_frsize >= ROOM_BYTES and not _lacks_inodes(status, ROOM_INODES)
 
 
-def catalogue_refusal(error: sqlite3.Error) -> NotStored | None:
-    """The fault of a call whose transaction failed with `error`, or None where it is no fault of the disk."""
+def _what_is_full(error: OSError) -> str:
+    if error.errno == errno.EDQUOT:
+        return "the disk quota is used up"
+    name = error.filename2 or error.filename
+    with contextlib.suppress(OSError):
+        if name and _lacks_inodes(os.statvfs(_there(Path(os.fsdecode(name)))), INODES_MIN):
+            return NO_INODES
+    return FULL
+
+
+def _there(path: Path) -> Path:
+    """The folder above `path` that is there: a call's own folder is gone by now."""
+    return next(folder for folder in path.parents if folder.exists())
+
+
+def _lacks_inodes(status: os.statvfs_result, least: int) -> bool:
+    """Whether there are fewer than `least`; a file system that makes them as needed says that it has none at all."""
+    return status.f_files > 0 and status.f_favail < least
+
+
+def catalogue_refusal(error: sqlite3.Error, path: Path) -> NotStored | None:
+    """The fault of a call whose transaction in the catalogue at `path` failed with `error`, or None where it is no fault of the disk."""
     code = getattr(error, "sqlite_errorcode", None)
     # The index of the write-ahead log grows by a write and no more: what fails with SHMSIZE is a full disk, and nothing was flushed wrongly.
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
-        return DiskFull("the disk is full")
-    if code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return FlushError(f"the catalogue is damaged ({error.sqlite_errorname}): put back a backup of it")
-    if code is not None and code & 0xFF == sqlite3.SQLITE_IOERR:
+        return DiskFull(FULL)
+    kind = None if code is None else code & 0xFF
+    if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return CatalogueDamaged(
+            f"the catalogue is damaged ({error.sqlite_errorname}): stop imagepipe, and put back a backup of the folder {path.parent.name}"
+        )
+    if kind in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY) and _is_read_only(path.parent):
+        return StoreUnusable(READ_ONLY)
+    if kind in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+        return StoreUnusable(f"the catalogue cannot be opened ({error.sqlite_errorname})")
+    if kind == sqlite3.SQLITE_IOERR:
         return FlushError(f"the disk failed under the catalogue ({error.sqlite_errorname})")
     return None
+
+
+def _is_read_only(path: Path) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 def flush(descriptor: int, path: AnyPath) -> None:

@@ -6,12 +6,13 @@ In this order: an object of a replaced version goes only when the tree that no l
 old tree back, and the object tells what in it is ours.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from twisted.logger import Logger
 
 from imagepipe.core.entries import Entry
-from imagepipe.errors import FlushError, NotStored
+from imagepipe.errors import DiskFull, FlushError, NotStored, StoreUnusable
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.health import Health
 from imagepipe.storage.objects import Objects, Pins
@@ -65,6 +66,7 @@ class Housekeeping:
         self._due: float | None = None
         self._wrong: dict[str, int] = {}  # path -> the number of the first row that it does not show
         self._rows_unfolded = 0
+        self._paused_until: float | None = None
 
     def committed(self, entries: Sequence[Entry], failed: Sequence[str], replaced: set[str]) -> None:
         """Rows were committed and applied, but for the paths in `failed`; the digests `replaced` lost a row."""
@@ -98,6 +100,8 @@ class Housekeeping:
         """In how many seconds there is something to do; None: nothing is."""
         if self._health.failed:
             return None
+        if self._paused_until is not None:
+            return max(0, self._paused_until - self._seconds())
         if self._checkpoint or self._sweep or self._rows_unfolded >= _FOLD_ROWS:
             return 0
         if self._due is None and self._pins.has_suspects:
@@ -131,6 +135,8 @@ class Housekeeping:
             self._soon()
 
     def _step(self) -> None:
+        self._paused_until = None
+        self._health.check_places()  # in another folder nothing may be removed
         if self._rows_unfolded >= _FOLD_ROWS:
             self._fold_log()
         elif self._checkpoint is None and self._due is not None and self._due <= self._seconds():
@@ -143,6 +149,7 @@ class Housekeeping:
             self._soon()
 
     def _finish(self) -> None:
+        self._health.check_places()
         for _ in self._checkpoint or ():
             pass
         for _ in self._sweep or ():
@@ -159,9 +166,13 @@ class Housekeeping:
             self._health.fail(error)
         except Exception as error:  # noqa: BLE001 - a full disk, mostly
             self._checkpoint = None
-            if isinstance(error, NotStored) and self._give_up_reserve():
+            if isinstance(error, sqlite3.Error):
+                error = self._catalogue.refusal(error)
+            if isinstance(error, DiskFull) and self._give_up_reserve():
                 return
             self._soon()
+            if isinstance(error, StoreUnusable):
+                self._paused_until = self._seconds() + self._interval
             if isinstance(error, NotStored | OSError):
                 _log.error("a checkpoint was not finished, and is tried again: {error}", error=error)
             else:

@@ -18,9 +18,9 @@ from twisted.logger import Logger
 from imagepipe.core import joining
 from imagepipe.core.entries import Content, Entry, Row, wins
 from imagepipe.core.joining import Cursor, Join, Joined, Pending
-from imagepipe.errors import FlushError, NotStored
+from imagepipe.errors import DiskFull, FlushError, NotStored
 from imagepipe.storage.catalogue import Catalogue
-from imagepipe.storage.disk import catalogue_refusal, is_full, refusal
+from imagepipe.storage.disk import is_full, refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.objects import Objects
@@ -75,7 +75,7 @@ class Joiner:
         except FlushError as error:
             self._health.fail(error)
             raise
-        except NotStored:
+        except DiskFull:
             if self._brings_images(told) or not self._housekeeping.make_room():
                 raise
             joined = self._join(told)  # deletes go on; they make room themselves
@@ -110,7 +110,7 @@ class Joiner:
         except Exception as error:
             self._undo(prepared)
             if isinstance(error, sqlite3.Error):
-                raise catalogue_refusal(error) or error from error
+                raise catalogue.refusal(error) from error
             raise
         if outcome.lost:
             catalogue.history.recount()

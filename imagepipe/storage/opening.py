@@ -17,6 +17,7 @@ A tree with files in it and no catalogue is someone else's: nothing is touched u
 import os
 import shutil
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +73,14 @@ class Layout:
     def staging(self) -> Path:
         """The folder of staging folders."""
         return self.private / "staging"
+
+    @property
+    def lasting(self) -> Mapping[Path, str]:
+        """What must stay where it is while the store is open, by the names that operators know."""
+        log, index = (self.catalogue.with_name(self.catalogue.name + end) for end in ("-wal", "-shm"))
+        inside = (self.lock, self.catalogue, log, index, self.objects)
+        names = {path: str(path.relative_to(self.root)) for path in (self.private, *inside)}
+        return {self.root: "the folder of [images] path", **names}
 
 
 ADOPT = "imagepipe adopt -c FILE"

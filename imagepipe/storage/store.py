@@ -39,14 +39,14 @@ from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.looking_back import LostPage
 from imagepipe.core.showing import Hidden
 from imagepipe.core.stamp import milliseconds
-from imagepipe.errors import BadRequest, DiskFull, FlushError, ImagepipeError, NotStored, Overloaded, StartError, shown
+from imagepipe.errors import BadRequest, DiskFull, FlushError, ImagepipeError, NotStored, Overloaded, StartError, StoreUnusable, shown
 from imagepipe.stages import spent
 from imagepipe.storage import opening, schema
 from imagepipe.storage.calls import Call, Task
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.claim import Claim, Claims
 from imagepipe.storage.commit import Committer
-from imagepipe.storage.disk import free_bytes, open_for_reading, refusal
+from imagepipe.storage.disk import FULL, ROOM_BYTES, has_room, open_for_reading, refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.history import Lost
 from imagepipe.storage.housekeeping import Housekeeping
@@ -58,6 +58,7 @@ from imagepipe.storage.memory import Remembered
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.orders import Order
+from imagepipe.storage.readiness import Readiness
 from imagepipe.storage.repair import Repairs
 from imagepipe.storage.reserve import Reserve
 from imagepipe.storage.sweep import sweep_objects, sweep_tree
@@ -77,9 +78,6 @@ AT_HAND_BYTES_MAX = 32 << 20
 
 AT_HAND_OVERHEAD_BYTES = 1 << 10
 """What each of them takes beside its bytes."""
-
-ROOM_BYTES = 32 << 20
-"""With less than this a disk is nearly full: a call that failed may have failed for want of room."""
 
 _log = Logger()
 
@@ -165,7 +163,7 @@ class Store:
         opening.make_catalogue(self._layout, self._objects, new_id(), adopting=adopting)
         self._reserve = Reserve(self._layout.reserve)
         self._reserve.give_up()  # a full disk is no reason not to start: starting is what makes room
-        self._catalogue = Catalogue(self._layout.catalogue)
+        self._catalogue = Catalogue(self._layout.catalogue, self._health)
         opened.callback(self._catalogue.close)
 
         tree = Tree(root, self._objects, run, folder_mode)
@@ -189,6 +187,16 @@ class Store:
         self._catalogue.start(new_id())
         self._housekeeping.recover()
         self._reserve.set_aside()
+        self._health.watch(self._layout.lasting)
+        self._readiness = Readiness(
+            self._layout.private,
+            self._health,
+            self._reserve,
+            staging=self._staging,
+            check_catalogue=self._catalogue.check,
+            make_room=self.make_room,
+            seconds=seconds,
+        )
 
         committed = _unfailing(on_commit, "nobody was told of a commit")
         self._on_full = _unfailing(lambda _: on_full(), "no room was made")
@@ -209,14 +217,14 @@ class Store:
         return self._catalogue.node_id
 
     @property
-    def takes_images(self) -> bool:
-        """Whether images can be stored: not on a disk that is full, or has failed."""
-        return self._reserve.is_set_aside and not self._health.failed
+    def why_unready(self) -> str | None:
+        """Why no image can be stored now, in one line; None: images can be stored. Never blocks."""
+        return self._readiness.why_not
 
-    @property
-    def flush_failed(self) -> bool:
-        """Whether the disk has failed to flush: no write is taken any more."""
-        return self._health.failed
+    def probe(self) -> None:
+        """Find out what `why_unready` says from now on; blocks. To be called every few seconds."""
+        with contextlib.suppress(Overloaded), self._in_flight.one():
+            self._readiness.probe()
 
     def close(self) -> None:
         """Finish every call that was accepted, flush, and let go of the folder; blocks. No read follows."""
@@ -230,7 +238,19 @@ class Store:
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
-        """A folder of one's own on the store's file system, to write images in that `put` then takes; gone at the end."""
+        """A folder of one's own on the store's file system, to write images in that `put` then takes; gone at the end.
+
+        Raises NotStored where the disk refuses it.
+        """
+        try:
+            with self._staging() as folder:
+                yield folder
+        except (OSError, DiskFull, StoreUnusable) as error:
+            self._readiness.refused(error)
+            raise
+
+    @contextlib.contextmanager
+    def _staging(self) -> Iterator[Path]:
         folder = self._layout.staging / f"{self._run_id}-{next(self._staged)}"
         try:
             folder.mkdir(0o700)
@@ -243,10 +263,13 @@ class Store:
 
     def make_room(self) -> bool:
         """Where the disk is nearly full, free what is not needed; whether there is room now that was not there before."""
-        if free_bytes(self._layout.private) >= ROOM_BYTES:
+        try:
+            if has_room(self._layout.private):
+                return False
+            self._on_full()
+            return has_room(self._layout.private)
+        except OSError:  # the folder is not there
             return False
-        self._on_full()
-        return free_bytes(self._layout.private) >= ROOM_BYTES
 
     def put(self, images: Sequence[StagedImage], *, only_new: bool = False) -> Commit:
         """Store images as one: when this returns, all are on the disk and served. Blocks; for I/O threads.
@@ -256,7 +279,9 @@ class Store:
         """
         try:
             with self._writing(images[0].path if images else None):
-                return self._put(images, only_new=only_new)
+                commit = self._put(images, only_new=only_new)
+                self._readiness.succeeded()
+                return commit
         finally:
             if self._pins.has_suspects:
                 self._writer.wake()
@@ -511,6 +536,7 @@ class Store:
         self._health.check()
         try:
             with self._in_flight.one():
+                self._health.check_places()
                 yield
         except FlushError as error:
             self._health.fail(error)
@@ -531,7 +557,9 @@ class Store:
         """What `work` returns, on the writer's thread."""
         task = Task(work)
         self._writer.submit(task)
-        return task.future.result()
+        result = task.future.result()
+        self._health.check_places()  # what was written may be lost if it is another folder by now
+        return result
 
     def _abandon(self, digests: Sequence[str]) -> None:
         """Have those of `digests` removed that nothing names and nobody holds."""
@@ -548,7 +576,7 @@ class Store:
 
     def _put(self, images: Sequence[StagedImage], *, only_new: bool) -> Commit:
         if not self._reserve.is_set_aside:
-            raise DiskFull("the disk is full")
+            raise DiskFull(FULL)
         changes: dict[str, Change] = {}
         contents = []
         for image in images:

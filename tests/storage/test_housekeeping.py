@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from stores import FACTS, PRIVATE, check_whole, delete, digest, objects, opened, put, tree
+from stores import FACTS, PRIVATE, check_whole, delete, digest, ignore, objects, opened, put, tree
 
 from imagepipe.core.entries import Change, Content
-from imagepipe.errors import FlushError, NotStored
+from imagepipe.errors import DiskFull, FlushError, NotStored
 from imagepipe.storage.calls import Call
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.commit import Committer
@@ -48,7 +48,7 @@ class SmallCatalogue(Catalogue):
 
     def _check(self) -> None:
         if not self.room():
-            raise NotStored("the disk is full")
+            raise DiskFull("the disk is full")
 
 
 class Bench:
@@ -62,13 +62,13 @@ class Bench:
         self.errors: list[FlushError] = []
         self.removed: list[str] = []
         create(folder / "catalogue", "node")
-        self.catalogue = SmallCatalogue(folder / "catalogue")
+        self.health = Health(self.errors.append)
+        self.catalogue = SmallCatalogue(folder / "catalogue", self.health)
         (folder / "objects").mkdir()
         self.objects = Objects(folder / "objects", 0o644)
         self.objects.create()
         self.pins = Pins()
         self.tree = StumblingTree(self.root, self.objects, "0" * 16, 0o755)
-        self.health = Health(self.errors.append)
         self.reserve = Reserve(folder / "reserve")
         self.chores = Housekeeping(
             self.catalogue,
@@ -257,7 +257,7 @@ class SweepTests:
         (tmp_path / "empty" / "er").mkdir(parents=True)
         (tmp_path / "lost+found").mkdir()
         (tmp_path / "theirs").write_bytes(b"x")
-        catalogue = Catalogue(tmp_path / PRIVATE / "catalogue.sqlite")
+        catalogue = Catalogue(tmp_path / PRIVATE / "catalogue.sqlite", Health(ignore))
         catalogue.set_clean(False)
         catalogue.close()
         with opened(tmp_path) as store:
@@ -279,7 +279,7 @@ class ProjectionTests:
         for path, content in shown:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).hardlink_to(root / PRIVATE / "objects" / digest(content)[:2] / digest(content))
-        catalogue = Catalogue(root / PRIVATE / "catalogue.sqlite")
+        catalogue = Catalogue(root / PRIVATE / "catalogue.sqlite", Health(ignore))
         catalogue.set_projected(0)
         catalogue.set_clean(False)
         catalogue.close()

@@ -94,12 +94,12 @@ class RoomTests:
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
             store._reserve.give_up()  # noqa: SLF001 - as on a full disk
-            assert [store.takes_images] == [False]
+            assert [store.why_unready] == ["the disk is full"]
             with pytest.raises(NotStored, match="the disk is full"):
                 put(store, {"b": b"2"})
             delete(store, "a")
             check_whole(store, tmp_path)
-            assert store.takes_images
+            assert store.why_unready is None
             put(store, {"b": b"2"})
             check_whole(store, tmp_path)
 
