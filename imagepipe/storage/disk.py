@@ -31,6 +31,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 FULL = "the disk is full"
+QUOTA = "the disk quota is used up"
 NO_INODES = "the file system has no inodes left"
 READ_ONLY = "the file system is read-only"
 
@@ -63,23 +64,38 @@ def is_full(error: OSError) -> bool:
 
 def has_room(path: Path) -> bool:
     """Whether the file system that `path` lies on is not nearly full, by bytes or by inodes."""
+    return _has(os.statvfs(path), ROOM_BYTES, ROOM_INODES)
+
+
+def has_room_for_its_size(path: Path) -> bool:
+    """The same, but of a small file system an eighth is enough."""
     status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize >= ROOM_BYTES and not _lacks_inodes(status, ROOM_INODES)
+    bytes_least = min(ROOM_BYTES, status.f_blocks * status.f_frsize // 8)
+    return _has(status, bytes_least, min(ROOM_INODES, status.f_files // 8))
+
+
+def _has(status: os.statvfs_result, bytes_least: int, inodes_least: int) -> bool:
+    return status.f_bavail * status.f_frsize >= bytes_least and not _lacks_inodes(status, inodes_least)
 
 
 def _what_is_full(error: OSError) -> str:
     if error.errno == errno.EDQUOT:
-        return "the disk quota is used up"
+        return QUOTA
     name = error.filename2 or error.filename
-    with contextlib.suppress(OSError):
-        if name and _lacks_inodes(os.statvfs(_there(Path(os.fsdecode(name)))), INODES_MIN):
-            return NO_INODES
-    return FULL
+    return NO_INODES if name and lacks_inodes(_there(Path(os.fsdecode(name)))) else FULL
 
 
 def _there(path: Path) -> Path:
     """The folder above `path` that is there: a call's own folder is gone by now."""
     return next(folder for folder in path.parents if folder.exists())
+
+
+def lacks_inodes(path: Path) -> bool:
+    """Whether the file system that `path` lies on has too few for a store."""
+    try:
+        return _lacks_inodes(os.statvfs(path), INODES_MIN)
+    except OSError:
+        return False
 
 
 def _lacks_inodes(status: os.statvfs_result, least: int) -> bool:

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from imagepipe.errors import DiskFull, FlushError, ImagepipeError, Overloaded
-from imagepipe.storage.disk import FULL, flush, has_room, refusal
+from imagepipe.storage.disk import FULL, NO_INODES, QUOTA, flush, has_room_for_its_size, lacks_inodes, refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.reserve import Reserve
 
@@ -65,12 +65,18 @@ class Readiness:
         """A call was stored."""
         self._why = self._lacked_room = None
 
-    def refused(self, error: Exception) -> None:
-        """A call was refused by the disk."""
+    def refused(self, error: OSError | ImagepipeError) -> None:
+        """A call was refused by the disk. Raises DiskFull for an engine that does not know what it lacked."""
         refused = refusal(error) if isinstance(error, OSError) else error
         if isinstance(refused, DiskFull):
-            self._lacked_room = str(refused)
-        self.probe()
+            known = (what for what in (NO_INODES, QUOTA) if what in str(refused))
+            lacked = NO_INODES if lacks_inodes(self._private) else next(known, FULL)
+            self._lacked_room = lacked
+            self.probe()
+            if lacked not in str(refused):
+                raise DiskFull(lacked) from error
+        else:
+            self.probe()
 
     def probe(self) -> None:
         """Find out; blocks, and raises nothing that a disk may do."""
@@ -101,7 +107,7 @@ class Readiness:
             raise
         except ImagepipeError as error:
             return str(error)
-        if self._lacked_room and has_room(self._private):
+        if self._lacked_room and has_room_for_its_size(self._private):
             self._lacked_room = None
         return self._lacked_room
 

@@ -255,6 +255,7 @@ class Store:
         try:
             folder.mkdir(0o700)
         except OSError as error:
+            self._health.check_places()  # which knows better what is wrong
             raise refusal(error) from error
         try:
             yield folder

@@ -16,7 +16,7 @@ from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Received
 from imagepipe.core.joining import Cursor
 from imagepipe.core.stamp import Version
-from imagepipe.errors import NotStored
+from imagepipe.errors import DiskFull, NotStored
 from imagepipe.storage.store import Store
 from imagepipe.storage.upstreams import EPOCHS_MAX
 
@@ -379,7 +379,7 @@ class FullDiskTests:
 
             def cramped() -> None:
                 if reserve.is_set_aside:
-                    raise NotStored("the disk is full")
+                    raise DiskFull("the disk is full")
                 begin()
 
             catalogue.begin = cramped  # type: ignore[method-assign]
