@@ -303,6 +303,27 @@ class BodyTests:
         assert len(answered) == 1
 
 
+class ContentEncodingTests:
+    """A body is taken as it is."""
+
+    @pytest.mark.parametrize("codings", [["gzip"], ["GZIP"], ["deflate"], ["br"], ["identity, gzip"], ["identity", "gzip"], ["x"]])
+    def test_a_compressed_one_is_415_before_it_has_come(self, codings: list[str]) -> None:
+        page = Counted()
+        browser = Browser(page)
+        headers = "".join(f"Content-Encoding: {coding}\r\n" for coding in codings)
+        browser.send(f"POST / HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: 1000\r\n\r\n".encode())
+        assert browser.heard.startswith(b"HTTP/1.1 415 Unsupported Media Type\r\n")
+        assert browser.heard.endswith(b"a body with a Content-Encoding, such as gzip, is not accepted: send it uncompressed\n")
+        assert page.asked == 0
+
+    @pytest.mark.parametrize("coding", ["", "identity", " Identity ", "identity,identity"])
+    def test_one_that_says_it_is_not_is_welcome(self, coding: str) -> None:
+        page = Counted()
+        browser = Browser(page)
+        browser.send(f"POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: {coding}\r\nContent-Length: 4\r\n\r\nbody".encode())
+        assert page.asked == 1
+
+
 class HostTests:
     """One Host header, as RFC 9112 wants it (section 3.2), and a guard that sees every request first."""
 

@@ -1,15 +1,21 @@
 """The image in a request's body: the body itself, or the file of a form (multipart/form-data, RFC 7578)."""
 
 import re
+import tempfile
 from typing import IO
 
-from multipart import MultipartError, MultipartParser, parse_options_header
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from imagepipe.errors import BadRequest
 from imagepipe.storage.disk import refusal
 
-PARTS_MAX = 16
+PARTS_MAX = 1000
+"""Parts of a form. Only the image's is kept, so the others take no room."""
+
+_IN_MEMORY_BYTES_MAX = 64 << 10
 _BOUNDARY = re.compile(r"[ -~]{1,70}", re.ASCII)
+_EXTENDED_FILENAME = re.compile(r";\s*filename\*[0-9*]{0,4}\s*=", re.IGNORECASE)
+"""RFC 5987's way to name a file. RFC 7578 forbids it in forms, and some libraries send nothing else for names that are not ASCII."""
 
 
 def image_in(body: IO[bytes], content_type: str | bytes | None) -> IO[bytes]:
@@ -25,18 +31,63 @@ def image_in(body: IO[bytes], content_type: str | bytes | None) -> IO[bytes]:
     boundary = options.get("boundary", "")
     if not _BOUNDARY.fullmatch(boundary):
         raise BadRequest("image", "the form has no boundary")
+    found = _Image()
     try:
-        parts = list(MultipartParser(body, boundary, part_limit=PARTS_MAX, strict=False))
+        with PushMultipartParser(boundary, max_segment_count=PARTS_MAX) as parser:
+            for event in parser.parse_blocking(body.read):
+                if isinstance(event, MultipartSegment):
+                    found.begin(event)
+                elif event:
+                    found.write(event)
+        return found.file()
     except (MultipartError, ValueError, UnicodeError) as error:
         why = error.args[0] if error.args else "it is malformed"  # what follows in some of them is what the client has sent
         raise BadRequest("image", f"is in a form that cannot be read: {why}") from None
     except OSError as error:
         raise refusal(error) from error
-    files = [part for part in parts if part.name == "image"] or [part for part in parts if part.filename]
-    chosen: IO[bytes] | None = files[0].file if len(files) == 1 else None
-    for part in parts:
-        if part.file is not None and part.file is not chosen:
-            part.file.close()
-    if chosen is None:
-        raise BadRequest("image", "the form must have one part called image, or one file")
-    return chosen
+    finally:
+        found.close()
+
+
+class _Image:
+    """The part that is the image as far as the form has been read; nothing of the others is kept."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._is_named = False  # its name is `image`
+        self._is_written = False
+        self._count = 0  # of the parts that might be it as well
+
+    def begin(self, part: MultipartSegment) -> None:
+        """A part follows."""
+        is_named = part.name == "image"
+        self._is_written = is_named or (not self._is_named and _is_file(part))
+        if not self._is_written:
+            return
+        self._count = 1 if is_named and not self._is_named else self._count + 1
+        self._is_named = is_named
+        self.close()
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX)  # noqa: SIM115 - it outlives this
+
+    def write(self, data: bytes) -> None:
+        """A piece of the part."""
+        if self._is_written and self._file:
+            self._file.write(data)
+
+    def file(self) -> IO[bytes]:
+        """The image, the caller's to close. Raises BadRequest."""
+        if self._count != 1 or self._file is None:
+            raise BadRequest("image", "the form must have one part called image, or one file")
+        file, self._file = self._file, None
+        file.seek(0)
+        return file
+
+    def close(self) -> None:
+        """Let go of the file that is not the caller's."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+
+def _is_file(part: MultipartSegment) -> bool:
+    return bool(part.filename) or _EXTENDED_FILENAME.search(part.header("Content-Disposition", "")) is not None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from twisted.web.http import UNAUTHORIZED
+from twisted.web.http import UNAUTHORIZED, UNSUPPORTED_MEDIA_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +56,11 @@ def admit_all(_request: Any) -> Denied | None:
 def needs_credentials(request: Any) -> Denied | None:
     """An Admit for a resource behind HTTP Basic."""
     return None if request.requestHeaders.hasHeader(b"authorization") else Denied(UNAUTHORIZED, "it needs the credentials of one of [network] users")
+
+
+def refuse_encoded(request: Any) -> Denied | None:
+    """An Admit for bodies that are sent as they are. A compressed one could be a bomb, and no client has to send it."""
+    codings = b",".join(request.requestHeaders.getRawHeaders(b"content-encoding", ())).lower().split(b",")
+    if all(coding.strip() in (b"", b"identity") for coding in codings):
+        return None
+    return Denied(UNSUPPORTED_MEDIA_TYPE, "a body with a Content-Encoding, such as gzip, is not accepted: send it uncompressed")

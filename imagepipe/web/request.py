@@ -22,7 +22,7 @@ from imagepipe.core.patience import Phase
 from imagepipe.core.targets import origin_form
 from imagepipe.errors import InternalError, shown
 from imagepipe.stages import Stages
-from imagepipe.web.refusal import write_refusal
+from imagepipe.web.refusal import refuse_encoded, write_refusal
 
 if TYPE_CHECKING:
     from imagepipe.web.site import LoggingSite, SiteContent
@@ -107,7 +107,7 @@ class BoundedRequest(server.Request):
             self._refuse(denied.status, denied.why)
         elif self._keeps_body and length is not None and length > self._body_bytes_max:
             self._refuse(REQUEST_ENTITY_TOO_LARGE)
-        elif self._keeps_body and length != 0 and (denied := content.admit(self)):
+        elif self._keeps_body and length != 0 and (denied := content.admit(self) or refuse_encoded(self)):
             self._refuse(denied.status, denied.why)  # before the body takes any room
         else:
             self._open_body(length)

@@ -71,6 +71,27 @@ def magick(turnstile: Turnstile, **images: object) -> dict[str, dict[str, object
     return HTTP | {"images": {"engine": "imagemagick", **images}, "imagemagick": {"convert": turnstile.convert}}
 
 
+class ReasonTests:
+    @pytest.mark.parametrize(
+        ("path", "why"),
+        [
+            ("/photo.svg", "extension 'svg'"),
+            ("/.hidden", "begin with a dot"),
+            ("/a%C2%85b", "control character"),
+            ("/a/", "names a folder"),
+            ("/", "is empty"),
+            ("/a/info.json", "reserved"),
+            ("/" + "x" * 256, "longer than 255 bytes"),
+            ("/a%EF%BF%BFb", "XML cannot carry"),
+        ],
+    )
+    def test_a_path_is_refused_with_the_reason_that_xml_rpc_gives(self, server: DaemonProcess, path: str, why: str) -> None:
+        refused = post(server, path, b"whatever")
+        assert refused.status == 400
+        assert refused.json["error"].startswith("path: ")
+        assert why in refused.json["error"]
+
+
 class BodyTests:
     """How an image may come, and what there is of it then."""
 
