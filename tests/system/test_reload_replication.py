@@ -156,6 +156,25 @@ class KeysTests:
             arrives(a, b, "in-clear.jpg", picture)
             assert (b.images / "withdrawn.jpg").is_file()
 
+    def test_a_node_is_added_in_the_order_that_the_documentation_gives(self, tmp_path: Path, picture: bytes) -> None:
+        keys = {name: tmp_path / f"keys-{name}" for name in ("old", "newcomer")}
+        for folder in keys.values():
+            create_keys(folder)
+        of_old: dict[str, dict[str, object]] = {"replication": {"publish": "tcp://127.0.0.1:0", "keys": keys["old"]}, **HTTP}
+        with node(tmp_path, "old", of_old) as old:
+            old.proxy.store_image(text(picture), "before.jpg")
+            for one, other in (("old", "newcomer"), ("newcomer", "old")):
+                shutil.copy(keys[one] / "server.key", keys[other] / "authorized" / f"{one}.key")
+            old.reload()  # 1, its end
+            of_newcomer = subscribed(f"old@{endpoint(old)}", keys=keys["newcomer"])
+            with node(tmp_path, "newcomer", of_newcomer) as newcomer:  # 2
+                eventually((newcomer.images / "before.jpg").is_file, lambda: "".join(old.log + newcomer.log))
+                assert not any("unknown key" in line for line in old.log)
+                old.reload(subscribed(f"newcomer@{endpoint(newcomer)}", keys=keys["old"]))  # 3
+                arrives(newcomer, old, "after.jpg", picture)
+                [peer] = status(newcomer)["replication"]["subscribers"]
+                assert peer["key"] == "old"
+
 
 class BusyTests:
     def test_a_cluster_that_is_reloaded_again_and_again_stays_equal(self, tmp_path: Path, picture: bytes) -> None:
