@@ -1,9 +1,9 @@
-"""In front of a listening TCP socket without keys: Twisted listens, looks at what comes in (zmtp), and passes it on to libzmq.
+"""In front of a listening TCP socket: Twisted listens, looks at what comes in (zmtp), and passes it on to libzmq.
 
     stranger --TCP--> gate --abstract unix socket, for this process alone--> libzmq
              <------------------------- as it is ---------------------------
 
-With keys there is no need for it: before it has proved its key, libzmq takes nothing from a peer.
+With keys libzmq checks who may connect; but it would take any number of connections from anyone who has not proved a key.
 """
 
 import fcntl
@@ -20,6 +20,7 @@ from twisted.logger import Logger
 
 from imagepipe.errors import StartError
 from imagepipe.replication import binding
+from imagepipe.replication.curve import CurveInspection
 from imagepipe.replication.seldom import Seldom
 from imagepipe.replication.zmtp import Bounds, Inspection, Unwelcome
 
@@ -82,7 +83,7 @@ class _Stranger(Protocol):
     transport: Any
 
     def __init__(self, gate: Gate, host: str) -> None:
-        self.inspection = Inspection(gate.bounds)
+        self.inspection = CurveInspection(gate.bounds) if gate.bounds.has_keys else Inspection(gate.bounds)
         self._gate = gate
         self._host = host
         self._inner = _Inner(self)
@@ -136,6 +137,7 @@ class _Inner(Protocol):
         self._stranger.joined()
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        self._stranger.inspection.answered(data)
         self._stranger.transport.write(data)
 
     def connectionLost(self, reason: Any = None) -> None:  # noqa: N802, ARG002

@@ -13,14 +13,14 @@ from imagepipe.replication.zmtp import Bounds
 
 
 class Bound(Connection):
-    """One that listens; `endpoint` is where, with the port that the system chose. With `bounds`, a gate stands before TCP."""
+    """One that listens; `endpoint` is where, with the port that the system chose. A gate with `bounds` stands before TCP."""
 
-    def __init__(self, factory: Factory, kind: int, options: Options, endpoint: str, bounds: Bounds | None) -> None:
+    def __init__(self, factory: Factory, kind: int, options: Options, endpoint: str, bounds: Bounds) -> None:
         super().__init__(factory, kind, [(zmq.AFFINITY, 0b01), (zmq.IPV6, "[" in endpoint), *options], endpoint)
         self._file: binding.SocketFile | None = None
         self._gate: Gate | None = None
         try:
-            if bounds is not None and endpoint.startswith("tcp:"):
+            if endpoint.startswith("tcp:"):
                 self._bind_behind_gate(endpoint, bounds)
             else:
                 self._bind(endpoint)

@@ -29,6 +29,12 @@ REQUEST_BYTES_MAX = 64 << 10
 ANSWER_BYTES_MAX = 1 << 20
 """The size of a frame in an answer."""
 
+UNANSWERED_BYTES_MAX = 4 << 20
+"""What a peer with a good key may ask that is not answered: 64 requests of that size fit into the queue before them."""
+
+SUBSCRIBER_BYTES_MAX = 1 << 20
+"""What a subscriber with a good key may say in all: it subscribes once, and its heartbeats come to as much in a day. Then it has to connect again."""
+
 _CLOSING_SECONDS_MAX = 1.0
 _PUBLISHED_MAX = 1000
 _REQUESTS_MAX = 64
@@ -37,8 +43,8 @@ _SUBSCRIPTIONS_MAX = 16
 
 
 class Sockets:
-    """All ZeroMQ sockets of a node, in one context. With `keys` every one of them is CURVE, and only authorised keys get in; without, those that
-    listen on TCP do so behind a gate.
+    """All ZeroMQ sockets of a node, in one context. With `keys` every one of them is CURVE, and only authorised keys get in. Those that listen on TCP do so
+    behind a gate, with and without keys.
 
     Make it in startService, not before: threads do not survive the fork of a daemon. `reconnect_seconds_max`: how long at most between two attempts
     to reach a peer that is away.
@@ -62,7 +68,13 @@ class Sockets:
     def publisher(self, endpoint: str) -> "Publisher":
         """A PUB that listens there; port 0 or * is any free one. StartError if it cannot."""
         options = [(zmq.SNDHWM, _PUBLISHED_MAX), (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX)]
-        return Publisher(self._factory, zmq.PUB, [*self._serving(endpoint), *options], endpoint, self._bounds(_SUBSCRIPTIONS_MAX))
+        return Publisher(
+            self._factory,
+            zmq.PUB,
+            [*self._serving(endpoint), *options],
+            endpoint,
+            self._bounds(_SUBSCRIPTIONS_MAX, SUBSCRIBER_BYTES_MAX, answers_count=False),
+        )
 
     def subscriber(self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]) -> "Subscriber":
         """A SUB that hears everything published there; the peer need not be there yet. `received` gets the frames of one message."""
@@ -113,9 +125,10 @@ class Sockets:
         allowed = ((zmq.CURVE_SERVER, 1), (zmq.ZAP_DOMAIN, DOMAIN.encode()), (zmq.ZAP_ENFORCE_DOMAIN, 1))
         return (*self._common, (zmq.CURVE_PUBLICKEY, self._keys.public), (zmq.CURVE_SECRETKEY, self._keys.secret), *allowed)
 
-    def _bounds(self, messages_max: int | None = None) -> Bounds | None:
-        """What a stranger may send; None where nobody is a stranger."""
-        return Bounds(REQUEST_BYTES_MAX, messages_max) if self._keys is None else None
+    def _bounds(self, messages_max: int | None = None, unanswered_bytes_max: int = UNANSWERED_BYTES_MAX, *, answers_count: bool = True) -> Bounds:
+        """What a stranger may send, before and after it has proved a key."""
+        has_keys = self._keys is not None
+        return Bounds(REQUEST_BYTES_MAX, messages_max, has_keys, unanswered_bytes_max, answers_count)
 
     def _calling(self, peer_key: bytes | None) -> Options:
         if self._keys is None:
@@ -155,7 +168,7 @@ class Server(Bound):
         kind: int,
         options: Options,
         endpoint: str,
-        bounds: Bounds | None,
+        bounds: Bounds,
         received: Callable[[bytes, Frames, bytes], None],
         *,
         has_keys: bool,

@@ -11,7 +11,7 @@ takes, as its own, the identity that libzmq would give to the next one, which is
 
 from dataclasses import dataclass
 
-_GREETING_BYTES = 64
+GREETING_BYTES = 64
 _SIGNATURE_END = 9
 _VERSION = 10
 _MECHANISM = 12
@@ -28,10 +28,16 @@ class Unwelcome(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a stranger may send: the size of one message, and how many of them in all, if there is an end to it."""
+    """What a stranger may send: the size of one message, and how many of them in all, if there is an end to it.
+
+    With keys, of which has_keys tells, frames cannot be looked into: how many bytes it may send once it is let in, less what it was answered if answers_count.
+    """
 
     message_bytes_max: int
     messages_max: int | None = None
+    has_keys: bool = False
+    unanswered_bytes_max: int = 0
+    answers_count: bool = True
 
 
 class Inspection:
@@ -49,23 +55,19 @@ class Inspection:
         """What may go on, now that `data` has come: never more than what came, never half a frame. Raises Unwelcome."""
         self._held += data
         passed = self._greeting()
-        if self._greeted == _GREETING_BYTES:
+        if self._greeted == GREETING_BYTES:
             while frame := self._frame():
                 passed += frame
         return bytes(passed)
 
+    def answered(self, data: bytes) -> None:
+        """Libzmq has answered this. Here that makes no difference."""
+
     def _greeting(self) -> bytearray:
         """The greeting goes on byte by byte: both sides wait for the beginning of the other's."""
-        passed = self._take(_GREETING_BYTES - self._greeted)
-        for number, byte in enumerate(passed, self._greeted):
-            wrong = (
-                (number == 0 and byte != 0xFF)
-                or (number == _SIGNATURE_END and not byte & 1)
-                or (number == _VERSION and byte < 3)
-                or (_MECHANISM <= number < _MECHANISM + len(_NULL) and byte != _NULL[number - _MECHANISM])
-            )
-            if wrong:
-                raise Unwelcome("it does not speak ZeroMQ 4 without keys")
+        passed = self._take(GREETING_BYTES - self._greeted)
+        if greeting_is_wrong(passed, self._greeted, _NULL):
+            raise Unwelcome("it does not speak ZeroMQ 4 without keys")
         self._greeted += len(passed)
         return passed
 
@@ -120,6 +122,23 @@ class Inspection:
         taken = self._held[:count]
         del self._held[:count]
         return taken
+
+
+def greeting_is_wrong(piece: bytes | bytearray, at: int, mechanism: bytes) -> bool:
+    """Whether a piece of a greeting, from its byte `at` on, is not that of ZeroMQ 4 with this mechanism."""
+    return any(
+        (number == 0 and byte != 0xFF)
+        or (number == _SIGNATURE_END and not byte & 1)
+        or (number == _VERSION and byte < 3)
+        or (_MECHANISM <= number < _MECHANISM + len(mechanism) and byte != mechanism[number - _MECHANISM])
+        for number, byte in enumerate(piece, at)
+    )
+
+
+def frame_header(held: bytes | bytearray) -> tuple[int, int] | None:
+    """The length of a frame's header and that of its body; None: not all of the header is here."""
+    header = 9 if held and held[0] & _LONG else 2
+    return (header, int.from_bytes(held[1:header], "big")) if len(held) >= header else None
 
 
 def _check_properties(rest: bytes) -> None:

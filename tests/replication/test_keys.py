@@ -1,5 +1,6 @@
 """CURVE keys: the files, what is wrong with them in a sentence, and that without the right one nobody gets anything."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,8 +12,9 @@ from peers import shake_hands, tcp, wait_for_event, zmq_peer
 from reactor_thread import Inbox, logged, on_reactor, open_sockets, until
 
 from imagepipe.errors import StartError
+from imagepipe.replication.gate import CONNECTIONS_MAX
 from imagepipe.replication.keys import NodeKeys, create_keys, load_keys
-from imagepipe.replication.sockets import Sockets
+from imagepipe.replication.sockets import REQUEST_BYTES_MAX, UNANSWERED_BYTES_MAX, Sockets
 
 LOOPBACK = "tcp://127.0.0.1:0"
 
@@ -198,6 +200,28 @@ class AuthorisationTests:
     def test_a_peer_that_expects_another_server_gets_nothing(self, node: Node) -> None:
         public, secret = zmq.curve_keypair()
         self.gets_nothing(node, curve_publickey=public, curve_secretkey=secret, curve_serverkey=public)
+
+    def test_silent_strangers_are_as_few_as_without_keys_and_keep_no_peer_out(self, node: Node, tmp_path: Path) -> None:
+        with contextlib.ExitStack() as stack:
+            silent = [stack.enter_context(tcp(node.server.endpoint)) for _ in range(CONNECTIONS_MAX + 10)]
+            node.works()
+            assert silent[0].recv(100) in (b"", b"\xff\0\0\0\0\0\0\0\1\x7f")  # it was ended, before or after it was greeted
+            keys = load_keys(tmp_path / "north")
+            options: dict[str, Any] = {"curve_publickey": keys.public, "curve_secretkey": keys.secret, "curve_serverkey": node.key}
+            with zmq_peer(zmq.DEALER, node.server.endpoint, **options) as newcomer:
+                newcomer.send(b"authorised")
+                assert newcomer.recv() == b"authorised"
+        node.works()
+
+    def test_a_peer_that_asks_more_than_it_is_answered_is_cut_off(self, node: Node, tmp_path: Path) -> None:
+        keys = load_keys(tmp_path / "north")
+        options: dict[str, Any] = {"curve_publickey": keys.public, "curve_secretkey": keys.secret, "curve_serverkey": node.key}
+        silent = on_reactor(self.sockets.server, LOOPBACK, Inbox())
+        with logged() as events, zmq_peer(zmq.DEALER, silent.endpoint, **options) as flood:
+            for _ in range(4 * UNANSWERED_BYTES_MAX // REQUEST_BYTES_MAX):
+                flood.send(bytes(REQUEST_BYTES_MAX // 2))
+            wait_for_event(flood, zmq.Event.DISCONNECTED)
+        assert any("more than it is answered" in str(event.get("why")) for event in events)
 
     def test_a_peer_that_says_plain_gets_nothing(self, node: Node) -> None:
         self.gets_nothing(node, plain_username=b"north", plain_password=b"north")

@@ -1,0 +1,96 @@
+"""What a stranger says to a ZeroMQ socket with keys, looked at before libzmq sees it. Pure: bytes in, bytes out. (ZeroMQ's RFC 26, CurveZMQ.)
+
+    greeting   FF 00*8 7F   03 xx   "CURVE" 00*15   00*32                  64 bytes
+    HELLO      a command of 200 bytes
+    INITIATE   a command: 257 bytes, and what it says of the socket        the key is proved
+                                                    <-  READY              libzmq lets it in
+    then       encrypted frames
+
+Until READY a stranger has sent one of each, and nothing else: less than a kilobyte.
+
+After READY the frames cannot be looked into, and libzmq keeps a message whose last frame never comes. So a peer that sends much and is answered little
+is cut off; it connects again, and an honest one repeats what was lost.
+"""
+
+from imagepipe.replication.zmtp import GREETING_BYTES, Bounds, Unwelcome, frame_header, greeting_is_wrong
+
+_CURVE = b"CURVE".ljust(20, b"\0")
+_HELLO = (b"\x05HELLO", 200, 200)
+_INITIATE = (b"\x08INITIATE", 257, 512)
+"""A command: how it begins, and the least and the greatest size of its body. Ours have 292 bytes at most."""
+
+
+class CurveInspection:
+    """One connection. Invariant: before `ready` no more than a greeting, a HELLO and an INITIATE have gone on."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.ready = False
+        self._bounds = bounds
+        self._greeted = 0
+        self._expected = [_HELLO, _INITIATE]
+        self._held = bytearray()
+        self._answer = bytearray()  # of libzmq, until READY
+        self._unanswered = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go on, now that `data` has come. Raises Unwelcome."""
+        if self.ready:
+            self._unanswered += len(data)
+            if self._unanswered > self._bounds.unanswered_bytes_max:
+                raise Unwelcome("it sends more than it is answered")
+            return data
+        self._held += data
+        passed = self._greeting()
+        if self._greeted == GREETING_BYTES:
+            while command := self._command():
+                passed += command
+        return bytes(passed)
+
+    def answered(self, data: bytes) -> None:
+        """Libzmq has answered this."""
+        if self.ready:
+            if self._bounds.answers_count:
+                self._unanswered = max(0, self._unanswered - len(data))
+            return
+        self._answer += data
+        at = GREETING_BYTES
+        while (header := frame_header(self._answer[at : at + 9])) and len(self._answer) >= at + sum(header):
+            at += header[0]
+            if self._answer[at : at + 6] == b"\x05READY":
+                self.ready = True
+                self._answer.clear()
+                return
+            at += header[1]
+
+    def _greeting(self) -> bytearray:
+        """The greeting goes on byte by byte: both sides wait for the beginning of the other's."""
+        passed = self._take(GREETING_BYTES - self._greeted)
+        if greeting_is_wrong(passed, self._greeted, _CURVE):
+            raise Unwelcome("it does not speak ZeroMQ 4 with keys")
+        self._greeted += len(passed)
+        return passed
+
+    def _command(self) -> bytearray:
+        """The next whole command of the handshake, or nothing yet."""
+        if not self._held:
+            return bytearray()
+        if not self._expected:
+            raise Unwelcome("it sends something before it is let in")
+        name, least, most = self._expected[0]
+        header = frame_header(self._held)
+        if header is None:
+            return bytearray()
+        if not self._held[0] & 4 or not least <= header[1] <= most:
+            raise Unwelcome("its handshake is malformed")
+        if len(self._held) < sum(header):
+            return bytearray()
+        command = self._take(sum(header))
+        if not command[header[0] :].startswith(name):
+            raise Unwelcome("its handshake is malformed")
+        del self._expected[0]
+        return command
+
+    def _take(self, count: int) -> bytearray:
+        taken = self._held[:count]
+        del self._held[:count]
+        return taken

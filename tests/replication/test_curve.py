@@ -1,0 +1,100 @@
+"""What a stranger may say to a socket with keys before libzmq hears it, and a peer that was let in afterwards."""
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagepipe.replication.curve import CurveInspection
+from imagepipe.replication.zmtp import Bounds, Unwelcome
+
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"CURVE".ljust(20, b"\0") + bytes(32)
+BOUNDS = Bounds(1000, has_keys=True, unanswered_bytes_max=100)
+
+
+def command(name: bytes, size: int, flags: int = 4) -> bytes:
+    """A command whose body has so many bytes."""
+    body = (bytes([len(name)]) + name).ljust(size, b"x")
+    return struct.pack(">BQ", flags | 2, size) + body if size > 255 else bytes([flags, size]) + body
+
+
+HELLO, INITIATE = command(b"HELLO", 200), command(b"INITIATE", 292)
+HANDSHAKE = GREETING + HELLO + INITIATE
+LET_IN = GREETING + command(b"WELCOME", 168) + command(b"READY", 80)
+TURNED_AWAY = GREETING + command(b"WELCOME", 168) + command(b"ERROR", 10)
+
+
+def let_in(bounds: Bounds = BOUNDS) -> CurveInspection:
+    """A connection whose peer has proved a key."""
+    inspection = CurveInspection(bounds)
+    inspection.feed(HANDSHAKE)
+    inspection.answered(LET_IN)
+    assert inspection.ready
+    return inspection
+
+
+class HandshakeTests:
+    @given(st.lists(st.integers(1, 200)), st.lists(st.integers(1, 100)))
+    def test_it_goes_on_unchanged_however_it_is_cut(self, cuts: list[int], answers: list[int]) -> None:
+        inspection, passed, at = CurveInspection(BOUNDS), b"", 0
+        for cut in (*cuts, len(HANDSHAKE)):
+            passed += inspection.feed(HANDSHAKE[at : at + cut])
+            assert HANDSHAKE.startswith(passed)
+            at += cut
+        assert passed == HANDSHAKE
+        at = 0
+        for cut in (*answers, len(LET_IN)):
+            assert inspection.ready == (at >= len(LET_IN))
+            if inspection.ready:
+                break
+            inspection.answered(LET_IN[at : at + cut])
+            at += cut
+        assert inspection.ready
+
+    @pytest.mark.parametrize(
+        "stream",
+        [
+            b"GET / HTTP/1.1",
+            GREETING.replace(b"CURVE", b"NULL\0"),
+            GREETING + b"\0\1x",
+            GREETING + INITIATE,
+            GREETING + command(b"HELLO", 199),
+            GREETING + command(b"HELLO", 300),
+            GREETING + command(b"HELLO", 200, flags=0),
+            GREETING + command(b"HELLU", 200),
+            GREETING + HELLO + HELLO,
+            GREETING + HELLO + command(b"INITIATE", 513),
+            GREETING + HELLO + b"\6" + b"\xff" * 8,
+            HANDSHAKE + b"x",
+            HANDSHAKE + INITIATE,
+        ],
+    )
+    def test_anything_else_ends_the_connection(self, stream: bytes) -> None:
+        with pytest.raises(Unwelcome):
+            CurveInspection(BOUNDS).feed(stream)
+
+    def test_whoever_is_turned_away_may_say_no_more(self) -> None:
+        inspection = CurveInspection(BOUNDS)
+        inspection.feed(HANDSHAKE)
+        inspection.answered(TURNED_AWAY)
+        assert not inspection.ready
+        with pytest.raises(Unwelcome):
+            inspection.feed(b"x")
+
+
+class LetInTests:
+    def test_what_is_answered_makes_room_for_as_much(self) -> None:
+        inspection = let_in()
+        for _ in range(10):
+            assert inspection.feed(bytes(100)) == bytes(100)
+            inspection.answered(bytes(1000))
+        with pytest.raises(Unwelcome, match="more than it is answered"):
+            inspection.feed(bytes(101))
+
+    def test_where_answers_do_not_count_there_is_an_end(self) -> None:
+        inspection = let_in(Bounds(1000, has_keys=True, unanswered_bytes_max=100, answers_count=False))
+        inspection.feed(bytes(100))
+        inspection.answered(bytes(1000))
+        with pytest.raises(Unwelcome):
+            inspection.feed(b"x")
