@@ -77,7 +77,7 @@ class Ports:
         await self.close(tuple(self._ports))
 
     def address(self, name: str) -> str | None:
-        """The IP address that the port of this name listens on; None if that is a Unix socket."""
+        """The IP address that the port of this name listens on; None for a Unix socket."""
         [port] = [port for listener, port in self._ports.items() if listener.name == name]
         return getattr(port.getHost(), "host", None)
 

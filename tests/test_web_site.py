@@ -339,7 +339,7 @@ class HostTests:
         assert page.asked == is_answered
         assert browser.heard.split(b" ")[1] == (b"200" if is_answered else b"400")
         if not is_answered:
-            assert browser.body == b"it must have one Host header\n"
+            assert browser.body == b"a request must have one Host header\n"
             assert browser.transport.disconnecting
 
     @pytest.mark.parametrize("body", [b"", b"x"])

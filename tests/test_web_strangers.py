@@ -64,7 +64,7 @@ class WriteTests:
             for rule in (RULE, None):
                 asked = port(rule)
                 assert asked.ask(method, **headers) == 403, headers
-                assert b"a browser sent this for a web page of another origin" in asked.heard.body
+                assert b"sent by a web page of another origin" in asked.heard.body
                 assert asked.others.asked == 0
 
     @pytest.mark.parametrize("port", [images, methods])
@@ -92,7 +92,7 @@ class WriteTests:
     def test_the_option_that_would_let_it_in_is_named(self) -> None:
         port = images()
         assert port.ask(host="images.example.com") == 403
-        assert port.heard.body == b"images.example.com is not known as a name of this server; if it is one, add it to [http] hosts\n"
+        assert port.heard.body == b"images.example.com is not a known name of this server; if it should be, add it to [http] hosts\n"
 
     @pytest.mark.parametrize("port", [images, methods])
     def test_with_users_the_name_does_not_matter_because_the_password_does(self, port: Any) -> None:

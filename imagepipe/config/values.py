@@ -81,7 +81,7 @@ def host(value: Value) -> str:
 
 
 def hosts(value: Value) -> tuple[str, ...]:
-    """Names under which this server is called, as they are compared: in lower case, without a final dot."""
+    """Names of this server, normalized: in lower case, without a trailing dot."""
     return tuple(dict.fromkeys(host(text).lower().removesuffix(".") for text in many(value)))
 
 

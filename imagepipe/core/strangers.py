@@ -1,11 +1,13 @@
-"""Requests that a stranger's web page makes a browser send, and how to tell them from a client's own.
+"""Tells requests that a stranger's web page makes a browser send from those of clients.
 
-    Host: 127.0.0.1:8085, Origin: https://evil.example    a page of another origin: must not write
-    Host: evil.example:8085, Origin: http://evil.example:8085
-                                                          the page's own origin, but its name now resolves to this machine (DNS rebinding)
+    Host: 127.0.0.1:8085         cross-origin: the page must not write
+    Origin: https://evil.example
 
-Only browsers are tricked like that, and they always send `Host`, and `Origin` with every POST.
-So a request without these headers comes from a program, and passes.
+    Host: evil.example:8085      same-origin, but only because that name now resolves to this
+    Origin: http://evil.example:8085      machine (DNS rebinding)
+
+Only browsers can be tricked like this, and a browser always sends `Host`, and `Origin` with a POST.
+So a request without these headers comes from a program and is accepted.
 """
 
 import re
@@ -14,7 +16,8 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address, ip_address
 
 _AUTHORITY = re.compile(
-    r"""(?:\[(?P<ipv6>[0-9a-f:.]+)(?:%[a-z0-9._~%-]+)?\] | (?P<name>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)\.?)
+    r"""(?: \[(?P<ipv6>[0-9a-f:.]+)(?:%[a-z0-9._~%-]+)?\]
+    | (?P<name>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)\.?)
     (?::(?P<port>[0-9]{0,5}))?""",
     re.ASCII | re.IGNORECASE | re.VERBOSE,
 )
@@ -24,12 +27,12 @@ _ORIGIN = re.compile(r"(https?)://([^/?#]+)", re.ASCII | re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 
 _UNREGISTRABLE = (".internal", ".local", ".lan", ".localdomain", ".home.arpa", ".test")
-"""Nobody can register a name below these (design-2.md, section 2.1). `cluster.local` is below `local`."""
+"""No name below these can be registered (`cluster.local` is covered by `local`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A host in lower case, without brackets, zone or final dot, and its port if there is one."""
+    """A host (in lower case, without brackets, zone or trailing dot) and a port, if given."""
 
     host: str
     port: int | None
@@ -37,10 +40,10 @@ class Authority:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """What a request says about where it was sent from and to.
+    """The parts of a request that show which page sent it, and to which name.
 
-    host: the `Host` header, or None without one. target: from the request line.
-    origins, fetch_sites: every value of `Origin` and `Sec-Fetch-Site`.
+    host: the `Host` header, if there is one. target: from the request line.
+    origins, fetch_sites: every value of `Origin` and of `Sec-Fetch-Site`.
     """
 
     host: str | None
@@ -50,32 +53,35 @@ class Sender:
 
     @property
     def sent_to(self) -> str | None:
-        """The authority that it was sent to: an absolute target's counts, whatever `Host` says (RFC 9112, section 3.2.2)."""
+        """The authority the request was sent to.
+
+        That of an absolute target overrides `Host` (RFC 9112, section 3.2.2).
+        """
         absolute = _ABSOLUTE.match(self.target)
         return absolute[1] if absolute else self.host
 
 
 @dataclass(frozen=True, slots=True)
 class HostRule:
-    """The names under which requests are accepted. option: where the operator adds one. names: those of the option, and the machine's own."""
+    """The names that this server answers to; `option` is where an operator adds one."""
 
     option: str
     names: frozenset[str]
 
 
 def cross_origin(sender: Sender) -> str | None:
-    """Why it counts as sent by a page of another origin, or None if it does not.
+    """Why a request counts as cross-origin, or None if it does not.
 
-    The scheme is not compared: behind a proxy that ends TLS, `Origin` is https and this server never sees it.
+    Schemes are not compared: behind a proxy that terminates TLS, only `Origin` says https.
     """
     own = parse_authority(sender.sent_to or "")
     if all(_is_own(origin, own) for origin in sender.origins) and all(site.strip().lower() in ("same-origin", "none") for site in sender.fetch_sites):
         return None
-    return "a browser sent this for a web page of another origin"
+    return "sent by a web page of another origin"
 
 
 def untrusted_host(sender: Sender, rule: HostRule) -> str | None:
-    """Why the name that it was sent to may be a stranger's, or None if nobody else can have it."""
+    """Why the name a request was sent to may be a stranger's, or None if it cannot be."""
     if sender.sent_to is None:
         return None
     authority = parse_authority(sender.sent_to)
@@ -84,11 +90,11 @@ def untrusted_host(sender: Sender, rule: HostRule) -> str | None:
     host = authority.host
     if is_address(host) or "." not in host or host.endswith(_UNREGISTRABLE) or host in rule.names:
         return None
-    return f"{host} is not known as a name of this server; if it is one, add it to {rule.option}"
+    return f"{host} is not a known name of this server; if it should be, add it to {rule.option}"
 
 
 def parse_authority(text: str) -> Authority | None:
-    """The host and the port of `HOST[:PORT]`; None if it is malformed, or has anything else in it."""
+    """The parts of `HOST[:PORT]`, or None if it is malformed or has any other part."""
     found = _AUTHORITY.fullmatch(text) if len(text) <= _AUTHORITY_LENGTH_MAX else None
     if found is None:
         return None

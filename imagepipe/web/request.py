@@ -102,7 +102,7 @@ class BoundedRequest(server.Request):
         self._keeps_body = self.method == b"POST"
         hosts = len(self.requestHeaders.getRawHeaders(b"host", ()))
         if hosts > 1 or (hosts == 0 and version == b"HTTP/1.1"):
-            self._refuse(BAD_REQUEST, "it must have one Host header")  # RFC 9112, section 3.2
+            self._refuse(BAD_REQUEST, "a request must have one Host header")  # RFC 9112, section 3.2
         elif denied := content.guard(self):
             self._refuse(denied.status, denied.why)
         elif self._keeps_body and length is not None and length > self._body_bytes_max:

@@ -1,4 +1,4 @@
-"""The paths of a port: `/` says what it is, the server's own pages have a name each, and everything else is somebody else's."""
+"""The paths of a port: the page at `/`, the server's own pages, and everything else."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -10,9 +10,15 @@ from imagepipe.web.status import Page, refusing
 
 
 class Root(Resource):
-    """`welcome` for GET and HEAD of `/`, `pages` by their paths' only component for those that `admit` lets see them, `others` for all the rest."""
+    """Serves `welcome` at `/` (GET and HEAD), `pages` by name if `admit` allows, and `others`."""
 
-    def __init__(self, welcome: Page, others: IResource, pages: Mapping[bytes, IResource] | None = None, admit: Admit = admit_all) -> None:
+    def __init__(
+        self,
+        welcome: Page,
+        others: IResource,
+        pages: Mapping[bytes, IResource] | None = None,
+        admit: Admit = admit_all,
+    ) -> None:
         super().__init__()
         self._welcome = welcome
         self._others = cast(Any, others)  # zope.interface has no types
@@ -21,7 +27,7 @@ class Root(Resource):
             self.putChild(name, cast(Any, page))
 
     def getChildWithDefault(self, path: bytes, request: Any) -> Any:  # noqa: N802 - Twisted's name
-        """Twisted has decoded `path` as it does to find the page, so there is no spelling that only one of the two would know."""
+        """Checked here because `path` is decoded: no other spelling of it leads to the page."""
         if path in self.children and (denied := self._admit(request)):
             return refusing(path.decode(), denied)
         return super().getChildWithDefault(path, request)
@@ -32,5 +38,5 @@ class Root(Resource):
         return self._others
 
     def render(self, request: Any) -> Any:
-        """There is no path at all."""
+        """A request without a path."""
         return self._others.render(request)

@@ -30,7 +30,8 @@ _log = Logger()
 class SiteContent:
     """What a site answers with: `resource`, for requests whose body has at most `body_bytes_max` bytes and is admitted. `unanswered`: how many wait.
 
-    at_once: asked before `resource` is, for plain GETs. guard: asked about every other request, once its headers are there.
+    at_once: asked before `resource` is, for plain GETs.
+    guard: may refuse any other request once its headers have arrived.
     """
 
     resource: IResource

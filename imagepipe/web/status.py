@@ -126,7 +126,7 @@ def protected(pages: Mapping[bytes, Page], users: UsersChecker | None) -> Mappin
 
 
 def refusing(name: str, denied: Denied) -> Page:
-    """What stands in place of the page of that name where it must not be seen."""
+    """Replaces the page of that name for a client that must not see it."""
     return _Nothing(name, lambda _: _refusal(HTTPStatus(denied.status), denied.why))
 
 

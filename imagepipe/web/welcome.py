@@ -1,14 +1,17 @@
-"""What `GET /` answers: one sentence on what this port is, or a small page of it for a browser. It names neither a version nor anything stored."""
+"""The page at `/`: says what the port is for, as text or, for a browser, as HTML.
+
+It shows neither a version nor anything that is stored.
+"""
 
 from html import escape
 
 from imagepipe.web.request import BoundedRequest
 from imagepipe.web.status import HTML, TEXT, Content, Page, wants_html
 
-XML_RPC = "This is imagepipe, an image store. Its methods are called on this port by XML-RPC (POST); system.listMethods names them."
-HTTP = "This is imagepipe, an image store. Images are served on this port: GET /PATH is a stored file, GET /PATH/w500.webp the same 500 pixels wide."
+XML_RPC = "This is imagepipe, an image store. This port takes XML-RPC calls (POST); system.listMethods lists the methods."
+HTTP = "This is imagepipe, an image store. This port serves images: GET /PATH for a stored file, GET /PATH/w500.webp for one 500 pixels wide."
 
-DOCUMENTATION = "Documentation: README.md and docs/ in its sources, and in share/doc/imagepipe where it is installed."
+DOCUMENTATION = "Documentation: README.md and docs/ in the source tree, or in share/doc/imagepipe below the installation's prefix."
 
 _DOCUMENT = """<!doctype html>
 <html lang="en">
@@ -22,15 +25,20 @@ _DOCUMENT = """<!doctype html>
 </html>
 """
 
-_HEADERS = {"vary": "accept", "content-security-policy": "default-src 'none'; frame-ancestors 'none'", "referrer-policy": "no-referrer"}
+_HEADERS = {
+    "vary": "accept",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+}
 
 
 def welcome(what: str) -> Page:
-    """The page of a port; `what` is one of the sentences above."""
+    """The page of a port; `what` is XML_RPC or HTTP."""
     text = f"{what} {DOCUMENTATION}\n".encode()
     document = _DOCUMENT.format(what=escape(what), docs=escape(DOCUMENTATION)).encode()
 
     def content(request: BoundedRequest) -> Content:
-        return Content(HTML, document, headers=_HEADERS) if wants_html(request) else Content(TEXT, text, headers=_HEADERS)
+        media_type, body = (HTML, document) if wants_html(request) else (TEXT, text)
+        return Content(media_type, body, headers=_HEADERS)
 
     return Page("welcome", content)

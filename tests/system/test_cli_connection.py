@@ -102,7 +102,7 @@ class NobodyTests:
         assert "no imagepipe" in only_line(done)
 
     def test_a_name_that_the_daemon_does_not_know_itself_by_is_told_in_its_own_words(self) -> None:
-        sentence = b"images.example.org is not known as a name of this server; if it is one, add it to [network] hosts"
+        sentence = b"images.example.org is not a known name of this server; if it should be, add it to [network] hosts"
         head = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % (len(sentence) + 5)
         with socket.create_server(("127.0.0.1", 0)) as listening:
             refusing = threading.Thread(target=_answer_once, args=(listening, head + sentence + b"\n\x1b[2J"))

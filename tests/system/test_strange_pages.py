@@ -212,7 +212,7 @@ class SocketTests:
         assert "add it to [http] hosts" in refused.json["error"]
 
     def test_the_page_of_a_port_is_there_under_any_name(self, daemon: DaemonProcess) -> None:
-        for url, words in ((daemon.url, b"XML-RPC"), (daemon.http_url, b"Images")):
+        for url, words in ((daemon.url, b"XML-RPC"), (daemon.http_url, b"serves images")):
             for host in ("localhost", "images.example.org"):
                 found = request(url, "/", Host=host)
                 assert found.status == 200
