@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pillow_heif
 import pytest
+from contract_others import BmpColoursContract, IconContract, Jp2Contract, PsdContract
 from engine_contract import assert_alike, facts_of, render, request
 from pictures import bmp_v5, saved, scene_jpeg, see_through, small
 from PIL import Image
@@ -114,3 +115,19 @@ class AutoEngineTests:
         render(without_imagemagick, saved(small(), "HEIF"), tmp_path, request(Size(50, 50), PNG))
         with pytest.raises(NotStored, match="ImageMagick, which this image needs, is not installed here"):
             facts_of(without_imagemagick, made(BMP))
+
+
+class AutoPsdTests(PsdContract):
+    """PSD."""
+
+
+class AutoJp2Tests(Jp2Contract):
+    """JPEG 2000."""
+
+
+class AutoIconTests(IconContract):
+    """ICO."""
+
+
+class AutoBmpColoursTests(BmpColoursContract):
+    """Colours of BMP."""

@@ -10,6 +10,7 @@ from contract_colours import AlphaContract, ColoursContract, FormatsContract, Me
 from contract_heic import HeicContract
 from contract_jpeg_ends import JpegEndContract
 from contract_meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
+from contract_others import BmpColoursContract, IconContract, Jp2Contract, PsdContract
 from engine_contract import SizesContract, assert_alike, render, request
 from pictures import saved, see_through
 from reference import pixels, seed_command
@@ -115,3 +116,19 @@ class ImageMagickAvifColoursTests(AvifColoursContract):
 
 class ImageMagickForeignProfilesTests(ForeignProfilesContract):
     """Profiles that do not fit."""
+
+
+class ImageMagickPsdTests(PsdContract):
+    """PSD."""
+
+
+class ImageMagickJp2Tests(Jp2Contract):
+    """JPEG 2000."""
+
+
+class ImageMagickIconTests(IconContract):
+    """ICO."""
+
+
+class ImageMagickBmpColoursTests(BmpColoursContract):
+    """Colours of BMP."""

@@ -4,6 +4,7 @@ r"""What is wrong in the headers of many BMP files, put right before ImageMagick
     length of this header(4)  width(4) height(4) planes(2) bits(2) compression(4) ...  [masks]  [palette]
 
 Viewers look at neither the length nor the reserved bytes, and many programs write a wrong length.
+Where the profile lies, in a header of the fifth version, ImageMagick only checks.
 With 32 bits a pixel and no compression, the fourth byte means nothing; ImageMagick 6 takes it for
 transparency. With masks, which say the same of the first three bytes, it does not.
 """
@@ -12,6 +13,8 @@ import struct
 
 _FILE_HEADER = struct.Struct("<2sIII")
 _PLAIN_HEADER_BYTES = 40
+_LARGE_HEADER_BYTES = 124
+_PROFILE_AT = _FILE_HEADER.size + 112
 _PLAIN, _MASKS = 0, 3
 _COMPRESSION_AT = _FILE_HEADER.size + 16
 _BLUE_GREEN_RED = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
@@ -22,8 +25,10 @@ def corrected(bmp: bytes) -> bytes:
     if len(bmp) < _FILE_HEADER.size + _PLAIN_HEADER_BYTES:
         return bmp
     name, _, _, pixels_at = _FILE_HEADER.unpack_from(bmp)
-    headers = bytearray(bmp[: _FILE_HEADER.size + _PLAIN_HEADER_BYTES])
     header_bytes, bits, compression = struct.unpack_from("<I10xHI", bmp, _FILE_HEADER.size)
+    headers = bytearray(bmp[: _FILE_HEADER.size + max(_PLAIN_HEADER_BYTES, min(header_bytes, _LARGE_HEADER_BYTES))])
+    if len(headers) == _FILE_HEADER.size + _LARGE_HEADER_BYTES:
+        struct.pack_into("<II", headers, _PROFILE_AT, 0, 0)
     masks = b""
     if (header_bytes, bits, compression) == (_PLAIN_HEADER_BYTES, 32, _PLAIN):
         masks = _BLUE_GREEN_RED

@@ -4,7 +4,6 @@ r"""What an engine does not say of a file's metadata: the EXIF orientation in PN
     WebP   chunks  type(4) length(4, little) data, padded   in "EXIF"
 
 The EXIF block is a TIFF file: "II*\0" or "MM\0*", the offset of the first directory, its entries of 12 bytes; tag 274 is the orientation.
-An ICC profile has its colour space at 16 and the letters "acsp" at 36.
 """
 
 import struct
@@ -18,7 +17,6 @@ _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 259, 262, 274, 277
 _SHORT = 3
 _RGB, _INKS, _YCBCR, _LAB = 2, 5, 6, 8
 _JPEG_COMPRESSIONS = (6, 7)
-_ACSP_AT = 36
 _SPACES = {Colours.RGB: b"RGB ", Colours.GREY: b"GRAY", Colours.CMYK: b"CMYK"}
 
 
@@ -40,12 +38,6 @@ def fits(profile: bytes, colours: Colours) -> bool:
     """
     space = icc.colour_space(profile)
     return space == _SPACES[colours] if colours in _SPACES else space not in (b"", b"CMYK", b"GRAY")
-
-
-def profile_fits(image: bytes, colours: Colours) -> bool:
-    """The same of the first profile that lies in clear in `image`; True if there is none."""
-    at = image.find(b"acsp") - _ACSP_AT
-    return at < 0 or fits(image[at : at + icc.HEADER_BYTES], colours)
 
 
 def has_plain_ycbcr(tiff: bytes) -> bool:

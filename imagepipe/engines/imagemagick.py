@@ -17,12 +17,13 @@ from tempfile import TemporaryDirectory
 from twisted.logger import Logger
 from unidecode import unidecode
 
-from imagepipe.core.formats import BMP, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.colourimetry import Colourimetry
+from imagepipe.core.formats import BMP, ICO, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.geometry import Size
 from imagepipe.core.icc import profile_of
 from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
-from imagepipe.engines import bmp, child, embedded, jpeg_stream, png_colours
-from imagepipe.engines.magick_command import COLOURS_FILE, Limits, facts_arguments, render_arguments
+from imagepipe.engines import bmp, bmp_colours, child, embedded, embedded_profile, icon, jpeg_stream, png_colours
+from imagepipe.engines.magick_command import COLOURS_FILE, Limits, facts_arguments, has_colours_file, render_arguments
 from imagepipe.engines.memory_file import Image, bytes_of, descriptor_of
 from imagepipe.engines.webp_container import with_alpha, with_delays
 from imagepipe.errors import DiskFull, NotStored
@@ -81,7 +82,18 @@ class ImageMagickEngine:
             with spent("open"), TemporaryDirectory(prefix="imagepipe-") as folder:
                 said = self._run(facts_arguments(format, self._limits), descriptor, Path(folder), deadline)
             facts = _parse_facts(said, format, content)
-            yield ImageMagickSource(facts, lambda plan, folder: self._render(plan, descriptor, folder.absolute(), deadline, _delays_ms(said)))
+            profile = bmp_colours.profile(content) if format == BMP else b""
+
+            def render(plan: RenderPlan, folder: Path) -> None:
+                if has_colours_file(plan):
+                    colours = profile_of(plan.colourimetry) if plan.colourimetry else profile
+                    (folder / COLOURS_FILE).write_bytes(colours)
+                try:
+                    self._render(plan, descriptor, folder.absolute(), deadline, _delays_ms(said))
+                finally:
+                    (folder / COLOURS_FILE).unlink(missing_ok=True)
+
+            yield ImageMagickSource(facts, render)
 
     @property
     def workers(self) -> tuple[int, ...]:
@@ -98,15 +110,11 @@ class ImageMagickEngine:
         """See Engine; nothing of it outlives a call."""
 
     def _render(self, plan: RenderPlan, descriptor: int, folder: Path, deadline: float, delays_ms: Sequence[int]) -> None:
-        if plan.colourimetry:
-            (folder / COLOURS_FILE).write_bytes(profile_of(plan.colourimetry))
         try:
             self._run(render_arguments(plan, self._limits), descriptor, folder, deadline)
         except _BadProfile:
             # Broken, or of another colour space than its picture: ignored, as it is where ImageMagick happens to exit with 0.
             self._run(render_arguments(replace(plan, profile=False), self._limits), descriptor, folder, deadline)
-        finally:
-            (folder / COLOURS_FILE).unlink(missing_ok=True)
         # convert is not always honest in its exit status.
         for n, output in enumerate(plan.outputs):
             file = folder / str(n)
@@ -173,6 +181,8 @@ def _for_convert(image: bytes, format: Format) -> bytes:
     if format == JPEG:
         whole: bytes = jpeg_stream.whole(image).data
         return whole
+    if format == ICO:
+        return icon.best_alone(image)
     return bmp.corrected(image) if format == BMP else image
 
 
@@ -182,7 +192,7 @@ def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
     `indexed` is left out: it is for engines that must choose the filter that ImageMagick would.
     """
     try:
-        numbers, sampling, orientation, profile = said.decode("utf-8", "replace").splitlines()[0].split("|", 3)
+        numbers, sampling, orientation = said.decode("utf-8", "replace").splitlines()[0].split("|", 2)
         _, width, height, canvas_width, canvas_height, count, alpha, colourspace = numbers.split()
         # Only an animation's frames lie on a canvas; elsewhere it is where a scanner had put the page.
         size = Size(int(canvas_width), int(canvas_height)) if format.animates else Size(int(width), int(height))
@@ -193,10 +203,7 @@ def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
         raise NotStored("the image cannot be read: it has no pixels")
     colours = (_PNG_COLOURS if format == PNG else _COLOURS).get(colourspace, Colours.OTHER)
     turned = embedded.orientation(image, format) if format in (PNG, WEBP) else _ORIENTATIONS.get(orientation, 1)
-    if format == PNG:
-        meaning = png_colours.read(image, colours)
-    else:
-        meaning = png_colours.PngColours(profile.strip() != "" and embedded.profile_fits(image, colours))
+    profile, colourimetry = _meaning(image, format, colours)
     return SourceFacts(
         format=format,
         size=size,
@@ -204,11 +211,21 @@ def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
         frames=frames,
         alpha=alpha == "True" or (format == TIFF and embedded.has_alpha(image)),
         colours=colours,
-        profile=meaning.profile,
-        colourimetry=meaning.colourimetry,
+        profile=profile,
+        colourimetry=colourimetry,
         opaque_avif=True,
         full_chroma=sampling == "1x1,1x1,1x1",
     )
+
+
+def _meaning(image: bytes, format: Format, colours: Colours) -> tuple[bool, Colourimetry | None]:
+    """Whether the embedded profile counts, and what counts in its place."""
+    if format == PNG:
+        said = png_colours.read(image, colours)
+        return said.profile, said.colourimetry
+    if embedded.fits(embedded_profile.profile(image, format), colours):
+        return True, None
+    return False, bmp_colours.calibration(image) if format == BMP else None
 
 
 def _delays_ms(said: bytes) -> list[int]:

@@ -10,7 +10,7 @@ Clones share their pixels until one is changed. Settings such as -quality outliv
 
 from dataclasses import dataclass
 
-from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.formats import AVIF, BMP, GIF, JP2, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.geometry import Region, Size
 from imagepipe.core.plan import Colours, OutputPlan, RenderPlan
 from imagepipe.engines.srgb import SRGB_PROFILE
@@ -29,11 +29,12 @@ _ORIENT = {
 _SPACES = {Colours.RGB: "sRGB", Colours.GREY: "Gray"}
 
 COLOURS_FILE = "colours.icc"
-"""A profile for the source's pixels, in the working directory, if the plan has a colourimetry."""
+"""A profile for the source's pixels, in the working directory; see `has_colours_file`."""
 
-FACTS_FORMAT = "%T %w %h %W %H %n %A %[colorspace]|SAMPLING|%[orientation]|%[profile:icc]\n"
-"""One line a frame, its delay in hundredths of a second first; the profile's description is the file's own text and so comes last. Not %r or %[type]: they look at
-every pixel, and there is none (10 s for a bomb of 65535x65535).
+FACTS_FORMAT = "%T %w %h %W %H %n %A %[colorspace]|SAMPLING|%[orientation]\n"
+"""One line a frame, its delay in hundredths of a second first. Not %r or %[type]: they look at
+every
+pixel, and there is none (10 s for a bomb of 65535x65535).
 """
 
 
@@ -79,6 +80,11 @@ def render_arguments(plan: RenderPlan, limits: Limits) -> list[str]:
     return [*limits.arguments, *hint, _input(plan.source, every_frame=plan.frames > 1), *_source(plan), *outputs, "null:"]
 
 
+def has_colours_file(plan: RenderPlan) -> bool:
+    """Whether COLOURS_FILE is needed: ImageMagick does not read what says the source's colours."""
+    return plan.colourimetry is not None or (plan.profile and plan.source == BMP)
+
+
 def _input(format: Format, *, every_frame: bool) -> str:
     # Not /proc/self/fd/0: Debian's ImageMagick resolves what it opens, and a file in memory resolves to nothing. It can seek in "-" all the same.
     return f"{format.name}:-{'' if every_frame else '[0]'}"
@@ -93,12 +99,17 @@ def _hint(plan: RenderPlan) -> Size:
 def _source(plan: RenderPlan) -> list[str]:
     words = ["-coalesce"] if plan.source.animates else []
     words += [*_ORIENT[plan.orient], "+repage"]
-    words += ["-profile", SRGB_PROFILE] if plan.profile else ["+profile", "icc"]
+    if plan.source == JP2 and plan.colours is Colours.RGB:
+        words += ["-colorspace", "sRGB"]  # YCbCr, which -ping does not say
+    if not plan.profile:
+        words += ["+profile", "icc"]
     if plan.source == PNG and plan.colours in _SPACES:
         # ImageMagick takes a gAMA of 1 for linear light, whatever else the file says.
         words += ["-set", "colorspace", _SPACES[plan.colours]]
-    if plan.colourimetry:
-        words += ["-profile", COLOURS_FILE, "-profile", SRGB_PROFILE]
+    if has_colours_file(plan):
+        words += ["-profile", COLOURS_FILE]
+    if plan.profile or plan.colourimetry:
+        words += ["-profile", SRGB_PROFILE]
     if plan.colours in (Colours.CMYK, Colours.OTHER):
         words += ["-colorspace", "sRGB"]  # not for the others: it would expand a palette, and change the filter
     words += ["-depth", "8"]

@@ -54,5 +54,8 @@ class RelayedSource:
         """See Source."""
         with TemporaryDirectory(dir=folder, prefix="decoded-") as between:
             self._source.render(decoding(plan), Path(between))
-            with FileIO(Path(between) / "0") as picture, self._renderer.open(picture, TIFF) as decoded:
+            with (
+                FileIO(Path(between) / "0") as picture,
+                self._renderer.open(picture, TIFF) as decoded,
+            ):
                 decoded.render(rendering(plan), folder)
