@@ -1,5 +1,4 @@
-"""What every engine must do with the formats that ImageMagick reads for it: PSD, JP2, ICO and BMP.
-"""
+"""What every engine must do with formats that ImageMagick reads for it: PSD, JP2, ICO, BMP."""
 
 import struct
 from pathlib import Path
