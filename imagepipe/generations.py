@@ -36,6 +36,7 @@ from imagepipe.replication.keys import NodeKeys, load_keys
 from imagepipe.web.admin import AdminMethods, OnDemand
 from imagepipe.web.auth import UsersChecker, guarded, parse_users
 from imagepipe.web.images import Access, ImagePages
+from imagepipe.web.multicall import SystemMethods
 from imagepipe.web.refusal import admit_all, needs_credentials
 from imagepipe.web.root import Root
 from imagepipe.web.site import SiteContent
@@ -167,6 +168,7 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
     methods: Any = ImageMethods(operations, threads.calls, counters, bytes_max=images.bytes_max, size_max=images.size_max)
     image_server = _image_server(foundation, settings, operations, engine, users, status_users) if settings.http.is_on else None
     on_demand = image_server.on_demand if image_server else None
+    methods.putSubHandler("system", SystemMethods(methods))
     methods.putSubHandler("admin", AdminMethods(operations, foundation.read_status, foundation.verification, on_demand))
     strangers = Strangers(None if users else host_rule("[network] hosts", network.hosts))
     root: Any = Root(welcome(XML_RPC), guarded(cast(IResource, methods), users) if users else methods)

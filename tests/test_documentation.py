@@ -84,7 +84,7 @@ class MethodTests:
     def test_there_are_the_methods_of_the_seed_and_ours(self) -> None:
         assert METHODS == ["delete_image", "image_info", "list_images", "move_image", "store_image"]
 
-    @pytest.mark.parametrize("name", ["listMethods", "methodHelp", "methodSignature"])
+    @pytest.mark.parametrize("name", ["listMethods", "methodHelp", "methodSignature", "multicall"])
     def test_readme_names_introspection(self, name: str) -> None:
         assert f"`system.{name}`" in README
 

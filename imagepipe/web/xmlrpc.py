@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.web.error import UnsupportedMethod
 from twisted.web.server import NOT_DONE_YET
-from twisted.web.xmlrpc import XMLRPC, addIntrospection, withRequest
+from twisted.web.xmlrpc import XMLRPC, NoSuchFunction, withRequest
 
 from imagepipe.core.escaping import escaped
 from imagepipe.core.request import StoreRequest, parse_moves, parse_page, parse_paths, parse_store, parse_stored_path
@@ -26,7 +26,7 @@ from imagepipe.web.call import Call, parse_call
 from imagepipe.web.encoded import decode_image
 from imagepipe.web.facts import public_facts
 from imagepipe.web.request import BoundedRequest
-from imagepipe.web.unmarshalling import MalformedCallError
+from imagepipe.web.unmarshalling import METHOD_LENGTH_MAX, MalformedCallError
 
 T = TypeVar("T")
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
@@ -51,7 +51,6 @@ class ImageMethods(XMLRPC):
 
     def __init__(self, operations: Operations, on_thread: OnThread, counters: Counters, *, bytes_max: int, size_max: int) -> None:
         super().__init__(allowNone=True)
-        addIntrospection(self)
         self._operations = operations
         self._on_thread = on_thread
         self._counters = counters
@@ -159,37 +158,52 @@ class ImageMethods(XMLRPC):
         """The answer to the call in `body`, and its result for the log: OK, or the fault's text."""
         try:
             return await self._encoded(request, await self._called(request, body)), "OK"
-        except Fault as error:
-            fault = error
-        except MalformedCallError as error:
-            fault = Fault(self.FAILURE, f"Can't deserialize input: {error}")
-        except ImagepipeError as error:
-            fault = self._fault(request, error)
-        except Exception:  # noqa: BLE001 - the last resort: whatever it is, the client gets an answer and the log the detail
-            _log.failure("a call failed")
-            fault = self._fault(request, InternalError())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            fault = self.fault(error, request.record.call)
         return await self._encoded(request, fault), fault.faultString
 
     async def _called(self, request: BoundedRequest, body: IO[bytes]) -> object:
         """What the method that `body` calls returns."""
         with request.record.stages.spent("parse"):
             call: Call = await self._on_thread(lambda: parse_call(body))
+        return await self.run(request, call)
+
+    async def run(self, request: BoundedRequest, call: Call) -> object:
+        """What a method returns. Raises Fault, ImagepipeError, and whatever else goes wrong: see `fault`."""
         request.record.call = shown(call.method)
         procedure = self.lookupProcedure(call.method)
         arguments = _bound(procedure, request, call)
         result: object = await maybeDeferred(procedure, *arguments)
         return result
 
+    def fault(self, error: Exception, name: str) -> Fault:
+        """The fault that the client gets for the exception being handled, which a call of `name` raised; the log has the detail of one of ours."""
+        if isinstance(error, Fault):
+            return error
+        if isinstance(error, MalformedCallError):
+            return Fault(self.FAILURE, f"Can't deserialize input: {error}")
+        if not isinstance(error, ImagepipeError):
+            _log.failure("a call failed")
+            error = InternalError()
+        # The name is one of ours here, and not what the client made up: only our methods raise these errors.
+        note_failure(self._counters, name.strip("'"), error)
+        return Fault(error.fault_code, error.fault_string)
+
+    def lookupProcedure(self, procedurePath: object) -> Any:  # noqa: N802, N803 - Twisted's names
+        """The method of this name, which may be any value that a client sent. Raises NoSuchFunction."""
+        if isinstance(procedurePath, str) and len(procedurePath) <= METHOD_LENGTH_MAX:
+            try:
+                return super().lookupProcedure(procedurePath)
+            except NoSuchFunction:
+                pass
+        what = shown(procedurePath) if isinstance(procedurePath, str) else "that is not a string"
+        raise NoSuchFunction(self.NOT_FOUND, f"there is no method {what}")
+
     async def _encoded(self, request: BoundedRequest, result: object) -> bytes:
         """`result` as XML. Raises if XML-RPC has no form for it, such as for long integers."""
         with request.record.stages.spent("answer"):
             response: bytes = await self._on_thread(lambda: encode_answer(result))
         return response
-
-    def _fault(self, request: BoundedRequest, error: ImagepipeError) -> Fault:
-        # The method's name is one of ours here, and not what the client made up: only those raise these errors.
-        note_failure(self._counters, request.record.call.strip("'"), error)
-        return Fault(error.fault_code, error.fault_string)
 
 
 def _bound(procedure: Callable[..., Coroutine[Any, Any, Any]], request: BoundedRequest, call: Call) -> list[object]:

@@ -1,0 +1,112 @@
+"""The methods of `system.`: introspection, and several calls in one request.
+
+    system.multicall([{"methodName": "delete_image", "params": ["a.jpg"]}, ...])
+    -> [["OK"], {"faultCode": 1000, "faultString": "[1000] path: ..."}, ...]
+
+The calls run one after the other, each as if it had come by itself: one that fails does not keep the others from succeeding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from twisted.logger import Logger
+from twisted.web.xmlrpc import XMLRPCIntrospection
+
+from imagepipe.core.arguments import parse_text
+from imagepipe.errors import BadRequest
+from imagepipe.web.call import Call
+from imagepipe.web.request import BoundedRequest, RequestRecord
+from imagepipe.web.xmlrpc import ImageMethods, method
+
+CALLS_MAX = 100
+LISTED_MAX = 100_000
+"""Values in the answers to the calls together: as many as one call of list_images may return."""
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One of the calls of a request, as far as a method looks at its request."""
+
+    record: RequestRecord
+    shows_stages: bool
+
+
+class SystemMethods(XMLRPCIntrospection):
+    """The sub-handler `system` of `methods`."""
+
+    def __init__(self, methods: ImageMethods) -> None:
+        super().__init__(methods)
+        self._methods = methods
+
+    @method("array array")
+    async def xmlrpc_multicall(self, request: BoundedRequest, calls: object) -> list[object]:
+        """multicall(calls) -> [[result], ...]
+
+        Call several methods, one after the other, in one request.
+
+        calls  [{"methodName": name, "params": [argument, ...]}, ...], at most 100
+
+        For each call there is an array with its result, or the struct of its fault: {faultCode, faultString}.
+        """
+        if not isinstance(calls, list):
+            raise BadRequest("calls", "is not a list of {methodName, params}")
+        if len(calls) > CALLS_MAX:
+            raise BadRequest("calls", f"lists {len(calls)} calls; at most {CALLS_MAX} go into one request")
+        results: list[object] = []
+        failed = listed = 0
+        for number, given in enumerate(calls, 1):
+            part = _Part(RequestRecord(call=request.record.call, stages=request.record.stages), request.shows_stages)
+            try:
+                result = await self._result(part, given, listed)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is the fault of this call alone
+                fault = self._methods.fault(error, part.record.call)
+                results.append({"faultCode": fault.faultCode, "faultString": fault.faultString})
+                part.record.result = fault.faultString
+                failed += 1
+            else:
+                results.append([result])
+                listed += len(result) if isinstance(result, Sequence) and not isinstance(result, str) else 1
+                part.record.result = "OK"
+            _note(request, part.record, number, len(calls))
+        request.record.path = f"{len(calls)} calls, {failed} failed"
+        return results
+
+    async def _result(self, part: _Part, given: object, listed: int) -> object:
+        call = _call(given)
+        if listed >= LISTED_MAX:
+            raise BadRequest("calls", f"the calls before it have returned {LISTED_MAX} values: send it by itself")
+        return await self._methods.run(cast(BoundedRequest, part), call)
+
+
+def _call(given: object) -> Call:
+    if not isinstance(given, dict):
+        raise BadRequest("calls", "has an entry that is not {methodName, params}")
+    entry: dict[Any, object] = given
+    name, parameters = parse_text(entry.get("methodName"), "methodName"), entry.get("params", [])
+    if not isinstance(parameters, list):
+        raise BadRequest("params", "is not a list")
+    if name == "system.multicall":
+        raise BadRequest("methodName", "system.multicall cannot call itself")
+    return Call(name, parameters)
+
+
+def _note(request: BoundedRequest, record: RequestRecord, number: int, count: int) -> None:
+    """One line a call; what they took together is in the request's own."""
+    _log.info(
+        "{client} call {number} of {count}: {call} {path}, {outputs} outputs, waited {waited} ms, ran {ran} ms: {result}",
+        client=request.client_host,
+        number=number,
+        count=count,
+        call=record.call,
+        path=record.path,
+        outputs=record.outputs,
+        waited=round(record.waited_seconds * 1000),
+        ran=round(record.ran_seconds * 1000),
+        result=record.result,
+    )
+    request.record.outputs += record.outputs
+    request.record.waited_seconds += record.waited_seconds
+    request.record.ran_seconds += record.ran_seconds
