@@ -42,8 +42,10 @@ pillow_heif.register_heif_opener()
 
 def made(format: Format) -> bytes:
     """A photograph in a format that only ImageMagick reads."""
-    if format in (BMP, ICO):
-        return saved(small(64, 36), format.name.upper())
+    if format == BMP:
+        return saved(small(64, 36), "BMP")
+    if format == ICO:
+        return saved(small(64, 36), "ICO", sizes=[(64, 36)])
     return convert("png:-", f"{format.name}:-", image=saved(small(), "PNG"))
 
 
