@@ -72,7 +72,7 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Join rows with the map, durably, and move the cursor of `upstream`; then let go of what was held.
+    """Join rows with the map, durably, and move the cursor of `upstream`, the name of a link; then let go of what was held.
 
     upstream, cursor None: rows that were pending, or for which the cursor waits. afresh: the upstream tells its rows from the start, so what was pending of it is void.
     """
@@ -93,7 +93,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Forget how far the upstreams with these node ids were pulled, and their pending rows: if one of them comes back, it tells everything again."""
+    """Forget how far the upstreams at the end of these links were pulled, and their pending rows: one that comes back tells everything again."""
 
     upstreams: tuple[str, ...]
 

@@ -30,7 +30,10 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A row of `upstream` (a node id) that wins, but whose bytes are not here. An upstream has at most one for a path: it has one row a path."""
+    """A row of `upstream` that wins, but whose bytes are not here. An upstream has at most one for a path: it has one row a path.
+
+    An upstream is known by the name of its link, as for its cursor: what it says of itself could be another's node id.
+    """
 
     upstream: str
     row: Row

@@ -12,7 +12,7 @@ that rows are here only after that; nothing is announced but what was committed.
     a doorbell is lost             the next one, or the poll, finds the same
     a request or answer is lost    it is repeated when overdue
     this node dies                 it goes on from the durable cursor
-    an upstream is another         told by its node id; restored or rebuilt: told by its epoch, and everything is pulled again
+    an upstream is another         told by its node id and its epoch, and everything is pulled again; likewise if restored or rebuilt
     bytes cannot be had            their rows are pending, and are asked for from every peer; the rest flows on
 """
 
@@ -35,7 +35,7 @@ from imagepipe.core.shunned import Shunned
 from imagepipe.errors import shown
 
 CURSORS_MAX = 1000
-"""How many upstreams are remembered."""
+"""How many links are remembered."""
 
 OWN_NODE = "it has this node's own id: its data folder is a copy, or it is this node itself"
 TWICE = "another entry leads to a node of the same id: it is the same node, or the data folder of one is a copy of the other's"
@@ -109,7 +109,9 @@ class Replica:
                 return
             self._drop_all(link, now)
             link.refused = None
-            link.cursor = self._cursors.get(head.node)
+            if link.head is not None and link.head.node != head.node:
+                self._cursors.pop(name, None)
+            link.cursor = self._cursors.get(name)
             link.looks_ahead, link.ahead = False, None
         if link.sync != head.sync:
             link.sync = head.sync
@@ -226,7 +228,7 @@ class Replica:
         self.pending.add(outcome.added)
         relieved = {upstream for upstream, _ in outcome.settled}
         for each in self.links.values():
-            each.untold |= each.node in relieved
+            each.untold |= each.name in relieved
         pull = self._pulls.pop(pull_id)
         self._end_join()
         if pull.link is None and outcome.settled:
@@ -323,7 +325,7 @@ class Replica:
         """Up to which of its numbers everything of the upstream is in this node's map, bytes and all."""
         if link.cursor is None or link.node is None:
             return 0
-        oldest = self.pending.oldest(link.node)
+        oldest = self.pending.oldest(link.name)
         return link.cursor.seq if oldest is None else min(link.cursor.seq, oldest - 1)
 
     # Batches on their way.
@@ -332,6 +334,7 @@ class Replica:
         position = link.position
         if link.head is None or message.node != link.node:  # another node has taken its place: it is asked who it is
             self._drop_all(link, now)
+            self._cursors.pop(link.name, None)
             link.head = None
             return
         if message.after not in (0, position.seq if position else 0):
@@ -356,7 +359,7 @@ class Replica:
         rows = message.rows
         if position != cursor or rows:
             afresh = message.after == 0
-            upstream = None if link.looks_ahead else message.node
+            upstream = None if link.looks_ahead else link.name
             link.pulls.append(self._new_pull(rows, link.name, upstream, cursor, asked.first_sent, afresh=afresh, last=last))
         elif link.pulls:
             link.pulls[-1].asked_at = asked.first_sent
@@ -385,14 +388,14 @@ class Replica:
             self._actions.append(Keep(link.name, message.rid, tuple(part for part, _ in here), tuple(piece for _, piece in here)))
 
     def _forget_strangers(self) -> None:
-        """Bound what is known of upstreams to which no link leads any more: there are only so many, unless one makes up new ids."""
-        known = {link.node for link in self.links.values()} | {pull.upstream for pull in self._pulls.values()}
-        waiting = [node for node in self.pending.upstreams if node not in known]
-        waiting_max = (1 + len(self.links)) * self._pending_max  # just after the start nobody has said who it is
+        """Bound what is known of links that were removed."""
+        known = {*self.links} | {pull.upstream for pull in self._pulls.values()}
+        waiting = [name for name in self.pending.upstreams if name not in known]
+        waiting_max = (1 + len(self.links)) * self._pending_max
         if len(self._cursors) <= CURSORS_MAX and sum(map(self.pending.count, waiting)) <= waiting_max:
             return
         gone = tuple({*self._cursors, *waiting} - known)
-        self._cursors = {node: cursor for node, cursor in self._cursors.items() if node in known}
+        self._cursors = {name: cursor for name, cursor in self._cursors.items() if name in known}
         self.pending.drop(gone)
         self._actions.append(Forget(gone))
 
@@ -460,7 +463,7 @@ class Replica:
     def _make_room(self, link: Link, node: str, now: float) -> bool:
         """Let `link` alone lead to the node; False: it cannot now, because another does, or did and what came from there is still being joined.
 
-        The cursor of a node and what is pending of it have one numbering, and of two links one could lead to a copy of the data folder.
+        Of two links one could lead to a copy of the data folder, and what two nodes of one id write is not told apart.
         """
         for other in self.links.values():
             if other is not link and other.node == node:
@@ -469,7 +472,7 @@ class Replica:
                     return False
                 self._drop_all(other, now)
                 other.head = None
-        return not any(pull.upstream == node and pull.stage is Stage.JOINING for pull in self._pulls.values())
+        return not any(pull.link == link.name and pull.stage is Stage.JOINING for pull in self._pulls.values())
 
     def _drop_all(self, link: Link, now: float) -> None:
         """Forget what is on its way from the upstream. What is being joined will be so, but the link does not wait for it."""
@@ -524,7 +527,8 @@ class Replica:
             self._join_if_complete(link.pulls[0])
         if now < link.idle_until:
             return
-        link.is_full = self.pending.count(link.node) >= self._pending_max
+        # Without a cursor it starts over, and voids what is pending.
+        link.is_full = link.cursor is not None and self.pending.count(link.name) >= self._pending_max
         if link.can_ask_for_changes() and link.wants_changes(now):
             link.begin()
             self._ask_for_changes(link, now)

@@ -30,7 +30,7 @@ CREATE TABLE epoch (
 """,
     """
 CREATE TABLE cursor (
-    upstream TEXT NOT NULL PRIMARY KEY,         -- a node id
+    upstream TEXT NOT NULL PRIMARY KEY,         -- the name of a link
     epoch    TEXT NOT NULL,                     -- one of the upstream's
     seq      INTEGER NOT NULL,
     end_seq  INTEGER NOT NULL                   -- core.joining.Cursor.end
@@ -130,6 +130,7 @@ _LOWERED_STAMPS = (
         for column in columns
     ),
     f"DELETE FROM pending WHERE stamp = {STAMP_MAX}",  # noqa: S608 - as core.joining.join
+    "DELETE FROM cursor",  # they were kept by node id
     "ALTER TABLE meta DROP COLUMN last_stamp",
     _STAMP_INDEX,
 )

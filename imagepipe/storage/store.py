@@ -498,7 +498,10 @@ class Store:
             return self._run(lambda: self._joiner.join(Told(rows, upstream, cursor, afresh, here)))
 
     def forget_upstreams(self, upstreams: Sequence[str]) -> None:
-        """Forget how far upstreams were pulled, by node id, and what waits of them; blocks. Raises NotStored on a full disk; FlushError; Overloaded."""
+        """Forget how far upstreams were pulled, by the names of their links, and what waits of them; blocks.
+
+        Raises NotStored on a full disk; FlushError; Overloaded.
+        """
         with self._writing():
             self._run(lambda: self._joiner.forget(upstreams))
 

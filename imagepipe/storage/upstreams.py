@@ -25,7 +25,7 @@ class Upstreams:
         self.epochs: tuple[Epoch, ...] = ()
 
     def cursors(self) -> Mapping[str, Cursor]:
-        """How far this node has pulled, by node id."""
+        """How far this node has pulled, by the names of its links."""
         query = "SELECT upstream, epoch, seq, end_seq FROM cursor"
         return self._database.read(lambda connection: {upstream: Cursor(epoch, seq, end) for upstream, epoch, seq, end in connection.execute(query)})
 

@@ -21,4 +21,4 @@ CONTENTS = tuple(Content(digest, len(data)) for digest, data in BYTES.items())
 
 def is_good(digest: str, data: bytes | None) -> bool:
     """Whether these are the bytes of that digest."""
-    return data is not None and BYTES[digest] == data
+    return data is not None and BYTES.get(digest) == data

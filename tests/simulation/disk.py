@@ -50,8 +50,8 @@ class Disk:
         return entry.content if entry else None
 
     def has_bytes(self, content: Content) -> bool:
-        """Whether there is an object of this name; nobody looks into it."""
-        return content.digest in self.objects
+        """Whether there is an object of this name and size; nobody looks into it."""
+        return len(self.objects.get(content.digest, b"")) == content.size
 
     def keep(self, digest: str, data: bytes) -> None:
         """Keep bytes that were verified."""

@@ -20,6 +20,7 @@ from imagepipe.core.pulling import PIECES_SECONDS_MAX, Asked, Link, Pull, Stage
 from imagepipe.core.replica import Replica
 from imagepipe.core.serving import Subscriber, Upstream
 from imagepipe.core.showing import shown
+from imagepipe.core.stamp import Version
 from simulation.disk import Disk
 from simulation.node import Node
 
@@ -31,7 +32,7 @@ class Mutant:
     name: str
     owner: object
     attribute: str
-    value: Callable[..., object]
+    value: object
     seed: int
 
     def put_in(self) -> contextlib.AbstractContextManager[object]:
@@ -44,6 +45,18 @@ class Mutant:
 
 def _wall_clock(wall_milliseconds: int, known: Iterable[int]) -> int:
     return wall_milliseconds << stamp.COUNTER_BITS
+
+
+def _above_all_received(self: Disk, path: str) -> list[Entry]:
+    return [*self.rows.values(), *(row.entry for row in self.pending.values())]
+
+
+def _blind_to_pending(self: Disk, path: str) -> list[Entry]:
+    return [self.rows[path]] if path in self.rows else []
+
+
+def _blind_to_erasure(paths: Iterable[str], node: str, wall_ms: int, known_at: Callable[[str], Iterable[Entry]]) -> Version:
+    return Version(stamp.next_stamp(wall_ms, (entry.version.stamp for path in paths for entry in known_at(path))), node)
 
 
 def _blind_to_deletes(self: Disk, path: str) -> list[Entry]:
@@ -124,7 +137,7 @@ def _acked_though_pending(self: Replica, link: Link) -> int:
 
 
 def _acked_in_any_epoch(self: Upstream, message: Changes, now: float, client: bytes, key: str) -> None:
-    self.subscribers[message.node] = Subscriber(message.acked, now, message.node)
+    self.subscribers[key or message.node] = Subscriber(message.acked, now, message.node, key=key)
 
 
 def _mend_from_one(self: Replica, contents: Sequence[Content], now: float) -> int:
@@ -165,7 +178,7 @@ def _without_end(self: Upstream, message: Changes) -> bool:
 
 def _acked_though_afresh(self: Upstream, message: Changes, now: float, client: bytes, key: str) -> None:
     holds = epochs.holds(self._epochs, self.last_seq, message.epoch, message.acked)
-    self.subscribers[message.node] = Subscriber(message.acked if holds else 0, now, message.node)
+    self.subscribers[key or message.node] = Subscriber(message.acked if holds else 0, now, message.node, key=key)
 
 
 def _room_for_all(self: Replica, link: Link, node: str, now: float) -> bool:
@@ -247,6 +260,11 @@ _REPEAT = Replica._repeat
 
 MUTANTS = (
     Mutant("the stamp is the plain wall clock", versions, "next_stamp", _wall_clock, 1),
+    Mutant("the stamp is above all that a peer has sent", Disk, "known_at", _above_all_received, 1),
+    Mutant("the stamp is not above rows that wait for their bytes", Disk, "known_at", _blind_to_pending, 1),
+    Mutant("the stamp is not above an erasure", versions, "next_version", _blind_to_erasure, 1),
+    Mutant("the greatest stamp is taken for one that can be exceeded", stamp, "STAMP_MAX", 1 << 62, 1),
+    Mutant("a row that nothing could overtake waits for its bytes", joining, "STAMP_MAX", 1 << 62, 1),
     Mutant("the stamp is not above a delete", Disk, "known_at", _blind_to_deletes, 1),
     Mutant("the stamp is not above a row that the tree does not show", Disk, "known_at", _blind_to_hidden, 1),
     Mutant("each path of a call has a stamp of its own", Disk, "write", _a_version_each, 1),

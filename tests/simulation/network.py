@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from simulation.liar import Liar
     from simulation.node import Node
     from simulation.world import World
 
@@ -42,31 +43,31 @@ class Network:
         self._random = world.random
         self._last: dict[tuple[str, str, str], float] = {}
 
-    def ring(self, source: "Node", data: bytes) -> None:
+    def ring(self, source: "Node | Liar", data: bytes) -> None:
         """`source` publishes."""
         if not self.weather.doorbells:
             return
         self.rung += 1
         for node in self._world.nodes.values():
-            if source.name in node.upstreams:
+            if source.name in node.links:
                 self._carry(source.name, node.name, "doorbell", data, None)
 
-    def ask(self, puller: "Node", upstream: str, data: bytes) -> None:
+    def ask(self, puller: "Node | Liar", upstream: str, data: bytes) -> None:
         """`puller` sends a request."""
         self.asked += 1
         connection = self.connections.get((puller.name, upstream), 0)
         client = f"{puller.name} {upstream} {puller.boot} {connection}"
         self._carry(puller.name, upstream, "request", data, client)
 
-    def answer(self, source: "Node", client: str, data: bytes) -> None:
+    def answer(self, source: "Node | Liar", client: str, data: bytes) -> None:
         """`source` answers a client."""
         self._carry(source.name, client.split(" ", 1)[0], "answer", data, client)
 
     def puller(self, client: str) -> "Node | None":
         """Who asked over this connection, if it still stands."""
         name, upstream, boot, connection = client.split(" ")
-        node = self._world.nodes[name]
-        return node if node.boot == int(boot) and self.connections.get((name, upstream), 0) == int(connection) else None
+        node = self._world.nodes.get(name)
+        return node if node and node.boot == int(boot) and self.connections.get((name, upstream), 0) == int(connection) else None
 
     def _carry(self, source: str, target: str, lane: str, data: bytes, client: str | None) -> None:
         weather, chance = self.weather, self._random.random
@@ -83,6 +84,10 @@ class Network:
         if (source, target) in self.cut:
             if not late and self._random.random() < LATE:
                 self._world.at(self._world.now + self._random.uniform(1, LATE_SECONDS_MAX), self._arrive, source, target, lane, data, client, True)
+            return
+        liar = self._world.liar
+        if liar and target == liar.name:
+            liar.hear(lane, client or source, data)
             return
         node = self._world.nodes[target]
         if lane == "doorbell":

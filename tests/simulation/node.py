@@ -6,7 +6,7 @@ two moments, of which a crash may fall between: when it is durable, and when the
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from imagepipe.core import joining, messages
 from imagepipe.core.actions import (
@@ -22,6 +22,7 @@ from imagepipe.core.actions import (
     ReadPieces,
     Redirect,
     Release,
+    Report,
     Ring,
     Send,
 )
@@ -30,7 +31,7 @@ from imagepipe.core.fetching import Received
 from imagepipe.core.messages import Batch, Changes, Get
 from imagepipe.core.pulling import GETS_MAX, PULLS_MAX
 from imagepipe.core.replica import Replica
-from imagepipe.core.serving import READS_OF_ALL_MAX
+from imagepipe.core.serving import READS_OF_ALL_MAX, SUBSCRIBERS_MAX
 from simulation.contents import GET_BYTES, is_good
 from simulation.disk import Disk
 
@@ -41,10 +42,13 @@ CLUSTER = "simulated"
 TICKS_AT_ONCE_MAX = 20
 MENDED_SECONDS_MAX = 60.0
 NEVER = float("inf")
+T = TypeVar("T")
 
 
 class Node:
     """`disk` and the wall clock survive a crash, the rest does not.
+
+    liars: hostile peers that it pulls from besides `upstreams`, until they are cut off.
 
     wall_ms: what its clock is off by. slowness: how long the store takes at most, in seconds. full: the disk is. dies_after_commit: it crashes when the
     next transaction is durable.
@@ -53,6 +57,7 @@ class Node:
     def __init__(self, world: "World", name: str, upstreams: tuple[str, ...], disk: Disk, clock: tuple[float, float]) -> None:
         self.name = name
         self.upstreams = upstreams
+        self.liars: tuple[str, ...] = ()
         self.disk = disk
         self.clock_offset, self.clock_rate = clock
         self.boot = 0
@@ -96,7 +101,7 @@ class Node:
             get_bytes_max=GET_BYTES,
             pending_max=self._world.plan.pending_max,
         )
-        for upstream in self.upstreams:
+        for upstream in self.links:
             self.replica.add_link(upstream, self._world.now)
         self._world.note(self.name, "starts", self.disk.node, self.disk.epochs[-1])
         self._perform()
@@ -120,23 +125,55 @@ class Node:
 
     def doorbell(self, upstream: str, data: bytes) -> None:
         """A Head was published."""
-        self.replica.heard_head(upstream, messages.decode_head(CLUSTER, data), self._world.now)
+        if upstream in self.links and (head := self._decoded(messages.decode_head, upstream, data)):
+            self._world.note(self.name, "hears", upstream, head)
+            self.replica.heard_head(upstream, head, self._world.now)
 
     def reply(self, upstream: str, data: bytes) -> None:
         """An answer has come."""
-        message = messages.decode_reply(CLUSTER, data)
-        if isinstance(message, Batch):
+        message = self._decoded(messages.decode_reply, upstream, data) if upstream in self.links else None
+        if message is None:
+            return
+        if isinstance(message, Batch) and upstream in self.upstreams:
             self._world.oracle.told(message)
         self._world.note(self.name, "gets from", upstream, message)
         self.replica.answered(upstream, message, self._world.now)
 
     def request(self, client: str, data: bytes) -> None:
         """Somebody asks."""
-        message = messages.decode_request(CLUSTER, data)
+        puller = self._world.network.puller(client)
+        message = self._decoded(messages.decode_request, client.split(" ", 1)[0], data)
+        if message is None:
+            return
         self._world.note(self.name, "is asked by", client, message)
-        self.replica.asked(client.encode(), message, self._world.now)
+        key = client.split(" ", 1)[0] if self._world.liar else ""
+        self.replica.asked(client.encode(), message, self._world.now, key)
         if isinstance(message, Changes):
-            self._world.oracle.acknowledged(self, message.node, self._world.network.puller(client))
+            self._world.oracle.acknowledged(self, message.node, puller)
+
+    def _decoded(self, decode: Callable[[str, bytes], T], sender: str, data: bytes) -> T | None:
+        """A message; None: it is not one, which only a hostile peer sends."""
+        try:
+            return decode(CLUSTER, data)
+        except (messages.Malformed, messages.Foreign) as error:
+            liar = self._world.liar
+            self._world.oracle.require(liar is not None and sender == liar.name, f"{sender} has sent {self.name} a message that {error}")
+            self._world.note(self.name, "drops a message of", sender, error)
+            if isinstance(error, messages.Foreign) and sender in self.links:
+                self.replica.refuse(sender, str(error), self._world.now)
+            return None
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """All that it pulls from."""
+        return (*self.upstreams, *self.liars)
+
+    def cut_off(self, liar: str) -> None:
+        """The operator removes a peer for good."""
+        self.liars = tuple(name for name in self.liars if name != liar)
+        if self.up and liar in self.replica.links:
+            self.replica.remove_link(liar, self._world.now)
+            self._perform()
 
     def relink(self, upstream: str) -> None:
         """The operator removes a link, and adds it again."""
@@ -165,7 +202,11 @@ class Node:
         for name, (disk, rows) in had.items():
             link = self.replica.links.get(name)
             if link and link.current_as_of >= since and self._world.nodes[name].disk is disk and not self._world.clones:
-                missed = [row for row in rows if not self.disk.dominates(row) and not any(path == row.path for _, path in self.disk.pending)]
+                missed = [
+                    row
+                    for row in self._world.oracle.reliable(rows)
+                    if not self.disk.dominates(row) and not any(path == row.path for _, path in self.disk.pending)
+                ]
                 self._world.oracle.require(not missed, f"{self.name} takes itself to be as of {since} of {name} without {missed}")
 
     def collect(self) -> None:
@@ -229,7 +270,7 @@ class Node:
             case Mended(number):
                 took = self._world.now - self.mends.pop(number)
                 self._world.oracle.require(took <= MENDED_SECONDS_MAX, f"{self.name} has fetched bytes for {took} s")
-            case Redirect():
+            case Redirect() | Report():
                 pass
 
     def _examine(self, action: Examine) -> None:
@@ -282,8 +323,10 @@ class Node:
         if not changes or self._fails():
             return
         seq = self.disk.seq
+        before = {change.path: self.disk.known_at(change.path) for change in changes}
         entries = self.disk.write(changes, self.wall_ms())
         self._world.note(self.name, "writes", entries)
+        self._world.oracle.dated(self, entries, before)
         self._world.oracle.written(self, entries, min_acks)
         self._has_committed(seq, None)
 
@@ -378,6 +421,8 @@ class Node:
             require(len(one.pulls) <= PULLS_MAX, f"{self.name} has {len(one.pulls)} batches of {one.name}")
         nodes = [one.node for one in self.replica.links.values() if one.node]
         require(len(nodes) == len(set(nodes)), f"{self.name} pulls from a node and from a copy of it: {nodes}")
+        require(len(self.disk.cursors) <= len(self._world.nodes) + 1, f"{self.name} keeps {len(self.disk.cursors)} cursors")
+        require(len(self.replica.upstream.subscribers) <= SUBSCRIBERS_MAX, f"{self.name} remembers too many subscribers")
         reads = self.replica.upstream.reads_under_way
         require(reads <= READS_OF_ALL_MAX, f"{self.name} reads {reads} answers at once")
 

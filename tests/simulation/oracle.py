@@ -5,17 +5,19 @@ a cursor is not ahead of what was joined; a loser of a conflict is in the histor
 In the end: every node has heard of every change, the trees are equal, nothing waits that could be had, nothing is held, and the cluster is silent.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imagepipe.core.entries import Content, Entry, wins
 from imagepipe.core.epochs import holds
-from imagepipe.core.erasure import is_erased
+from imagepipe.core.erasure import erased_path, erasure_path, is_erased
 from imagepipe.core.joining import Cursor
 from imagepipe.core.messages import Batch
 from imagepipe.core.paths import ancestors
+from imagepipe.core.serving import Subscriber
 from imagepipe.core.showing import shown
-from imagepipe.core.stamp import Version
+from imagepipe.core.stamp import STAMP_MAX, Version, milliseconds
 from simulation.contents import is_good
 from simulation.disk import Disk
 from simulation.node import Node
@@ -50,11 +52,23 @@ class Oracle:
         self._gone: list[Disk] = []
         self._known: dict[tuple[str, Version, str], Entry] = {}
         self._told: dict[tuple[str, str, int], tuple[str, Version]] = {}
+        self._lied: set[str] = set()  # paths that a hostile peer has named
+        self._spent: set[str] = set()  # paths that had the greatest stamp, so that their rows need not converge
+        self._undated: set[str] = set()  # paths that a client has written to together with one of those
+        self._latest_ms = 0  # of all clocks by which anything was written
 
     def require(self, truth: bool, text: str) -> None:
         """Fail the run unless it is so."""
         if not truth:
             raise Violation(text)
+
+    def lied(self, path: str, stamp: int) -> None:
+        """A hostile peer has made up a row. That it erases a path, or names one that was erased, concerns both."""
+        bare = erased_path(path) or path
+        for named in (bare, erasure_path(bare)):
+            self._lied.add(named)
+            if stamp >= STAMP_MAX:
+                self._spent.add(named)
 
     # All the time.
 
@@ -62,10 +76,8 @@ class Oracle:
         """A client's call was committed."""
         self.last_written = self._world.now
         for entry in entries:
-            self.require(
-                all(wins(entry, row.entry) for (_, path), row in node.disk.pending.items() if path == entry.path), f"{entry} is not above what waits"
-            )
-            self.require(not entry.content or not is_erased(entry, node.disk.rows), f"{entry} is erased by what its writer knew")
+            may_be_erased = not entry.content or entry.path in self._spent or not is_erased(entry, node.disk.rows)
+            self.require(may_be_erased, f"{entry} is erased by what its writer knew")
             self.require(entry.version == entries[0].version, f"{entry} and {entries[0]} are of one call")
             one = Written(entry, node.disk, min_acks)
             self._written.append(one)
@@ -73,12 +85,32 @@ class Oracle:
             if min_acks:
                 self._unconfirmed.append(one)
 
+    def dated(self, node: Node, entries: tuple[Entry, ...], known: Mapping[str, Sequence[Entry]]) -> None:
+        """A client's call was committed, whose node knew these rows: it is above them, and else as old as it is."""
+        self._latest_ms = max(self._latest_ms, node.wall_ms())
+        paths = {entry.path for entry in entries}
+        if paths & (self._lied | self._undated):
+            self._undated |= paths
+        for entry in entries:
+            if entry.version.stamp >= STAMP_MAX:
+                self._spent.add(entry.path)
+            for other in known[entry.path]:
+                self.require(entry.version > other.version or other.version.stamp >= STAMP_MAX, f"{entry} is not above {other}, which was known")
+            is_of_now = milliseconds(entry.version.stamp) <= self._latest_ms
+            self.require(is_of_now or entry.path in self._undated, f"{entry} is dated later than any clock, {self._latest_ms}")
+
     def changed(self, disk: Disk, before: Entry | None, after: Entry) -> None:
         """A row was written."""
-        self.require(wins(after, before), f"{after} was written over {before}")
+        self.require(wins(after, before) or after.path in self._spent, f"{after} was written over {before}")
         if after.content and after.content.digest not in disk.damaged:
             self.require(is_good(after.content.digest, disk.objects.get(after.content.digest)), f"no bytes of {after}")
-        if before and before.content and before.version.origin == disk.node != after.version.origin and before.content != after.content:
+        if (
+            before
+            and before.content
+            and before.path not in self._lied
+            and before.version.origin == disk.node != after.version.origin
+            and before.content != after.content
+        ):
             may_go = self._descends(after, before) or is_erased(before, disk.rows)
             self.require(may_go or before in disk.history, f"{before} was overwritten in secret by {after}")
 
@@ -93,18 +125,18 @@ class Oracle:
         """A cursor has moved."""
         for other in self._world.nodes.values():
             disk = other.disk
-            if disk.node == upstream and holds(disk.epochs, disk.seq, cursor.epoch, max(cursor.seq, cursor.end)):
-                for entry in disk.rows.values():
+            if other.name == upstream and holds(disk.epochs, disk.seq, cursor.epoch, max(cursor.seq, cursor.end)):
+                for entry in self.reliable(disk.rows.values()):
                     waits = node.disk.pending.get((upstream, entry.path))
                     has = node.disk.dominates(entry) or (waits is not None and not wins(entry, waits.entry))
                     self.require(entry.seq > cursor.seq or has, f"{node.name} has moved its cursor to {cursor} without {entry}")
 
     def acknowledged(self, node: Node, by: str, puller: Node | None) -> None:
         """A node has asked `node` for changes, and so told how far it has come."""
-        subscriber = node.replica.upstream.subscribers.get(by)
+        subscriber = _subscriber(node, puller) if puller else None
         if subscriber is None or puller is None or puller.disk.node != by:
             return
-        for entry in node.disk.rows.values():
+        for entry in self.reliable(node.disk.rows.values()):
             if entry.seq <= subscriber.acked:
                 self.require(puller.disk.dominates(entry), f"{puller.name} has acknowledged {entry} of {node.name} without having it")
         for one in [one for one in self._unconfirmed if one.disk is node.disk]:
@@ -112,8 +144,9 @@ class Oracle:
                 self._unconfirmed.remove(one)
                 disks = [other.disk for other in self._world.nodes.values() if other is not node]
                 copies = sum(disk.dominates(one.entry) for disk in disks + self._gone)
-                is_newest = node.disk.rows[one.entry.path].seq == one.entry.seq
-                self.require(copies >= one.min_acks or not is_newest, f"{one.entry} was confirmed by {one.min_acks}, and {copies} have it")
+                is_newest = node.disk.rows[one.entry.path].seq == one.entry.seq and one.entry.path not in self._spent
+                lies = 1 if self._world.liar else 0  # one key confirms for one node
+                self.require(copies >= one.min_acks - lies or not is_newest, f"{one.entry} was confirmed by {one.min_acks}, and {copies} have it")
 
     def disk_gone(self, disk: Disk, others: list[Disk]) -> None:
         """A disk was lost, or went back to an old state; `others` are all that there are now."""
@@ -143,15 +176,15 @@ class Oracle:
                 return f"{node.name} is down"
             for name in node.upstreams:
                 upstream = nodes[name]
-                for entry in upstream.disk.rows.values():
-                    waits = node.disk.pending.get((upstream.disk.node, entry.path))
+                for entry in self.reliable(upstream.disk.rows.values()):
+                    waits = node.disk.pending.get((name, entry.path))
                     if not node.disk.dominates(entry) and (waits is None or waits.entry.version != entry.version):
                         return f"{node.name} has not heard of {entry} of {name}"
-                for entry in (row.entry for (who, _), row in node.disk.pending.items() if who == upstream.disk.node):
+                for entry in (row.entry for (who, path), row in node.disk.pending.items() if who == name and path not in self._spent):
                     told = upstream.disk.rows.get(entry.path)
                     if told is None or told.version != entry.version:
                         return f"{node.name} waits for {entry}, which {name} does not have any more"
-                subscriber = upstream.replica.upstream.subscribers.get(node.disk.node)
+                subscriber = _subscriber(upstream, node)
                 if subscriber is None or subscriber.acked < self._ackable(node, upstream):
                     return f"{name} has not heard how far {node.name} has come"
             for entry in node.disk.rows.values() if self._world.plan.mends else ():
@@ -164,7 +197,7 @@ class Oracle:
                 content = row.entry.content
                 if content and any(is_good(content.digest, nodes[name].disk.objects.get(content.digest)) for name in node.upstreams):
                     return f"{node.name} waits for the bytes of {path}, which can be had"
-            if not node.disk.pending and (busy := node.busy()):
+            if not node.disk.pending and not node.liars and (busy := node.busy()):
                 return busy
         return None
 
@@ -172,11 +205,11 @@ class Oracle:
         """Everything that was promised is so."""
         nodes = self._world.nodes
         self.sample()
-        waiting = {path for node in nodes.values() for _, path in node.disk.pending}
+        waiting = {path for node in nodes.values() for _, path in node.disk.pending} | self._spent
         maps = {name: {path: _key(entry) for path, entry in node.disk.rows.items() if path not in waiting} for name, node in nodes.items()}
         for name, node in nodes.items():
             for entry in node.disk.rows.values():
-                self.require(_key(entry) in self._known, f"nobody has ever written {entry}, which {name} has")
+                self.require(_key(entry) in self._known or entry.path in self._lied, f"nobody has ever written {entry}, which {name} has")
         links = self._world.plan.links
         for one in self._written:
             if one.lost or one.entry.path in waiting:
@@ -192,8 +225,12 @@ class Oracle:
                     self.require(_tree(nodes[name].disk) == _tree(nodes[first].disk), f"the trees of {name} and {first} differ")
 
     def _ackable(self, node: Node, upstream: Node) -> int:
-        waiting = [row.entry.seq - 1 for (who, _), row in node.disk.pending.items() if who == upstream.disk.node]
+        waiting = [row.entry.seq - 1 for (who, _), row in node.disk.pending.items() if who == upstream.name]
         return min([upstream.disk.seq, *waiting])
+
+    def reliable(self, rows: Iterable[Entry]) -> list[Entry]:
+        """Those of a node's rows that other nodes must have too."""
+        return [entry for entry in rows if entry.path not in self._spent]
 
     def _descends(self, entry: Entry, from_: Entry) -> bool:
         """Whether who wrote `entry` had seen `from_`, as far as what was written over what tells."""
@@ -204,6 +241,12 @@ class Oracle:
             replaced = here.replaced
             here = next((one.entry for one in self._written if one.entry.path == entry.path and one.entry.version == replaced), None)
         return False
+
+
+def _subscriber(node: Node, puller: Node) -> Subscriber | None:
+    """What `node` knows of a puller: by its key, or by its id where there are no keys."""
+    subscribers = node.replica.upstream.subscribers
+    return subscribers.get(puller.name) or subscribers.get(puller.disk.node)
 
 
 def _key(entry: Entry) -> tuple[str, Version, str]:

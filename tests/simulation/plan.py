@@ -19,6 +19,8 @@ FAULTS = {
 class Plan:
     """links: for each node those it pulls from. seconds: how long things go wrong. clocks: offset in ms and rate of each node's wall clock.
 
+    victims: nodes that pull from a hostile peer too; none: there is no such peer. It is there until the others have converged, and is cut off then.
+
     late: nodes that join the cluster only then. mends: what is damaged is mended in the end, and now and then before, where anyone it can be had from has good bytes: verify --repair.
     pending_max: as for Replica.
     """
@@ -35,6 +37,7 @@ class Plan:
     watch_silence: bool = False
     mends: bool = True
     pending_max: int = PENDING_MAX
+    victims: tuple[str, ...] = ()
 
     @property
     def everywhere(self) -> bool:
@@ -70,9 +73,15 @@ def random_plan(seed: int) -> Plan:
         slowness=rng.choice((0.001, 0.02, 0.02, 0.3)),
         watch_silence=rng.random() < 0.25,
         mends=rng.random() < 0.6,
+        victims=_victims(seed, names),
     )
     # Rows beyond the bound are not pending: where nothing is mended, some would never be heard of.
     return replace(plan, pending_max=rng.choice((1, 1, 2, PENDING_MAX)) if plan.mends else PENDING_MAX)
+
+
+def _victims(seed: int, names: list[str]) -> tuple[str, ...]:
+    rng = random.Random(f"victims {seed}")  # noqa: S311 - as above
+    return tuple(name for name in names if rng.random() < 0.6) if rng.random() < 0.4 else ()
 
 
 def _weather(rng: random.Random) -> Weather:

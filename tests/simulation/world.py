@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from simulation.disk import Disk
+from simulation.liar import Liar
 from simulation.network import LATE_SECONDS_MAX, Network, Weather
 from simulation.node import Node
 from simulation.oracle import Oracle, Violation
@@ -18,7 +19,8 @@ from simulation.writes import random_write
 CONVERGE_SECONDS_MAX = 60.0
 SILENCE_SECONDS = 60.0
 REPAIR_SECONDS = 3.0
-EVENTS_MAX = 400_000
+EVENTS_MAX = 800_000
+LIAR = "liar"
 TRACE_MAX = 150
 _SHORT = tuple(
     (re.compile(pattern), short)
@@ -57,6 +59,7 @@ class World:
         self.backups: dict[str, Disk] = {}
         self.clones: set[str] = set()
         self.is_well = False
+        self.liar: Liar | None = None
         self.oracle = Oracle(self)
         self.network = Network(self, plan.weather)
         self._show = show
@@ -66,7 +69,10 @@ class World:
         for name, upstreams in plan.links.items():
             node = self.nodes[name] = Node(self, name, upstreams, self.new_disk(), plan.clocks.get(name, (0.0, 1.0)))
             node.slowness = plan.slowness
+            node.liars = (LIAR,) if name in plan.victims else ()
             self.at(plan.late.get(name, 0.0), node.start)
+        if plan.victims:
+            self.liar = Liar(self, LIAR, seed)
 
     # Time.
 
@@ -143,6 +149,14 @@ class World:
         for node in self.nodes.values():
             node.start()
 
+    def cut_off_liar(self) -> None:
+        """The operator has noticed."""
+        if self.liar:
+            self.note("world", "cuts off", self.liar.name)
+            self.liar.stop()
+            for node in self.nodes.values():
+                node.cut_off(self.liar.name)
+
     def settle(self) -> float:
         """Run on until all is as it must be in the end, and return how long that took."""
         start = repaired = self.now
@@ -190,6 +204,10 @@ def simulate(
         world.heal()
         took = world.settle()
         world.oracle.check_end()
+        if world.liar:
+            world.cut_off_liar()
+            world.settle()
+            world.oracle.check_end()
         if plan.watch_silence:
             world.watch_silence()
     except Exception as error:
