@@ -8,12 +8,12 @@ closed still does what it is asked for.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.ssl import CertificateOptions
-from twisted.web.resource import IResource
 
 from imagepipe.config.settings import EngineChoice, Settings
 from imagepipe.core.renditions import RenditionLimits
@@ -34,9 +34,10 @@ from imagepipe.ondemand.renditions import Renditions
 from imagepipe.operations import Operations
 from imagepipe.replication.keys import NodeKeys, load_keys
 from imagepipe.web.admin import AdminMethods, OnDemand
-from imagepipe.web.auth import UsersChecker, guarded, parse_users
+from imagepipe.web.auth import Guarded, denial, parse_users
 from imagepipe.web.images import Access, ImagePages
 from imagepipe.web.multicall import SystemMethods
+from imagepipe.web.passwords import Passwords
 from imagepipe.web.refusal import admit_all, needs_credentials
 from imagepipe.web.root import Root
 from imagepipe.web.site import SiteContent
@@ -79,8 +80,8 @@ class Generation:
     secrets: Secrets
     engine: Engine
     engine_workers: Callable[[], int]
-    users: UsersChecker | None
-    status_users: UsersChecker | None
+    users: Passwords | None
+    status_users: Passwords | None
     graphite: Graphite | None
     methods: SiteContent
     image_server: ImageServer | None
@@ -171,11 +172,13 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
     methods.putSubHandler("system", SystemMethods(methods))
     methods.putSubHandler("admin", AdminMethods(operations, foundation.read_status, foundation.verification, on_demand))
     strangers = Strangers(None if users else host_rule("[network] hosts", network.hosts))
-    root: Any = Root(welcome(XML_RPC), guarded(cast(IResource, methods), users) if users else methods)
+    others: Any = Guarded(methods, users) if users else methods
+    root: Any = Root(welcome(XML_RPC), others)
     content = SiteContent(
         root,
         body_bytes_max=network.request_bytes_max,
         admit=needs_credentials if users else admit_all,
+        authenticate=partial(denial, passwords=users) if users else None,
         guard=strangers.admit_call,
     )
     return Generation(settings, secrets, engine, engine_workers, users, status_users, graphite, content, image_server)
@@ -186,8 +189,8 @@ def _image_server(
     settings: Settings,
     operations: Operations,
     engine: Engine,
-    users: UsersChecker | None,
-    status_users: UsersChecker | None,
+    users: Passwords | None,
+    status_users: Passwords | None,
 ) -> ImageServer:
     reactor, threads, store, counters = foundation.reactor, foundation.threads, foundation.store, foundation.counters
     images, http = settings.images, settings.http
@@ -209,6 +212,7 @@ def _image_server(
         root,
         body_bytes_max=images.bytes_max + FORM_BYTES_MAX,
         admit=access.admit,
+        authenticate=access.authenticate,
         at_once=pages.at_once,
         guard=strangers.admit_write,
     )
@@ -219,12 +223,12 @@ def _passwords(file: Path | None) -> Mapping[bytes, bytes] | None:
     return parse_users(file.read_text(errors="replace").splitlines(), str(file)) if file else None
 
 
-def _users(foundation: Foundation, passwords: Mapping[bytes, bytes] | None, earlier: UsersChecker | None) -> UsersChecker | None:
+def _users(foundation: Foundation, passwords: Mapping[bytes, bytes] | None, earlier: Passwords | None) -> Passwords | None:
     if not passwords:
         return None
     if earlier and earlier.users == passwords:
         return earlier  # which remembers who was right
-    return UsersChecker(passwords, foundation.threads.passwords)
+    return Passwords(passwords, foundation.threads.passwords)
 
 
 def _graphite(foundation: Foundation, settings: Settings) -> Graphite | None:

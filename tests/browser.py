@@ -110,7 +110,7 @@ class Browser:
 def _site(page: Resource, admit: Admit, options: Any) -> Any:
     # An IResource and an IReactorTime; zope.interface has no types.
     clock = Turns()
-    content = SiteContent(cast(Any, page), 1 << 20, admit)
+    content = SiteContent(cast(Any, page), 1 << 20, admit, options.pop("authenticate", None))
     site = cast(
         Any,
         LoggingSite(content, clock.seconds, acknowledged=lambda transport: transport.browser.read_bytes, **options),

@@ -1,33 +1,21 @@
-"""HTTP Basic against an htpasswd file with bcrypt (`htpasswd -B`).
+"""HTTP Basic against an htpasswd file with bcrypt hashes (`htpasswd -B`)."""
 
-bcrypt takes some 50 ms on purpose, so it runs on a thread, and a pair that was right once is remembered, as a keyed hash, until the file is
-read again. A name that does not exist takes as long as a wrong password.
-"""
-
-import hmac
-import os
+import binascii
 import re
-from collections.abc import Callable, Iterable, Mapping
-from hashlib import sha256
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any
 
-import bcrypt
-from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.credentials import IUsernamePassword
-from twisted.cred.error import UnauthorizedLogin
-from twisted.cred.portal import IRealm, Portal
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
-from twisted.web import pages as errorpages
-from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
-from twisted.web.resource import IResource
-from zope.interface import implementer
+from twisted.internet.defer import CancelledError
+from twisted.web.resource import Resource, getChildForRequest
 
-from imagepipe.errors import Overloaded, StartError, shown
+from imagepipe.errors import Overloaded, StartError, Unauthorized, shown
+from imagepipe.web.clients import client_of
+from imagepipe.web.passwords import Passwords
+from imagepipe.web.refusal import Denied
+from imagepipe.web.request import BoundedRequest
 
-_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}", re.ASCII)
-_REMEMBERED_MAX = 1024
-_WAITING_MAX = 100
+_BCRYPT = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-7])\$[./A-Za-z0-9]{53}", re.ASCII)
+"""Of the costs that htpasswd makes: one more is seconds for each wrong password."""
 
 
 def parse_users(lines: Iterable[str], file: str) -> dict[bytes, bytes]:
@@ -48,82 +36,63 @@ def parse_users(lines: Iterable[str], file: str) -> dict[bytes, bytes]:
     return users
 
 
-@implementer(ICredentialsChecker)
-class UsersChecker:
-    """Tells right credentials from wrong ones. users: {name: bcrypt hash}; `on_thread` runs a blocking call elsewhere."""
+async def log_in(request: BoundedRequest, passwords: Passwords) -> None:
+    """Return if `request` has the credentials of a user. Raises Unauthorized or Overloaded.
 
-    credentialInterfaces = (IUsernamePassword,)  # noqa: N815 - Twisted's name
-
-    def __init__(self, users: Mapping[bytes, bytes], on_thread: "Callable[[Callable[[], bool]], Deferred[bool]]") -> None:
-        self.users = users
-        self._on_thread = on_thread
-        self._key = os.urandom(32)
-        self._remembered: dict[bytes, None] = {}
-        self._waiting = 0
-        self._ending = False
-        # Compared with when the name is unknown, so that the time tells nothing; as costly as the users' own.
-        self._decoy = next(iter(users.values()))
-
-    def abandon(self) -> None:
-        """Check no more: those who wait are refused."""
-        self._ending = True
-
-    def requestAvatarId(self, credentials: object) -> "Deferred[bytes]":  # noqa: N802 - Twisted's name
-        """The user's name, or UnauthorizedLogin; Overloaded if too many wait."""
-        return Deferred.fromCoroutine(self._check(credentials.username, credentials.password))  # type: ignore[attr-defined]
-
-    async def _check(self, name: bytes, password: bytes) -> bytes:
-        proof = hmac.digest(self._key, sha256(name).digest() + password, "sha256")
-        if proof in self._remembered:
-            return name
-        if self._waiting >= _WAITING_MAX:
-            raise Overloaded("too many passwords wait to be checked: try again")
-        hashed = self.users.get(name)
-        self._waiting += 1
-        try:
-            right = await self._on_thread(lambda: not self._ending and _matches(password, hashed or self._decoy))
-        finally:
-            self._waiting -= 1
-        if not right or hashed is None:
-            raise UnauthorizedLogin
-        if len(self._remembered) >= _REMEMBERED_MAX:
-            self._remembered.clear()
-        self._remembered[proof] = None
-        return name
+    If its client goes away meanwhile, it raises CancelledError.
+    """
+    name, password = _credentials(request.getHeader(b"authorization") or b"")
+    check = passwords.check(name, password, client_of(request))
+    request.notifyFinish().addErrback(lambda _: check.cancel())
+    await check
 
 
-def _matches(password: bytes, hashed: bytes) -> bool:
-    # bcrypt itself looks at 72 bytes; htpasswd cuts there in silence, newer bcrypt modules raise.
+async def denial(request: BoundedRequest, passwords: Passwords) -> Denied | None:
+    """Why `request` is not answered, if it is not: a site's Authenticate."""
     try:
-        return bcrypt.checkpw(password[:72], hashed)
-    except ValueError:
-        return False
+        await log_in(request, passwords)
+    except Unauthorized as error:
+        return Denied(error.http_status, str(error))
+    except Overloaded as error:
+        return Denied(503, str(error))
+    return None
 
 
-@implementer(IRealm)
-class _OneResource:
-    """Every user sees the same resource."""
+class Guarded(Resource):
+    """`resource` and what is below it, for users alone."""
 
-    def __init__(self, resource: IResource) -> None:
+    isLeaf = True  # noqa: N815 - Twisted's name
+
+    def __init__(self, resource: Any, passwords: Passwords) -> None:
+        super().__init__()
         self._resource = resource
+        self._passwords = passwords
 
-    def requestAvatar(self, avatar_id: bytes, mind: object, *interfaces: object) -> tuple[object, IResource, Callable[[], None]]:  # noqa: N802, ARG002
-        return IResource, self._resource, lambda: None
+    def render(self, request: Any) -> int:
+        """Answer a request if it has the credentials of a user."""
+        guarded: BoundedRequest = request
+        return guarded.answer_with(self._answer(guarded))
+
+    async def _answer(self, request: BoundedRequest) -> None:
+        try:
+            denied = await denial(request, self._passwords)
+        except CancelledError:
+            return
+        if denied:
+            request.refuse(denied)
+        else:
+            request.render(getChildForRequest(self._resource, request))
 
 
-class _Guard(HTTPAuthSessionWrapper):
-    """Answers 503 to those whose password cannot be checked now."""
-
-    def _loginFailed(self, result: Failure) -> Any:  # noqa: N802 - Twisted's name
-        if result.check(Overloaded):
-            return errorpages.errorPage(503, "Service Unavailable", str(result.value))
-        return super()._loginFailed(result)
-
-
-def guarded(resource: IResource, checker: UsersChecker) -> IResource:
-    """`resource`, behind HTTP Basic."""
-    # zope.interface has no types: that these are an IRealm, an ICredentialsChecker and an IResource is declared where they are defined.
-    realm: Any = _OneResource(resource)
-    users: Any = checker
-    wrapper: Any = _Guard(Portal(realm, [users]), [BasicCredentialFactory(b"imagepipe")])
-    return cast(IResource, wrapper)
+def _credentials(header: bytes) -> tuple[bytes, bytes]:
+    """The name and the password of an Authorization header."""
+    scheme, _, encoded = header.partition(b" ")
+    if scheme.lower() != b"basic":
+        raise Unauthorized("credentials", "those of one of [network] users are needed")
+    try:
+        name, colon, password = binascii.a2b_base64(encoded.strip() + b"===").partition(b":")
+    except binascii.Error:
+        colon = b""
+    if not colon:
+        raise Unauthorized("credentials", "malformed")
+    return name, password

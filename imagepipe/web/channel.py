@@ -23,6 +23,9 @@ REQUEST_HEADER_FIELDS_TOO_LARGE = 431
 
 SLICE_BYTES = 8 << 10
 
+HELD_BYTES_MAX = 64 << 10
+"""How much of a body waits in memory while its client's credentials are checked."""
+
 ANSWERS_IN_A_TURN_MAX = 16
 """How many requests of one connection are answered before it is another's turn."""
 
@@ -74,6 +77,25 @@ class BoundedChannel(HTTPChannel):
         """What the server waits for on this connection."""
         return self.watch.wait
 
+    def hold(self) -> None:
+        """Take nothing more of the request that has begun, but notice if its client goes away."""
+        self.watch.enter(Phase.WORK)
+        self.paused = True
+
+    def release(self) -> None:
+        """Go on with the request's body."""
+        self.watch.enter(Phase.BODY)
+        self.paused = False
+        if not self._is_full:
+            cast(Any, self)._networkProducer.resumeProducing()  # noqa: SLF001
+        super().dataReceived(b"")
+
+    def ask_for_body(self) -> None:
+        """Answer `Expect: 100-continue`."""
+        private: Any = self
+        if private._version == b"HTTP/1.1":  # noqa: SLF001
+            private._send100Continue()  # noqa: SLF001
+
     def make_room(self) -> None:
         """Close it now, because its descriptor is needed."""
         cast(Any, self.transport).abortConnection()
@@ -104,13 +126,22 @@ class BoundedChannel(HTTPChannel):
             if self.wait.phase is Phase.IDLE:
                 self.watch.enter(Phase.HEAD)
         if self.requests and len(data) <= cast(BoundedRequest, self.requests[-1]).awaited_bytes:
-            super().dataReceived(data)
+            self._take(data)
             return
         # In slices: one that has hung up takes no more, and 64 KiB of chunks of one byte would take the reactor's thread 70 ms before it does.
         for start in range(0, len(data), SLICE_BYTES):
             if cast(Any, self.transport).disconnecting:
                 return
-            super().dataReceived(data[start : start + SLICE_BYTES])
+            self._take(data[start : start + SLICE_BYTES])
+
+    def _take(self, data: bytes) -> None:
+        super().dataReceived(data)
+        self._stop_reading_if_held()
+
+    def _stop_reading_if_held(self) -> None:
+        private: Any = self
+        if self.paused and len(private._buffer) > HELD_BYTES_MAX:  # noqa: SLF001
+            private._networkProducer.pauseProducing()  # noqa: SLF001
 
     @property
     def _is_at_a_beginning(self) -> bool:
@@ -156,6 +187,7 @@ class BoundedChannel(HTTPChannel):
         self._is_full = False
         self.watch.unblock()
         super().resumeProducing()
+        self._stop_reading_if_held()
         self._begin_next()
 
     def requestDone(self, request: BoundedRequest) -> None:  # noqa: N802

@@ -9,15 +9,13 @@ Every error is a short JSON object {"error": ...} with its status.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any, cast
 
-from twisted.cred.credentials import UsernamePassword
-from twisted.cred.error import LoginFailed
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
-from twisted.web.guard import BasicCredentialFactory
 from twisted.web.resource import Resource
 
 from imagepipe.core import renditions, signing
@@ -30,11 +28,12 @@ from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.ondemand.images import Found, Images
 from imagepipe.ondemand.originals import Originals
 from imagepipe.web.at_once import Immediate, PlainGet, head_of
-from imagepipe.web.auth import UsersChecker
+from imagepipe.web.auth import denial, log_in
 from imagepipe.web.clients import client_of
 from imagepipe.web.facts import public_facts
 from imagepipe.web.forms import image_in
-from imagepipe.web.refusal import Denied, Refusal, needs_credentials
+from imagepipe.web.passwords import Passwords
+from imagepipe.web.refusal import Authenticate, Denied, Refusal, needs_credentials
 from imagepipe.web.request import BoundedRequest
 from imagepipe.web.sending import send
 
@@ -63,7 +62,12 @@ class Access:
     """Who may do what. secrets: renditions need a signature with one of them. users: None where POST is for this machine alone."""
 
     secrets: tuple[str, ...]
-    users: UsersChecker | None
+    users: Passwords | None
+
+    @property
+    def authenticate(self) -> Authenticate | None:
+        """A site's Authenticate, for bodies."""
+        return partial(denial, passwords=self.users) if self.users else None
 
     def admit(self, request: BoundedRequest) -> Denied | None:
         """A site's Admit: a body is taken only from those who may POST."""
@@ -77,15 +81,7 @@ class Access:
             if not _is_local(request):
                 raise Forbidden("POST", _FOR_THIS_MACHINE)
             return
-        header = request.getHeader(b"authorization") or b""
-        scheme, _, encoded = header.partition(b" ")
-        if scheme.lower() != b"basic":
-            raise Unauthorized("POST", "needs the credentials of one of [network] users")
-        try:
-            credentials: Any = BasicCredentialFactory(b"imagepipe").decode(encoded.strip(), request)
-            await self.users.requestAvatarId(UsernamePassword(credentials.username, credentials.password))
-        except LoginFailed:
-            raise Unauthorized("POST", "the name or the password is wrong") from None
+        await log_in(request, self.users)
 
 
 class ImagePages(Resource):
@@ -152,6 +148,8 @@ class ImagePages(Resource):
                 _send_error(request, 405, f"{shown(request.method.decode('ascii', 'replace'))} is none of {b', '.join(METHODS).decode()}")
         except ImagepipeError as error:
             self._refuse(request, error)
+        except CancelledError:
+            pass  # the client went away while its password was checked
         except Exception:  # noqa: BLE001 - the last resort: whatever it is, the client gets an answer and the log the detail
             _log.failure("a request failed")
             self._refuse(request, InternalError())

@@ -1,11 +1,11 @@
 """Requests that are refused before a resource sees them: for their size, or because their client may not send a body."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from twisted.web.http import UNAUTHORIZED, UNSUPPORTED_MEDIA_TYPE
+from twisted.web.http import SERVICE_UNAVAILABLE, UNAUTHORIZED, UNSUPPORTED_MEDIA_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +19,25 @@ class Refusal:
 PLAIN_TEXT = Refusal(b"text/plain", b"%b\n")
 
 
+def refusal_headers(status: int, refusal: Refusal, body: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer that says nothing but why there is no other."""
+    return [
+        *([(b"WWW-Authenticate", b'Basic realm="imagepipe"')] if status == UNAUTHORIZED else []),
+        *([(b"Retry-After", b"1")] if status == SERVICE_UNAVAILABLE else []),
+        (b"Content-Type", refusal.media_type),
+        (b"X-Content-Type-Options", b"nosniff"),
+        (b"Cache-Control", b"no-store"),
+        (b"Content-Length", b"%d" % len(body)),
+    ]
+
+
 def write_refusal(transport: Any, status: int, refusal: Refusal, why: str = "") -> str:
     """An answer of nothing but its status and a sentence, which is returned; the connection is closed after it."""
     reason = HTTPStatus(status).phrase
     body = refusal.body % (why or reason).encode("ascii")
-    lines = [
-        f"HTTP/1.1 {status} {reason}",
-        *(['WWW-Authenticate: Basic realm="imagepipe"'] if status == UNAUTHORIZED else []),
-        f"Content-Type: {refusal.media_type.decode()}",
-        "X-Content-Type-Options: nosniff",
-        "Cache-Control: no-store",
-        f"Content-Length: {len(body)}",
-        "Connection: close",
-    ]
-    transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+    headers = [*refusal_headers(status, refusal, body), (b"Connection", b"close")]
+    lines = [b"HTTP/1.1 %d %b" % (status, reason.encode()), *(b"%b: %b" % header for header in headers)]
+    transport.write(b"\r\n".join([*lines, b"", body]))
     return why or reason
 
 
@@ -46,6 +51,10 @@ class Denied:
 
 Admit = Callable[[Any], Denied | None]
 """A request whose headers have come -> why it, or its body, is not taken, if it is not."""
+
+
+Authenticate = Callable[[Any], Coroutine[Any, Any, Denied | None]]
+"""The same for its credentials, which take a while to check. It may be cancelled by its client."""
 
 
 def admit_all(_request: Any) -> Denied | None:

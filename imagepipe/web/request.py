@@ -8,13 +8,20 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import server
-from twisted.web.http import BAD_REQUEST, INSUFFICIENT_STORAGE_SPACE, REQUEST_ENTITY_TOO_LARGE, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE
+from twisted.web.http import (
+    BAD_REQUEST,
+    INSUFFICIENT_STORAGE_SPACE,
+    INTERNAL_SERVER_ERROR,
+    REQUEST_ENTITY_TOO_LARGE,
+    REQUEST_TIMEOUT,
+    SERVICE_UNAVAILABLE,
+)
 from twisted.web.http_headers import Headers
 from twisted.web.server import NOT_DONE_YET
 
@@ -22,10 +29,12 @@ from imagepipe.core.patience import Phase
 from imagepipe.core.targets import origin_form
 from imagepipe.errors import InternalError, shown
 from imagepipe.stages import Stages
-from imagepipe.web.refusal import refuse_encoded, write_refusal
+from imagepipe.web.refusal import Authenticate, Denied, refusal_headers, refuse_encoded, write_refusal
 
 if TYPE_CHECKING:
     from imagepipe.web.site import LoggingSite, SiteContent
+
+T = TypeVar("T")
 
 REFUSED_BYTES_READ_MAX = 1 << 30
 """How much of a body that was refused is read on."""
@@ -72,6 +81,7 @@ class BoundedRequest(server.Request):
         self._refused = 0
         self._keeps_body = True
         self._hung_up = False
+        self._answers = 0  # coroutines of `answer_with` that run
         self._began = 0.0
         self._content: SiteContent | None = None  # whose `unanswered` it is one of
         self.is_gone = False
@@ -109,11 +119,12 @@ class BoundedRequest(server.Request):
             self._refuse(REQUEST_ENTITY_TOO_LARGE)
         elif self._keeps_body and length != 0 and (denied := content.admit(self) or refuse_encoded(self)):
             self._refuse(denied.status, denied.why)  # before the body takes any room
+        elif self._keeps_body and length != 0 and content.authenticate:
+            self._open_body_if_admitted(length, content.authenticate)
+            return
         else:
             self._open_body(length)
-        if self._refused:
-            self.requestHeaders.removeHeader(b"expect")  # or Twisted would ask for the body
-            super().gotLength(0)
+        self._drop_body_if_refused()
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
         self._received_bytes += len(data)
@@ -169,9 +180,23 @@ class BoundedRequest(server.Request):
         If it raises, or returns without having finished the request, the client gets HTTP 500, or
         a closed connection where an answer has begun.
         """
-        deferred = Deferred.fromCoroutine(answer).addCallback(self._check_finished)
+        self._answers += 1
+        deferred = Deferred.fromCoroutine(answer).addBoth(self._answer_ended)
         deferred.addErrback(self.processingFailed)
         return NOT_DONE_YET
+
+    def refuse(self, denied: Denied) -> None:
+        """Answer with nothing but a status and a sentence. Nothing must have been written yet."""
+        status, refusal = HTTPStatus(denied.status), self._site.refusal
+        body = refusal.body % denied.why.encode()
+        self.record.path = self._shown_path
+        self.record.result = denied.why
+        self.responseHeaders = Headers()
+        self.setResponseCode(status, status.phrase.encode())
+        for name, value in refusal_headers(status, refusal, body):
+            self.setHeader(name, value)
+        self.write(b"" if self.method == b"HEAD" else body)
+        self.finish()
 
     def processingFailed(self, reason: Failure) -> None:  # noqa: N802
         """Answer for code that failed. Twisted calls it too, for exceptions in `render`."""
@@ -225,36 +250,65 @@ class BoundedRequest(server.Request):
         """For how long the request has been there."""
         return self._site.seconds() - self._began
 
+    @property
+    def _shown_path(self) -> str:
+        return shown(self.uri.partition(b"?")[0].decode("latin-1"), 200)
+
     def _is_answered(self) -> None:
         content, self._content = self._content, None
         if content:
             content.unanswered -= 1
 
-    def _check_finished(self, _: None) -> None:
-        if not self.finished and not self.is_gone:
+    def _answer_ended(self, result: T) -> T:
+        self._answers -= 1
+        if result is None and not self._answers and not self.finished and not self.is_gone:
             raise RuntimeError("nothing has answered the request")
+        return result
 
     def _answer_failure(self) -> None:
         error = InternalError()
-        self.code, self.record.result = error.http_status, str(error)
         if self.startedWriting:
+            self.code, self.record.result = error.http_status, str(error)
             self._break_off()
             self.log()
-            return
-        status, refusal = HTTPStatus(error.http_status), self._site.refusal
-        body = refusal.body % str(error).encode()
-        self.responseHeaders = Headers()
-        self.setResponseCode(status, status.phrase.encode())
-        self.setHeader(b"content-type", refusal.media_type)
-        self.setHeader(b"content-length", b"%d" % len(body))
-        self.setHeader(b"x-content-type-options", b"nosniff")
-        self.setHeader(b"cache-control", b"no-store")
-        self.write(b"" if self.method == b"HEAD" else body)
-        self.finish()
+        else:
+            self.refuse(Denied(error.http_status, str(error)))
 
     def _break_off(self) -> None:
         """Close the connection so that a part of an answer does not look like all of it."""
         cast(Any, self.channel).transport.abortConnection()
+
+    def _open_body_if_admitted(self, length: int | None, authenticate: Authenticate) -> None:
+        """Take nothing of the body until the client's credentials have been checked."""
+        channel: Any = self.channel
+        expects = [value.lower() for value in self.requestHeaders.getRawHeaders(b"expect", [])][:1] == [b"100-continue"]
+        self.requestHeaders.removeHeader(b"expect")
+        channel.hold()
+
+        def admitted(denied: Denied | None) -> None:
+            if denied:
+                self._refuse(denied.status, denied.why)
+                return
+            self._open_body(length)
+            if expects and not self._refused:
+                channel.ask_for_body()
+
+        def failed(failure: Failure) -> None:
+            if not self.is_gone:
+                _log.failure("credentials could not be checked", failure)
+                self._refuse(INTERNAL_SERVER_ERROR)
+
+        def go_on(_: object) -> None:
+            if not self.is_gone:
+                self._drop_body_if_refused()
+                channel.release()
+
+        Deferred.fromCoroutine(authenticate(self)).addCallback(admitted).addErrback(failed).addCallback(go_on)
+
+    def _drop_body_if_refused(self) -> None:
+        if self._refused:
+            self.requestHeaders.removeHeader(b"expect")  # or Twisted would ask for the body
+            super().gotLength(0)
 
     def _open_body(self, length: int | None) -> None:
         if length == 0:
@@ -285,6 +339,6 @@ class BoundedRequest(server.Request):
     def _refuse(self, status: int, why: str = "") -> None:
         self._refused = self.code = status
         self._release_spool()
-        self.record.path = shown(self.uri.partition(b"?")[0].decode("latin-1"), 200)
+        self.record.path = self._shown_path
         self.record.result = write_refusal(self.channel.transport, status, self._site.refusal, why)
         self._site.log(self)

@@ -13,7 +13,7 @@ from imagepipe.web.at_once import AnswerAtOnce
 from imagepipe.web.bodies import BodyMemory
 from imagepipe.web.channel import BoundedChannel
 from imagepipe.web.connections import Connections
-from imagepipe.web.refusal import PLAIN_TEXT, Admit, Refusal, admit_all
+from imagepipe.web.refusal import PLAIN_TEXT, Admit, Authenticate, Refusal, admit_all
 from imagepipe.web.request import BoundedRequest, RequestRecord
 from imagepipe.web.watch import acknowledged_bytes
 
@@ -37,6 +37,7 @@ class SiteContent:
     resource: IResource
     body_bytes_max: int
     admit: Admit = admit_all
+    authenticate: Authenticate | None = None
     at_once: AnswerAtOnce | None = None
     guard: Admit = admit_all
     unanswered: int = 0

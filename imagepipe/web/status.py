@@ -24,7 +24,8 @@ from twisted.web.resource import IResource, Resource
 from imagepipe.monitoring.samples import Series
 from imagepipe.monitoring.status import StatusReader
 from imagepipe.web import status_html
-from imagepipe.web.auth import UsersChecker, guarded
+from imagepipe.web.auth import Guarded
+from imagepipe.web.passwords import Passwords
 from imagepipe.web.refusal import Denied
 from imagepipe.web.request import BoundedRequest
 from imagepipe.web.status_text import as_text
@@ -119,10 +120,14 @@ def status_pages(reader: StatusReader, since: Callable[[float], Series], registr
     return {name.encode(): Page(name, content) for name, content in contents.items()}
 
 
-def protected(pages: Mapping[bytes, Page], users: UsersChecker | None) -> Mapping[bytes, IResource]:
+def protected(pages: Mapping[bytes, Page], users: Passwords | None) -> Mapping[bytes, IResource]:
     """The pages, for `users` alone if there are any; but for those that a load balancer asks, which say next to nothing."""
     resources: Mapping[bytes, Any] = pages  # zope.interface has no types
-    return {name: guarded(page, users) if users and name not in OPEN else page for name, page in resources.items()}
+    return {name: _guarded(page, users) if users and name not in OPEN else page for name, page in resources.items()}
+
+
+def _guarded(page: Page, users: Passwords) -> Any:
+    return Guarded(page, users)
 
 
 def refusing(name: str, denied: Denied) -> Page:
