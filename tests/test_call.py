@@ -2,6 +2,7 @@
 
 import base64
 import io
+import tempfile
 import xmlrpc.client
 from typing import Any
 from xml.parsers import expat
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from imagepipe.errors import BadRequest
 from imagepipe.web.call import SLICE_BYTES, parse_call
-from imagepipe.web.encoded import EncodedImage, decode_base64, decode_image
+from imagepipe.web.encoded import PIECE_BYTES, EncodedImage, decode_base64, decode_image
 from imagepipe.web.unmarshalling import MalformedCallError
 
 IMAGE = bytes(range(256)) * 3
@@ -125,6 +126,30 @@ class LiftingTests:
                 parse_call(io.BytesIO(text), lifted_bytes_min)
             except MalformedCallError as error:
                 assert str(error)  # noqa: PT017
+
+
+class BodyTests:
+    """A body lies in memory or in a file."""
+
+    @pytest.mark.parametrize("line_break", ["", "\n", "&#13;\n"])
+    def test_one_in_a_file_means_the_same(self, line_break: str) -> None:
+        image = bytes(range(256)) * 4000
+        encoded = base64.b64encode(image).decode()
+        lines = line_break.join(encoded[at : at + 76] for at in range(0, len(encoded), 76))
+        with tempfile.TemporaryFile() as body:
+            body.write(call(f"<string>{lines}</string>", "<string>a.jpg</string>").encode())
+            found = parse_call(body)
+            assert isinstance(found.parameters[0], EncodedImage)
+            assert found.parameters[0].decode(1 << 21) == image
+            assert found.parameters[1] == "a.jpg"
+
+    @pytest.mark.parametrize("reference", ["&#13;", "&#x0000000A;", "&#10;"])
+    @pytest.mark.parametrize("at", range(PIECE_BYTES - 13, PIECE_BYTES + 2))
+    def test_a_line_break_may_lie_across_two_pieces(self, reference: str, at: int) -> None:
+        text = "A" * at + reference + "A" * (4 - at % 4) + reference + "AAAA"
+        [image] = parse_call(io.BytesIO(call(f"<string>{text}</string>").encode())).parameters
+        assert isinstance(image, EncodedImage)
+        assert image.decode(1 << 20) == base64.b64decode(text.replace(reference, ""))
 
 
 class MalformedTests:

@@ -9,6 +9,7 @@ import click
 from imagepipe.cli import output
 from imagepipe.cli.errors import FAILED, FaultAnswered
 from imagepipe.cli.options import client_of, daemon_command
+from imagepipe.core.escaping import escaped
 
 if TYPE_CHECKING:
     from imagepipe.cli.client import Client, Server
@@ -95,7 +96,7 @@ def erase(server: "Server", paths: tuple[str, ...]) -> int:
     with client_of(server) as client:
         for path in paths:
             try:
-                client.call("admin.erase", path)
+                client.call("admin.erase", escaped(path))
             except FaultAnswered as fault:
                 failed += 1
                 output.warn(f"{path}: {fault}")

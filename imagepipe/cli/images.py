@@ -7,6 +7,7 @@ import click
 
 from imagepipe.cli import output
 from imagepipe.cli.options import client_of, daemon_command
+from imagepipe.core.escaping import escaped
 
 if TYPE_CHECKING:
     from imagepipe.cli.client import Client, Server
@@ -31,7 +32,7 @@ def delete(server: "Server", paths: tuple[str, ...]) -> None:
     """
     with client_of(server) as client:
         for start in range(0, len(paths), _TOGETHER):
-            client.call("delete_image", list(paths[start : start + _TOGETHER]))
+            client.call("delete_image", [escaped(path) for path in paths[start : start + _TOGETHER]])
 
 
 @daemon_command()
@@ -50,7 +51,7 @@ def move(server: "Server", paths: tuple[str, ...]) -> None:
     if len(paths) % 2:
         raise click.UsageError("paths go in pairs: SRC DST [SRC DST]...")
     with client_of(server) as client:
-        client.call("move_image", list(paths[::2]), list(paths[1::2]))
+        client.call("move_image", [escaped(path) for path in paths[::2]], list(paths[1::2]))
 
 
 @daemon_command()
@@ -68,7 +69,7 @@ def info(server: "Server", path: str, as_json: bool) -> None:
     Exit status: 0; 1 there is no such image.
     """
     with client_of(server) as client:
-        facts = client.call("image_info", path)
+        facts = client.call("image_info", escaped(path))
     if as_json:
         output.as_json(facts)
     else:

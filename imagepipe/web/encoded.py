@@ -19,6 +19,7 @@ PIECE_BYTES = 256 << 10
 _WHITE_SPACE = b" \t\r\n"
 _LINE_BREAK = re.compile(rb"&#(?:0?13|0?10|0?9|x0{0,6}[dDaA9]);")
 _LINE_BREAK_BYTES_MAX = 12
+_LINE_BREAKS_IN_A_SHORT_PIECE = 16
 _BYTES_FOR_A_LINE_BREAK = 32
 """At least, on average: lines of base64 have 60 characters or more, and two references at most behind them."""
 
@@ -41,7 +42,7 @@ class EncodedImage:
         """Whether all XML references in it are line breaks, and no more than lines need."""
         for piece in _pieces(self.body, self.start, self.end):
             references = piece.count(b"&")
-            if references > 1 + len(piece) // _BYTES_FOR_A_LINE_BREAK:
+            if references > _LINE_BREAKS_IN_A_SHORT_PIECE + len(piece) // _BYTES_FOR_A_LINE_BREAK:
                 return False
             if references and len(_LINE_BREAK.findall(piece)) != references:
                 return False

@@ -85,10 +85,17 @@ class RefusedTests:
 
 class LeftOverTests:
     def test_what_an_earlier_release_stored_is_listed_and_removed(self, tmp_path: Path) -> None:
-        paths = {BAD: PICTURE, WORSE: PICTURE, "x/c\ufffe": PICTURE, "x/d\ufffe": PICTURE, "x/good.png": PICTURE}
+        paths = {BAD: PICTURE, WORSE: PICTURE, "x/c\ufffe": PICTURE, "x/d\ufffe": PICTURE, "x/e\ufffe": PICTURE, "x/good.png": PICTURE}
         store_as_before(tmp_path / "images", paths)
         with running(tmp_path, HTTP) as daemon:
-            assert daemon.proxy.list_images("x/") == [WORSE_FORM, FORM, ".escaped/x/c%EF%BF%BE", ".escaped/x/d%EF%BF%BE", "x/good.png"]
+            assert daemon.proxy.list_images("x/") == [
+                WORSE_FORM,
+                FORM,
+                ".escaped/x/c%EF%BF%BE",
+                ".escaped/x/d%EF%BF%BE",
+                ".escaped/x/e%EF%BF%BE",
+                "x/good.png",
+            ]
             assert daemon.proxy.list_images("", FORM, 1) == [".escaped/x/c%EF%BF%BE"]
             assert daemon.proxy.image_info(FORM)["path"] == FORM
             assert daemon.proxy.image_info(FORM)["digest"] == hashlib.sha256(PICTURE).hexdigest()
@@ -97,7 +104,9 @@ class LeftOverTests:
             assert against(daemon, "delete", WORSE_FORM).status == 0
             assert against(daemon, "erase", FORM).status == 0
             assert against(daemon, "move", ".escaped/x/c%EF%BF%BE", "x/c.png").status == 0
-            assert daemon.proxy.delete_image([".escaped/x/d%EF%BF%BE", ".escaped/never%EF%BF%BE"]) == "OK"
+            assert against(daemon, "info", "x/d\ufffe").rows[0] == ["path", ".escaped/x/d%EF%BF%BE"]
+            assert against(daemon, "delete", "x/d\ufffe", "x/never\uffff").status == 0
+            assert daemon.proxy.delete_image([".escaped/x/e%EF%BF%BE", ".escaped/never%EF%BF%BE"]) == "OK"
             assert daemon.proxy.list_images() == ["x/c.png", "x/good.png"]
             assert sorted(path for path in daemon.tree() if not path.endswith("/")) == ["x/c.png", "x/good.png"]
 
