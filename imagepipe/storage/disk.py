@@ -124,10 +124,18 @@ def catalogue_refusal(error: sqlite3.Error, path: Path) -> NotStored | None:
 
 
 def _is_read_only(path: Path) -> bool:
+    """Whether no file can be made in a folder for that reason.
+
+    statvfs does not say: ext4 that has met an error is read-only without the flag. SQLite does not
+    say either: it reports an I/O error.
+    """
+    file = path / "probe"
     try:
-        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
-    except OSError:
-        return False
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.unlink(file)  # noqa: PTH108
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
 
 
 def flush(descriptor: int, path: AnyPath) -> None:

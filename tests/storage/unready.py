@@ -4,6 +4,7 @@ unready.py FOLDER, on which a tmpfs is mounted, in a mount namespace
 """
 
 import contextlib
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 from stores import PRIVATE, delete, opened, put
 
-from imagepipe.errors import DiskFull, StoreUnusable
+from imagepipe.errors import DiskFull, FlushError, StoreUnusable
+from imagepipe.storage.disk import catalogue_refusal
 from imagepipe.storage.store import Store
 
 
@@ -40,6 +42,13 @@ def check_ready(store: Store, name: str) -> None:
     store.probe()
     assert store.why_unready is None, store.why_unready
     put(store, {name: name.encode()})
+
+
+def failed_write(folder: Path) -> Exception | None:
+    """What becomes of SQLite's error where a catalogue in `folder` could not be written."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_IOERR_WRITE, "SQLITE_IOERR_WRITE"
+    return catalogue_refusal(error, folder / "catalogue.sqlite")
 
 
 def main(folder: Path) -> None:
@@ -78,6 +87,8 @@ def main(folder: Path) -> None:
         with pytest.raises(StoreUnusable, match="the file system is read-only"):
             put(store, {"e": b"1"})
         assert store.why_unready == "the file system is read-only", store.why_unready
+        assert isinstance(failed_write(staging), StoreUnusable)
+        assert isinstance(failed_write(root), FlushError)
         noticed.append("read-only")
         subprocess.run(["umount", staging], check=True)
         check_ready(store, "f")
