@@ -2,13 +2,16 @@
 
 import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from configobj import ConfigObj
 from prometheus_client import generate_latest
 from statuses import FULL, REPLICATION, TOTALS
+from twisted.web.http_headers import Headers
 
 from imagepipe.config.spec import CONFIGSPEC
 from imagepipe.core.paths import RESERVED_FIRST
@@ -18,6 +21,9 @@ from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.graphite import events_of, states_of
 from imagepipe.monitoring.metrics import registry_of
 from imagepipe.web.admin import AdminMethods
+from imagepipe.web.encoded import decode_image
+from imagepipe.web.refusal import refuse_encoded
+from imagepipe.web.strangers import Strangers
 from imagepipe.web.xmlrpc import ImageMethods
 
 ROOT = Path(__file__).parents[1]
@@ -173,6 +179,15 @@ class MigrationTests:
     def test_a_sentence_is_the_one_that_a_client_gets(self, call: dict[str, Any]) -> None:
         assert f"`{_refusal(**call)}`" in MIGRATION
 
+    def test_so_are_those_that_need_no_call(self) -> None:
+        assert f"`{_why(lambda: decode_image(b'x' * 11, 10))}`".replace("10 bytes", f"{32 << 20} bytes") in MIGRATION
+        assert f"`{_why(lambda: decode_image('%', 10))}`" in MIGRATION
+        encoded: Any = SimpleNamespace(requestHeaders=Headers({b"content-encoding": [b"gzip"]}))
+        form: Any = SimpleNamespace(requestHeaders=Headers({b"content-type": [b"application/x-www-form-urlencoded"]}), method=b"POST", uri=b"/")
+        for denied in (refuse_encoded(encoded), Strangers(None).admit_call(form)):
+            assert denied
+            assert f"| {denied.status} | `{denied.why}` |" in MIGRATION
+
 
 class CommandTests:
     """Each command is one that exists."""
@@ -190,8 +205,12 @@ class CommandTests:
 
 def _refusal(path: str = "a.jpg", fmt: object = None, size: object = None, composite: object = 0, crop: object = 0) -> str:
     """Why a call of store_image is refused."""
+    return _why(lambda: parse_store(path, fmt, size, composite, crop, size_max=8192))
+
+
+def _why(call: Callable[[], object]) -> str:
     with pytest.raises(BadRequest) as caught:
-        parse_store(path, fmt, size, composite, crop, size_max=8192)
+        call()
     return str(caught.value)
 
 
