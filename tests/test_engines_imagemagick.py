@@ -11,6 +11,7 @@ from contract_heic import HeicContract
 from contract_jpeg_ends import JpegEndContract
 from contract_meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
 from contract_others import BmpColoursContract, IconContract, Jp2Contract, PsdContract
+from contract_png import PngContract
 from engine_contract import SizesContract, assert_alike, render, request
 from pictures import saved, see_through
 from reference import pixels, seed_command
@@ -46,6 +47,10 @@ class ImageMagickOrientationTests(OrientationContract):
 
 class ImageMagickColoursTests(ColoursContract):
     """Colours."""
+
+
+class ImageMagickPngTests(PngContract):
+    """Odd PNG chunks."""
 
 
 class ImageMagickAlphaTests(AlphaContract):

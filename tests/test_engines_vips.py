@@ -9,6 +9,7 @@ from contract_colours import AlphaContract, AvifAlphaContract, ColoursContract, 
 from contract_heic import HeicContract
 from contract_jpeg_ends import JpegEndContract
 from contract_meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
+from contract_png import PngContract
 from engine_contract import SizesContract
 
 from imagepipe.engines.engine import Engine
@@ -37,6 +38,10 @@ class VipsOrientationTests(OrientationContract):
 
 class VipsColoursTests(ColoursContract):
     """Colours."""
+
+
+class VipsPngTests(PngContract):
+    """Odd PNG chunks."""
 
 
 class VipsAlphaTests(AlphaContract):

@@ -21,11 +21,17 @@ _SPACES = {Colours.RGB: b"RGB ", Colours.GREY: b"GRAY", Colours.CMYK: b"CMYK"}
 
 
 def orientation(image: bytes, format: Format) -> int:
-    """The orientation, 1 to 8; 1 where there is none, or none that makes sense."""
+    """The orientation, 1 to 8; 1 where there is none, or none that makes sense.
+
+    A PNG may have its block behind the pixels, where libvips does not look and ImageMagick writes it.
+    """
+    name_of_block = {PNG: b"eXIf", WEBP: b"EXIF"}[format]
+    if image.find(name_of_block) < 0:
+        return 1  # as most have none: the chunks need not be walked through
     try:
         for name, data in _chunks(memoryview(image), format):
-            if name in (b"eXIf", b"EXIF"):
-                return _in_block(data)
+            if name == name_of_block:
+                return _in_block(bytes(data))
     except struct.error:
         pass  # cut short
     return 1
@@ -59,7 +65,7 @@ def has_alpha(tiff: bytes) -> bool:
     return values.get(_SAMPLES, 1) > needed
 
 
-def _chunks(image: memoryview, format: Format) -> Iterator[tuple[bytes, bytes]]:
+def _chunks(image: memoryview, format: Format) -> Iterator[tuple[bytes, memoryview]]:
     """Name and first bytes of each chunk."""
     at = {PNG: 8, WEBP: 12}.get(format, len(image))
     while at + 8 <= len(image):
@@ -69,7 +75,7 @@ def _chunks(image: memoryview, format: Format) -> Iterator[tuple[bytes, bytes]]:
         else:
             name, length = struct.unpack_from("<4sI", image, at)
             step = 8 + length + length % 2
-        yield name, bytes(image[at + 8 : at + 8 + min(length, 1 << 16)])
+        yield name, image[at + 8 : at + 8 + min(length, 1 << 16)]
         at += step
 
 

@@ -63,16 +63,15 @@ def _by_size(name: str, picture: pyvips.Image) -> dict[str, Any]:
 
 def _with_metadata(picture: pyvips.Image, source: pyvips.Image, output: OutputPlan, plan: RenderPlan) -> pyvips.Image:
     picture = picture.copy()
-    for field in picture.get_fields():
-        if field in ("n-pages", "page-height", "delay", "loop", "palette", "bits-per-sample"):
-            picture.remove(field)
+    # Never get_fields(): a PNG's text may have a keyword in Latin-1, and pyvips reads the names of fields as UTF-8.
+    for field in ("n-pages", "page-height", "delay", "loop", "palette", "bits-per-sample"):
+        picture.remove(field)
     if plan.orient != 1:
         for field in ("orientation", "exif-ifd0-Orientation"):
             picture.remove(field)
     if output.animated:
-        fields = source.get_fields()
         picture.set_type(pyvips.GValue.gint_type, "page-height", output.size.height)
-        picture.set_type(pyvips.GValue.gint_type, "loop", source.get("loop") if "loop" in fields else 0)
-        if "delay" in fields:
+        picture.set_type(pyvips.GValue.gint_type, "loop", source.get("loop") if source.get_typeof("loop") else 0)
+        if source.get_typeof("delay"):
             picture.set_type(pyvips.GValue.array_int_type, "delay", source.get("delay"))
     return picture

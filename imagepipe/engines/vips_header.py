@@ -67,7 +67,7 @@ def read_facts(image: Any, format: Format) -> SourceFacts:
     colours = _COLOURS.get(picture.interpretation, Colours.OTHER)
     if picture.format not in ("uchar", "ushort") or picture.bands - alpha != {Colours.GREY: 1, Colours.CMYK: 4}.get(colours, 3):
         raise pyvips.Error(f"{picture.bands} channels of {picture.format} are not supported in {format}")
-    orientation = _number(picture, "orientation", 1)
+    orientation = embedded.orientation(image, PNG) if format == PNG else _number(picture, "orientation", 1)
     if format == GIF and not gif_frames.is_plain(image, (picture.width, picture.height)):
         raise pyvips.Error("a GIF whose frames do not cover its canvas, or give it back, is put together by ImageMagick (engine = auto)")
     if format == TIFF and embedded.has_plain_ycbcr(image):
