@@ -24,6 +24,10 @@ FULL_CHROMA_QUALITY = 90
 """From this quality on ImageMagick writes a JPEG with a colour sample for each pixel."""
 
 
+_PIXEL_BYTES_MAX = 8
+"""Of a pixel as it is decoded: four channels of 16 bits."""
+
+
 class Colours(enum.Enum):
     """The colour space of a source's pixels, as far as it matters for the way to sRGB."""
 
@@ -46,6 +50,7 @@ class SourceFacts:
     counts in its place, where the colours are not sRGB.
     `full_chroma`: a JPEG with a colour sample for each pixel (4:4:4).
     `opaque_avif`: the engine that renders it writes AVIF without alpha.
+    `block_bytes`: what a decoder must hold at once, whatever the size of the picture (a tile of a TIFF).
     """
 
     format: Format
@@ -59,6 +64,7 @@ class SourceFacts:
     full_chroma: bool = False
     colourimetry: Colourimetry | None = None
     opaque_avif: bool = False
+    block_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +143,17 @@ class RenderPlan:
 
 
 def check_source(facts: SourceFacts, settings: RenderSettings) -> None:
-    """Raise BadRequest for a source with more pixels than `max_pixels`, all frames summed."""
+    """Raise BadRequest for a source with more pixels than `max_pixels`, all frames summed, or tiles
+    that take as much.
+    """
     if facts.size.pixels * facts.frames > settings.pixels_max:
         frames = f" in {facts.frames} frames" if facts.frames > 1 else ""
         raise BadRequest("image", f"{facts.size} pixels{frames} are more than {settings.pixels_max} (max_pixels)")
+    if facts.block_bytes > _PIXEL_BYTES_MAX * settings.pixels_max:
+        raise BadRequest(
+            "image",
+            f"tiles of {facts.block_bytes} bytes are more than {settings.pixels_max} pixels take (max_pixels)",
+        )
 
 
 def upright(facts: SourceFacts, settings: RenderSettings) -> Size:

@@ -12,11 +12,8 @@ from collections.abc import Iterator
 from imagepipe.core import icc
 from imagepipe.core.formats import PNG, WEBP, Format
 from imagepipe.core.plan import Colours
+from imagepipe.engines import tiff_header
 
-_COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 259, 262, 274, 277
-_SHORT = 3
-_RGB, _INKS, _YCBCR, _LAB = 2, 5, 6, 8
-_JPEG_COMPRESSIONS = (6, 7)
 _SPACES = {Colours.RGB: b"RGB ", Colours.GREY: b"GRAY", Colours.CMYK: b"CMYK"}
 
 
@@ -46,25 +43,6 @@ def fits(profile: bytes, colours: Colours) -> bool:
     return space == _SPACES[colours] if colours in _SPACES else space not in (b"", b"CMYK", b"GRAY")
 
 
-def has_plain_ycbcr(tiff: bytes) -> bool:
-    """Whether a TIFF has YCbCr pixels that are not JPEG's: libvips takes them for RGB."""
-    try:
-        values = _shorts(tiff)
-    except struct.error:
-        return False
-    return values.get(_PHOTOMETRIC) == _YCBCR and values.get(_COMPRESSION) not in _JPEG_COMPRESSIONS
-
-
-def has_alpha(tiff: bytes) -> bool:
-    """Whether a TIFF has more channels than its colours need: `convert -ping` does not say so."""
-    try:
-        values = _shorts(tiff)
-    except struct.error:
-        return False
-    needed = {_RGB: 3, _YCBCR: 3, _LAB: 3, _INKS: 4}.get(values.get(_PHOTOMETRIC, 0), 1)
-    return values.get(_SAMPLES, 1) > needed
-
-
 def _chunks(image: memoryview, format: Format) -> Iterator[tuple[bytes, memoryview]]:
     """Name and first bytes of each chunk."""
     at = {PNG: 8, WEBP: 12}.get(format, len(image))
@@ -80,16 +58,5 @@ def _chunks(image: memoryview, format: Format) -> Iterator[tuple[bytes, memoryvi
 
 
 def _in_block(block: bytes) -> int:
-    value = _shorts(block.removeprefix(b"Exif\0\0")).get(_ORIENTATION, 1)
+    value = tiff_header.read(block.removeprefix(b"Exif\0\0")).values.get(tiff_header.ORIENTATION, 1)
     return value if 1 <= value <= 8 else 1
-
-
-def _shorts(tiff: bytes) -> dict[int, int]:
-    """The 16-bit values in the first directory of a TIFF file, by tag."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(tiff[:4]))
-    if order is None:
-        return {}
-    (directory,) = struct.unpack_from(order + "I", tiff, 4)
-    (count,) = struct.unpack_from(order + "H", tiff, directory)
-    entries = (struct.unpack_from(order + "HHIH", tiff, directory + 2 + 12 * n) for n in range(count))
-    return {tag: value for tag, kind, _, value in entries if kind == _SHORT}

@@ -22,7 +22,7 @@ from imagepipe.core.formats import BMP, ICO, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.geometry import Size
 from imagepipe.core.icc import profile_of
 from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
-from imagepipe.engines import bmp, bmp_colours, child, embedded, embedded_profile, icon, jpeg_stream, png_colours
+from imagepipe.engines import bmp, bmp_colours, child, embedded, embedded_profile, icon, jpeg_stream, png_colours, tiff_header
 from imagepipe.engines.magick_command import COLOURS_FILE, Limits, facts_arguments, has_colours_file, render_arguments
 from imagepipe.engines.memory_file import Image, bytes_of, descriptor_of
 from imagepipe.engines.webp_container import with_alpha, with_delays
@@ -204,17 +204,19 @@ def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
     colours = (_PNG_COLOURS if format == PNG else _COLOURS).get(colourspace, Colours.OTHER)
     turned = embedded.orientation(image, format) if format in (PNG, WEBP) else _ORIENTATIONS.get(orientation, 1)
     profile, colourimetry = _meaning(image, format, colours)
+    tiff = tiff_header.read(image) if format == TIFF else None
     return SourceFacts(
         format=format,
         size=size,
         orientation=turned,
         frames=frames,
-        alpha=alpha == "True" or (format == TIFF and embedded.has_alpha(image)),
+        alpha=alpha == "True" or (tiff is not None and tiff.has_alpha),  # `convert -ping` does not say so of a TIFF
         colours=colours,
         profile=profile,
         colourimetry=colourimetry,
         opaque_avif=True,
         full_chroma=sampling == "1x1,1x1,1x1",
+        block_bytes=tiff.tile_bytes if tiff else 0,
     )
 
 

@@ -53,7 +53,7 @@ class Limits:
     @property
     def arguments(self) -> list[str]:
         """As arguments: what does not fit into memory is refused, not put on disk."""
-        pixels = str(self.pixels_max)
+        pixels = str(self.pixels_max + 1)  # ImageMagick refuses what reaches a limit
         named = {
             "width": pixels,
             "height": pixels,

@@ -12,7 +12,7 @@ from imagepipe.core.colourimetry import Colourimetry
 from imagepipe.core.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.geometry import Size
 from imagepipe.core.plan import Colours, SourceFacts
-from imagepipe.engines import embedded, gif_frames, png_colours
+from imagepipe.engines import embedded, gif_frames, png_colours, tiff_header
 
 _LOADERS = {
     JPEG.name: "jpegload_source",
@@ -47,6 +47,8 @@ def load(image: Any, format: Format, fail_on: str = "error", **options: Any) -> 
     """
     if format == HEIC:
         return _heif().load(image)
+    if format == TIFF and tiff_header.read(image).tile_bytes:
+        fail_on = "warning"  # libvips only warns of a tile that it cannot read, and draws it in black
     source = pyvips.Source.new_from_memory(image)
     return pyvips.Operation.call(_LOADERS[format.name], source, fail_on=fail_on, **options)
 
@@ -62,6 +64,9 @@ def read_facts(image: Any, format: Format) -> SourceFacts:
     if format == HEIC:
         facts: SourceFacts = _heif().read_facts(image)
         return facts
+    tiff = tiff_header.read(image) if format == TIFF else None
+    if tiff and not tiff.is_for_libvips:
+        raise pyvips.Error("a TIFF of this kind needs ImageMagick (engine = auto)")
     picture = load(image, format)
     alpha = bool(picture.hasalpha())
     colours = _COLOURS.get(picture.interpretation, Colours.OTHER)
@@ -70,8 +75,6 @@ def read_facts(image: Any, format: Format) -> SourceFacts:
     orientation = embedded.orientation(image, PNG) if format == PNG else _number(picture, "orientation", 1)
     if format == GIF and not gif_frames.is_plain(image, (picture.width, picture.height)):
         raise pyvips.Error("a GIF whose frames do not cover its canvas, or give it back, is put together by ImageMagick (engine = auto)")
-    if format == TIFF and embedded.has_plain_ycbcr(image):
-        raise pyvips.Error("YCbCr is not supported in tiff")
     profile, colourimetry = _meaning(image, picture, format, colours)
     return SourceFacts(
         format=format,
@@ -83,6 +86,7 @@ def read_facts(image: Any, format: Format) -> SourceFacts:
         colours=colours,
         profile=profile,
         colourimetry=colourimetry,
+        block_bytes=tiff.tile_bytes if tiff else 0,
         full_chroma=format == JPEG and picture.get_typeof("jpeg-chroma-subsample") != 0 and picture.get("jpeg-chroma-subsample") == "4:4:4",
     )
 
