@@ -187,6 +187,21 @@ class HeicContract:
             with pytest.raises(NotStored, match="cannot be read"):
                 facts_of(engine, image)
 
+    def test_a_header_that_lies_about_the_size_is_refused(self, engine: Engine, tmp_path: Path) -> None:
+        image = heif([encoded(small(128, 128))])
+        lie = image.replace(struct.pack(">II", 128, 128), struct.pack(">II", 64, 64))
+        assert lie != image
+        try:
+            (made,) = render(engine, lie, tmp_path, request(None))
+        except NotStored as error:
+            assert "cannot be" in str(error)  # noqa: PT017 - or what the header says
+        else:
+            assert pixels(made).shape[1:3] == (64, 64)
+
+    def test_one_whose_primary_image_is_missing_is_refused(self, engine: Engine) -> None:
+        with pytest.raises(NotStored, match="cannot be read"):
+            facts_of(engine, heif([encoded(small(64, 64))], primary=7))
+
     def test_a_bomb_is_refused_undecoded(self, engine: Engine) -> None:
         image = heic(small(64, 64))
         claimed = image.replace(struct.pack(">II", 64, 64), struct.pack(">II", 30_000, 20_000))

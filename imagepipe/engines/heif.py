@@ -11,7 +11,7 @@ from typing import Any
 
 import pillow_heif
 import pyvips
-from pillow_heif import HeifFile, options
+from pillow_heif import HeifImage, options
 
 from imagepipe.core import colourimetry
 from imagepipe.core.colourimetry import Colourimetry
@@ -23,26 +23,26 @@ from imagepipe.engines import embedded
 options.DECODE_THREADS = 1  # `io_threads` images are rendered at a time, each on one core
 options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
 
-_REFUSALS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError)
+_REFUSALS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError)
 _ALPHA, _PREMULTIPLIED = "A", "a"
 
 
 def read_facts(image: Any) -> SourceFacts:
     """The facts of `image`, a buffer; no pixel is decoded. Raises pyvips.Error."""
-    file = _opened(image)
-    channels = _channels(file)
+    picture = _opened(image)
+    channels = _channels(picture)
     colours = Colours.GREY if channels[0] == "L" else Colours.RGB
-    width, height = file.size
+    width, height = picture.size
     if min(width, height) < 1:
         raise pyvips.Error("it has no pixels")
-    profile = embedded.fits(file.info.get("icc_profile") or b"", colours)
+    profile = embedded.fits(_info(picture).get("icc_profile", b""), colours)
     return SourceFacts(
         format=HEIC,
         size=Size(width, height),
         alpha=channels[-1] in (_ALPHA, _PREMULTIPLIED),
         colours=colours,
         profile=profile,
-        colourimetry=None if profile else _of(file),
+        colourimetry=None if profile else _of(picture),
     )
 
 
@@ -56,41 +56,54 @@ def colourimetry_of(avif: Any) -> Colourimetry | None:
 
 def load(image: Any) -> pyvips.Image:
     """The primary image, decoded. Raises pyvips.Error."""
-    file = _opened(image)
-    channels = _channels(file)
+    primary = _opened(image)
+    said = primary.size
     try:
-        data = file.data
+        data = primary.data
     except _REFUSALS as error:
         raise pyvips.Error(str(error)) from error
-    width, height = file.size
-    deep = ";" in file.mode
-    picture = pyvips.Image.new_from_memory(data, width, height, len(channels), "ushort" if deep else "uchar")
+    if primary.size != said:
+        raise pyvips.Error(f"it has {primary.size} pixels, and its header says {said}")
+    channels = _channels(primary)
+    deep = ";" in primary.mode
+    kind = "ushort" if deep else "uchar"
     grey = channels[0] == "L"
-    picture = picture.copy(interpretation=("grey16" if deep else "b-w") if grey else ("rgb16" if deep else "srgb"))
+    space = ("grey16" if deep else "b-w") if grey else ("rgb16" if deep else "srgb")
+    picture = pyvips.Image.new_from_memory(data, *primary.size, len(channels), kind)
+    picture = picture.copy(interpretation=space)
     if channels[-1] == _PREMULTIPLIED:
-        picture = picture.unpremultiply().rint().cast("ushort" if deep else "uchar")
-    return _with_metadata(picture, file)
+        picture = picture.unpremultiply().rint().cast(kind)
+    return _with_metadata(picture, primary)
 
 
-def _opened(image: Any) -> HeifFile:
+def _opened(image: Any) -> HeifImage:
+    """The primary image, not yet decoded."""
     try:
-        return pillow_heif.open_heif(bytes(image), convert_hdr_to_8bit=False)
+        file = pillow_heif.open_heif(bytes(image), convert_hdr_to_8bit=False)
+        return next(one for one in file if one.info["primary"])
+    except StopIteration:
+        raise pyvips.Error("it has no primary image") from None
     except _REFUSALS as error:
-        raise pyvips.Error(str(error) or "it holds no image") from error
+        raise pyvips.Error(str(error)) from error
 
 
-def _channels(file: HeifFile) -> str:
+def _channels(image: HeifImage) -> str:
     """L, LA, RGB, RGBA, or with a small a where the colours are multiplied by the alpha."""
-    return str(file.mode).partition(";")[0]
+    return str(image.mode).partition(";")[0]
 
 
-def _of(file: HeifFile) -> Colourimetry | None:
-    nclx = file.info.get("nclx_profile")
+def _info(image: HeifImage) -> dict[str, Any]:
+    """What libheif says of it; pillow_heif types it too loosely."""
+    return dict(image.info)
+
+
+def _of(image: HeifImage) -> Colourimetry | None:
+    nclx = _info(image).get("nclx_profile")
     return colourimetry.by_codes(nclx["color_primaries"], nclx["transfer_characteristics"]) if nclx else None
 
 
-def _with_metadata(picture: pyvips.Image, file: HeifFile) -> pyvips.Image:
-    info = dict(file.info)
+def _with_metadata(picture: pyvips.Image, image: HeifImage) -> pyvips.Image:
+    info = _info(image)
     pillow_heif.set_orientation(info)
     picture = picture.copy()
     for field, name in (
