@@ -205,7 +205,9 @@ class AuthorisationTests:
         with contextlib.ExitStack() as stack:
             silent = [stack.enter_context(tcp(node.server.endpoint)) for _ in range(CONNECTIONS_MAX + 10)]
             node.works()
-            assert silent[0].recv(100) in (b"", b"\xff\0\0\0\0\0\0\0\1\x7f")  # it was ended, before or after it was greeted
+            with contextlib.suppress(ConnectionError):
+                while silent[0].recv(100):  # it was greeted, perhaps
+                    pass
             keys = load_keys(tmp_path / "north")
             options: dict[str, Any] = {"curve_publickey": keys.public, "curve_secretkey": keys.secret, "curve_serverkey": node.key}
             with zmq_peer(zmq.DEALER, node.server.endpoint, **options) as newcomer:
