@@ -82,7 +82,16 @@ class Replication:
         epochs, cursors, pending = self._come_so_far
         publishes = bool(wiring.publish)
         self._replica = Replica(
-            store.node_id, epochs, store.last_seq, cursors, pending, self._wall_ms, sync=wiring.said, publishes=publishes, refusal=self._refusal
+            store.node_id,
+            epochs,
+            store.last_seq,
+            cursors,
+            pending,
+            self._wall_ms,
+            sync=wiring.said,
+            publishes=publishes,
+            refusal=self._refusal,
+            name=self._name,
         )
         for peer in settings.subscribe:
             self._replica.add_link(link_name(peer), self._seconds())
