@@ -110,6 +110,7 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: b
         replication=replication_status,
         downloads=lambda: node.generations.downloads,
         cache=cache,
+        ahead=lambda: store.ahead,
     )
     recent = Recent(reactor, time.time, lambda: reading_of(reader.read(), counters.durations()))
     foundation = Foundation(

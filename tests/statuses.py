@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from imagepipe.core.turns import Kind
+from imagepipe.core.versions import Ahead
 from imagepipe.monitoring.counters import Answered, Failed, NotedError, Rendered, Totals
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, Problem, QueueShare, QueueStatus, Severity
@@ -86,6 +87,7 @@ FULL = NodeStatus(
     disk=DiskStatus(total_bytes=100 << 30, free_bytes=25 << 30, age_seconds=1.0, total_inodes=1000, free_inodes=900),
     replication=REPLICATION,
     last_errors=(NotedError("2026-01-01T00:00:01Z", "store", "the disk is full"), NotedError("2026-01-01T00:00:00Z", "fetch", "no answer")),
+    ahead=Ahead(images=2, path="a/b.jpg", seconds=7230.0),
 )
 
 BARE = NodeStatus(

@@ -25,6 +25,7 @@ MAY_IMPORT = {
     # Of replication what it says about itself, which are values.
     "imagepipe.monitoring": (
         "imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.core.formats", "imagepipe.core.names", "imagepipe.core.turns", "imagepipe.core.units",
+        "imagepipe.core.versions",
         "imagepipe.errors",
     ),
     # Of the engines the protocol alone: which of them it is, assembly decides.

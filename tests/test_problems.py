@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from statuses import BARE, NORTH, REPLICATION, SOUTH
 
+from imagepipe.core.versions import Ahead
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import NodeStatus, Problem, QueueShare, QueueStatus, Severity
 from imagepipe.monitoring.problems import problems_of
@@ -77,6 +78,17 @@ class NodeTests:
         assert told(replace(WELL, queue=QueueStatus(1, 1, waiting, waiting_max, jobs, none))) == expected
         of_renditions = [text.replace("stores", "renditions") for text in expected]
         assert told(replace(WELL, queue=QueueStatus(1, 1, waiting, waiting_max, none, jobs))) == of_renditions
+
+    @pytest.mark.parametrize(
+        ("ahead", "expected"),
+        [
+            (Ahead(1, "a/b.jpg", 7230.0), "'a/b.jpg' is dated up to 2 h 0 min ahead of this node's clock"),
+            (Ahead(2, "a\nb", 7230.0), "'a\\nb' and 1 other image are dated up to 2 h 0 min ahead of this node's clock"),
+        ],
+    )
+    def test_images_are_dated_ahead(self, ahead: Ahead, expected: str) -> None:
+        advice = ": set it right if it is behind, otherwise see ImagepipeDatedAhead in docs/operations.md"
+        assert told(replace(WELL, ahead=ahead)) == [f"warning: {expected}{advice}"]
 
     def test_the_worst_comes_first(self) -> None:
         status = replace(

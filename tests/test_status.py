@@ -8,12 +8,14 @@ from statuses import REPLICATION, Jobs, Part
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from imagepipe.core.versions import Ahead
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import REFRESH_SECONDS, DiskSpace, DiskStatus, Space, space_of
 from imagepipe.monitoring.node_status import CacheStatus, Problem, QueueShare, QueueStatus, Severity
 from imagepipe.monitoring.status import StatusReader, why_not_ready
 from imagepipe.replication.status import ReplicationStatus
 
+AHEAD = Ahead(1, "a.jpg", 4000.0)
 ROOM = DiskStatus(total_bytes=100, free_bytes=50, age_seconds=0.0)
 
 
@@ -55,7 +57,7 @@ class StatusReaderTests:
         clock, counters = Clock(), Counters(lambda: 0.0)
         cache = Part(bytes=10, files=2, hits=7, misses=8, evictions=9)
         queue = Jobs(stores=QueueShare(2, 1), renditions=QueueShare(3, 4))
-        read = reader(clock, counters, queue=queue, downloads=lambda: 5, cache=cache, replication=lambda: REPLICATION)
+        read = reader(clock, counters, queue=queue, downloads=lambda: 5, cache=cache, replication=lambda: REPLICATION, ahead=lambda: AHEAD)
         counters.stored(6)
         counters.error("store", "the disk is full")
         clock.advance(90)
@@ -66,13 +68,14 @@ class StatusReaderTests:
         assert status.cache == CacheStatus(bytes=10, bytes_max=20, files=2, hits=7, misses=8, evictions=9)
         assert status.disk == ROOM
         assert status.replication is REPLICATION
+        assert status.ahead is AHEAD
         assert status.totals.images_stored == 6
         assert [noted.text for noted in status.last_errors] == ["the disk is full"]
 
     def test_parts_that_do_not_run_are_left_out(self) -> None:
         status = reader(Clock(), Counters(lambda: 0.0)).read()
         assert status.cache is None
-        assert status.replication is None
+        assert (status.replication, status.ahead) == (None, None)
         assert status.originals_being_downloaded == 0
 
     def test_each_reading_asks_anew(self) -> None:

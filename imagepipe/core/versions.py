@@ -9,10 +9,23 @@ calls that store the same outputs wins in all of them.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from imagepipe.core.entries import Entry
 from imagepipe.core.erasure import erasure_path
 from imagepipe.core.stamp import Version, next_stamp
+
+AHEAD_SECONDS = 3600
+"""Images that are dated further ahead of the clock than this are worth a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """`images` live images are dated more than AHEAD_SECONDS ahead of this node's clock, the one at `path` furthest: `seconds`."""
+
+    images: int
+    path: str
+    seconds: float
 
 
 def next_version(paths: Iterable[str], node: str, wall_milliseconds: int, known_at: Callable[[str], Iterable[Entry]]) -> Version:

@@ -57,6 +57,9 @@ def _of_node(status: NodeStatus) -> Iterator[Metric]:
     yield _gauge("ready", "1 while the node takes writes, 0 while it does not.", status.ready)
     yield _gauge("originals_being_downloaded", "Originals that are being fetched from their sources.", status.originals_being_downloaded)
     yield _gauge("engine_workers", "Processes that the engine has.", status.engine_workers)
+    ahead = status.ahead
+    yield _gauge("images_dated_ahead", "Images dated more than an hour ahead of this node's clock, up to 1000.", ahead.images if ahead else 0)
+    yield _gauge("images_dated_ahead_seconds", "How far ahead the newest of them is dated.", ahead.seconds if ahead else 0)
 
 
 def _of_queue(queue: QueueStatus) -> Iterator[Metric]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from imagepipe.core.versions import Ahead
 from imagepipe.monitoring.counters import NotedError, Totals
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.replication.status import ReplicationStatus
@@ -62,7 +63,7 @@ class CacheStatus:
 class NodeStatus:
     """A node. `not_ready` says why it takes no writes; `problems`: all that is wrong, the worst first. `cache` and `replication` are None where they do not run.
 
-    last_errors: the newest first.
+    ahead: live images that are dated ahead of this node's clock; None: there are none. last_errors: the newest first.
     """
 
     version: str
@@ -79,3 +80,4 @@ class NodeStatus:
     disk: DiskStatus
     replication: ReplicationStatus | None
     last_errors: tuple[NotedError, ...]
+    ahead: Ahead | None = None

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from imagepipe.core.names import both_names
 from imagepipe.core.units import counted, shown_bytes, shown_seconds
+from imagepipe.core.versions import Ahead
+from imagepipe.errors import shown
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import NodeStatus, Problem, QueueStatus, Severity
 from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
@@ -38,7 +40,7 @@ GONE_SECONDS = 86400.0
 
 def problems_of(status: NodeStatus) -> tuple[Problem, ...]:
     """All that is wrong, the worst first; what `status.problems` says does not matter."""
-    found = [*_not_ready(status), *_disk(status.disk), *_queue(status.queue)]
+    found = [*_not_ready(status), *_disk(status.disk), *_queue(status.queue), *_ahead(status.ahead)]
     if status.replication:
         found += _replication(status.replication, has_started=status.uptime_seconds >= STARTED_SECONDS)
     return tuple(sorted(found, key=lambda problem: problem.severity is not Severity.CRITICAL))
@@ -79,6 +81,17 @@ def _queue(queue: QueueStatus) -> Iterator[Problem]:
             yield _critical(f"queue of {kind} is full: {waiting}, and more are refused")
         elif share.waiting >= QUEUE_NEARLY_FULL * queue.waiting_max:
             yield _warning(f"queue of {kind} is nearly full: {waiting}")
+
+
+def _ahead(ahead: Ahead | None) -> Iterator[Problem]:
+    if ahead is None:
+        return
+    others = f" and {counted(ahead.images - 1, 'other image')}" if ahead.images > 1 else ""
+    verb = "is" if ahead.images == 1 else "are"
+    yield _warning(
+        f"{shown(ahead.path)}{others} {verb} dated up to {shown_seconds(ahead.seconds)} ahead of this node's clock:"
+        " set it right if it is behind, otherwise see ImagepipeDatedAhead in docs/operations.md"
+    )
 
 
 def _replication(replication: ReplicationStatus, *, has_started: bool) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from imagepipe.core.turns import Kind
 from imagepipe.core.units import shown_seconds
+from imagepipe.core.versions import Ahead
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, QueueShare, QueueStatus
@@ -87,6 +88,7 @@ class StatusReader:
         replication: Callable[[], ReplicationStatus | None] = lambda: None,
         downloads: Callable[[], int] = lambda: 0,
         cache: Cache | None = None,
+        ahead: Callable[[], Ahead | None] = lambda: None,
     ) -> None:
         self._version = version
         self._seconds = seconds
@@ -100,6 +102,7 @@ class StatusReader:
         self._replication = replication
         self._downloads = downloads
         self._cache = cache
+        self._ahead = ahead
 
     def not_ready(self) -> str | None:
         """Why the node takes no writes now; None: it does."""
@@ -128,6 +131,7 @@ class StatusReader:
             disk=self._disk(),
             replication=self._replication(),
             last_errors=self._counters.last_errors(),
+            ahead=self._ahead(),
         )
         return replace(status, problems=problems_of(status))
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from imagepipe.core.entries import Entry, Excerpt, Row
 from imagepipe.core.erasure import erased_path
 from imagepipe.core.showing import Hidden, all_hidden
+from imagepipe.core.stamp import COUNTER_BITS, milliseconds
+from imagepipe.core.versions import AHEAD_SECONDS, Ahead
 from imagepipe.storage import columns
 from imagepipe.storage.database import Database
 from imagepipe.storage.health import Health
@@ -24,6 +26,8 @@ _ENTRY = f"SELECT {columns.ENTRY} FROM entry"  # noqa: S608
 _ROW = f"SELECT {columns.ENTRY}, {columns.FACTS} FROM entry LEFT JOIN image USING (digest)"  # noqa: S608
 _NAMED = "SELECT 1 FROM entry WHERE digest = ? UNION ALL SELECT 1 FROM history WHERE digest = ? LIMIT 1"
 _LAST = "\U0010ffff"
+
+AHEAD_MAX = 1000
 
 REMEMBERED_MAX = 16_384
 """How many paths' rows are found without asking SQLite: some 16 MiB of memory."""
@@ -118,6 +122,13 @@ class Catalogue:
         query += " WHERE digest IS NOT NULL GROUP BY digest)"
         rows, size = self._database.read(lambda connection: connection.execute(query).fetchone())
         return rows, size
+
+    def ahead(self, now_ms: int) -> Ahead | None:
+        """Which live images are dated ahead of the clock, if any are; AHEAD_MAX of them are counted at most."""
+        later = (now_ms + 1000 * AHEAD_SECONDS + 1) << COUNTER_BITS
+        query = "SELECT path, stamp FROM entry WHERE digest IS NOT NULL AND stamp >= ? ORDER BY stamp DESC LIMIT ?"
+        found = self._database.read(lambda connection: connection.execute(query, (later, AHEAD_MAX)).fetchall())
+        return Ahead(len(found), found[0][0], (milliseconds(found[0][1]) - now_ms) / 1000) if found else None
 
     def hidden(self) -> list[Hidden]:
         """The live rows that the tree does not show; looks at every live row."""

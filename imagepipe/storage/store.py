@@ -39,6 +39,7 @@ from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.looking_back import LostPage
 from imagepipe.core.showing import Hidden
 from imagepipe.core.stamp import milliseconds
+from imagepipe.core.versions import Ahead
 from imagepipe.errors import BadRequest, DiskFull, FlushError, ImagepipeError, NotStored, Overloaded, StartError, StoreUnusable, shown
 from imagepipe.stages import spent
 from imagepipe.storage import opening, schema
@@ -200,6 +201,8 @@ class Store:
 
         committed = _unfailing(on_commit, "nobody was told of a commit")
         self._on_full = _unfailing(lambda _: on_full(), "no room was made")
+        self._now_ms = now_ms
+        self.ahead: Ahead | None = None
         self.admission: Admission | None = None
         self.room_bytes = 0
         self._transfers = Transfers(self._layout.staging, self._objects, self.room_for_peers, self._is_image)
@@ -222,9 +225,11 @@ class Store:
         return self._readiness.why_not
 
     def probe(self) -> None:
-        """Find out what `why_unready` says from now on; blocks. To be called every few seconds."""
+        """Find out what `why_unready` and `ahead` say from now on; blocks. To be called every few seconds."""
         with contextlib.suppress(Overloaded), self._in_flight.one():
             self._readiness.probe()
+            with contextlib.suppress(ImagepipeError, sqlite3.Error):  # what is wrong with the catalogue, readiness reports
+                self.ahead = self._catalogue.ahead(self._now_ms())
 
     def close(self) -> None:
         """Finish every call that was accepted, flush, and let go of the folder; blocks. No read follows."""

@@ -18,7 +18,7 @@ from imagepipe.core.paths import ancestors
 from imagepipe.core.serving import Subscriber
 from imagepipe.core.showing import shown
 from imagepipe.core.stamp import STAMP_MAX, Version, milliseconds
-from simulation.contents import is_good
+from simulation.contents import CONTENTS, is_good
 from simulation.disk import Disk
 from simulation.node import Node
 from simulation.plan import reaching
@@ -195,7 +195,7 @@ class Oracle:
                             return f"{node.name} has no good bytes of {entry.path}, which {name} has"
             for (_, path), row in node.disk.pending.items():
                 content = row.entry.content
-                if content and any(is_good(content.digest, nodes[name].disk.objects.get(content.digest)) for name in node.upstreams):
+                if content in CONTENTS and any(is_good(content.digest, nodes[name].disk.objects.get(content.digest)) for name in node.upstreams):
                     return f"{node.name} waits for the bytes of {path}, which can be had"
             if not node.disk.pending and not node.liars and (busy := node.busy()):
                 return busy

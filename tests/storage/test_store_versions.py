@@ -9,8 +9,10 @@ from exchange import pull, retry, rows_of
 from stores import FACTS, check_whole, delete, digest, move, open_store, opened, put, tree
 
 from imagepipe.core.entries import Content, Entry, Row
+from imagepipe.core.fetching import Received
 from imagepipe.core.joining import Cursor
 from imagepipe.core.stamp import STAMP_MAX, Version, milliseconds
+from imagepipe.core.versions import Ahead
 from imagepipe.storage.store import Store
 
 YOU = "f" * 32
@@ -31,6 +33,12 @@ def stamp(store: Store, path: str) -> int:
     entry = store.look_up(path)
     assert entry
     return entry.version.stamp
+
+
+def ahead(store: Store) -> Ahead | None:
+    """What is dated ahead of the clock now."""
+    store.probe()
+    return store.ahead
 
 
 @pytest.fixture
@@ -140,3 +148,35 @@ class GreatestTests:
         info = store.info("b")
         assert info
         assert milliseconds(STAMP_MAX) == info.modified_ms
+
+
+class AheadTests:
+    """Images that are dated more than an hour ahead of the clock are reported by their paths."""
+
+    def test_a_clock_that_was_set_back_shows_what_it_has_dated_ahead(self, tmp_path: Path) -> None:
+        clock = [NOW + 3 * HOUR_MS]
+        with closing(open_store(tmp_path, now_ms=lambda: clock[0])) as store:
+            put(store, {"a": b"1", "b": b"2"})
+            clock[0] += HOUR_MS
+            put(store, {"c": b"3"})
+            assert ahead(store) is None
+            clock[0] = NOW
+            assert ahead(store) == Ahead(3, "c", 4 * 3600.0)
+            delete(store, "c")
+            found = ahead(store)
+            assert found
+            assert (found.images, found.seconds) == (2, 3 * 3600.0)
+            clock[0] += 2 * HOUR_MS
+            assert ahead(store) is None
+
+    def test_a_forged_row_is_named_until_it_is_deleted(self, store: Store) -> None:
+        content = b"1"
+        assert store.receive(1, Content(digest(content), 1), 0, content) is Received.COMPLETE
+        store.hold([told("a", content, STAMP_MAX)])
+        store.join([told("a", content, STAMP_MAX)], YOU, Cursor("e", 1))
+        put(store, {"b": b"2"})
+        found = ahead(store)
+        assert found
+        assert (found.images, found.path, round(found.seconds / (365 * 24 * 3600))) == (1, "a", 1062)
+        delete(store, "a")
+        assert ahead(store) is None
