@@ -50,3 +50,4 @@ class ComposeTests:
         assert {peer.endpoint for peer in settings.replication.subscribe} == {f"tcp://{other}:8086" for other in NODES if other != name}
         assert settings.replication.publish == "tcp://0.0.0.0:8086"
         assert str(settings.images.path).startswith("/var/lib/imagepipe/")
+        assert settings.network.interface == settings.http.interface == "0.0.0.0"  # a container's loopback is its own
