@@ -107,7 +107,7 @@ def _of_cache(cache: CacheStatus) -> Iterator[Metric]:
     yield _gauge("cache_max_bytes", "What it may hold: cache_size.", cache.bytes_max)
     yield _gauge("cache_files", "Renditions in it.", cache.files)
     yield _counter("cache_hits", "Renditions that were in it.", cache.hits)
-    yield _counter("cache_misses", "Renditions that were not.", cache.misses)
+    yield _counter("cache_misses", "Renditions that had to be made.", cache.misses)
     yield _counter("cache_evictions", "Renditions that had to go for others.", cache.evictions)
 
 

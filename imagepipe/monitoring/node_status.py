@@ -49,7 +49,7 @@ class QueueStatus:
 
 @dataclass(frozen=True, slots=True)
 class CacheStatus:
-    """The render cache: what it holds, what it may hold, and how often a rendition was there (hits), was not, or had to go for another."""
+    """The render cache: what it holds, what it may hold, and how often a rendition was there (hits), had to be made (misses), or had to go for another."""
 
     bytes: int
     bytes_max: int

@@ -119,6 +119,7 @@ class RenderCache:
         self._counting = threading.Lock()
         self._found = 0
         self.misses = 0
+        """How many had to be made. Looking one up and not finding it is none: it may be looked up again before it is made."""
         self._at_hand: Remembered[str, AtHand] = Remembered(AT_HAND_BYTES_MAX)
         self._rows = CacheRows(files, lambda: new_id()[:16], remembered_max, self._closing, self._at_hand.forget)
         self._is_right = self._rows.open(keeps=bytes_max > 0)
@@ -155,11 +156,10 @@ class RenderCache:
             cached = self._get(key)
         with self._counting:
             self._found += cached is not None
-            self.misses += cached is None
         return cached
 
     def at_hand(self, key: str) -> AtHand | None:
-        """What `get` would find, if it is in memory; counts as used, and is no miss otherwise. Never blocks."""
+        """What `get` would find, if it is in memory; counts as used. Never blocks."""
         found = self._at_hand.get(key)
         if found is None:
             return None
@@ -187,6 +187,8 @@ class RenderCache:
         Raises OSError if the staged file cannot be read.
         """
         file = open_cached(staged)
+        with self._counting:
+            self.misses += 1
         try:
             os.fchmod(file.fileno(), stat.S_IRUSR | stat.S_IWUSR)
             digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -22,6 +22,13 @@ class KeepingTests:
             assert (cache.files, cache.bytes, cache.hits, cache.misses, cache.evictions) == (1, 2 * BLOCK, 1, 0, 0)
         assert list((tmp_path / "staging").iterdir()) == []
 
+    def test_one_that_is_looked_up_twice_before_it_is_made_is_one_miss(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as cache:
+            put(cache, tmp_path, "b", b"2")
+            assert (get(cache, "a"), get(cache, "a")) == (None, None)
+            put(cache, tmp_path, "a", b"1")
+            assert (cache.hits, cache.misses) == (0, 2)
+
     def test_nobody_else_can_read_it(self, tmp_path: Path) -> None:
         with opened(tmp_path) as cache:
             staged = stage(tmp_path, b"1")

@@ -655,6 +655,7 @@ class CacheTests:
             cache = status(daemon)["cache"]
             assert 0 < cache["bytes"] <= cache["bytes_max"] == bound
             assert cache["evictions"] > 10
+            assert cache["misses"] == renders(daemon)  # also of those whose key was known, which are looked up twice
             assert cache["files"] == len(cached_files(daemon)) == renders(daemon) - cache["evictions"]
             before = renders(daemon)
             assert get(daemon, "/a.png/w99.png").body == bodies[99]  # used last but one
