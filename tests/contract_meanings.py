@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from engine_contract import assert_alike, facts_of, render, request
+from heif_files import ALPHA, Reference, auxiliary, encoded_av1, heif
 from pictures import cmyk, png_chunk, quarters, quarters_seen, saved, see_through, small
 from PIL import Image
 from profiles import cmyk_profile, grey_profile, in_srgb, swapped_profile, wide_profile
@@ -133,6 +134,22 @@ class AvifColoursContract:
         eight_bits = Image.fromarray((in_pq(PLAIN) >> 8).astype(np.uint8))
         (made,) = render(engine, avif(eight_bits, 9, 16), tmp_path, request(None))
         assert np.abs(quarters_seen(made)[3] - quarters_seen(PLAIN)[3]).max() <= 10
+
+    def test_colours_that_were_multiplied_by_the_alpha_are_divided_again(self, engine: Engine, tmp_path: Path) -> None:
+        half = Image.new("L", PLAIN.size, 128)
+        dark = PLAIN.point(lambda value: value * 128 / 255)
+        items = [encoded_av1(dark), encoded_av1(half, auxiliary(ALPHA))]
+        image = heif(items, [Reference(b"auxl", 2, (1,)), Reference(b"prem", 1, (2,))], brand=b"avif")
+        (made,) = render(engine, image, tmp_path, request(None))
+        assert far(made, None) <= 6
+        assert set(pixels(made)[..., 3].flat) <= set(range(126, 131))
+
+    def test_the_primary_of_several_images(self, engine: Engine, tmp_path: Path) -> None:
+        first, second = encoded_av1(Image.new("RGB", (32, 32))), encoded_av1(PLAIN)
+        image = heif([first, second], primary=2, brand=b"avif")
+        assert facts_of(engine, image).size == Size(*PLAIN.size)
+        (made,) = render(engine, image, tmp_path, request(None))
+        assert far(made, None) <= 6
 
     def test_alpha_is_read(self, engine: Engine, tmp_path: Path) -> None:
         image = saved(see_through(), "AVIF", quality=95)

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from imagepipe.core.formats import AVIF, PNG, Format
+from imagepipe.core.formats import AVIF, HEIC, PNG, Format
 
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _DIRECTORIES = (0x8769, 0x8825, 0xA005)
@@ -65,13 +65,15 @@ def without_circles(image: Buffer, format: Format) -> Buffer:
 
 
 def _blocks(image: Buffer, format: Format) -> Iterator[int]:
-    """Where EXIF blocks begin; in AVIF, which keeps them anywhere, where anything begins as they do."""
+    """Where EXIF blocks begin; in AVIF and HEIC, which keep them anywhere, where anything
+    begins as they do.
+    """
     for magic in _ORDERS:
         at = image.find(magic)
         while at >= 0:
             before = image[max(at - 8, 0) : at]
             is_chunk = before.endswith(_PNG_CHUNK) if format == PNG else before.startswith(_RIFF_CHUNK)
-            if format == AVIF or is_chunk or before.endswith(_IDENTIFIER):
+            if format in (AVIF, HEIC) or is_chunk or before.endswith(_IDENTIFIER):
                 yield at
             at = image.find(magic, at + 1)
 

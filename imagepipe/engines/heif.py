@@ -54,6 +54,14 @@ def colourimetry_of(avif: Any) -> Colourimetry | None:
         return None
 
 
+def is_premultiplied(avif: Any) -> bool:
+    """Whether the colours of an AVIF were multiplied by its alpha."""
+    try:
+        return _channels(_opened(avif))[-1] == _PREMULTIPLIED
+    except pyvips.Error:
+        return False
+
+
 def load(image: Any) -> pyvips.Image:
     """The primary image, decoded. Raises pyvips.Error."""
     primary = _opened(image)

@@ -50,7 +50,10 @@ def load(image: Any, format: Format, fail_on: str = "error", **options: Any) -> 
     if format == TIFF and tiff_header.read(image).tile_bytes:
         fail_on = "warning"  # libvips only warns of a tile that it cannot read, and draws it in black
     source = pyvips.Source.new_from_memory(image)
-    return pyvips.Operation.call(_LOADERS[format.name], source, fail_on=fail_on, **options)
+    picture = pyvips.Operation.call(_LOADERS[format.name], source, fail_on=fail_on, **options)
+    if format == AVIF and image.find(b"prem") >= 0 and _heif().is_premultiplied(image):
+        return picture.unpremultiply().rint().cast(picture.format)  # libvips does not look at it
+    return picture
 
 
 def jpeg_complaint() -> str:
