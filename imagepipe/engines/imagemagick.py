@@ -25,6 +25,7 @@ from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
 from imagepipe.engines import bmp, bmp_colours, child, embedded, embedded_profile, icon, jpeg_stream, png_colours, tiff_header
 from imagepipe.engines.magick_command import COLOURS_FILE, Limits, facts_arguments, has_colours_file, render_arguments
 from imagepipe.engines.memory_file import Image, bytes_of, descriptor_of
+from imagepipe.engines.reasons import of_kind, reason
 from imagepipe.engines.webp_container import with_alpha, with_delays
 from imagepipe.errors import DiskFull, NotStored
 from imagepipe.stages import spent
@@ -38,7 +39,6 @@ _CORRUPT = re.compile(r"premature end|unexpected end-of-file|insufficient image 
 """
 
 _BAD_PROFILE = re.compile(r"unable to create color transform|ColorspaceColorProfileMismatch")
-_NOISE = re.compile(r"^convert(?:-im6)?(?:\.q16)?(?:hdri)?: |`[^'`]*' ?|@ (?:warning|error|fatal)/\S+")
 _WRITING = re.compile(r"no space left|disk quota|unable to write|write error|WriteBlob|file too large|maximum TIFF file size", re.IGNORECASE)
 _FULL = re.compile(r"no space left|disk quota", re.IGNORECASE)
 _COLOURS = {"sRGB": Colours.RGB, "Gray": Colours.GREY, "CMYK": Colours.CMYK}
@@ -76,6 +76,8 @@ class ImageMagickEngine:
         """See Engine."""
         deadline = time.monotonic() + self._timeout_seconds
         content = bytes_of(image)
+        if why := of_kind(content[:64], format):
+            raise NotStored(f"the image cannot be read: {why}")
         readable = _for_convert(content, format)
         with descriptor_of(image if readable is content else readable) as descriptor:
             # Even to print a line, convert writes a temporary file first.
@@ -237,10 +239,6 @@ def _delays_ms(said: bytes) -> list[int]:
 
 
 def _short(errors: str) -> str:
-    """The first thing that convert said, as a sentence for the client."""
-    for line in errors.splitlines():
-        said = _NOISE.sub("", line).strip().rstrip(".")
-        if said and not said.startswith("no images defined"):
-            what = "the outputs cannot be written" if _WRITING.search(said) else "the image cannot be rendered"
-            return f"{what}: {''.join(c if c.isprintable() else '?' for c in said)[:200]}"
-    return "the image cannot be read"
+    """What convert said, as a sentence for the client."""
+    why = reason(errors)
+    return f"the outputs cannot be written: {why}" if _WRITING.search(why) else f"the image cannot be rendered: {why}"

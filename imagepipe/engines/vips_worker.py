@@ -16,12 +16,12 @@ import traceback
 from pathlib import Path
 
 import pyvips
-from unidecode import unidecode
 
 from imagepipe.core import formats
 from imagepipe.core.plan import RenderPlan
 from imagepipe.engines import exif, messages, process_limits
 from imagepipe.engines.messages import Failed, Forget, Open, Opened, Render, Rendered, Reply
+from imagepipe.engines.reasons import of_kind, reason
 from imagepipe.engines.vips_header import allow_only_our_loaders, read_facts
 from imagepipe.engines.vips_render import render
 from imagepipe.stages import Stages
@@ -45,7 +45,7 @@ class _Job:
                 return self._open(request.format, descriptor)
             return self._render(request.plan, Path(request.folder), measured=request.measured)
         except pyvips.Error as error:
-            return Failed(f"the image cannot be {'read' if isinstance(request, Open) else 'rendered'}: {_text(error)}")
+            return Failed(f"the image cannot be {'read' if isinstance(request, Open) else 'rendered'}: {reason(str(error))}")
         except exif.TooManyBlocksError as error:
             return Failed(f"the image cannot be read: {error}")
         except MemoryError:
@@ -68,6 +68,8 @@ class _Job:
             image = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
         finally:
             os.close(descriptor)
+        if why := of_kind(image[:64], self._format):
+            return Failed(f"the image cannot be read: {why}")
         self._image = exif.without_circles(image, self._format)
         return Opened(read_facts(self._image, self._format))
 
@@ -77,13 +79,6 @@ class _Job:
         with stages.on_this_thread() if measured else contextlib.nullcontext():
             render(self._image, plan, folder)
         return Rendered(stages.seconds)
-
-
-def _text(error: pyvips.Error) -> str:
-    """What libvips says, on one line: short, ASCII, without what pyvips puts before it."""
-    lines = [line.strip() for line in unidecode(str(error)).splitlines()]
-    said = [line for line in lines if line and not line.startswith("unable to call")] or ["libvips does not say why"]
-    return "".join(c if c.isprintable() else "?" for c in "; ".join(dict.fromkeys(said)))[:200]
 
 
 def main(descriptor: int, memory_bytes: int, timeout_seconds: float) -> None:
