@@ -179,6 +179,12 @@ class NextBatchTests:
         one.current_as_of = 50.0
         assert not one.wants_changes(50.0)
 
+    def test_it_is_not_asked_for_that_all_the_time_while_it_is_only_looked_ahead_of(self) -> None:
+        """Nothing would ever come of it: what is looked at ahead of the cursor does not make it current."""
+        one = link(seq=10)
+        one.refresh_from, one.looks_ahead = 50.0, True
+        assert not one.wants_changes(50.0)
+
     @pytest.mark.parametrize("last", [True, False])
     def test_it_is_asked_while_it_has_said_that_there_is_more(self, last: bool) -> None:
         one = link(seq=5)

@@ -212,7 +212,8 @@ class Link:
 
     def wants_changes(self, now: float) -> bool:
         """Whether there is a reason to ask for one."""
-        if self.is_ahead or self.untold or now >= self.poll_at or self.current_as_of < self.refresh_from:
+        is_refreshed = self.current_as_of >= self.refresh_from or self.looks_ahead  # looking ahead never makes it current
+        if self.is_ahead or self.untold or now >= self.poll_at or not is_refreshed:
             return True
         return bool(self.pulls) and not self.pulls[-1].last
 

@@ -142,7 +142,7 @@ def live_again(world: World, node: Node) -> None:
     world.later(0.5, lambda: back_up(world, node))
     world.later(0.6, lambda: _write(world, node, 4))
     world.later(1.0, lambda: world.network.cut.difference_update(cut))
-    world.later(world.random.uniform(1, 3), lambda: rot(world, node))
+    world.later(world.random.uniform(1, 3), lambda: None if world.is_well else rot(world, node))
     undo = world.random.choice((_undo, restore))
     world.later(world.random.uniform(1, 4), lambda: undo(world, node))
     world.later(world.random.uniform(4, 8), lambda: _write(world, node, 3))

@@ -178,7 +178,8 @@ class Oracle:
                 upstream = nodes[name]
                 for entry in self.reliable(upstream.disk.rows.values()):
                     waits = node.disk.pending.get((name, entry.path))
-                    if not node.disk.dominates(entry) and (waits is None or waits.entry.version != entry.version):
+                    is_known = node.disk.dominates(entry) or (waits is not None and waits.entry.version == entry.version)
+                    if not is_known and not self._is_beyond_bound(node, name, entry):
                         return f"{node.name} has not heard of {entry} of {name}"
                 for entry in (row.entry for (who, path), row in node.disk.pending.items() if who == name and path not in self._spent):
                     told = upstream.disk.rows.get(entry.path)
@@ -206,6 +207,9 @@ class Oracle:
         nodes = self._world.nodes
         self.sample()
         waiting = {path for node in nodes.values() for _, path in node.disk.pending} | self._spent
+        for node in nodes.values():
+            for name in node.upstreams:
+                waiting |= {entry.path for entry in nodes[name].disk.rows.values() if self._is_beyond_bound(node, name, entry)}
         maps = {name: {path: _key(entry) for path, entry in node.disk.rows.items() if path not in waiting} for name, node in nodes.items()}
         for name, node in nodes.items():
             for entry in node.disk.rows.values():
@@ -227,6 +231,12 @@ class Oracle:
     def _ackable(self, node: Node, upstream: Node) -> int:
         waiting = [row.entry.seq - 1 for (who, _), row in node.disk.pending.items() if who == upstream.name]
         return min([upstream.disk.seq, *waiting])
+
+    def _is_beyond_bound(self, node: Node, upstream: str, entry: Entry) -> bool:
+        """Whether as many rows of the upstream wait as may, and this would be one more, because nobody has its bytes."""
+        copies = [self._world.nodes[name].disk for name in node.upstreams]
+        has_bytes = entry.content is None or any(is_good(entry.content.digest, disk.objects.get(entry.content.digest)) for disk in copies)
+        return node.replica.links[upstream].is_full and not has_bytes and not node.disk.dominates(entry)
 
     def reliable(self, rows: Iterable[Entry]) -> list[Entry]:
         """Those of a node's rows that other nodes must have too."""
