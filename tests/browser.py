@@ -29,9 +29,11 @@ class Turns(Clock):
 class Browser:
     """One connection to a site that serves `page`; `clock` is also the site's. `read_bytes`: what it has read."""
 
-    def __init__(self, page: Resource, admit: Admit = admit_all, *, connect: bool = True, site: Any = None, **options: Any) -> None:
+    def __init__(
+        self, page: Resource, admit: Admit = admit_all, *, connect: bool = True, site: Any = None, host: str = "192.0.2.1", **options: Any
+    ) -> None:
         self.read_bytes = 0
-        transport: Any = StringTransport(lenient=True)
+        transport: Any = StringTransport(peerAddress=IPv4Address("TCP", host, 54321), lenient=True)
         transport.browser = self
         self.transport = transport
         self.site = site or _site(page, admit, options)
@@ -40,9 +42,9 @@ class Browser:
         if connect:
             self.connect()
 
-    def another(self) -> "Browser":
-        """A second connection to the same site."""
-        return Browser(Resource(), site=self.site)
+    def another(self, host: str = "192.0.2.1") -> "Browser":
+        """Another connection to the same site, from this address."""
+        return Browser(Resource(), site=self.site, host=host)
 
     def connect(self) -> None:
         """Make the connection."""

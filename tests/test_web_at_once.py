@@ -191,7 +191,7 @@ class ConnectionTests:
         browser.ask("/at")
         [request] = answered
         assert (request.method, request.code, request.received_bytes, request.sentLength) == (b"GET", 200, 0, 2)
-        assert (request.client_host, request.record.call, request.record.path, request.record.result) == ("192.168.1.1", "file", "'/at'", "OK")
+        assert (request.client_host, request.record.call, request.record.path, request.record.result) == ("192.0.2.1", "file", "'/at'", "OK")
 
 
 def _browser(page: Any, **options: Any) -> tuple[Browser, Any]:

@@ -255,6 +255,24 @@ class TooManyConnectionsTests:
         page.answer()
         assert answer(first.heard).body == PAGE
 
+    def test_one_network_that_waits_on_all_connections_gives_one_up_for_another(self) -> None:
+        first = Browser(Waited(), connections=Connections(3))
+        crowd = [first, first.another(), first.another()]
+        for one in crowd:
+            one.ask()
+        other = first.another("192.0.2.2")
+        other.ask()
+        assert [one.is_closed for one in (*crowd, other)] == [True, False, False, False]
+        assert answer(first.another("192.0.2.2").heard).status == 503
+
+    def test_but_none_on_which_something_is_stored(self) -> None:
+        first = Browser(Waited(), connections=Connections(2))
+        crowd = [first, first.another()]
+        for one in crowd:
+            one.send(POST.replace(b"1000000", b"0"))
+        assert answer(first.another("192.0.2.2").heard).status == 503
+        assert not any(one.is_closed for one in crowd)
+
     def test_a_connection_that_is_closed_makes_room(self) -> None:
         page = Waited()
         first = Browser(page, connections=Connections(1))

@@ -12,6 +12,7 @@ from twisted.web.http import BAD_REQUEST, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, 
 
 from imagepipe.core.patience import Phase, Wait
 from imagepipe.web.at_once import Immediate, plain_get
+from imagepipe.web.clients import network_of
 from imagepipe.web.refusal import write_refusal
 from imagepipe.web.request import BoundedRequest, RequestRecord
 from imagepipe.web.watch import Watch
@@ -50,6 +51,7 @@ class BoundedChannel(HTTPChannel):
         self._answered: BoundedRequest | None = None
         self._ends_well = True  # what has come so far, as a request does that has no body: then no half of one is kept
         self._client: str | None = None
+        self._network: str | None = None
         self._used = 0.0  # when the connection was made, something came, or an answer was done
         self._silence: Any = None  # an IDelayedCall: look whether it is silent
         self._has_begun = False  # whether anything has come on it
@@ -76,6 +78,18 @@ class BoundedChannel(HTTPChannel):
     def wait(self) -> Wait:
         """What the server waits for on this connection."""
         return self.watch.wait
+
+    @property
+    def network(self) -> str:
+        """Where the client is; all unix sockets are one place."""
+        if self._network is None:
+            self._network = network_of(getattr(self.getPeer(), "host", None) or "127.0.0.1")
+        return self._network
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether the request under way changes nothing, or not before its password is checked."""
+        return self.paused or (bool(self.requests) and self.requests[0].method in (b"GET", b"HEAD"))
 
     def hold(self) -> None:
         """Take nothing more of the request that has begun, but notice if its client goes away."""

@@ -12,17 +12,18 @@ def client_of(request: Any) -> str:
 
     Behind a proxy on this machine it is what the proxy says last in X-Forwarded-For.
     """
-    client = _client(getattr(request.getClientAddress(), "host", None) or "127.0.0.1")
+    client = network_of(getattr(request.getClientAddress(), "host", None) or "127.0.0.1")
     if not ip_address(client).is_loopback:
         return client
     forwarded = b",".join(request.requestHeaders.getRawHeaders(b"x-forwarded-for", ()))
     try:
-        return _client(forwarded.rpartition(b",")[2].strip().decode("ascii", "replace"))
+        return network_of(forwarded.rpartition(b",")[2].strip().decode("ascii", "replace"))
     except ValueError:
         return client
 
 
-def _client(text: str) -> str:
+def network_of(text: str) -> str:
+    """The client that an address belongs to: itself, or its IPv6 network."""
     address: Any = ip_address(text.partition("%")[0])
     address = getattr(address, "ipv4_mapped", None) or address
     if isinstance(address, IPv6Address) and not address.is_loopback:

@@ -1,6 +1,8 @@
 """The connections of a process, on all its ports: never so many that no descriptor is left for work.
 
 When there are too many, the client that has kept the server waiting longest makes room for the next.
+If all of them wait for the server, one that only reads makes room, of the network that has the most
+connections; but not for a client of a network that has as many itself.
 """
 
 from collections import deque
@@ -26,6 +28,16 @@ class Connection(Protocol):
         """What the server waits for; the same object until that changes."""
         ...
 
+    @property
+    def network(self) -> str:
+        """Where the client is: see clients.network_of."""
+        ...
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether what the client asks for changes nothing."""
+        ...
+
     def make_room(self) -> None:
         """Close the connection now, whatever is on its way."""
         ...
@@ -36,41 +48,55 @@ class Connections:
 
     def __init__(self, count_max: int = CONNECTIONS_MAX) -> None:
         self.count_max = count_max
-        self._open: set[Connection] = set()
+        self._count = 0
+        self._networks: dict[str, dict[Connection, None]] = {}
         self._slow: deque[tuple[Connection, Wait]] = deque()
         self._reported = float("-inf")
 
     def add(self, connection: Connection, now: float) -> bool:
-        """Note a new connection, closing a slow one if there is no room; False if that fails too.
+        """Note a new connection, closing another if there is no room; False if none can be closed.
 
-        Then every other client waits for the server, and the new one has to be turned away.
+        Then the new one has to be turned away.
         """
-        if len(self._open) >= self.count_max:
+        if self._count >= self.count_max:
             self._report(now)
-            slow = self._slowest()
-            if slow is None:
+            loser = self._slowest() or self._reader_beside(connection.network)
+            if loser is None:
                 return False
-            self._open.discard(slow)
-            slow.make_room()
-        self._open.add(connection)
+            self.remove(loser)
+            loser.make_room()
+        self._networks.setdefault(connection.network, {})[connection] = None
+        self._count += 1
         return True
 
     def remove(self, connection: Connection) -> None:
         """It is closed."""
-        self._open.discard(connection)
+        network = self._networks.get(connection.network, {})
+        if connection in network:
+            del network[connection]
+            self._count -= 1
+            if not network:
+                del self._networks[connection.network]
+
+    def _reader_beside(self, network: str) -> Connection | None:
+        busiest = max(self._networks.values(), key=len)
+        if len(busiest) < len(self._networks.get(network, ())) + 2:
+            return None
+        return next((one for one in busiest if one.only_reads), None)
 
     def _slowest(self) -> Connection | None:
         if (known := self._known_slow()) is not None:
             return known
         count = max(1, int(self.count_max * SHARE_LOOKED_UP))
-        self._slow.extend(slowest(((one, one.wait) for one in self._open), count))
+        connections = (one for network in self._networks.values() for one in network)
+        self._slow.extend(slowest(((one, one.wait) for one in connections), count))
         return self._known_slow()
 
     def _known_slow(self) -> Connection | None:
         """One that was slow in the last search and has not moved since."""
         while self._slow:
             connection, wait = self._slow.popleft()
-            if connection in self._open and connection.wait is wait:
+            if connection in self._networks.get(connection.network, ()) and connection.wait is wait:
                 return connection
         return None
 
