@@ -21,8 +21,8 @@ WARY_SECONDS = 60.0
 class Kind(StrEnum):
     """The two classes of jobs."""
 
-    WRITE = "write"
-    READ = "read"
+    WRITE = "store"
+    READ = "rendition"
 
 
 _OTHER = {Kind.WRITE: Kind.READ, Kind.READ: Kind.WRITE}
