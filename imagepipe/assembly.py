@@ -22,6 +22,7 @@ from imagepipe.foundation import Foundation
 from imagepipe.generations import build, cache_bytes_max, read_secrets
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskSpace, Space, space_of
+from imagepipe.monitoring.engine_trial import EngineTrial
 from imagepipe.monitoring.metrics import registry_of
 from imagepipe.monitoring.recent import Recent, reading_of
 from imagepipe.monitoring.status import StatusReader
@@ -97,7 +98,8 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: b
     threading.Thread(target=cache.tidy, name="tidy", daemon=True).start()
 
     queue = WorkQueue(reactor, time.monotonic, running_max=images.io_threads, waiting_max=images.queue)
-    disk = DiskSpace(reactor, images.path, threads.probes, time.monotonic, partial(_look_at_disk, store))
+    trial = EngineTrial(lambda: node.generations.current.engine, store.staging, time.monotonic)
+    disk = DiskSpace(reactor, images.path, threads.probes, time.monotonic, partial(_look_at_disk, store, trial, aside))
     reader = StatusReader(
         version=__version__,
         seconds=time.monotonic,
@@ -105,7 +107,7 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: b
         queue=queue,
         engine_workers=lambda: node.generations.engine_workers,
         disk=disk.read,
-        unready=lambda: store.why_unready,
+        unready=lambda: store.why_unready or trial.why_not,
         stopping=lambda: node.is_stopping,
         replication=replication_status,
         downloads=lambda: node.generations.downloads,
@@ -127,6 +129,7 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: b
         verification=Verification(reactor, store, replication.mend, seconds=time.monotonic, wall_ms=_wall_ms),
         replication_status=replication_status,
         disk=disk,
+        trial=trial,
         outputs=Outputs(reactor, threads.files, store, counters),
         read_status=reader.read,
         status_pages=status_pages(reader, recent.since, registry_of(reader.read, counters.durations)),
@@ -152,7 +155,9 @@ def _shed(opened: "Future[RenderCache]") -> None:
         opened.result().shed()
 
 
-def _look_at_disk(store: Store, path: Path) -> Space:
+def _look_at_disk(store: Store, trial: EngineTrial, aside: ThreadPoolExecutor, path: Path) -> Space:
+    if trial.why_not:
+        aside.submit(trial.repeat)  # it may take until the timeout
     store.probe()
     return space_of(path)
 

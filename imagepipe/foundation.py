@@ -7,6 +7,7 @@ from typing import Any
 
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskSpace
+from imagepipe.monitoring.engine_trial import EngineTrial
 from imagepipe.monitoring.node_status import NodeStatus
 from imagepipe.monitoring.recent import Recent
 from imagepipe.ondemand.outputs import Outputs
@@ -41,6 +42,7 @@ class Foundation:
     verification: Verification
     replication_status: Callable[[], ReplicationStatus | None]
     disk: DiskSpace
+    trial: EngineTrial
     outputs: Outputs
     read_status: Callable[[], NodeStatus]
     status_pages: Mapping[bytes, Page]

@@ -165,7 +165,9 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
         engine, engine_workers = engine_of(settings)
 
     missing = MissingFacts(queue, store, engine)
-    operations = Operations(foundation.reactor, threads.calls, queue, store, engine, images.render, foundation.replication, counters, missing)
+    operations = Operations(
+        foundation.reactor, threads.calls, queue, store, engine, images.render, foundation.replication, counters, missing, foundation.trial
+    )
     methods: Any = ImageMethods(operations, threads.calls, counters, bytes_max=images.bytes_max, size_max=images.size_max)
     image_server = _image_server(foundation, settings, operations, engine, users, status_users) if settings.http.is_on else None
     on_demand = image_server.on_demand if image_server else None

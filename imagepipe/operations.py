@@ -27,9 +27,10 @@ from imagepipe.core.plan import RenderSettings, check_source, plan_render
 from imagepipe.core.request import StoreRequest
 from imagepipe.core.turns import Kind
 from imagepipe.engines.engine import Engine
-from imagepipe.errors import BadRequest, NotAnImage, NotFound, NotStored, shown
+from imagepipe.errors import BadRequest, InternalError, NotAnImage, NotFound, NotStored, shown
 from imagepipe.missing_facts import MissingFacts
 from imagepipe.monitoring.counters import Counters
+from imagepipe.monitoring.engine_trial import EngineTrial
 from imagepipe.stages import Stages, spent
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.history import Lost
@@ -67,7 +68,9 @@ class Operations:
         peers: Peers,
         counters: Counters,
         missing_facts: MissingFacts,
+        trial: EngineTrial,
     ) -> None:
+        self._trial = trial
         self._missing_facts = missing_facts
         self._reactor = reactor
         self._on_thread = on_thread
@@ -198,7 +201,11 @@ class Operations:
                     raise
                 return self._render_staged(image, format, request, only_new=only_new)
         except OSError as error:  # no memory file, no process, no descriptor left
+            self._trial.failed()
             raise refusal(error) from error
+        except (NotStored, InternalError):
+            self._trial.failed()
+            raise
 
     def _render_staged(self, image: bytes, format: Format, request: StoreRequest, *, only_new: bool) -> Commit:
         with self._store.staging() as folder:

@@ -24,17 +24,15 @@ MAY_IMPORT = {
     "imagepipe.workers": ("imagepipe.threads", "imagepipe.core", "imagepipe.errors"),
     # Of replication what it says about itself, which are values.
     "imagepipe.monitoring": (
-        "imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.core.formats", "imagepipe.core.names", "imagepipe.core.turns", "imagepipe.core.units",
-        "imagepipe.core.versions",
-        "imagepipe.errors",
+        "imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.engines.engine", "imagepipe.core", "imagepipe.errors",
     ),
     # Of the engines the protocol alone: which of them it is, assembly decides.
     "imagepipe.missing_facts": (
         "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.core", "imagepipe.errors",
     ),
     "imagepipe.operations": (
-        "imagepipe.missing_facts", "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.monitoring.counters", "imagepipe.core", "imagepipe.errors",
-        "imagepipe.stages",
+        "imagepipe.missing_facts", "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.monitoring.counters",
+        "imagepipe.monitoring.engine_trial", "imagepipe.core", "imagepipe.errors", "imagepipe.stages",
     ),
     "imagepipe.ondemand": (
         "imagepipe.ondemand", "imagepipe.operations", "imagepipe.missing_facts", "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage",

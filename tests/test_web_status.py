@@ -278,11 +278,11 @@ class TextTests:
         assert line in as_text(FULL).splitlines()
 
     def test_peers_are_tables(self) -> None:
-        [heads, north, south] = [line.split("  ") for line in as_text(FULL).splitlines() if line.startswith(("upstream", "north", "tcp:"))]
+        [heads, north, south] = [line.split("  ") for line in as_text(FULL).splitlines() if line.startswith(("upstream", "img-1 (north)", "tcp:"))]
         assert [cell.strip() for cell in heads if cell] == [
             "upstream", "connected", "last heard", "rows behind", "bytes behind", "behind for", "rings lost", "clock ahead",
         ]  # fmt: skip
-        assert [cell.strip() for cell in north if cell] == ["north", "yes", "0.2 s ago", "12", "4.0 KiB", "3.5 s", "2", "-0.1 s"]
+        assert [cell.strip() for cell in north if cell] == ["img-1 (north)", "yes", "0.2 s ago", "12", "4.0 KiB", "3.5 s", "2", "-0.1 s"]
         assert [cell.strip() for cell in south if cell][1:3] == ["no: it is of another cluster", "never"]
 
     def test_what_does_not_run_is_left_out(self) -> None:

@@ -97,3 +97,20 @@ def test_what_cannot_be_looked_up_has_a_sentence(tmp_path: Path) -> None:
         page = get(daemon, "/1.png")
         assert (page.status, "the catalogue is damaged" in json.loads(page.body)["error"]) == (503, True)
         check_unready(daemon, "the catalogue is damaged")
+
+
+def test_an_engine_that_renders_nothing(tmp_path: Path) -> None:
+    convert = tmp_path / "convert"
+    convert.symlink_to("/usr/bin/convert")
+    images: dict[str, object] = {"engine": "imagemagick"}
+    with running(tmp_path, {**HTTP, "images": images, "imagemagick": {"convert": convert}}) as daemon:
+        fault_of(daemon.proxy.store_image, xmlrpc.client.Binary(b"\xff\xd8\xff\xe0 no more"), "a.jpg")
+        assert get(daemon, "/readyz").status == 200
+        convert.unlink()
+        convert.symlink_to("/bin/false")
+        eventually(lambda: bool(fault_of(store, daemon, "b.png")) and get(daemon, "/readyz").status == 503)
+        check_unready(daemon, "no image can be rendered: ")
+        convert.unlink()
+        convert.symlink_to("/usr/bin/convert")
+        eventually(lambda: get(daemon, "/readyz").status == 200, lambda: str(get(daemon, "/readyz")))
+        assert store(daemon, "c.png") == "OK"

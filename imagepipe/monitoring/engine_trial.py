@@ -1,0 +1,73 @@
+"""Whether the engine renders at all: tried on a picture that is surely right, after another failed.
+
+An image that cannot be rendered is the image's fault, as a rule. But where no process can be
+started, or each one crashes, every store fails, and then the node must not count as ready.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from imagepipe.core.formats import PNG
+from imagepipe.core.geometry import Size
+from imagepipe.core.plan import RenderSettings, plan_render
+from imagepipe.core.request import OutputRequest
+from imagepipe.engines.engine import Engine
+from imagepipe.errors import ImagepipeError, InternalError, NotStored
+
+PICTURE = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c636064620600000e0007d76fe4780000000049454e44ae426082"
+)
+"""A PNG of one pixel."""
+
+AGAIN_SECONDS = 5.0
+"""How long after a trial another one may follow."""
+
+
+class EngineTrial:
+    """For any thread. engine: the one that renders now. staging: makes a folder for the output.
+    seconds: a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        engine: Callable[[], Engine],
+        staging: Callable[[], AbstractContextManager[Path]],
+        seconds: Callable[[], float],
+    ) -> None:
+        self._engine = engine
+        self._staging = staging
+        self._seconds = seconds
+        self._trying = threading.Lock()
+        self._next = seconds()
+        self.why_not: str | None = None
+        """What is wrong with the engine; None: nothing that is known."""
+
+    def failed(self) -> None:
+        """An image could not be rendered: try the engine, unless it was tried just now. Blocks."""
+        if self._seconds() < self._next or not self._trying.acquire(blocking=False):
+            return
+        try:
+            self.why_not = self._reason()
+            self._next = self._seconds() + AGAIN_SECONDS
+        finally:
+            self._trying.release()
+
+    def repeat(self) -> None:
+        """Try it again if it did not render the last time. Blocks."""
+        if self.why_not:
+            self.failed()
+
+    def _reason(self) -> str | None:
+        try:
+            with self._staging() as folder, self._engine().open(PICTURE, PNG) as source:
+                request = OutputRequest("trial", Size(1, 1), PNG)
+                source.render(plan_render((request,), source.facts, RenderSettings()), folder)
+        except ImagepipeError as error:
+            if type(error) not in (NotStored, InternalError):
+                return None  # the store says so itself, or it passes
+            return f"no image can be rendered: {error}"
+        except OSError as error:
+            return f"no image can be rendered: {error.strerror}"
+        return None
