@@ -42,6 +42,7 @@ from imagepipe.core.pulling import (
     PULLS_MAX,
     REACHABLE_SECONDS,
     REFUSED_SECONDS,
+    RESTART_SECONDS,
     RESTARTS_MAX,
 )
 from imagepipe.core.replica import OWN_NODE, TWICE, Replica
@@ -1235,6 +1236,14 @@ class FullTests:
         for number in range(RESTARTS_MAX + 2):
             node.heard_head("b", head(10, f"{number:02x}"), 0.0)
         assert node.links["b"].node == f"{RESTARTS_MAX - 1:02x}"
+
+    def test_one_that_is_to_be_asked_elsewhere_all_the_time_is_asked_where_it_was(self) -> None:
+        node = linked("b", here=10)
+        for port in range(100):
+            node.heard_head("b", head(10, sync=f"{port}"), 0.0)
+        assert [action.sync for action in node.take_actions() if isinstance(action, Redirect)] == [f"{port}" for port in range(RESTARTS_MAX)]
+        node.heard_head("b", head(10, sync="last"), RESTART_SECONDS)
+        assert Redirect("b", "last") in node.take_actions()
 
     def test_upstreams_that_no_link_leads_to_are_forgotten_when_they_are_too_many(self) -> None:
         waiting = [Pending(f"{number:02x}", put(1)) for number in range(3)]

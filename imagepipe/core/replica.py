@@ -113,7 +113,7 @@ class Replica:
                 self._cursors.pop(name, None)
             link.cursor = self._cursors.get(name)
             link.looks_ahead, link.ahead = False, None
-        if link.sync != head.sync:
+        if link.sync != head.sync and link.may_restart(now):
             link.sync = head.sync
             self._actions.append(Redirect(name, head.sync))
         if not link.is_heard(now):

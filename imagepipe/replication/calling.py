@@ -1,6 +1,13 @@
-"""ZeroMQ sockets that call a peer, and never give up: where libzmq would, they notice, and connect again."""
+"""ZeroMQ sockets that call a peer, and never give up: where libzmq would, they notice, and connect again.
+
+libzmq keeps a message whose last frame never comes, without any bound. So of a connection over TCP the kernel is asked how many bytes have come, and
+if many more have than were handed on, it is ended.
+"""
 
 import contextlib
+import os
+import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +19,16 @@ from imagepipe.replication import binding
 from imagepipe.replication.connection import Connection, Factory, Frames, Options
 
 _RENEWAL_SECONDS = 5.0
+
+UNDELIVERED_BYTES_MAX = 16 << 20
+"""How many bytes may have come and not been handed on: a message, those that wait for the reactor, and what the heartbeats come to in half a year."""
+
+_LOOK_SECONDS = 0.5
+_BYTES_RECEIVED = 128
+"""Where struct tcp_info has tcpi_bytes_received, 64 bits (linux/tcp.h)."""
+
+_FRAME_BYTES = 64
+"""What a frame takes on the wire beside what is in it, at most."""
 
 _REFUSED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _GIVEN_UP = _REFUSED | zmq.EVENT_DISCONNECTED
@@ -25,9 +42,12 @@ class Connected(Connection):
         super().__init__(factory, kind, [(zmq.AFFINITY, 0b10), *options], endpoint)
         self._received = received
         self._renewal: Any = None
+        self._look: Any = None
+        self._descriptor = -1  # of the connection, which is libzmq's
+        self._delivered = 0
         self._renewal_seconds = min(_RENEWAL_SECONDS, self.socket.get(zmq.RECONNECT_IVL_MAX) / 1000)
         events = f"inproc://events-{id(self)}"
-        self.socket.monitor(events, _GIVEN_UP | _GOES_ON)
+        self.socket.monitor(events, _GIVEN_UP | _GOES_ON | zmq.EVENT_CONNECTED)
         self._monitor = _Monitor(factory, events, self._happened)
         try:
             self._connect(endpoint)
@@ -38,6 +58,7 @@ class Connected(Connection):
     def shutdown(self) -> None:
         if not self._closed:
             self._goes_on()
+            self._look_no_more()
             self._monitor.close()
         super().shutdown()
 
@@ -55,18 +76,44 @@ class Connected(Connection):
             self.socket.disconnect(self.endpoint)
         self._read_soon()
 
-    def _happened(self, event: int) -> None:
+    def _happened(self, event: int, value: int) -> None:
         """Go on where libzmq does not.
 
         It connects again when a connection is lost, but never to a peer that once said something wrong: one that did not know our key yet, a stranger on
         its port, or itself by way of a cable that flips bits.
         """
+        self._look_no_more()
+        if event & _GIVEN_UP:
+            self._descriptor = -1
+        if event & zmq.EVENT_CONNECTED:
+            self._descriptor, self._delivered = value, 0
+        if event & (zmq.EVENT_CONNECTED | _GOES_ON) and self._descriptor >= 0:
+            self._look = self.factory.reactor.callLater(_LOOK_SECONDS, self._look_at_bytes)
+        if event & zmq.EVENT_CONNECTED:
+            return
         if event & _GOES_ON:
             self._goes_on()
         elif self._renewal is None:
             self._renewal = self.factory.reactor.callLater(self._renewal_seconds, self._renew)
         if event & _REFUSED:
             self._complaints.warn("no understanding with {endpoint}: are the keys right, on both sides, and is it imagepipe?", endpoint=self.endpoint)
+
+    def _look_at_bytes(self) -> None:
+        """End the connection if it brings what is never handed on."""
+        self._look = None
+        if _received_bytes(self._descriptor) - self._delivered > UNDELIVERED_BYTES_MAX:
+            self._complaints.warn("the connection to {endpoint} was ended: it sends a message that has no end", endpoint=self.endpoint)
+            self._descriptor = -1
+            self._disconnect()
+            if self._renewal is None:
+                self._renewal = self.factory.reactor.callLater(self._renewal_seconds, self._renew)
+        else:
+            self._look = self.factory.reactor.callLater(_LOOK_SECONDS, self._look_at_bytes)
+
+    def _look_no_more(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
 
     def _renew(self) -> None:
         self._renewal = None
@@ -79,17 +126,29 @@ class Connected(Connection):
             self._renewal = None
 
     def _deliver(self, message: list[bytes]) -> None:
+        self._delivered += sum(map(len, message)) + _FRAME_BYTES * len(message)
         self._received(message)
 
 
 class _Monitor(Connection):
     """Hears what happens to the connection of another socket."""
 
-    def __init__(self, factory: Factory, endpoint: str, happened: Callable[[int], None]) -> None:
+    def __init__(self, factory: Factory, endpoint: str, happened: Callable[[int, int], None]) -> None:
         self._happened = happened
         super().__init__(factory, zmq.PAIR, [], endpoint)
         self.socket.connect(endpoint)
         self._read_soon()
 
     def _deliver(self, message: list[bytes]) -> None:
-        self._happened(parse_monitor_message(message)["event"])
+        event = parse_monitor_message(message)
+        self._happened(event["event"], event["value"])
+
+
+def _received_bytes(descriptor: int) -> int:
+    """How many bytes have come over a TCP connection; 0 if it is gone, or of another kind."""
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as connection:
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED + 8)
+    except OSError:
+        return 0
+    return int(struct.unpack_from("Q", info, _BYTES_RECEIVED)[0]) if len(info) == _BYTES_RECEIVED + 8 else 0

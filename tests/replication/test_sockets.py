@@ -441,6 +441,27 @@ class HostileTests:
             assert ended(silent[0])
         echo.works()
 
+    def test_an_upstream_whose_message_has_no_end_is_hung_up_on(self, sockets: Sockets) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening, logged() as events:
+            endpoint = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+            heard = Inbox()
+            on_reactor(sockets.subscriber, endpoint, None, heard)
+            upstream, _ = listening.accept()
+            with upstream:
+                upstream.settimeout(PATIENCE_SECONDS)
+                shake_hands(upstream, b"PUB")
+                upstream.sendall(frame(b"bell"))
+                assert heard.get() == [b"bell"]
+                piece, sent = frame(bytes(REQUEST_BYTES_MAX), more=True), 0
+                with contextlib.suppress(ConnectionError):
+                    while sent < 1 << 34:
+                        upstream.sendall(piece)
+                        sent += len(piece)
+                assert sent < 1 << 34
+            again, _ = listening.accept()  # it tries again
+            again.close()
+        assert any("has no end" in event["log_format"] for event in events)
+
     def test_the_socket_behind_the_gate_is_for_this_process_alone(self, echo: Echo) -> None:
         [name] = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if "@imagepipe-" in line} & abstract_of_this_process()
         script = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(30); s.connect(chr(0) + sys.argv[1]); print(s.recv(1))"
