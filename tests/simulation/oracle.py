@@ -236,7 +236,8 @@ class Oracle:
         """Whether as many rows of the upstream wait as may, and this would be one more, because nobody has its bytes."""
         copies = [self._world.nodes[name].disk for name in node.upstreams]
         has_bytes = entry.content is None or any(is_good(entry.content.digest, disk.objects.get(entry.content.digest)) for disk in copies)
-        return node.replica.links[upstream].is_full and not has_bytes and not node.disk.dominates(entry)
+        link = node.replica.links.get(upstream)
+        return link is not None and link.is_full and not has_bytes and not node.disk.dominates(entry)
 
     def reliable(self, rows: Iterable[Entry]) -> list[Entry]:
         """Those of a node's rows that other nodes must have too."""

@@ -15,6 +15,7 @@ from image_server import HTTP, check_log, get, status
 
 from imagepipe.core import messages
 from imagepipe.core.messages import Batch, Changes, Get, Head, Pieces, Refused, Request
+from imagepipe.core.stamp import STAMP_MAX
 
 
 @pytest.fixture
@@ -68,6 +69,30 @@ class LiesTests:
             eventually(lambda: not pending(node), lambda: str(pending(node)))
             assert status(node)["replication"]["upstreams"][0]["peer"] == "hostile\\n"
             assert {request.name for request in peer.requests if isinstance(request, Changes)} == {"img-1"}
+            check_log(node)
+
+
+class StampTests:
+    def test_dates_from_the_far_future_affect_their_own_paths(self, tmp_path: Path, sockets: Path, picture: bytes) -> None:
+        rows = [forged("last.jpg", data=picture, stamp=STAMP_MAX), forged("almost.jpg", data=picture, stamp=STAMP_MAX - 1)]
+        peer = HostilePeer(sockets, rows, [picture])
+        with peer.at_work(), running(tmp_path, told_by(peer)) as node:
+            eventually(lambda: len(node.proxy.list_images()) == 2, lambda: "".join(node.log))
+            for path in ("last.jpg", "almost.jpg"):
+                assert node.proxy.image_info(path)["modified"].startswith("3084-")
+                assert get(node, f"/{path}").headers["last-modified"] == "Fri, 12 Dec 3084 12:41:28 GMT"
+                assert get(node, f"/{path}/w20.jpg").status == 200
+            node.proxy.store_image(text(picture), "other.jpg")
+            node.proxy.store_image(text(picture), "gone.jpg")
+            node.proxy.delete_image("gone.jpg")
+            assert node.proxy.image_info("other.jpg")["modified"] < "3000"
+            eventually(lambda: "'last.jpg' and 1 other image are dated up to" in str(status(node)["problems"]), lambda: str(status(node)))
+            node.proxy.delete_image(["last.jpg", "almost.jpg"])
+            eventually(lambda: "dated" not in str(status(node)["problems"]), lambda: str(status(node)))
+            node.proxy.store_image(text(picture), "last.jpg")
+            assert node.proxy.image_info("last.jpg")["modified"] < "3000"
+            assert node.proxy.list_images() == ["last.jpg", "other.jpg"]
+            assert get(node, "/readyz").status == 200
             check_log(node)
 
 
