@@ -75,9 +75,10 @@ class PageTests:
             f"drawErrors([{{when: '2026-01-01T00:00:00Z', what: {HOSTILE!r}, text: {HOSTILE!r}}}]);"
             f"drawReplication({{node: '', upstreams: [{{name: {HOSTILE!r}, refused: {HOSTILE!r}, clock_ahead_seconds: null, heard_seconds: null}}].map((peer) =>"
             " ({rows_behind: 0, bytes_behind: 0, seconds_behind: 0, ...peer})), subscribers: [], seq: 0, unreplicated: 0, pending: 0, conflicts: 0,"
+            f" pending_rows: [{{path: {HOSTILE!r}, name: {HOSTILE!r}, size: 1, why: {HOSTILE!r}}}],"
             " dropped_messages: 0, bad_messages: 0})"
         )
-        assert status.text.count(HOSTILE) == 4
+        assert status.text.count(HOSTILE) == 7
         assert status.run("return document.querySelectorAll('img').length") == 0
         assert "caught" not in status.title
         assert status.complaints() == []
