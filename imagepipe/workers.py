@@ -226,5 +226,4 @@ class WorkQueue:
             raise Overloaded("the server is stopping: try again") from None
 
     def _is_full(self, kind: Kind) -> Overloaded:
-        running, waiting = self.running(kind), self.waiting(kind)
-        return Overloaded(f"{running} {kind}s are being processed and {waiting} wait: try again")
+        return Overloaded(f"the queue of {kind}s is full, {self.waiting(kind)} wait: try again")

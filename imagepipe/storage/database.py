@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imagepipe.errors import CatalogueDamaged
+from imagepipe.errors import CatalogueDamaged, FlushError, StoreUnusable
 from imagepipe.storage import schema
 from imagepipe.storage.disk import catalogue_refusal
 from imagepipe.storage.health import Health
@@ -41,7 +41,7 @@ class Database:
         try:
             return query(connection)
         except sqlite3.Error as error:
-            raise self.refusal(error) from error
+            raise self._unread(error) from error
         finally:
             self._idle_readers.append(connection)
 
@@ -51,7 +51,7 @@ class Database:
         try:
             connection.execute("SELECT schema_version FROM meta").fetchone()
         except sqlite3.Error as error:
-            raise self.refusal(error) from error
+            raise self._unread(error) from error
         finally:
             connection.close()
 
@@ -67,7 +67,12 @@ class Database:
         try:
             return schema.open_for_reading(self._path)
         except sqlite3.Error as error:
-            raise self.refusal(error) from error
+            raise self._unread(error) from error
+
+    def _unread(self, error: sqlite3.Error) -> Exception:
+        """What a reader gets. That it could not read says nothing of what was flushed."""
+        refused = self.refusal(error)
+        return StoreUnusable(str(refused)) if type(refused) is FlushError else refused
 
     def select(self, query: str, *values: Value) -> sqlite3.Cursor:
         """Rows as the transaction under way sees them."""

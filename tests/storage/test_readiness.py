@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,6 +123,26 @@ class DamageTests:
         with pytest.raises(CatalogueDamaged):
             damaged.list()
         assert "damaged" in str(damaged.why_unready)
+
+
+class UnreadableTests:
+    def test_an_error_in_reading_does_not_end_all_writing(self, store: Store, root: Path) -> None:
+        class Fails:
+            def execute(self, *_: object) -> None:
+                error = sqlite3.OperationalError("disk I/O error")
+                error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_IOERR_READ, "SQLITE_IOERR_READ"
+                raise error
+
+            def close(self) -> None:
+                pass
+
+        readers = store._catalogue._database._idle_readers  # noqa: SLF001
+        readers.append(Fails())  # type: ignore[arg-type]
+        with pytest.raises(StoreUnusable, match=r"the disk failed under the catalogue \(SQLITE_IOERR_READ\)"):
+            store.list()
+        readers.clear()
+        put(store, {"b": b"2"})
+        check_whole(store, root)
 
 
 class ProbeTests:
