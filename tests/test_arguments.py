@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from imagepipe.core.arguments import is_given, optional_text, parse_flag, parse_limit, parse_text, parse_truth, whole_number
+from imagepipe.core.arguments import LongText, is_given, optional_text, parse_flag, parse_limit, parse_text, parse_truth, whole_number
 from imagepipe.errors import BadRequest
 
 NOTHING: list[object] = [None, "", "0", 0, 0.0, -0.0, False, [], {}, b""]
@@ -33,6 +33,7 @@ class TextTests:
             (None, "not a string but nil"), (5, "but a number"), (5.0, "but a number"), (True, "but a boolean"), (["a"], "but a list"),
             ({}, "but a struct"), (dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "but something else"), (b"\xff", "not of text in UTF-8"),
             ("a" * 16_385, "longer than 16384 characters"), (b"a" * 16_385, "longer than 16384 characters"),
+            (LongText(), "longer than 16384 characters"),
         ],
     )  # fmt: skip
     def test_what_is_none_is_named(self, value: object, why: str) -> None:

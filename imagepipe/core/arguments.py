@@ -14,6 +14,13 @@ from imagepipe.errors import BadRequest, shown
 TEXT_LENGTH_MAX = 16_384
 """Characters of a path, a name or a URL; most have their own bound below this one."""
 
+
+class LongText:
+    """A text that was not decoded, because nothing but an image is as long."""
+
+    __slots__ = ()
+
+
 _WHOLE = re.compile(r"[ \t\r\n]*([0-9]{1,9})(?:\.0{0,9})?[ \t\r\n]*", re.ASCII)
 _WORDS_FOR_NO = frozenset({"false", "no", "off", "none", "null", "nil"})
 
@@ -30,9 +37,9 @@ def parse_text(value: object, argument: str) -> str:
             value = value.decode()
         except UnicodeDecodeError:
             raise BadRequest(argument, "is a base64 value, and not of text in UTF-8") from None
-    if not isinstance(value, str):
+    if not isinstance(value, str | LongText):
         raise BadRequest(argument, f"is not a string but {_kind(value)}")
-    if len(value) > TEXT_LENGTH_MAX:
+    if isinstance(value, LongText) or len(value) > TEXT_LENGTH_MAX:
         raise BadRequest(argument, f"is longer than {TEXT_LENGTH_MAX} characters")
     return value
 

@@ -12,12 +12,13 @@ from typing import IO
 
 import pybase64
 
+from imagepipe.core.arguments import LongText
 from imagepipe.errors import BadRequest
 
 PIECE_BYTES = 256 << 10
 
 _WHITE_SPACE = b" \t\r\n"
-_LINE_BREAK = re.compile(rb"&#(?:0?13|0?10|0?9|x0{0,6}[dDaA9]);")
+_LINE_BREAK = re.compile(rb"&#(?:0?13|0?10|0?9|x0{0,7}[dDaA9]);")
 _LINE_BREAK_BYTES_MAX = 12
 _LINE_BREAKS_IN_A_SHORT_PIECE = 16
 _BYTES_FOR_A_LINE_BREAK = 32
@@ -25,7 +26,7 @@ _BYTES_FOR_A_LINE_BREAK = 32
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedImage:
+class EncodedImage(LongText):
     """Base64 text inside a body: `body[start:end]`, not yet decoded."""
 
     body: IO[bytes]

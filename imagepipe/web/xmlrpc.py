@@ -196,8 +196,8 @@ class ImageMethods(XMLRPC):
                 return super().lookupProcedure(procedurePath)
             except NoSuchFunction:
                 pass
-        what = shown(procedurePath) if isinstance(procedurePath, str) else "that is not a string"
-        raise NoSuchFunction(self.NOT_FOUND, f"there is no method {what}")
+        why = f"there is no method {shown(procedurePath)}" if isinstance(procedurePath, str) else "a method's name is a string"
+        raise NoSuchFunction(self.NOT_FOUND, why)
 
     async def _encoded(self, request: BoundedRequest, result: object) -> bytes:
         """`result` as XML. Raises if XML-RPC has no form for it, such as for long integers."""

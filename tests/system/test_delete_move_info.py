@@ -44,7 +44,7 @@ class DeleteTests:
         assert daemon.proxy.list_images(folder) == [f"{folder}/c"]
         assert files(daemon, folder) == {f"{folder}/": b"", f"{folder}/c": pictures[f"{folder}/c"]}
 
-    @pytest.mark.parametrize("path", ["", "..", 5, None, [5], {"a": "b"}, "a/.imagepipe/x"])
+    @pytest.mark.parametrize("path", ["", "..", 5, None, [5], {"a": "b"}, "a/.imagepipe/x", "a" * 50_000])
     def test_a_wrong_path_is_fault_1000(self, daemon: DaemonProcess, path: Any) -> None:
         fault = fault_of(daemon.proxy.delete_image, path)
         assert (fault.faultCode, fault.faultString[:13]) == (1000, "[1000] path: ")
