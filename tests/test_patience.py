@@ -7,10 +7,12 @@ from imagepipe.core.patience import (
     DESCRIPTORS_RESERVED,
     LEAST_BYTES_PER_SECOND,
     PATIENCE_SECONDS,
+    RATE_SECONDS_MIN,
     Phase,
     Wait,
     connections_max,
     slowest,
+    slowest_body,
 )
 
 RATE = LEAST_BYTES_PER_SECOND
@@ -58,6 +60,17 @@ class SlowestTests:
 
     def test_those_who_wait_for_the_server_stay(self) -> None:
         assert slowest([("a", Wait(Phase.WORK, 0))], 1) == []
+
+
+class SlowestBodyTests:
+    """Where there is no room, the body with the lowest rate gives up its own."""
+
+    def test_the_rate_counts_and_not_the_size_or_the_time(self) -> None:
+        assert slowest_body([("a", 100, 10.0), ("b", 90, 5.0), ("c", 200, 21.0)]) == "c"
+
+    def test_one_that_has_only_begun_is_not_chosen(self) -> None:
+        assert slowest_body([("a", 0, RATE_SECONDS_MIN - 0.1), ("b", 1 << 20, RATE_SECONDS_MIN)]) == "b"
+        assert slowest_body([("a", 0, 0.0)]) is None
 
 
 class ConnectionsMaxTests:

@@ -10,7 +10,9 @@ from test_web_site import PAGE, Counted, Waited
 from twisted.internet.testing import StringTransport
 
 from imagepipe.core.patience import LEAST_BYTES_PER_SECOND, PATIENCE_SECONDS, Phase
+from imagepipe.web.bodies import MEMORY_BYTES_MAX
 from imagepipe.web.connections import Connections
+from imagepipe.web.site import SPOOLED_BYTES_MAX
 from imagepipe.web.watch import acknowledged_bytes
 
 HEAD_SECONDS = PATIENCE_SECONDS[Phase.HEAD]
@@ -134,6 +136,38 @@ class BodyTests:
         browser.wait(BODY_SECONDS)
         browser.leave()
         assert browser.site.spool(1 << 40, 0)
+
+
+class BodyRoomTests:
+    """Where there is no room for another body, the slowest gives up its own."""
+
+    def test_a_slow_one_makes_room_for_a_fast_one(self) -> None:
+        slow, fast = _two_bodies()
+        slow.wait(10)
+        fast.send(POST + bytes(500_000))
+        assert answer(slow.heard).status == 503
+        assert (slow.is_closed, fast.is_closed, fast.heard) == (True, False, b"")
+
+    def test_one_that_turns_out_to_be_slower_does_not_get_any(self) -> None:
+        fast, slow = _two_bodies()
+        slow.send(POST)
+        for _ in range(10):
+            slow.wait(1)
+            fast.site.spool(-10_000, 10_000)  # somebody else's
+            fast.send(bytes(9_000))
+            slow.send(bytes(2_000))
+        assert answer(slow.heard).status == 503
+        assert fast.heard == b""
+
+    def test_what_was_refused_takes_no_room_while_the_rest_is_read(self) -> None:
+        browser = Browser(Counted())
+        browser.send(POST + bytes(1000))
+        assert browser.site.memory.body(MEMORY_BYTES_MAX - 1000) is None
+        browser.site.spool(SPOOLED_BYTES_MAX - 1000, 0)
+        browser.send(bytes(1000))
+        assert answer(browser.heard).status == 503
+        assert not browser.is_closed
+        assert browser.site.memory.body(MEMORY_BYTES_MAX)
 
 
 class AnswerTests:
@@ -279,3 +313,11 @@ class TooManyConnectionsTests:
         first.ask()
         first.leave()
         assert not first.another().is_closed
+
+
+def _two_bodies() -> tuple[Browser, Browser]:
+    """One that has sent much of its body, which takes all the room there is, and another."""
+    first = Browser(Counted())
+    first.send(POST + bytes(600_000))
+    first.site.spool(SPOOLED_BYTES_MAX - 600_000, 0)
+    return first, first.another()

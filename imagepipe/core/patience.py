@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 LEAST_BYTES_PER_SECOND = 1024
 
+RATE_SECONDS_MIN = 5.0
+
 CONNECTIONS_MAX = 20_000
 
 DESCRIPTORS_RESERVED = 320
@@ -70,6 +72,15 @@ def slowest(waits: Iterable[tuple[T, Wait]], count: int) -> list[tuple[T, Wait]]
     """
     waiting = (entry for entry in waits if entry[1].phase is not Phase.WORK)
     return heapq.nsmallest(count, waiting, key=lambda entry: entry[1].since)
+
+
+def slowest_body(bodies: Iterable[tuple[T, int, float]]) -> T | None:
+    """Of bodies, with what has arrived of each in how many seconds, the one with the lowest rate.
+
+    A body that has only begun has no rate yet and is not chosen.
+    """
+    rates = ((size / seconds, body) for body, size, seconds in bodies if seconds >= RATE_SECONDS_MIN)
+    return min(rates, key=lambda entry: entry[0], default=(0.0, None))[1]
 
 
 def connections_max(descriptors: int) -> int:

@@ -80,6 +80,13 @@ class BoundedChannel(HTTPChannel):
         return self.watch.wait
 
     @property
+    def body_on_its_way(self) -> BoundedRequest | None:
+        """The request whose body is arriving."""
+        if self.wait.phase is not Phase.BODY:
+            return None
+        return cast(BoundedRequest, self.requests[-1])
+
+    @property
     def network(self) -> str:
         """Where the client is; all unix sockets are one place."""
         if self._network is None:

@@ -4,6 +4,7 @@ A refused body is answered at once, for a client that listens while it sends, an
 the connection on it would cost it the answer.
 """
 
+import contextlib
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -148,7 +149,7 @@ class BoundedRequest(server.Request):
         if self._received_bytes > self._body_bytes_max:
             self._refuse(REQUEST_ENTITY_TOO_LARGE)
             return
-        if not self._site.spool(len(data), self._spooled_bytes):
+        if not self._site.find_room(self, len(data)):
             self._refuse(SERVICE_UNAVAILABLE)
             return
         self._spooled_bytes += len(data)
@@ -156,6 +157,16 @@ class BoundedRequest(server.Request):
             super().handleContentChunk(data)
         except OSError as error:
             self._no_room(error)
+
+    @property
+    def spooled_bytes(self) -> int:
+        """How much of the body is kept."""
+        return self._spooled_bytes
+
+    def make_room(self) -> None:
+        """Give up the body for that of a faster client."""
+        self._refuse(SERVICE_UNAVAILABLE)
+        self._hang_up()
 
     def time_out(self) -> None:
         """Its body comes too slowly: answer that, unless it was refused already, and hang up."""
@@ -339,6 +350,10 @@ class BoundedRequest(server.Request):
     def _refuse(self, status: int, why: str = "") -> None:
         self._refused = self.code = status
         self._release_spool()
+        body, self.content = self.content, BytesIO()
+        if body:  # its room is free at once, not only when the client has sent the rest
+            with contextlib.suppress(OSError):
+                body.close()
         self.record.path = self._shown_path
         self.record.result = write_refusal(self.channel.transport, status, self._site.refusal, why)
         self._site.log(self)

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from twisted.web import server
 from twisted.web.resource import IResource
 
+from imagepipe.core.patience import slowest_body
 from imagepipe.web.at_once import AnswerAtOnce
 from imagepipe.web.bodies import BodyMemory
 from imagepipe.web.channel import BoundedChannel
@@ -119,6 +120,17 @@ class LoggingSite(server.Site):
         if change > 0 and together > SPOOLED_BYTES_MAX and self._spooled_bytes > of_request:
             return False
         self._spooled_bytes = together
+        return True
+
+    def find_room(self, request: BoundedRequest, size: int) -> bool:
+        """Note that `request` takes that much more, from slower bodies if need be; False if it cannot."""
+        while not self.spool(size, request.spooled_bytes):
+            bodies = [one for channel in self.channels if (one := channel.body_on_its_way)]
+            kept = ((one, one.received_bytes, one.seconds) for one in bodies if one.spooled_bytes)
+            slowest = slowest_body(kept)
+            if slowest is None or slowest is request:
+                return False
+            slowest.make_room()
         return True
 
     def log(self, request: Any) -> None:
