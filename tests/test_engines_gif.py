@@ -1,4 +1,4 @@
-"""GIFs whose frames libvips would put together otherwise than ImageMagick: the auto engine gives them to ImageMagick."""
+"""GIFs whose frames libvips would not compose as browsers do: they are composed frame by frame."""
 
 import io
 from collections.abc import Iterator
@@ -12,14 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pictures import animation, saved, small
 from PIL import Image
-from reference import convert, pixels
+from reference import Pixels, convert, pixels
 
 from imagepipe.core.formats import GIF, PNG, WEBP
 from imagepipe.core.geometry import Size
-from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
-from imagepipe.engines.gif_frames import Frame, frames, is_plain
-from imagepipe.engines.imagemagick import ImageMagickEngine
+from imagepipe.engines.gif_frames import Frame, frames, is_plain, with_delays
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import NotStored
 
@@ -27,9 +25,9 @@ from imagepipe.errors import NotStored
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     """One engine for all."""
-    auto = AutoEngine(VipsEngine(), ImageMagickEngine())
-    yield auto
-    auto.close()
+    vips = VipsEngine()
+    yield vips
+    vips.close()
 
 
 def opaque(disposal: int) -> bytes:
@@ -62,15 +60,20 @@ def offset() -> bytes:
     return convert("null:", "-delete", "0", "-size", "60x40", "xc:blue", "-repage", "200x120+30+20", "gif:-", image=b"")
 
 
+def composed(gif: bytes) -> Pixels:
+    """Its frames; without alpha ImageMagick would begin with the background colour."""
+    return pixels(gif, "-", "-alpha", "set", "-coalesce")
+
+
 class GifTests:
     @pytest.mark.parametrize("image", [opaque(1), opaque(2), opaque(3), background()], ids=["keep", "background", "previous", "partial"])
     def test_every_frame_is_what_imagemagick_makes_of_it(self, engine: Engine, image: bytes, tmp_path: Path) -> None:
         (made,) = render(engine, image, tmp_path, request(None, WEBP))
-        assert_alike(made, pixels(image), 25)
+        assert_alike(made, composed(image), 25)
 
     def test_a_frame_in_the_middle_of_its_canvas(self, engine: Engine, tmp_path: Path) -> None:
         (made,) = render(engine, offset(), tmp_path, request(None, PNG))
-        assert_alike(made, pixels(offset()), 40)
+        assert_alike(made, composed(offset()), 40)
 
     @pytest.mark.parametrize("canvas", [(100, 80), (640, 480), (3000, 2000)])
     def test_a_gif_is_as_large_as_its_canvas_whatever_its_frames_cover(self, engine: Engine, canvas: tuple[int, int], tmp_path: Path) -> None:
@@ -84,17 +87,31 @@ class GifTests:
             assert canvas == (100, 80) or np.asarray(white)[40, 62].min() > 250
 
     @pytest.mark.parametrize("left", [5, 20_000, 65_000])
-    def test_a_frame_outside_of_the_canvas_makes_no_huge_picture(self, engine: Engine, left: int) -> None:
+    def test_a_frame_outside_of_the_canvas_makes_no_huge_picture(self, engine: Engine, left: int, tmp_path: Path) -> None:
         assert facts_of(engine, standing_out(left)).size == Size(5, 5)
-        vips = VipsEngine()
-        with pytest.raises(NotStored, match="engine = auto"):
-            facts_of(vips, standing_out(left))
-        vips.close()
+        (made,) = render(engine, standing_out(left), tmp_path, request(None, PNG))
+        assert not pixels(made)[..., 3].any()
+
+    def test_a_frame_far_larger_than_its_canvas_is_refused(self, engine: Engine, tmp_path: Path) -> None:
+        huge = standing_out(0).replace(b"\1\0\1\0", b"\xff" * 4)
+        assert [(frame.width, frame.height) for frame in frames(huge)] == [(65535, 65535)]
+        with pytest.raises(NotStored, match="a frame of 65535x65535 pixels is larger than its canvas"):
+            render(engine, huge, tmp_path, request(None, PNG))
+
+    def test_one_that_is_cut_off_is_refused(self, engine: Engine, tmp_path: Path) -> None:
+        image = opaque(3)
+        render(engine, image[:-1], tmp_path, request(None, WEBP))
+        for missing in (0.02, 0.1, 0.3, 0.6):
+            with pytest.raises(NotStored):
+                render(engine, image[: int(len(image) * (1 - missing))], tmp_path, request(None, WEBP))
 
 
 class FramesTests:
     def test_they_are_read_from_the_blocks(self) -> None:
-        assert list(frames(standing_out(7))) == [Frame(7, 7, 1, 1, 0, transparent=False)]
+        assert list(frames(standing_out(7))) == [Frame(7, 7, 1, 1, start=19, end=34)]
+        animated = list(frames(animation("GIF")))
+        assert [frame.delay for frame in animated] == [5, 10, 15, 20]
+        assert all(animation("GIF")[frame.start : frame.start + 1] == b"," for frame in animated)
         assert [frame.disposal for frame in frames(opaque(3))] == [3, 3, 3, 3]
         assert len(list(frames(animation("GIF")))) == len(list(frames(animation("GIF")[:-1]))) == 4
 
@@ -102,6 +119,12 @@ class FramesTests:
         assert is_plain(animation("GIF"), (160, 90))
         assert not is_plain(animation("GIF"), (161, 90))
         assert is_plain(saved(small(20, 10), "GIF"), (20, 10))
+
+    def test_delays_are_written_where_they_are_read(self) -> None:
+        changed = with_delays(animation("GIF"), [7, 0, 65535, 1])
+        assert [frame.delay for frame in frames(changed)] == [7, 0, 65535, 1]
+        assert with_delays(animation("GIF"), [7]) == animation("GIF")
+        assert with_delays(standing_out(7), [7]) == standing_out(7)
 
     @given(st.binary(max_size=60), st.integers(0, 400))
     def test_no_bytes_are_too_broken(self, noise: bytes, kept: int) -> None:

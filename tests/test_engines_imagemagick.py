@@ -7,6 +7,7 @@ import pytest
 from contract_animations import AnimationContract
 from contract_broken import BombContract, BrokenContract
 from contract_colours import AlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
+from contract_compositions import CompositionContract
 from contract_heic import HeicContract
 from contract_jpeg_ends import JpegEndContract
 from contract_meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
@@ -137,3 +138,7 @@ class ImageMagickIconTests(IconContract):
 
 class ImageMagickBmpColoursTests(BmpColoursContract):
     """Colours of BMP."""
+
+
+class ImageMagickCompositionTests(CompositionContract):
+    """Animations of parts."""

@@ -18,6 +18,7 @@ from imagepipe.core.request import Method, OutputRequest
 from imagepipe.engines import child
 from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.magick_command import Limits, facts_arguments, render_arguments
+from imagepipe.engines.magick_source import MagickSource
 from imagepipe.engines.memory_file import memory_file
 from imagepipe.errors import NotStored
 
@@ -42,7 +43,7 @@ class ArgumentsTests:
             OutputRequest(f"{hostile}/{n}.{format}", Size(40, 50), format, method)
             for n, (format, method) in enumerate((format, method) for format in (JPEG, PNG, GIF, WEBP, AVIF, TIFF) for method in Method)
         ]
-        arguments = render_arguments(plan_render(tuple(requests), facts, RenderSettings()), LIMITS)
+        arguments = render_arguments(plan_render(tuple(requests), facts, RenderSettings()), LIMITS, MagickSource(b""))
         ours = re.compile(r"[-+]?[a-zA-Z0-9:=.+!-]+|\(|\)|jpeg:-\[0\]|/\S+/srgb\.icc")
         assert [word for word in arguments if not ours.fullmatch(word)] == []
         assert all(part not in " ".join(arguments) for part in hostile.split())
@@ -50,13 +51,13 @@ class ArgumentsTests:
     def test_every_size_is_forced(self) -> None:
         engine = ImageMagickEngine()
         plan = plan_render((request(Size(40, 50)),), facts_of(engine, scene_jpeg()), RenderSettings())
-        arguments = render_arguments(plan, LIMITS)
+        arguments = render_arguments(plan, LIMITS, MagickSource(b""))
         assert arguments[arguments.index("-resize") + 1] == "40x23!"
 
     def test_a_jpeg_is_decoded_small(self) -> None:
         engine = ImageMagickEngine()
         plan = plan_render((request(Size(40, 50)),), facts_of(engine, scene_jpeg()), RenderSettings())
-        assert "jpeg:size=150x84" in render_arguments(plan, LIMITS)
+        assert "jpeg:size=150x84" in render_arguments(plan, LIMITS, MagickSource(b""))
         assert plan.shrink == 8
 
     @pytest.mark.parametrize("format", FORMATS, ids=str)

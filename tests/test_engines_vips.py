@@ -6,6 +6,7 @@ import pytest
 from contract_animations import AnimationContract
 from contract_broken import BombContract, BrokenContract
 from contract_colours import AlphaContract, AvifAlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
+from contract_compositions import CompositionContract
 from contract_heic import HeicContract
 from contract_jpeg_ends import JpegEndContract
 from contract_meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
@@ -86,3 +87,7 @@ class VipsAvifColoursTests(AvifColoursContract):
 
 class VipsForeignProfilesTests(ForeignProfilesContract):
     """Profiles that do not fit."""
+
+
+class VipsCompositionTests(CompositionContract):
+    """Animations of parts."""

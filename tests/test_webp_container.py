@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imagepipe.engines.webp_container import with_alpha, with_delays
+from imagepipe.engines.webp_container import UNIT_MS, with_alpha, with_delays
 
 
-def animation(count: int) -> bytes:
-    """`count` frames of 100 ms."""
+def animation(count: int, *, held: int = 1) -> bytes:
+    """`count` frames, each of which is held for `held` units."""
     frames = [Image.new("RGB", (9, 7), (80 * n, 255 - 80 * n, 9)) for n in range(count)]
     file = io.BytesIO()
-    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], duration=100)
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], duration=held * UNIT_MS)
     return file.getvalue()
 
 
@@ -32,10 +32,11 @@ class WithDelaysTests:
     def test_each_frame_gets_its_own(self) -> None:
         assert delays(with_delays(animation(3), [10, 2000, 30])) == [10, 2000, 30]
 
-    def test_with_another_number_of_frames_nothing_is_changed(self) -> None:
-        webp = animation(3)
-        assert with_delays(webp, [1, 2]) == webp
-        assert with_delays(webp, [1, 2, 3, 4]) == webp
+    def test_frames_that_were_joined_get_the_sum_of_theirs(self) -> None:
+        assert delays(with_delays(animation(3, held=2), [10, 20, 0, 1, 300, 5])) == [30, 1, 305]
+
+    def test_frames_without_a_delay_get_none(self) -> None:
+        assert delays(with_delays(animation(3), [1, 2])) == [1, 2, 0]
 
     def test_a_delay_that_does_not_fit_is_the_longest(self) -> None:
         assert delays(with_delays(animation(2), [1 << 30, -5])) == [(1 << 24) - 1, 0]

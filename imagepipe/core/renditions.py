@@ -23,7 +23,7 @@ from imagepipe.errors import NotAcceptable, NotFound, shown
 AUTO = "auto"
 """The extension of a rendition whose format is chosen for the client."""
 
-RECIPE = 3
+RECIPE = 4
 """To be raised whenever the same plan begins to give other pictures: what was rendered before is of no use then."""
 
 _NAME = re.compile(r"(?:w(?P<w>N)|x(?P<x>N)|(?P<width>N)x(?P<height>N)|full_size)(?:-q(?P<quality>[1-9][0-9]?|100))?\.(?P<extension>[A-Za-z0-9]{1,16})".replace("N", "[1-9][0-9]*"))  # fmt: skip

@@ -1,8 +1,7 @@
 """Which engine takes which image: libvips what it reads and writes, ImageMagick all the rest.
 
-The rest is the formats that libvips does not read; of TIFF the many kinds that it does not
-(floating
-point, Lab, 4 bits a channel); and GIFs whose frames it would put together otherwise.
+The rest is the formats that libvips does not read, of TIFF the many kinds that it does not
+(floating point, Lab, 4 bits a channel), and a GIF whose header it cannot read.
 
 An image that is not animated is only decoded by the engine that reads it best, and rendered by the
 one that is configured: so `auto` writes everything as libvips does, AVIF with alpha among it.

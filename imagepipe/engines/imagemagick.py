@@ -18,12 +18,15 @@ from twisted.logger import Logger
 from unidecode import unidecode
 
 from imagepipe.core.colourimetry import Colourimetry
-from imagepipe.core.formats import BMP, ICO, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.formats import BMP, GIF, PNG, TIFF, WEBP, Format
 from imagepipe.core.geometry import Size
 from imagepipe.core.icc import profile_of
 from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
-from imagepipe.engines import bmp, bmp_colours, child, embedded, embedded_profile, icon, jpeg_stream, png_colours, tiff_header
+from imagepipe.engines import bmp_colours, child, embedded, embedded_profile, png_colours, tiff_header
+from imagepipe.engines.delays import in_hundredths
+from imagepipe.engines.gif_frames import with_delays as with_hundredths
 from imagepipe.engines.magick_command import COLOURS_FILE, Limits, facts_arguments, has_colours_file, render_arguments
+from imagepipe.engines.magick_source import MagickSource, prepared
 from imagepipe.engines.memory_file import Image, bytes_of, descriptor_of
 from imagepipe.engines.reasons import of_kind, reason
 from imagepipe.engines.webp_container import with_alpha, with_delays
@@ -78,20 +81,19 @@ class ImageMagickEngine:
         content = bytes_of(image)
         if why := of_kind(content[:64], format):
             raise NotStored(f"the image cannot be read: {why}")
-        readable = _for_convert(content, format)
-        with descriptor_of(image if readable is content else readable) as descriptor:
+        source = prepared(content, format)
+        with descriptor_of(image if source.data is content else source.data) as descriptor:
             # Even to print a line, convert writes a temporary file first.
             with spent("open"), TemporaryDirectory(prefix="imagepipe-") as folder:
                 said = self._run(facts_arguments(format, self._limits), descriptor, Path(folder), deadline)
-            facts = _parse_facts(said, format, content)
-            profile = bmp_colours.profile(content) if format == BMP else b""
+            facts = _parse_facts(said, format, content, source)
 
             def render(plan: RenderPlan, folder: Path) -> None:
-                if has_colours_file(plan):
-                    colours = profile_of(plan.colourimetry) if plan.colourimetry else profile
+                if has_colours_file(plan, source):
+                    colours = profile_of(plan.colourimetry) if plan.colourimetry else source.profile
                     (folder / COLOURS_FILE).write_bytes(colours)
                 try:
-                    self._render(plan, descriptor, folder.absolute(), deadline, _delays_ms(said))
+                    self._render(plan, descriptor, folder.absolute(), deadline, source)
                 finally:
                     (folder / COLOURS_FILE).unlink(missing_ok=True)
 
@@ -111,23 +113,23 @@ class ImageMagickEngine:
     def close(self) -> None:
         """See Engine; nothing of it outlives a call."""
 
-    def _render(self, plan: RenderPlan, descriptor: int, folder: Path, deadline: float, delays_ms: Sequence[int]) -> None:
+    def _render(self, plan: RenderPlan, descriptor: int, folder: Path, deadline: float, source: MagickSource) -> None:
         try:
-            self._run(render_arguments(plan, self._limits), descriptor, folder, deadline)
+            self._run(render_arguments(plan, self._limits, source), descriptor, folder, deadline)
         except _BadProfile:
             # Broken, or of another colour space than its picture: ignored, as it is where ImageMagick happens to exit with 0.
-            self._run(render_arguments(replace(plan, profile=False), self._limits), descriptor, folder, deadline)
+            self._run(render_arguments(replace(plan, profile=False), self._limits, source), descriptor, folder, deadline)
         # convert is not always honest in its exit status.
         for n, output in enumerate(plan.outputs):
             file = folder / str(n)
             if not file.is_file():
                 raise NotStored("ImageMagick did not write an output")
-            if output.animated and output.format == WEBP:
+            if output.animated:
                 see_through = not output.flatten and (plan.alpha or output.canvas is not None)
-                with file.open("r+b") as webp:  # in place: the disk may have filled up meanwhile
-                    timed = with_alpha(with_delays(webp.read(), delays_ms)) if see_through else with_delays(webp.read(), delays_ms)
-                    webp.seek(0)
-                    webp.write(timed)
+                with file.open("r+b") as animation:  # in place: the disk may have filled up meanwhile
+                    mended = _mended(animation.read(), output.format, source.delays_ms, see_through=see_through)
+                    animation.seek(0)
+                    animation.write(mended)
 
     def _run(self, arguments: list[str], descriptor: int, folder: Path, deadline: float) -> bytes:
         if self._aborted:
@@ -178,17 +180,7 @@ class ImageMagickSource:
         self._render(plan, folder)
 
 
-def _for_convert(image: bytes, format: Format) -> bytes:
-    """`image`, or a copy in which what ImageMagick alone stumbles over is put right."""
-    if format == JPEG:
-        whole: bytes = jpeg_stream.whole(image).data
-        return whole
-    if format == ICO:
-        return icon.best_alone(image)
-    return bmp.corrected(image) if format == BMP else image
-
-
-def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
+def _parse_facts(said: bytes, format: Format, image: bytes, source: MagickSource) -> SourceFacts:
     """The facts in what FACTS_FORMAT printed, a line a frame, of which the last may be cut off.
 
     `indexed` is left out: it is for engines that must choose the filter that ImageMagick would.
@@ -198,7 +190,7 @@ def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
         _, width, height, canvas_width, canvas_height, count, alpha, colourspace = numbers.split()
         # Only an animation's frames lie on a canvas; elsewhere it is where a scanner had put the page.
         size = Size(int(canvas_width), int(canvas_height)) if format.animates else Size(int(width), int(height))
-        frames = int(count) if format.animates else 1
+        frames = int(count) - len(source.inserted) if format.animates else 1
     except (IndexError, ValueError):
         raise NotStored("the image cannot be read") from None
     if min(size.width, size.height, frames) < 1:
@@ -212,7 +204,8 @@ def _parse_facts(said: bytes, format: Format, image: bytes) -> SourceFacts:
         size=size,
         orientation=turned,
         frames=frames,
-        alpha=alpha == "True" or (tiff is not None and tiff.has_alpha),  # `convert -ping` does not say so of a TIFF
+        # `convert -ping` does not report the alpha of a TIFF.
+        alpha=source.alpha if source.alpha is not None else alpha == "True" or (tiff is not None and tiff.has_alpha),
         colours=colours,
         profile=profile,
         colourimetry=colourimetry,
@@ -232,10 +225,12 @@ def _meaning(image: bytes, format: Format, colours: Colours) -> tuple[bool, Colo
     return False, bmp_colours.calibration(image) if format == BMP else None
 
 
-def _delays_ms(said: bytes) -> list[int]:
-    """The delay of each frame, in milliseconds, from what FACTS_FORMAT printed."""
-    words = [line.split(maxsplit=1)[:1] for line in said.splitlines()]
-    return [10 * int(word[0]) if word and word[0].isdigit() else 0 for word in words]
+def _mended(animation: bytes, format: Format, delays_ms: Sequence[int], *, see_through: bool) -> bytes:
+    """An animation as ImageMagick wrote it, with the delays and the alpha that it should have."""
+    if format == GIF:
+        return with_hundredths(animation, in_hundredths(delays_ms))
+    timed = with_delays(animation, delays_ms)
+    return with_alpha(timed) if see_through else timed
 
 
 def _short(errors: str) -> str:

@@ -10,10 +10,12 @@ Clones share their pixels until one is changed. Settings such as -quality outliv
 
 from dataclasses import dataclass
 
-from imagepipe.core.formats import AVIF, BMP, GIF, JP2, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.formats import AVIF, GIF, JP2, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.geometry import Region, Size
 from imagepipe.core.plan import Colours, OutputPlan, RenderPlan
+from imagepipe.engines.magick_source import MagickSource
 from imagepipe.engines.srgb import SRGB_PROFILE
+from imagepipe.engines.webp_container import UNIT_MS
 
 _ORIENT = {
     1: (),
@@ -73,16 +75,16 @@ def facts_arguments(format: Format, limits: Limits) -> list[str]:
     return [*limits.arguments, "-ping", _input(format, every_frame=format.animates), "-format", facts, "info:-"]
 
 
-def render_arguments(plan: RenderPlan, limits: Limits) -> list[str]:
+def render_arguments(plan: RenderPlan, limits: Limits, source: MagickSource) -> list[str]:
     """The arguments that render `plan` to the files 0, 1, ... of the working directory."""
     hint = ["-define", f"jpeg:size={_hint(plan)}"] if plan.source == JPEG and plan.shrink > 1 else []
     outputs = [word for n, output in enumerate(plan.outputs) for word in ("(", "-clone", "0--1", *_output(n, output, plan), "-delete", "0--1", ")")]
-    return [*limits.arguments, *hint, _input(plan.source, every_frame=plan.frames > 1), *_source(plan), *outputs, "null:"]
+    return [*limits.arguments, *hint, _input(plan.source, every_frame=plan.frames > 1), *_source(plan, source), *outputs, "null:"]
 
 
-def has_colours_file(plan: RenderPlan) -> bool:
+def has_colours_file(plan: RenderPlan, source: MagickSource) -> bool:
     """Whether COLOURS_FILE is needed: ImageMagick does not read what says the source's colours."""
-    return plan.colourimetry is not None or (plan.profile and plan.source == BMP)
+    return plan.colourimetry is not None or (plan.profile and source.profile != b"")
 
 
 def _input(format: Format, *, every_frame: bool) -> str:
@@ -96,8 +98,13 @@ def _hint(plan: RenderPlan) -> Size:
     return Size(stored.width // plan.shrink, stored.height // plan.shrink)
 
 
-def _source(plan: RenderPlan) -> list[str]:
-    words = ["-coalesce"] if plan.source.animates else []
+def _source(plan: RenderPlan, source: MagickSource) -> list[str]:
+    words = []
+    if plan.source.animates:
+        # Without alpha it would begin with the background colour.
+        words += [*(["-alpha", "set"] if plan.alpha else []), "-coalesce"]
+        if source.inserted and plan.frames > 1:
+            words += ["-delete", ",".join(map(str, source.inserted))]
     words += [*_ORIENT[plan.orient], "+repage"]
     if plan.source == JP2 and plan.colours is Colours.RGB:
         words += ["-colorspace", "sRGB"]  # YCbCr, which -ping does not say
@@ -106,7 +113,7 @@ def _source(plan: RenderPlan) -> list[str]:
     if plan.source == PNG and plan.colours in _SPACES:
         # ImageMagick takes a gAMA of 1 for linear light, whatever else the file says.
         words += ["-set", "colorspace", _SPACES[plan.colours]]
-    if has_colours_file(plan):
+    if has_colours_file(plan, source):
         words += ["-profile", COLOURS_FILE]
     if plan.profile or plan.colourimetry:
         words += ["-profile", SRGB_PROFILE]
@@ -137,21 +144,40 @@ def _output(n: int, output: OutputPlan, plan: RenderPlan) -> list[str]:
         words += [*see_through, "-compose", "over", "-extent", f"{canvas.size}-{canvas.left}-{canvas.top}", "+repage"]
     if white:
         words += ["-background", "white", "-alpha", "remove", "-alpha", "off"]
-    return [*words, *_encoder(output), "-write", f"{output.format.name}:{n}"]
+    return [
+        *words,
+        *_encoder(output, see_through=not output.flatten and (plan.alpha or output.canvas is not None)),
+        "-write",
+        f"{output.format.name}:{n}",
+    ]
 
 
 def _crop(region: Region) -> list[str]:
     return ["-crop", f"{region.width}x{region.height}+{region.left}+{region.top}", "+repage"]
 
 
-def _encoder(output: OutputPlan) -> list[str]:
+def _encoder(output: OutputPlan, *, see_through: bool) -> list[str]:
     quality = ["-quality", str(output.quality)]
     return {
         JPEG.name: [*quality, "+compress", "-interlace", "none", "-sampling-factor", "2x2" if output.subsample else "1x1"],
         PNG.name: ["+compress", "-define", "png:compression-level=6", "-define", "png:compression-filter=5"],
-        GIF.name: ["+compress"],
+        GIF.name: [*_few_colours(output, see_through=see_through), "+compress"],
         # An animation that is played once would lose all frames but the first.
-        WEBP.name: [*quality, "+compress", "-define", "webp:method=4", *(["-loop", "0"] if output.animated else [])],
+        WEBP.name: [
+            *quality,
+            "+compress",
+            "-define",
+            "webp:method=4",
+            *(["-loop", "0", "-set", "delay", str(UNIT_MS // 10)] if output.animated else []),
+        ],
         AVIF.name: [*quality, "+compress"],
         TIFF.name: ["-compress", "LZW", "-define", "tiff:predictor=2"] if output.compressed else ["-compress", "None"],
     }[output.format.name]
+
+
+def _few_colours(output: OutputPlan, *, see_through: bool) -> list[str]:
+    """As GIF has them: for an animation without dithering, which takes 0.1 s a frame of any size, and which the encoder cannot be kept from otherwise."""
+    if not output.animated:
+        return ["-dither", "Riemersma"]
+    on_or_off = ["-channel", "A", "-threshold", "50%", "+channel"] if see_through else []
+    return [*on_or_off, "+dither", "-colors", "255"]

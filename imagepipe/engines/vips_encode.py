@@ -9,7 +9,8 @@ import pyvips
 
 from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP
 from imagepipe.core.plan import OutputPlan, RenderPlan
-from imagepipe.engines.webp_container import with_alpha
+from imagepipe.engines.delays import in_hundredths
+from imagepipe.engines.webp_container import UNIT_MS, with_alpha, with_delays
 
 _AVIF_EFFORT, _AVIF_EFFORT_LARGE = 3, 0
 _AVIF_LARGE_PIXELS = 1_000_000
@@ -48,7 +49,16 @@ def encode(pages: list[pyvips.Image], source: pyvips.Image, output: OutputPlan, 
     data = bytes(
         pyvips.Operation.call(saver, picture, keep="none" if plan.strip else "all", **quality, **chroma, **options, **_by_size(name, picture))
     )
-    return with_alpha(data) if name == WEBP.name and output.animated and picture.hasalpha() else data
+    if name == WEBP.name and output.animated:
+        delays = _delays(source)
+        data = with_delays(data, delays) if delays else data
+        return with_alpha(data) if picture.hasalpha() else data
+    return data
+
+
+def _delays(source: pyvips.Image) -> list[int]:
+    """In milliseconds; empty if the source has none."""
+    return list(source.get("delay")) if "delay" in source.get_fields() else []
 
 
 def _by_size(name: str, picture: pyvips.Image) -> dict[str, Any]:
@@ -72,6 +82,11 @@ def _with_metadata(picture: pyvips.Image, source: pyvips.Image, output: OutputPl
     if output.animated:
         picture.set_type(pyvips.GValue.gint_type, "page-height", output.size.height)
         picture.set_type(pyvips.GValue.gint_type, "loop", source.get("loop") if source.get_typeof("loop") else 0)
-        if source.get_typeof("delay"):
-            picture.set_type(pyvips.GValue.array_int_type, "delay", source.get("delay"))
+        delays = _delays(source)
+        if output.format == GIF:
+            delays = [10 * delay for delay in in_hundredths(delays)]
+        elif output.format == WEBP:
+            delays = [UNIT_MS] * len(delays)
+        if delays:
+            picture.set_type(pyvips.GValue.array_int_type, "delay", delays)
     return picture

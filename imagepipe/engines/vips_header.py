@@ -76,12 +76,17 @@ def read_facts(image: Any, format: Format) -> SourceFacts:
     if picture.format not in ("uchar", "ushort") or picture.bands - alpha != {Colours.GREY: 1, Colours.CMYK: 4}.get(colours, 3):
         raise pyvips.Error(f"{picture.bands} channels of {picture.format} are not supported in {format}")
     orientation = embedded.orientation(image, PNG) if format == PNG else _number(picture, "orientation", 1)
-    if format == GIF and not gif_frames.is_plain(image, (picture.width, picture.height)):
-        raise pyvips.Error("a GIF whose frames do not cover its canvas, or give it back, is put together by ImageMagick (engine = auto)")
+    size = Size(picture.width, picture.height)
+    if format == GIF:
+        frames = list(gif_frames.frames(image))
+        if any(not frame.end for frame in frames):
+            raise pyvips.Error("the last frame is cut off")
+        if is_composed(image, picture):
+            size, alpha = Size(*gif_frames.canvas(image)), gif_frames.has_holes(image, frames)
     profile, colourimetry = _meaning(image, picture, format, colours)
     return SourceFacts(
         format=format,
-        size=Size(picture.width, picture.height),
+        size=size,
         orientation=orientation if 1 <= orientation <= 8 else 1,
         frames=_number(picture, "n-pages", 1) if format.animates else 1,
         alpha=alpha,
@@ -92,6 +97,11 @@ def read_facts(image: Any, format: Format) -> SourceFacts:
         block_bytes=tiff.tile_bytes if tiff else 0,
         full_chroma=format == JPEG and picture.get_typeof("jpeg-chroma-subsample") != 0 and picture.get("jpeg-chroma-subsample") == "4:4:4",
     )
+
+
+def is_composed(gif: Any, header: pyvips.Image) -> bool:
+    """Whether the frames of a GIF, with what libvips read in its header, are for `gif_compose`."""
+    return not gif_frames.is_plain(gif, (header.width, _number(header, "page-height", header.height)))
 
 
 def _indexed(picture: pyvips.Image, format: Format, colours: Colours) -> bool:
