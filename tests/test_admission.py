@@ -14,7 +14,7 @@ from imagepipe.core.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.stamp import Version
 
 NODE = Admission(bytes_max=32 << 20, pixels_max=100_000_000)
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(56)
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + bytes([0, 0, 0, 3, 0, 0, 0, 4])
 
 
 def row(size: int, facts: ImageFacts | None) -> Row:
@@ -73,5 +73,7 @@ class FactsTests:
         right = ImageFacts("png", 3, 4)
         assert facts_of_bytes(PNG, right) == right
         assert facts_of_bytes(PNG, ImageFacts("jpeg", 3, 4)) is None
+        assert facts_of_bytes(PNG, ImageFacts("png", 3, 5)) is None
+        assert facts_of_bytes(b"8BPS\0\1" + bytes(60), ImageFacts("psd", 3, 4)) == ImageFacts("psd", 3, 4)
         assert facts_of_bytes(PNG, None) is None
         assert facts_of_bytes(b"<svg/>", right) is None

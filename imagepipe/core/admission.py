@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from imagepipe.core import formats
 from imagepipe.core.entries import ImageFacts, Row
+from imagepipe.core.header_size import header_size
 from imagepipe.core.units import shown_bytes
 
 SIDE_MAX = 10_000_000
@@ -56,9 +57,11 @@ def believable_facts(format: object, width: object, height: object) -> ImageFact
 
 
 def facts_of_bytes(head: bytes, claimed: ImageFacts | None) -> ImageFacts | None:
-    """What to believe of `claimed` now that the bytes are here, which begin with `head`.
+    """What to believe of `claimed` now that the bytes are here, which begin with `head` (HEAD_BYTES of it suffice).
 
-    The format is what the bytes say. Where a peer has claimed another, its other claims are worth no more.
+    Facts that differ from what the header says, as far as that is easily read, count as missing.
     """
     format = formats.sniff(head)
-    return claimed if format and claimed and claimed.format == format.name else None
+    if format is None or claimed is None or claimed.format != format.name:
+        return None
+    return claimed if header_size(head, format) in (None, (claimed.width, claimed.height)) else None

@@ -35,6 +35,7 @@ from imagepipe.core.entries import Change, Content, Entry, Excerpt, Row, net_mov
 from imagepipe.core.epochs import Epoch
 from imagepipe.core.erasure import erasure_path
 from imagepipe.core.fetching import Received
+from imagepipe.core.header_size import HEAD_BYTES
 from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.looking_back import LostPage
 from imagepipe.core.showing import Hidden
@@ -529,7 +530,7 @@ class Store:
         content = row.entry.content
         if self.admission is None or row.facts is None or content is None:
             return row
-        head = self._objects.read(content.digest, 0, min(content.size, formats.SNIFF_BYTES))
+        head = self._objects.read(content.digest, 0, min(content.size, HEAD_BYTES))
         return replace(row, facts=facts_of_bytes(head or b"", row.facts))
 
     def _removed(self, on_removed: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:

@@ -44,6 +44,7 @@ class LiesTests:
                 forged("huge.jpg", size=1 << 40, format="jpeg", width=40, height=30),
                 forged("page.jpg", data=page, format="jpeg", width=40, height=30),
                 forged("svg.jpg", data=picture, format="svg+xml", width=1, height=1),
+                forged("lies.jpg", data=picture, format="jpeg", width=9999, height=1),
                 forged("wide.jpg", data=picture, format="jpeg", width=2**63 - 1, height=1),
             ],
             [page, picture],
@@ -57,7 +58,7 @@ class LiesTests:
             assert not (node.images / "page.jpg").exists()
             assert any("'huge.jpg'" in line and "1.0 TiB" in line for line in node.log)
             right = node.proxy.store_image(text(picture), "right.jpg") and node.proxy.image_info("right.jpg")
-            for path in ("svg.jpg", "wide.jpg"):
+            for path in ("lies.jpg", "svg.jpg", "wide.jpg"):
                 assert get(node, f"/{path}").body == picture
                 info = node.proxy.image_info(path)
                 assert {**info, "path": "", "modified": ""} == {**right, "path": "", "modified": ""}
