@@ -13,6 +13,7 @@ from contract_jpeg_ends import JpegEndContract
 from contract_meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
 from contract_others import BmpColoursContract, IconContract, Jp2Contract, PsdContract
 from contract_png import PngContract
+from contract_png_ends import PngEndContract
 from engine_contract import SizesContract, assert_alike, render, request
 from pictures import saved, see_through
 from reference import pixels, seed_command
@@ -142,3 +143,7 @@ class ImageMagickBmpColoursTests(BmpColoursContract):
 
 class ImageMagickCompositionTests(CompositionContract):
     """Animations of parts."""
+
+
+class ImageMagickPngEndTests(PngEndContract):
+    """The ends of PNGs."""

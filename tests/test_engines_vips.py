@@ -11,6 +11,7 @@ from contract_heic import HeicContract
 from contract_jpeg_ends import JpegEndContract
 from contract_meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
 from contract_png import PngContract
+from contract_png_ends import PngEndContract
 from engine_contract import SizesContract
 
 from imagepipe.engines.engine import Engine
@@ -91,3 +92,7 @@ class VipsForeignProfilesTests(ForeignProfilesContract):
 
 class VipsCompositionTests(CompositionContract):
     """Animations of parts."""
+
+
+class VipsPngEndTests(PngEndContract):
+    """The ends of PNGs."""

@@ -7,8 +7,8 @@ GIF, WebP         delays to the millisecond, and whether some frame has holes
 
 from dataclasses import dataclass
 
-from imagepipe.core.formats import BMP, GIF, ICO, JPEG, WEBP, Format
-from imagepipe.engines import bmp, bmp_colours, gif_frames, icon, jpeg_stream, webp_frames
+from imagepipe.core.formats import BMP, GIF, ICO, JPEG, PNG, WEBP, Format
+from imagepipe.engines import bmp, bmp_colours, gif_frames, icon, jpeg_stream, png_stream, webp_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ def prepared(image: bytes, format: Format) -> MagickSource:
     """`image` for ImageMagick; `data` is `image` itself where nothing is to be changed."""
     if format == JPEG:
         return MagickSource(jpeg_stream.whole(image).data)
+    if format == PNG:
+        return MagickSource(png_stream.whole(image))
     if format == BMP:
         return MagickSource(bmp.corrected(image), profile=bmp_colours.profile(image))
     if format == ICO:
