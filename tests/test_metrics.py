@@ -61,11 +61,11 @@ class ExpositionTests:
             ("imagepipe_replication_unreplicated", 7),
             ("imagepipe_replication_pending", 3),
             ("imagepipe_replication_conflicts", 5),
-            ("imagepipe_replication_upstream_connected{'peer': 'north'}", 1),
-            ("imagepipe_replication_upstream_rows_behind{'peer': 'north'}", 12),
-            ("imagepipe_replication_upstream_clock_ahead_seconds{'peer': 'north'}", -0.125),
-            ("imagepipe_replication_upstream_rings_lost_total{'peer': 'north'}", 2),
-            (f"imagepipe_replication_subscriber_rows_behind{{'peer': '{'bb' * 16}'}}", 7),
+            ("imagepipe_replication_upstream_connected{'peer': 'img-1'}", 1),
+            ("imagepipe_replication_upstream_rows_behind{'peer': 'img-1'}", 12),
+            ("imagepipe_replication_upstream_clock_ahead_seconds{'peer': 'img-1'}", -0.125),
+            ("imagepipe_replication_upstream_rings_lost_total{'peer': 'img-1'}", 2),
+            ("imagepipe_replication_subscriber_rows_behind{'peer': 'img-2'}", 7),
         ],
     )
     def test_every_number_of_the_status_has_its_name(self, sample: str, value: float) -> None:
