@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from contract_animations import AnimationContract
 from contract_broken import BombContract, BrokenContract
-from contract_colours import AlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
+from contract_colours import AlphaContract, AvifAlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
 from contract_compositions import CompositionContract
 from contract_heic import HeicContract
 from contract_jpeg_ends import JpegEndContract
@@ -14,13 +14,10 @@ from contract_meanings import AvifColoursContract, ForeignProfilesContract, PngC
 from contract_others import BmpColoursContract, IconContract, Jp2Contract, PsdContract
 from contract_png import PngContract
 from contract_png_ends import PngEndContract
-from engine_contract import SizesContract, assert_alike, render, request
+from engine_contract import SizesContract, render, request
 from pictures import saved, see_through
-from reference import pixels, seed_command
 
-from imagepipe.core.formats import AVIF
 from imagepipe.core.geometry import Size
-from imagepipe.core.request import Method
 from imagepipe.engines.auto import ImageMagickFirst
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.imagemagick import ImageMagickEngine
@@ -59,15 +56,8 @@ class ImageMagickAlphaTests(AlphaContract):
     """Alpha."""
 
 
-class ImageMagickAvifTests:
-    """What ImageMagick 6 cannot do."""
-
-    @pytest.mark.parametrize("method", Method, ids=str)
-    def test_alpha_lies_over_white_in_an_avif(self, engine: Engine, method: Method, tmp_path: Path) -> None:
-        image = saved(see_through(), "PNG")
-        theirs = pixels(image, *seed_command(method, Size(100, 100)), "-background", "white", "-flatten")
-        (ours,) = render(engine, image, tmp_path, request(Size(100, 100), AVIF, method))
-        assert_alike(ours, theirs, 28)
+class ImageMagickAvifAlphaTests(AvifAlphaContract):
+    """Alpha of AVIF."""
 
 
 class ImageMagickTemporaryFilesTests:

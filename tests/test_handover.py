@@ -5,7 +5,7 @@ import pytest
 from imagepipe.core.colourimetry import by_codes
 from imagepipe.core.formats import AVIF, HEIC, JPEG, PSD, TIFF
 from imagepipe.core.geometry import Size
-from imagepipe.core.handover import decoding, rendering
+from imagepipe.core.handover import decoding, encoding, rendering, unencoded
 from imagepipe.core.plan import Colours, RenderPlan, RenderSettings, SourceFacts, plan_render
 from imagepipe.core.request import Method, OutputRequest
 
@@ -50,3 +50,21 @@ class RenderingTests:
     def test_all_but_grey_is_rgb_by_now(self, colours: Colours) -> None:
         second = rendering(plan_of(SourceFacts(PSD, Size(800, 600), colours=colours)))
         assert second.colours is (Colours.GREY if colours is Colours.GREY else Colours.RGB)
+
+
+class EncodingTests:
+    """AVIF that another engine encodes."""
+
+    def test_each_avif_is_a_tiff_first(self) -> None:
+        plan = plan_of(SourceFacts(PSD, Size(800, 600), alpha=True))
+        jpeg, tiff = unencoded(plan).outputs
+        assert jpeg == plan.outputs[0]
+        assert (tiff.format, tiff.size, tiff.flatten) == (TIFF, Size(40, 40), False)
+
+    def test_the_tiff_is_encoded_as_it_is(self) -> None:
+        plan = plan_of(SourceFacts(PSD, Size(800, 600), orientation=6, profile=True))
+        second = encoding(plan, plan.outputs[1])
+        (avif,) = second.outputs
+        assert (second.source, second.picture, second.orient) == (TIFF, Size(40, 40), 1)
+        assert (avif.format, avif.size, avif.cut, avif.crop) == (AVIF, Size(40, 40), None, None)
+        assert avif.quality == plan.outputs[1].quality

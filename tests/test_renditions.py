@@ -168,14 +168,6 @@ class ChooseTests:
     ) -> None:
         assert choose(accepted, facts, extensions, Size(500, 375)) == expected
 
-    def test_avif_is_not_for_alpha_that_its_engine_would_lose(self) -> None:
-        extensions = ("jpg", "png", "webp", "avif")
-        lost = replace(PHOTO, alpha=True, opaque_avif=True)
-        assert choose((AVIF, WEBP), lost, extensions, Size(500, 375)) == WEBP
-        assert choose((AVIF,), lost, extensions, Size(500, 375)) == PNG
-        assert choose((AVIF, WEBP), replace(lost, opaque_avif=False), extensions, Size(500, 375)) == AVIF
-        assert choose((AVIF, WEBP), replace(lost, alpha=False), extensions, Size(500, 375)) == AVIF
-
     def test_no_format_may_be_left(self) -> None:
         with pytest.raises(NotAcceptable):
             choose((), PHOTO, ("webp", "avif"), Size(500, 375))

@@ -1,13 +1,18 @@
-"""A plan in two steps, for two engines: one decodes, the other renders what it was given.
+"""A plan in two steps, for two engines. One decodes, the other renders what it was given:
 
-the plan        PSD, 12 megapixels -> a.jpg 500x375, a_s.avif 50x38
-decoding(...)   PSD -> the whole picture, upright, in sRGB, as a TIFF that is not compressed
-rendering(...)  TIFF -> a.jpg 500x375, a_s.avif 50x38
+    the plan        PSD, 12 megapixels -> a.jpg 500x375, a_s.avif 50x38
+    decoding(...)   PSD -> the whole picture, upright, in sRGB, as a TIFF that is not compressed
+    rendering(...)  TIFF -> a.jpg 500x375, a_s.avif 50x38
+
+Or one renders, and the other encodes what the first does not write well:
+
+    unencoded(...)  PSD -> a.jpg 500x375, a TIFF of 50x38
+    encoding(...)   that TIFF -> a_s.avif
 """
 
 from dataclasses import replace
 
-from imagepipe.core.formats import TIFF
+from imagepipe.core.formats import AVIF, TIFF
 from imagepipe.core.plan import Colours, Filter, OutputPlan, RenderPlan
 
 
@@ -34,3 +39,19 @@ def rendering(plan: RenderPlan) -> RenderPlan:
     """The plan of the engine that renders what `decoding` made."""
     colours = plan.colours if plan.colours is Colours.GREY else Colours.RGB
     return replace(plan, source=TIFF, orient=1, colours=colours, profile=False, colourimetry=None)
+
+
+def unencoded(plan: RenderPlan) -> RenderPlan:
+    """The plan of the engine that renders: each AVIF a TIFF, with its alpha."""
+    outputs = (_as_tiff(output) if output.format == AVIF else output for output in plan.outputs)
+    return replace(plan, outputs=tuple(outputs))
+
+
+def encoding(plan: RenderPlan, output: OutputPlan) -> RenderPlan:
+    """The plan of the engine that makes `output` of the TIFF that `unencoded` has for it."""
+    finished = replace(output, cut=None, scale=output.size, crop=None, canvas=None)
+    return replace(rendering(plan), picture=output.size, shrink=1, frames=1, outputs=(finished,))
+
+
+def _as_tiff(output: OutputPlan) -> OutputPlan:
+    return replace(output, format=TIFF, compressed=False)

@@ -49,7 +49,6 @@ class SourceFacts:
     `profile`: an ICC profile is embedded that is for such pixels and counts. `colourimetry`: what
     counts in its place, where the colours are not sRGB.
     `full_chroma`: a JPEG with a colour sample for each pixel (4:4:4).
-    `opaque_avif`: the engine that renders it writes AVIF without alpha.
     `block_bytes`: what a decoder must hold at once, whatever the size of the picture (a tile of a TIFF).
     """
 
@@ -63,7 +62,6 @@ class SourceFacts:
     profile: bool = False
     full_chroma: bool = False
     colourimetry: Colourimetry | None = None
-    opaque_avif: bool = False
     block_bytes: int = 0
 
 

@@ -112,14 +112,12 @@ def choose(accepted: tuple[Format, ...], facts: SourceFacts, extensions: Iterabl
     """The format of an `.auto` rendition: one that the client names, the one it likes best first,
     else PNG for alpha, else JPEG.
 
-    An animation prefers a format that keeps it one, and alpha one that does not lose it. Only
+    An animation prefers a format that keeps it one. Only
     formats
     of `extensions` that can hold `size` are chosen; raises NotAcceptable if none of them will do.
     """
     possible = {formats.by_extension(extension) for extension in extensions}
     liked = [format for format in accepted if format in possible]
-    if facts.alpha and facts.opaque_avif:
-        liked = [format for format in liked if format is not AVIF]
     if facts.frames > 1 and facts.format.animates:
         liked.sort(key=lambda format: not format.animates)
     fallback = [PNG, JPEG] if facts.alpha else [JPEG, PNG]

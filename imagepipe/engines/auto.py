@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 from imagepipe.core.formats import AVIF, FORMATS, GIF, HEIC, TIFF, Format
 from imagepipe.engines import vips as vips_engine
+from imagepipe.engines.avif_output import AvifOutput
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.engines.memory_file import Image
 from imagepipe.engines.relay import Relay
@@ -62,18 +63,19 @@ class AutoEngine(RoutedEngine):
         decoded = Relay(imagemagick, vips)
         routes: dict[Format, Sequence[Engine]] = {format: [decoded] for format in FORMATS}
         routes |= {format: [vips] for format in vips_engine.FORMATS}
-        routes |= {TIFF: [vips, decoded], GIF: [vips, imagemagick]}
+        routes |= {TIFF: [vips, decoded], GIF: [vips, AvifOutput(imagemagick, vips)]}
         super().__init__(routes, [vips, imagemagick])
 
 
 class ImageMagickFirst(RoutedEngine):
     """ImageMagick for every image.
 
-    It does not read what phones write as HEIC, and of HEIC and AVIF neither alpha nor colours: of
-    these `vips` decodes the pixels.
+    It does not read what phones write as HEIC, of HEIC and AVIF it reads neither alpha nor colours,
+    and of AVIF it writes no alpha: `vips` decodes the ones and encodes the other.
     """
 
     def __init__(self, imagemagick: Engine, vips: Engine) -> None:
-        decoded = Relay(vips, imagemagick, opaque_avif=True)
-        routes: dict[Format, Sequence[Engine]] = {format: [imagemagick] for format in FORMATS}
-        super().__init__(routes | {HEIC: [decoded], AVIF: [decoded]}, [imagemagick, vips])
+        rendered = AvifOutput(imagemagick, vips)
+        routes: dict[Format, Sequence[Engine]] = {format: [rendered] for format in FORMATS}
+        routes |= {format: [Relay(vips, rendered)] for format in (HEIC, AVIF)}
+        super().__init__(routes, [imagemagick, vips])

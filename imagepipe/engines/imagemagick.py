@@ -209,7 +209,6 @@ def _parse_facts(said: bytes, format: Format, image: bytes, source: MagickSource
         colours=colours,
         profile=profile,
         colourimetry=colourimetry,
-        opaque_avif=True,
         full_chroma=sampling == "1x1,1x1,1x1",
         block_bytes=tiff.tile_bytes if tiff else 0,
     )

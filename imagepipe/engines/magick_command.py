@@ -10,7 +10,7 @@ Clones share their pixels until one is changed. Settings such as -quality outliv
 
 from dataclasses import dataclass
 
-from imagepipe.core.formats import AVIF, GIF, JP2, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.formats import GIF, JP2, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.geometry import Region, Size
 from imagepipe.core.plan import Colours, OutputPlan, RenderPlan
 from imagepipe.engines.magick_source import MagickSource
@@ -136,8 +136,7 @@ def _output(n: int, output: OutputPlan, plan: RenderPlan) -> list[str]:
         words += ["-resize", f"{output.scale}!"]  # the filter is its own choice, which a plan only repeats
     if output.crop:
         words += _crop(output.crop)
-    # ImageMagick 6 neither reads nor writes the alpha of an AVIF.
-    white = not output.format.alpha or output.format == AVIF
+    white = not output.format.alpha
     if output.canvas:
         canvas = output.canvas
         see_through = ["-background", "white"] if white else ["-alpha", "set", "-background", "none"]
@@ -170,7 +169,6 @@ def _encoder(output: OutputPlan, *, see_through: bool) -> list[str]:
             "webp:method=4",
             *(["-loop", "0", "-set", "delay", str(UNIT_MS // 10)] if output.animated else []),
         ],
-        AVIF.name: [*quality, "+compress"],
         TIFF.name: ["-compress", "LZW", "-define", "tiff:predictor=2"] if output.compressed else ["-compress", "None"],
     }[output.format.name]
 

@@ -5,7 +5,6 @@ What passes between them is a TIFF in the folder of the outputs, gone when these
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,22 +17,17 @@ from imagepipe.engines.memory_file import Image
 
 
 class Relay:
-    """An Engine for formats that are not animated. Closing the two is their owner's business.
+    """An Engine for formats that are not animated. Closing the two is their owner's business."""
 
-    `opaque_avif`: whether the renderer writes AVIF without alpha.
-    """
-
-    def __init__(self, decoder: Engine, renderer: Engine, *, opaque_avif: bool = False) -> None:
+    def __init__(self, decoder: Engine, renderer: Engine) -> None:
         self._decoder = decoder
         self._renderer = renderer
-        self._opaque_avif = opaque_avif
 
     @contextmanager
     def open(self, image: Image, format: Format) -> Iterator["RelayedSource"]:
         """See Engine."""
         with self._decoder.open(image, format) as source:
-            facts = replace(source.facts, opaque_avif=self._opaque_avif)
-            yield RelayedSource(facts, source, self._renderer)
+            yield RelayedSource(source.facts, source, self._renderer)
 
     def abort(self) -> None:
         """See Engine."""
