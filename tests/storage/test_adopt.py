@@ -102,6 +102,7 @@ class AdoptTests:
             {
                 "a.jpg": image(1), "notes.txt": b"notes", "empty.jpg": b"", "page.html": image(2), "e\u0301.jpg": image(3), ".hidden/b.jpg": image(4),
                 ".jpg": image(5), "status/c.jpg": image(6), "broken.jpg": image("broken"), "lost+found/d.jpg": image(7),
+                "bad\uffff.jpg": image(8),
             },
         )  # fmt: skip
         (tmp_path / "elsewhere.jpg").write_bytes(image(8))
@@ -117,6 +118,7 @@ class AdoptTests:
             "notes.txt": "it is no image by its content",
             "empty.jpg": "it is no image by its content",
             "page.html": "a web server could run a file with the extension 'html', or show it as a page",
+            "bad\uffff.jpg": "may not contain U+FFFE or U+FFFF, which XML cannot carry",
             "e\u0301.jpg": "its name is not in Unicode's normal form NFC, which is '\\xe9.jpg'",
             ".hidden": "no component may begin with a dot",
             ".jpg": "no component may begin with a dot",

@@ -133,6 +133,14 @@ class FindingTests:
             replace(tmp_path / "a", b"one")
             assert verified(store, repair=True).findings == []
 
+    def test_an_image_that_an_earlier_release_stored_at_a_path_that_xml_cannot_carry_stays(self, tmp_path: Path) -> None:
+        with opened(tmp_path) as store:
+            put(store, {"bad\uffff": b"one", "x/\ufffe": b"two"})
+            assert verified(store, repair=True).findings == []
+            (tmp_path / "bad\uffff").unlink()
+            assert verified(store, repair=True).problems == {"bad\uffff": Problem.NOT_SHOWN}
+            assert (tmp_path / "bad\uffff").read_bytes() == b"one"
+
     def test_a_hidden_image_has_no_file(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"one"})
