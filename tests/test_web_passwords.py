@@ -252,6 +252,15 @@ class BodyTests:
         threads.calls.pop()[1].errback(RuntimeError())
         assert answer(browser.heard).status == 500
 
+    def test_a_log_that_fails_does_not_keep_the_client_waiting(self, threads: Threads, passwords: Passwords) -> None:
+        def fail(_: Any) -> None:
+            raise RuntimeError
+
+        browser = Browser(Counted(), authenticate=_denial(passwords), on_answered=fail)
+        browser.send(_post(b"ann:wrong", 5))
+        threads.finish()
+        assert browser.transport.disconnected
+
     def test_a_request_behind_another_waits_for_its_turn(self, passwords: Passwords, threads: Threads) -> None:
         page = Waited()
         browser = Browser(page, authenticate=_denial(passwords))

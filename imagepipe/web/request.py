@@ -287,7 +287,8 @@ class BoundedRequest(server.Request):
 
     def _break_off(self) -> None:
         """Close the connection so that a part of an answer does not look like all of it."""
-        cast(Any, self.channel).transport.abortConnection()
+        if self.channel:
+            cast(Any, self.channel).transport.abortConnection()
 
     def _open_body_if_admitted(self, length: int | None, authenticate: Authenticate) -> None:
         """Take nothing of the body until the client's credentials have been checked."""
@@ -314,7 +315,12 @@ class BoundedRequest(server.Request):
                 self._drop_body_if_refused()
                 channel.release()
 
-        Deferred.fromCoroutine(authenticate(self)).addCallback(admitted).addErrback(failed).addCallback(go_on)
+        def broken(failure: Failure) -> None:
+            _log.failure("a connection failed", failure)
+            self._break_off()
+
+        checked = Deferred.fromCoroutine(authenticate(self)).addCallback(admitted).addErrback(failed)
+        checked.addCallback(go_on).addErrback(broken)
 
     def _drop_body_if_refused(self) -> None:
         if self._refused:
