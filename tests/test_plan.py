@@ -162,6 +162,12 @@ class LimitTests:
         with pytest.raises(BadRequest, match=r"^image: 10000x10001 pixels are more than 100000000 \(max_pixels\)$"):
             check_source(SourceFacts(PNG, Size(10_000, 10_001)), SETTINGS)
 
+    def test_tiles_take_no_more_than_max_pixels_do(self) -> None:
+        small = SourceFacts(TIFF, Size(10, 10), block_bytes=800_000_000)
+        check_source(small, SETTINGS)
+        with pytest.raises(BadRequest, match=r"^image: tiles of 800000001 bytes are more than"):
+            check_source(replace(small, block_bytes=800_000_001), SETTINGS)
+
     def test_frames_are_summed(self) -> None:
         check_source(SourceFacts(GIF, Size(1000, 1000), frames=100), SETTINGS)
         with pytest.raises(BadRequest, match=r"^image: 1000x1000 pixels in 101 frames are more than"):
