@@ -14,6 +14,7 @@ from contract_meanings import AvifColoursContract, ForeignProfilesContract, PngC
 from contract_others import BmpColoursContract, IconContract, Jp2Contract, PsdContract
 from contract_png import PngContract
 from contract_png_ends import PngEndContract
+from contract_webp_frames import WebpFramesContract
 from engine_contract import SizesContract, render, request
 from pictures import saved, see_through
 
@@ -137,3 +138,7 @@ class ImageMagickCompositionTests(CompositionContract):
 
 class ImageMagickPngEndTests(PngEndContract):
     """The ends of PNGs."""
+
+
+class ImageMagickWebpFramesTests(WebpFramesContract):
+    """Animated WebPs."""

@@ -12,6 +12,7 @@ from contract_jpeg_ends import JpegEndContract
 from contract_meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
 from contract_png import PngContract
 from contract_png_ends import PngEndContract
+from contract_webp_frames import WebpFramesContract
 from engine_contract import SizesContract
 
 from imagepipe.engines.engine import Engine
@@ -96,3 +97,7 @@ class VipsCompositionTests(CompositionContract):
 
 class VipsPngEndTests(PngEndContract):
     """The ends of PNGs."""
+
+
+class VipsWebpFramesTests(WebpFramesContract):
+    """Animated WebPs."""

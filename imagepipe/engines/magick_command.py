@@ -101,10 +101,14 @@ def _hint(plan: RenderPlan) -> Size:
 def _source(plan: RenderPlan, source: MagickSource) -> list[str]:
     words = []
     if plan.source.animates:
-        # Without alpha it would begin with the background colour.
-        words += [*(["-alpha", "set"] if plan.alpha else []), "-coalesce"]
+        if plan.alpha:
+            # Without, a canvas would begin with the background colour. That of a WebP was made with
+            # the alpha that counts, which "set" would lose.
+            words += ["-alpha", "on" if plan.source == WEBP else "set"]
+        words += ["-coalesce"]
         if source.inserted and plan.frames > 1:
-            words += ["-delete", ",".join(map(str, source.inserted))]
+            # Each was given back as if the next one were there still: all of them are, instead.
+            words += ["-delete", ",".join(map(str, source.inserted)), "-set", "dispose", "Background"]
     words += [*_ORIENT[plan.orient], "+repage"]
     if plan.source == JP2 and plan.colours is Colours.RGB:
         words += ["-colorspace", "sRGB"]  # YCbCr, which -ping does not say
