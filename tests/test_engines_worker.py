@@ -248,6 +248,15 @@ class WorkerProcessTests:
         link.close()
         assert process.wait(20) == 0
 
+    def test_it_ends_quietly_when_its_link_is_closed_before_it_has_started(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "imagepipe.engines.vips_worker", str(theirs.fileno()), str(8 << 30), "60"]
+            process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stderr=subprocess.PIPE)
+            ours.close()
+        _, errors = process.communicate()
+        assert (process.returncode, errors) == (0, b"")
+
     def test_an_alarm_ends_a_job_that_nobody_waits_for(self, tmp_path: Path) -> None:
         process, link = self.start(0)
         image = png(9_000, 8_000, 8, 2)

@@ -92,6 +92,11 @@ def main(descriptor: int, memory_bytes: int, timeout_seconds: float) -> None:
     pyvips.cache_set_max(0)
     allow_only_our_loaders()
     link = socket.socket(fileno=descriptor)
+    with contextlib.suppress(ConnectionError):  # the daemon has closed its end, perhaps by dying
+        _serve(link, timeout_seconds)
+
+
+def _serve(link: socket.socket, timeout_seconds: float) -> None:
     job = _Job()
     messages.send(link, messages.Started())
     while received := messages.receive_request(link):

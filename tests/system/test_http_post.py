@@ -689,18 +689,19 @@ class PeersTests:
 
 class QueueTests:
     def test_a_full_queue_is_429_and_says_when_to_come_again(self, tmp_path: Path, picture: bytes, turnstile: Turnstile) -> None:
-        with running(tmp_path, magick(turnstile, io_threads=1, queue=1)) as daemon, ThreadPoolExecutor(2) as clients:
+        with running(tmp_path, magick(turnstile, io_threads=1, queue=1)) as daemon, ThreadPoolExecutor(4) as clients:
             assert post(daemon, "/a", picture).status == 200
             first = clients.submit(get, daemon, "/a/w10.jpg")
             turnstile.wait_for_arrival()
-            second = clients.submit(get, daemon, "/a/w20.jpg")
-            eventually(lambda: status(daemon)["queue"]["waiting"] == 1)
+            waiting = [clients.submit(get, daemon, "/a/w20.jpg"), *(clients.submit(post, daemon, path, picture) for path in ("/c", "/d"))]
+            # Of each kind, one may run and one may wait: both queues are full.
+            eventually(lambda: status(daemon)["queue"]["waiting"] == 3)
             answers = [post(daemon, "/b?outputs=w10.jpg", picture), get(daemon, "/a/w30.jpg")]
             assert [(answer.status, answer.headers["retry-after"]) for answer in answers] == [(429, "1")] * 2
             assert all("try again" in answer.json["error"] for answer in answers)
             assert get(daemon, "/b/original").status == 404
             turnstile.let_through(3)
-            assert [first.result().status, second.result().status] == [200, 200]
+            assert [call.result().status for call in (first, *waiting)] == [200] * 4
             assert post(daemon, "/b", picture).status == 200
 
     def test_outputs_wait_for_as_long_as_the_queue_is_full(self, tmp_path: Path, picture: bytes, turnstile: Turnstile) -> None:

@@ -123,7 +123,7 @@ class LineTests:
             assert int(line["bytes"]) > len(picture)
 
     def test_libraries_are_silent(self, daemon: DaemonProcess) -> None:
-        assert not [line for line in daemon.log if re.search(r"Starting factory|Stopping factory|103|Timing out", line)]
+        assert not [line for line in daemon.log if re.search(r"Starting factory|Stopping factory|unexpected 103|Timing out", line)]
 
     def test_nothing_of_this_is_our_fault(self, daemon: DaemonProcess) -> None:
         assert not [line for line in daemon.log if "Traceback" in line or "Unhandled" in line or "a bug" in line]
