@@ -65,6 +65,13 @@ class WholeTests:
             assert whole(noise.join(parts) + EOI + b"trailer") == Stream(b"".join(parts) + EOI + b"trailer")
             assert whole(noise.join(parts)) == Stream(b"".join(parts) + EOI, completed=True)
 
+    def test_a_long_scan_is_searched_piece_by_piece(self) -> None:
+        head = SOI + frame(0xC0, 1) + scan(0, 63, 0, 1)
+        for length in (2**22 - 3, 2**22 - 1, 2**22, 2**23 + 5):
+            image = head + bytes(length)
+            assert whole(image + EOI + b"trailer") == Stream(image + EOI + b"trailer")
+            assert whole(image + b"\xff\xc4mp4").data == image + EOI
+
     def test_what_is_not_coded_by_huffman_is_left_alone(self) -> None:
         for marker in (0xC3, 0xC9, 0xCA):
             image = SOI + frame(marker, 1) + scan(0, 63, 0, 1)

@@ -26,6 +26,8 @@ _TABLES_AND_NOTES = (0xC4, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
 _COEFFICIENTS = 64
 _ALL_BITS = 99
 _PARTS_MAX = 10_000
+_SEARCHED_BYTES = 1 << 22
+"""Two milliseconds."""
 
 _RAN_OUT = re.compile(r"premature end of data segment|found marker 0xd9 instead")
 _TRAILER = re.compile(r"extraneous bytes before marker 0xd9")
@@ -90,13 +92,21 @@ def _end_of_part(jpeg: Any, start: int, marker: int, scans: "_Scans") -> int:
             scans.frame(segment)
         elif marker == _SOS:
             scans.scan(segment)
-            following = _END_OF_SCAN.search(jpeg, end)
-            return following.start() if following else len(jpeg)
+            return _end_of_scan(jpeg, end)
         elif marker not in _TABLES_AND_NOTES:
             raise _Unreadable
     except (LookupError, ValueError):
         raise _Unreadable from None
     return end
+
+
+def _end_of_scan(jpeg: Any, at: int) -> int:
+    """Where the pixels end; other threads wait for a search, so that none is long."""
+    while at < len(jpeg):
+        if found := _END_OF_SCAN.search(jpeg, at, at + _SEARCHED_BYTES):
+            return found.start()
+        at += _SEARCHED_BYTES - 1
+    return len(jpeg)
 
 
 class _Scans:
