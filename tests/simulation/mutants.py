@@ -260,10 +260,10 @@ _REPEAT = Replica._repeat
 
 MUTANTS = (
     Mutant("the stamp is the plain wall clock", versions, "next_stamp", _wall_clock, 1),
-    Mutant("the stamp is above all that a peer has sent", Disk, "known_at", _above_all_received, 17),
+    Mutant("the stamp is above all that a peer has sent", Disk, "known_at", _above_all_received, 1),
     Mutant("the stamp is not above rows that wait for their bytes", Disk, "known_at", _blind_to_pending, 221),
     Mutant("the stamp is not above an erasure", versions, "next_version", _blind_to_erasure, 221),
-    Mutant("the greatest stamp is taken for one that can be exceeded", stamp, "STAMP_MAX", 1 << 62, 82),
+    Mutant("the greatest stamp is taken for one that can be exceeded", stamp, "STAMP_MAX", 1 << 62, 89),
     Mutant("a row that nothing could overtake waits for its bytes", joining, "STAMP_MAX", 1 << 62, 1),
     Mutant("the stamp is not above a delete", Disk, "known_at", _blind_to_deletes, 1),
     Mutant("the stamp is not above a row that the tree does not show", Disk, "known_at", _blind_to_hidden, 55),
@@ -292,7 +292,7 @@ MUTANTS = (
     Mutant("an upstream is still taken for who it was", Replica, "_take_batch", _mistaken, 15),
     Mutant("bytes are not verified", Node, "_complete", _unverified, 40),
     Mutant("who does not have the bytes is the last who is asked", Fetches, "_fail", _first_refusal, 270),
-    Mutant("what has rotted is asked for from one peer alone", Replica, "mend", _mend_from_one, 306),
+    Mutant("what has rotted is asked for from one peer alone", Replica, "mend", _mend_from_one, 1226),
     Mutant("that rotten bytes are not to be had is never said", Mends, "take_ended", _mends_without_end, 4),
     Mutant("pending bytes are not asked for again", Replica, "_retry_pending", _no_second_try, 29),
     Mutant("a lost request for bytes is neither repeated nor given up", Replica, "_repeat", _not_repeated, 1),
