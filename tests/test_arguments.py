@@ -31,7 +31,7 @@ class TextTests:
         ("value", "why"),
         [
             (None, "not a string but nil"), (5, "but a number"), (5.0, "but a number"), (True, "but a boolean"), (["a"], "but a list"),
-            ({}, "but a struct"), (dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "but something else"), (b"\xff", "not of text in UTF-8"),
+            ({}, "but a struct"), (dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "but something else"), (b"\xff", "does not hold UTF-8 text"),
             ("a" * 16_385, "longer than 16384 characters"), (b"a" * 16_385, "longer than 16384 characters"),
             (LongText(), "longer than 16384 characters"),
         ],

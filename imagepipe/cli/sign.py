@@ -42,7 +42,7 @@ def sign(url: str, expires: str | None, secret_file: str | None, config: str | N
       imagepipe sign http://localhost:7000/cats/1/w500.jpg --expires '7 d'
       imagepipe sign /cats/1/x300.webp --secret-file key --expires @1800000000
 
-    Exit status: 0; 1 there is no key; 2 the URL is none.
+    Exit status: 0; 1 there is no key; 2 URL is malformed.
     """
     import time  # noqa: PLC0415
 

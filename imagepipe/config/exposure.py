@@ -15,7 +15,7 @@ def exposure(network: NetworkSettings, address: str | None) -> tuple[str, ...]:
         where = f"endpoint = {network.endpoint} (which is {address})"
     warning = (
         f"[network] {where}: anyone who can reach it can store, replace and delete images, "
-        "and the traffic is in clear; set users and tls_certificate, or listen on 127.0.0.1"
+        "and the traffic is not encrypted; set users and tls_certificate, or listen on 127.0.0.1"
     )
     return (warning,)
 

@@ -36,7 +36,7 @@ def parse_text(value: object, argument: str) -> str:
         try:
             value = value.decode()
         except UnicodeDecodeError:
-            raise BadRequest(argument, "is a base64 value, and not of text in UTF-8") from None
+            raise BadRequest(argument, "is a base64 value that does not hold UTF-8 text") from None
     if not isinstance(value, str | LongText):
         raise BadRequest(argument, f"is not a string but {_kind(value)}")
     if isinstance(value, LongText) or len(value) > TEXT_LENGTH_MAX:

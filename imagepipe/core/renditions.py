@@ -124,7 +124,7 @@ def choose(accepted: tuple[Format, ...], facts: SourceFacts, extensions: Iterabl
     for format in liked + fallback:
         if format in possible and format.holds(max(size.width, size.height)):
             return format
-    raise NotAcceptable("rendition", f"the server's extensions leave no format to choose for {size} pixels")
+    raise NotAcceptable("rendition", f"none of the server's extensions is a format that can hold {size} pixels")
 
 
 def accepted_formats(accept: str) -> tuple[Format, ...]:

@@ -36,7 +36,7 @@ class Shunned:
         before = self._shunned.get(content)
         times = before.times + 1 if before else 1
         pause = min(WRONG_SECONDS * (1 << min(times - 1, 8)), WRONG_SECONDS_MAX)
-        self._note(content, _Shunned(now + pause, times, "the bytes that were sent for it are not those that its digest names"))
+        self._note(content, _Shunned(now + pause, times, "the bytes received for it do not match its digest"))
 
     def was_unwanted(self, content: Content, now: float) -> None:
         """Its bytes are no image."""

@@ -89,7 +89,7 @@ class Worker:
             self._kill()
             status = self._process.returncode
             if not self._started:
-                _log.error("a vips worker could not start, exit status {status}: its own words are above", status=status)
+                _log.error("a vips worker could not start, exit status {status}: its output is above", status=status)
                 raise NotStored("the decoder could not be started: the log says why") from None
             _log.warn("a vips worker died: exit status {status}", status=status)
             raise NotStored("the image crashed its decoder") from None

@@ -66,9 +66,9 @@ def _of_queue(queue: QueueStatus) -> Iterator[Metric]:
     yield _gauge("queue_running", "Images that are being processed.", queue.running)
     yield _gauge("queue_running_max", "How many can be: io_threads.", queue.running_max)
     yield _gauge("queue_waiting", "Jobs that wait for their turn.", queue.waiting)
-    yield _gauge("queue_stores_waiting", "Those of them that store an image.", queue.stores.waiting)
-    yield _gauge("queue_renditions_waiting", "Those that render for a GET or ahead of one.", queue.renditions.waiting)
-    yield _gauge("queue_waiting_max", "How many of each kind may wait: queue.", queue.waiting_max)
+    yield _gauge("queue_stores_waiting", "Stores that wait for their turn.", queue.stores.waiting)
+    yield _gauge("queue_renditions_waiting", "Renditions that wait for their turn.", queue.renditions.waiting)
+    yield _gauge("queue_waiting_max", "How many of each kind may wait (queue).", queue.waiting_max)
 
 
 def _of_totals(totals: Totals) -> Iterator[Metric]:
@@ -97,8 +97,8 @@ def _of_durations(durations: Durations) -> Iterator[Metric]:
 def _of_disk(disk: DiskStatus) -> Iterator[Metric]:
     yield _gauge("disk_size_bytes", "The file system that images.path lies on.", disk.total_bytes)
     yield _gauge("disk_free_bytes", "What is free on it.", disk.free_bytes)
-    yield _gauge("disk_inodes", "Inodes of it; 0 where it makes them as needed.", disk.total_inodes)
-    yield _gauge("disk_free_inodes", "Inodes that are free on it.", disk.free_inodes)
+    yield _gauge("disk_inodes", "Inodes of the file system; 0 if it creates them as needed.", disk.total_inodes)
+    yield _gauge("disk_free_inodes", "Free inodes of the file system.", disk.free_inodes)
     yield _gauge("disk_age_seconds", "How long ago the disk was asked for that.", disk.age_seconds)
 
 

@@ -102,7 +102,7 @@ class Connected(Connection):
         """End the connection if it brings what is never handed on."""
         self._look = None
         if _received_bytes(self._descriptor) - self._delivered > UNDELIVERED_BYTES_MAX:
-            self._complaints.warn("the connection to {endpoint} was ended: it sends a message that has no end", endpoint=self.endpoint)
+            self._complaints.warn("the connection to {endpoint} was closed: it sent a message that is too large", endpoint=self.endpoint)
             self._descriptor = -1
             self._disconnect()
             if self._renewal is None:

@@ -37,7 +37,7 @@ class CurveInspection:
         if self.ready:
             self._unanswered += len(data)
             if self._unanswered > self._bounds.unanswered_bytes_max:
-                raise Unwelcome("it sends more than it is answered")
+                raise Unwelcome("it sends too many bytes that get no answer")
             return data
         self._held += data
         passed = self._greeting()
@@ -75,7 +75,7 @@ class CurveInspection:
         if not self._held:
             return bytearray()
         if not self._expected:
-            raise Unwelcome("it sends something before it is let in")
+            raise Unwelcome("it sends data before it is authenticated")
         name, least, most = self._expected[0]
         header = frame_header(self._held)
         if header is None:

@@ -122,12 +122,12 @@ class Journal:
         if link.is_full and link.name not in self._full:
             self._full.add(link.name)
             _log.warn(
-                "replication: so many changes of the peer {name} wait for their bytes that no more may: of those that follow, this node takes what it can",
+                "replication: too many changes of the peer {name} are waiting for their bytes: of those that follow, only the ones that need none are taken for now",
                 name=link.name,
             )
         elif not link.is_full and link.name in self._full:
             self._full.discard(link.name)
-            _log.info("replication: changes of the peer {name} may wait for their bytes again", name=link.name)
+            _log.info("replication: all changes of the peer {name} are taken again", name=link.name)
 
     def _note_pending(self, count: int, now: float) -> None:
         if count and self._pending_since == float("inf"):

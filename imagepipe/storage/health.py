@@ -33,7 +33,7 @@ class Health:
         """A line for the operator; None: it has not failed."""
         if self._error is None or isinstance(self._error, CatalogueDamaged):
             return str(self._error) if self._error else None
-        return "the disk has failed to flush: no write is taken any more"
+        return "the disk failed to flush: no more writes are accepted"
 
     def check(self) -> None:
         """Raise FlushError if it has failed; never blocks."""
@@ -61,7 +61,7 @@ class Health:
             except OSError as error:
                 raise StoreUnusable(f"{name} is gone ({os.strerror(error.errno or 0)}): {_ADVICE}") from None
             if found != identity:
-                raise StoreUnusable(f"{name} is not the one that imagepipe has opened: {_ADVICE}")
+                raise StoreUnusable(f"{name} is not the one that imagepipe opened: {_ADVICE}")
 
 
 _ADVICE = "put back what was there, or stop imagepipe first and then replace it"

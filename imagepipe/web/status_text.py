@@ -41,10 +41,10 @@ def _now(status: NodeStatus) -> Lines:
     if status.cache:
         yield from _cache(status.cache)
     percent = f" ({100 * disk.free_bytes / disk.total_bytes:.0f} %)" if disk.total_bytes else ""
+    yield "disk", f"{shown_bytes(disk.free_bytes)} free of {shown_bytes(disk.total_bytes)}{percent}, {shown_seconds(disk.age_seconds)} ago"
     if disk.total_inodes:
         part = 100 * disk.free_inodes / disk.total_inodes
         yield "inodes", f"{disk.free_inodes} free of {disk.total_inodes} ({part:.0f} %)"
-    yield "disk", f"{shown_bytes(disk.free_bytes)} free of {shown_bytes(disk.total_bytes)}{percent}, {shown_seconds(disk.age_seconds)} ago"
 
 
 def _cache(cache: CacheStatus) -> Lines:

@@ -89,7 +89,7 @@ class LetInTests:
         for _ in range(10):
             assert inspection.feed(bytes(100)) == bytes(100)
             inspection.answered(bytes(1000))
-        with pytest.raises(Unwelcome, match="more than it is answered"):
+        with pytest.raises(Unwelcome, match="too many bytes that get no answer"):
             inspection.feed(bytes(101))
 
     def test_where_answers_do_not_count_there_is_an_end(self) -> None:

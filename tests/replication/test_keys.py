@@ -223,7 +223,7 @@ class AuthorisationTests:
             for _ in range(4 * UNANSWERED_BYTES_MAX // REQUEST_BYTES_MAX):
                 flood.send(bytes(REQUEST_BYTES_MAX // 2))
             wait_for_event(flood, zmq.Event.DISCONNECTED)
-        assert any("more than it is answered" in str(event.get("why")) for event in events)
+        assert any("too many bytes that get no answer" in str(event.get("why")) for event in events)
 
     def test_a_peer_that_says_plain_gets_nothing(self, node: Node) -> None:
         self.gets_nothing(node, plain_username=b"north", plain_password=b"north")

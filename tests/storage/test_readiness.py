@@ -82,7 +82,7 @@ class PlaceTests:
         store.tidy().result(60)
         assert b"1" in objects(root).values()
         store.probe()
-        assert "not the one that imagepipe has opened" in str(store.why_unready)
+        assert "not the one that imagepipe opened" in str(store.why_unready)
         with pytest.raises(StoreUnusable, match="not the one"):
             put(store, {"b": b"2"})
         shutil.rmtree(root / PRIVATE)
@@ -166,7 +166,7 @@ class ProbeTests:
         monkeypatch.setattr("imagepipe.storage.disk.os.fsync", lambda _: raise_(OSError(errno.EIO, "")))
         store.probe()
         assert len(fatal) == 1
-        assert store.why_unready == "the disk has failed to flush: no write is taken any more"
+        assert store.why_unready == "the disk failed to flush: no more writes are accepted"
         monkeypatch.undo()
         store.close()
 
