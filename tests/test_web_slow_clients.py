@@ -3,15 +3,19 @@
 import socket
 from typing import Any
 
+import bcrypt
 import pytest
 from browser import Browser
 from http_wire import answer
 from test_web_site import PAGE, Counted, Waited
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 
 from imagepipe.core.patience import LEAST_BYTES_PER_SECOND, PATIENCE_SECONDS, Phase
+from imagepipe.web.auth import Guarded
 from imagepipe.web.bodies import MEMORY_BYTES_MAX
 from imagepipe.web.connections import Connections
+from imagepipe.web.passwords import Passwords
 from imagepipe.web.site import SPOOLED_BYTES_MAX
 from imagepipe.web.watch import acknowledged_bytes
 
@@ -306,6 +310,39 @@ class TooManyConnectionsTests:
             one.send(POST.replace(b"1000000", b"0"))
         assert answer(first.another("192.0.2.2").heard).status == 503
         assert not any(one.is_closed for one in crowd)
+
+    def test_who_connects_again_and_again_pushes_out_its_own_network_alone(self) -> None:
+        first = Browser(Waited(), connections=Connections(4))
+        for one in (first, first.another(), first.another()):
+            one.ask()
+        other = first.another("192.0.2.2")
+        other.send(b"GET / HTTP/1.1\r\n")
+        assert answer(first.another().heard).status == 503
+        third = first.another("192.0.2.3")
+        assert [one.is_closed for one in (first, other, third)] == [False, True, False]
+
+    def test_nor_does_it_push_out_a_network_with_as_many(self) -> None:
+        first = Browser(Waited(), connections=Connections(4))
+        busy = [first, first.another(), first.another("192.0.2.2"), first.another("192.0.2.2")]
+        for one in busy[:3]:
+            one.ask()
+        newcomer = first.another()
+        assert answer(newcomer.heard).status == 503
+        assert not any(one.is_closed for one in busy)
+        first.another("192.0.2.2")
+        assert [one.is_closed for one in busy] == [False, False, False, True]
+
+    def test_one_whose_password_is_being_checked_makes_room_whatever_it_asks_for(self) -> None:
+        users = {b"ann": bcrypt.hashpw(b"right", bcrypt.gensalt(4))}
+        never: Deferred[bool] = Deferred()
+        page = Guarded(Counted(), Passwords(users, lambda _: never))
+        first = Browser(page, connections=Connections(2))
+        crowd = [first, first.another()]
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAuthorization: Basic YW5uOndyb25n\r\n\r\n"
+        for one in crowd:
+            one.send(head)
+        other = first.another("192.0.2.2")
+        assert [one.is_closed for one in (*crowd, other)] == [True, False, False]
 
     def test_a_connection_that_is_closed_makes_room(self) -> None:
         page = Waited()

@@ -2,7 +2,10 @@
 
 When there are too many, the client that has kept the server waiting longest makes room for the next.
 If all of them wait for the server, one that only reads makes room, of the network that has the most
-connections; but not for a client of a network that has as many itself.
+connections.
+
+A newcomer takes the place of a client of its own network or of one with more connections, so that
+clients that connect again and again do not push out those of other networks.
 """
 
 from collections import deque
@@ -60,7 +63,7 @@ class Connections:
         """
         if self._count >= self.count_max:
             self._report(now)
-            loser = self._slowest() or self._reader_beside(connection.network)
+            loser = self._slowest_for(connection.network) or self._reader_beside(connection.network)
             if loser is None:
                 return False
             self.remove(loser)
@@ -84,21 +87,27 @@ class Connections:
             return None
         return next((one for one in busiest if one.only_reads), None)
 
-    def _slowest(self) -> Connection | None:
-        if (known := self._known_slow()) is not None:
+    def _slowest_for(self, network: str) -> Connection | None:
+        if (known := self._known_slow(network)) is not None:
             return known
         count = max(1, int(self.count_max * SHARE_LOOKED_UP))
-        connections = (one for network in self._networks.values() for one in network)
-        self._slow.extend(slowest(((one, one.wait) for one in connections), count))
-        return self._known_slow()
+        networks = (them for name, them in self._networks.items() if self._may_displace(network, name))
+        connections = (one for them in networks for one in them)
+        self._slow = deque(slowest(((one, one.wait) for one in connections), count))
+        return self._known_slow(network)
 
-    def _known_slow(self) -> Connection | None:
+    def _known_slow(self, network: str) -> Connection | None:
         """One that was slow in the last search and has not moved since."""
-        while self._slow:
+        for _ in range(len(self._slow)):
             connection, wait = self._slow.popleft()
             if connection in self._networks.get(connection.network, ()) and connection.wait is wait:
-                return connection
+                if self._may_displace(network, connection.network):
+                    return connection
+                self._slow.append((connection, wait))  # for a newcomer of another network
         return None
+
+    def _may_displace(self, newcomer: str, network: str) -> bool:
+        return network == newcomer or len(self._networks[network]) > len(self._networks.get(newcomer, ()))
 
     def _report(self, now: float) -> None:
         if now - self._reported >= REPORT_SECONDS:
