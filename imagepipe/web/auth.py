@@ -44,7 +44,11 @@ async def log_in(request: BoundedRequest, passwords: Passwords) -> None:
     name, password = _credentials(request.getHeader(b"authorization") or b"")
     check = passwords.check(name, password, client_of(request))
     request.notifyFinish().addErrback(lambda _: check.cancel())
-    await check
+    request.is_being_checked = True
+    try:
+        await check
+    finally:
+        request.is_being_checked = False
 
 
 async def denial(request: BoundedRequest, passwords: Passwords) -> Denied | None:

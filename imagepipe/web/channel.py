@@ -96,7 +96,10 @@ class BoundedChannel(HTTPChannel):
     @property
     def only_reads(self) -> bool:
         """Whether the request under way changes nothing, or not before its password is checked."""
-        return self.paused or (bool(self.requests) and self.requests[0].method in (b"GET", b"HEAD"))
+        if not self.requests:
+            return False
+        request = cast(BoundedRequest, self.requests[0])
+        return request.is_being_checked or request.method in (b"GET", b"HEAD")
 
     def hold(self) -> None:
         """Take nothing more of the request that has begun, but notice if its client goes away."""

@@ -68,6 +68,7 @@ class BoundedRequest(server.Request):
     """A request whose body has at most as many bytes as its site's content takes; that it is at its beginning which counts.
 
     `is_gone`: its client is, and nothing can be sent any more.
+    `is_being_checked`: its password is, and nothing has been done for it yet.
     """
 
     def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
@@ -86,6 +87,7 @@ class BoundedRequest(server.Request):
         self._began = 0.0
         self._content: SiteContent | None = None  # whose `unanswered` it is one of
         self.is_gone = False
+        self.is_being_checked = False
 
     @property
     def client_host(self) -> str:
