@@ -261,10 +261,10 @@ _REPEAT = Replica._repeat
 MUTANTS = (
     Mutant("the stamp is the plain wall clock", versions, "next_stamp", _wall_clock, 1),
     Mutant("the stamp is above all that a peer has sent", Disk, "known_at", _above_all_received, 1),
-    Mutant("the stamp is not above rows that wait for their bytes", Disk, "known_at", _blind_to_pending, 221),
-    Mutant("the stamp is not above an erasure", versions, "next_version", _blind_to_erasure, 221),
+    Mutant("the stamp is not above rows that wait for their bytes", Disk, "known_at", _blind_to_pending, 1),
+    Mutant("the stamp is not above an erasure", versions, "next_version", _blind_to_erasure, 557),
     Mutant("the greatest stamp is taken for one that can be exceeded", stamp, "STAMP_MAX", 1 << 62, 89),
-    Mutant("a row that nothing could overtake waits for its bytes", joining, "STAMP_MAX", 1 << 62, 1),
+    Mutant("a row that nothing could overtake waits for its bytes", joining, "STAMP_MAX", 1 << 62, 17),
     Mutant("the stamp is not above a delete", Disk, "known_at", _blind_to_deletes, 1),
     Mutant("the stamp is not above a row that the tree does not show", Disk, "known_at", _blind_to_hidden, 55),
     Mutant("each path of a call has a stamp of its own", Disk, "write", _a_version_each, 1),

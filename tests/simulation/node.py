@@ -323,7 +323,9 @@ class Node:
         if not changes or self._fails():
             return
         seq = self.disk.seq
-        before = {change.path: self.disk.known_at(change.path) for change in changes}
+        # As they lie there, not as `known_at` has them: whether that is right is what the oracle looks at.
+        rows = [*self.disk.rows.values(), *(row.entry for row in self.disk.pending.values())]
+        before = {change.path: [row for row in rows if row.path == change.path] for change in changes}
         entries = self.disk.write(changes, self.wall_ms())
         self._world.note(self.name, "writes", entries)
         self._world.oracle.dated(self, entries, before)

@@ -163,6 +163,8 @@ class Oracle:
             for entry in disk.rows.values():
                 if entry.content and entry.content.digest not in disk.damaged:
                     self.require(is_good(entry.content.digest, disk.objects.get(entry.content.digest)), f"{node.name} has no bytes of {entry}")
+            for row in disk.pending.values():
+                self.require(row.entry.version.stamp < STAMP_MAX, f"{node.name} waits for the bytes of {row}, which nothing can overtake")
             for lost in disk.history:
                 self.require(not is_erased(lost, disk.rows), f"{node.name} keeps {lost}, which was erased")
 
