@@ -61,7 +61,7 @@ class AdminMethods(XMLRPC):
     async def xmlrpc_check_outputs(self, request: BoundedRequest, outputs: object) -> str:
         """check_outputs(outputs) -> "OK"
 
-        Check that this server makes renditions of these names, of whatever image; a fault says which one it does not make.
+        Check that this server makes renditions with these names, whatever the image; a fault says why not.
 
         outputs  names of renditions: w500.jpg, x300.webp, 300x400-q60.jpg, full_size.auto, ...
         """
