@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from twisted.internet import unix
-from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
+from twisted.internet import tcp, unix
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint, serverFromString
+from twisted.internet.error import CannotListenError
 
 from imagepipe.config.settings import HttpSettings, NetworkSettings, Settings
 from imagepipe.errors import StartError
@@ -48,13 +49,14 @@ class Ports:
         self._factories = factories
         self._ports: dict[Listener, Any] = {}  # IListeningPorts
 
-    async def open(self, wanted: Iterable[Listener]) -> Sequence[Listener]:
+    async def open(self, wanted: Sequence[Listener]) -> Sequence[Listener]:
         """Listen on those of `wanted` that are not listened on, and return them; or on none of them: StartError. Nothing is closed."""
         opened: list[Listener] = []
+        leaving = [port for listener, port in self._ports.items() if listener not in wanted and listener.endpoint.startswith("tcp:")]
         for listener in wanted:
             if listener not in self._ports:
                 try:
-                    self._ports[listener] = await self._listen(listener)
+                    self._ports[listener] = await self._listen(listener, leaving)
                 except Exception as error:
                     await self.close(opened)
                     raise StartError(f"cannot listen on {listener.endpoint}: {error}") from error
@@ -84,7 +86,7 @@ class Ports:
     def __str__(self) -> str:
         return " and ".join(f"{listener.name} on {_address(listener, port)}" for listener, port in self._ports.items())
 
-    async def _listen(self, listener: Listener) -> Any:
+    async def _listen(self, listener: Listener, leaving: Sequence[Any]) -> Any:
         try:
             endpoint: Any = serverFromString(self._reactor, listener.endpoint)
         except LookupError:
@@ -94,7 +96,23 @@ class Ports:
         factory = self._factories[listener.name]
         if isinstance(endpoint, AdoptedStreamServerEndpoint):
             return self._adopt(endpoint, factory)
-        return await endpoint.listen(factory)
+        try:
+            return await endpoint.listen(factory)
+        except CannotListenError:
+            if not isinstance(endpoint, TCP4ServerEndpoint | TCP6ServerEndpoint):
+                raise
+            beside = [port for port in leaving if port.getHost().port == endpoint._port]  # noqa: SLF001
+            if not beside:
+                raise
+            return self._share(endpoint, beside, factory)
+
+    def _share(self, endpoint: Any, beside: Sequence[Any], factory: Any) -> Any:
+        """Listen on another address of a port that is about to be closed, such as 0.0.0.0 instead of 127.0.0.1: Linux refuses that without SO_REUSEPORT."""
+        for leaving in beside:
+            leaving.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        port = _SharedPort(endpoint._port, factory, endpoint._backlog, endpoint._interface, self._reactor)  # noqa: SLF001
+        port.startListening()
+        return port
 
     def _adopt(self, endpoint: Any, factory: Any) -> Any:
         """Listen on a copy of a socket that was handed over; the endpoint itself would close it, and could not be opened a second time."""
@@ -108,6 +126,15 @@ class Ports:
         port.backlog = BACKLOG
         port.startListening()
         return port
+
+
+class _SharedPort(tcp.Port):
+    """A port that can be bound beside another socket of this user that permits it."""
+
+    def createInternetSocket(self) -> socket.socket:  # noqa: N802 - Twisted's name
+        created: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
+        created.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        return created
 
 
 def _address(listener: Listener, port: Any) -> str:

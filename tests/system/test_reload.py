@@ -169,6 +169,15 @@ class ChangesTests:
             assert request(daemon.http_url, "/healthz").status == 200
             assert (one.exists(), other.is_socket()) == (False, True)
 
+    def test_a_port_keeps_its_number_at_another_address(self, tmp_path: Path) -> None:
+        with running(tmp_path, HTTP) as daemon:
+            url = daemon.http_url
+            port = urlsplit(url).port
+            for interface in ("0.0.0.0", "127.0.0.1", "::", "127.0.0.1"):
+                daemon.reload({"http": {"interface": interface, "port": port}})
+                assert daemon.http_url == f"http://{f'[{interface}]' if ':' in interface else interface}:{port}/"
+                assert request(url, "/healthz").status == 200
+
     def test_another_certificate_is_presented_and_connections_under_the_old_one_go_on(self, tmp_path: Path) -> None:
         write_certificate(tmp_path)
         with running(tmp_path, {"network": {"tls_certificate": "cert.pem", "tls_key": "key.pem"}}) as daemon:
