@@ -1,4 +1,4 @@
-"""EXIF blocks that lead in circles: libexif would take half a minute to read the header of one of 7.8 KB."""
+"""EXIF blocks that are a trap: small ones would take decoders half a minute, for the header alone."""
 
 import io
 import struct
@@ -15,7 +15,9 @@ from PIL import Image
 
 from imagepipe.core import formats
 from imagepipe.core.geometry import Size
-from imagepipe.engines.exif import BLOCKS_MAX, TooManyBlocksError, without_circles
+from imagepipe.engines.exif import BLOCKS_MAX, VALUES_BYTES_MAX, TooManyBlocksError, without_traps
+from imagepipe.engines.heif_items import exif_is_scattered
+from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import NotStored
 
@@ -50,13 +52,27 @@ def camera(order: str) -> bytes:
     )
 
 
-CIRCLES: dict[str, Callable[[str], bytes]] = {
+TRAPS: dict[str, Callable[[str], bytes]] = {
     "to itself": lambda order: block(order, directory(order, [(0x8769, 4, 1, FIRST)])),
     "a hundred ways": lambda order: block(order, directory(order, [(tag, 4, 1, FIRST) for tag in (0x8769, 0x8825, 0xA005)] * 100)),
     "the next is itself": lambda order: block(order, directory(order, [], FIRST)),
     "two of a kind": lambda order: block(order, directory(order, [(0x8769, 4, 1, 60), (0x8769, 4, 1, 80)]), bytes(100)),
+    "from one to the next": lambda order: chain(order, 200),
+    "to one value": lambda order: shared(order, 1000, 40_000),
+    "to a value longer than itself": lambda order: block(order, directory(order, [(0x9286, 7, VALUES_BYTES_MAX, 26)])),
     "back": lambda order: block(order, directory(order, [(0x8769, 4, 1, FIRST + 18)]), directory(order, [(0xA005, 4, 1, FIRST)])),
 }
+
+
+def chain(order: str, length: int) -> bytes:
+    """Empty directories, each of which leads to the next."""
+    return block(order, *(directory(order, [], FIRST + 6 * (n + 1)) for n in range(length)))
+
+
+def shared(order: str, count: int, length: int) -> bytes:
+    """Entries whose values of `length` bytes are one and the same."""
+    at = FIRST + 2 + 12 * count + 4
+    return block(order, directory(order, [(0x9286, 7, length, at)] * count), bytes(length))
 
 
 def with_exif(format: str, exif: bytes) -> bytes:
@@ -74,6 +90,25 @@ def with_exif(format: str, exif: bytes) -> bytes:
     return saved(small(), "AVIF", exif=b"II*\0" + bytes(len(exif) - 4)).replace(b"II*\0" + bytes(len(exif) - 4), exif)
 
 
+def in_two_pieces(avif: bytes) -> bytes:
+    """An AVIF by Pillow in which the last item, the EXIF block, has two extents with a gap between."""
+    at = avif.index(b"iloc") + 4
+    version, sizes, count = struct.unpack_from(">IHH", avif, at)
+    assert (version, sizes, count) == (0, 0x4400, 2)  # each: item(2) 0(2) extents(2) offset(4) length(4)
+    places = [struct.unpack_from(">HHHII", avif, at + 8 + 14 * n) for n in range(2)]
+    (first, _, _, pixels_at, pixels_length), (second, _, _, offset, length) = places
+    assert pixels_at > offset
+    cut = avif.index(b"*\0", offset) - offset
+    table = struct.pack(">HHHII", first, 0, 1, pixels_at + 8 + 3, pixels_length)
+    table += struct.pack(">HHHIIII", second, 0, 2, offset + 8, cut, offset + 8 + cut + 3, length - cut)
+    grown = avif[:at] + avif[at : at + 8] + table + avif[at + 36 : offset + cut] + b"gap" + avif[offset + cut :]
+    for box, by in ((b"meta", 8), (b"iloc", 8), (b"mdat", 3)):
+        place = grown.index(box) - 4
+        (size,) = struct.unpack_from(">I", grown, place)
+        grown = grown[:place] + struct.pack(">I", size + by) + grown[place + 4 :]
+    return grown
+
+
 def stored_pixels(image: bytes) -> "np.ndarray[Any, Any]":
     """The picture, not turned."""
     return np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))
@@ -83,35 +118,69 @@ def recognised(name: str) -> formats.Format:
     return formats.named(name.lower())
 
 
-class CircleTests:
+class TrapTests:
     @pytest.mark.parametrize("format", FORMATS)
     @pytest.mark.parametrize("order", "<>")
     def test_what_a_camera_writes_is_left_alone(self, format: str, order: str) -> None:
         image = with_exif(format, camera(order))
-        assert without_circles(image, recognised(format)) is image
+        assert without_traps(image, recognised(format)) is image
 
     @pytest.mark.parametrize("format", FORMATS)
     @pytest.mark.parametrize("order", "<>")
-    @pytest.mark.parametrize("circle", CIRCLES)
-    def test_a_circle_is_made_unreadable_and_nothing_else_is_changed(self, format: str, order: str, circle: str) -> None:
-        exif = CIRCLES[circle](order)
+    @pytest.mark.parametrize("trap", TRAPS)
+    def test_a_trap_is_made_unreadable_and_nothing_else_is_changed(self, format: str, order: str, trap: str) -> None:
+        exif = TRAPS[trap](order)
         image = with_exif(format, exif)
         assert exif in image
-        safe = bytes(without_circles(image, recognised(format))[: len(image)])
+        safe = bytes(without_traps(image, recognised(format))[: len(image)])
         assert exif not in safe
         assert len(safe) == len(image)
         assert sum(a != b for a, b in zip(safe, image, strict=True)) <= 2 + 4 * (format == "PNG")
         if format != "AVIF":  # which libavif refuses to read then; libheif, in the engine, does not mind
             assert np.array_equal(stored_pixels(safe), stored_pixels(with_exif(format, camera(order))))
 
-    def test_a_block_that_is_cut_off_is_no_circle(self) -> None:
+    def test_a_block_that_is_cut_off_is_no_trap(self) -> None:
         for end in range(4, len(camera("<"))):
             image = b"\xff\xd8\xff\xe1..Exif\0\0" + camera("<")[:end]
-            assert without_circles(image, formats.JPEG) is image
+            assert without_traps(image, formats.JPEG) is image
 
     def test_a_picture_with_blocks_without_end_is_refused(self) -> None:
         with pytest.raises(TooManyBlocksError):
-            without_circles((b"Exif\0\0" + camera("<")) * (BLOCKS_MAX + 1), formats.JPEG)
+            without_traps((b"Exif\0\0" + camera("<")) * (BLOCKS_MAX + 1), formats.JPEG)
+
+
+class ScatteredTests:
+    def test_a_block_in_two_pieces_is_found(self) -> None:
+        image = with_exif("AVIF", TRAPS["a hundred ways"]("<"))
+        assert not exif_is_scattered(image)
+        assert exif_is_scattered(in_two_pieces(image))
+        assert not exif_is_scattered(saved(small(), "AVIF"))
+
+    def test_tables_that_are_cut_off_or_of_another_version(self) -> None:
+        image = in_two_pieces(with_exif("AVIF", camera("<")))
+        at = image.index(b"iloc")
+        for end in range(at, at + 30):
+            exif_is_scattered(image[:end])
+        for version in (1, 2):
+            wide = ">I" if version == 2 else ">H"
+            table = bytes([version]) + bytes(3) + b"\x44\x44" + struct.pack(wide, 1) + struct.pack(wide, 7) + bytes(4) + bytes(4)
+            entry = b"infe\x03" + bytes(3) + struct.pack(">I", 7) + bytes(2) + b"Exif"
+            for extents in (1, 2):
+                scattered = exif_is_scattered(entry + b"iloc" + table + struct.pack(">H", extents) + bytes(24))
+                assert scattered == (extents == 2)
+
+
+class MagickTests:
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+    def test_the_picture_is_rendered_unturned(self, format: str, tmp_path: Path) -> None:
+        engine = ImageMagickEngine(timeout_seconds=15)  # half of what it takes for the header alone
+        exif = shared("<", 1500, 45_000)
+        assert facts_of(engine, with_exif(format, exif)).orientation == 1
+        render(engine, with_exif(format, exif), tmp_path, request(Size(20, 20)))
+
+    def test_blocks_without_end_are_named(self) -> None:
+        with pytest.raises(NotStored, match="EXIF"):
+            facts_of(ImageMagickEngine(), saved(small(), "JPEG") + (b"Exif\0\0" + camera("<")) * (BLOCKS_MAX + 1))
 
 
 class EngineTests:
@@ -119,9 +188,14 @@ class EngineTests:
     def engine(self) -> VipsEngine:
         return VipsEngine(timeout_seconds=20)  # a third of what libexif takes for the worst of them
 
+    def test_a_block_in_pieces_is_refused(self, engine: VipsEngine) -> None:
+        with pytest.raises(NotStored, match="EXIF block is in several pieces"):
+            facts_of(engine, in_two_pieces(with_exif("AVIF", TRAPS["a hundred ways"]("<"))))
+        engine.close()
+
     @pytest.mark.parametrize("format", FORMATS)
     def test_the_picture_is_rendered_unturned(self, engine: VipsEngine, format: str, tmp_path: Path) -> None:
-        exif = CIRCLES["a hundred ways"]("<")
+        exif = TRAPS["a hundred ways"]("<")
         assert facts_of(engine, with_exif(format, exif)).orientation == 1
         render(engine, with_exif(format, exif), tmp_path, request(Size(20, 20)))
         engine.close()

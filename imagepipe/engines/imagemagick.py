@@ -22,7 +22,7 @@ from imagepipe.core.formats import BMP, GIF, PNG, TIFF, WEBP, Format
 from imagepipe.core.geometry import Size
 from imagepipe.core.icc import profile_of
 from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
-from imagepipe.engines import bmp_colours, child, embedded, embedded_profile, png_colours, tiff_header
+from imagepipe.engines import bmp_colours, child, embedded, embedded_profile, exif, png_colours, tiff_header
 from imagepipe.engines.delays import in_hundredths
 from imagepipe.engines.gif_frames import with_delays as with_hundredths
 from imagepipe.engines.magick_command import COLOURS_FILE, Limits, facts_arguments, has_colours_file, render_arguments
@@ -81,7 +81,10 @@ class ImageMagickEngine:
         content = bytes_of(image)
         if why := of_kind(content[:64], format):
             raise NotStored(f"the image cannot be read: {why}")
-        source = prepared(content, format)
+        try:
+            source = prepared(exif.without_traps(content, format), format)
+        except exif.TooManyBlocksError as error:
+            raise NotStored(f"the image cannot be read: {error}") from None
         with descriptor_of(image if source.data is content else source.data) as descriptor:
             # Even to print a line, convert writes a temporary file first.
             with spent("open"), TemporaryDirectory(prefix="imagepipe-") as folder:

@@ -19,7 +19,7 @@ import pyvips
 
 from imagepipe.core import formats
 from imagepipe.core.plan import RenderPlan
-from imagepipe.engines import exif, messages, process_limits
+from imagepipe.engines import exif, heif_items, messages, process_limits
 from imagepipe.engines.messages import Failed, Forget, Open, Opened, Render, Rendered, Reply
 from imagepipe.engines.reasons import of_kind, reason
 from imagepipe.engines.vips_header import allow_only_our_loaders, read_facts
@@ -70,7 +70,9 @@ class _Job:
             os.close(descriptor)
         if why := of_kind(image[:64], self._format):
             return Failed(f"the image cannot be read: {why}")
-        self._image = exif.without_circles(image, self._format)
+        if self._format in (formats.AVIF, formats.HEIC) and heif_items.exif_is_scattered(image):
+            return Failed("the image cannot be read: its EXIF block is in several pieces")
+        self._image = exif.without_traps(image, self._format)
         return Opened(read_facts(self._image, self._format))
 
     def _render(self, plan: RenderPlan, folder: Path, *, measured: bool) -> Reply:
