@@ -10,6 +10,7 @@ Until READY a stranger has sent one of each, and nothing else: less than a kilob
 
 After READY the frames cannot be looked into, and libzmq keeps a message whose last frame never comes. So a peer that sends much and is answered little
 is cut off; it connects again, and an honest one repeats what was lost.
+Their sizes can be read, though, and limited: where only short frames are expected, such as subscriptions.
 """
 
 from imagepipe.replication.zmtp import GREETING_BYTES, Bounds, Unwelcome, frame_header, greeting_is_wrong
@@ -31,6 +32,8 @@ class CurveInspection:
         self._held = bytearray()
         self._answer = bytearray()  # of libzmq, until READY
         self._unanswered = 0
+        self._header = bytearray()  # of an encrypted frame, as far as it has come
+        self._sealed_left = 0  # bytes of the frame's body that have not come
 
     def feed(self, data: bytes) -> bytes:
         """What may go on, now that `data` has come. Raises Unwelcome."""
@@ -38,6 +41,8 @@ class CurveInspection:
             self._unanswered += len(data)
             if self._unanswered > self._bounds.unanswered_bytes_max:
                 raise Unwelcome("it sends too many bytes that get no answer")
+            if self._bounds.sealed_bytes_max is not None:
+                self._measure(data, self._bounds.sealed_bytes_max)
             return data
         self._held += data
         passed = self._greeting()
@@ -61,6 +66,23 @@ class CurveInspection:
                 self._answer.clear()
                 return
             at += header[1]
+
+    def _measure(self, data: bytes, sealed_bytes_max: int) -> None:
+        """Check the sizes of the encrypted frames in `data`."""
+        at = 0
+        while at < len(data):
+            if self._sealed_left:
+                step = min(self._sealed_left, len(data) - at)
+                self._sealed_left -= step
+                at += step
+                continue
+            self._header.append(data[at])
+            at += 1
+            if len(self._header) > 1 and (header := frame_header(self._header)):
+                self._header.clear()
+                self._sealed_left = header[1]
+                if header[1] > sealed_bytes_max:
+                    raise Unwelcome(f"it sends a frame of {header[1]} bytes")
 
     def _greeting(self) -> bytearray:
         """The greeting goes on byte by byte: both sides wait for the beginning of the other's."""

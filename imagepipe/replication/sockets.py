@@ -32,8 +32,21 @@ ANSWER_BYTES_MAX = 1 << 20
 UNANSWERED_BYTES_MAX = 4 << 20
 """What a peer with a good key may ask that is not answered: 64 requests of that size fit into the queue before them."""
 
-SUBSCRIBER_BYTES_MAX = 1 << 20
-"""What a subscriber with a good key may say in all: it subscribes once, and its heartbeats come to as much in a day. Then it has to connect again."""
+SUBSCRIBER_BYTES_MAX = 256 << 10
+"""What a subscriber with a good key may send in all.
+
+It subscribes once, and its heartbeats come to as much in four hours. Then it has to connect again.
+"""
+
+SUBSCRIPTION_BYTES_MAX = 512
+"""The size of a frame that a subscriber may send: its INITIATE has 292 bytes.
+
+libzmq takes 50 bytes of memory for every byte of a subscription, and walks through all of them,
+on the reactor's thread, when any subscriber leaves. Ours subscribe to everything, which is no bytes.
+"""
+
+_SEALED_SUBSCRIPTION_BYTES_MAX = 48
+"""The same once a key is proved: 43 bytes for a subscription to everything, 40 for a heartbeat."""
 
 _CLOSING_SECONDS_MAX = 1.0
 _PUBLISHED_MAX = 1000
@@ -67,14 +80,16 @@ class Sockets:
 
     def publisher(self, endpoint: str) -> "Publisher":
         """A PUB that listens there; port 0 or * is any free one. StartError if it cannot."""
-        options = [(zmq.SNDHWM, _PUBLISHED_MAX), (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX)]
-        return Publisher(
-            self._factory,
-            zmq.PUB,
-            [*self._serving(endpoint), *options],
-            endpoint,
-            self._bounds(_SUBSCRIPTIONS_MAX, SUBSCRIBER_BYTES_MAX, answers_count=False),
+        options = [(zmq.SNDHWM, _PUBLISHED_MAX), (zmq.MAXMSGSIZE, SUBSCRIPTION_BYTES_MAX)]
+        bounds = Bounds(
+            SUBSCRIPTION_BYTES_MAX,
+            _SUBSCRIPTIONS_MAX,
+            self._keys is not None,
+            SUBSCRIBER_BYTES_MAX,
+            answers_count=False,
+            sealed_bytes_max=_SEALED_SUBSCRIPTION_BYTES_MAX,
         )
+        return Publisher(self._factory, zmq.PUB, [*self._serving(endpoint), *options], endpoint, bounds)
 
     def subscriber(self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]) -> "Subscriber":
         """A SUB that hears everything published there; the peer need not be there yet. `received` gets the frames of one message."""
@@ -89,7 +104,8 @@ class Sockets:
         """
         options = [(zmq.ROUTER_MANDATORY, 1), (zmq.SNDHWM, _ANSWERS_MAX), (zmq.RCVHWM, _REQUESTS_MAX), (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX)]
         has_keys = self._keys is not None
-        return Server(self._factory, zmq.ROUTER, [*self._serving(endpoint), *options], endpoint, self._bounds(), received, has_keys=has_keys)
+        bounds = Bounds(REQUEST_BYTES_MAX, None, has_keys, UNANSWERED_BYTES_MAX)
+        return Server(self._factory, zmq.ROUTER, [*self._serving(endpoint), *options], endpoint, bounds, received, has_keys=has_keys)
 
     def client(self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]) -> "Client":
         """A DEALER that sends there while it is connected, and only then."""
@@ -124,11 +140,6 @@ class Sockets:
         # Enforced: were nobody there to ask who may connect, everybody might.
         allowed = ((zmq.CURVE_SERVER, 1), (zmq.ZAP_DOMAIN, DOMAIN.encode()), (zmq.ZAP_ENFORCE_DOMAIN, 1))
         return (*self._common, (zmq.CURVE_PUBLICKEY, self._keys.public), (zmq.CURVE_SECRETKEY, self._keys.secret), *allowed)
-
-    def _bounds(self, messages_max: int | None = None, unanswered_bytes_max: int = UNANSWERED_BYTES_MAX, *, answers_count: bool = True) -> Bounds:
-        """What a stranger may send, before and after it has proved a key."""
-        has_keys = self._keys is not None
-        return Bounds(REQUEST_BYTES_MAX, messages_max, has_keys, unanswered_bytes_max, answers_count)
 
     def _calling(self, peer_key: bytes | None) -> Options:
         if self._keys is None:

@@ -31,6 +31,7 @@ class Bounds:
     """What a stranger may send: the size of one message, and how many of them in all, if there is an end to it.
 
     With keys, of which has_keys tells, frames cannot be looked into: how many bytes it may send once it is let in, less what it was answered if answers_count.
+    sealed_bytes_max: the size of an encrypted frame; None: no limit.
     """
 
     message_bytes_max: int
@@ -38,6 +39,7 @@ class Bounds:
     has_keys: bool = False
     unanswered_bytes_max: int = 0
     answers_count: bool = True
+    sealed_bytes_max: int | None = None
 
 
 class Inspection:

@@ -92,6 +92,22 @@ class LetInTests:
         with pytest.raises(Unwelcome, match="too many bytes that get no answer"):
             inspection.feed(bytes(101))
 
+    @given(st.lists(st.integers(1, 40)))
+    def test_short_frames_go_on_however_they_are_cut(self, cuts: list[int]) -> None:
+        inspection, at = let_in(Bounds(1000, None, True, 1000, sealed_bytes_max=48)), 0
+        stream = b"\4\x30" + bytes(48) + b"\0\0" + b"\6" + (48).to_bytes(8, "big") + bytes(48) + b"\4\x28" + bytes(40)
+        for cut in (*cuts, len(stream)):
+            assert inspection.feed(stream[at : at + cut]) == stream[at : at + cut]
+            at += cut
+
+    @pytest.mark.parametrize("long", [b"\4\x31", b"\0\xff", b"\6" + (1 << 40).to_bytes(8, "big")])
+    def test_a_frame_longer_than_any_that_is_expected_ends_the_connection(self, long: bytes) -> None:
+        inspection = let_in(Bounds(1000, None, True, 1000, sealed_bytes_max=48))
+        inspection.feed(b"\4\x30" + bytes(47))
+        inspection.feed(b"\0" + long[:-1])
+        with pytest.raises(Unwelcome, match="it sends a frame of"):
+            inspection.feed(long[-1:])
+
     def test_where_answers_do_not_count_there_is_an_end(self) -> None:
         inspection = let_in(Bounds(1000, has_keys=True, unanswered_bytes_max=100, answers_count=False))
         inspection.feed(bytes(100))

@@ -225,6 +225,16 @@ class AuthorisationTests:
             wait_for_event(flood, zmq.Event.DISCONNECTED)
         assert any("too many bytes that get no answer" in str(event.get("why")) for event in events)
 
+    def test_a_peer_whose_subscription_is_long_is_cut_off(self, node: Node, tmp_path: Path) -> None:
+        """Libzmq takes 50 bytes of memory for each of its bytes; a subscription to everything has none."""
+        keys = load_keys(tmp_path / "north")
+        options: dict[str, Any] = {"curve_publickey": keys.public, "curve_secretkey": keys.secret, "curve_serverkey": node.key}
+        publisher = on_reactor(self.sockets.publisher, LOOPBACK)
+        with logged() as events, zmq_peer(zmq.SUB, publisher.endpoint, **options) as peer:
+            peer.subscribe(b"x" * 40)
+            wait_for_event(peer, zmq.Event.DISCONNECTED)
+        assert any("it sends a frame of" in str(event.get("why")) for event in events)
+
     def test_a_peer_that_says_plain_gets_nothing(self, node: Node) -> None:
         self.gets_nothing(node, plain_username=b"north", plain_password=b"north")
 

@@ -19,7 +19,7 @@ from reactor_thread import PATIENCE_SECONDS, Inbox, logged, on_reactor, open_soc
 from imagepipe.errors import StartError
 from imagepipe.replication.connection import READS_PER_TURN_MAX
 from imagepipe.replication.gate import CONNECTIONS_MAX
-from imagepipe.replication.sockets import REQUEST_BYTES_MAX, Client, Server, Sockets
+from imagepipe.replication.sockets import REQUEST_BYTES_MAX, SUBSCRIPTION_BYTES_MAX, Client, Server, Sockets
 
 LOOPBACK = "tcp://127.0.0.1:0"
 
@@ -430,6 +430,12 @@ class HostileTests:
         with zmq_peer(zmq.XSUB, publisher.endpoint) as stranger:
             for number in range(100):
                 stranger.send(b"\1%d" % number)
+            wait_for_event(stranger, zmq.Event.DISCONNECTED)
+
+    def test_a_long_subscription_costs_its_sender_the_connection(self, sockets: Sockets) -> None:
+        """Libzmq takes 50 bytes of memory for each of its bytes."""
+        publisher = on_reactor(sockets.publisher, LOOPBACK)
+        with zmq_peer(zmq.SUB, publisher.endpoint, subscribe=bytes(SUBSCRIPTION_BYTES_MAX)) as stranger:
             wait_for_event(stranger, zmq.Event.DISCONNECTED)
 
     def test_when_all_places_are_taken_by_silent_ones_a_newcomer_has_one(self, echo: Echo) -> None:
