@@ -92,7 +92,7 @@ def _credentials(header: bytes) -> tuple[bytes, bytes]:
     """The name and the password of an Authorization header."""
     scheme, _, encoded = header.partition(b" ")
     if scheme.lower() != b"basic":
-        raise Unauthorized("credentials", "those of one of [network] users are needed")
+        raise Unauthorized("credentials", "the name and the password of a user are needed")
     try:
         name, colon, password = binascii.a2b_base64(encoded.strip() + b"===").partition(b":")
     except binascii.Error:
