@@ -159,6 +159,7 @@ class MalformedTests:
             "", "<", "<methodCall/>", "<methodResponse><params/></methodResponse>", call("<int>" + "1" * 10_000 + "</int>"), call("<boolean>2</boolean>"),
             call("<base64>a</base64>"), call("<nonsense/>"), "<!DOCTYPE m [<!ENTITY a 'b'>]>" + call("&a;"), "<!DOCTYPE m SYSTEM 'file:///etc/passwd'>" + call("x"),
             "<methodResponse><fault><value><struct/></value></fault></methodResponse>",
+            *(f"<?xml version='1.0' encoding='{name}'?>{call('x')}" for name in ("idna", "big5", "zlib", "no-such-encoding")),
         ],
     )  # fmt: skip
     def test_it_says_so(self, body: str) -> None:

@@ -129,6 +129,8 @@ def _fed(xml: bytes, reader: CallReader) -> CallReader:
         parser.Parse(b"", True)
     except expat.ExpatError as error:
         raise MalformedCallError(f"not well-formed XML: {error}") from None
+    except (LookupError, ValueError):  # of Python's codec for the encoding that the XML declares
+        raise MalformedCallError("the encoding that the XML declares is not supported") from None
     return reader
 
 
