@@ -19,6 +19,13 @@ class Methods:
 
     def __init__(self) -> None:
         self.called: list[Call] = []
+        self.turns: Deferred[None] | None = None  # what each call waits for, if anything
+
+    async def wait_a_turn(self) -> None:
+        """As ImageMethods does."""
+        if self.turns:
+            self.turns = Deferred()
+            await self.turns
 
     async def run(self, part: Any, call: Call) -> object:
         """As ImageMethods does."""
@@ -55,6 +62,17 @@ def entry(name: object, *parameters: object) -> dict[str, object]:
 
 
 class MulticallTests:
+    def test_each_call_has_a_turn_of_the_reactor(self) -> None:
+        methods = Methods()
+        methods.turns = Deferred()
+        request: Any = SimpleNamespace(record=RequestRecord("'system.multicall'", stages=Stages()), shows_stages=False, client_host="-")
+        answered = Deferred.fromCoroutine(SystemMethods(cast(Any, methods)).xmlrpc_multicall(request, [entry("a"), entry("b")]))
+        counts = []
+        for _ in range(2):
+            counts.append(len(methods.called))
+            methods.turns.callback(None)
+        assert (counts, answered.result) == ([0, 1], [["OK"], ["OK"]])
+
     def test_each_call_has_its_own_result_or_fault_in_order(self) -> None:
         methods = Methods()
         results, record = called([entry("a", 1, [2]), entry("fail"), entry("crash"), {"methodName": "b"}], methods)

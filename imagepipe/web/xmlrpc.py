@@ -176,6 +176,10 @@ class ImageMethods(XMLRPC):
         result: object = await maybeDeferred(procedure, *arguments)
         return result
 
+    async def wait_a_turn(self) -> None:
+        """Let the reactor do something else."""
+        await self._on_thread(lambda: None)
+
     def fault(self, error: Exception, name: str) -> Fault:
         """The fault that the client gets for the exception being handled, which a call of `name` raised; the log has the detail of one of ours."""
         if isinstance(error, Fault):
