@@ -111,9 +111,7 @@ def catalogue_refusal(error: sqlite3.Error, path: Path) -> NotStored | None:
         return DiskFull(FULL)
     kind = None if code is None else code & 0xFF
     if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return CatalogueDamaged(
-            f"the catalogue is damaged ({error.sqlite_errorname}): stop imagepipe, and put back a backup of the folder {path.parent.name}"
-        )
+        return damaged_catalogue(path, error.sqlite_errorname)
     if kind in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY) and _is_read_only(path.parent):
         return StoreUnusable(READ_ONLY)
     if kind in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
@@ -121,6 +119,11 @@ def catalogue_refusal(error: sqlite3.Error, path: Path) -> NotStored | None:
     if kind == sqlite3.SQLITE_IOERR:
         return FlushError(f"the disk failed under the catalogue ({error.sqlite_errorname})")
     return None
+
+
+def damaged_catalogue(path: Path, how: str) -> CatalogueDamaged:
+    """What is said of the catalogue at `path`, which is of no use any more."""
+    return CatalogueDamaged(f"the catalogue is damaged ({how}): stop imagepipe, and put back a backup of the folder {path.parent.name}")
 
 
 def _is_read_only(path: Path) -> bool:

@@ -43,6 +43,11 @@ class Objects:
         if missing:
             flush_folder(self._folder)
 
+    @property
+    def folders(self) -> Sequence[Path]:
+        """The folders that objects lie in."""
+        return [self._folder / name for name in FOLDERS]
+
     def path(self, digest: str) -> Path:
         """Where the object is, or would be."""
         return self._folder / digest[:2] / digest

@@ -1,7 +1,8 @@
 """Whether images can be stored, known at any moment without asking the disk.
 
     probe      every few seconds: is the folder the one that was opened, can the catalogue be read,
-               can a file be made, filled and, once a minute, flushed
+               can a file be made, filled and, once a minute, flushed, and may files be made where
+               the bytes of images lie
     refused    a call has just failed: probe at once
     succeeded  a call has just been stored: nothing is wrong
 
@@ -11,11 +12,11 @@ room the disk counts as full until a call succeeds or it has room again.
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from imagepipe.errors import DiskFull, FlushError, ImagepipeError, Overloaded
+from imagepipe.errors import DiskFull, FlushError, ImagepipeError, Overloaded, StoreUnusable
 from imagepipe.storage.disk import FULL, NO_INODES, QUOTA, flush, has_room_for_its_size, lacks_inodes, refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.reserve import Reserve
@@ -28,7 +29,7 @@ FLUSH_SECONDS = 60.0
 class Readiness:
     """For any thread.
 
-    staging: makes a folder on the store's file system, or raises what a call would get.
+    folders: where their bytes lie. staging: makes a folder on the store's file system, or raises what a call would get.
     check_catalogue: reads it. make_room: frees what is not needed; whether that helped.
     seconds: a monotonic clock.
     """
@@ -41,6 +42,7 @@ class Readiness:
         *,
         staging: Callable[[], AbstractContextManager[Path]],
         check_catalogue: Callable[[], None],
+        folders: Sequence[Path],
         make_room: Callable[[], bool],
         seconds: Callable[[], float],
     ) -> None:
@@ -49,6 +51,7 @@ class Readiness:
         self._reserve = reserve
         self._staging = staging
         self._check_catalogue = check_catalogue
+        self._folders = folders
         self._make_room = make_room
         self._seconds = seconds
         self._probing = threading.Lock()
@@ -100,6 +103,7 @@ class Readiness:
                 if not self._make_room():
                     raise
                 self._write()
+            self._check_folders()
         except FlushError as error:
             self._health.fail(error)
             return str(error)
@@ -110,6 +114,13 @@ class Readiness:
         if self._lacked_room and has_room_for_its_size(self._private):
             self._lacked_room = None
         return self._lacked_room
+
+    def _check_folders(self) -> None:
+        """Raise StoreUnusable if files may not be made in one of them, as after a change of owner."""
+        for folder in self._folders:
+            if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+                why = "cannot be written to" if folder.is_dir() else "is gone"
+                raise StoreUnusable(f"{folder.relative_to(self._private.parent)} {why}: look at its owner and its mode")
 
     def _write(self) -> None:
         """What a store does first. Raises what it would be refused with."""

@@ -189,13 +189,14 @@ class Store:
         self._catalogue.start(new_id())
         self._housekeeping.recover()
         self._reserve.set_aside()
-        self._health.watch(self._layout.lasting)
+        self._health.watch(self._layout.root, self._layout.lasting, self._layout.catalogue)
         self._readiness = Readiness(
             self._layout.private,
             self._health,
             self._reserve,
             staging=self._staging,
             check_catalogue=self._catalogue.check,
+            folders=self._objects.folders,
             make_room=self.make_room,
             seconds=seconds,
         )

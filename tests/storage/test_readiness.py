@@ -95,6 +95,32 @@ class PlaceTests:
         store.probe()
         assert "catalogue.sqlite is gone" in str(store.why_unready)
 
+    def test_a_link_to_it_is_not_the_folder(self, store: Store, root: Path) -> None:
+        away = root.parent / "away"
+        (root / PRIVATE).rename(away)
+        (root / PRIVATE).symlink_to(away)
+        with pytest.raises(StoreUnusable, match="not the one"):  # the next start would refuse it
+            put(store, {"b": b"2"})
+        assert ".imagepipe is not the one" in str(store.why_unready)
+        (root / PRIVATE).unlink()
+        away.rename(root / PRIVATE)
+        put(store, {"b": b"2"})
+
+    def test_a_folder_of_objects_that_is_gone_is_known_without_a_call(self, store: Store, root: Path) -> None:
+        (root / PRIVATE / "objects" / "ff").rmdir()
+        store.probe()
+        assert "objects/ff is gone" in str(store.why_unready)
+        (root / PRIVATE / "objects" / "ff").mkdir(0o700)
+        store.probe()
+        assert store.why_unready is None
+
+    def test_one_that_may_not_be_written_to_is_known_without_a_call(self, store: Store, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder = root / PRIVATE / "objects" / "ff"
+        access = os.access  # root, who may run these tests, may write everywhere
+        monkeypatch.setattr(os, "access", lambda path, *rest, **more: path != folder and access(path, *rest, **more))
+        store.probe()
+        assert f"{PRIVATE}/objects/ff cannot be written to" in str(store.why_unready)
+
 
 class DamageTests:
     """A catalogue that SQLite calls damaged."""
@@ -123,6 +149,12 @@ class DamageTests:
         with pytest.raises(CatalogueDamaged):
             damaged.list()
         assert "damaged" in str(damaged.why_unready)
+
+    def test_a_catalogue_that_was_cut_short_is_found_though_its_pages_are_in_the_log(self, store: Store, root: Path) -> None:
+        (root / CATALOGUE).open("r+b").truncate()
+        with pytest.raises(CatalogueDamaged, match="cut short"):
+            put(store, {"b": b"2"})
+        assert "the catalogue is damaged (cut short)" in str(store.why_unready)
 
 
 class UnreadableTests:
