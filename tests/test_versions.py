@@ -1,12 +1,12 @@
-"""The version of a write: one for all its paths, above everything that is known of them."""
+"""The versions of a write: one for all its paths, above everything that is known of them."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.core.entries import Content, Entry
 from imagepipe.core.erasure import erasure_path
-from imagepipe.core.stamp import STAMP_MAX, Version, milliseconds
-from imagepipe.core.versions import next_version
+from imagepipe.core.stamp import CLOCK_MAX, STAMP_MAX, Version, milliseconds
+from imagepipe.core.versions import next_versions
 
 NOW = 1_800_000_000_000
 TODAY = NOW << 16
@@ -19,9 +19,15 @@ def at(path: str, stamp: int, content: Content | None = IMAGE) -> Entry:
     return Entry(path, Version(stamp, "you"), None, content, 1)
 
 
+def versions(paths: list[str], *known: Entry) -> dict[str, Version]:
+    """The versions of a write to `paths`, on a node that knows these rows."""
+    return next_versions(paths, "me", NOW, lambda path: [entry for entry in known if entry.path == path])
+
+
 def version(paths: list[str], *known: Entry) -> Version:
-    """The version of a write to `paths`, on a node that knows these rows."""
-    return next_version(paths, "me", NOW, lambda path: [entry for entry in known if entry.path == path])
+    """The only one."""
+    [found] = set(versions(paths, *known).values())
+    return found
 
 
 class VersionTests:
@@ -45,7 +51,20 @@ class VersionTests:
 
     def test_a_path_whose_stamp_nothing_can_exceed_is_dated_by_the_clock_again(self) -> None:
         assert milliseconds(version(["a", "b"], at("a", STAMP_MAX)).stamp) == NOW
+        assert version(["a", "b"], at("a", STAMP_MAX), at("b", TODAY + HOUR)).stamp == TODAY + HOUR + 1
+
+    def test_a_stamp_that_no_clock_reaches_does_not_spread_to_the_other_paths(self) -> None:
+        for forged in (CLOCK_MAX, STAMP_MAX - 2, STAMP_MAX - 1):
+            found = versions(["a", "b", "c"], at("b", forged), at("c", TODAY + HOUR))
+            assert {path: one.stamp for path, one in found.items()} == {"a": TODAY + HOUR + 1, "b": forged + 1, "c": TODAY + HOUR + 1}
+
+    def test_a_path_and_its_erasure_have_one_version_even_then(self) -> None:
+        erased = [path for bare in ("a", "b") for path in (bare, erasure_path(bare))]
+        for forged in ("a", erasure_path("a")):
+            found = versions(erased, at(forged, STAMP_MAX - 9, None))
+            assert [found[path].stamp for path in erased] == [STAMP_MAX - 8, STAMP_MAX - 8, TODAY, TODAY]
 
     @given(st.lists(st.builds(at, st.sampled_from("ab"), st.integers(0, STAMP_MAX - 1)), max_size=5))
     def test_a_writer_that_saw_a_version_always_beats_it(self, known: list[Entry]) -> None:
-        assert all(entry.version < version(["a", "b"], *known) for entry in known)
+        found = versions(["a", "b"], *known)
+        assert all(entry.version < found[entry.path] for entry in known)

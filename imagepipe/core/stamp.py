@@ -13,7 +13,7 @@ COUNTER_BITS = 16
 STAMP_MAX = 1 << 61
 """The greatest stamp, in the year 3084. Anything above it is malformed."""
 
-_CLOCK_MAX = 1 << 60
+CLOCK_MAX = 1 << 60
 """Where a clock stops counting (the year 2527): half of all stamps remain for later writes."""
 
 
@@ -32,7 +32,12 @@ def next_stamp(wall_milliseconds: int, known: Iterable[int]) -> int:
     goes over it as if it were not there.
     """
     newest = max((stamp for stamp in known if stamp < STAMP_MAX), default=-1)
-    return max(min(wall_milliseconds << COUNTER_BITS, _CLOCK_MAX), newest + 1)
+    return max(min(wall_milliseconds << COUNTER_BITS, CLOCK_MAX), newest + 1)
+
+
+def is_forged(stamp: int) -> bool:
+    """Whether no clock gives `stamp`, so that a peer made it up; it can still be exceeded."""
+    return CLOCK_MAX <= stamp < STAMP_MAX
 
 
 def milliseconds(stamp: int) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from imagepipe.core.entries import Content, Entry, ImageFacts
 from imagepipe.core.stamp import COUNTER_BITS, Version
-from imagepipe.core.versions import next_version
+from imagepipe.core.versions import next_versions
 from imagepipe.errors import shown
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.disk import status_of
@@ -113,7 +113,9 @@ class Claims:
 
     def _version(self, one: Claim, old: Entry | None, now_ms: int) -> Version:
         node = self._catalogue.node_id
-        return next_version([one.path], node, now_ms, self._catalogue.known_at) if old else Version(_stamp_of(one.seen, now_ms), node)
+        if old is None:
+            return Version(_stamp_of(one.seen, now_ms), node)
+        return next_versions([one.path], node, now_ms, self._catalogue.known_at)[one.path]
 
     def _refusal(self, one: Claim, old: Entry | None, showing: Showing) -> str | None:
         if old is not None and old.content is not None:

@@ -20,7 +20,7 @@ from typing import TypeVar
 from twisted.logger import Logger
 
 from imagepipe.core.entries import Change, Content, Entry
-from imagepipe.core.versions import next_version
+from imagepipe.core.versions import next_versions
 from imagepipe.errors import Conflict, FlushError, ImagepipeError, InternalError, NotStored, StoreUnusable, shown
 from imagepipe.storage.calls import Call
 from imagepipe.storage.catalogue import Catalogue
@@ -181,11 +181,13 @@ class Committer:
         if not decided.changes:
             return ()
         catalogue = self._catalogue
-        version = next_version((change.path for change in decided.changes), catalogue.node_id, self._now_ms(), catalogue.known_at)
+        paths = [change.path for change in decided.changes]
+        versions = next_versions(paths, catalogue.node_id, self._now_ms(), catalogue.known_at)
         entries = []
         for change in decided.changes:
             self._seq += 1
             old = decided.before[change.path]
+            version = versions[change.path]
             entries.append(Entry(change.path, version, old.version if old else None, change.content, self._seq))
         return tuple(entries)
 
@@ -202,7 +204,7 @@ class Committer:
         self._housekeeping.committed(one.entries, failed, lost_digests(one.decided.before, one.entries))
         if one.awkward:
             self._housekeeping.show_again(one.awkward, one.entries)
-        _answer(call, Commit(one.entries[-1].version, one.entries[-1].seq), moved)
+        _answer(call, Commit(min(entry.version for entry in one.entries), one.entries[-1].seq), moved)
 
     def _abandon(self, calls: Sequence[Call], admitted: Sequence[_Admitted], error: Exception) -> None:
         for one in reversed(admitted):

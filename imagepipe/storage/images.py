@@ -41,8 +41,9 @@ def info_of(row: Row) -> ImageInfo:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A change that is durable and visible: all its rows have `version`, and `seq` is this node's newest number as of it.
+    """A change that is durable and visible: its rows have `version`, and `seq` is this node's newest number as of it.
 
+    Rows over a forged stamp have greater versions of their own (core/versions.py).
     `version` is None where there was nothing to change (a move onto itself). `stored`: what a put has stored, whatever came over it since.
     """
 

@@ -60,15 +60,15 @@ class Disk:
             self.damaged.discard(digest)
 
     def write(self, changes: tuple[Change, ...], wall_ms: int) -> tuple[Entry, ...]:
-        """What a call does, under one stamp. The bytes are kept first."""
-        version = versions.next_version([change.path for change in changes], self.node, wall_ms, self.known_at)
+        """What a call does. The bytes are kept first."""
+        given = versions.next_versions([change.path for change in changes], self.node, wall_ms, self.known_at)
         written = []
         for change in changes:
             if change.content:
                 self.keep(change.content.digest, BYTES[change.content.digest])
             before = self.rows.get(change.path)
             self.seq += 1
-            entry = Entry(change.path, version, before.version if before else None, change.content, self.seq)
+            entry = Entry(change.path, given[change.path], before.version if before else None, change.content, self.seq)
             self._set(entry)
             written.append(entry)
         return tuple(written)

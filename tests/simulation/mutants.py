@@ -55,8 +55,14 @@ def _blind_to_pending(self: Disk, path: str) -> list[Entry]:
     return [self.rows[path]] if path in self.rows else []
 
 
-def _blind_to_erasure(paths: Iterable[str], node: str, wall_ms: int, known_at: Callable[[str], Iterable[Entry]]) -> Version:
-    return Version(stamp.next_stamp(wall_ms, (entry.version.stamp for path in paths for entry in known_at(path))), node)
+def _blind_to_erasure(paths: Sequence[str], node: str, wall_ms: int, known_at: Callable[[str], Iterable[Entry]]) -> dict[str, Version]:
+    known = (entry.version.stamp for path in paths for entry in known_at(path))
+    return dict.fromkeys(paths, Version(stamp.next_stamp(wall_ms, known), node))
+
+
+def _one_version_even_if_forged(paths: Sequence[str], node: str, wall_ms: int, known_at: Callable[[str], Iterable[Entry]]) -> dict[str, Version]:
+    found = _NEXT_VERSIONS(paths, node, wall_ms, known_at)
+    return dict.fromkeys(paths, max(found.values())) if found else found
 
 
 def _blind_to_deletes(self: Disk, path: str) -> list[Entry]:
@@ -248,6 +254,7 @@ def _difference_of_times(self: Fetches, now: float) -> None:
 
 
 _JOIN = joining.join
+_NEXT_VERSIONS = versions.next_versions
 _KNOWN_AT = Disk.known_at
 _WRITE = Disk.write
 _DO = Node._do
@@ -262,7 +269,8 @@ MUTANTS = (
     Mutant("the stamp is the plain wall clock", versions, "next_stamp", _wall_clock, 1),
     Mutant("the stamp is above all that a peer has sent", Disk, "known_at", _above_all_received, 1),
     Mutant("the stamp is not above rows that wait for their bytes", Disk, "known_at", _blind_to_pending, 1),
-    Mutant("the stamp is not above an erasure", versions, "next_version", _blind_to_erasure, 557),
+    Mutant("the stamp is not above an erasure", versions, "next_versions", _blind_to_erasure, 557),
+    Mutant("a forged stamp spreads to all paths of a call", versions, "next_versions", _one_version_even_if_forged, 65),
     Mutant("the greatest stamp is taken for one that can be exceeded", stamp, "STAMP_MAX", 1 << 62, 89),
     Mutant("a row that nothing could overtake waits for its bytes", joining, "STAMP_MAX", 1 << 62, 17),
     Mutant("the stamp is not above a delete", Disk, "known_at", _blind_to_deletes, 1),

@@ -17,7 +17,7 @@ from imagepipe.core.messages import Batch
 from imagepipe.core.paths import ancestors
 from imagepipe.core.serving import Subscriber
 from imagepipe.core.showing import shown
-from imagepipe.core.stamp import STAMP_MAX, Version, milliseconds
+from imagepipe.core.stamp import CLOCK_MAX, STAMP_MAX, Version, milliseconds
 from simulation.contents import CONTENTS, is_good
 from simulation.disk import Disk
 from simulation.node import Node
@@ -78,7 +78,8 @@ class Oracle:
         for entry in entries:
             may_be_erased = not entry.content or entry.path in self._spent or not is_erased(entry, node.disk.rows)
             self.require(may_be_erased, f"{entry} is erased by what its writer knew")
-            self.require(entry.version == entries[0].version, f"{entry} and {entries[0]} are of one call")
+            of_clocks = {other.version for other in entries if other.version.stamp < CLOCK_MAX}
+            self.require(len(of_clocks) <= 1, f"{entries} are of one call")
             one = Written(entry, node.disk, min_acks)
             self._written.append(one)
             self._known[_key(entry)] = entry
@@ -92,6 +93,8 @@ class Oracle:
         if paths & (self._lied | self._undated):
             self._undated |= paths
         for entry in entries:
+            is_forged = entry.version.stamp >= CLOCK_MAX
+            self.require(not is_forged or entry.path in self._lied, f"{entry} is dated as only a liar would, who has not named it")
             if entry.version.stamp >= STAMP_MAX:
                 self._spent.add(entry.path)
             for other in known[entry.path]:
