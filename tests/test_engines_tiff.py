@@ -39,7 +39,7 @@ def tags_of(order: str, *, big: bool, entries: list[tuple[int, int, list[int]]],
     """A header and a directory of (tag, type, values), padded to `data_at`."""
     number, room = ("Q", 8) if big else ("I", 4)
     head = {"<": b"II", ">": b"MM"}[order] + (struct.pack(order + "HHHQ", 43, 8, 0, 16) if big else struct.pack(order + "HI", 42, 8))
-    letters = {3: "H", 4: "I"}
+    letters = {3: "H", 4: "I", 9: "i", 17: "q"}
     directory, further = b"", b""
     behind = len(head) + struct.calcsize("Q" if big else "H") + len(entries) * (4 + 2 * room) + room
     for tag, kind, values in sorted(entries):
@@ -117,14 +117,14 @@ class TiffTests:
 
 
 class TileBombTests:
-    @pytest.mark.parametrize("planes", [1, 2], ids=["together", "separate"])
-    def test_a_tile_larger_than_any_picture_is_refused_by_the_header(self, engine: Engine, planes: int) -> None:
+    @pytest.mark.parametrize(("planes", "kind"), [(1, 4), (2, 4), (1, 9), (1, 17)], ids=["together", "separate", "signed", "long signed"])
+    def test_a_tile_larger_than_any_picture_is_refused_by_the_header(self, engine: Engine, planes: int, kind: int) -> None:
         image = tags_of(
             "<",
-            big=False,
+            big=kind == 17,
             entries=[
                 (256, 4, [10]), (257, 4, [10]), (258, 3, [8, 8, 8]), (259, 3, [8]), (262, 3, [2]), (277, 3, [3]), (284, 3, [planes]),
-                (322, 4, [65520]), (323, 4, [65520]), (324, 4, [512] * 3), (325, 4, [100] * 3),
+                (322, kind, [65520]), (323, kind, [65520]), (324, 4, [512] * 3), (325, 4, [100] * 3),
             ],
             data_at=612,
         )  # fmt: skip

@@ -25,7 +25,8 @@ WIDTH, BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION, SAMPLES, PLANES, TILE_WIDTH,
     323,
 )
 
-_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
+_TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
+"""Also the signed ones, which no writer chooses and libtiff takes: it would reserve a tile that we had not seen."""
 _ENTRIES_MAX = 4096
 _RGB, _INKS, _YCBCR, _LAB = 2, 5, 6, 8
 _JPEG = 7
