@@ -125,6 +125,12 @@ class StoreUnusable(NotStored):
     http_status = 503
 
 
+class EngineUnusable(NotStored):
+    """No image can be rendered now, whatever it is; once the cause is gone, it can."""
+
+    http_status = 503
+
+
 class FlushError(NotStored):
     """A flush failed with EIO: what the disk holds is unknown. The calls under way get this fault; the daemon must end."""
 

@@ -34,6 +34,15 @@ def test_an_image_that_fails_is_not_the_engines_fault(engine: Engine, tmp_path: 
     assert (tmp_path / "0").read_bytes().startswith(b"\x89PNG")
 
 
+def test_an_engine_that_cannot_be_started_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    engine = VipsEngine(60.0, PIXELS_MAX)
+    trial = EngineTrial(lambda: engine, lambda: contextlib.nullcontext(tmp_path), Clock().seconds)
+    trial.failed()
+    assert "could not be started" in str(trial.why_not)
+    engine.close()
+
+
 def test_an_engine_that_renders_nothing_is_known_until_another_does(engine: Engine, tmp_path: Path) -> None:
     clock, broken = Clock(), ImageMagickEngine("/bin/false", {}, 60.0, PIXELS_MAX)
     engines: list[Engine] = [broken]

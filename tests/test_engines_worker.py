@@ -22,7 +22,7 @@ from imagepipe.core.plan import RenderSettings, SourceFacts, plan_render
 from imagepipe.engines import messages
 from imagepipe.engines.memory_file import memory_file
 from imagepipe.engines.vips import VipsEngine
-from imagepipe.errors import NotStored
+from imagepipe.errors import EngineUnusable, NotStored
 
 OUTPUT = request(Size(50, 50), PNG)
 
@@ -187,7 +187,7 @@ class LimitedTests:
 
     def test_a_worker_that_cannot_start_is_not_blamed_on_the_image(self, engine: VipsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.executable", "/bin/false")
-        with pytest.raises(NotStored, match="could not be started"), engine.open(scene_jpeg(), JPEG):
+        with pytest.raises(EngineUnusable, match="could not be started"), engine.open(scene_jpeg(), JPEG):
             pass
 
     def test_an_image_for_which_there_is_no_memory_cannot_be_read(self) -> None:

@@ -9,6 +9,7 @@ from imagepipe.errors import (
     ConfigError,
     Conflict,
     DiskFull,
+    EngineUnusable,
     FlushError,
     Forbidden,
     ImagepipeError,
@@ -48,6 +49,7 @@ class ErrorTests:
             (DiskFull("the disk is full"), 1001, 507),
             (SourceFailed("it hung up"), 1001, 502),
             (SourceTimeout("it is slow"), 1001, 504),
+            (EngineUnusable("it cannot be started"), 1001, 503),
             (FlushError("EIO"), 1001, 503),
         ],
     )

@@ -3,8 +3,8 @@
 import pytest
 from twisted.internet.task import Clock
 
-from imagepipe.errors import NotStored
-from imagepipe.ondemand.failures import FAILED_SECONDS, FAILURES_MAX, Failures, Unrenderable
+from imagepipe.errors import DiskFull, EngineUnusable, NotStored
+from imagepipe.ondemand.failures import FAILED_SECONDS, FAILURES_MAX, Failures, Unrenderable, blamed_on
 
 
 def noted(failures: Failures, about: str, why: str = "rendering took longer than 60 s (timeout)") -> None:
@@ -32,3 +32,16 @@ class FailuresTests:
         failures.check(["0"])
         with pytest.raises(NotStored):
             failures.check(["1"])
+
+
+class BlameTests:
+    def test_what_an_engine_refuses_is_held_against_the_image(self) -> None:
+        with pytest.raises(Unrenderable) as raised, blamed_on("a"):
+            raise NotStored("it is broken")
+        assert (raised.value.about, str(raised.value)) == ("a", "it is broken")
+
+    @pytest.mark.parametrize("error", [DiskFull("the disk is full"), EngineUnusable("it cannot be started")])
+    def test_what_passes_by_itself_is_not(self, error: NotStored) -> None:
+        with pytest.raises(NotStored) as raised, blamed_on("a"):
+            raise error
+        assert raised.value is error

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 import imagepipe
 from imagepipe.core.printable import printable
 from imagepipe.engines import messages
-from imagepipe.errors import DiskFull, InternalError, NotStored
+from imagepipe.errors import DiskFull, EngineUnusable, InternalError, NotStored
 
 _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
@@ -90,7 +90,7 @@ class Worker:
             status = self._process.returncode
             if not self._started:
                 _log.error("a vips worker could not start, exit status {status}: its output is above", status=status)
-                raise NotStored("the decoder could not be started: the log says why") from None
+                raise EngineUnusable("the decoder could not be started: the log says why") from None
             _log.warn("a vips worker died: exit status {status}", status=status)
             raise NotStored("the image crashed its decoder") from None
         except messages.MalformedReplyError as error:

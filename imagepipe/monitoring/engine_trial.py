@@ -14,7 +14,7 @@ from imagepipe.core.geometry import Size
 from imagepipe.core.plan import RenderSettings, plan_render
 from imagepipe.core.request import OutputRequest
 from imagepipe.engines.engine import Engine
-from imagepipe.errors import ImagepipeError, InternalError, NotStored
+from imagepipe.errors import EngineUnusable, ImagepipeError, InternalError, NotStored
 
 PICTURE = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c636064620600000e0007d76fe4780000000049454e44ae426082"
@@ -65,7 +65,7 @@ class EngineTrial:
                 request = OutputRequest("trial", Size(1, 1), PNG)
                 source.render(plan_render((request,), source.facts, RenderSettings()), folder)
         except ImagepipeError as error:
-            if type(error) not in (NotStored, InternalError):
+            if type(error) not in (NotStored, EngineUnusable, InternalError):
                 return None  # the store says so itself, or it passes
             return f"no image can be rendered: {error}"
         except OSError as error:

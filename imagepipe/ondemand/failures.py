@@ -2,10 +2,11 @@
 
 A rendition that runs into its timeout takes an engine for a minute. Its failure is kept in memory
 for FAILED_SECONDS and given to all who ask meanwhile. What passes by itself (a full queue, a full
-disk, a stop) is no such failure.
+disk, a stop, a decoder that cannot be started) is no such failure.
 """
 
-from collections.abc import Callable, Hashable, Iterable
+import contextlib
+from collections.abc import Callable, Hashable, Iterable, Iterator
 
 from imagepipe.errors import NotStored
 from imagepipe.storage.memory import Remembered
@@ -41,3 +42,14 @@ class Failures:
             noted = self._noted.get(one)
             if noted and self._seconds() < noted[0]:
                 raise NotStored(noted[1])
+
+
+@contextlib.contextmanager
+def blamed_on(about: Hashable) -> Iterator[None]:
+    """Raise Unrenderable for what an engine refuses here; what passes by itself is raised as it is."""
+    try:
+        yield
+    except NotStored as error:
+        if type(error) is NotStored:
+            raise Unrenderable(error, about) from error
+        raise

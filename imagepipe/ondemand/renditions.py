@@ -9,7 +9,7 @@ replaced, moved or deleted is not served stale.
 """
 
 import contextlib
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -26,7 +26,7 @@ from imagepipe.core.turns import Kind
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.errors import BadRequest, NotAcceptable, NotFound, NotStored
 from imagepipe.monitoring.counters import Counters
-from imagepipe.ondemand.failures import Failures, Unrenderable
+from imagepipe.ondemand.failures import Failures, Unrenderable, blamed_on
 from imagepipe.ondemand.flights import Claims, Flights
 from imagepipe.storage.cache import AtHand, CachedFile
 from imagepipe.storage.disk import refusal
@@ -241,12 +241,12 @@ class Renditions:
             raise NotStored("what is stored is not an image of a known format")
         with contextlib.ExitStack() as rendering:
             rendering.enter_context(self._queue.rendering())
-            with _about(digest):
+            with blamed_on(digest):
                 source = rendering.enter_context(self._engine.open(file.content, format))
             requests = [output_request(wish.rendition, wish.accepted, source.facts, self._limits, self._settings) for wish in wishes]
             plans = []
             for wish, request in zip(wishes, requests, strict=True):
-                with _about((digest, wish)):
+                with blamed_on((digest, wish)):
                     plans.append(self._plan(request, source))
             keys = [cache_key(digest, plan, self._engine_name) for plan in plans]
             for wish, key in zip(wishes, keys, strict=True):
@@ -287,7 +287,7 @@ class Renditions:
         made = {}
         header = msgspec.msgpack.encode(source.facts)
         with self._store.staging() as folder, contextlib.ExitStack() as opened:
-            with _about(next(iter(missing))) if len(missing) == 1 else contextlib.nullcontext():
+            with blamed_on(next(iter(missing))) if len(missing) == 1 else contextlib.nullcontext():
                 source.render(plan, folder)
             rendering.close()
             for at, (key, output) in enumerate(zip(missing, plan.outputs, strict=True)):
@@ -296,17 +296,6 @@ class Renditions:
                 opened.callback(made[key].file.close)
             opened.pop_all()
         return made
-
-
-@contextlib.contextmanager
-def _about(about: Hashable) -> Iterator[None]:
-    """What an engine refuses here is remembered; what the disk or a stop did is not."""
-    try:
-        yield
-    except NotStored as error:
-        if type(error) is NotStored:
-            raise Unrenderable(error, about) from error
-        raise
 
 
 def _picture(cached: CachedFile) -> Picture:
