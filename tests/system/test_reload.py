@@ -173,9 +173,9 @@ class ChangesTests:
         with running(tmp_path, HTTP) as daemon:
             url = daemon.http_url
             port = urlsplit(url).port
-            for interface in ("0.0.0.0", "127.0.0.1", "::", "127.0.0.1"):
+            for interface in ("0.0.0.0", "127.0.0.1"):
                 daemon.reload({"http": {"interface": interface, "port": port}})
-                assert daemon.http_url == f"http://{f'[{interface}]' if ':' in interface else interface}:{port}/"
+                assert daemon.http_url == f"http://{interface}:{port}/"
                 assert request(url, "/healthz").status == 200
 
     def test_another_certificate_is_presented_and_connections_under_the_old_one_go_on(self, tmp_path: Path) -> None:
