@@ -15,14 +15,19 @@ from contract_others import BmpColoursContract, IconContract, Jp2Contract, PsdCo
 from contract_png import PngContract
 from contract_png_ends import PngEndContract
 from contract_webp_frames import WebpFramesContract
-from engine_contract import SizesContract, render, request
+from engine_contract import SizesContract, facts_of, render, request
+from gifs import Part, gif
 from pictures import saved, see_through
+from webps import Layer, webp
 
 from imagepipe.core.geometry import Size
+from imagepipe.engines import webp_frames
 from imagepipe.engines.auto import ImageMagickFirst
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.webp_container import CHUNKS_MAX
+from imagepipe.errors import NotStored
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +147,21 @@ class ImageMagickPngEndTests(PngEndContract):
 
 class ImageMagickWebpFramesTests(WebpFramesContract):
     """Animated WebPs."""
+
+
+STILL = b"ANMF" + (16).to_bytes(4, "little") + bytes(16)
+
+
+class ImageMagickFrameCountTests:
+    """More frames than ImageMagick takes are refused before it reads the first of them."""
+
+    def test_a_gif_and_a_webp_of_too_many_frames(self, engine: Engine) -> None:
+        long_gif = gif([Part((0, 0, 1, 1))] * 10_000, canvas=(1, 1))
+        long_webp = webp([Layer((0, 0, 2, 2), (1, 2, 3, 4), (1, 2, 3, 4))]) + STILL * 10_000
+        for image in (long_gif, long_webp):
+            with pytest.raises(NotStored, match="more than 9999 frames"):
+                facts_of(engine, image)
+
+    def test_chunks_of_a_webp_are_looked_at_up_to_a_bound(self) -> None:
+        image = webp([Layer((0, 0, 2, 2), (1, 2, 3, 4), (1, 2, 3, 4))])
+        assert len(webp_frames.frames(image + STILL * 2 * CHUNKS_MAX)) < CHUNKS_MAX

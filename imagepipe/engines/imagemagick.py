@@ -25,7 +25,7 @@ from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
 from imagepipe.engines import bmp_colours, child, embedded, embedded_profile, exif, png_colours, tiff_header
 from imagepipe.engines.delays import in_hundredths
 from imagepipe.engines.gif_frames import with_delays as with_hundredths
-from imagepipe.engines.magick_command import COLOURS_FILE, Limits, facts_arguments, has_colours_file, render_arguments
+from imagepipe.engines.magick_command import COLOURS_FILE, FRAMES_MAX, Limits, facts_arguments, has_colours_file, render_arguments
 from imagepipe.engines.magick_source import MagickSource, prepared
 from imagepipe.engines.memory_file import Image, bytes_of, descriptor_of
 from imagepipe.engines.reasons import of_kind, reason
@@ -85,6 +85,9 @@ class ImageMagickEngine:
             source = prepared(exif.without_traps(content, format), format)
         except exif.TooManyBlocksError as error:
             raise NotStored(f"the image cannot be read: {error}") from None
+        if len(source.delays_ms) + len(source.inserted) > FRAMES_MAX:
+            # ImageMagick would read all of them before it refuses the last one.
+            raise NotStored(f"the image cannot be read: it has more than {FRAMES_MAX} frames")
         with descriptor_of(image if source.data is content else source.data) as descriptor:
             # Even to print a line, convert writes a temporary file first.
             with spent("open"), TemporaryDirectory(prefix="imagepipe-") as folder:

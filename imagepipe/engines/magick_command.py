@@ -33,6 +33,9 @@ _SPACES = {Colours.RGB: "sRGB", Colours.GREY: "Gray"}
 COLOURS_FILE = "colours.icc"
 """A profile for the source's pixels, in the working directory; see `has_colours_file`."""
 
+FRAMES_MAX = 9999
+"""Of an animation."""
+
 FACTS_FORMAT = "%T %w %h %W %H %n %A %[colorspace]|SAMPLING|%[orientation]\n"
 """One line a frame, its delay in hundredths of a second first. Not %r or %[type]: they look at
 every
@@ -63,7 +66,7 @@ class Limits:
             "memory": str(self.memory_bytes),
             "map": "0",
             "disk": "0",
-            "list-length": "10000",
+            "list-length": str(FRAMES_MAX + 1),
             "time": str(self.seconds),
         }
         return [word for name, value in named.items() for word in ("-limit", name, value)]

@@ -22,6 +22,9 @@ _ALPHA = 0x10
 _DURATION = slice(12, 15)
 _DURATION_MAX = (1 << 24) - 1
 
+CHUNKS_MAX = 100_000
+"""As many are looked at: more than any animation that is rendered has."""
+
 
 def with_delays(webp: bytes, delays_ms: Sequence[int]) -> bytes:
     """`webp`, in which each frame had a delay of UNIT_MS, with these delays, in milliseconds and in order."""
@@ -48,7 +51,9 @@ def with_alpha(webp: bytes) -> bytes:
 def chunks(webp: bytes) -> Iterator[tuple[bytes, int, int]]:
     """(fourcc, start of the payload, its size) of each chunk that is whole."""
     at = 12
-    while webp[:4] == b"RIFF" and at + 8 <= len(webp):
+    for _ in range(CHUNKS_MAX):
+        if webp[:4] != b"RIFF" or at + 8 > len(webp):
+            return
         kind, size = webp[at : at + 4], int.from_bytes(webp[at + 4 : at + 8], "little")
         if at + 8 + size > len(webp):
             return
