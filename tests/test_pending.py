@@ -100,19 +100,21 @@ class TurnTests:
 
     def test_all_have_their_turn(self) -> None:
         rows = PendingRows([waits("bb", path, seq) for seq, path in enumerate("abcde")])
-        turns = ["".join(row.entry.path for row in rows.take_turn(0.0, 2)) for _ in range(5)]
+        turns = ["".join(row.entry.path for row in rows.take_turn(0.0, 2)["bb"]) for _ in range(5)]
         assert turns == ["ab", "cd", "ea", "bc", "de"]
 
-    def test_of_two_rows_of_a_path_one_is_tried_and_then_the_other(self) -> None:
+    def test_each_upstream_has_its_own_unless_it_is_busy(self) -> None:
         one, other = waits("bb", "x", 4), waits("cc", "x", 9)
         rows = PendingRows([one, other])
-        assert [rows.take_turn(0.0, 10) for _ in range(3)] == [(one.row,), (other.row,), (one.row,)]
+        assert rows.take_turn(0.0, 10) == {"bb": (one.row,), "cc": (other.row,)}
+        assert rows.take_turn(0.0, 10, busy={"bb"}) == {"cc": (other.row,)}
+        assert rows.take_turn(0.0, 10, busy={"bb", "cc"}) == {}
 
     def test_a_new_row_is_behind_those_that_wait(self) -> None:
         rows = PendingRows([waits("bb", "x", 4), waits("bb", "y", 5)])
         rows.take_turn(0.0, 1)
         rows.add([waits("bb", "z", 6)])
-        assert [row.entry.path for row in rows.take_turn(0.0, 3)] == ["y", "x", "z"]
+        assert [row.entry.path for row in rows.take_turn(0.0, 3)["bb"]] == ["y", "x", "z"]
 
     def test_the_first_is_now_and_the_next_after_a_while(self) -> None:
         rows = PendingRows([waits("bb", "x", 4)])

@@ -761,10 +761,20 @@ class PendingTests:
         node.tick(PENDING_SECONDS)
         assert node.take_actions() == [Examine(2, (rows[-1], *rows[: ROWS_MAX - 1]))]
 
-    def test_of_two_rows_of_a_path_one_is_tried_at_a_time(self) -> None:
-        node = replica(pending=[Pending("b", put(4, IMAGE, "p")), Pending("c", put(5, OTHER, "p"))])
+    def test_an_upstream_whose_bytes_come_slowly_holds_up_its_own_rows_alone(self) -> None:
+        slow, other = put(4, IMAGE, "p"), put(5, OTHER, "p")
+        node = linked("b", here=10, pending=[Pending("b", slow), Pending("c", other)])
+        node.take_actions()
         node.tick(0.0)
-        assert node.take_actions() == [Examine(1, (put(4, IMAGE, "p"),))]
+        mine, others = [action for action in node.take_actions() if isinstance(action, Examine)]
+        assert (mine.rows, others.rows) == ((slow,), (other,))
+        node.examined(mine.pull, [IMAGE], 0.0)  # and they do not come
+        node.examined(others.pull, [], 0.0)
+        node.joined(others.pull, DONE, 0.0)
+        node.take_actions()
+        node.tick(PENDING_SECONDS)
+        [again] = [action for action in node.take_actions() if isinstance(action, Examine)]
+        assert again.rows == (other,)
 
 
 class RefreshTests:
@@ -1039,15 +1049,6 @@ class NewLinkTests:
 
 class FindingTests:
     """What the tests of the parts, and histories at random, once found."""
-
-    def test_of_two_rows_of_a_path_each_is_tried_in_its_turn(self) -> None:
-        node = replica(pending=[Pending("b", put(4, IMAGE, "p")), Pending("c", put(5, OTHER, "p"))])
-        node.tick(0.0)
-        node.examined(1, [], 0.0)
-        node.joined(1, DONE, 0.0)
-        node.take_actions()
-        node.tick(PENDING_SECONDS)
-        assert node.take_actions() == [Examine(2, (put(5, OTHER, "p"),))]
 
     def test_a_peer_that_comes_back_elsewhere_is_asked_there(self) -> None:
         node = linked("b", here=5)

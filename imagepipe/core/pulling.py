@@ -72,10 +72,10 @@ class Stage(enum.Enum):
 
 @dataclass(slots=True)
 class Pull:
-    """Rows on their way into the map. `link` and `upstream` None: rows of several upstreams, which were pending. `upstream` alone None: it looks ahead.
+    """Rows on their way into the map. `link` and `upstream` None: rows that were pending. `upstream` alone None: it looks ahead.
 
     missing: contents that are being fetched. asked_at: when the upstream was asked; what it had at that time is in the map once the pull that is `last`
-    has been joined.
+    has been joined. waited_for: the upstream whose rows were pending.
     """
 
     id: int
@@ -88,6 +88,7 @@ class Pull:
     last: bool
     stage: Stage = Stage.EXAMINING
     missing: set[Content] = field(default_factory=set)
+    waited_for: str | None = None
 
 
 @dataclass(slots=True)

@@ -273,7 +273,7 @@ class Replica:
     def next_deadline(self, now: float) -> float:
         """When `tick` has something to do, at the latest; `now` or later."""
         times = [time for link in self.links.values() for time in link.deadlines(now)]
-        if self.pending and not self._tries_pending():
+        if self.pending:
             times.append(self.pending.try_at)
         return max(now, min([*times, self.upstream.ring_at, self._fetches.next_deadline(), self._mends.next_deadline()]))
 
@@ -565,8 +565,11 @@ class Replica:
         return Changes(rid, self._node, start.epoch, start.seq, acked, start.end, self.upstream.name)
 
     def _retry_pending(self, now: float) -> None:
-        if self.pending and now >= self.pending.try_at and not self._tries_pending():
-            self._new_pull(self.pending.take_turn(now, self._rows_max), None, None, None, now, afresh=False, last=False)
+        if not self.pending or now < self.pending.try_at:
+            return
+        busy = {pull.waited_for for pull in self._pulls.values() if pull.waited_for is not None}
+        for upstream, rows in self.pending.take_turn(now, self._rows_max, busy).items():
+            self._new_pull(rows, None, None, None, now, afresh=False, last=False).waited_for = upstream
 
     def _end_mends(self, now: float) -> None:
         for number in self._mends.take_ended(now):
@@ -575,9 +578,6 @@ class Replica:
 
     def _reachable(self, now: float) -> list[str]:
         return [link.name for link in self.links.values() if link.is_reachable(now)]
-
-    def _tries_pending(self) -> bool:
-        return any(pull.link is None for pull in self._pulls.values())
 
     def _ask(self, link: Link, asked: Asked) -> None:
         link.asked[asked.message.rid] = asked
