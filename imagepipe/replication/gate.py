@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import struct
+from collections import Counter
 from typing import Any
 
 import zmq
@@ -37,7 +38,9 @@ _log = Logger()
 class Gate(Factory):
     """Listens at `endpoint` for the ZeroMQ socket that is bound to `inner`, until `close`. Invariant: at most CONNECTIONS_MAX connections.
 
-    When it is full, a newcomer takes the place of the oldest that has not said READY; if there is none, it is turned away.
+    When it is full, a newcomer takes the place of the oldest that has not said READY; if there is none, of the
+    oldest from the address with the most connections, if that has at least two more than the newcomer's.
+    Otherwise it is turned away.
     """
 
     noisy = False
@@ -65,12 +68,20 @@ class Gate(Factory):
 
     def buildProtocol(self, addr: Any) -> Protocol | None:  # noqa: N802 - Twisted's name
         if len(self.links) >= CONNECTIONS_MAX:
-            unready = next((link for link in self.links if not link.inspection.ready), None)
-            if unready is None:
+            leaving = next((link for link in self.links if not link.inspection.ready), None) or self._greedy(addr.host)
+            if leaving is None:
                 self._complaints.warn("{host} was turned away: {count} peers are connected", host=addr.host, count=len(self.links))
                 return None
-            unready.end()
+            leaving.end()
         return _Stranger(self, addr.host)
+
+    def _greedy(self, newcomer: str) -> "_Stranger | None":
+        """The oldest connection of the address that has the most; None if `newcomer` has about as many."""
+        counts = Counter(link.host for link in self.links)
+        host, most = counts.most_common(1)[0]
+        if most < counts[newcomer] + 2:
+            return None
+        return next(link for link in self.links if link.host == host)
 
     def complain(self, host: str, why: str) -> None:
         """Say, seldom, that a connection was ended."""
@@ -85,7 +96,7 @@ class _Stranger(Protocol):
     def __init__(self, gate: Gate, host: str) -> None:
         self.inspection = CurveInspection(gate.bounds) if gate.bounds.has_keys else Inspection(gate.bounds)
         self._gate = gate
-        self._host = host
+        self.host = host
         self._inner = _Inner(self)
         gate.links[self] = None
 
@@ -107,7 +118,7 @@ class _Stranger(Protocol):
         try:
             passed = self.inspection.feed(data)
         except Unwelcome as why:
-            self._gate.complain(self._host, str(why))
+            self._gate.complain(self.host, str(why))
             self.end()
         else:
             self._inner.transport.write(passed)

@@ -447,6 +447,20 @@ class HostileTests:
             assert ended(silent[0])
         echo.works()
 
+    def test_an_address_that_takes_all_places_makes_room_for_another(self, sockets: Sockets) -> None:
+        asked = Inbox()
+        server = on_reactor(sockets.server, LOOPBACK, asked)
+        with contextlib.ExitStack() as stack:
+            many = [stack.enter_context(tcp(server.endpoint)) for _ in range(CONNECTIONS_MAX)]
+            for one in many:
+                shake_hands(one, b"DEALER")
+            assert ended(stack.enter_context(tcp(server.endpoint)))  # one more of the same address
+            from_elsewhere = server.endpoint.replace("tcp://", "tcp://127.0.0.2:0;")
+            with zmq_peer(zmq.DEALER, from_elsewhere) as other:
+                other.send(b"hello")
+                assert asked.get()[1] == [b"hello"]
+            assert ended(many[0])
+
     def test_an_upstream_whose_message_has_no_end_is_hung_up_on(self, sockets: Sockets) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening, logged() as events:
             endpoint = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
