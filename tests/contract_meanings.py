@@ -188,6 +188,20 @@ class ForeignProfilesContract:
         (made,) = render(engine, image, tmp_path, request(None))
         assert np.abs(quarters_seen(made) - 188).max() <= 2
 
+    @pytest.mark.parametrize("format", ["JPEG", "TIFF", "WEBP"])
+    def test_a_comment_with_the_letters_of_a_profile_is_none(self, engine: Engine, format: str, tmp_path: Path) -> None:
+        image = saved(PLAIN, format, icc_profile=wide_profile(), **({} if format == "TIFF" else {"quality": 95}))
+        comment = "x" * 36 + "acsp" + "y" * 200
+        if format == "JPEG":
+            image = image[:2] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment.encode() + image[2:]
+        elif format == "TIFF":
+            image = saved(PLAIN, format, icc_profile=wide_profile(), tiffinfo={270: comment})
+        else:
+            image += b"note" + struct.pack("<I", len(comment)) + comment.encode()
+        assert facts_of(engine, image).profile is True
+        (made,) = render(engine, image, tmp_path, request(None))
+        assert far(made, wide_profile()) <= 20
+
     def test_cmyk_pixels(self, engine: Engine, tmp_path: Path) -> None:
         image = saved(Image.open(io.BytesIO(cmyk())), "JPEG", quality=92, icc_profile=wide_profile())
         facts = facts_of(engine, image)

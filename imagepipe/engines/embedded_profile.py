@@ -5,7 +5,8 @@ r"""The ICC profile of a file, where the engine that reads it does not say of it
           1039
     JP2   boxes  length(4) type(4) ...  in "jp2h": "colr"  method(1) ... 2 or 3: a profile at 3
     BMP   see bmp_colours
-    else  wherever the letters "acsp" are found: in JPEG, TIFF and WebP a profile lies in clear
+    else  wherever the letters "acsp" are found where a profile has them, a class such as "mntr"
+          before them: in JPEG, TIFF and WebP it lies in clear
 
 `convert -ping` does not say of a PSD or JP2 whether there is one; of a BMP, convert never reads it.
 """
@@ -18,6 +19,9 @@ from imagepipe.core.formats import BMP, GIF, JP2, PSD, Format
 from imagepipe.engines import bmp_colours
 
 _ACSP_AT = 36
+_CLASS = slice(12, 16)
+_CLASSES = (b"mntr", b"scnr", b"prtr", b"spac")
+_TRIALS_MAX = 1000
 _PSD_HEADER_BYTES = 26
 _PSD_PROFILE = 1039
 
@@ -35,8 +39,19 @@ def profile(image: bytes, format: Format) -> bytes:
         return b""  # as in browsers and libvips
     if format == BMP:
         return bmp_colours.profile(image)
-    at = image.find(b"acsp") - _ACSP_AT
-    return image[at : at + icc.HEADER_BYTES] if at >= 0 else b""
+    return _in_clear(image)
+
+
+def _in_clear(image: bytes) -> bytes:
+    """The header of the first profile: a comment, too, may have its letters."""
+    found = image.find(b"acsp", _ACSP_AT)
+    for _ in range(_TRIALS_MAX):
+        at = found - _ACSP_AT
+        header = image[at : at + icc.HEADER_BYTES] if found >= 0 else b""
+        if not header or header[_CLASS] in _CLASSES:
+            return header
+        found = image.find(b"acsp", found + 1)
+    return b""
 
 
 def _resources(psd: bytes) -> Iterator[tuple[int, bytes]]:
