@@ -67,10 +67,16 @@ class WholeTests:
 
     def test_a_long_scan_is_searched_piece_by_piece(self) -> None:
         head = SOI + frame(0xC0, 1) + scan(0, 63, 0, 1)
-        for length in (2**22 - 3, 2**22 - 1, 2**22, 2**23 + 5):
+        for length in (2**18 - 3, 2**18 - 1, 2**18, 2**23 + 5):
             image = head + bytes(length)
             assert whole(image + EOI + b"trailer") == Stream(image + EOI + b"trailer")
             assert whole(image + b"\xff\xc4mp4").data == image + EOI
+
+    def test_a_marker_is_found_behind_any_length_of_filling(self) -> None:
+        scans = frame(0xC0, 1) + scan(0, 63, 0, 1)
+        for filling in (1, (1 << 18) - 6, *range((1 << 18) - 3, (1 << 18) + 3), 1 << 20):
+            image = SOI + b"\xff" * filling + scans
+            assert whole(image) == Stream(SOI + scans + EOI, completed=True)
 
     def test_what_is_not_coded_by_huffman_is_left_alone(self) -> None:
         for marker in (0xC3, 0xC9, 0xCA):

@@ -26,8 +26,8 @@ _TABLES_AND_NOTES = (0xC4, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
 _COEFFICIENTS = 64
 _ALL_BITS = 99
 _PARTS_MAX = 10_000
-_SEARCHED_BYTES = 1 << 22
-"""Two milliseconds."""
+_SEARCHED_BYTES = 1 << 18
+"""At most three milliseconds, for which other threads wait."""
 
 _RAN_OUT = re.compile(r"premature end of data segment|found marker 0xd9 instead")
 _TRAILER = re.compile(r"extraneous bytes before marker 0xd9")
@@ -50,7 +50,7 @@ def whole(jpeg: Any) -> Stream:
     parts, at = [jpeg[:2]], 2
     skipped = False
     try:
-        while found := _MARKER.search(jpeg, at):
+        while found := _search(_MARKER, jpeg, at):
             start, marker = found.start(), jpeg[found.start() + 1]
             skipped = skipped or start != at
             if marker == _EOI:
@@ -101,12 +101,18 @@ def _end_of_part(jpeg: Any, start: int, marker: int, scans: "_Scans") -> int:
 
 
 def _end_of_scan(jpeg: Any, at: int) -> int:
-    """Where the pixels end; other threads wait for a search, so that none is long."""
+    """Where the pixels end."""
+    found = _search(_END_OF_SCAN, jpeg, at)
+    return found.start() if found else len(jpeg)
+
+
+def _search(pattern: re.Pattern[bytes], jpeg: Any, at: int) -> re.Match[bytes] | None:
+    """The first two bytes of `pattern` from `at` on; in slices, so that other threads get their turn."""
     while at < len(jpeg):
-        if found := _END_OF_SCAN.search(jpeg, at, at + _SEARCHED_BYTES):
-            return found.start()
+        if found := pattern.search(jpeg, at, at + _SEARCHED_BYTES):
+            return found
         at += _SEARCHED_BYTES - 1
-    return len(jpeg)
+    return None
 
 
 class _Scans:
