@@ -13,12 +13,21 @@ is cut off; it connects again, and an honest one repeats what was lost.
 Their sizes can be read, though, and limited: where only short frames are expected, such as subscriptions.
 """
 
-from imagepipe.replication.zmtp import GREETING_BYTES, Bounds, Unwelcome, frame_header, greeting_is_wrong
+from imagepipe.replication.zmtp import GREETING_BYTES, Bounds, Unwelcome, UsedUp, frame_header, greeting_is_wrong
 
 _CURVE = b"CURVE".ljust(20, b"\0")
 _HELLO = (b"\x05HELLO", 200, 200)
 _INITIATE = (b"\x08INITIATE", 257, 512)
 """A command: how it begins, and the least and the greatest size of its body. Ours have 292 bytes at most."""
+
+
+HONEST_SECONDS = 3600.0
+"""A subscriber that sends heartbeats alone uses up its bytes in about four hours; a flood takes seconds."""
+
+
+def is_worth_a_warning(why: Unwelcome, age_seconds: float) -> bool:
+    """Whether the log should say that a connection of that age was ended: not if it only grew old."""
+    return not isinstance(why, UsedUp) or age_seconds < HONEST_SECONDS
 
 
 class CurveInspection:
@@ -40,7 +49,7 @@ class CurveInspection:
         if self.ready:
             self._unanswered += len(data)
             if self._unanswered > self._bounds.unanswered_bytes_max:
-                raise Unwelcome("it sends too many bytes that get no answer")
+                raise UsedUp("it sends too many bytes that get no answer")
             if self._bounds.sealed_bytes_max is not None:
                 self._measure(data, self._bounds.sealed_bytes_max)
             return data

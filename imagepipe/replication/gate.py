@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 from imagepipe.errors import StartError
 from imagepipe.replication import binding
-from imagepipe.replication.curve import CurveInspection
+from imagepipe.replication.curve import CurveInspection, is_worth_a_warning
 from imagepipe.replication.seldom import Seldom
 from imagepipe.replication.zmtp import Bounds, Inspection, Unwelcome
 
@@ -97,6 +97,7 @@ class _Stranger(Protocol):
         self.inspection = CurveInspection(gate.bounds) if gate.bounds.has_keys else Inspection(gate.bounds)
         self._gate = gate
         self.host = host
+        self._began = gate.reactor.seconds()
         self._inner = _Inner(self)
         gate.links[self] = None
 
@@ -118,7 +119,8 @@ class _Stranger(Protocol):
         try:
             passed = self.inspection.feed(data)
         except Unwelcome as why:
-            self._gate.complain(self.host, str(why))
+            if is_worth_a_warning(why, self._gate.reactor.seconds() - self._began):
+                self._gate.complain(self.host, str(why))
             self.end()
         else:
             self._inner.transport.write(passed)

@@ -26,6 +26,10 @@ class Unwelcome(Exception):
     """The connection is to be ended; the text says why."""
 
 
+class UsedUp(Unwelcome):
+    """The connection has sent all that it may send in its life; a new one may take its place."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What a stranger may send: the size of one message, and how many of them in all, if there is an end to it.

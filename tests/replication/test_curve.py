@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.replication.curve import CurveInspection
-from imagepipe.replication.zmtp import Bounds, Unwelcome
+from imagepipe.replication.curve import CurveInspection, is_worth_a_warning
+from imagepipe.replication.zmtp import Bounds, Unwelcome, UsedUp
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"CURVE".ljust(20, b"\0") + bytes(32)
 BOUNDS = Bounds(1000, has_keys=True, unanswered_bytes_max=100)
@@ -107,6 +107,14 @@ class LetInTests:
         inspection.feed(b"\0" + long[:-1])
         with pytest.raises(Unwelcome, match="it sends a frame of"):
             inspection.feed(long[-1:])
+
+    def test_one_that_was_quiet_for_hours_ends_without_a_warning(self) -> None:
+        inspection = let_in(Bounds(1000, has_keys=True, unanswered_bytes_max=100, answers_count=False))
+        with pytest.raises(UsedUp) as ended:
+            inspection.feed(bytes(101))
+        assert is_worth_a_warning(ended.value, 3.0)
+        assert not is_worth_a_warning(ended.value, 4 * 3600.0)
+        assert is_worth_a_warning(Unwelcome("it sends a frame of 4096 bytes"), 4 * 3600.0)
 
     def test_where_answers_do_not_count_there_is_an_end(self) -> None:
         inspection = let_in(Bounds(1000, has_keys=True, unanswered_bytes_max=100, answers_count=False))
