@@ -74,7 +74,7 @@ class Discard:
 class Join:
     """Join rows with the map, durably, and move the cursor of `upstream`, the name of a link; then let go of what was held.
 
-    upstream, cursor None: rows that were pending, or for which the cursor waits. afresh: the upstream tells its rows from the start, so what was pending of it is void.
+    upstream, cursor None: rows that were pending, or for which the cursor waits. afresh: the upstream sends its rows from the start again, so its pending rows are void.
     """
 
     pull: int

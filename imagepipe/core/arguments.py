@@ -79,7 +79,7 @@ def parse_flag(value: object, argument: str) -> bool:
 def parse_truth(value: object, argument: str) -> bool:
     """Yes or no, as the first imagepipe took it: any value is yes that is neither missing nor zero.
 
-    It took "false" for yes, too. Whoever sends that hardly means it, so such a word is refused.
+    It took "false" for yes, too. A client that sends it hardly means yes, so such a word is refused.
     """
     if isinstance(value, str) and value[:10].strip().lower() in _WORDS_FOR_NO:
         raise BadRequest(argument, f"{shown(value)} is neither 0 nor 1")

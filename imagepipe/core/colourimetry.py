@@ -103,7 +103,7 @@ REFERENCE_WHITE_NITS = 203.0
 """How bright the white of a page is among the brightness of HDR; ITU-R BT.2408."""
 
 PEAK_NITS = 1000.0
-"""The brightness of HDR that is still told from more."""
+"""The brightness of HDR above which all is rendered alike."""
 
 _KNEE = 0.75
 """Light up to this part of white is left as it is; what is brighter shares the rest."""

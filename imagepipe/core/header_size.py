@@ -14,7 +14,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def header_size(head: bytes, format: Format) -> tuple[int, int] | None:
-    """The width and height of an image that begins with `head`; None: it cannot be told here."""
+    """The width and height of an image that begins with `head`; None if the header is not enough."""
     if format is JPEG:
         return _jpeg(head)
     if format is PNG and head[12:16] == b"IHDR":

@@ -9,7 +9,7 @@ NAME_LENGTH_MAX = 64
 
 
 def clean_name(text: str) -> str:
-    """A name that a peer has told, short and safe to print."""
+    """A name that a peer gives itself, short and safe to print."""
     return printable(text[:NAME_LENGTH_MAX])[:NAME_LENGTH_MAX].strip()
 
 

@@ -50,7 +50,7 @@ REFUSED_SECONDS = 30.0
 """After so long an upstream that cannot be one is asked again who it is."""
 
 NAME_SECONDS = 60.0
-"""How long a name that a peer has told stays at least."""
+"""How long the name that a peer gives itself stays at least."""
 
 RESTARTS_MAX = 4
 RESTART_SECONDS = 5.0
@@ -186,7 +186,7 @@ class Link:
         return True
 
     def note_name(self, text: str, now: float) -> None:
-        """It has told its name. Names end up in the log and in metrics: they do not change all the time."""
+        """The peer has sent its name. Names appear in the log and in metrics, so they may not change all the time."""
         name = clean_name(text)
         if name != self.peer_name and now >= self.named_at + NAME_SECONDS:
             self.peer_name, self.named_at = name, now

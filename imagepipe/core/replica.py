@@ -12,7 +12,7 @@ that rows are here only after that; nothing is announced but what was committed.
     a doorbell is lost             the next one, or the poll, finds the same
     a request or answer is lost    it is repeated when overdue
     this node dies                 it goes on from the durable cursor
-    an upstream is another         told by its node id and its epoch, and everything is pulled again; likewise if restored or rebuilt
+    an upstream is another         its node id and its epoch differ: everything is pulled again; likewise if restored or rebuilt
     bytes cannot be had            their rows are pending, and are asked for from every peer; the rest flows on
 """
 
@@ -463,7 +463,7 @@ class Replica:
     def _make_room(self, link: Link, node: str, now: float) -> bool:
         """Let `link` alone lead to the node; False: it cannot now, because another does, or did and what came from there is still being joined.
 
-        Of two links one could lead to a copy of the data folder, and what two nodes of one id write is not told apart.
+        Of two links, one could lead to a copy of the data folder, and the changes of two nodes with one id cannot be distinguished.
         """
         for other in self.links.values():
             if other is not link and other.node == node:

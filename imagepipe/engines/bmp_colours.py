@@ -44,7 +44,7 @@ def calibration(bmp: bytes) -> Colourimetry | None:
 
 
 def _header(bmp: bytes, least: int) -> bytes:
-    """The header, if it has at least so many bytes."""
+    """The header, if it has at least that many bytes."""
     header = bmp[_FILE_HEADER_BYTES : _FILE_HEADER_BYTES + _VERSION_5_BYTES]
     length = int.from_bytes(header[:4], "little")
     return header if min(length, len(header)) >= least else b""

@@ -118,7 +118,7 @@ class Committer:
         return left
 
     def _moved(self) -> StoreUnusable | None:
-        """Why what was committed just now may be lost all the same: nobody may be told that it is stored."""
+        """Why what was committed just now may be lost all the same: no client may get OK for it."""
         try:
             self._health.check_places()
         except StoreUnusable as error:

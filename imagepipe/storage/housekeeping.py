@@ -76,7 +76,7 @@ class Housekeeping:
         self._soon()
 
     def wrote(self, rows: int) -> None:
-        """So many rows were written that the tree has nothing to do with."""
+        """That many rows were written that do not concern the tree."""
         self._rows_unfolded += rows
 
     def show_again(self, paths: Sequence[str], entries: Sequence[Entry]) -> None:

@@ -34,7 +34,7 @@ _log = Logger()
 class Told:
     """What is to be joined: rows of distinct paths.
 
-    upstream, cursor None: rows that were pending. afresh: the upstream tells its rows from the start, so what was pending of it is void.
+    upstream, cursor None: rows that were pending. afresh: the upstream sends its rows from the start again, so its pending rows are void.
     flushed: the contents whose objects were here, and durable, before the transaction.
     """
 

@@ -495,7 +495,7 @@ class Store:
         """Join rows of distinct paths with the map, whose bytes were held and received as far as they could be; `cursor` is where they end.
 
         When this returns it is durable, and the tree shows it. A row whose bytes are not here waits for them in `pending`. upstream None: rows of
-        several upstreams, which were pending. afresh: the upstream tells its rows from the start, so what was pending of it is void.
+        several upstreams, which were pending. afresh: the upstream sends its rows from the start again, so its pending rows are void.
         Raises NotStored on a full disk, and nothing is changed then; FlushError; Overloaded.
         """
         with self._making_room(), self._writing():

@@ -1,4 +1,4 @@
-"""The connections of a process, on all its ports: never so many that no descriptor is left for work.
+"""The connections of a process, on all its ports: never enough to leave no descriptor for work.
 
 When there are too many, the client that has kept the server waiting longest makes room for the next.
 If all of them wait for the server, one that only reads makes room, of the network that has the most
