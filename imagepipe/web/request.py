@@ -140,11 +140,7 @@ class BoundedRequest(server.Request):
                 self._refuse(BAD_REQUEST)
             self._hang_up()
             return
-        if self._refused:
-            if self._received_bytes > REFUSED_BYTES_READ_MAX:
-                self._hang_up()
-            return
-        if not self._keeps_body:
+        if self._refused or not self._keeps_body:
             if self._received_bytes > REFUSED_BYTES_READ_MAX:
                 self._hang_up()
             return
