@@ -13,6 +13,7 @@ from imagepipe.core import icc
 from imagepipe.core.formats import PNG, WEBP, Format
 from imagepipe.core.plan import Colours
 from imagepipe.engines import tiff_header
+from imagepipe.engines.slices import find
 
 _SPACES = {Colours.RGB: b"RGB ", Colours.GREY: b"GRAY", Colours.CMYK: b"CMYK"}
 
@@ -23,7 +24,7 @@ def orientation(image: bytes, format: Format) -> int:
     A PNG may have its block behind the pixels, where libvips does not look and ImageMagick writes it.
     """
     name_of_block = {PNG: b"eXIf", WEBP: b"EXIF"}[format]
-    if image.find(name_of_block) < 0:
+    if find(image, name_of_block) < 0:
         return 1  # as most have none: the chunks need not be walked through
     try:
         for name, data in _chunks(memoryview(image), format):

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from imagepipe.core import icc
 from imagepipe.core.formats import BMP, GIF, JP2, PSD, Format
 from imagepipe.engines import bmp_colours
+from imagepipe.engines.slices import find
 
 _ACSP_AT = 36
 _CLASS = slice(12, 16)
@@ -44,13 +45,13 @@ def profile(image: bytes, format: Format) -> bytes:
 
 def _in_clear(image: bytes) -> bytes:
     """The header of the first profile: a comment, too, may have its letters."""
-    found = image.find(b"acsp", _ACSP_AT)
+    found = find(image, b"acsp", _ACSP_AT)
     for _ in range(_TRIALS_MAX):
         at = found - _ACSP_AT
         header = image[at : at + icc.HEADER_BYTES] if found >= 0 else b""
         if not header or header[_CLASS] in _CLASSES:
             return header
-        found = image.find(b"acsp", found + 1)
+        found = find(image, b"acsp", found + 1)
     return b""
 
 
