@@ -9,7 +9,7 @@ BENCH ?=
 export PYTHON
 
 # Every module of the pure core has its unit tests in a file of its name; together they reach every branch of it.
-CORE_TESTS = $(patsubst imagepipe/core/%.py,tests/test_%.py,$(filter-out %/__init__.py,$(wildcard imagepipe/core/*.py)))
+CORE_TESTS = $(patsubst %.py,tests/test_%.py,$(filter-out __init__.py,$(notdir $(wildcard imagepipe/core/*.py imagepipe/core/*/*.py))))
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST))
