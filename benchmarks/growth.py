@@ -24,8 +24,8 @@ from benchmarks.held import held_bytes
 from benchmarks.load import Request, drive
 from benchmarks.photographs import distinct, photographs
 from benchmarks.results import Chart, Goal, Section, Series, Table, ratio
-from imagepipe.core.entries import Content, Entry, ImageFacts
-from imagepipe.core.stamp import Version, next_stamp
+from imagepipe.core.rows.entries import Content, Entry, ImageFacts
+from imagepipe.core.rows.stamp import Version, next_stamp
 from imagepipe.errors import FlushError
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.health import Health

@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import replace
 
 from imagepipe.core import formats
-from imagepipe.core.entries import Content, ImageFacts, Row
+from imagepipe.core.rows.entries import Content, ImageFacts, Row
 from imagepipe.core.turns import Kind
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import NotStored

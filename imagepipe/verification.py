@@ -16,8 +16,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from imagepipe.core.entries import Content
 from imagepipe.core.pace import Pace
+from imagepipe.core.rows.entries import Content
 from imagepipe.errors import BadRequest, shown
 from imagepipe.storage.store import Store
 from imagepipe.storage.verify import Extent, Finding, Problem

@@ -10,8 +10,8 @@ from imagepipe.core.admission import (
     believable_facts,
     facts_of_bytes,
 )
-from imagepipe.core.entries import Content, Entry, ImageFacts, Row
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
+from imagepipe.core.rows.stamp import Version
 
 NODE = Admission(bytes_max=32 << 20, pixels_max=100_000_000)
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + bytes([0, 0, 0, 3, 0, 0, 0, 4])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.entries import Change, Content, Entry, net_moves, was_unseen, wins
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Change, Content, Entry, net_moves, was_unseen, wins
+from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import BadRequest
 
 ONE, TWO, THREE = (Content(digit * 64, size) for digit, size in (("1", 10), ("2", 20), ("3", 30)))

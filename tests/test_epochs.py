@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.epochs import Epoch, holds
+from imagepipe.core.rows.epochs import Epoch, holds
 
 STARTS = (Epoch("first", 1), Epoch("second", 11), Epoch("idle", 21), Epoch("now", 21))
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from imagepipe.core.entries import Content, Entry
-from imagepipe.core.erasure import erased_path, erasure_path, is_erased
 from imagepipe.core.paths import clean
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Content, Entry
+from imagepipe.core.rows.erasure import erased_path, erasure_path, is_erased
+from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import BadRequest
 
 NORTH, SOUTH = "a" * 32, "b" * 32

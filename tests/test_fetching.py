@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.entries import Content
 from imagepipe.core.fetching import PATIENCE_SECONDS, Ended, Fetches, Part, Received
 from imagepipe.core.messages import GET_BYTES_MAX, RANGES_MAX
+from imagepipe.core.rows.entries import Content
 
 SMALL, OTHER = Content("1" * 64, 1000), Content("2" * 64, 2000)
 LARGE = Content("3" * 64, 2 * GET_BYTES_MAX + 10)

@@ -7,9 +7,9 @@ from itertools import groupby
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.entries import Content, Entry, ImageFacts, Row, wins
-from imagepipe.core.joining import Join, join, wanted
-from imagepipe.core.stamp import STAMP_MAX, Version
+from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row, wins
+from imagepipe.core.rows.joining import Join, join, wanted
+from imagepipe.core.rows.stamp import STAMP_MAX, Version
 
 CONTENTS = tuple(Content(digit * 64, 10) for digit in "123")
 ONE, TWO, _ = CONTENTS

@@ -3,7 +3,7 @@
 import pytest
 
 from imagepipe.core.looking_back import LostPage, cursor, parse_beginning, parse_lost_page, version_text
-from imagepipe.core.stamp import STAMP_MAX, Version
+from imagepipe.core.rows.stamp import STAMP_MAX, Version
 from imagepipe.errors import BadRequest
 
 NODE = "9f86d081884c7d659a2feaa0c55ad015"

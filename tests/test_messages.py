@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from imagepipe.core import formats, paths
 from imagepipe.core.admission import SIDE_MAX
-from imagepipe.core.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.messages import (
     CONTENT_BYTES_MAX,
     GET_BYTES_MAX,
@@ -42,7 +41,8 @@ from imagepipe.core.messages import (
     encode,
     sealed,
 )
-from imagepipe.core.stamp import STAMP_MAX, Version
+from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
+from imagepipe.core.rows.stamp import STAMP_MAX, Version
 
 DECODERS: list[Callable[[str, bytes], Request | Reply]] = [decode_request, decode_reply, decode_head]
 NODE, EPOCH, DIGEST = "a" * 32, "e" * 32, "d" * 64

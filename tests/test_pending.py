@@ -5,10 +5,10 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.entries import Content, Entry, Row
-from imagepipe.core.joining import Pending
 from imagepipe.core.pending import PENDING_SECONDS, PendingRows
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Content, Entry, Row
+from imagepipe.core.rows.joining import Pending
+from imagepipe.core.rows.stamp import Version
 
 IMAGE = Content("1" * 64, 5)
 

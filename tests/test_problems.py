@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from statuses import BARE, NORTH, REPLICATION, SOUTH
 
-from imagepipe.core.versions import Ahead
+from imagepipe.core.rows.versions import Ahead
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import NodeStatus, Problem, QueueShare, QueueStatus, Severity
 from imagepipe.monitoring.problems import problems_of

@@ -2,9 +2,7 @@
 
 import pytest
 
-from imagepipe.core.entries import Content
 from imagepipe.core.fetching import Part
-from imagepipe.core.joining import Cursor
 from imagepipe.core.messages import Changes, Get, Head, Hello, Range
 from imagepipe.core.pulling import (
     BACK_OFF_SECONDS,
@@ -21,6 +19,8 @@ from imagepipe.core.pulling import (
     Link,
     Pull,
 )
+from imagepipe.core.rows.entries import Content
+from imagepipe.core.rows.joining import Cursor
 
 HEAD = Head("bb", "01", 10, "", 0)
 CONTENT = Content("d" * 64, 5)

@@ -26,10 +26,7 @@ from imagepipe.core.actions import (
     Ring,
     Send,
 )
-from imagepipe.core.entries import Content, Entry, Row
-from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Part, Received
-from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.mending import MEND_SECONDS
 from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
 from imagepipe.core.pending import PENDING_SECONDS
@@ -46,8 +43,11 @@ from imagepipe.core.pulling import (
     RESTARTS_MAX,
 )
 from imagepipe.core.replica import OWN_NODE, TWICE, Replica
+from imagepipe.core.rows.entries import Content, Entry, Row
+from imagepipe.core.rows.epochs import Epoch
+from imagepipe.core.rows.joining import Cursor, Joined, Pending
+from imagepipe.core.rows.stamp import Version
 from imagepipe.core.shunned import UNWANTED_SECONDS, WRONG_SECONDS
-from imagepipe.core.stamp import Version
 
 IMAGE, OTHER = Content("1" * 64, 5), Content("2" * 64, 6)
 DONE = Joined(0, (), ())

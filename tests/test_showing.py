@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.entries import Content, Entry, wins
 from imagepipe.core.paths import ancestors
-from imagepipe.core.showing import Hidden, all_hidden, is_above, shown
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Content, Entry, wins
+from imagepipe.core.rows.stamp import Version
+from imagepipe.core.rows.visibility import Hidden, all_hidden, is_above, shown
 
 ONE = Content("1" * 64, 10)
 

@@ -1,6 +1,6 @@
 """Bytes that were of no use are not asked for again at once."""
 
-from imagepipe.core.entries import Content
+from imagepipe.core.rows.entries import Content
 from imagepipe.core.shunned import SHUNNED_MAX, UNWANTED_SECONDS, WRONG_SECONDS, WRONG_SECONDS_MAX, Shunned
 
 IMAGE = Content("1" * 64, 5)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.stamp import STAMP_MAX, Version, milliseconds, next_stamp
+from imagepipe.core.rows.stamp import STAMP_MAX, Version, milliseconds, next_stamp
 
 NOW = 1_800_000_000_000
 YEAR_MS = 365 * 24 * 3600 * 1000

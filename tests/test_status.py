@@ -8,7 +8,7 @@ from statuses import REPLICATION, Jobs, Part
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from imagepipe.core.versions import Ahead
+from imagepipe.core.rows.versions import Ahead
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import REFRESH_SECONDS, DiskSpace, DiskStatus, Space, space_of
 from imagepipe.monitoring.node_status import CacheStatus, Problem, QueueShare, QueueStatus, Severity

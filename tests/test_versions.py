@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.entries import Content, Entry
-from imagepipe.core.erasure import erasure_path
-from imagepipe.core.stamp import CLOCK_MAX, STAMP_MAX, Version, milliseconds
-from imagepipe.core.versions import next_versions
+from imagepipe.core.rows.entries import Content, Entry
+from imagepipe.core.rows.erasure import erasure_path
+from imagepipe.core.rows.stamp import CLOCK_MAX, STAMP_MAX, Version, milliseconds
+from imagepipe.core.rows.versions import next_versions
 
 NOW = 1_800_000_000_000
 TODAY = NOW << 16

@@ -8,10 +8,10 @@ come in any order. There is one Join at a time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagepipe.core.entries import Row
 from imagepipe.core.fetching import Part
-from imagepipe.core.joining import Cursor
 from imagepipe.core.messages import ROWS_MAX, Head, Range, Reply, Request
+from imagepipe.core.rows.entries import Row
+from imagepipe.core.rows.joining import Cursor
 
 
 @dataclass(frozen=True, slots=True)

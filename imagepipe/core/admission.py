@@ -6,8 +6,8 @@ A peer can be broken or hostile, so nothing that it claims is used before it has
 from dataclasses import dataclass
 
 from imagepipe.core import formats
-from imagepipe.core.entries import ImageFacts, Row
 from imagepipe.core.header_size import header_size
+from imagepipe.core.rows.entries import ImageFacts, Row
 from imagepipe.core.units import shown_bytes
 
 SIDE_MAX = 10_000_000

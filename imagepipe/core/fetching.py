@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from imagepipe.core.entries import Content
 from imagepipe.core.messages import GET_BYTES_MAX, RANGES_MAX
+from imagepipe.core.rows.entries import Content
 
 PATIENCE_SECONDS = 1.0
 """How long a peer may make a fetch wait before another that may have the bytes is asked."""

@@ -6,7 +6,7 @@ Nothing is joined when they come: the map has its rows, and the store has put th
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from imagepipe.core.entries import Content
+from imagepipe.core.rows.entries import Content
 
 MEND_SECONDS = 30.0
 """For so long bytes may be on their way, and for as long again as a slow line takes for them."""

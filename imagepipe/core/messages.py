@@ -24,11 +24,12 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from imagepipe.core import erasure, paths
+from imagepipe.core import paths
 from imagepipe.core.admission import believable_facts
-from imagepipe.core.entries import Content, Entry, Row
 from imagepipe.core.escaping import is_unsayable
-from imagepipe.core.stamp import STAMP_MAX, Version
+from imagepipe.core.rows import erasure
+from imagepipe.core.rows.entries import Content, Entry, Row
+from imagepipe.core.rows.stamp import STAMP_MAX, Version
 from imagepipe.errors import BadRequest, shown
 
 T = TypeVar("T")

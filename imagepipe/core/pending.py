@@ -14,8 +14,8 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 from itertools import islice
 
-from imagepipe.core.entries import Row
-from imagepipe.core.joining import Pending
+from imagepipe.core.rows.entries import Row
+from imagepipe.core.rows.joining import Pending
 
 PENDING_SECONDS = 5.0
 """How often the bytes of pending rows are asked for."""

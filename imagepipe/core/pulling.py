@@ -14,11 +14,11 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from imagepipe.core.entries import Content, Row
 from imagepipe.core.fetching import Part
-from imagepipe.core.joining import Cursor
 from imagepipe.core.messages import Changes, Head, Request
 from imagepipe.core.names import clean_name
+from imagepipe.core.rows.entries import Content, Row
+from imagepipe.core.rows.joining import Cursor
 
 POLL_SECONDS = 5.0
 """How often an upstream is asked though its doorbell did not ring."""

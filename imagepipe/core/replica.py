@@ -22,14 +22,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import structs
 
 from imagepipe.core.actions import Action, Discard, Examine, Forget, Join, Keep, Mended, Redirect, Release, Report, Send
-from imagepipe.core.entries import Content, Row
-from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Ended, Fetches, Received
-from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.mending import Mends
 from imagepipe.core.messages import GET_BYTES_MAX, ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request
 from imagepipe.core.pending import PENDING_MAX, PendingRows
 from imagepipe.core.pulling import BACK_OFF_SECONDS, HELLO_SECONDS, POLL_SECONDS, REFUSED_SECONDS, Asked, Link, Pull, Stage
+from imagepipe.core.rows.entries import Content, Row
+from imagepipe.core.rows.epochs import Epoch
+from imagepipe.core.rows.joining import Cursor, Joined, Pending
 from imagepipe.core.serving import Upstream
 from imagepipe.core.shunned import Shunned
 from imagepipe.errors import shown

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imagepipe.core.actions import Action, Answer, ReadChanges, ReadPieces, Ring
-from imagepipe.core.entries import Row
-from imagepipe.core.epochs import Epoch, holds
 from imagepipe.core.messages import ROWS_MAX, Changes, Head, Hello, Pieces, Refused, Request, batch
 from imagepipe.core.names import clean_name
+from imagepipe.core.rows.entries import Row
+from imagepipe.core.rows.epochs import Epoch, holds
 
 HEAD_SECONDS = 1.0
 """How often the doorbell rings though there is nothing new."""

@@ -8,7 +8,7 @@ no room        not here: every turn of the pending rows looks at the disk again
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from imagepipe.core.entries import Content
+from imagepipe.core.rows.entries import Content
 
 WRONG_SECONDS = 5.0
 WRONG_SECONDS_MAX = 60.0

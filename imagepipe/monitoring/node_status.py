@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from imagepipe.core.versions import Ahead
+from imagepipe.core.rows.versions import Ahead
 from imagepipe.monitoring.counters import NotedError, Totals
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.replication.status import ReplicationStatus

@@ -6,8 +6,8 @@ Nothing here is wrong for a moment only: what comes and goes at work (changes on
 from collections.abc import Iterator
 
 from imagepipe.core.names import both_names
+from imagepipe.core.rows.versions import Ahead
 from imagepipe.core.units import counted, shown_bytes, shown_seconds
-from imagepipe.core.versions import Ahead
 from imagepipe.errors import shown
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import NodeStatus, Problem, QueueStatus, Severity

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from imagepipe.core.rows.versions import Ahead
 from imagepipe.core.turns import Kind
 from imagepipe.core.units import shown_seconds
-from imagepipe.core.versions import Ahead
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, QueueShare, QueueStatus

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 
 from imagepipe.core import formats
-from imagepipe.core.entries import Content, Row
 from imagepipe.core.formats import Format
-from imagepipe.core.stamp import milliseconds
+from imagepipe.core.rows.entries import Content, Row
+from imagepipe.core.rows.stamp import milliseconds
 from imagepipe.core.targets import ORIGINAL, Target, original_of
 from imagepipe.errors import BadRequest, InternalError, NotFound, shown
 from imagepipe.missing_facts import MissingFacts

@@ -17,11 +17,11 @@ from typing import Protocol
 import msgspec
 
 from imagepipe.core import formats
-from imagepipe.core.entries import ImageFacts
 from imagepipe.core.formats import AVIF, WEBP, Format
 from imagepipe.core.plan import RenderPlan, RenderSettings, SourceFacts, plan_render
 from imagepipe.core.renditions import Rendition, RenditionLimits, cache_key, output_request
 from imagepipe.core.request import OutputRequest
+from imagepipe.core.rows.entries import ImageFacts
 from imagepipe.core.turns import Kind
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.errors import BadRequest, NotAcceptable, NotFound, NotStored

@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 
 from imagepipe.core import actions
 from imagepipe.core.fetching import Received
-from imagepipe.core.joining import Joined
 from imagepipe.core.replica import Replica
+from imagepipe.core.rows.joining import Joined
 from imagepipe.errors import ImagepipeError
 from imagepipe.replication.seldom import Seldom
 from imagepipe.storage.store import Store

@@ -14,9 +14,9 @@ from twisted.logger import Logger
 from imagepipe.config.settings import ReplicationSettings
 from imagepipe.core import actions
 from imagepipe.core.actions import Action
-from imagepipe.core.entries import Content, Row
 from imagepipe.core.messages import GET_BYTES_MAX, Batch, Foreign, Malformed, decode_head, decode_reply, decode_request, encode
 from imagepipe.core.replica import Replica
+from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.units import shown_bytes
 from imagepipe.errors import StartError
 from imagepipe.replication.connection import Frames

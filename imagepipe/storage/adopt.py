@@ -24,8 +24,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagepipe.core import formats
-from imagepipe.core.entries import Content, ImageFacts
 from imagepipe.core.formats import SNIFF_BYTES, Format
+from imagepipe.core.rows.entries import Content, ImageFacts
 from imagepipe.errors import FlushError, NotStored, StartError
 from imagepipe.storage import schema
 from imagepipe.storage.claim import CHANGED, Claim, in_the_way, is_same

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagepipe.core.entries import ImageFacts
+from imagepipe.core.rows.entries import ImageFacts
 from imagepipe.storage.disk import status_of
 
 FORMAT = 2

@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from imagepipe.core.entries import Change, Content
 from imagepipe.core.paths import ancestors
+from imagepipe.core.rows.entries import Change, Content
 from imagepipe.storage.images import Commit, ImageFacts
 
 T = TypeVar("T")

@@ -8,11 +8,11 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from imagepipe.core.entries import Entry, Excerpt, Row
-from imagepipe.core.erasure import erased_path
-from imagepipe.core.showing import Hidden, all_hidden
-from imagepipe.core.stamp import COUNTER_BITS, milliseconds
-from imagepipe.core.versions import AHEAD_SECONDS, Ahead
+from imagepipe.core.rows.entries import Entry, Excerpt, Row
+from imagepipe.core.rows.erasure import erased_path
+from imagepipe.core.rows.stamp import COUNTER_BITS, milliseconds
+from imagepipe.core.rows.versions import AHEAD_SECONDS, Ahead
+from imagepipe.core.rows.visibility import Hidden, all_hidden
 from imagepipe.storage import columns
 from imagepipe.storage.database import Database
 from imagepipe.storage.health import Health

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from imagepipe.core.entries import Content, Entry, ImageFacts
-from imagepipe.core.stamp import COUNTER_BITS, Version
-from imagepipe.core.versions import next_versions
+from imagepipe.core.rows.entries import Content, Entry, ImageFacts
+from imagepipe.core.rows.stamp import COUNTER_BITS, Version
+from imagepipe.core.rows.versions import next_versions
 from imagepipe.errors import shown
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.disk import status_of

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagepipe.core.admission import believable_facts
-from imagepipe.core.entries import Content, Entry, Row
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Content, Entry, Row
+from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.database import Value
 
 ENTRY = "path, stamp, origin, replaced_stamp, replaced_origin, digest, size, seq"

@@ -19,8 +19,8 @@ from typing import TypeVar
 
 from twisted.logger import Logger
 
-from imagepipe.core.entries import Change, Content, Entry
-from imagepipe.core.versions import next_versions
+from imagepipe.core.rows.entries import Change, Content, Entry
+from imagepipe.core.rows.versions import next_versions
 from imagepipe.errors import Conflict, FlushError, ImagepipeError, InternalError, NotStored, StoreUnusable, shown
 from imagepipe.storage.calls import Call
 from imagepipe.storage.catalogue import Catalogue

@@ -6,9 +6,9 @@ They stay as bytes that can be looked at and stored again, for KEPT_MS, and then
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagepipe.core.entries import Content, Entry
 from imagepipe.core.looking_back import LostPage
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Content, Entry
+from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.database import Database, Value
 
 KEPT_MS = 30 * 24 * 3600 * 1000

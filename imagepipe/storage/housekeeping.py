@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from twisted.logger import Logger
 
-from imagepipe.core.entries import Entry
+from imagepipe.core.rows.entries import Entry
 from imagepipe.errors import DiskFull, FlushError, NotStored, StoreUnusable
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.health import Health

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagepipe.core.entries import ImageFacts, Row
-from imagepipe.core.stamp import Version, milliseconds
+from imagepipe.core.rows.entries import ImageFacts, Row
+from imagepipe.core.rows.stamp import Version, milliseconds
 
 __all__ = ["Commit", "ImageFacts", "ImageInfo", "StagedImage", "info_of"]
 
@@ -43,7 +43,7 @@ def info_of(row: Row) -> ImageInfo:
 class Commit:
     """A change that is durable and visible: its rows have `version`, and `seq` is this node's newest number as of it.
 
-    Rows over a forged stamp have greater versions of their own (core/versions.py).
+    Rows over a forged stamp have greater versions of their own (core/rows/versions.py).
     `version` is None where there was nothing to change (a move onto itself). `stored`: what a put has stored, whatever came over it since.
     """
 

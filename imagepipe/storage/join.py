@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from twisted.logger import Logger
 
-from imagepipe.core import joining
-from imagepipe.core.entries import Content, Entry, Row, wins
-from imagepipe.core.joining import Cursor, Join, Joined, Pending
+from imagepipe.core.rows import joining
+from imagepipe.core.rows.entries import Content, Entry, Row, wins
+from imagepipe.core.rows.joining import Cursor, Join, Joined, Pending
 from imagepipe.errors import DiskFull, FlushError, NotStored
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.disk import is_full, refusal

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from imagepipe.core.entries import Row
+from imagepipe.core.rows.entries import Row
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -5,9 +5,9 @@ What counts is the net result of a call: `a` may move to `a/b`. What two nodes d
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from imagepipe.core.entries import Change, Entry
 from imagepipe.core.paths import ancestors
-from imagepipe.core.showing import is_above
+from imagepipe.core.rows.entries import Change, Entry
+from imagepipe.core.rows.visibility import is_above
 from imagepipe.errors import Conflict, shown
 
 

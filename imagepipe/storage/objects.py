@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from imagepipe.core.entries import Content
+from imagepipe.core.rows.entries import Content
 from imagepipe.storage.disk import digest_of, flush, flush_folder, flush_folders, make_folder, open_for_reading, status_of
 
 FOLDERS = tuple(f"{number:02x}" for number in range(256))

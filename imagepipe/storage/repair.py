@@ -19,7 +19,7 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from imagepipe.core.entries import Entry
+from imagepipe.core.rows.entries import Entry
 from imagepipe.errors import NotStored, shown
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.disk import flush_folder, make_folder

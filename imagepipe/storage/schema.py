@@ -15,7 +15,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from imagepipe.core.stamp import STAMP_MAX
+from imagepipe.core.rows.stamp import STAMP_MAX
 from imagepipe.errors import StartError
 
 SCHEMA_VERSION = 4

@@ -6,9 +6,9 @@ are, and that this is so costs a look for each folder above a path, and one for 
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from imagepipe.core.entries import Change, Entry
 from imagepipe.core.paths import ancestors
-from imagepipe.core.showing import is_above, shown
+from imagepipe.core.rows.entries import Change, Entry
+from imagepipe.core.rows.visibility import is_above, shown
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.tree import Replacement
 

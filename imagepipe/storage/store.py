@@ -29,18 +29,19 @@ from typing import TypeVar
 
 from twisted.logger import Logger
 
-from imagepipe.core import formats, joining
+from imagepipe.core import formats
 from imagepipe.core.admission import Admission, facts_of_bytes
-from imagepipe.core.entries import Change, Content, Entry, Excerpt, Row, net_moves
-from imagepipe.core.epochs import Epoch
-from imagepipe.core.erasure import erasure_path
 from imagepipe.core.fetching import Received
 from imagepipe.core.header_size import HEAD_BYTES
-from imagepipe.core.joining import Cursor, Joined, Pending
 from imagepipe.core.looking_back import LostPage
-from imagepipe.core.showing import Hidden
-from imagepipe.core.stamp import milliseconds
-from imagepipe.core.versions import Ahead
+from imagepipe.core.rows import joining
+from imagepipe.core.rows.entries import Change, Content, Entry, Excerpt, Row, net_moves
+from imagepipe.core.rows.epochs import Epoch
+from imagepipe.core.rows.erasure import erasure_path
+from imagepipe.core.rows.joining import Cursor, Joined, Pending
+from imagepipe.core.rows.stamp import milliseconds
+from imagepipe.core.rows.versions import Ahead
+from imagepipe.core.rows.visibility import Hidden
 from imagepipe.errors import BadRequest, DiskFull, FlushError, ImagepipeError, NotStored, Overloaded, StartError, StoreUnusable, shown
 from imagepipe.stages import spent
 from imagepipe.storage import opening, schema

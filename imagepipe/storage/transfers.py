@@ -18,9 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagepipe.core.entries import Content
 from imagepipe.core.fetching import Received
 from imagepipe.core.formats import SNIFF_BYTES
+from imagepipe.core.rows.entries import Content
 from imagepipe.storage.disk import digest_of, open_for_reading
 from imagepipe.storage.objects import Objects
 

@@ -1,13 +1,13 @@
 """What a node must not forget of its upstreams: how far it has pulled from each, and which of their rows wait for their bytes.
 
-Beside these its own starts, by which its peers know whether their cursors still mean something (core/epochs.py).
+Beside these its own starts, by which its peers know whether their cursors still mean something (core/rows/epochs.py).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from imagepipe.core.entries import Row
-from imagepipe.core.epochs import Epoch
-from imagepipe.core.joining import Cursor, Pending
+from imagepipe.core.rows.entries import Row
+from imagepipe.core.rows.epochs import Epoch
+from imagepipe.core.rows.joining import Cursor, Pending
 from imagepipe.storage import columns
 from imagepipe.storage.database import Database
 

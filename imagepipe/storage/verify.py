@@ -22,7 +22,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from imagepipe.core.entries import Content, Entry
+from imagepipe.core.rows.entries import Content, Entry
 from imagepipe.errors import FlushError, ImagepipeError, Overloaded
 from imagepipe.storage.catalogue import Catalogue
 from imagepipe.storage.claim import Claims, is_same

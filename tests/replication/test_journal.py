@@ -7,12 +7,12 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 
-from imagepipe.core.entries import Content, Entry, Row
-from imagepipe.core.epochs import Epoch
-from imagepipe.core.joining import Pending
 from imagepipe.core.messages import Changes, Head, Malformed
 from imagepipe.core.replica import Replica
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Content, Entry, Row
+from imagepipe.core.rows.epochs import Epoch
+from imagepipe.core.rows.joining import Pending
+from imagepipe.core.rows.stamp import Version
 from imagepipe.replication.journal import Journal
 from imagepipe.replication.status import status_of
 

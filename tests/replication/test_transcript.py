@@ -5,13 +5,13 @@ import re
 from pathlib import Path
 
 from imagepipe.core import actions
-from imagepipe.core.entries import Content, Entry, ImageFacts, Row
-from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Received
-from imagepipe.core.joining import Joined
 from imagepipe.core.messages import Reply, Request, WireRow, decode_head, decode_reply, decode_request, encode
 from imagepipe.core.replica import Replica
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
+from imagepipe.core.rows.epochs import Epoch
+from imagepipe.core.rows.joining import Joined
+from imagepipe.core.rows.stamp import Version
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "replication.md"
 NORTH, SOUTH = "6e6f" * 8, "736f" * 8

@@ -5,10 +5,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from imagepipe.core.actions import Send
-from imagepipe.core.epochs import Epoch
-from imagepipe.core.joining import Joined
 from imagepipe.core.messages import Batch, Changes, Head
 from imagepipe.core.replica import Replica
+from imagepipe.core.rows.epochs import Epoch
+from imagepipe.core.rows.joining import Joined
 from imagepipe.errors import TooFewPeers
 from imagepipe.replication.waiting import Confirmations, News
 

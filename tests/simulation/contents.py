@@ -3,7 +3,7 @@
 import hashlib
 import random
 
-from imagepipe.core.entries import Content
+from imagepipe.core.rows.entries import Content
 
 GET_BYTES = 1024
 """How many bytes a Get asks for at most, here: much less than in truth, or the runs would take long."""

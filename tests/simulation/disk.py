@@ -6,12 +6,12 @@ It is a model of the store's promises, not of its making: here a transaction is 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from imagepipe.core import joining, versions
 from imagepipe.core.actions import Join
-from imagepipe.core.entries import Change, Content, Entry, Row, wins
-from imagepipe.core.epochs import Epoch
-from imagepipe.core.erasure import erased_path, is_erased
-from imagepipe.core.joining import Cursor, Joined, Pending
+from imagepipe.core.rows import joining, versions
+from imagepipe.core.rows.entries import Change, Content, Entry, Row, wins
+from imagepipe.core.rows.epochs import Epoch
+from imagepipe.core.rows.erasure import erased_path, is_erased
+from imagepipe.core.rows.joining import Cursor, Joined, Pending
 from simulation.contents import BYTES, is_good
 
 

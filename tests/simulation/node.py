@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from imagepipe.core import joining, messages
+from imagepipe.core import messages
 from imagepipe.core.actions import (
     Action,
     Answer,
@@ -26,11 +26,12 @@ from imagepipe.core.actions import (
     Ring,
     Send,
 )
-from imagepipe.core.entries import Change, Entry, Row
 from imagepipe.core.fetching import Received
 from imagepipe.core.messages import Batch, Changes, Get
 from imagepipe.core.pulling import GETS_MAX, PULLS_MAX
 from imagepipe.core.replica import Replica
+from imagepipe.core.rows import joining
+from imagepipe.core.rows.entries import Change, Entry, Row
 from imagepipe.core.serving import READS_OF_ALL_MAX, SUBSCRIBERS_MAX
 from simulation.contents import GET_BYTES, is_good
 from simulation.disk import Disk

@@ -6,7 +6,7 @@ Each is a plan, and a script that is put on the world's timetable before it runs
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imagepipe.core.entries import Content
+from imagepipe.core.rows.entries import Content
 from simulation import faults
 from simulation.contents import BYTES, CONTENTS
 from simulation.network import Weather

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Callable
 
-from imagepipe.core.entries import Change, net_moves
-from imagepipe.core.erasure import erasure_path
 from imagepipe.core.paths import ancestors
+from imagepipe.core.rows.entries import Change, net_moves
+from imagepipe.core.rows.erasure import erasure_path
 from imagepipe.errors import BadRequest
 from simulation.contents import CONTENTS
 from simulation.disk import Disk

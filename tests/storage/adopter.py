@@ -4,7 +4,7 @@ import resource
 import sys
 from pathlib import Path
 
-from imagepipe.core.entries import ImageFacts
+from imagepipe.core.rows.entries import ImageFacts
 from imagepipe.storage.adopt import Adopted, adopt
 
 

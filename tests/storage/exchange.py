@@ -14,12 +14,12 @@ from pathlib import Path
 
 from stores import digest, expected_tree, tree
 
-from imagepipe.core.entries import Content, Entry
-from imagepipe.core.epochs import holds
 from imagepipe.core.fetching import Received
-from imagepipe.core.joining import Cursor, Joined
 from imagepipe.core.paths import ancestors
-from imagepipe.core.showing import shown
+from imagepipe.core.rows.entries import Content, Entry
+from imagepipe.core.rows.epochs import holds
+from imagepipe.core.rows.joining import Cursor, Joined
+from imagepipe.core.rows.visibility import shown
 from imagepipe.storage.store import Store
 
 _transfers = iter(range(1, 1 << 60))

@@ -17,9 +17,9 @@ from pathlib import Path
 from load import NAMES
 from stores import FACTS, digest, open_store
 
-from imagepipe.core.entries import Content, Entry, Row
-from imagepipe.core.joining import Cursor
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Content, Entry, Row
+from imagepipe.core.rows.joining import Cursor
+from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.store import Store
 
 UPSTREAM = "f" * 32

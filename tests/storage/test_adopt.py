@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from stores import FACTS, PRIVATE, check_whole, delete, digest, held, objects, open_store, opened, put, tree
 
-from imagepipe.core.entries import ImageFacts
 from imagepipe.core.formats import Format
-from imagepipe.core.stamp import milliseconds
+from imagepipe.core.rows.entries import ImageFacts
+from imagepipe.core.rows.stamp import milliseconds
 from imagepipe.errors import NotStored, StartError
 from imagepipe.storage.adopt import Adopted, adopt
 

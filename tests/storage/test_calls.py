@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.entries import Change, Content, Entry
 from imagepipe.core.paths import ancestors
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Change, Content, Entry
+from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import BadRequest
 from imagepipe.storage.calls import CALLS_MAX, Call, Task, take_group
 from imagepipe.storage.nesting import check_nesting

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from stores import FACTS, PRIVATE, check_whole, delete, digest, ignore, objects, opened, put, tree
 
-from imagepipe.core.entries import Change, Content
+from imagepipe.core.rows.entries import Change, Content
 from imagepipe.errors import DiskFull, FlushError, NotStored
 from imagepipe.storage.calls import Call
 from imagepipe.storage.catalogue import Catalogue

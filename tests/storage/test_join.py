@@ -11,11 +11,11 @@ from exchange import check_shown, fetch, pull, retry, rows_of
 from stores import FACTS, check_kept, check_whole, delete, digest, move, objects, open_store, opened, put, tree
 
 from imagepipe.core.admission import Admission
-from imagepipe.core.entries import Content, Entry, ImageFacts, Row
-from imagepipe.core.epochs import Epoch
 from imagepipe.core.fetching import Received
-from imagepipe.core.joining import Cursor
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
+from imagepipe.core.rows.epochs import Epoch
+from imagepipe.core.rows.joining import Cursor
+from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import DiskFull, NotStored
 from imagepipe.storage.store import Store
 from imagepipe.storage.upstreams import EPOCHS_MAX

@@ -11,8 +11,8 @@ from exchange import check_shown, rows_of
 from joincrasher import UPSTREAM, batches, join
 from stores import check_kept, opened
 
-from imagepipe.core import joining
-from imagepipe.core.entries import Content, Entry, wins
+from imagepipe.core.rows import joining
+from imagepipe.core.rows.entries import Content, Entry, wins
 from imagepipe.storage.store import Store
 
 CRASHER = Path(__file__).with_name("joincrasher.py")

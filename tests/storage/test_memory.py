@@ -9,8 +9,8 @@ from caches import opened as opened_cache
 from caches import put as put_rendition
 from stores import FACTS, delete, digest, move, opened, put
 
-from imagepipe.core.entries import Content, Entry, Row
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Content, Entry, Row
+from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.cache import RenderCache
 from imagepipe.storage.memory import Remembered, RememberedRows
 from imagepipe.storage.opened import HEAD_BYTES, OpenedFile

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from stores import FACTS, PRIVATE, check_kept, check_whole, delete, digest, opened, put, tree
 
-from imagepipe.core.entries import Content, Entry, Row
-from imagepipe.core.joining import Cursor
 from imagepipe.core.messages import batch, decode_reply, encode
-from imagepipe.core.stamp import STAMP_MAX, Version
+from imagepipe.core.rows.entries import Content, Entry, Row
+from imagepipe.core.rows.joining import Cursor
+from imagepipe.core.rows.stamp import STAMP_MAX, Version
 from imagepipe.errors import StartError
 from imagepipe.storage import schema
 from imagepipe.storage.orders import Order

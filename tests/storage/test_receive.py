@@ -11,8 +11,8 @@ import pytest
 from stores import PRIVATE, digest, objects, open_store, opened, put
 
 from imagepipe.core.admission import Admission
-from imagepipe.core.entries import Content
 from imagepipe.core.fetching import Received
+from imagepipe.core.rows.entries import Content
 from imagepipe.storage.store import Store
 from imagepipe.storage.transfers import Transfers
 

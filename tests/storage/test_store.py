@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from stores import FACTS, PRIVATE, check_whole, delete, digest, expected_tree, move, objects, open_store, opened, put, tree
 
-from imagepipe.core.entries import Content
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Content
+from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import BadRequest, NotStored, Overloaded
 from imagepipe.storage.store import ImageInfo, StagedImage
 

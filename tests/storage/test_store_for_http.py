@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from stores import FACTS, check_whole, delete, digest, move, open_store, opened, put, tree
 
-from imagepipe.core.entries import Content
+from imagepipe.core.rows.entries import Content
 from imagepipe.errors import Conflict
 from imagepipe.storage.opened import HEAD_BYTES, OpenedFile
 from imagepipe.storage.orders import Order

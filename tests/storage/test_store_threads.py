@@ -9,8 +9,8 @@ import pytest
 from load import Operation, Walk
 from stores import check_whole, digest, expected_tree, open_store, opened, put, tree
 
-from imagepipe.core.entries import Content
 from imagepipe.core.fetching import Received
+from imagepipe.core.rows.entries import Content
 from imagepipe.errors import BadRequest
 
 THREADS = 6

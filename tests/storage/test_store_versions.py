@@ -8,11 +8,11 @@ import pytest
 from exchange import pull, retry, rows_of
 from stores import FACTS, check_whole, delete, digest, move, open_store, opened, put, tree
 
-from imagepipe.core.entries import Content, Entry, Row
 from imagepipe.core.fetching import Received
-from imagepipe.core.joining import Cursor
-from imagepipe.core.stamp import STAMP_MAX, Version, milliseconds
-from imagepipe.core.versions import Ahead
+from imagepipe.core.rows.entries import Content, Entry, Row
+from imagepipe.core.rows.joining import Cursor
+from imagepipe.core.rows.stamp import STAMP_MAX, Version, milliseconds
+from imagepipe.core.rows.versions import Ahead
 from imagepipe.storage.store import Store
 
 YOU = "f" * 32

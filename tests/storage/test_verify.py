@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from stores import PRIVATE, check_whole, delete, digest, held, objects, open_store, opened, put, tree
 
-from imagepipe.core.entries import Content, Entry, Row
 from imagepipe.core.fetching import Received
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.entries import Content, Entry, Row
+from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import ImagepipeError
 from imagepipe.storage import disk, verify
 from imagepipe.storage.store import Store

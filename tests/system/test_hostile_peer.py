@@ -15,7 +15,7 @@ from image_server import HTTP, check_log, get, status
 
 from imagepipe.core import messages
 from imagepipe.core.messages import Batch, Changes, Get, Head, Pieces, Refused, Request
-from imagepipe.core.stamp import STAMP_MAX
+from imagepipe.core.rows.stamp import STAMP_MAX
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ Nothing is taken over before its bytes are here, because what is in the map is a
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from imagepipe.core.entries import Content, Entry, ImageFacts, Row, was_unseen, wins
-from imagepipe.core.erasure import erasure_path, is_erased
-from imagepipe.core.stamp import STAMP_MAX
+from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row, was_unseen, wins
+from imagepipe.core.rows.erasure import erasure_path, is_erased
+from imagepipe.core.rows.stamp import STAMP_MAX
 
 
 @dataclass(frozen=True, slots=True)

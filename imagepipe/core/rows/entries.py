@@ -9,7 +9,7 @@ hold the same map, whatever way the rows came.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from imagepipe.core.stamp import Version
+from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import BadRequest, shown
 
 

@@ -14,9 +14,9 @@ but a little, and a call must not give such a stamp to its other paths. So the p
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from imagepipe.core.entries import Entry
-from imagepipe.core.erasure import erased_path, erasure_path
-from imagepipe.core.stamp import Version, is_forged, next_stamp
+from imagepipe.core.rows.entries import Entry
+from imagepipe.core.rows.erasure import erased_path, erasure_path
+from imagepipe.core.rows.stamp import Version, is_forged, next_stamp
 
 AHEAD_SECONDS = 3600
 """Images that are dated further ahead of the clock than this are worth a warning."""

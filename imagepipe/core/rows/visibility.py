@@ -7,7 +7,7 @@ the first is deleted. This is worked out from the map alone and never written in
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from imagepipe.core.entries import Content, Entry, wins
+from imagepipe.core.rows.entries import Content, Entry, wins
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ was away drops what it kept, and keeps nothing that it hears of later.
 
 from collections.abc import Mapping
 
-from imagepipe.core.entries import Entry
+from imagepipe.core.rows.entries import Entry
 
 FOLDER = ".erased/"
 """No path of an image begins with a dot."""
