@@ -12,9 +12,9 @@ from pathlib import Path
 
 from benchmarks.photographs import photographs
 from benchmarks.results import Goal, Section, Series, Table, ratio
-from imagepipe.core.formats import JPEG
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import RenderPlan, RenderSettings, plan_render
+from imagepipe.core.rendering.formats import JPEG
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, plan_render
 from imagepipe.core.request import OutputRequest
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.imagemagick import ImageMagickEngine

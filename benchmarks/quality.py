@@ -22,8 +22,8 @@ from benchmarks.photographs import photographs
 from benchmarks.results import Goal, Section, Table
 from benchmarks.rivals import program
 from benchmarks.scaling import beside_thumbor, render
-from imagepipe.core.formats import AVIF, JPEG, WEBP, Format
-from imagepipe.core.geometry import Size
+from imagepipe.core.rendering.formats import AVIF, JPEG, WEBP, Format
+from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.request import OutputRequest
 from imagepipe.engines.vips import VipsEngine
 

@@ -17,9 +17,9 @@ from benchmarks import rivals
 from benchmarks.likeness import Picture, picture, psnr, reference, spread
 from benchmarks.photographs import photographs
 from benchmarks.results import Goal, Section, Table
-from imagepipe.core.formats import JPEG, PNG
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import RenderSettings, plan_render
+from imagepipe.core.rendering.formats import JPEG, PNG
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import RenderSettings, plan_render
 from imagepipe.core.request import OutputRequest
 from imagepipe.engines.vips import VipsEngine
 

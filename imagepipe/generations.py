@@ -16,7 +16,7 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.ssl import CertificateOptions
 
 from imagepipe.config.settings import EngineChoice, Settings
-from imagepipe.core.renditions import RenditionLimits
+from imagepipe.core.rendering.renditions import RenditionLimits
 from imagepipe.core.source_urls import SourceRules
 from imagepipe.engines.auto import AutoEngine, ImageMagickFirst
 from imagepipe.engines.engine import Engine

@@ -6,7 +6,7 @@ That is so for an image of a peer whose claims were not believable (core/admissi
 import contextlib
 from dataclasses import replace
 
-from imagepipe.core import formats
+from imagepipe.core.rendering import formats
 from imagepipe.core.rows.entries import Content, ImageFacts, Row
 from imagepipe.core.turns import Kind
 from imagepipe.engines.engine import Engine

@@ -19,10 +19,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
-from imagepipe.core import formats
-from imagepipe.core.formats import Format
 from imagepipe.core.looking_back import LostPage, version_text
-from imagepipe.core.plan import RenderSettings, check_source, plan_render
+from imagepipe.core.rendering import formats
+from imagepipe.core.rendering.formats import Format
+from imagepipe.core.rendering.plan import RenderSettings, check_source, plan_render
 from imagepipe.core.request import StoreRequest
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.turns import Kind

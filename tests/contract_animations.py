@@ -10,8 +10,8 @@ from pictures import animation, saved, small
 from PIL import Image, ImageDraw, ImageSequence
 from reference import convert, pixels, psnr, seed_command
 
-from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
-from imagepipe.core.geometry import Size
+from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.request import Method
 from imagepipe.engines.engine import Engine
 

@@ -10,9 +10,9 @@ import pytest
 from engine_contract import facts_of, recognised, render, request
 from pictures import avif_that_claims, gif, jpeg_that_claims, png, saved, small
 
-from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import RenderSettings, check_source, plan_render
+from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import RenderSettings, check_source, plan_render
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, NotStored
 

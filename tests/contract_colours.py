@@ -12,9 +12,9 @@ from PIL import Image, ImageCms, ImageOps
 from profiles import cmyk_profile, wide_profile
 from reference import convert, pixels, seed_command
 
-from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import Colours, RenderSettings
+from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import Colours, RenderSettings
 from imagepipe.core.request import Method
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.srgb import SRGB_PROFILE

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 from reference import Pixels, pixels
 
-from imagepipe.core.formats import GIF, JPEG, PNG, WEBP, Format
-from imagepipe.core.geometry import Size
+from imagepipe.core.rendering.formats import GIF, JPEG, PNG, WEBP, Format
+from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines.engine import Engine
 
 WHOLE = (0, 0, 48, 32)

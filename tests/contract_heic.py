@@ -28,9 +28,9 @@ from PIL import Image, ImageOps
 from profiles import in_srgb, wide_profile
 from reference import pixels, seed_command
 
-from imagepipe.core.formats import JPEG, PNG, WEBP
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import RenderSettings, check_source
+from imagepipe.core.rendering.formats import JPEG, PNG, WEBP
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import RenderSettings, check_source
 from imagepipe.core.request import Method
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, NotStored

@@ -7,8 +7,8 @@ from engine_contract import assert_alike, render, request
 from pictures import saved, small
 from reference import pixels
 
-from imagepipe.core.formats import PNG
-from imagepipe.core.geometry import Size
+from imagepipe.core.rendering.formats import PNG
+from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import NotStored
 

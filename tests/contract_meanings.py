@@ -15,11 +15,11 @@ from PIL import Image
 from profiles import cmyk_profile, grey_profile, in_srgb, swapped_profile, wide_profile
 from reference import pixels, seed_command
 
-from imagepipe.core.colourimetry import SRGB_PRIMARIES, Colourimetry, Transfer, by_codes
-from imagepipe.core.formats import JPEG, PNG, WEBP
-from imagepipe.core.geometry import Size
-from imagepipe.core.icc import profile_of
-from imagepipe.core.plan import Colours
+from imagepipe.core.rendering.colourimetry import SRGB_PRIMARIES, Colourimetry, Transfer, by_codes
+from imagepipe.core.rendering.formats import JPEG, PNG, WEBP
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.icc import profile_of
+from imagepipe.core.rendering.plan import Colours
 from imagepipe.core.request import Method
 from imagepipe.engines.engine import Engine
 

@@ -13,8 +13,8 @@ from PIL import Image
 from profiles import cmyk_profile, grey_profile, in_srgb, swapped_profile, wide_profile
 from reference import pixels
 
-from imagepipe.core.formats import JPEG
-from imagepipe.core.geometry import Size
+from imagepipe.core.rendering.formats import JPEG
+from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import NotStored
 

@@ -10,8 +10,8 @@ from pictures import png_chunk, saved, small
 from PIL import Image
 from reference import pixels
 
-from imagepipe.core.formats import PNG, WEBP
-from imagepipe.core.plan import RenderSettings
+from imagepipe.core.rendering.formats import PNG, WEBP
+from imagepipe.core.rendering.plan import RenderSettings
 from imagepipe.engines.engine import Engine
 
 TURNED = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x112, 3, 1, 6, 0, 0)

@@ -10,8 +10,8 @@ from engine_contract import render, request
 from pictures import png_chunk, saved, small
 from reference import pixels
 
-from imagepipe.core.formats import JPEG
-from imagepipe.core.geometry import Size
+from imagepipe.core.rendering.formats import JPEG
+from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import NotStored
 

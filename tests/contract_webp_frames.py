@@ -13,7 +13,7 @@ from profiles import in_srgb, swapped_profile
 from reference import pixels
 from webps import Layer, shown, webp
 
-from imagepipe.core.formats import GIF, PNG, WEBP, Format
+from imagepipe.core.rendering.formats import GIF, PNG, WEBP, Format
 from imagepipe.engines.engine import Engine
 
 RED, GREEN, BLUE = (220, 40, 40, 255), (40, 200, 60, 255), (50, 60, 210, 255)

@@ -13,10 +13,10 @@ from pictures import saved, scene, scene_jpeg
 from PIL import Image
 from reference import Pixels, pixels, psnr, seed_command
 
-from imagepipe.core import formats
-from imagepipe.core.formats import JPEG, PNG, Format
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import RenderPlan, RenderSettings, SourceFacts, plan_render
+from imagepipe.core.rendering import formats
+from imagepipe.core.rendering.formats import JPEG, PNG, Format
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, SourceFacts, plan_render
 from imagepipe.core.request import Method, OutputRequest
 from imagepipe.engines.engine import Engine
 

@@ -6,8 +6,8 @@ import struct
 import pyvips
 from PIL import Image, ImageCms
 
-from imagepipe.core.colourimetry import Colourimetry, Transfer
-from imagepipe.core.icc import profile_of
+from imagepipe.core.rendering.colourimetry import Colourimetry, Transfer
+from imagepipe.core.rendering.icc import profile_of
 
 
 def cmyk_profile() -> bytes:

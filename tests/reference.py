@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from imagepipe.core.geometry import Size
+from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.request import Method
 
 CONVERT = "/usr/bin/convert"  # the first on PATH may be another

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.colourimetry import (
+from imagepipe.core.rendering.colourimetry import (
     PEAK_NITS,
     REFERENCE_WHITE_NITS,
     SRGB_PRIMARIES,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from imagepipe.config import EngineChoice, Peer, Settings, load
 from imagepipe.config.quantities import size, time, umask
 from imagepipe.config.spec import CONFIGSPEC
-from imagepipe.core.plan import RenderSettings
+from imagepipe.core.rendering.plan import RenderSettings
 from imagepipe.errors import ConfigError
 
 DIST = Path(__file__).parents[1] / "imagepipe.ini.dist"

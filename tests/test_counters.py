@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, WEBP, Format
+from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, WEBP, Format
 from imagepipe.errors import BadRequest, DiskFull, InternalError, NotStored, Overloaded
 from imagepipe.monitoring.counters import (
     BOUNDS_SECONDS,

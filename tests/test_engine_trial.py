@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from imagepipe.core.formats import JPEG
+from imagepipe.core.rendering.formats import JPEG
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine

@@ -11,9 +11,9 @@ from engine_contract import render, request
 from gate import Gate
 from pictures import saved, scene_jpeg, small
 
-from imagepipe.core.formats import JPEG, PNG
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import RenderSettings, plan_render
+from imagepipe.core.rendering.formats import JPEG, PNG
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import RenderSettings, plan_render
 from imagepipe.engines import child
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.imagemagick import ImageMagickEngine

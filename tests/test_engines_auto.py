@@ -11,8 +11,8 @@ from pictures import bmp_v5, saved, scene_jpeg, see_through, small
 from PIL import Image
 from reference import convert, pixels, seed_command
 
-from imagepipe.core.formats import AVIF, BMP, ICO, JP2, JPEG, PNG, PSD, TIFF, Format, sniff
-from imagepipe.core.geometry import Size
+from imagepipe.core.rendering.formats import AVIF, BMP, ICO, JP2, JPEG, PNG, PSD, TIFF, Format, sniff
+from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.request import Method
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine

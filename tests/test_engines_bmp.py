@@ -10,7 +10,7 @@ from engine_contract import facts_of, recognised, render, request
 from pictures import saved, small
 from reference import pixels
 
-from imagepipe.core.formats import BMP, PNG
+from imagepipe.core.rendering.formats import BMP, PNG
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.bmp import corrected
 from imagepipe.engines.engine import Engine

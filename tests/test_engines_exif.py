@@ -13,8 +13,8 @@ from engine_contract import facts_of, render, request
 from pictures import saved, small
 from PIL import Image
 
-from imagepipe.core import formats
-from imagepipe.core.geometry import Size
+from imagepipe.core.rendering import formats
+from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines.exif import BLOCKS_MAX, VALUES_BYTES_MAX, TooManyBlocksError, without_traps
 from imagepipe.engines.heif_items import exif_is_scattered
 from imagepipe.engines.imagemagick import ImageMagickEngine

@@ -14,8 +14,8 @@ from pictures import animation, saved, small
 from PIL import Image
 from reference import Pixels, convert, pixels
 
-from imagepipe.core.formats import GIF, PNG, WEBP
-from imagepipe.core.geometry import Size
+from imagepipe.core.rendering.formats import GIF, PNG, WEBP
+from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.gif_frames import Frame, frames, is_plain, with_delays
 from imagepipe.engines.vips import VipsEngine

@@ -20,7 +20,7 @@ from gifs import Part, gif
 from pictures import saved, see_through
 from webps import Layer, webp
 
-from imagepipe.core.geometry import Size
+from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines import webp_frames
 from imagepipe.engines.auto import ImageMagickFirst
 from imagepipe.engines.engine import Engine

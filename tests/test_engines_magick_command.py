@@ -11,9 +11,9 @@ from pictures import oriented, png, saved, scene_jpeg, small
 from reference import CONVERT, convert
 
 import imagepipe.engines
-from imagepipe.core.formats import FORMATS, GIF, JPEG, PNG, TIFF, WEBP, Format
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import RenderSettings, plan_render
+from imagepipe.core.rendering.formats import FORMATS, GIF, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import RenderSettings, plan_render
 from imagepipe.core.request import Method, OutputRequest
 from imagepipe.engines import child
 from imagepipe.engines.imagemagick import ImageMagickEngine

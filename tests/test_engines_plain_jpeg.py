@@ -7,9 +7,9 @@ from pictures import cmyk, oriented, saved, scene
 from PIL import Image
 from profiles import wide_profile
 
-from imagepipe.core.formats import JPEG
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import RenderPlan, RenderSettings, plan_render
+from imagepipe.core.rendering.formats import JPEG
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, plan_render
 from imagepipe.core.request import OutputRequest
 from imagepipe.engines import plain_jpeg
 from imagepipe.engines.vips_header import read_facts

@@ -9,7 +9,7 @@ import pytest
 from engine_contract import facts_of, render, request
 from pictures import png_chunk, saved, small
 
-from imagepipe.core.formats import JPEG, PNG
+from imagepipe.core.rendering.formats import JPEG, PNG
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.imagemagick import ImageMagickEngine

@@ -13,8 +13,8 @@ from pictures import saved, small
 from PIL import Image
 from reference import convert, pixels
 
-from imagepipe.core.formats import PNG
-from imagepipe.core.plan import RenderSettings, check_source
+from imagepipe.core.rendering.formats import PNG
+from imagepipe.core.rendering.plan import RenderSettings, check_source
 from imagepipe.engines import tiff_header
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine

@@ -16,9 +16,9 @@ import pytest
 from engine_contract import render, request
 from pictures import png, scene_jpeg
 
-from imagepipe.core.formats import JPEG, PNG, PSD, WEBP
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import RenderSettings, SourceFacts, plan_render
+from imagepipe.core.rendering.formats import JPEG, PNG, PSD, WEBP
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import RenderSettings, SourceFacts, plan_render
 from imagepipe.engines import messages
 from imagepipe.engines.memory_file import memory_file
 from imagepipe.engines.vips import VipsEngine
@@ -174,7 +174,7 @@ class LimitedTests:
         (tmp_path / "image.jpg").write_bytes(scene_jpeg())
         script = (
             "import resource, sys, pathlib\n"
-            "from imagepipe.core.formats import JPEG\n"
+            "from imagepipe.core.rendering.formats import JPEG\n"
             "from imagepipe.engines.vips import VipsEngine\n"
             f"resource.setrlimit({limit[0]}, ({limit[1]}, {limit[1]}))\n"
             "engine = VipsEngine()\n"

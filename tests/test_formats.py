@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core import formats
-from imagepipe.core.formats import (
+from imagepipe.core.rendering import formats
+from imagepipe.core.rendering.formats import (
     AVIF,
     BMP,
     FORMATS,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagepipe.core.geometry import FILTER_MARGIN, Region, Size, centred_crop, centred_offset, cover, cut_before_enlarging, fit
+from imagepipe.core.rendering.geometry import FILTER_MARGIN, Region, Size, centred_crop, centred_offset, cover, cut_before_enlarging, fit
 
 SIDES = st.integers(1, 65_535)
 SIZES = st.builds(Size, SIDES, SIDES)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from reference import convert
 
-from imagepipe.core.geometry import Size, centred_crop, centred_offset, cover, fit
+from imagepipe.core.rendering.geometry import Size, centred_crop, centred_offset, cover, fit
 
 # Those that rounding was seen to go wrong at, in one program or another; then any.
 KNOWN = [

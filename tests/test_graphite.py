@@ -12,7 +12,7 @@ from statuses import NOTHING, REPLICATION, TOTALS
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.task import Clock
 
-from imagepipe.core.formats import JPEG, WEBP
+from imagepipe.core.rendering.formats import JPEG, WEBP
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.graphite import LOOK_SECONDS, REPORT_SECONDS, STOP_SECONDS_MAX, Graphite, events_of, news_of, report, states_of
 from imagepipe.replication.status import ReplicationStatus

@@ -2,11 +2,11 @@
 
 import pytest
 
-from imagepipe.core.colourimetry import by_codes
-from imagepipe.core.formats import AVIF, HEIC, JPEG, PSD, TIFF
-from imagepipe.core.geometry import Size
-from imagepipe.core.handover import decoding, encoding, rendering, unencoded
-from imagepipe.core.plan import Colours, RenderPlan, RenderSettings, SourceFacts, plan_render
+from imagepipe.core.rendering.colourimetry import by_codes
+from imagepipe.core.rendering.formats import AVIF, HEIC, JPEG, PSD, TIFF
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.handover import decoding, encoding, rendering, unencoded
+from imagepipe.core.rendering.plan import Colours, RenderPlan, RenderSettings, SourceFacts, plan_render
 from imagepipe.core.request import Method, OutputRequest
 
 

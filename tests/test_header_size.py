@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image
 
-from imagepipe.core.formats import BMP, GIF, JPEG, PNG, WEBP, Format, sniff
-from imagepipe.core.header_size import header_size
+from imagepipe.core.rendering.formats import BMP, GIF, JPEG, PNG, WEBP, Format, sniff
+from imagepipe.core.rendering.header_size import header_size
 
 SIZES = [(1, 1), (40, 30), (300, 1), (257, 513)]
 

@@ -8,8 +8,8 @@ from pictures import quarters, quarters_seen
 from PIL import Image, ImageCms
 from profiles import cmyk_profile, in_srgb, wide_profile
 
-from imagepipe.core.colourimetry import SRGB_PRIMARIES, Colourimetry, Transfer, by_codes
-from imagepipe.core.icc import colour_space, profile_of
+from imagepipe.core.rendering.colourimetry import SRGB_PRIMARIES, Colourimetry, Transfer, by_codes
+from imagepipe.core.rendering.icc import colour_space, profile_of
 
 
 class ColourSpaceTests:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core import formats, paths
+from imagepipe.core import paths
 from imagepipe.core.admission import SIDE_MAX
 from imagepipe.core.messages import (
     CONTENT_BYTES_MAX,
@@ -41,6 +41,7 @@ from imagepipe.core.messages import (
     encode,
     sealed,
 )
+from imagepipe.core.rendering import formats
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from imagepipe.core import geometry
-from imagepipe.core.formats import AVIF, BMP, FORMATS, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
-from imagepipe.core.geometry import Region, Size
-from imagepipe.core.plan import Canvas, Colours, Filter, OutputPlan, RenderPlan, RenderSettings, SourceFacts, check_source, plan_render
+from imagepipe.core.rendering import geometry
+from imagepipe.core.rendering.formats import AVIF, BMP, FORMATS, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.rendering.geometry import Region, Size
+from imagepipe.core.rendering.plan import Canvas, Colours, Filter, OutputPlan, RenderPlan, RenderSettings, SourceFacts, check_source, plan_render
 from imagepipe.core.request import Method, OutputRequest
 from imagepipe.errors import BadRequest
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, WEBP, Format
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import RenderSettings, SourceFacts, plan_render
-from imagepipe.core.renditions import Rendition, RenditionLimits, accepted_formats, cache_key, check, choose, output_request, parse
+from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, WEBP, Format
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import RenderSettings, SourceFacts, plan_render
+from imagepipe.core.rendering.renditions import Rendition, RenditionLimits, accepted_formats, cache_key, check, choose, output_request, parse
 from imagepipe.core.request import Method, OutputRequest
 from imagepipe.errors import NotAcceptable, NotFound
 

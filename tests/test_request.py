@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.formats import GIF, JPEG, PNG, TIFF, WEBP
-from imagepipe.core.geometry import Size
+from imagepipe.core.rendering.formats import GIF, JPEG, PNG, TIFF, WEBP
+from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.request import (
     OUTPUTS_MAX,
     Method,

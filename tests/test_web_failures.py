@@ -12,7 +12,7 @@ from test_web_site import PAGE, Counted, Waited
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.web.resource import Resource
 
-from imagepipe.core.renditions import RenditionLimits
+from imagepipe.core.rendering.renditions import RenditionLimits
 from imagepipe.monitoring.counters import Counters
 from imagepipe.web.images import JSON_REFUSAL, Access, ImagePages
 from imagepipe.web.request import BoundedRequest

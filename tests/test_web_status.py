@@ -17,7 +17,7 @@ from reactor_thread import PATIENCE_SECONDS, logged, on_reactor, reactor, until
 from statuses import BARE, FULL, NORTH, REPLICATION, Jobs
 from twisted.web.resource import Resource
 
-from imagepipe.core.formats import WEBP
+from imagepipe.core.rendering.formats import WEBP
 from imagepipe.monitoring.counters import BOUNDS_SECONDS, Counters, Distribution
 from imagepipe.monitoring.metrics import registry_of
 from imagepipe.monitoring.node_status import NodeStatus, QueueShare

@@ -148,7 +148,7 @@ def _carry_out(
 
 
 def _checked_outputs(outputs: str) -> list[str]:
-    from imagepipe.core.renditions import parse  # noqa: PLC0415 - slow
+    from imagepipe.core.rendering.renditions import parse  # noqa: PLC0415 - slow
 
     names = [name.strip() for name in outputs.split(",") if name.strip()]
     if not names:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imagepipe.core.plan import RenderSettings
+from imagepipe.core.rendering.plan import RenderSettings
 from imagepipe.core.server_endpoints import speaks_tls
 
 

@@ -13,11 +13,11 @@ from urllib.parse import SplitResult, urlsplit
 from configobj.validate import ValidateError
 
 from imagepipe.config.settings import EngineChoice, Peer
-from imagepipe.core.formats import RENDERED_EXTENSIONS
 from imagepipe.core.names import NAME_LENGTH_MAX, clean_name
 from imagepipe.core.paths import has_control
-from imagepipe.core.renditions import AUTO
-from imagepipe.core.renditions import parse as parse_rendition
+from imagepipe.core.rendering.formats import RENDERED_EXTENSIONS
+from imagepipe.core.rendering.renditions import AUTO
+from imagepipe.core.rendering.renditions import parse as parse_rendition
 from imagepipe.core.source_urls import is_fetchable
 
 Value = str | list[str]

@@ -5,8 +5,8 @@ A peer can be broken or hostile, so nothing that it claims is used before it has
 
 from dataclasses import dataclass
 
-from imagepipe.core import formats
-from imagepipe.core.header_size import header_size
+from imagepipe.core.rendering import formats
+from imagepipe.core.rendering.header_size import header_size
 from imagepipe.core.rows.entries import ImageFacts, Row
 from imagepipe.core.units import shown_bytes
 

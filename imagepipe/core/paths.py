@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from imagepipe.core import formats
+from imagepipe.core.rendering import formats
 from imagepipe.errors import BadRequest, shown
 
 COMPONENT_BYTES_MAX = 255

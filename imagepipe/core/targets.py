@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from imagepipe.core import paths, renditions
-from imagepipe.core.renditions import Rendition
+from imagepipe.core import paths
+from imagepipe.core.rendering import renditions
+from imagepipe.core.rendering.renditions import Rendition
 from imagepipe.errors import BadRequest
 
 INFO = "info.json"

@@ -10,7 +10,7 @@ one that is configured: so `auto` writes everything as libvips does, AVIF with a
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
-from imagepipe.core.formats import AVIF, FORMATS, GIF, HEIC, TIFF, Format
+from imagepipe.core.rendering.formats import AVIF, FORMATS, GIF, HEIC, TIFF, Format
 from imagepipe.engines import vips as vips_engine
 from imagepipe.engines.avif_output import AvifOutput
 from imagepipe.engines.engine import Engine, Source

@@ -10,9 +10,9 @@ from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from imagepipe.core.formats import AVIF, TIFF, Format
-from imagepipe.core.handover import encoding, unencoded
-from imagepipe.core.plan import RenderPlan, SourceFacts
+from imagepipe.core.rendering.formats import AVIF, TIFF, Format
+from imagepipe.core.rendering.handover import encoding, unencoded
+from imagepipe.core.rendering.plan import RenderPlan, SourceFacts
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.engines.memory_file import Image
 

@@ -11,8 +11,8 @@ ImageMagick 6 and Pillow look at none of it.
 
 import struct
 
-from imagepipe.core import colourimetry
-from imagepipe.core.colourimetry import Colourimetry
+from imagepipe.core.rendering import colourimetry
+from imagepipe.core.rendering.colourimetry import Colourimetry
 
 _FILE_HEADER_BYTES = 14
 _VERSION_4_BYTES, _VERSION_5_BYTES = 108, 124

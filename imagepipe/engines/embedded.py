@@ -9,9 +9,9 @@ The EXIF block is a TIFF file: "II*\0" or "MM\0*", the offset of the first direc
 import struct
 from collections.abc import Iterator
 
-from imagepipe.core import icc
-from imagepipe.core.formats import PNG, WEBP, Format
-from imagepipe.core.plan import Colours
+from imagepipe.core.rendering import icc
+from imagepipe.core.rendering.formats import PNG, WEBP, Format
+from imagepipe.core.rendering.plan import Colours
 from imagepipe.engines import tiff_header
 from imagepipe.engines.slices import find
 

@@ -14,8 +14,8 @@ r"""The ICC profile of a file, where the engine that reads it does not say of it
 import struct
 from collections.abc import Iterator
 
-from imagepipe.core import icc
-from imagepipe.core.formats import BMP, GIF, JP2, PSD, Format
+from imagepipe.core.rendering import icc
+from imagepipe.core.rendering.formats import BMP, GIF, JP2, PSD, Format
 from imagepipe.engines import bmp_colours
 from imagepipe.engines.slices import find
 

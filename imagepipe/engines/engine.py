@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from imagepipe.core.formats import Format
-from imagepipe.core.plan import RenderPlan, SourceFacts
+from imagepipe.core.rendering.formats import Format
+from imagepipe.core.rendering.plan import RenderPlan, SourceFacts
 from imagepipe.engines.memory_file import Image
 
 

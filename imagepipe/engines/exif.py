@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from typing import TypeVar
 
-from imagepipe.core.formats import AVIF, HEIC, PNG, Format
+from imagepipe.core.rendering.formats import AVIF, HEIC, PNG, Format
 
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _DIRECTORIES = (0x8769, 0x8825, 0xA005)

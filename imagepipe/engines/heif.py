@@ -13,11 +13,11 @@ import pillow_heif
 import pyvips
 from pillow_heif import HeifImage, options
 
-from imagepipe.core import colourimetry
-from imagepipe.core.colourimetry import Colourimetry
-from imagepipe.core.formats import HEIC
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import Colours, SourceFacts
+from imagepipe.core.rendering import colourimetry
+from imagepipe.core.rendering.colourimetry import Colourimetry
+from imagepipe.core.rendering.formats import HEIC
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import Colours, SourceFacts
 from imagepipe.engines import embedded
 
 options.DECODE_THREADS = 1  # `io_threads` images are rendered at a time, each on one core

@@ -17,11 +17,11 @@ from tempfile import TemporaryDirectory
 from twisted.logger import Logger
 from unidecode import unidecode
 
-from imagepipe.core.colourimetry import Colourimetry
-from imagepipe.core.formats import BMP, GIF, PNG, TIFF, WEBP, Format
-from imagepipe.core.geometry import Size
-from imagepipe.core.icc import profile_of
-from imagepipe.core.plan import Colours, RenderPlan, SourceFacts
+from imagepipe.core.rendering.colourimetry import Colourimetry
+from imagepipe.core.rendering.formats import BMP, GIF, PNG, TIFF, WEBP, Format
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.icc import profile_of
+from imagepipe.core.rendering.plan import Colours, RenderPlan, SourceFacts
 from imagepipe.engines import bmp_colours, child, embedded, embedded_profile, exif, png_colours, tiff_header
 from imagepipe.engines.delays import in_hundredths
 from imagepipe.engines.gif_frames import with_delays as with_hundredths

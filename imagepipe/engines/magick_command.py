@@ -10,9 +10,9 @@ Clones share their pixels until one is changed. Settings such as -quality outliv
 
 from dataclasses import dataclass
 
-from imagepipe.core.formats import GIF, JP2, JPEG, PNG, TIFF, WEBP, Format
-from imagepipe.core.geometry import Region, Size
-from imagepipe.core.plan import Colours, OutputPlan, RenderPlan
+from imagepipe.core.rendering.formats import GIF, JP2, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.rendering.geometry import Region, Size
+from imagepipe.core.rendering.plan import Colours, OutputPlan, RenderPlan
 from imagepipe.engines.magick_source import MagickSource
 from imagepipe.engines.srgb import SRGB_PROFILE
 from imagepipe.engines.webp_container import UNIT_MS

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from imagepipe.core.plan import RenderPlan, SourceFacts
+from imagepipe.core.rendering.plan import RenderPlan, SourceFacts
 
 _LENGTH = struct.Struct(">I")
 

@@ -9,8 +9,8 @@ from typing import Any
 import pyvips
 import simplejpeg
 
-from imagepipe.core.formats import JPEG
-from imagepipe.core.plan import Colours, RenderPlan
+from imagepipe.core.rendering.formats import JPEG
+from imagepipe.core.rendering.plan import Colours, RenderPlan
 
 
 def decode(image: Any, plan: RenderPlan) -> pyvips.Image | None:

@@ -14,10 +14,10 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from imagepipe.core import colourimetry
-from imagepipe.core.colourimetry import Colourimetry, Primaries
-from imagepipe.core.icc import HEADER_BYTES
-from imagepipe.core.plan import Colours
+from imagepipe.core.rendering import colourimetry
+from imagepipe.core.rendering.colourimetry import Colourimetry, Primaries
+from imagepipe.core.rendering.icc import HEADER_BYTES
+from imagepipe.core.rendering.plan import Colours
 from imagepipe.engines import embedded
 
 _SIGNATURE_BYTES = 8

@@ -4,7 +4,7 @@ import re
 
 from unidecode import unidecode
 
-from imagepipe.core.formats import PNG, Format
+from imagepipe.core.rendering.formats import PNG, Format
 
 UNKNOWN = "it is damaged, or of a kind that is not supported"
 LENGTH_MAX = 200

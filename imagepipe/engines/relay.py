@@ -9,9 +9,9 @@ from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from imagepipe.core.formats import TIFF, Format
-from imagepipe.core.handover import decoding, rendering
-from imagepipe.core.plan import RenderPlan, SourceFacts
+from imagepipe.core.rendering.formats import TIFF, Format
+from imagepipe.core.rendering.handover import decoding, rendering
+from imagepipe.core.rendering.plan import RenderPlan, SourceFacts
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.engines.memory_file import Image
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from imagepipe.core.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
-from imagepipe.core.plan import RenderPlan, SourceFacts
+from imagepipe.core.rendering.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.rendering.plan import RenderPlan, SourceFacts
 from imagepipe.engines import messages
 from imagepipe.engines.memory_file import Image, descriptor_of
 from imagepipe.engines.vips_process import NotRead, Worker

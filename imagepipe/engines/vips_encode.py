@@ -7,8 +7,8 @@ from typing import Any
 
 import pyvips
 
-from imagepipe.core.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP
-from imagepipe.core.plan import OutputPlan, RenderPlan
+from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP
+from imagepipe.core.rendering.plan import OutputPlan, RenderPlan
 from imagepipe.engines.delays import in_hundredths
 from imagepipe.engines.webp_container import UNIT_MS, with_alpha, with_delays
 

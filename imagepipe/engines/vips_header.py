@@ -8,10 +8,10 @@ from typing import Any
 
 import pyvips
 
-from imagepipe.core.colourimetry import Colourimetry
-from imagepipe.core.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import Colours, SourceFacts
+from imagepipe.core.rendering.colourimetry import Colourimetry
+from imagepipe.core.rendering.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import Colours, SourceFacts
 from imagepipe.engines import embedded, gif_frames, png_colours, tiff_header
 
 _LOADERS = {

@@ -17,10 +17,10 @@ from typing import Any
 
 import pyvips
 
-from imagepipe.core.formats import GIF, JPEG, WEBP
-from imagepipe.core.geometry import Size
-from imagepipe.core.icc import profile_of
-from imagepipe.core.plan import Canvas, Filter, OutputPlan, RenderPlan
+from imagepipe.core.rendering.formats import GIF, JPEG, WEBP
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.icc import profile_of
+from imagepipe.core.rendering.plan import Canvas, Filter, OutputPlan, RenderPlan
 from imagepipe.engines import gif_compose, jpeg_stream, plain_jpeg
 from imagepipe.engines.srgb import SRGB_PROFILE
 from imagepipe.engines.vips_encode import encode

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pyvips
 
-from imagepipe.core import formats
-from imagepipe.core.plan import RenderPlan
+from imagepipe.core.rendering import formats
+from imagepipe.core.rendering.plan import RenderPlan
 from imagepipe.engines import exif, heif_items, messages, process_limits
 from imagepipe.engines.messages import Failed, Forget, Open, Opened, Render, Rendered, Reply
 from imagepipe.engines.reasons import of_kind, reason

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imagepipe.core.formats import Format
+from imagepipe.core.rendering.formats import Format
 from imagepipe.errors import BadRequest, ImagepipeError, NotStored, Overloaded
 
 BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from imagepipe.core.formats import PNG
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import RenderSettings, plan_render
+from imagepipe.core.rendering.formats import PNG
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import RenderSettings, plan_render
 from imagepipe.core.request import OutputRequest
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import EngineUnusable, ImagepipeError, InternalError, NotStored

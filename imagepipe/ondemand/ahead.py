@@ -12,8 +12,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from imagepipe.core import renditions
-from imagepipe.core.renditions import RenditionLimits
+from imagepipe.core.rendering import renditions
+from imagepipe.core.rendering.renditions import RenditionLimits
 from imagepipe.errors import ImagepipeError, InternalError, NotFound, Overloaded, shown
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.ondemand.images import LOOKS_MAX, Images

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from imagepipe.core import formats
-from imagepipe.core.formats import Format
+from imagepipe.core.rendering import formats
+from imagepipe.core.rendering.formats import Format
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.rows.stamp import milliseconds
 from imagepipe.core.targets import ORIGINAL, Target, original_of

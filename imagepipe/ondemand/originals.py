@@ -12,8 +12,8 @@ from typing import IO, Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from imagepipe.core import renditions
-from imagepipe.core.renditions import Rendition, RenditionLimits
+from imagepipe.core.rendering import renditions
+from imagepipe.core.rendering.renditions import Rendition, RenditionLimits
 from imagepipe.core.request import OUTPUTS_MAX, StoreRequest
 from imagepipe.core.targets import original_of
 from imagepipe.core.turns import Kind

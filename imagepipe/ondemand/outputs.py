@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from imagepipe.core import renditions
+from imagepipe.core.rendering import renditions
 from imagepipe.core.targets import original_of
 from imagepipe.errors import DiskFull, ImagepipeError, Overloaded, shown
 from imagepipe.monitoring.counters import Counters, note_failure

@@ -16,10 +16,10 @@ from typing import Protocol
 
 import msgspec
 
-from imagepipe.core import formats
-from imagepipe.core.formats import AVIF, WEBP, Format
-from imagepipe.core.plan import RenderPlan, RenderSettings, SourceFacts, plan_render
-from imagepipe.core.renditions import Rendition, RenditionLimits, cache_key, output_request
+from imagepipe.core.rendering import formats
+from imagepipe.core.rendering.formats import AVIF, WEBP, Format
+from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, SourceFacts, plan_render
+from imagepipe.core.rendering.renditions import Rendition, RenditionLimits, cache_key, output_request
 from imagepipe.core.request import OutputRequest
 from imagepipe.core.rows.entries import ImageFacts
 from imagepipe.core.turns import Kind

@@ -23,8 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagepipe.core import formats
-from imagepipe.core.formats import SNIFF_BYTES, Format
+from imagepipe.core.rendering import formats
+from imagepipe.core.rendering.formats import SNIFF_BYTES, Format
 from imagepipe.core.rows.entries import Content, ImageFacts
 from imagepipe.errors import FlushError, NotStored, StartError
 from imagepipe.storage import schema

@@ -18,10 +18,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 
-from imagepipe.core import renditions, signing
+from imagepipe.core import signing
 from imagepipe.core.conditional import NOT_MODIFIED, OK, PARTIAL_CONTENT, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE, Version, answer, http_date
 from imagepipe.core.paths import clean
-from imagepipe.core.renditions import RenditionLimits, accepted_formats
+from imagepipe.core.rendering import renditions
+from imagepipe.core.rendering.renditions import RenditionLimits, accepted_formats
 from imagepipe.core.targets import Target, parse_target
 from imagepipe.errors import BadRequest, Forbidden, ImagepipeError, InternalError, Unauthorized, shown
 from imagepipe.monitoring.counters import Counters, note_failure

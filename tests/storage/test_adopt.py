@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from stores import FACTS, PRIVATE, check_whole, delete, digest, held, objects, open_store, opened, put, tree
 
-from imagepipe.core.formats import Format
+from imagepipe.core.rendering.formats import Format
 from imagepipe.core.rows.entries import ImageFacts
 from imagepipe.core.rows.stamp import milliseconds
 from imagepipe.errors import NotStored, StartError

@@ -20,8 +20,8 @@ from image_server import HTTP, post, renders, status
 from nginx_process import CONFIGURATION, nginx
 from PIL import Image
 
-from imagepipe.core import formats
 from imagepipe.core.paths import RESERVED_FIRST
+from imagepipe.core.rendering import formats
 from imagepipe.core.signing import sign
 
 KEPT = {"proxy_cache_valid 200 10s;": "proxy_cache_valid 200 1h;"}

@@ -7,7 +7,7 @@ rXYZ gXYZ bXYZ    the primaries, adapted to D50        rTRC gTRC bTRC    the cur
 
 import struct
 
-from imagepipe.core.colourimetry import Colourimetry, light
+from imagepipe.core.rendering.colourimetry import Colourimetry, light
 
 HEADER_BYTES = 128
 

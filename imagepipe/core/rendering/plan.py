@@ -13,10 +13,10 @@ colours to sRGB; then for each output cut, scale, crop, put on the canvas, flatt
 import enum
 from dataclasses import dataclass
 
-from imagepipe.core import geometry
-from imagepipe.core.colourimetry import Colourimetry
-from imagepipe.core.formats import JPEG, WEBP, Format
-from imagepipe.core.geometry import Region, Size
+from imagepipe.core.rendering import geometry
+from imagepipe.core.rendering.colourimetry import Colourimetry
+from imagepipe.core.rendering.formats import JPEG, WEBP, Format
+from imagepipe.core.rendering.geometry import Region, Size
 from imagepipe.core.request import Method, OutputRequest
 from imagepipe.errors import BadRequest, shown
 

@@ -12,8 +12,8 @@ Or one renders, and the other encodes what the first does not write well:
 
 from dataclasses import replace
 
-from imagepipe.core.formats import AVIF, TIFF
-from imagepipe.core.plan import Colours, Filter, OutputPlan, RenderPlan
+from imagepipe.core.rendering.formats import AVIF, TIFF
+from imagepipe.core.rendering.plan import Colours, Filter, OutputPlan, RenderPlan
 
 
 def decoding(plan: RenderPlan) -> RenderPlan:

@@ -4,7 +4,7 @@ It is a check of what a peer claims, not a decoder: where it cannot tell, or is 
 the engine reads the header when somebody asks.
 """
 
-from imagepipe.core.formats import GIF, JPEG, PNG, WEBP, Format
+from imagepipe.core.rendering.formats import GIF, JPEG, PNG, WEBP, Format
 
 HEAD_BYTES = 128 << 10
 """How much of an image is looked at: EXIF and a colour profile come before the size of a JPEG."""

@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from imagepipe.core import formats, geometry
-from imagepipe.core.formats import AVIF, JPEG, PNG, WEBP, Format
-from imagepipe.core.geometry import Size
-from imagepipe.core.plan import RenderPlan, RenderSettings, SourceFacts, upright
+from imagepipe.core.rendering import formats, geometry
+from imagepipe.core.rendering.formats import AVIF, JPEG, PNG, WEBP, Format
+from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, SourceFacts, upright
 from imagepipe.core.request import Method, OutputRequest
 from imagepipe.errors import NotAcceptable, NotFound, shown
 
