@@ -1,6 +1,6 @@
 """The facts of a stored image, read from its header where the catalogue has none.
 
-That is so for an image of a peer whose claims were not believable (core/admission.py). They are written down, so that a header is read once.
+That is so for an image of a peer whose claims were not believable (core/replication/admission.py). They are written down, so that a header is read once.
 """
 
 import contextlib

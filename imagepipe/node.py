@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from imagepipe.config.settings import Settings
-from imagepipe.core.admission import Admission
+from imagepipe.core.replication.admission import Admission
 from imagepipe.foundation import Foundation
 from imagepipe.generations import Generation, Generations, build, read_secrets
 from imagepipe.listening import HTTP, XML_RPC

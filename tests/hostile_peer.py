@@ -10,8 +10,8 @@ from pathlib import Path
 import zmq
 from msgspec import structs
 
-from imagepipe.core import messages
-from imagepipe.core.messages import Batch, Changes, Get, Head, Hello, Pieces, Range, Reply, Request, WireRow
+from imagepipe.core.replication import messages
+from imagepipe.core.replication.messages import Batch, Changes, Get, Head, Hello, Pieces, Range, Reply, Request, WireRow
 
 NODE, EPOCH, ORIGIN = "ab" * 16, "cd" * 16, "ee" * 16
 CLUSTER = "imagepipe"

@@ -4,8 +4,8 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from imagepipe.core.actions import Answer, Discard, Redirect, Ring, Send
-from imagepipe.core.messages import Head, Hello, Refused
+from imagepipe.core.replication.actions import Answer, Discard, Redirect, Ring, Send
+from imagepipe.core.replication.messages import Head, Hello, Refused
 
 
 class ActionTests:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.admission import (
+from imagepipe.core.replication.admission import (
     HEADER_BYTES_MAX,
     PIXEL_BYTES_MAX,
     SIDE_MAX,

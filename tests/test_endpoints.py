@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.endpoints import said_of, sync_beside, sync_of
+from imagepipe.core.replication.endpoints import said_of, sync_beside, sync_of
 
 
 class EndpointsTests:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.fetching import PATIENCE_SECONDS, Ended, Fetches, Part, Received
-from imagepipe.core.messages import GET_BYTES_MAX, RANGES_MAX
+from imagepipe.core.replication.fetching import PATIENCE_SECONDS, Ended, Fetches, Part, Received
+from imagepipe.core.replication.messages import GET_BYTES_MAX, RANGES_MAX
 from imagepipe.core.rows.entries import Content
 
 SMALL, OTHER = Content("1" * 64, 1000), Content("2" * 64, 2000)

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.core import paths
-from imagepipe.core.admission import SIDE_MAX
-from imagepipe.core.messages import (
+from imagepipe.core.rendering import formats
+from imagepipe.core.replication.admission import SIDE_MAX
+from imagepipe.core.replication.messages import (
     CONTENT_BYTES_MAX,
     GET_BYTES_MAX,
     PROTOCOL,
@@ -41,7 +42,6 @@ from imagepipe.core.messages import (
     encode,
     sealed,
 )
-from imagepipe.core.rendering import formats
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
 

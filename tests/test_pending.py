@@ -5,7 +5,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.pending import PENDING_SECONDS, PendingRows
+from imagepipe.core.replication.pending import PENDING_SECONDS, PendingRows
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.joining import Pending
 from imagepipe.core.rows.stamp import Version

@@ -2,9 +2,9 @@
 
 import pytest
 
-from imagepipe.core.fetching import Part
-from imagepipe.core.messages import Changes, Get, Head, Hello, Range
-from imagepipe.core.pulling import (
+from imagepipe.core.replication.fetching import Part
+from imagepipe.core.replication.messages import Changes, Get, Head, Hello, Range
+from imagepipe.core.replication.pulling import (
     BACK_OFF_SECONDS,
     GETS_MAX,
     NEVER,

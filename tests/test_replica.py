@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from imagepipe.core.actions import (
+from imagepipe.core.replication.actions import (
     Action,
     Answer,
     Discard,
@@ -26,11 +26,11 @@ from imagepipe.core.actions import (
     Ring,
     Send,
 )
-from imagepipe.core.fetching import Part, Received
-from imagepipe.core.mending import MEND_SECONDS
-from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
-from imagepipe.core.pending import PENDING_SECONDS
-from imagepipe.core.pulling import (
+from imagepipe.core.replication.fetching import Part, Received
+from imagepipe.core.replication.mending import MEND_SECONDS
+from imagepipe.core.replication.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
+from imagepipe.core.replication.pending import PENDING_SECONDS
+from imagepipe.core.replication.pulling import (
     BACK_OFF_SECONDS,
     GETS_MAX,
     HELLO_SECONDS,
@@ -42,12 +42,12 @@ from imagepipe.core.pulling import (
     RESTART_SECONDS,
     RESTARTS_MAX,
 )
-from imagepipe.core.replica import OWN_NODE, TWICE, Replica
+from imagepipe.core.replication.replica import OWN_NODE, TWICE, Replica
+from imagepipe.core.replication.shunned import UNWANTED_SECONDS, WRONG_SECONDS
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Cursor, Joined, Pending
 from imagepipe.core.rows.stamp import Version
-from imagepipe.core.shunned import UNWANTED_SECONDS, WRONG_SECONDS
 
 IMAGE, OTHER = Content("1" * 64, 5), Content("2" * 64, 6)
 DONE = Joined(0, (), ())

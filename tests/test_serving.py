@@ -3,12 +3,9 @@
 import pytest
 from msgspec import structs
 
-from imagepipe.core.actions import Answer, ReadChanges, ReadPieces, Ring
-from imagepipe.core.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
-from imagepipe.core.rows.entries import Entry, Row
-from imagepipe.core.rows.epochs import Epoch
-from imagepipe.core.rows.stamp import Version
-from imagepipe.core.serving import (
+from imagepipe.core.replication.actions import Answer, ReadChanges, ReadPieces, Ring
+from imagepipe.core.replication.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
+from imagepipe.core.replication.serving import (
     ABSENT_SECONDS,
     HEAD_SECONDS,
     OWN_NODE,
@@ -19,6 +16,9 @@ from imagepipe.core.serving import (
     Subscriber,
     Upstream,
 )
+from imagepipe.core.rows.entries import Entry, Row
+from imagepipe.core.rows.epochs import Epoch
+from imagepipe.core.rows.stamp import Version
 
 NODE, PEER = "aa", "bb"
 GET = Get(9, (Range("d" * 64, 0, 5),))

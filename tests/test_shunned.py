@@ -1,7 +1,7 @@
 """Bytes that were of no use are not asked for again at once."""
 
+from imagepipe.core.replication.shunned import SHUNNED_MAX, UNWANTED_SECONDS, WRONG_SECONDS, WRONG_SECONDS_MAX, Shunned
 from imagepipe.core.rows.entries import Content
-from imagepipe.core.shunned import SHUNNED_MAX, UNWANTED_SECONDS, WRONG_SECONDS, WRONG_SECONDS_MAX, Shunned
 
 IMAGE = Content("1" * 64, 5)
 

@@ -15,8 +15,8 @@ from imagepipe.config.settings import (
     ReplicationSettings,
     Settings,
 )
-from imagepipe.core.endpoints import sync_beside
 from imagepipe.core.names import clean_name
+from imagepipe.core.replication.endpoints import sync_beside
 from imagepipe.errors import ConfigError
 
 _FILE_BYTES_MAX = 1 << 20

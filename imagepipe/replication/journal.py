@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
-from imagepipe.core.pulling import Link
-from imagepipe.core.replica import Replica
+from imagepipe.core.replication.pulling import Link
+from imagepipe.core.replication.replica import Replica
 from imagepipe.errors import shown
 from imagepipe.replication.seldom import Seldom
 

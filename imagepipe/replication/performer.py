@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from imagepipe.core import actions
-from imagepipe.core.fetching import Received
-from imagepipe.core.replica import Replica
+from imagepipe.core.replication import actions
+from imagepipe.core.replication.fetching import Received
+from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.joining import Joined
 from imagepipe.errors import ImagepipeError
 from imagepipe.replication.seldom import Seldom

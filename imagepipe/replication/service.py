@@ -12,10 +12,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from imagepipe.config.settings import ReplicationSettings
-from imagepipe.core import actions
-from imagepipe.core.actions import Action
-from imagepipe.core.messages import GET_BYTES_MAX, Batch, Foreign, Malformed, decode_head, decode_reply, decode_request, encode
-from imagepipe.core.replica import Replica
+from imagepipe.core.replication import actions
+from imagepipe.core.replication.actions import Action
+from imagepipe.core.replication.messages import GET_BYTES_MAX, Batch, Foreign, Malformed, decode_head, decode_reply, decode_request, encode
+from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.units import shown_bytes
 from imagepipe.errors import StartError

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from imagepipe.core.pulling import Link
-from imagepipe.core.replica import Replica
+from imagepipe.core.replication.pulling import Link
+from imagepipe.core.replication.replica import Replica
 from imagepipe.replication.journal import Journal
 
 

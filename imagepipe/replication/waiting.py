@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from imagepipe.core.replica import Replica
+from imagepipe.core.replication.replica import Replica
 from imagepipe.errors import TooFewPeers
 
 NEWS_SECONDS_MAX = 2.0

@@ -7,7 +7,7 @@ from functools import partial
 from twisted.logger import Logger
 
 from imagepipe.config.settings import Peer, ReplicationSettings
-from imagepipe.core.endpoints import said_of, sync_of
+from imagepipe.core.replication.endpoints import said_of, sync_of
 from imagepipe.errors import StartError
 from imagepipe.replication.connection import Frames
 from imagepipe.replication.keys import NodeKeys

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from imagepipe.core.admission import believable_facts
+from imagepipe.core.replication.admission import believable_facts
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.database import Value

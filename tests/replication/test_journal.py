@@ -7,8 +7,8 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 
-from imagepipe.core.messages import Changes, Head, Malformed
-from imagepipe.core.replica import Replica
+from imagepipe.core.replication.messages import Changes, Head, Malformed
+from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Pending

@@ -4,10 +4,10 @@ import hashlib
 import re
 from pathlib import Path
 
-from imagepipe.core import actions
-from imagepipe.core.fetching import Received
-from imagepipe.core.messages import Reply, Request, WireRow, decode_head, decode_reply, decode_request, encode
-from imagepipe.core.replica import Replica
+from imagepipe.core.replication import actions
+from imagepipe.core.replication.fetching import Received
+from imagepipe.core.replication.messages import Reply, Request, WireRow, decode_head, decode_reply, decode_request, encode
+from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Joined

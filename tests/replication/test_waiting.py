@@ -4,9 +4,9 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from imagepipe.core.actions import Send
-from imagepipe.core.messages import Batch, Changes, Head
-from imagepipe.core.replica import Replica
+from imagepipe.core.replication.actions import Send
+from imagepipe.core.replication.messages import Batch, Changes, Head
+from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Joined
 from imagepipe.errors import TooFewPeers

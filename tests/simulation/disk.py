@@ -6,7 +6,7 @@ It is a model of the store's promises, not of its making: here a transaction is 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from imagepipe.core.actions import Join
+from imagepipe.core.replication.actions import Join
 from imagepipe.core.rows import joining, versions
 from imagepipe.core.rows.entries import Change, Content, Entry, Row, wins
 from imagepipe.core.rows.epochs import Epoch

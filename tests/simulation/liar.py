@@ -11,8 +11,8 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from imagepipe.core import messages
-from imagepipe.core.messages import Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request, WireRow
+from imagepipe.core.replication import messages
+from imagepipe.core.replication.messages import Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request, WireRow
 from imagepipe.core.rows.erasure import erasure_path
 from imagepipe.core.rows.stamp import STAMP_MAX
 from simulation.contents import BYTES, CONTENTS, GET_BYTES

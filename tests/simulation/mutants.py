@@ -7,21 +7,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
-from imagepipe.core import serving
-from imagepipe.core.actions import Action, Discard, Join, Release
-from imagepipe.core.fetching import Ended, Fetches, Received
-from imagepipe.core.mending import Mends
-from imagepipe.core.messages import Batch, Changes
 from imagepipe.core.paths import ancestors
-from imagepipe.core.pulling import PIECES_SECONDS_MAX, Asked, Link, Pull, Stage
-from imagepipe.core.replica import Replica
+from imagepipe.core.replication import serving
+from imagepipe.core.replication.actions import Action, Discard, Join, Release
+from imagepipe.core.replication.fetching import Ended, Fetches, Received
+from imagepipe.core.replication.mending import Mends
+from imagepipe.core.replication.messages import Batch, Changes
+from imagepipe.core.replication.pulling import PIECES_SECONDS_MAX, Asked, Link, Pull, Stage
+from imagepipe.core.replication.replica import Replica
+from imagepipe.core.replication.serving import Subscriber, Upstream
 from imagepipe.core.rows import entries, epochs, joining, stamp, versions
 from imagepipe.core.rows.entries import Change, Content, Entry
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Joined
 from imagepipe.core.rows.stamp import Version
 from imagepipe.core.rows.visibility import shown
-from imagepipe.core.serving import Subscriber, Upstream
 from simulation.disk import Disk
 from simulation.node import Node
 

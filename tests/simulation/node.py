@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from imagepipe.core import messages
-from imagepipe.core.actions import (
+from imagepipe.core.replication import messages
+from imagepipe.core.replication.actions import (
     Action,
     Answer,
     Discard,
@@ -26,13 +26,13 @@ from imagepipe.core.actions import (
     Ring,
     Send,
 )
-from imagepipe.core.fetching import Received
-from imagepipe.core.messages import Batch, Changes, Get
-from imagepipe.core.pulling import GETS_MAX, PULLS_MAX
-from imagepipe.core.replica import Replica
+from imagepipe.core.replication.fetching import Received
+from imagepipe.core.replication.messages import Batch, Changes, Get
+from imagepipe.core.replication.pulling import GETS_MAX, PULLS_MAX
+from imagepipe.core.replication.replica import Replica
+from imagepipe.core.replication.serving import READS_OF_ALL_MAX, SUBSCRIBERS_MAX
 from imagepipe.core.rows import joining
 from imagepipe.core.rows.entries import Change, Entry, Row
-from imagepipe.core.serving import READS_OF_ALL_MAX, SUBSCRIBERS_MAX
 from simulation.contents import GET_BYTES, is_good
 from simulation.disk import Disk
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from stores import digest, expected_tree, tree
 
-from imagepipe.core.fetching import Received
 from imagepipe.core.paths import ancestors
+from imagepipe.core.replication.fetching import Received
 from imagepipe.core.rows.entries import Content, Entry
 from imagepipe.core.rows.epochs import holds
 from imagepipe.core.rows.joining import Cursor, Joined

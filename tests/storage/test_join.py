@@ -10,8 +10,8 @@ import pytest
 from exchange import check_shown, fetch, pull, retry, rows_of
 from stores import FACTS, check_kept, check_whole, delete, digest, move, objects, open_store, opened, put, tree
 
-from imagepipe.core.admission import Admission
-from imagepipe.core.fetching import Received
+from imagepipe.core.replication.admission import Admission
+from imagepipe.core.replication.fetching import Received
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Cursor

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from stores import FACTS, PRIVATE, check_kept, check_whole, delete, digest, opened, put, tree
 
-from imagepipe.core.messages import batch, decode_reply, encode
+from imagepipe.core.replication.messages import batch, decode_reply, encode
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.joining import Cursor
 from imagepipe.core.rows.stamp import STAMP_MAX, Version

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from stores import PRIVATE, digest, objects, open_store, opened, put
 
-from imagepipe.core.admission import Admission
-from imagepipe.core.fetching import Received
+from imagepipe.core.replication.admission import Admission
+from imagepipe.core.replication.fetching import Received
 from imagepipe.core.rows.entries import Content
 from imagepipe.storage.store import Store
 from imagepipe.storage.transfers import Transfers

@@ -9,7 +9,7 @@ import pytest
 from load import Operation, Walk
 from stores import check_whole, digest, expected_tree, open_store, opened, put, tree
 
-from imagepipe.core.fetching import Received
+from imagepipe.core.replication.fetching import Received
 from imagepipe.core.rows.entries import Content
 from imagepipe.errors import BadRequest
 

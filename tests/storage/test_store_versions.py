@@ -8,7 +8,7 @@ import pytest
 from exchange import pull, retry, rows_of
 from stores import FACTS, check_whole, delete, digest, move, open_store, opened, put, tree
 
-from imagepipe.core.fetching import Received
+from imagepipe.core.replication.fetching import Received
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.joining import Cursor
 from imagepipe.core.rows.stamp import STAMP_MAX, Version, milliseconds

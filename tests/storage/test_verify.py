@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from stores import PRIVATE, check_whole, delete, digest, held, objects, open_store, opened, put, tree
 
-from imagepipe.core.fetching import Received
+from imagepipe.core.replication.fetching import Received
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import ImagepipeError

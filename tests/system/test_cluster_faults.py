@@ -19,7 +19,7 @@ from peers import GREETING, shake_hands
 from proxy import FaultProxy
 from test_cluster import Writer, png, together
 
-from imagepipe.core.messages import Changes, Get, Hello, Range, encode
+from imagepipe.core.replication.messages import Changes, Get, Hello, Range, encode
 from imagepipe.replication.keys import create_keys
 
 QUIET_SECONDS = 12

@@ -13,8 +13,8 @@ from daemon_process import DaemonProcess, running, text
 from hostile_peer import CLUSTER, EPOCH, NODE, HostilePeer, forged
 from image_server import HTTP, check_log, get, status
 
-from imagepipe.core import messages
-from imagepipe.core.messages import Batch, Changes, Get, Head, Pieces, Refused, Request
+from imagepipe.core.replication import messages
+from imagepipe.core.replication.messages import Batch, Changes, Get, Head, Pieces, Refused, Request
 from imagepipe.core.rows.stamp import STAMP_MAX
 
 

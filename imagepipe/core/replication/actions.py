@@ -8,8 +8,8 @@ come in any order. There is one Join at a time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagepipe.core.fetching import Part
-from imagepipe.core.messages import ROWS_MAX, Head, Range, Reply, Request
+from imagepipe.core.replication.fetching import Part
+from imagepipe.core.replication.messages import ROWS_MAX, Head, Range, Reply, Request
 from imagepipe.core.rows.entries import Row
 from imagepipe.core.rows.joining import Cursor
 

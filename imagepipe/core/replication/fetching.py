@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from imagepipe.core.messages import GET_BYTES_MAX, RANGES_MAX
+from imagepipe.core.replication.messages import GET_BYTES_MAX, RANGES_MAX
 from imagepipe.core.rows.entries import Content
 
 PATIENCE_SECONDS = 1.0

@@ -21,17 +21,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import structs
 
-from imagepipe.core.actions import Action, Discard, Examine, Forget, Join, Keep, Mended, Redirect, Release, Report, Send
-from imagepipe.core.fetching import Ended, Fetches, Received
-from imagepipe.core.mending import Mends
-from imagepipe.core.messages import GET_BYTES_MAX, ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request
-from imagepipe.core.pending import PENDING_MAX, PendingRows
-from imagepipe.core.pulling import BACK_OFF_SECONDS, HELLO_SECONDS, POLL_SECONDS, REFUSED_SECONDS, Asked, Link, Pull, Stage
+from imagepipe.core.replication.actions import Action, Discard, Examine, Forget, Join, Keep, Mended, Redirect, Release, Report, Send
+from imagepipe.core.replication.fetching import Ended, Fetches, Received
+from imagepipe.core.replication.mending import Mends
+from imagepipe.core.replication.messages import GET_BYTES_MAX, ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request
+from imagepipe.core.replication.pending import PENDING_MAX, PendingRows
+from imagepipe.core.replication.pulling import BACK_OFF_SECONDS, HELLO_SECONDS, POLL_SECONDS, REFUSED_SECONDS, Asked, Link, Pull, Stage
+from imagepipe.core.replication.serving import Upstream
+from imagepipe.core.replication.shunned import Shunned
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Cursor, Joined, Pending
-from imagepipe.core.serving import Upstream
-from imagepipe.core.shunned import Shunned
 from imagepipe.errors import shown
 
 CURSORS_MAX = 1000

@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from imagepipe.core.fetching import Part
-from imagepipe.core.messages import Changes, Head, Request
 from imagepipe.core.names import clean_name
+from imagepipe.core.replication.fetching import Part
+from imagepipe.core.replication.messages import Changes, Head, Request
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.rows.joining import Cursor
 

@@ -25,8 +25,8 @@ import msgspec
 from msgspec import Meta
 
 from imagepipe.core import paths
-from imagepipe.core.admission import believable_facts
 from imagepipe.core.escaping import is_unsayable
+from imagepipe.core.replication.admission import believable_facts
 from imagepipe.core.rows import erasure
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
