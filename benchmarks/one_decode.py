@@ -15,7 +15,7 @@ from benchmarks.results import Goal, Section, Series, Table, ratio
 from imagepipe.core.rendering.formats import JPEG
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, plan_render
-from imagepipe.core.request import OutputRequest
+from imagepipe.core.requests.request import OutputRequest
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine

@@ -20,7 +20,7 @@ from benchmarks.results import Goal, Section, Table
 from imagepipe.core.rendering.formats import JPEG, PNG
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import RenderSettings, plan_render
-from imagepipe.core.request import OutputRequest
+from imagepipe.core.requests.request import OutputRequest
 from imagepipe.engines.vips import VipsEngine
 
 SIZE = (500, 375)

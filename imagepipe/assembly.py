@@ -15,8 +15,8 @@ from twisted.web.resource import Resource
 
 from imagepipe import __version__
 from imagepipe.config.settings import Settings
-from imagepipe.core.patience import connections_max
 from imagepipe.core.replication.admission import Admission
+from imagepipe.core.requests.patience import connections_max
 from imagepipe.daemon import OnFatal
 from imagepipe.foundation import Foundation
 from imagepipe.generations import build, cache_bytes_max, read_secrets

@@ -17,7 +17,7 @@ from twisted.internet.ssl import CertificateOptions
 
 from imagepipe.config.settings import EngineChoice, Settings
 from imagepipe.core.rendering.renditions import RenditionLimits
-from imagepipe.core.source_urls import SourceRules
+from imagepipe.core.requests.source_urls import SourceRules
 from imagepipe.engines.auto import AutoEngine, ImageMagickFirst
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.imagemagick import ImageMagickEngine

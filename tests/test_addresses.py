@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.addresses import is_public
+from imagepipe.core.requests.addresses import is_public
 
 PUBLIC_4 = ["1.1.1.1", "8.8.8.8", "93.184.216.34", "172.15.255.255", "172.32.0.0", "100.63.255.255", "100.128.0.0", "223.255.255.255", "11.0.0.0"]
 PUBLIC_6 = ["2606:4700:4700::1111", "2a00:1450:4001:801::200e", "2001:4860:4860::8888", "2001:200::", "2003::1", "3ffe::1"]

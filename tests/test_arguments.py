@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from imagepipe.core.arguments import LongText, is_given, optional_text, parse_flag, parse_limit, parse_text, parse_truth, whole_number
+from imagepipe.core.requests.arguments import LongText, is_given, optional_text, parse_flag, parse_limit, parse_text, parse_truth, whole_number
 from imagepipe.errors import BadRequest
 
 NOTHING: list[object] = [None, "", "0", 0, 0.0, -0.0, False, [], {}, b""]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.conditional import Answer, Version, answer, http_date
+from imagepipe.core.requests.conditional import Answer, Version, answer, http_date
 
 VERSION = Version("abc", 784111777, 1000)
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"

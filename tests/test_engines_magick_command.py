@@ -14,7 +14,7 @@ import imagepipe.engines
 from imagepipe.core.rendering.formats import FORMATS, GIF, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import RenderSettings, plan_render
-from imagepipe.core.request import Method, OutputRequest
+from imagepipe.core.requests.request import Method, OutputRequest
 from imagepipe.engines import child
 from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.magick_command import Limits, facts_arguments, render_arguments

@@ -10,7 +10,7 @@ from profiles import wide_profile
 from imagepipe.core.rendering.formats import JPEG
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, plan_render
-from imagepipe.core.request import OutputRequest
+from imagepipe.core.requests.request import OutputRequest
 from imagepipe.engines import plain_jpeg
 from imagepipe.engines.vips_header import read_facts
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.looking_back import LostPage, cursor, parse_beginning, parse_lost_page, version_text
+from imagepipe.core.requests.history_query import LostPage, cursor, parse_beginning, parse_lost_page, version_text
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
 from imagepipe.errors import BadRequest
 

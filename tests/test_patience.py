@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.patience import (
+from imagepipe.core.requests.patience import (
     CONNECTIONS_MAX,
     DESCRIPTORS_RESERVED,
     LEAST_BYTES_PER_SECOND,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from imagepipe.core.rendering.formats import GIF, JPEG, PNG, TIFF, WEBP
 from imagepipe.core.rendering.geometry import Size
-from imagepipe.core.request import (
+from imagepipe.core.requests.request import (
     OUTPUTS_MAX,
     Method,
     OutputRequest,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.signing import sign, verify
+from imagepipe.core.requests.signing import sign, verify
 from imagepipe.errors import Forbidden, Unauthorized
 
 PATH = "/user/avatar/1/w500.jpg"

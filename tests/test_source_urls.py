@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.core.paths import clean
-from imagepipe.core.source_urls import URL_LENGTH_MAX, SourceRules, SourceUrl, is_fetchable
+from imagepipe.core.requests.source_urls import URL_LENGTH_MAX, SourceRules, SourceUrl, is_fetchable
 from imagepipe.errors import BadRequest, ConfigError, Forbidden, NotFound, SourceFailed
 
 BASE = "http://storage:8080/originals"

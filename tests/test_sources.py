@@ -21,7 +21,7 @@ from twisted.web.client import BrowserLikePolicyForHTTPS
 from zope.interface import implementer
 
 import imagepipe
-from imagepipe.core.source_urls import SourceRules
+from imagepipe.core.requests.source_urls import SourceRules
 from imagepipe.errors import BadRequest, DiskFull, Forbidden, NotFound, Overloaded, SourceFailed, SourceTimeout, TooLarge
 from imagepipe.web.sources import MEMORY_BYTES_MAX, REDIRECTS_MAX, Sources
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.strangers import Authority, HostRule, Sender, cross_origin, parse_authority, untrusted_host
+from imagepipe.core.requests.cross_origin import Authority, HostRule, Sender, cross_origin, parse_authority, untrusted_host
 
 RULE = HostRule("[network] hosts", frozenset({"images.example.org", "node-1.example.net"}))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.targets import decode, original_of, parse_target
+from imagepipe.core.requests.targets import decode, original_of, parse_target
 from imagepipe.errors import BadRequest
 
 

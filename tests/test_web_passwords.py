@@ -12,7 +12,7 @@ from http_wire import answer
 from test_web_site import PAGE, Counted, Waited
 from twisted.internet.defer import CancelledError, Deferred
 
-from imagepipe.core.patience import PATIENCE_SECONDS, Phase
+from imagepipe.core.requests.patience import PATIENCE_SECONDS, Phase
 from imagepipe.errors import Overloaded, StartError, Unauthorized
 from imagepipe.web.auth import Guarded, denial, parse_users
 from imagepipe.web.channel import HELD_BYTES_MAX

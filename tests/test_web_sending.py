@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from imagepipe.core.patience import PATIENCE_SECONDS, Phase
+from imagepipe.core.requests.patience import PATIENCE_SECONDS, Phase
 from imagepipe.storage.opened import HEAD_BYTES, OpenedFile
 from imagepipe.web.sending import PIECE_BYTES, send
 

@@ -7,7 +7,7 @@ from browser import Browser
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from imagepipe.core.patience import PATIENCE_SECONDS, Phase
+from imagepipe.core.requests.patience import PATIENCE_SECONDS, Phase
 from imagepipe.web.channel import ANSWERS_IN_A_TURN_MAX, SILENCE_SECONDS
 from imagepipe.web.refusal import Denied, needs_credentials
 from imagepipe.web.request import CHUNKS_MAX

@@ -11,7 +11,7 @@ from test_web_site import PAGE, Counted, Waited
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 
-from imagepipe.core.patience import LEAST_BYTES_PER_SECOND, PATIENCE_SECONDS, Phase
+from imagepipe.core.requests.patience import LEAST_BYTES_PER_SECOND, PATIENCE_SECONDS, Phase
 from imagepipe.web.auth import Guarded
 from imagepipe.web.bodies import MEMORY_BYTES_MAX
 from imagepipe.web.connections import Connections

@@ -46,7 +46,7 @@ def sign(url: str, expires: str | None, secret_file: str | None, config: str | N
     """
     import time  # noqa: PLC0415
 
-    from imagepipe.core.signing import sign as signature_of  # noqa: PLC0415
+    from imagepipe.core.requests.signing import sign as signature_of  # noqa: PLC0415
 
     until = "" if expires is None else str(_until(expires, time.time()))
     base, path, query = _encoded(url)
@@ -58,7 +58,7 @@ def sign(url: str, expires: str | None, secret_file: str | None, config: str | N
 
 def _encoded(url: str) -> tuple[str, str, str]:
     """(the URL up to its query, percent-encoded; its path, decoded as the daemon will decode it; its query, percent-encoded)."""
-    from imagepipe.core.targets import decode  # noqa: PLC0415 - slow
+    from imagepipe.core.requests.targets import decode  # noqa: PLC0415 - slow
     from imagepipe.errors import BadRequest  # noqa: PLC0415
 
     try:

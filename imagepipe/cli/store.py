@@ -117,7 +117,7 @@ def _targets(files: tuple[str, ...], path: str | None) -> dict[str, str]:
 
 def _stored_paths(target: str, arguments: tuple[object, ...]) -> tuple[str, ...]:
     """The paths of the images that the call stores; the target itself where the daemon will say why it refuses it."""
-    from imagepipe.core.request import parse_store  # noqa: PLC0415 - slow
+    from imagepipe.core.requests.request import parse_store  # noqa: PLC0415 - slow
     from imagepipe.errors import BadRequest  # noqa: PLC0415
 
     try:

@@ -18,7 +18,7 @@ from imagepipe.core.paths import has_control
 from imagepipe.core.rendering.formats import RENDERED_EXTENSIONS
 from imagepipe.core.rendering.renditions import AUTO
 from imagepipe.core.rendering.renditions import parse as parse_rendition
-from imagepipe.core.source_urls import is_fetchable
+from imagepipe.core.requests.source_urls import is_fetchable
 
 Value = str | list[str]
 

@@ -15,9 +15,9 @@ from twisted.internet.defer import Deferred
 
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import Format
+from imagepipe.core.requests.targets import ORIGINAL, Target, original_of
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.rows.stamp import milliseconds
-from imagepipe.core.targets import ORIGINAL, Target, original_of
 from imagepipe.errors import BadRequest, InternalError, NotFound, shown
 from imagepipe.missing_facts import MissingFacts
 from imagepipe.ondemand.renditions import Gone, Job, Picture, Renditions, Wish, wish_of

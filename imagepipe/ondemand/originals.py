@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred
 
 from imagepipe.core.rendering import renditions
 from imagepipe.core.rendering.renditions import Rendition, RenditionLimits
-from imagepipe.core.request import OUTPUTS_MAX, StoreRequest
-from imagepipe.core.targets import original_of
+from imagepipe.core.requests.request import OUTPUTS_MAX, StoreRequest
+from imagepipe.core.requests.targets import original_of
 from imagepipe.core.turns import Kind
 from imagepipe.errors import BadRequest, Conflict, NotFound, TooFewPeers, TooLarge, shown
 from imagepipe.monitoring.counters import Counters

@@ -9,7 +9,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from imagepipe.core.rendering import renditions
-from imagepipe.core.targets import original_of
+from imagepipe.core.requests.targets import original_of
 from imagepipe.errors import DiskFull, ImagepipeError, Overloaded, shown
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.ondemand.renditions import Gone, Renditions, Wish, wishes_of

@@ -6,7 +6,7 @@ They stay as bytes that can be looked at and stored again, for KEPT_MS, and then
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagepipe.core.looking_back import LostPage
+from imagepipe.core.requests.history_query import LostPage
 from imagepipe.core.rows.entries import Content, Entry
 from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.database import Database, Value

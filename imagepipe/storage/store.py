@@ -29,11 +29,11 @@ from typing import TypeVar
 
 from twisted.logger import Logger
 
-from imagepipe.core.looking_back import LostPage
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.header_size import HEAD_BYTES
 from imagepipe.core.replication.admission import Admission, facts_of_bytes
 from imagepipe.core.replication.fetching import Received
+from imagepipe.core.requests.history_query import LostPage
 from imagepipe.core.rows import joining
 from imagepipe.core.rows.entries import Change, Content, Entry, Excerpt, Row, net_moves
 from imagepipe.core.rows.epochs import Epoch

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 from twisted.web.xmlrpc import XMLRPC
 
-from imagepipe.core.arguments import optional_text, parse_flag
 from imagepipe.core.escaping import escaped
-from imagepipe.core.looking_back import cursor, parse_beginning, parse_lost_page, version_text
 from imagepipe.core.pace import parse_rate
-from imagepipe.core.request import parse_names, parse_path, parse_stored_path
+from imagepipe.core.requests.arguments import optional_text, parse_flag
+from imagepipe.core.requests.history_query import cursor, parse_beginning, parse_lost_page, version_text
+from imagepipe.core.requests.request import parse_names, parse_path, parse_stored_path
 from imagepipe.errors import BadRequest, shown
 from imagepipe.monitoring.node_status import NodeStatus
 from imagepipe.ondemand.ahead import Ahead

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import BAD_REQUEST, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, HTTPChannel
 
-from imagepipe.core.patience import Phase, Wait
+from imagepipe.core.requests.patience import Phase, Wait
 from imagepipe.web.at_once import Immediate, plain_get
 from imagepipe.web.clients import network_of
 from imagepipe.web.refusal import write_refusal

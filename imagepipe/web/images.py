@@ -18,12 +18,21 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 
-from imagepipe.core import signing
-from imagepipe.core.conditional import NOT_MODIFIED, OK, PARTIAL_CONTENT, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE, Version, answer, http_date
 from imagepipe.core.paths import clean
 from imagepipe.core.rendering import renditions
 from imagepipe.core.rendering.renditions import RenditionLimits, accepted_formats
-from imagepipe.core.targets import Target, parse_target
+from imagepipe.core.requests import signing
+from imagepipe.core.requests.conditional import (
+    NOT_MODIFIED,
+    OK,
+    PARTIAL_CONTENT,
+    PRECONDITION_FAILED,
+    RANGE_NOT_SATISFIABLE,
+    Version,
+    answer,
+    http_date,
+)
+from imagepipe.core.requests.targets import Target, parse_target
 from imagepipe.errors import BadRequest, Forbidden, ImagepipeError, InternalError, Unauthorized, shown
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.ondemand.images import Found, Images

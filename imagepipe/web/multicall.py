@@ -13,7 +13,7 @@ from typing import Any, cast
 from twisted.logger import Logger
 from twisted.web.xmlrpc import XMLRPCIntrospection
 
-from imagepipe.core.arguments import parse_text
+from imagepipe.core.requests.arguments import parse_text
 from imagepipe.errors import BadRequest
 from imagepipe.web.call import Call
 from imagepipe.web.request import BoundedRequest, RequestRecord

@@ -26,8 +26,8 @@ from twisted.web.http import (
 from twisted.web.http_headers import Headers
 from twisted.web.server import NOT_DONE_YET
 
-from imagepipe.core.patience import Phase
-from imagepipe.core.targets import origin_form
+from imagepipe.core.requests.patience import Phase
+from imagepipe.core.requests.targets import origin_form
 from imagepipe.errors import InternalError, shown
 from imagepipe.stages import Stages
 from imagepipe.web.refusal import Authenticate, Denied, refusal_headers, refuse_encoded, write_refusal

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.web import server
 from twisted.web.resource import IResource
 
-from imagepipe.core.patience import slowest_body
+from imagepipe.core.requests.patience import slowest_body
 from imagepipe.web.at_once import AnswerAtOnce
 from imagepipe.web.bodies import BodyMemory
 from imagepipe.web.channel import BoundedChannel

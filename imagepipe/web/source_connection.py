@@ -22,8 +22,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from imagepipe.core.addresses import is_public
-from imagepipe.core.source_urls import SourceUrl
+from imagepipe.core.requests.addresses import is_public
+from imagepipe.core.requests.source_urls import SourceUrl
 
 CONNECT_SECONDS_MAX = 10.0
 

@@ -22,7 +22,7 @@ from twisted.web.client import BrowserLikePolicyForHTTPS, HostnameCachingHTTPSPo
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from imagepipe import __version__
-from imagepipe.core.source_urls import SourceRules, SourceUrl
+from imagepipe.core.requests.source_urls import SourceRules, SourceUrl
 from imagepipe.errors import DiskFull, Forbidden, ImagepipeError, NotFound, Overloaded, SourceFailed, SourceTimeout, TooLarge, shown
 from imagepipe.web.source_connection import SourceConnection
 

@@ -1,4 +1,4 @@
-"""Refuses requests that a stranger's web page makes a browser send (see core/strangers).
+"""Refuses requests that a stranger's web page makes a browser send (see core/requests/cross_origin).
 
 A request that may change something is refused as soon as its headers have arrived.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.web.http import FORBIDDEN, UNSUPPORTED_MEDIA_TYPE
 
-from imagepipe.core.strangers import HostRule, Sender, cross_origin, untrusted_host
+from imagepipe.core.requests.cross_origin import HostRule, Sender, cross_origin, untrusted_host
 from imagepipe.web.refusal import Denied
 
 READING = (b"GET", b"HEAD", b"OPTIONS")

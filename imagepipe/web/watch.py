@@ -1,6 +1,6 @@
 """The clock of one connection: closes it when its client keeps the server waiting for too long.
 
-The rule is core/patience. A timer that looks every few seconds is enough, because no deadline can be
+The rule is core/requests/patience. A timer that looks every few seconds is enough, because no deadline can be
 nearer than the shortest patience.
 """
 
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from imagepipe.core.patience import PATIENCE_SECONDS, Phase, Wait
+from imagepipe.core.requests.patience import PATIENCE_SECONDS, Phase, Wait
 
 LOOK_SECONDS = min(PATIENCE_SECONDS.values())
 

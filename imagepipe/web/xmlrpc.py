@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET
 from twisted.web.xmlrpc import XMLRPC, NoSuchFunction, withRequest
 
 from imagepipe.core.escaping import escaped
-from imagepipe.core.request import StoreRequest, parse_moves, parse_page, parse_paths, parse_store, parse_stored_path
+from imagepipe.core.requests.request import StoreRequest, parse_moves, parse_page, parse_paths, parse_store, parse_stored_path
 from imagepipe.errors import ImagepipeError, InternalError, shown
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.operations import Operations

@@ -8,7 +8,7 @@ import pytest
 from exchange import pull
 from stores import NEVER, check_kept, delete, digest, objects, open_store, opened, put, tree
 
-from imagepipe.core.looking_back import LostPage, version_text
+from imagepipe.core.requests.history_query import LostPage, version_text
 from imagepipe.core.rows.entries import Content
 from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.history import KEPT_MS, Lost

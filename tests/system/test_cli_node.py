@@ -11,7 +11,7 @@ from daemon_process import DaemonProcess, running
 from http_client import request
 
 from imagepipe.config import load
-from imagepipe.core.signing import sign
+from imagepipe.core.requests.signing import sign
 from imagepipe.errors import ConfigError
 
 

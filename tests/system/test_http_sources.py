@@ -15,7 +15,7 @@ from hostile_server import Exchange, HostileServer
 from http_client import request
 from image_server import HTTP, check_log, connected, get, post, status, wait_for_renditions
 
-from imagepipe.core import signing
+from imagepipe.core.requests import signing
 
 BYTES_MAX = 1 << 20
 CLIENTS = 100

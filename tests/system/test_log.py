@@ -19,7 +19,7 @@ from daemon_process import PATIENCE_SECONDS, DaemonProcess, running
 from hostile_server import HostileServer
 from image_server import HTTP, exchange, get, post
 
-from imagepipe.core.signing import sign
+from imagepipe.core.requests.signing import sign
 
 ROOT = Path(__file__).parents[2]
 

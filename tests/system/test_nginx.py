@@ -22,7 +22,7 @@ from PIL import Image
 
 from imagepipe.core.paths import RESERVED_FIRST
 from imagepipe.core.rendering import formats
-from imagepipe.core.signing import sign
+from imagepipe.core.requests.signing import sign
 
 KEPT = {"proxy_cache_valid 200 10s;": "proxy_cache_valid 200 1h;"}
 """So that a slow machine does not outlast what is kept."""

@@ -17,7 +17,7 @@ from imagepipe.core.rendering import formats, geometry
 from imagepipe.core.rendering.formats import AVIF, JPEG, PNG, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, SourceFacts, upright
-from imagepipe.core.request import Method, OutputRequest
+from imagepipe.core.requests.request import Method, OutputRequest
 from imagepipe.errors import NotAcceptable, NotFound, shown
 
 AUTO = "auto"

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagepipe.core import paths
-from imagepipe.core.arguments import is_given, optional_text, parse_limit, parse_text, parse_truth, whole_number
 from imagepipe.core.escaping import stored_path, unescaped
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import Format
 from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.requests.arguments import is_given, optional_text, parse_limit, parse_text, parse_truth, whole_number
 from imagepipe.errors import BadRequest, shown
 
 OUTPUTS_MAX = 256

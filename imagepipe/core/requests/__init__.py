@@ -1,0 +1,1 @@
+"""What clients ask for, checked: arguments, paths, URLs, signatures and headers."""
