@@ -6,9 +6,9 @@ That is so for an image of a peer whose claims were not believable (core/replica
 import contextlib
 from dataclasses import replace
 
+from imagepipe.core.queues.turns import Kind
 from imagepipe.core.rendering import formats
 from imagepipe.core.rows.entries import Content, ImageFacts, Row
-from imagepipe.core.turns import Kind
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import NotStored
 from imagepipe.storage.disk import refusal

@@ -19,13 +19,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
+from imagepipe.core.queues.turns import Kind
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import Format
 from imagepipe.core.rendering.plan import RenderSettings, check_source, plan_render
 from imagepipe.core.requests.history_query import LostPage, version_text
 from imagepipe.core.requests.request import StoreRequest
 from imagepipe.core.rows.entries import Content, Row
-from imagepipe.core.turns import Kind
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, InternalError, NotAnImage, NotFound, NotStored, shown
 from imagepipe.missing_facts import MissingFacts

@@ -7,8 +7,8 @@
 
 Each kind has threads for twice as many jobs as render, so that an engine need not wait for what is
 done before and after. Strangers' GETs can fill their own queue, but not that of the stores;
-core/turns says whose turn it is at the engines. Of reads, no client can take all places: see
-core/fair_queue.
+core/queues/turns says whose turn it is at the engines. Of reads, no client can take all places: see
+core/queues/fair_queue.
 
 Only what renders or carries an image goes through here: a delete never waits behind a render.
 """
@@ -24,8 +24,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.threadpool import ThreadPool
 
-from imagepipe.core.fair_queue import FairQueue
-from imagepipe.core.turns import Kind, Turns
+from imagepipe.core.queues.fair_queue import FairQueue
+from imagepipe.core.queues.turns import Kind, Turns
 from imagepipe.errors import NotStored, Overloaded
 from imagepipe.threads import answer
 

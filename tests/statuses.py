@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from imagepipe.core.queues.turns import Kind
 from imagepipe.core.rows.versions import Ahead
-from imagepipe.core.turns import Kind
 from imagepipe.monitoring.counters import Answered, Failed, NotedError, Rendered, Totals
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, Problem, QueueShare, QueueStatus, Severity

@@ -1,6 +1,6 @@
 """A queue that no single client can fill for the others."""
 
-from imagepipe.core.fair_queue import FairQueue
+from imagepipe.core.queues.fair_queue import FairQueue
 
 
 def filled(**clients: int) -> FairQueue[str]:

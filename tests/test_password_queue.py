@@ -1,6 +1,6 @@
 """Passwords take turns: a crowd holds up nobody else."""
 
-from imagepipe.core.password_queue import PasswordQueue
+from imagepipe.core.queues.password_queue import PasswordQueue
 
 
 def drained(queue: "PasswordQueue[str]") -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.turns import SLOW_SECONDS, WARY_SECONDS, Kind, Turns
+from imagepipe.core.queues.turns import SLOW_SECONDS, WARY_SECONDS, Kind, Turns
 
 WRITE, READ = Kind.WRITE, Kind.READ
 BOTH = (WRITE, READ)

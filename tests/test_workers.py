@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from imagepipe.core.turns import Kind
+from imagepipe.core.queues.turns import Kind
 from imagepipe.errors import Overloaded
 from imagepipe.workers import Timed, WorkQueue
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from imagepipe.core.queues.turns import Kind
 from imagepipe.core.rows.versions import Ahead
-from imagepipe.core.turns import Kind
 from imagepipe.core.units import shown_seconds
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskStatus

@@ -12,11 +12,11 @@ from typing import IO, Any, Protocol
 
 from twisted.internet.defer import Deferred
 
+from imagepipe.core.queues.turns import Kind
 from imagepipe.core.rendering import renditions
 from imagepipe.core.rendering.renditions import Rendition, RenditionLimits
 from imagepipe.core.requests.request import OUTPUTS_MAX, StoreRequest
 from imagepipe.core.requests.targets import original_of
-from imagepipe.core.turns import Kind
 from imagepipe.errors import BadRequest, Conflict, NotFound, TooFewPeers, TooLarge, shown
 from imagepipe.monitoring.counters import Counters
 from imagepipe.ondemand.flights import Flights

@@ -16,13 +16,13 @@ from typing import Protocol
 
 import msgspec
 
+from imagepipe.core.queues.turns import Kind
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import AVIF, WEBP, Format
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, SourceFacts, plan_render
 from imagepipe.core.rendering.renditions import Rendition, RenditionLimits, cache_key, output_request
 from imagepipe.core.requests.request import OutputRequest
 from imagepipe.core.rows.entries import ImageFacts
-from imagepipe.core.turns import Kind
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.errors import BadRequest, NotAcceptable, NotFound, NotStored
 from imagepipe.monitoring.counters import Counters

@@ -20,7 +20,7 @@ import bcrypt
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
-from imagepipe.core.password_queue import PasswordQueue
+from imagepipe.core.queues.password_queue import PasswordQueue
 from imagepipe.errors import Overloaded, Unauthorized
 
 RUNNING_MAX = 2

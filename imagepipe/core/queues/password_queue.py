@@ -7,7 +7,7 @@ Within a name the newest is next: clients that send wrong passwords for bob and 
 cannot hold up the right one, even from the same source. When the queue is full, the oldest of the
 longest name of the busiest source loses its place.
 
-Unlike core/fair_queue, where the order in which the items of a client came is kept.
+Unlike core/queues/fair_queue, where the order in which the items of a client came is kept.
 """
 
 from collections import deque
