@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.id_ranges import IdRanges, are_ranges
+from imagepipe.cli.id_ranges import IdRanges, are_ranges
 
 
 class IdRangesTests:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.server_endpoints import interface_of, speaks_tls
+from imagepipe.config.server_endpoints import interface_of, speaks_tls
 
 
 class ServerEndpointTests:

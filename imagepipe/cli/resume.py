@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from imagepipe.cli.errors import CommandFailed
-from imagepipe.core.id_ranges import IdRanges, Range, are_ranges
+from imagepipe.cli.id_ranges import IdRanges, Range, are_ranges
 
 _FILE_BYTES_MAX = 16 << 20
 _SHARE = 20

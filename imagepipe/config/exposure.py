@@ -2,8 +2,8 @@
 
 from ipaddress import ip_address
 
+from imagepipe.config.server_endpoints import interface_of
 from imagepipe.config.settings import NetworkSettings
-from imagepipe.core.server_endpoints import interface_of
 
 
 def exposure(network: NetworkSettings, address: str | None) -> tuple[str, ...]:

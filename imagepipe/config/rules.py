@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagepipe.config.parsing import Parsed
+from imagepipe.config.server_endpoints import speaks_tls
 from imagepipe.config.settings import EngineChoice
-from imagepipe.core.server_endpoints import speaks_tls
 
 _SYSTEM_FOLDERS = frozenset(
     map(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagepipe.config.server_endpoints import speaks_tls
 from imagepipe.core.rendering.plan import RenderSettings
-from imagepipe.core.server_endpoints import speaks_tls
 
 
 class EngineChoice(enum.Enum):
