@@ -122,9 +122,9 @@ class ImportsTests:
 
     @pytest.mark.parametrize("file", SOURCES, ids=module_of)
     def test_a_module_imports_only_what_its_part_may(self, file: Path) -> None:
-        [allowed] = [allowed for part, allowed in MAY_IMPORT.items() if within(module_of(file), part)]
         ours = {name for name in imports(file) if name.split(".")[0] == "imagepipe"}
-        assert {name for name in ours if not any(within(name, part) for part in allowed)} == set()
+        for [allowed] in [[allowed for part, allowed in MAY_IMPORT.items() if within(module_of(file), part)]] if ours else []:
+            assert {name for name in ours if not any(within(name, part) for part in allowed)} == set()
 
     @pytest.mark.parametrize("file", SOURCES, ids=module_of)
     def test_imports_are_absolute(self, file: Path) -> None:
