@@ -12,7 +12,7 @@ from benchmarks.load import drive
 from benchmarks.photographs import photographs
 from benchmarks.results import Section, Series, Table
 from benchmarks.store import SIDES, call
-from imagepipe.stages import STORE_STAGES
+from imagepipe.runtime.profiling import STORE_STAGES
 
 CLIENTS = (1, 4)
 

@@ -30,17 +30,17 @@ from imagepipe.node import Node
 from imagepipe.ondemand.outputs import Outputs
 from imagepipe.replication.service import Replication
 from imagepipe.replication.status import ReplicationStatus
+from imagepipe.runtime.render_queue import WorkQueue
+from imagepipe.runtime.threads import Threads
 from imagepipe.storage.cache import RenderCache
 from imagepipe.storage.opening import Layout
 from imagepipe.storage.store import Store
-from imagepipe.threads import Threads
 from imagepipe.verification import Verification
 from imagepipe.web.connections import Connections
 from imagepipe.web.images import JSON_REFUSAL
 from imagepipe.web.request import BoundedRequest
 from imagepipe.web.site import LoggingSite, SiteContent
 from imagepipe.web.status import status_pages
-from imagepipe.workers import WorkQueue
 
 DESCRIPTORS_MAX = 1 << 16
 

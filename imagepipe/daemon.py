@@ -30,7 +30,7 @@ from imagepipe.config.settings import Settings
 from imagepipe.errors import ConfigError, StartError
 from imagepipe.listening import XML_RPC, Ports, listeners_of
 from imagepipe.notify import ServiceManager
-from imagepipe.threads import on_its_own_thread
+from imagepipe.runtime.threads import on_its_own_thread
 
 STOP_SECONDS_MAX = 20.0
 

@@ -13,12 +13,12 @@ from imagepipe.monitoring.recent import Recent
 from imagepipe.ondemand.outputs import Outputs
 from imagepipe.replication.service import Replication
 from imagepipe.replication.status import ReplicationStatus
+from imagepipe.runtime.render_queue import WorkQueue
+from imagepipe.runtime.threads import Threads
 from imagepipe.storage.cache import RenderCache
 from imagepipe.storage.store import Store
-from imagepipe.threads import Threads
 from imagepipe.verification import Verification
 from imagepipe.web.status import Page
-from imagepipe.workers import WorkQueue
 
 
 @dataclass(frozen=True, slots=True)

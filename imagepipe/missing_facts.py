@@ -11,9 +11,9 @@ from imagepipe.core.rendering import formats
 from imagepipe.core.rows.entries import Content, ImageFacts, Row
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import NotStored
+from imagepipe.runtime.render_queue import WorkQueue
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.store import Store
-from imagepipe.workers import WorkQueue
 
 
 class MissingFacts:

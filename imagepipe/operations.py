@@ -31,12 +31,12 @@ from imagepipe.errors import BadRequest, InternalError, NotAnImage, NotFound, No
 from imagepipe.missing_facts import MissingFacts
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.engine_trial import EngineTrial
-from imagepipe.stages import Stages, spent
+from imagepipe.runtime.profiling import Stages, spent
+from imagepipe.runtime.render_queue import Timed, WorkQueue
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.history import Lost
 from imagepipe.storage.images import info_of
 from imagepipe.storage.store import Commit, ImageFacts, ImageInfo, StagedImage, Store
-from imagepipe.workers import Timed, WorkQueue
 
 T = TypeVar("T")
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]

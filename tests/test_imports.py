@@ -16,44 +16,44 @@ MAY_IMPORT = {
     "imagepipe.core": ("imagepipe.core", "imagepipe.errors"),
     "imagepipe.config": ("imagepipe.config", "imagepipe.core", "imagepipe.errors"),
     # `imagepipe` itself is no more than the version, and the place of the package.
-    "imagepipe.engines": ("imagepipe.engines", "imagepipe.core", "imagepipe.errors", "imagepipe.stages", "imagepipe"),
-    "imagepipe.storage": ("imagepipe.storage", "imagepipe.core", "imagepipe.errors", "imagepipe.stages"),
+    "imagepipe.engines": ("imagepipe.engines", "imagepipe.core", "imagepipe.errors", "imagepipe.runtime.profiling", "imagepipe"),
+    "imagepipe.storage": ("imagepipe.storage", "imagepipe.core", "imagepipe.errors", "imagepipe.runtime.profiling"),
     "imagepipe.replication": (
         "imagepipe.replication", "imagepipe.storage", "imagepipe.config.settings", "imagepipe.core", "imagepipe.errors",
     ),
-    "imagepipe.workers": ("imagepipe.threads", "imagepipe.core", "imagepipe.errors"),
+    "imagepipe.runtime.render_queue": ("imagepipe.runtime.threads", "imagepipe.core", "imagepipe.errors"),
     # Of replication what it says about itself, which are values.
     "imagepipe.monitoring": (
         "imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.engines.engine", "imagepipe.core", "imagepipe.errors",
     ),
     # Of the engines the protocol alone: which of them it is, assembly decides.
     "imagepipe.missing_facts": (
-        "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.core", "imagepipe.errors",
+        "imagepipe.runtime.render_queue", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.core", "imagepipe.errors",
     ),
     "imagepipe.operations": (
-        "imagepipe.missing_facts", "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.monitoring.counters",
-        "imagepipe.monitoring.engine_trial", "imagepipe.core", "imagepipe.errors", "imagepipe.stages",
+        "imagepipe.missing_facts", "imagepipe.runtime.render_queue", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.monitoring.counters",
+        "imagepipe.monitoring.engine_trial", "imagepipe.core", "imagepipe.errors", "imagepipe.runtime.profiling",
     ),
     "imagepipe.ondemand": (
-        "imagepipe.ondemand", "imagepipe.operations", "imagepipe.missing_facts", "imagepipe.workers", "imagepipe.engines.engine", "imagepipe.storage",
+        "imagepipe.ondemand", "imagepipe.operations", "imagepipe.missing_facts", "imagepipe.runtime.render_queue", "imagepipe.engines.engine", "imagepipe.storage",
         "imagepipe.monitoring.counters", "imagepipe.core", "imagepipe.errors",
     ),
     # Of the storage what it says about images, open files, and what an error of the disk means. `imagepipe` itself is the version.
     "imagepipe.web": (
-        "imagepipe", "imagepipe.web", "imagepipe.operations", "imagepipe.ondemand", "imagepipe.workers", "imagepipe.storage.images",
+        "imagepipe", "imagepipe.web", "imagepipe.operations", "imagepipe.ondemand", "imagepipe.runtime.render_queue", "imagepipe.storage.images",
         "imagepipe.storage.opened", "imagepipe.storage.disk", "imagepipe.core", "imagepipe.errors", "imagepipe.monitoring",
-        "imagepipe.replication.status", "imagepipe.stages", "imagepipe.verification",
+        "imagepipe.replication.status", "imagepipe.runtime.profiling", "imagepipe.verification",
     ),
     "imagepipe.verification": ("imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
     "imagepipe.listening": ("imagepipe.config.settings", "imagepipe.errors"),
     "imagepipe.notify": (),
     "imagepipe.logs": (),
-    "imagepipe.daemon": ("imagepipe.config", "imagepipe.errors", "imagepipe.listening", "imagepipe.notify", "imagepipe.threads", "imagepipe"),
-    "imagepipe.threads": (),
-    "imagepipe.stages": (),
+    "imagepipe.daemon": ("imagepipe.config", "imagepipe.errors", "imagepipe.listening", "imagepipe.notify", "imagepipe.runtime.threads", "imagepipe"),
+    "imagepipe.runtime.threads": (),
+    "imagepipe.runtime.profiling": (),
     "imagepipe.foundation": (
-        "imagepipe.monitoring", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads",
-        "imagepipe.verification", "imagepipe.web", "imagepipe.workers",
+        "imagepipe.monitoring", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.runtime.threads",
+        "imagepipe.verification", "imagepipe.web", "imagepipe.runtime.render_queue",
     ),
     "imagepipe.generations": (
         "imagepipe.config", "imagepipe.core", "imagepipe.engines", "imagepipe.errors", "imagepipe.foundation", "imagepipe.missing_facts",
@@ -62,8 +62,8 @@ MAY_IMPORT = {
     "imagepipe.node": ("imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.foundation", "imagepipe.generations", "imagepipe.listening", "imagepipe.web"),
     "imagepipe.assembly": (
         "imagepipe", "imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.foundation", "imagepipe.generations", "imagepipe.monitoring",
-        "imagepipe.node", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.threads",
-        "imagepipe.verification", "imagepipe.web", "imagepipe.workers",
+        "imagepipe.node", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.runtime.threads",
+        "imagepipe.verification", "imagepipe.web", "imagepipe.runtime.render_queue",
     ),
     "imagepipe.offline": ("imagepipe.config", "imagepipe.core", "imagepipe.errors", "imagepipe.generations", "imagepipe.storage.adopt"),
     # It talks to a daemon over the network alone; but for what is done on the node itself.

@@ -2,8 +2,8 @@
 
 import pytest
 
-from imagepipe import stages
-from imagepipe.stages import Stages, spent
+from imagepipe.runtime import profiling
+from imagepipe.runtime.profiling import Stages, spent
 
 
 class StagesTests:
@@ -11,16 +11,16 @@ class StagesTests:
 
     def test_nothing_is_counted_where_no_call_is_measured(self) -> None:
         with spent("hash"):
-            assert not stages.are_measured()
-        stages.add({"decode": 1.0})
+            assert not profiling.are_measured()
+        profiling.add({"decode": 1.0})
 
     def test_what_is_done_on_the_thread_counts_for_the_call(self) -> None:
         call = Stages()
         with call.on_this_thread():
-            assert stages.are_measured()
+            assert profiling.are_measured()
             with spent("hash"):
                 pass
-            stages.add({"decode": 1.0})
+            profiling.add({"decode": 1.0})
         with spent("flush"):
             pass
         assert call.seconds.keys() == {"hash", "decode"}
@@ -28,7 +28,7 @@ class StagesTests:
     def test_a_stage_within_another_is_taken_out_of_it(self) -> None:
         call = Stages()
         with call.on_this_thread(), spent("render"):
-            stages.add({"decode": 5.0, "encode": 2.0})
+            profiling.add({"decode": 5.0, "encode": 2.0})
         assert call.seconds["render"] == pytest.approx(-7.0, abs=1.0)
         assert sum(call.seconds.values()) == pytest.approx(0.0, abs=1.0)
 
@@ -37,7 +37,7 @@ class StagesTests:
         with pytest.raises(ZeroDivisionError), call.on_this_thread(), spent("render"):
             raise ZeroDivisionError
         assert call.seconds.keys() == {"render"}
-        assert not stages.are_measured()
+        assert not profiling.are_measured()
 
     def test_the_text_has_them_in_order_and_what_is_left(self) -> None:
         call = Stages()

@@ -9,7 +9,7 @@ import pytest
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from imagepipe.threads import on_thread_of
+from imagepipe.runtime.threads import on_thread_of
 
 PATIENCE_SECONDS = 60
 

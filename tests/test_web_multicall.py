@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from imagepipe.errors import BadRequest
-from imagepipe.stages import Stages
+from imagepipe.runtime.profiling import Stages
 from imagepipe.web.call import Call
 from imagepipe.web.multicall import CALLS_MAX, LISTED_MAX, SystemMethods
 from imagepipe.web.request import RequestRecord

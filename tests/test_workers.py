@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from imagepipe.core.queues.turns import Kind
 from imagepipe.errors import Overloaded
-from imagepipe.workers import Timed, WorkQueue
+from imagepipe.runtime.render_queue import Timed, WorkQueue
 
 PATIENCE_SECONDS = 60
 WRITE, READ = Kind.WRITE, Kind.READ

@@ -31,7 +31,7 @@ from imagepipe.engines.memory_file import Image, bytes_of, descriptor_of
 from imagepipe.engines.reasons import of_kind, reason
 from imagepipe.engines.webp_container import with_alpha, with_delays
 from imagepipe.errors import DiskFull, NotStored
-from imagepipe.stages import spent
+from imagepipe.runtime.profiling import spent
 
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
 _POLICY_FOLDER = str(Path(__file__).parent)

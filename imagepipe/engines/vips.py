@@ -20,7 +20,7 @@ from imagepipe.engines import messages
 from imagepipe.engines.memory_file import Image, descriptor_of
 from imagepipe.engines.vips_process import NotRead, Worker
 from imagepipe.errors import NotStored
-from imagepipe.stages import add, are_measured, spent
+from imagepipe.runtime.profiling import add, are_measured, spent
 
 FORMATS = (JPEG, PNG, GIF, WEBP, AVIF, TIFF, HEIC)
 """What this engine reads."""

@@ -25,7 +25,7 @@ from imagepipe.engines import gif_compose, jpeg_stream, plain_jpeg
 from imagepipe.engines.srgb import SRGB_PROFILE
 from imagepipe.engines.vips_encode import encode
 from imagepipe.engines.vips_header import is_composed, jpeg_complaint, load
-from imagepipe.stages import are_measured, spent
+from imagepipe.runtime.profiling import are_measured, spent
 
 _KERNELS = {Filter.LANCZOS: "lanczos3", Filter.MITCHELL: "mitchell"}
 

@@ -24,7 +24,7 @@ from imagepipe.engines.messages import Failed, Forget, Open, Opened, Render, Ren
 from imagepipe.engines.reasons import of_kind, reason
 from imagepipe.engines.vips_header import allow_only_our_loaders, read_facts
 from imagepipe.engines.vips_render import render
-from imagepipe.stages import Stages
+from imagepipe.runtime.profiling import Stages
 
 DESCRIPTORS_MAX = 64
 

@@ -22,10 +22,10 @@ from imagepipe.monitoring.counters import Counters
 from imagepipe.ondemand.flights import Flights
 from imagepipe.ondemand.outputs import Outputs
 from imagepipe.operations import Operations
+from imagepipe.runtime.render_queue import Timed
 from imagepipe.storage.images import Commit, ImageInfo
 from imagepipe.storage.orders import Order
 from imagepipe.storage.store import Store
-from imagepipe.workers import Timed
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 

@@ -43,7 +43,7 @@ from imagepipe.core.rows.stamp import milliseconds
 from imagepipe.core.rows.versions import Ahead
 from imagepipe.core.rows.visibility import Hidden
 from imagepipe.errors import BadRequest, DiskFull, FlushError, ImagepipeError, NotStored, Overloaded, StartError, StoreUnusable, shown
-from imagepipe.stages import spent
+from imagepipe.runtime.profiling import spent
 from imagepipe.storage import opening, schema
 from imagepipe.storage.calls import Call, Task
 from imagepipe.storage.catalogue import Catalogue

@@ -29,7 +29,7 @@ from twisted.web.server import NOT_DONE_YET
 from imagepipe.core.requests.patience import Phase
 from imagepipe.core.requests.targets import origin_form
 from imagepipe.errors import InternalError, shown
-from imagepipe.stages import Stages
+from imagepipe.runtime.profiling import Stages
 from imagepipe.web.refusal import Authenticate, Denied, refusal_headers, refuse_encoded, write_refusal
 
 if TYPE_CHECKING:

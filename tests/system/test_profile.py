@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from daemon_process import running, text
 
-from imagepipe.stages import STORE_STAGES
+from imagepipe.runtime.profiling import STORE_STAGES
 
 RENDERED_BY = {"vips": {"decode", "resize", "encode"}, "imagemagick": {"render"}}
 

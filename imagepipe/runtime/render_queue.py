@@ -27,7 +27,7 @@ from twisted.python.threadpool import ThreadPool
 from imagepipe.core.queues.fair_queue import FairQueue
 from imagepipe.core.queues.turns import Kind, Turns
 from imagepipe.errors import NotStored, Overloaded
-from imagepipe.threads import answer
+from imagepipe.runtime.threads import answer
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""Threads, the render queue, and profiling."""
