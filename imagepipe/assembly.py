@@ -27,7 +27,6 @@ from imagepipe.monitoring.metrics import registry_of
 from imagepipe.monitoring.recent import Recent, reading_of
 from imagepipe.monitoring.status import StatusReader
 from imagepipe.node import Node
-from imagepipe.ondemand.outputs import Outputs
 from imagepipe.replication.service import Replication
 from imagepipe.replication.status import ReplicationStatus
 from imagepipe.runtime.render_queue import WorkQueue
@@ -35,7 +34,8 @@ from imagepipe.runtime.threads import Threads
 from imagepipe.storage.cache import RenderCache
 from imagepipe.storage.opening import Layout
 from imagepipe.storage.store import Store
-from imagepipe.verification import Verification
+from imagepipe.usecases.promised_outputs import Outputs
+from imagepipe.usecases.verification import Verification
 from imagepipe.web.connections import Connections
 from imagepipe.web.images import JSON_REFUSAL
 from imagepipe.web.request import BoundedRequest

@@ -10,14 +10,14 @@ from imagepipe.monitoring.disk_space import DiskSpace
 from imagepipe.monitoring.engine_trial import EngineTrial
 from imagepipe.monitoring.node_status import NodeStatus
 from imagepipe.monitoring.recent import Recent
-from imagepipe.ondemand.outputs import Outputs
 from imagepipe.replication.service import Replication
 from imagepipe.replication.status import ReplicationStatus
 from imagepipe.runtime.render_queue import WorkQueue
 from imagepipe.runtime.threads import Threads
 from imagepipe.storage.cache import RenderCache
 from imagepipe.storage.store import Store
-from imagepipe.verification import Verification
+from imagepipe.usecases.promised_outputs import Outputs
+from imagepipe.usecases.verification import Verification
 from imagepipe.web.status import Page
 
 

@@ -24,15 +24,15 @@ from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import StartError
 from imagepipe.foundation import Foundation
-from imagepipe.missing_facts import MissingFacts
 from imagepipe.monitoring.graphite import Graphite
-from imagepipe.ondemand.ahead import Ahead
-from imagepipe.ondemand.failures import Failures
-from imagepipe.ondemand.images import Images
-from imagepipe.ondemand.originals import Originals
-from imagepipe.ondemand.renditions import Renditions
-from imagepipe.operations import Operations
 from imagepipe.replication.keys import NodeKeys, load_keys
+from imagepipe.usecases.failures import Failures
+from imagepipe.usecases.lookup import Images
+from imagepipe.usecases.missing_facts import MissingFacts
+from imagepipe.usecases.on_demand import Renditions
+from imagepipe.usecases.operations import Operations
+from imagepipe.usecases.originals import Originals
+from imagepipe.usecases.prerender import Ahead
 from imagepipe.web.admin import AdminMethods, OnDemand
 from imagepipe.web.auth import Guarded, denial, parse_users
 from imagepipe.web.images import Access, ImagePages

@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from imagepipe.errors import DiskFull, EngineUnusable, NotStored
-from imagepipe.ondemand.failures import FAILED_SECONDS, FAILURES_MAX, Failures, Unrenderable, blamed_on
+from imagepipe.usecases.failures import FAILED_SECONDS, FAILURES_MAX, Failures, Unrenderable, blamed_on
 
 
 def noted(failures: Failures, about: str, why: str = "rendering took longer than 60 s (timeout)") -> None:

@@ -5,7 +5,7 @@ import threading
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from imagepipe.ondemand.flights import Claims, Flights
+from imagepipe.usecases.single_flight import Claims, Flights
 
 
 class Work:

@@ -27,24 +27,16 @@ MAY_IMPORT = {
         "imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.engines.engine", "imagepipe.core", "imagepipe.errors",
     ),
     # Of the engines the protocol alone: which of them it is, assembly decides.
-    "imagepipe.missing_facts": (
-        "imagepipe.runtime.render_queue", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.core", "imagepipe.errors",
-    ),
-    "imagepipe.operations": (
-        "imagepipe.missing_facts", "imagepipe.runtime.render_queue", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.monitoring.counters",
-        "imagepipe.monitoring.engine_trial", "imagepipe.core", "imagepipe.errors", "imagepipe.runtime.profiling",
-    ),
-    "imagepipe.ondemand": (
-        "imagepipe.ondemand", "imagepipe.operations", "imagepipe.missing_facts", "imagepipe.runtime.render_queue", "imagepipe.engines.engine", "imagepipe.storage",
-        "imagepipe.monitoring.counters", "imagepipe.core", "imagepipe.errors",
+    "imagepipe.usecases": (
+        "imagepipe.usecases", "imagepipe.runtime", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.monitoring.counters",
+        "imagepipe.monitoring.engine_trial", "imagepipe.core", "imagepipe.errors",
     ),
     # Of the storage what it says about images, open files, and what an error of the disk means. `imagepipe` itself is the version.
     "imagepipe.web": (
-        "imagepipe", "imagepipe.web", "imagepipe.operations", "imagepipe.ondemand", "imagepipe.runtime.render_queue", "imagepipe.storage.images",
+        "imagepipe", "imagepipe.web", "imagepipe.usecases", "imagepipe.runtime", "imagepipe.storage.images",
         "imagepipe.storage.opened", "imagepipe.storage.disk", "imagepipe.core", "imagepipe.errors", "imagepipe.monitoring",
-        "imagepipe.replication.status", "imagepipe.runtime.profiling", "imagepipe.verification",
+        "imagepipe.replication.status",
     ),
-    "imagepipe.verification": ("imagepipe.storage", "imagepipe.core", "imagepipe.errors"),
     "imagepipe.listening": ("imagepipe.config.settings", "imagepipe.errors"),
     "imagepipe.notify": (),
     "imagepipe.logs": (),
@@ -52,18 +44,18 @@ MAY_IMPORT = {
     "imagepipe.runtime.threads": (),
     "imagepipe.runtime.profiling": (),
     "imagepipe.foundation": (
-        "imagepipe.monitoring", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.runtime.threads",
-        "imagepipe.verification", "imagepipe.web", "imagepipe.runtime.render_queue",
+        "imagepipe.monitoring", "imagepipe.usecases", "imagepipe.replication", "imagepipe.storage", "imagepipe.runtime.threads",
+        "imagepipe.usecases.verification", "imagepipe.web", "imagepipe.runtime.render_queue",
     ),
     "imagepipe.generations": (
-        "imagepipe.config", "imagepipe.core", "imagepipe.engines", "imagepipe.errors", "imagepipe.foundation", "imagepipe.missing_facts",
-        "imagepipe.monitoring", "imagepipe.ondemand", "imagepipe.operations", "imagepipe.replication", "imagepipe.web",
+        "imagepipe.config", "imagepipe.core", "imagepipe.engines", "imagepipe.errors", "imagepipe.foundation", "imagepipe.usecases.missing_facts",
+        "imagepipe.monitoring", "imagepipe.usecases", "imagepipe.usecases.operations", "imagepipe.replication", "imagepipe.web",
     ),
     "imagepipe.node": ("imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.foundation", "imagepipe.generations", "imagepipe.listening", "imagepipe.web"),
     "imagepipe.assembly": (
         "imagepipe", "imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.foundation", "imagepipe.generations", "imagepipe.monitoring",
-        "imagepipe.node", "imagepipe.ondemand", "imagepipe.replication", "imagepipe.storage", "imagepipe.runtime.threads",
-        "imagepipe.verification", "imagepipe.web", "imagepipe.runtime.render_queue",
+        "imagepipe.node", "imagepipe.usecases", "imagepipe.replication", "imagepipe.storage", "imagepipe.runtime.threads",
+        "imagepipe.usecases.verification", "imagepipe.web", "imagepipe.runtime.render_queue",
     ),
     "imagepipe.offline": ("imagepipe.config", "imagepipe.core", "imagepipe.errors", "imagepipe.generations", "imagepipe.storage.adopt"),
     # It talks to a daemon over the network alone; but for what is done on the node itself.

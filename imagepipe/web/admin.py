@@ -17,10 +17,10 @@ from imagepipe.core.requests.history_query import cursor, parse_beginning, parse
 from imagepipe.core.requests.request import parse_names, parse_path, parse_stored_path
 from imagepipe.errors import BadRequest, shown
 from imagepipe.monitoring.node_status import NodeStatus
-from imagepipe.ondemand.ahead import Ahead
-from imagepipe.ondemand.originals import Originals
-from imagepipe.operations import Operations
-from imagepipe.verification import Progress, Verification
+from imagepipe.usecases.operations import Operations
+from imagepipe.usecases.originals import Originals
+from imagepipe.usecases.prerender import Ahead
+from imagepipe.usecases.verification import Progress, Verification
 from imagepipe.web.facts import iso_time, public_facts
 from imagepipe.web.request import BoundedRequest
 from imagepipe.web.xmlrpc import method

@@ -35,8 +35,8 @@ from imagepipe.core.requests.conditional import (
 from imagepipe.core.requests.targets import Target, parse_target
 from imagepipe.errors import BadRequest, Forbidden, ImagepipeError, InternalError, Unauthorized, shown
 from imagepipe.monitoring.counters import Counters, note_failure
-from imagepipe.ondemand.images import Found, Images
-from imagepipe.ondemand.originals import Originals
+from imagepipe.usecases.lookup import Found, Images
+from imagepipe.usecases.originals import Originals
 from imagepipe.web.at_once import Immediate, PlainGet, head_of
 from imagepipe.web.auth import denial, log_in
 from imagepipe.web.clients import client_of

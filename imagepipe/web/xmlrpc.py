@@ -20,7 +20,7 @@ from imagepipe.core.escaping import escaped
 from imagepipe.core.requests.request import StoreRequest, parse_moves, parse_page, parse_paths, parse_store, parse_stored_path
 from imagepipe.errors import ImagepipeError, InternalError, shown
 from imagepipe.monitoring.counters import Counters, note_failure
-from imagepipe.operations import Operations
+from imagepipe.usecases.operations import Operations
 from imagepipe.web.answers import encode_answer
 from imagepipe.web.call import Call, parse_call
 from imagepipe.web.encoded import decode_image

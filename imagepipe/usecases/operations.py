@@ -28,7 +28,6 @@ from imagepipe.core.requests.request import StoreRequest
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, InternalError, NotAnImage, NotFound, NotStored, shown
-from imagepipe.missing_facts import MissingFacts
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.engine_trial import EngineTrial
 from imagepipe.runtime.profiling import Stages, spent
@@ -37,6 +36,7 @@ from imagepipe.storage.disk import refusal
 from imagepipe.storage.history import Lost
 from imagepipe.storage.images import info_of
 from imagepipe.storage.store import Commit, ImageFacts, ImageInfo, StagedImage, Store
+from imagepipe.usecases.missing_facts import MissingFacts
 
 T = TypeVar("T")
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]

@@ -26,14 +26,14 @@ from imagepipe.core.rows.entries import ImageFacts
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.errors import BadRequest, NotAcceptable, NotFound, NotStored
 from imagepipe.monitoring.counters import Counters
-from imagepipe.ondemand.failures import Failures, Unrenderable, blamed_on
-from imagepipe.ondemand.flights import Claims, Flights
 from imagepipe.runtime.render_queue import WorkQueue
 from imagepipe.storage.cache import AtHand, CachedFile
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.memory import Remembered
 from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.store import Store
+from imagepipe.usecases.failures import Failures, Unrenderable, blamed_on
+from imagepipe.usecases.single_flight import Claims, Flights
 
 KEYS_MAX = 20_000
 """How many keys are remembered."""

@@ -19,12 +19,12 @@ from imagepipe.core.requests.targets import ORIGINAL, Target, original_of
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.rows.stamp import milliseconds
 from imagepipe.errors import BadRequest, InternalError, NotFound, shown
-from imagepipe.missing_facts import MissingFacts
-from imagepipe.ondemand.renditions import Gone, Job, Picture, Renditions, Wish, wish_of
-from imagepipe.operations import Peers
 from imagepipe.storage.images import ImageInfo, info_of
 from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.store import Store
+from imagepipe.usecases.missing_facts import MissingFacts
+from imagepipe.usecases.on_demand import Gone, Job, Picture, Renditions, Wish, wish_of
+from imagepipe.usecases.operations import Peers
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 

@@ -19,13 +19,13 @@ from imagepipe.core.requests.request import OUTPUTS_MAX, StoreRequest
 from imagepipe.core.requests.targets import original_of
 from imagepipe.errors import BadRequest, Conflict, NotFound, TooFewPeers, TooLarge, shown
 from imagepipe.monitoring.counters import Counters
-from imagepipe.ondemand.flights import Flights
-from imagepipe.ondemand.outputs import Outputs
-from imagepipe.operations import Operations
 from imagepipe.runtime.render_queue import Timed
 from imagepipe.storage.images import Commit, ImageInfo
 from imagepipe.storage.orders import Order
 from imagepipe.storage.store import Store
+from imagepipe.usecases.operations import Operations
+from imagepipe.usecases.promised_outputs import Outputs
+from imagepipe.usecases.single_flight import Flights
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 

@@ -16,10 +16,10 @@ from imagepipe.core.rendering import renditions
 from imagepipe.core.rendering.renditions import RenditionLimits
 from imagepipe.errors import ImagepipeError, InternalError, NotFound, Overloaded, shown
 from imagepipe.monitoring.counters import Counters, note_failure
-from imagepipe.ondemand.images import LOOKS_MAX, Images
-from imagepipe.ondemand.originals import checked_names
-from imagepipe.ondemand.outputs import FAILURES_MAX
-from imagepipe.ondemand.renditions import Gone, Renditions, Wish, wishes_of
+from imagepipe.usecases.lookup import LOOKS_MAX, Images
+from imagepipe.usecases.on_demand import Gone, Renditions, Wish, wishes_of
+from imagepipe.usecases.originals import checked_names
+from imagepipe.usecases.promised_outputs import FAILURES_MAX
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
