@@ -18,7 +18,7 @@ import zlib
 from pathlib import Path
 
 from imagepipe.config import load
-from imagepipe.offline import adopt_tree
+from imagepipe.daemon.offline import adopt_tree
 from imagepipe.storage.adopt import Adopted
 
 SIDE = 48

@@ -13,13 +13,13 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from imagepipe import __version__
-from imagepipe.assembly import open_node
 from imagepipe.config import load
 from imagepipe.config.settings import Settings
-from imagepipe.daemon import Daemon
+from imagepipe.daemon.assembly import open_node
+from imagepipe.daemon.logs import FORMATS, LoggedService, observer_for
+from imagepipe.daemon.service import Daemon
+from imagepipe.daemon.systemd import ServiceManager
 from imagepipe.errors import ConfigError
-from imagepipe.logs import FORMATS, LoggedService, observer_for
-from imagepipe.notify import ServiceManager
 
 _log = Logger()
 

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "imagepipe.replication": (
         "imagepipe.replication", "imagepipe.storage", "imagepipe.config.settings", "imagepipe.core", "imagepipe.errors",
     ),
-    "imagepipe.runtime.render_queue": ("imagepipe.runtime.threads", "imagepipe.core", "imagepipe.errors"),
+    "imagepipe.runtime": ("imagepipe.runtime", "imagepipe.core", "imagepipe.errors"),
     # Of replication what it says about itself, which are values.
     "imagepipe.monitoring": (
         "imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.engines.engine", "imagepipe.core", "imagepipe.errors",
@@ -37,33 +37,17 @@ MAY_IMPORT = {
         "imagepipe.storage.opened", "imagepipe.storage.disk", "imagepipe.core", "imagepipe.errors", "imagepipe.monitoring",
         "imagepipe.replication.status",
     ),
-    "imagepipe.listening": ("imagepipe.config.settings", "imagepipe.errors"),
-    "imagepipe.notify": (),
-    "imagepipe.logs": (),
-    "imagepipe.daemon": ("imagepipe.config", "imagepipe.errors", "imagepipe.listening", "imagepipe.notify", "imagepipe.runtime.threads", "imagepipe"),
-    "imagepipe.runtime.threads": (),
-    "imagepipe.runtime.profiling": (),
-    "imagepipe.foundation": (
-        "imagepipe.monitoring", "imagepipe.usecases", "imagepipe.replication", "imagepipe.storage", "imagepipe.runtime.threads",
-        "imagepipe.usecases.verification", "imagepipe.web", "imagepipe.runtime.render_queue",
+    # It puts all parts together.
+    "imagepipe.daemon": (
+        "imagepipe", "imagepipe.daemon", "imagepipe.web", "imagepipe.usecases", "imagepipe.replication", "imagepipe.storage", "imagepipe.engines",
+        "imagepipe.monitoring", "imagepipe.config", "imagepipe.runtime", "imagepipe.core", "imagepipe.errors",
     ),
-    "imagepipe.generations": (
-        "imagepipe.config", "imagepipe.core", "imagepipe.engines", "imagepipe.errors", "imagepipe.foundation", "imagepipe.usecases.missing_facts",
-        "imagepipe.monitoring", "imagepipe.usecases", "imagepipe.usecases.operations", "imagepipe.replication", "imagepipe.web",
-    ),
-    "imagepipe.node": ("imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.foundation", "imagepipe.generations", "imagepipe.listening", "imagepipe.web"),
-    "imagepipe.assembly": (
-        "imagepipe", "imagepipe.config", "imagepipe.core", "imagepipe.daemon", "imagepipe.foundation", "imagepipe.generations", "imagepipe.monitoring",
-        "imagepipe.node", "imagepipe.usecases", "imagepipe.replication", "imagepipe.storage", "imagepipe.runtime.threads",
-        "imagepipe.usecases.verification", "imagepipe.web", "imagepipe.runtime.render_queue",
-    ),
-    "imagepipe.offline": ("imagepipe.config", "imagepipe.core", "imagepipe.errors", "imagepipe.generations", "imagepipe.storage.adopt"),
     # It talks to a daemon over the network alone; but for what is done on the node itself.
     "imagepipe.cli": (
-        "imagepipe", "imagepipe.cli", "imagepipe.config", "imagepipe.core", "imagepipe.errors", "imagepipe.offline", "imagepipe.replication.keys",
+        "imagepipe", "imagepipe.cli", "imagepipe.config", "imagepipe.core", "imagepipe.errors", "imagepipe.daemon.offline", "imagepipe.replication.keys",
         "imagepipe.storage.adopt",
     ),
-    "imagepipe.tap": ("imagepipe", "imagepipe.config", "imagepipe.daemon", "imagepipe.errors", "imagepipe.logs", "imagepipe.assembly", "imagepipe.notify"),
+    "imagepipe.tap": ("imagepipe", "imagepipe.config", "imagepipe.daemon", "imagepipe.errors"),
 }  # fmt: skip
 """Part of imagepipe -> the parts that it may import. What is not here may not be in the package."""
 
@@ -137,7 +121,7 @@ class ImportsTests:
     def test_only_the_parts_that_put_it_together_import_the_web(self) -> None:
         importers = {module_of(file) for file in SOURCES if any(within(name, "imagepipe.web") for name in imports(file))}
         assert {name for name in importers if not within(name, "imagepipe.web")} == {
-            "imagepipe.assembly", "imagepipe.foundation", "imagepipe.generations", "imagepipe.node",
+            "imagepipe.daemon.assembly", "imagepipe.daemon.foundation", "imagepipe.daemon.generations", "imagepipe.daemon.node",
         }  # fmt: skip
 
     def test_only_generations_name_an_engine_outside_the_engines(self) -> None:
@@ -146,7 +130,7 @@ class ImportsTests:
             for file in SOURCES
             if any(within(name, "imagepipe.engines") and name != "imagepipe.engines.engine" for name in imports(file))
         }
-        assert {name for name in naming if not within(name, "imagepipe.engines")} <= {"imagepipe.generations"}
+        assert {name for name in naming if not within(name, "imagepipe.engines")} <= {"imagepipe.daemon.generations"}
 
     def test_only_the_mended_connection_knows_txzmq(self) -> None:
         assert [module_of(file) for file in SOURCES if any(name.split(".")[0] == "txzmq" for name in imports(file))] == [

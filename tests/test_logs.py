@@ -12,7 +12,7 @@ from twisted.logger import LogEvent, Logger, LogLevel, LogPublisher, formatEvent
 from twisted.python import log as legacy
 from twisted.python.failure import Failure
 
-from imagepipe.logs import LINE_LENGTH_MAX, SEQUENCE_LENGTH_MAX, LogFile, is_told, json_line, observer_for, text_line
+from imagepipe.daemon.logs import LINE_LENGTH_MAX, SEQUENCE_LENGTH_MAX, LogFile, is_told, json_line, observer_for, text_line
 
 BREAKING = "a\r\x0b\x0c\x1b[2K\x85\u2028\u2029\u202e\x7f\x00\ud800b"
 """What one program or another takes for the end of a line, or worse."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from imagepipe.notify import EXTENSION_SECONDS, RETRY_SECONDS, ServiceManager
+from imagepipe.daemon.systemd import EXTENSION_SECONDS, RETRY_SECONDS, ServiceManager
 
 
 class Manager:

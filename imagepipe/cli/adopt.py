@@ -35,8 +35,8 @@ def adopt(config: str | None, dry_run: bool, as_json: bool) -> int:
 
     Exit status: 0 done, whatever was left alone; 1 it failed, and what was done before stays; 130 interrupted.
     """
+    from imagepipe.daemon.offline import adopt_tree  # noqa: PLC0415 - slow
     from imagepipe.errors import NotStored, StartError  # noqa: PLC0415
-    from imagepipe.offline import adopt_tree  # noqa: PLC0415 - slow
 
     settings = load_settings(config_of(config))
     skipped = _Skipped(as_json=as_json)

@@ -23,8 +23,8 @@ def check_config(config: str | None) -> int:
 
     Exit status: 0 a daemon can use it; 1 it has problems.
     """
+    from imagepipe.daemon.offline import check  # noqa: PLC0415 - slow
     from imagepipe.errors import ConfigError, StartError  # noqa: PLC0415
-    from imagepipe.offline import check  # noqa: PLC0415 - slow
 
     file = config_of(config)
     try:

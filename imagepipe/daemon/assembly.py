@@ -17,16 +17,16 @@ from imagepipe import __version__
 from imagepipe.config.settings import Settings
 from imagepipe.core.replication.admission import Admission
 from imagepipe.core.requests.patience import connections_max
-from imagepipe.daemon import OnFatal
-from imagepipe.foundation import Foundation
-from imagepipe.generations import build, cache_bytes_max, read_secrets
+from imagepipe.daemon.foundation import Foundation
+from imagepipe.daemon.generations import build, cache_bytes_max, read_secrets
+from imagepipe.daemon.node import Node
+from imagepipe.daemon.service import OnFatal
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskSpace, Space, space_of
 from imagepipe.monitoring.engine_trial import EngineTrial
 from imagepipe.monitoring.metrics import registry_of
 from imagepipe.monitoring.recent import Recent, reading_of
 from imagepipe.monitoring.status import StatusReader
-from imagepipe.node import Node
 from imagepipe.replication.service import Replication
 from imagepipe.replication.status import ReplicationStatus
 from imagepipe.runtime.render_queue import WorkQueue

@@ -6,9 +6,9 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from imagepipe.config.settings import Settings
 from imagepipe.core.replication.admission import Admission
-from imagepipe.foundation import Foundation
-from imagepipe.generations import Generation, Generations, build, read_secrets
-from imagepipe.listening import HTTP, XML_RPC
+from imagepipe.daemon.foundation import Foundation
+from imagepipe.daemon.generations import Generation, Generations, build, read_secrets
+from imagepipe.daemon.ports import HTTP, XML_RPC
 from imagepipe.web.site import LoggingSite
 from imagepipe.web.tls import Entrance
 

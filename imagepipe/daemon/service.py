@@ -27,9 +27,9 @@ from imagepipe import __version__
 from imagepipe.config.changes import applicable, changes
 from imagepipe.config.exposure import exposure
 from imagepipe.config.settings import Settings
+from imagepipe.daemon.ports import XML_RPC, Ports, listeners_of
+from imagepipe.daemon.systemd import ServiceManager
 from imagepipe.errors import ConfigError, StartError
-from imagepipe.listening import XML_RPC, Ports, listeners_of
-from imagepipe.notify import ServiceManager
 from imagepipe.runtime.threads import on_its_own_thread
 
 STOP_SECONDS_MAX = 20.0

@@ -132,7 +132,7 @@ class _SharedPort(tcp.Port):
     """A port that can be bound beside another socket of this user that permits it."""
 
     def createInternetSocket(self) -> socket.socket:  # noqa: N802 - Twisted's name
-        created: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
+        created: socket.socket = super().createInternetSocket()
         created.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         return created
 

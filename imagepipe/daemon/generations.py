@@ -18,12 +18,12 @@ from twisted.internet.ssl import CertificateOptions
 from imagepipe.config.settings import EngineChoice, Settings
 from imagepipe.core.rendering.renditions import RenditionLimits
 from imagepipe.core.requests.source_urls import SourceRules
+from imagepipe.daemon.foundation import Foundation
 from imagepipe.engines.auto import AutoEngine, ImageMagickFirst
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import StartError
-from imagepipe.foundation import Foundation
 from imagepipe.monitoring.graphite import Graphite
 from imagepipe.replication.keys import NodeKeys, load_keys
 from imagepipe.usecases.failures import Failures

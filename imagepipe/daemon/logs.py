@@ -1,6 +1,6 @@
 """The log: an event of twisted.logger becomes a line of text or of JSON, and the line goes where twistd is told to put its log.
 
-    twistd [-n] [--logfile FILE | --syslog] imagepipe --log-format text      2026-01-02T03:04:05+0000 [imagepipe.daemon.Daemon#info] stopped: ...
+    twistd [-n] [--logfile FILE | --syslog] imagepipe --log-format text      2026-01-02T03:04:05+0000 [imagepipe.daemon.service.Daemon#info] stopped: ...
                                                       --log-format json      {"time": "2026-01-02T03:04:05.678Z", "level": "info", ...}
 
 Nothing that a stranger sends can begin a line: control characters are escaped, and of a traceback every line but the first begins with a tab. What

@@ -9,7 +9,7 @@ from imagepipe.config import Settings, load
 from imagepipe.config.exposure import configured_address, exposure
 from imagepipe.core.rendering.formats import Format
 from imagepipe.core.rows.entries import ImageFacts
-from imagepipe.generations import engine_of, read_secrets
+from imagepipe.daemon.generations import engine_of, read_secrets
 from imagepipe.storage.adopt import Adopted, adopt
 
 
