@@ -14,7 +14,7 @@ from imagepipe.replication.service import Replication
 from imagepipe.replication.status import ReplicationStatus
 from imagepipe.runtime.render_queue import WorkQueue
 from imagepipe.runtime.threads import Threads
-from imagepipe.storage.cache import RenderCache
+from imagepipe.storage.cache.cache import RenderCache
 from imagepipe.storage.store import Store
 from imagepipe.usecases.promised_outputs import Outputs
 from imagepipe.usecases.verification import Verification

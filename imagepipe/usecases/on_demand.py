@@ -27,7 +27,7 @@ from imagepipe.engines.engine import Engine, Source
 from imagepipe.errors import BadRequest, NotAcceptable, NotFound, NotStored
 from imagepipe.monitoring.counters import Counters
 from imagepipe.runtime.render_queue import WorkQueue
-from imagepipe.storage.cache import AtHand, CachedFile
+from imagepipe.storage.cache.cache import AtHand, CachedFile
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.memory import Remembered
 from imagepipe.storage.opened import OpenedFile

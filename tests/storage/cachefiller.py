@@ -10,7 +10,7 @@ from pathlib import Path
 
 from caches import FACTS, files, get, hexed, open_cache, opened, put, read, stage
 
-from imagepipe.storage.cache import RenderCache
+from imagepipe.storage.cache.cache import RenderCache
 
 ENDLESS = 1 << 40
 SIZE = 40_000

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from imagepipe.storage.cache import CachedFile, RenderCache
+from imagepipe.storage.cache.cache import CachedFile, RenderCache
 from imagepipe.storage.images import ImageFacts
 
 FACTS = ImageFacts("webp", 500, 313)

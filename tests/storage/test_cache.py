@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from caches import BLOCK, FACTS, PLENTY, files, get, hexed, open_cache, opened, put, read, stage
 
-from imagepipe.storage.cache import RenderCache
+from imagepipe.storage.cache.cache import RenderCache
 
 
 class KeepingTests:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from caches import BLOCK, FACTS, files, get, hexed, open_cache, opened, put, read, stage
 
-from imagepipe.storage.cache import RenderCache
+from imagepipe.storage.cache.cache import RenderCache
 
 THREADS = 4
 

@@ -11,7 +11,7 @@ from stores import FACTS, delete, digest, move, opened, put
 
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.stamp import Version
-from imagepipe.storage.cache import RenderCache
+from imagepipe.storage.cache.cache import RenderCache
 from imagepipe.storage.memory import Remembered, RememberedRows
 from imagepipe.storage.opened import HEAD_BYTES, OpenedFile
 from imagepipe.storage.store import Store

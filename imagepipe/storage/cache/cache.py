@@ -33,10 +33,10 @@ from io import FileIO
 from pathlib import Path
 
 from imagepipe.errors import Overloaded
-from imagepipe.storage.cache_files import CacheFiles, open_cached
-from imagepipe.storage.cache_index import CachedRendition, room_of
-from imagepipe.storage.cache_rows import CacheRows
-from imagepipe.storage.cache_sweep import sweep
+from imagepipe.storage.cache.files import CacheFiles, open_cached
+from imagepipe.storage.cache.index import CachedRendition, room_of
+from imagepipe.storage.cache.reconcile import sweep
+from imagepipe.storage.cache.shared_index import CacheRows
 from imagepipe.storage.images import ImageFacts
 from imagepipe.storage.inflight import InFlight
 from imagepipe.storage.memory import Remembered

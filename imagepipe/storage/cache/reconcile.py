@@ -13,9 +13,9 @@ from functools import partial
 
 from twisted.logger import Logger
 
-from imagepipe.storage.cache_files import CacheFiles
-from imagepipe.storage.cache_index import CacheIndex, check
-from imagepipe.storage.cache_rows import CacheRows
+from imagepipe.storage.cache.files import CacheFiles
+from imagepipe.storage.cache.index import CacheIndex, check
+from imagepipe.storage.cache.shared_index import CacheRows
 
 _log = Logger()
 

@@ -16,8 +16,8 @@ from typing import TypeVar
 from twisted.logger import Logger
 
 from imagepipe.errors import FlushError
-from imagepipe.storage.cache_files import CacheFiles, remove_left_over
-from imagepipe.storage.cache_index import FAILURES, SLICE, CachedRendition, CacheIndex, Removed, room_of
+from imagepipe.storage.cache.files import CacheFiles, remove_left_over
+from imagepipe.storage.cache.index import FAILURES, SLICE, CachedRendition, CacheIndex, Removed, room_of
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""The render cache: renditions made on demand, within a bound, outside the served tree."""
