@@ -27,7 +27,7 @@ from benchmarks.results import Chart, Goal, Section, Series, Table, ratio
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts
 from imagepipe.core.rows.stamp import Version, next_stamp
 from imagepipe.errors import FlushError
-from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.health import Health
 from imagepipe.storage.opening import Layout
 from imagepipe.storage.store import Store

@@ -27,7 +27,7 @@ from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import SNIFF_BYTES, Format
 from imagepipe.core.rows.entries import Content, ImageFacts
 from imagepipe.errors import FlushError, NotStored, StartError
-from imagepipe.storage import schema
+from imagepipe.storage.catalogue import schema
 from imagepipe.storage.claim import CHANGED, Claim, in_the_way, is_same
 from imagepipe.storage.disk import digest_of, is_full, open_for_reading, refusal
 from imagepipe.storage.opening import Layout

@@ -21,7 +21,7 @@ from imagepipe.core.rows.entries import Content, Entry, ImageFacts
 from imagepipe.core.rows.stamp import COUNTER_BITS, Version
 from imagepipe.core.rows.versions import next_versions
 from imagepipe.errors import shown
-from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import status_of
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.objects import Objects

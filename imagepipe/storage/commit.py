@@ -23,7 +23,7 @@ from imagepipe.core.rows.entries import Change, Content, Entry
 from imagepipe.core.rows.versions import next_versions
 from imagepipe.errors import Conflict, FlushError, ImagepipeError, InternalError, NotStored, StoreUnusable, shown
 from imagepipe.storage.calls import Call
-from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.housekeeping import Housekeeping

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from imagepipe.core.rows.entries import Entry
 from imagepipe.errors import DiskFull, FlushError, NotStored, StoreUnusable
-from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.health import Health
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.projection import show_again

@@ -19,7 +19,7 @@ from imagepipe.core.rows import joining
 from imagepipe.core.rows.entries import Content, Entry, Row, wins
 from imagepipe.core.rows.joining import Cursor, Join, Joined, Pending
 from imagepipe.errors import DiskFull, FlushError, NotStored
-from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import is_full, refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.housekeeping import Housekeeping

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagepipe.errors import StartError
-from imagepipe.storage import schema
+from imagepipe.storage.catalogue import schema
 from imagepipe.storage.disk import flush_folder, make_folder
 from imagepipe.storage.objects import Objects
 from imagepipe.storage.tree import PRIVATE

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 from imagepipe.core.rows.entries import Entry
 from imagepipe.errors import NotStored, shown
-from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import flush_folder, make_folder
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.showing import Showing

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from imagepipe.core.paths import ancestors
 from imagepipe.core.rows.entries import Change, Entry
 from imagepipe.core.rows.visibility import is_above, shown
-from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.tree import Replacement
 
 

@@ -44,14 +44,16 @@ from imagepipe.core.rows.versions import Ahead
 from imagepipe.core.rows.visibility import Hidden
 from imagepipe.errors import BadRequest, DiskFull, FlushError, ImagepipeError, NotStored, Overloaded, StartError, StoreUnusable, shown
 from imagepipe.runtime.profiling import spent
-from imagepipe.storage import opening, schema
+from imagepipe.storage import opening
 from imagepipe.storage.calls import Call, Task
-from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.catalogue import schema
+from imagepipe.storage.catalogue.catalogue import Catalogue
+from imagepipe.storage.catalogue.history import Lost
+from imagepipe.storage.catalogue.orders import Order
 from imagepipe.storage.claim import Claim, Claims
 from imagepipe.storage.commit import Committer
 from imagepipe.storage.disk import FULL, ROOM_BYTES, has_room, open_for_reading, refusal
 from imagepipe.storage.health import Health
-from imagepipe.storage.history import Lost
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.images import Commit, ImageFacts, ImageInfo, StagedImage
 from imagepipe.storage.inflight import InFlight
@@ -60,7 +62,6 @@ from imagepipe.storage.lock import FolderLock
 from imagepipe.storage.memory import Remembered
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.opened import OpenedFile
-from imagepipe.storage.orders import Order
 from imagepipe.storage.readiness import Readiness
 from imagepipe.storage.repair import Repairs
 from imagepipe.storage.reserve import Reserve

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.objects import FOLDERS, Objects, Pins
 from imagepipe.storage.touched import TouchedFolders
 from imagepipe.storage.tree import PRIVATE, is_leftover

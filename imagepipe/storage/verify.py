@@ -24,7 +24,7 @@ from typing import Protocol, TypeVar
 
 from imagepipe.core.rows.entries import Content, Entry
 from imagepipe.errors import FlushError, ImagepipeError, Overloaded
-from imagepipe.storage.catalogue import Catalogue
+from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.claim import Claims, is_same
 from imagepipe.storage.disk import AnyPath, open_for_reading, refusal
 from imagepipe.storage.objects import Objects

@@ -32,8 +32,8 @@ from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.engine_trial import EngineTrial
 from imagepipe.runtime.profiling import Stages, spent
 from imagepipe.runtime.render_queue import Timed, WorkQueue
+from imagepipe.storage.catalogue.history import Lost
 from imagepipe.storage.disk import refusal
-from imagepipe.storage.history import Lost
 from imagepipe.storage.images import info_of
 from imagepipe.storage.store import Commit, ImageFacts, ImageInfo, StagedImage, Store
 from imagepipe.usecases.missing_facts import MissingFacts

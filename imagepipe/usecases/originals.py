@@ -20,8 +20,8 @@ from imagepipe.core.requests.targets import original_of
 from imagepipe.errors import BadRequest, Conflict, NotFound, TooFewPeers, TooLarge, shown
 from imagepipe.monitoring.counters import Counters
 from imagepipe.runtime.render_queue import Timed
+from imagepipe.storage.catalogue.orders import Order
 from imagepipe.storage.images import Commit, ImageInfo
-from imagepipe.storage.orders import Order
 from imagepipe.storage.store import Store
 from imagepipe.usecases.operations import Operations
 from imagepipe.usecases.promised_outputs import Outputs

@@ -12,7 +12,7 @@ from imagepipe.core.rendering import renditions
 from imagepipe.core.requests.targets import original_of
 from imagepipe.errors import DiskFull, ImagepipeError, Overloaded, shown
 from imagepipe.monitoring.counters import Counters, note_failure
-from imagepipe.storage.orders import Order
+from imagepipe.storage.catalogue.orders import Order
 from imagepipe.storage.store import Store
 from imagepipe.usecases.on_demand import Gone, Renditions, Wish, wishes_of
 

@@ -11,7 +11,7 @@ from stores import NEVER, check_kept, delete, digest, objects, open_store, opene
 from imagepipe.core.requests.history_query import LostPage, version_text
 from imagepipe.core.rows.entries import Content
 from imagepipe.core.rows.stamp import Version
-from imagepipe.storage.history import KEPT_MS, Lost
+from imagepipe.storage.catalogue.history import KEPT_MS, Lost
 from imagepipe.storage.store import Store
 
 NOW = 1_700_000_000_000

@@ -17,8 +17,8 @@ from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Cursor
 from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import DiskFull, NotStored
+from imagepipe.storage.catalogue.upstreams import EPOCHS_MAX
 from imagepipe.storage.store import Store
-from imagepipe.storage.upstreams import EPOCHS_MAX
 
 YOU = "f" * 32
 LATER = 1_800_000_000_000 << 16

@@ -11,8 +11,8 @@ from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.joining import Cursor
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
 from imagepipe.errors import StartError
-from imagepipe.storage import schema
-from imagepipe.storage.orders import Order
+from imagepipe.storage.catalogue import schema
+from imagepipe.storage.catalogue.orders import Order
 
 VERSION_1 = (
     """CREATE TABLE entry (

@@ -8,8 +8,8 @@ from stores import FACTS, check_whole, delete, digest, move, open_store, opened,
 
 from imagepipe.core.rows.entries import Content
 from imagepipe.errors import Conflict
+from imagepipe.storage.catalogue.orders import Order
 from imagepipe.storage.opened import HEAD_BYTES, OpenedFile
-from imagepipe.storage.orders import Order
 
 LARGE = bytes(range(256)) * 1024
 

@@ -6,7 +6,7 @@ from typing import Any
 from imagepipe.core.replication.admission import believable_facts
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.stamp import Version
-from imagepipe.storage.database import Value
+from imagepipe.storage.catalogue.database import Value
 
 ENTRY = "path, stamp, origin, replaced_stamp, replaced_origin, digest, size, seq"
 FACTS = "format, width, height"

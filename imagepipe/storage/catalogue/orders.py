@@ -6,7 +6,7 @@ An order whose image never came, because the daemon ended before that, is found 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagepipe.storage.database import Database
+from imagepipe.storage.catalogue.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from imagepipe.errors import CatalogueDamaged, FlushError, StoreUnusable
-from imagepipe.storage import schema
+from imagepipe.storage.catalogue import schema
 from imagepipe.storage.disk import catalogue_refusal
 from imagepipe.storage.health import Health
 

@@ -13,14 +13,14 @@ from imagepipe.core.rows.erasure import erased_path
 from imagepipe.core.rows.stamp import COUNTER_BITS, milliseconds
 from imagepipe.core.rows.versions import AHEAD_SECONDS, Ahead
 from imagepipe.core.rows.visibility import Hidden, all_hidden
-from imagepipe.storage import columns
-from imagepipe.storage.database import Database
+from imagepipe.storage.catalogue import columns
+from imagepipe.storage.catalogue.database import Database
+from imagepipe.storage.catalogue.history import History
+from imagepipe.storage.catalogue.orders import Orders
+from imagepipe.storage.catalogue.upstreams import Upstreams
 from imagepipe.storage.health import Health
-from imagepipe.storage.history import History
 from imagepipe.storage.images import ImageFacts, ImageInfo, info_of
 from imagepipe.storage.memory import RememberedRows
-from imagepipe.storage.orders import Orders
-from imagepipe.storage.upstreams import Upstreams
 
 _ENTRY = f"SELECT {columns.ENTRY} FROM entry"  # noqa: S608
 _ROW = f"SELECT {columns.ENTRY}, {columns.FACTS} FROM entry LEFT JOIN image USING (digest)"  # noqa: S608

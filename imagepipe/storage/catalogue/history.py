@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from imagepipe.core.requests.history_query import LostPage
 from imagepipe.core.rows.entries import Content, Entry
 from imagepipe.core.rows.stamp import Version
-from imagepipe.storage.database import Database, Value
+from imagepipe.storage.catalogue.database import Database, Value
 
 KEPT_MS = 30 * 24 * 3600 * 1000
 

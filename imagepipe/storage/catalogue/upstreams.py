@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from imagepipe.core.rows.entries import Row
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Cursor, Pending
-from imagepipe.storage import columns
-from imagepipe.storage.database import Database
+from imagepipe.storage.catalogue import columns
+from imagepipe.storage.catalogue.database import Database
 
 EPOCHS_MAX = 1000
 """How many starts are remembered: who has not asked since is told everything from the start."""

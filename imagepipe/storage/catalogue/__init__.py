@@ -1,0 +1,1 @@
+"""The catalogue: the SQLite database that says which images there are."""
