@@ -32,7 +32,7 @@ from imagepipe.storage.claim import CHANGED, Claim, in_the_way, is_same
 from imagepipe.storage.disk import digest_of, is_full, open_for_reading, refusal
 from imagepipe.storage.opening import Layout
 from imagepipe.storage.store import Store
-from imagepipe.storage.walk import File, Skipped, walk
+from imagepipe.storage.tree.walk import File, Skipped, walk
 
 BATCH = 500
 """How many files share a transaction."""

@@ -26,7 +26,7 @@ from imagepipe.storage.disk import status_of
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.objects import Objects
 from imagepipe.storage.showing import Showing
-from imagepipe.storage.tree import LINKS_IMPOSSIBLE, Tree
+from imagepipe.storage.tree.tree import LINKS_IMPOSSIBLE, Tree
 
 _NOT_OURS_TO_CHANGE = LINKS_IMPOSSIBLE | {errno.EACCES, errno.EROFS}
 

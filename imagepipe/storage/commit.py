@@ -30,7 +30,7 @@ from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.images import Commit
 from imagepipe.storage.nesting import check_nesting
 from imagepipe.storage.showing import Showing, lost_digests, plain
-from imagepipe.storage.tree import Prepared, Tree
+from imagepipe.storage.tree.tree import Prepared, Tree
 
 T = TypeVar("T")
 

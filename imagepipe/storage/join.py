@@ -25,7 +25,7 @@ from imagepipe.storage.health import Health
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.objects import Objects
 from imagepipe.storage.showing import Showing, lost_digests
-from imagepipe.storage.tree import Prepared, Replacement, Tree
+from imagepipe.storage.tree.tree import Prepared, Replacement, Tree
 
 _log = Logger()
 

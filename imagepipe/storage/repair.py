@@ -25,7 +25,7 @@ from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import flush_folder, make_folder
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.showing import Showing
-from imagepipe.storage.tree import Lies, Replacement, Tree
+from imagepipe.storage.tree.tree import Lies, Replacement, Tree
 
 _NAME_BYTES_MAX = 200
 

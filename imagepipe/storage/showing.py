@@ -10,7 +10,7 @@ from imagepipe.core.paths import ancestors
 from imagepipe.core.rows.entries import Change, Entry
 from imagepipe.core.rows.visibility import is_above, shown
 from imagepipe.storage.catalogue.catalogue import Catalogue
-from imagepipe.storage.tree import Replacement
+from imagepipe.storage.tree.tree import Replacement
 
 
 class Showing:

@@ -67,7 +67,7 @@ from imagepipe.storage.repair import Repairs
 from imagepipe.storage.reserve import Reserve
 from imagepipe.storage.sweep import sweep_objects, sweep_tree
 from imagepipe.storage.transfers import Transfers
-from imagepipe.storage.tree import Tree
+from imagepipe.storage.tree.tree import Tree
 from imagepipe.storage.verify import Verifier, Walk
 from imagepipe.storage.writer import Writer
 

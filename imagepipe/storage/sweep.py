@@ -18,8 +18,8 @@ from twisted.logger import Logger
 
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.objects import FOLDERS, Objects, Pins
-from imagepipe.storage.touched import TouchedFolders
-from imagepipe.storage.tree import PRIVATE, is_leftover
+from imagepipe.storage.tree.touched import TouchedFolders
+from imagepipe.storage.tree.tree import PRIVATE, is_leftover
 
 _SLICE = 1000
 _KEPT = (PRIVATE, b"lost+found")

@@ -29,8 +29,8 @@ from imagepipe.storage.claim import Claims, is_same
 from imagepipe.storage.disk import AnyPath, open_for_reading, refusal
 from imagepipe.storage.objects import Objects
 from imagepipe.storage.repair import Repairs, Standing
-from imagepipe.storage.tree import Lies, Tree
-from imagepipe.storage.walk import File, Skipped, walk
+from imagepipe.storage.tree.tree import Lies, Tree
+from imagepipe.storage.tree.walk import File, Skipped, walk
 
 T = TypeVar("T")
 

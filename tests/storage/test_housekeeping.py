@@ -16,7 +16,7 @@ from imagepipe.storage.health import Health
 from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.reserve import Reserve
-from imagepipe.storage.tree import Prepared, Tree
+from imagepipe.storage.tree.tree import Prepared, Tree
 
 INTERVAL = 5.0
 

@@ -10,7 +10,7 @@ from stores import digest, tree
 
 from imagepipe.errors import NotStored
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.tree import Replacement, Tree, is_leftover
+from imagepipe.storage.tree.tree import Replacement, Tree, is_leftover
 
 RUN = "0123456789abcdef"
 

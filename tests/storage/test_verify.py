@@ -297,7 +297,7 @@ class RepairTests:
             put(store, {"a": b"one"})
             replace(tmp_path / "a", b"theirs")
             # The disk is full, for once just now: no file system here can be made so at a word.
-            monkeypatch.setattr("imagepipe.storage.tree.Tree._link_object", lambda *_: raise_(OSError(errno.ENOSPC, "")))
+            monkeypatch.setattr("imagepipe.storage.tree.tree.Tree._link_object", lambda *_: raise_(OSError(errno.ENOSPC, "")))
             [finding] = verified(store, repair=True).findings
             assert not finding.repaired
             assert "the disk is full" in finding.outcome

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from imagepipe.errors import FlushError, NotStored
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.tree import Replacement, Tree
+from imagepipe.storage.tree.tree import Replacement, Tree
 
 _log = Logger()
 

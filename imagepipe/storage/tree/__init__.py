@@ -1,0 +1,1 @@
+"""The served tree: the live images as files."""
