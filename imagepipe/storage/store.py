@@ -63,12 +63,12 @@ from imagepipe.storage.memory import Remembered
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.readiness import Readiness
-from imagepipe.storage.repair import Repairs
 from imagepipe.storage.reserve import Reserve
 from imagepipe.storage.sweep import sweep_objects, sweep_tree
 from imagepipe.storage.transfers import Transfers
 from imagepipe.storage.tree.tree import Tree
-from imagepipe.storage.verify import Verifier, Walk
+from imagepipe.storage.verify.repair import Repairs
+from imagepipe.storage.verify.verify import Verifier, Walk
 from imagepipe.storage.writer import Writer
 
 __all__ = ["Commit", "ImageFacts", "ImageInfo", "StagedImage", "Store"]

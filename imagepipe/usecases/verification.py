@@ -20,7 +20,7 @@ from imagepipe.core.pace import Pace
 from imagepipe.core.rows.entries import Content
 from imagepipe.errors import BadRequest, shown
 from imagepipe.storage.store import Store
-from imagepipe.storage.verify import Extent, Finding, Problem
+from imagepipe.storage.verify.verify import Extent, Finding, Problem
 
 PROBLEMS_KEPT = 1000
 PROBLEMS_LOGGED = 100

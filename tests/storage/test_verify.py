@@ -13,9 +13,10 @@ from imagepipe.core.replication.fetching import Received
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import ImagepipeError
-from imagepipe.storage import disk, verify
+from imagepipe.storage import disk
 from imagepipe.storage.store import Store
-from imagepipe.storage.verify import Extent, Finding, Problem
+from imagepipe.storage.verify import verify
+from imagepipe.storage.verify.verify import Extent, Finding, Problem
 
 
 class Ended(Exception):
@@ -176,7 +177,7 @@ class FindingTests:
             real = disk.open_for_reading
             # No file system here fails to read on demand.
             monkeypatch.setattr(
-                "imagepipe.storage.verify.open_for_reading", lambda place: raise_(OSError(errno.EIO, "")) if place == bad else real(place)
+                "imagepipe.storage.verify.verify.open_for_reading", lambda place: raise_(OSError(errno.EIO, "")) if place == bad else real(place)
             )
             assert verified(store).problems == {"a": Problem.ROTTEN}
 
@@ -184,7 +185,7 @@ class FindingTests:
         with opened(tmp_path) as store:
             put(store, {"a": b"one"})
             real, errors = disk.open_for_reading, [OSError(errno.EMFILE, ""), OSError(errno.ENFILE, "")]
-            monkeypatch.setattr("imagepipe.storage.verify.open_for_reading", lambda place: raise_(errors.pop()) if errors else real(place))
+            monkeypatch.setattr("imagepipe.storage.verify.verify.open_for_reading", lambda place: raise_(errors.pop()) if errors else real(place))
             walker = verified(store)
             assert (walker.findings, walker.rests) == ([], 2)
 
@@ -366,7 +367,7 @@ class UnknownTests:
         with opened(tmp_path) as store:
             (tmp_path / "theirs").write_bytes(b"theirs")
             # Root may do anything: no file system here refuses it.
-            monkeypatch.setattr("imagepipe.storage.repair.os.rename", lambda *_: raise_(OSError(errno.EROFS, "")))
+            monkeypatch.setattr("imagepipe.storage.verify.repair.os.rename", lambda *_: raise_(OSError(errno.EROFS, "")))
             [finding] = verified(store, repair=True).findings
             assert not finding.repaired
             assert (tmp_path / "theirs").read_bytes() == b"theirs"

@@ -28,9 +28,9 @@ from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.claim import Claims, is_same
 from imagepipe.storage.disk import AnyPath, open_for_reading, refusal
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.repair import Repairs, Standing
 from imagepipe.storage.tree.tree import Lies, Tree
 from imagepipe.storage.tree.walk import File, Skipped, walk
+from imagepipe.storage.verify.repair import Repairs, Standing
 
 T = TypeVar("T")
 

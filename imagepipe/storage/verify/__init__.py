@@ -1,0 +1,1 @@
+"""Verifying that every image is what was stored, and repairing what is not."""
