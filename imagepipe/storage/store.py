@@ -45,31 +45,31 @@ from imagepipe.core.rows.visibility import Hidden
 from imagepipe.errors import BadRequest, DiskFull, FlushError, ImagepipeError, NotStored, Overloaded, StartError, StoreUnusable, shown
 from imagepipe.runtime.profiling import spent
 from imagepipe.storage import opening
-from imagepipe.storage.calls import Call, Task
 from imagepipe.storage.catalogue import schema
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.catalogue.history import Lost
 from imagepipe.storage.catalogue.orders import Order
-from imagepipe.storage.claim import Claim, Claims
-from imagepipe.storage.commit import Committer
 from imagepipe.storage.disk import FULL, ROOM_BYTES, has_room, open_for_reading, refusal
 from imagepipe.storage.health import Health
-from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.images import Commit, ImageFacts, ImageInfo, StagedImage
 from imagepipe.storage.inflight import InFlight
-from imagepipe.storage.join import Joiner, Told
 from imagepipe.storage.lock import FolderLock
 from imagepipe.storage.memory import Remembered
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.readiness import Readiness
 from imagepipe.storage.reserve import Reserve
-from imagepipe.storage.sweep import sweep_objects, sweep_tree
 from imagepipe.storage.transfers import Transfers
 from imagepipe.storage.tree.tree import Tree
 from imagepipe.storage.verify.repair import Repairs
 from imagepipe.storage.verify.verify import Verifier, Walk
-from imagepipe.storage.writer import Writer
+from imagepipe.storage.writer.calls import Call, Task
+from imagepipe.storage.writer.claim import Claim, Claims
+from imagepipe.storage.writer.commit import Committer
+from imagepipe.storage.writer.crash_sweep import sweep_objects, sweep_tree
+from imagepipe.storage.writer.housekeeping import Housekeeping
+from imagepipe.storage.writer.join import Joiner, Told
+from imagepipe.storage.writer.writer import Writer
 
 __all__ = ["Commit", "ImageFacts", "ImageInfo", "StagedImage", "Store"]
 

@@ -10,8 +10,8 @@ from imagepipe.core.paths import ancestors
 from imagepipe.core.rows.entries import Change, Content, Entry
 from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import BadRequest
-from imagepipe.storage.calls import CALLS_MAX, Call, Task, take_group
-from imagepipe.storage.nesting import check_nesting
+from imagepipe.storage.writer.calls import CALLS_MAX, Call, Task, take_group
+from imagepipe.storage.writer.nesting import check_nesting
 
 PATHS = st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map("/".join)
 

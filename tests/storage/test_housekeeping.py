@@ -8,15 +8,15 @@ from stores import FACTS, PRIVATE, check_whole, delete, digest, ignore, objects,
 
 from imagepipe.core.rows.entries import Change, Content
 from imagepipe.errors import DiskFull, FlushError, NotStored
-from imagepipe.storage.calls import Call
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.catalogue.schema import create
-from imagepipe.storage.commit import Committer
 from imagepipe.storage.health import Health
-from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.reserve import Reserve
 from imagepipe.storage.tree.tree import Prepared, Tree
+from imagepipe.storage.writer.calls import Call
+from imagepipe.storage.writer.commit import Committer
+from imagepipe.storage.writer.housekeeping import Housekeeping
 
 INTERVAL = 5.0
 

@@ -7,9 +7,9 @@ from concurrent.futures import CancelledError
 import pytest
 
 from imagepipe.errors import InternalError, Overloaded
-from imagepipe.storage.calls import Call, Task
 from imagepipe.storage.images import Commit
-from imagepipe.storage.writer import WAITING_MAX, Writer
+from imagepipe.storage.writer.calls import Call, Task
+from imagepipe.storage.writer.writer import WAITING_MAX, Writer
 
 
 class Idle:

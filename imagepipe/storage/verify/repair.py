@@ -23,9 +23,9 @@ from imagepipe.core.rows.entries import Entry
 from imagepipe.errors import NotStored, shown
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import flush_folder, make_folder
-from imagepipe.storage.housekeeping import Housekeeping
-from imagepipe.storage.showing import Showing
 from imagepipe.storage.tree.tree import Lies, Replacement, Tree
+from imagepipe.storage.writer.housekeeping import Housekeeping
+from imagepipe.storage.writer.tree_view import Showing
 
 _NAME_BYTES_MAX = 200
 

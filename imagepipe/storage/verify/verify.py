@@ -25,12 +25,12 @@ from typing import Protocol, TypeVar
 from imagepipe.core.rows.entries import Content, Entry
 from imagepipe.errors import FlushError, ImagepipeError, Overloaded
 from imagepipe.storage.catalogue.catalogue import Catalogue
-from imagepipe.storage.claim import Claims, is_same
 from imagepipe.storage.disk import AnyPath, open_for_reading, refusal
 from imagepipe.storage.objects import Objects
 from imagepipe.storage.tree.tree import Lies, Tree
 from imagepipe.storage.tree.walk import File, Skipped, walk
 from imagepipe.storage.verify.repair import Repairs, Standing
+from imagepipe.storage.writer.claim import Claims, is_same
 
 T = TypeVar("T")
 

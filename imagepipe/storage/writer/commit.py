@@ -22,15 +22,15 @@ from twisted.logger import Logger
 from imagepipe.core.rows.entries import Change, Content, Entry
 from imagepipe.core.rows.versions import next_versions
 from imagepipe.errors import Conflict, FlushError, ImagepipeError, InternalError, NotStored, StoreUnusable, shown
-from imagepipe.storage.calls import Call
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.health import Health
-from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.images import Commit
-from imagepipe.storage.nesting import check_nesting
-from imagepipe.storage.showing import Showing, lost_digests, plain
 from imagepipe.storage.tree.tree import Prepared, Tree
+from imagepipe.storage.writer.calls import Call
+from imagepipe.storage.writer.housekeeping import Housekeeping
+from imagepipe.storage.writer.nesting import check_nesting
+from imagepipe.storage.writer.tree_view import Showing, lost_digests, plain
 
 T = TypeVar("T")
 

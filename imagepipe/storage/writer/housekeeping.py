@@ -17,9 +17,9 @@ from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.health import Health
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.reserve import Reserve
-from imagepipe.storage.showing import Showing
 from imagepipe.storage.tree.projection import show_again
 from imagepipe.storage.tree.tree import Tree
+from imagepipe.storage.writer.tree_view import Showing
 
 _FOLD_ROWS = 1000
 """After so many rows the write-ahead log is folded. Where each comes in a transaction of its own that is 7 pages, 28 MiB in all."""

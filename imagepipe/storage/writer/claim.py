@@ -23,10 +23,10 @@ from imagepipe.core.rows.versions import next_versions
 from imagepipe.errors import shown
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import status_of
-from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.showing import Showing
 from imagepipe.storage.tree.tree import LINKS_IMPOSSIBLE, Tree
+from imagepipe.storage.writer.housekeeping import Housekeeping
+from imagepipe.storage.writer.tree_view import Showing
 
 _NOT_OURS_TO_CHANGE = LINKS_IMPOSSIBLE | {errno.EACCES, errno.EROFS}
 

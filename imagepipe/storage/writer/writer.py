@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from twisted.logger import Logger
 
 from imagepipe.errors import InternalError, Overloaded
-from imagepipe.storage.calls import Call, Task, take_group
+from imagepipe.storage.writer.calls import Call, Task, take_group
 
 WAITING_MAX = 10_000
 """How many calls wait at most; one more is refused at once."""

@@ -22,10 +22,10 @@ from imagepipe.errors import DiskFull, FlushError, NotStored
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import is_full, refusal
 from imagepipe.storage.health import Health
-from imagepipe.storage.housekeeping import Housekeeping
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.showing import Showing, lost_digests
 from imagepipe.storage.tree.tree import Prepared, Replacement, Tree
+from imagepipe.storage.writer.housekeeping import Housekeeping
+from imagepipe.storage.writer.tree_view import Showing, lost_digests
 
 _log = Logger()
 

@@ -1,0 +1,1 @@
+"""The writer: the one thread that changes the catalogue and the tree."""
