@@ -44,7 +44,7 @@ MAY_IMPORT = {
     ),
     # It talks to a daemon over the network alone; but for what is done on the node itself.
     "imagepipe.cli": (
-        "imagepipe", "imagepipe.cli", "imagepipe.config", "imagepipe.core", "imagepipe.errors", "imagepipe.daemon.offline", "imagepipe.replication.keys",
+        "imagepipe", "imagepipe.cli", "imagepipe.config", "imagepipe.core", "imagepipe.errors", "imagepipe.daemon.offline", "imagepipe.replication.zmq.curve_keys",
         "imagepipe.storage.adopt",
     ),
     "imagepipe.tap": ("imagepipe", "imagepipe.config", "imagepipe.daemon", "imagepipe.errors"),
@@ -134,7 +134,7 @@ class ImportsTests:
 
     def test_only_the_mended_connection_knows_txzmq(self) -> None:
         assert [module_of(file) for file in SOURCES if any(name.split(".")[0] == "txzmq" for name in imports(file))] == [
-            "imagepipe.replication.connection"
+            "imagepipe.replication.zmq.connection"
         ]
 
     def test_the_plugin_is_a_service_maker_and_nothing_else(self) -> None:

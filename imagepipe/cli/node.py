@@ -58,7 +58,7 @@ def keygen(folder: str) -> None:
     Exit status: 0; 1 there are keys already, or they cannot be written.
     """
     from imagepipe.errors import StartError  # noqa: PLC0415
-    from imagepipe.replication.keys import PUBLIC_FILE, create_keys  # noqa: PLC0415 - slow
+    from imagepipe.replication.zmq.curve_keys import PUBLIC_FILE, create_keys  # noqa: PLC0415 - slow
 
     try:
         create_keys(Path(folder))

@@ -25,7 +25,7 @@ from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import StartError
 from imagepipe.monitoring.graphite import Graphite
-from imagepipe.replication.keys import NodeKeys, load_keys
+from imagepipe.replication.zmq.curve_keys import NodeKeys, load_keys
 from imagepipe.usecases.failures import Failures
 from imagepipe.usecases.lookup import Images
 from imagepipe.usecases.missing_facts import MissingFacts

@@ -19,14 +19,14 @@ from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.units import shown_bytes
 from imagepipe.errors import StartError
-from imagepipe.replication.connection import Frames
 from imagepipe.replication.journal import Journal
-from imagepipe.replication.keys import NodeKeys
+from imagepipe.replication.link_changes import Rewiring, link_name, rewiring
 from imagepipe.replication.performer import Event, OnThread, Performer
-from imagepipe.replication.rewiring import Rewiring, link_name, rewiring
 from imagepipe.replication.status import ReplicationStatus, status_of
 from imagepipe.replication.waiting import Confirmations, News
-from imagepipe.replication.wiring import Ears, Wiring
+from imagepipe.replication.zmq.connection import Frames
+from imagepipe.replication.zmq.curve_keys import NodeKeys
+from imagepipe.replication.zmq.links import Ears, Wiring
 from imagepipe.storage.store import Store
 
 TIMER_SECONDS_MIN = 0.001

@@ -12,8 +12,8 @@ from twisted.internet import reactor as global_reactor
 from twisted.internet.threads import blockingCallFromThread
 from twisted.logger import LogEvent, globalLogPublisher
 
-from imagepipe.replication.keys import NodeKeys
-from imagepipe.replication.sockets import Sockets
+from imagepipe.replication.zmq.curve_keys import NodeKeys
+from imagepipe.replication.zmq.sockets import Sockets
 
 P = ParamSpec("P")
 T = TypeVar("T")

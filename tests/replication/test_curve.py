@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.replication.curve import CurveInspection, is_worth_a_warning
-from imagepipe.replication.zmtp import Bounds, Unwelcome, UsedUp
+from imagepipe.replication.zmq.curve import CurveInspection, is_worth_a_warning
+from imagepipe.replication.zmq.zmtp import Bounds, Unwelcome, UsedUp
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"CURVE".ljust(20, b"\0") + bytes(32)
 BOUNDS = Bounds(1000, has_keys=True, unanswered_bytes_max=100)

@@ -12,9 +12,9 @@ from peers import shake_hands, tcp, wait_for_event, zmq_peer
 from reactor_thread import Inbox, logged, on_reactor, open_sockets, until
 
 from imagepipe.errors import StartError
-from imagepipe.replication.gate import CONNECTIONS_MAX
-from imagepipe.replication.keys import NodeKeys, create_keys, load_keys
-from imagepipe.replication.sockets import REQUEST_BYTES_MAX, UNANSWERED_BYTES_MAX, Sockets
+from imagepipe.replication.zmq.curve_keys import NodeKeys, create_keys, load_keys
+from imagepipe.replication.zmq.gate import CONNECTIONS_MAX
+from imagepipe.replication.zmq.sockets import REQUEST_BYTES_MAX, UNANSWERED_BYTES_MAX, Sockets
 
 LOOPBACK = "tcp://127.0.0.1:0"
 

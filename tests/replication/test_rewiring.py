@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from imagepipe.config.settings import Peer, ReplicationSettings
-from imagepipe.replication.keys import NodeKeys
-from imagepipe.replication.rewiring import Rewiring, rewiring
+from imagepipe.replication.link_changes import Rewiring, rewiring
+from imagepipe.replication.zmq.curve_keys import NodeKeys
 
 NORTH, SOUTH, WEST = Peer("", "tcp://north:8086"), Peer("", "tcp://south:8086"), Peer("west", "tcp://west:8086")
 SETTINGS = ReplicationSettings("tcp://*:8086", "tcp://*:8087", (NORTH, WEST), 1, 5.0, None, "default")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peers import GREETING, frame
 
-from imagepipe.replication.zmtp import Bounds, Inspection, Unwelcome
+from imagepipe.replication.zmq.zmtp import Bounds, Inspection, Unwelcome
 
 
 def command(name: bytes, body: bytes = b"") -> bytes:

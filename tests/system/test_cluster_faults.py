@@ -20,7 +20,7 @@ from proxy import FaultProxy
 from test_cluster import Writer, png, together
 
 from imagepipe.core.replication.messages import Changes, Get, Hello, Range, encode
-from imagepipe.replication.keys import create_keys
+from imagepipe.replication.zmq.curve_keys import create_keys
 
 QUIET_SECONDS = 12
 HEAD_BYTES = 100

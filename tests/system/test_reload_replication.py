@@ -12,7 +12,7 @@ from cluster import Cluster, eventually, mesh
 from daemon_process import DaemonProcess, running, text
 from image_server import HTTP, status
 
-from imagepipe.replication.keys import create_keys
+from imagepipe.replication.zmq.curve_keys import create_keys
 
 ALONE: dict[str, dict[str, object]] = {"replication": {"publish": "tcp://127.0.0.1:0"}}
 

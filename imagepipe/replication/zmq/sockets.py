@@ -15,13 +15,13 @@ from collections.abc import Callable
 import zmq
 
 from imagepipe.errors import StartError
-from imagepipe.replication import binding
-from imagepipe.replication.calling import Connected
-from imagepipe.replication.connection import Factory, Frames, Options
-from imagepipe.replication.keys import NodeKeys
-from imagepipe.replication.listening import Bound
-from imagepipe.replication.zap import DOMAIN, Gatekeeper
-from imagepipe.replication.zmtp import Bounds
+from imagepipe.replication.zmq import binding
+from imagepipe.replication.zmq.client_sockets import Connected
+from imagepipe.replication.zmq.connection import Factory, Frames, Options
+from imagepipe.replication.zmq.curve_keys import NodeKeys
+from imagepipe.replication.zmq.server_sockets import Bound
+from imagepipe.replication.zmq.zap import DOMAIN, Gatekeeper
+from imagepipe.replication.zmq.zmtp import Bounds
 
 REQUEST_BYTES_MAX = 64 << 10
 """The size of a frame that whoever connects may send us; without keys, of a message."""

@@ -9,7 +9,7 @@ a key less, or another one
 from dataclasses import dataclass
 
 from imagepipe.config.settings import Peer, ReplicationSettings
-from imagepipe.replication.keys import NodeKeys
+from imagepipe.replication.zmq.curve_keys import NodeKeys
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ is cut off; it connects again, and an honest one repeats what was lost.
 Their sizes can be read, though, and limited: where only short frames are expected, such as subscriptions.
 """
 
-from imagepipe.replication.zmtp import GREETING_BYTES, Bounds, Unwelcome, UsedUp, frame_header, greeting_is_wrong
+from imagepipe.replication.zmq.zmtp import GREETING_BYTES, Bounds, Unwelcome, UsedUp, frame_header, greeting_is_wrong
 
 _CURVE = b"CURVE".ljust(20, b"\0")
 _HELLO = (b"\x05HELLO", 200, 200)

@@ -6,10 +6,10 @@ import secrets
 import zmq
 
 from imagepipe.errors import StartError
-from imagepipe.replication import binding
-from imagepipe.replication.connection import Connection, Factory, Options
-from imagepipe.replication.gate import Gate
-from imagepipe.replication.zmtp import Bounds
+from imagepipe.replication.zmq import binding
+from imagepipe.replication.zmq.connection import Connection, Factory, Options
+from imagepipe.replication.zmq.gate import Gate
+from imagepipe.replication.zmq.zmtp import Bounds
 
 
 class Bound(Connection):

@@ -9,10 +9,10 @@ from twisted.logger import Logger
 from imagepipe.config.settings import Peer, ReplicationSettings
 from imagepipe.core.replication.endpoints import said_of, sync_of
 from imagepipe.errors import StartError
-from imagepipe.replication.connection import Frames
-from imagepipe.replication.keys import NodeKeys
-from imagepipe.replication.rewiring import link_name
-from imagepipe.replication.sockets import Client, Publisher, Server, Sockets, Subscriber
+from imagepipe.replication.link_changes import link_name
+from imagepipe.replication.zmq.connection import Frames
+from imagepipe.replication.zmq.curve_keys import NodeKeys
+from imagepipe.replication.zmq.sockets import Client, Publisher, Server, Sockets, Subscriber
 
 _log = Logger()
 

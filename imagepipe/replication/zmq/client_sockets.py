@@ -15,8 +15,8 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from imagepipe.errors import StartError
-from imagepipe.replication import binding
-from imagepipe.replication.connection import Connection, Factory, Frames, Options
+from imagepipe.replication.zmq import binding
+from imagepipe.replication.zmq.connection import Connection, Factory, Frames, Options
 
 _RENEWAL_SECONDS = 5.0
 

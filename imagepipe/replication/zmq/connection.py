@@ -11,8 +11,8 @@ import zmq
 from twisted.logger import Logger
 from txzmq import ZmqConnection, ZmqFactory
 
-from imagepipe.replication import binding
-from imagepipe.replication.seldom import Seldom
+from imagepipe.replication.rate_limited_log import Seldom
+from imagepipe.replication.zmq import binding
 
 Frames = Sequence[bytes]
 """One message: at least one frame."""

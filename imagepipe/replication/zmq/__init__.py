@@ -1,0 +1,1 @@
+"""ZeroMQ: sockets, keys and the gate in front of them. Nothing else imports txZMQ."""
