@@ -9,8 +9,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
-from imagepipe.web.refusal import Admit, admit_all
-from imagepipe.web.site import LoggingSite, SiteContent
+from imagepipe.web.http.refusal import Admit, admit_all
+from imagepipe.web.http.site import LoggingSite, SiteContent
 
 
 class Turns(Clock):

@@ -22,8 +22,8 @@ from imagepipe.monitoring.graphite import events_of, states_of
 from imagepipe.monitoring.metrics import registry_of
 from imagepipe.web.admin import AdminMethods
 from imagepipe.web.encoded import decode_image
-from imagepipe.web.refusal import refuse_encoded
-from imagepipe.web.strangers import Strangers
+from imagepipe.web.http.cross_origin_guard import Strangers
+from imagepipe.web.http.refusal import refuse_encoded
 from imagepipe.web.xmlrpc import ImageMethods
 
 ROOT = Path(__file__).parents[1]

@@ -146,7 +146,7 @@ class JsonTests:
 class ToldTests:
     """What is worth a line."""
 
-    @pytest.mark.parametrize("namespace", ["imagepipe", "imagepipe.web.site", "twisted.scripts._twistd_unix.UnixAppLogger", "stdout"])
+    @pytest.mark.parametrize("namespace", ["imagepipe", "imagepipe.web.http.site", "twisted.scripts._twistd_unix.UnixAppLogger", "stdout"])
     def test_ours_is_told(self, namespace: str) -> None:
         assert is_told(event_of(lambda log: log.info("a"), namespace))
 

@@ -1,6 +1,6 @@
 """Where request bodies wait."""
 
-from imagepipe.web.bodies import BodyMemory
+from imagepipe.web.http.bodies import BodyMemory
 
 
 class BodyMemoryTests:

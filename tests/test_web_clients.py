@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from twisted.web.http_headers import Headers
 
-from imagepipe.web.clients import client_of
+from imagepipe.web.http.clients import client_of
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from imagepipe.core.requests.patience import PATIENCE_SECONDS, Phase
 from imagepipe.errors import Overloaded, StartError, Unauthorized
-from imagepipe.web.auth import Guarded, denial, parse_users
-from imagepipe.web.channel import HELD_BYTES_MAX
-from imagepipe.web.passwords import RUNNING_MAX, WAITING_MAX, Passwords
+from imagepipe.web.http.auth import Guarded, denial, parse_users
+from imagepipe.web.http.channel import HELD_BYTES_MAX
+from imagepipe.web.http.passwords import RUNNING_MAX, WAITING_MAX, Passwords
 
 COSTS = {b"ann": 4, b"bob": 6, b"cat": 5}
 USERS = {name: bcrypt.hashpw(name * 2, bcrypt.gensalt(cost)) for name, cost in COSTS.items()}

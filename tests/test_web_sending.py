@@ -13,7 +13,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from imagepipe.core.requests.patience import PATIENCE_SECONDS, Phase
 from imagepipe.storage.opened import HEAD_BYTES, OpenedFile
-from imagepipe.web.sending import PIECE_BYTES, send
+from imagepipe.web.http.file_sender import PIECE_BYTES, send
 
 STALL_SECONDS_MAX = PATIENCE_SECONDS[Phase.ANSWER]
 SIZE = HEAD_BYTES + 3 * PIECE_BYTES + 17

@@ -8,10 +8,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from imagepipe.core.requests.patience import PATIENCE_SECONDS, Phase
-from imagepipe.web.channel import ANSWERS_IN_A_TURN_MAX, SILENCE_SECONDS
-from imagepipe.web.refusal import Denied, needs_credentials
-from imagepipe.web.request import CHUNKS_MAX
-from imagepipe.web.site import SPOOLED_BYTES_MAX
+from imagepipe.web.http.channel import ANSWERS_IN_A_TURN_MAX, SILENCE_SECONDS
+from imagepipe.web.http.refusal import Denied, needs_credentials
+from imagepipe.web.http.request import CHUNKS_MAX
+from imagepipe.web.http.site import SPOOLED_BYTES_MAX
 
 PAGE = b"a page"
 

@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 
 from imagepipe.core.requests.patience import LEAST_BYTES_PER_SECOND, PATIENCE_SECONDS, Phase
-from imagepipe.web.auth import Guarded
-from imagepipe.web.bodies import MEMORY_BYTES_MAX
-from imagepipe.web.connections import Connections
-from imagepipe.web.passwords import Passwords
-from imagepipe.web.site import SPOOLED_BYTES_MAX
-from imagepipe.web.watch import acknowledged_bytes
+from imagepipe.web.http.auth import Guarded
+from imagepipe.web.http.bodies import MEMORY_BYTES_MAX
+from imagepipe.web.http.connections import Connections
+from imagepipe.web.http.passwords import Passwords
+from imagepipe.web.http.site import SPOOLED_BYTES_MAX
+from imagepipe.web.http.timeouts import acknowledged_bytes
 
 HEAD_SECONDS = PATIENCE_SECONDS[Phase.HEAD]
 BODY_SECONDS = PATIENCE_SECONDS[Phase.BODY]

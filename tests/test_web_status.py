@@ -23,7 +23,7 @@ from imagepipe.monitoring.metrics import registry_of
 from imagepipe.monitoring.node_status import NodeStatus, QueueShare
 from imagepipe.monitoring.samples import Reading, Samples
 from imagepipe.monitoring.status import StatusReader
-from imagepipe.web.site import LoggingSite, SiteContent
+from imagepipe.web.http.site import LoggingSite, SiteContent
 from imagepipe.web.status import status_pages
 from imagepipe.web.status_text import as_text
 

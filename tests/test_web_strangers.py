@@ -9,8 +9,8 @@ from browser import Browser
 from http_wire import answer
 from test_web_site import Counted
 
+from imagepipe.web.http.cross_origin_guard import Strangers, host_rule
 from imagepipe.web.root import Root
-from imagepipe.web.strangers import Strangers, host_rule
 from imagepipe.web.welcome import HTTP, XML_RPC, welcome
 
 NAMES = ["localhost", "127.0.0.1:7000", "[::1]:7000", "imagepipe", "a.internal", "images.example.org", socket.gethostname()]

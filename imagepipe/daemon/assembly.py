@@ -36,10 +36,10 @@ from imagepipe.storage.opening import Layout
 from imagepipe.storage.store import Store
 from imagepipe.usecases.promised_outputs import Outputs
 from imagepipe.usecases.verification import Verification
-from imagepipe.web.connections import Connections
+from imagepipe.web.http.connections import Connections
+from imagepipe.web.http.request import BoundedRequest
+from imagepipe.web.http.site import LoggingSite, SiteContent
 from imagepipe.web.images import JSON_REFUSAL
-from imagepipe.web.request import BoundedRequest
-from imagepipe.web.site import LoggingSite, SiteContent
 from imagepipe.web.status import status_pages
 
 DESCRIPTORS_MAX = 1 << 16

@@ -34,17 +34,17 @@ from imagepipe.usecases.operations import Operations
 from imagepipe.usecases.originals import Originals
 from imagepipe.usecases.prerender import Ahead
 from imagepipe.web.admin import AdminMethods, OnDemand
-from imagepipe.web.auth import Guarded, denial, parse_users
+from imagepipe.web.http.auth import Guarded, denial, parse_users
+from imagepipe.web.http.cross_origin_guard import Strangers, host_rule
+from imagepipe.web.http.passwords import Passwords
+from imagepipe.web.http.refusal import admit_all, needs_credentials
+from imagepipe.web.http.site import SiteContent
+from imagepipe.web.http.tls import certificate_options
 from imagepipe.web.images import Access, ImagePages
 from imagepipe.web.multicall import SystemMethods
-from imagepipe.web.passwords import Passwords
-from imagepipe.web.refusal import admit_all, needs_credentials
 from imagepipe.web.root import Root
-from imagepipe.web.site import SiteContent
 from imagepipe.web.sources import Sources
 from imagepipe.web.status import protected
-from imagepipe.web.strangers import Strangers, host_rule
-from imagepipe.web.tls import certificate_options
 from imagepipe.web.welcome import HTTP, XML_RPC, welcome
 from imagepipe.web.xmlrpc import ImageMethods
 

@@ -9,8 +9,8 @@ from imagepipe.core.replication.admission import Admission
 from imagepipe.daemon.foundation import Foundation
 from imagepipe.daemon.generations import Generation, Generations, build, read_secrets
 from imagepipe.daemon.ports import HTTP, XML_RPC
-from imagepipe.web.site import LoggingSite
-from imagepipe.web.tls import Entrance
+from imagepipe.web.http.site import LoggingSite
+from imagepipe.web.http.tls import Entrance
 
 
 class Node:

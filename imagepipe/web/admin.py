@@ -22,7 +22,7 @@ from imagepipe.usecases.originals import Originals
 from imagepipe.usecases.prerender import Ahead
 from imagepipe.usecases.verification import Progress, Verification
 from imagepipe.web.facts import iso_time, public_facts
-from imagepipe.web.request import BoundedRequest
+from imagepipe.web.http.request import BoundedRequest
 from imagepipe.web.xmlrpc import method
 
 _HTTP_IS_OFF = "there is no image server here: [http] port is not set"

@@ -37,15 +37,15 @@ from imagepipe.errors import BadRequest, Forbidden, ImagepipeError, InternalErro
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.usecases.lookup import Found, Images
 from imagepipe.usecases.originals import Originals
-from imagepipe.web.at_once import Immediate, PlainGet, head_of
-from imagepipe.web.auth import denial, log_in
-from imagepipe.web.clients import client_of
 from imagepipe.web.facts import public_facts
 from imagepipe.web.forms import image_in
-from imagepipe.web.passwords import Passwords
-from imagepipe.web.refusal import Authenticate, Denied, Refusal, needs_credentials
-from imagepipe.web.request import BoundedRequest
-from imagepipe.web.sending import send
+from imagepipe.web.http.auth import denial, log_in
+from imagepipe.web.http.clients import client_of
+from imagepipe.web.http.fast_path import Immediate, PlainGet, head_of
+from imagepipe.web.http.file_sender import send
+from imagepipe.web.http.passwords import Passwords
+from imagepipe.web.http.refusal import Authenticate, Denied, Refusal, needs_credentials
+from imagepipe.web.http.request import BoundedRequest
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 

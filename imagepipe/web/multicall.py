@@ -16,7 +16,7 @@ from twisted.web.xmlrpc import XMLRPCIntrospection
 from imagepipe.core.requests.arguments import parse_text
 from imagepipe.errors import BadRequest
 from imagepipe.web.call import Call
-from imagepipe.web.request import BoundedRequest, RequestRecord
+from imagepipe.web.http.request import BoundedRequest, RequestRecord
 from imagepipe.web.xmlrpc import ImageMethods, method
 
 CALLS_MAX = 100

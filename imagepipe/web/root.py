@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from twisted.web.resource import IResource, Resource
 
-from imagepipe.web.refusal import Admit, admit_all
+from imagepipe.web.http.refusal import Admit, admit_all
 from imagepipe.web.status import Page, refusing
 
 

@@ -24,10 +24,10 @@ from twisted.web.resource import IResource, Resource
 from imagepipe.monitoring.samples import Series
 from imagepipe.monitoring.status import StatusReader
 from imagepipe.web import status_html
-from imagepipe.web.auth import Guarded
-from imagepipe.web.passwords import Passwords
-from imagepipe.web.refusal import Denied
-from imagepipe.web.request import BoundedRequest
+from imagepipe.web.http.auth import Guarded
+from imagepipe.web.http.passwords import Passwords
+from imagepipe.web.http.refusal import Denied
+from imagepipe.web.http.request import BoundedRequest
 from imagepipe.web.status_text import as_text
 
 TEXT = "text/plain; charset=utf-8"

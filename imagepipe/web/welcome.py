@@ -5,7 +5,7 @@ It shows neither a version nor anything that is stored.
 
 from html import escape
 
-from imagepipe.web.request import BoundedRequest
+from imagepipe.web.http.request import BoundedRequest
 from imagepipe.web.status import HTML, TEXT, Content, Page, wants_html
 
 XML_RPC = "This is imagepipe, an image store. This port takes XML-RPC calls (POST); system.listMethods lists the methods."

@@ -25,7 +25,7 @@ from imagepipe.web.answers import encode_answer
 from imagepipe.web.call import Call, parse_call
 from imagepipe.web.encoded import decode_image
 from imagepipe.web.facts import public_facts
-from imagepipe.web.request import BoundedRequest
+from imagepipe.web.http.request import BoundedRequest
 from imagepipe.web.unmarshalling import METHOD_LENGTH_MAX, MalformedCallError
 
 T = TypeVar("T")

@@ -28,7 +28,7 @@ from pictures import saved, see_through
 from test_durability import failing_flushes, noise
 from turnstile import Turnstile
 
-from imagepipe.web.bodies import MEMORY_BYTES_MAX
+from imagepipe.web.http.bodies import MEMORY_BYTES_MAX
 
 KILLS = 10
 FORM = f"multipart/form-data; boundary={BOUNDARY}"

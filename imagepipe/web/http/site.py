@@ -10,13 +10,13 @@ from twisted.web import server
 from twisted.web.resource import IResource
 
 from imagepipe.core.requests.patience import slowest_body
-from imagepipe.web.at_once import AnswerAtOnce
-from imagepipe.web.bodies import BodyMemory
-from imagepipe.web.channel import BoundedChannel
-from imagepipe.web.connections import Connections
-from imagepipe.web.refusal import PLAIN_TEXT, Admit, Authenticate, Refusal, admit_all
-from imagepipe.web.request import BoundedRequest, RequestRecord
-from imagepipe.web.watch import acknowledged_bytes
+from imagepipe.web.http.bodies import BodyMemory
+from imagepipe.web.http.channel import BoundedChannel
+from imagepipe.web.http.connections import Connections
+from imagepipe.web.http.fast_path import AnswerAtOnce
+from imagepipe.web.http.refusal import PLAIN_TEXT, Admit, Authenticate, Refusal, admit_all
+from imagepipe.web.http.request import BoundedRequest, RequestRecord
+from imagepipe.web.http.timeouts import acknowledged_bytes
 
 SPOOLED_BYTES_MAX = 2 << 30
 """What the bodies of all requests of a site may take together; there is always room for one."""

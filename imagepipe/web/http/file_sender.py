@@ -1,6 +1,6 @@
 """Sends a file, or a part of it, as fast as the client takes it: what is not at hand is read on a thread, a piece at a time.
 
-A client that does not read is disconnected by its connection (web/watch), and that ends it here too.
+A client that does not read is disconnected by its connection (web/http/timeouts), and that ends it here too.
 """
 
 from collections.abc import Callable

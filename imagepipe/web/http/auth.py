@@ -9,10 +9,10 @@ from twisted.internet.defer import CancelledError
 from twisted.web.resource import Resource, getChildForRequest
 
 from imagepipe.errors import Overloaded, StartError, Unauthorized, shown
-from imagepipe.web.clients import client_of
-from imagepipe.web.passwords import Passwords
-from imagepipe.web.refusal import Denied
-from imagepipe.web.request import BoundedRequest
+from imagepipe.web.http.clients import client_of
+from imagepipe.web.http.passwords import Passwords
+from imagepipe.web.http.refusal import Denied
+from imagepipe.web.http.request import BoundedRequest
 
 _BCRYPT = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-7])\$[./A-Za-z0-9]{53}", re.ASCII)
 """Of the costs that htpasswd makes: one more is seconds for each wrong password."""

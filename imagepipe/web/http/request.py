@@ -30,10 +30,10 @@ from imagepipe.core.requests.patience import Phase
 from imagepipe.core.requests.targets import origin_form
 from imagepipe.errors import InternalError, shown
 from imagepipe.runtime.profiling import Stages
-from imagepipe.web.refusal import Authenticate, Denied, refusal_headers, refuse_encoded, write_refusal
+from imagepipe.web.http.refusal import Authenticate, Denied, refusal_headers, refuse_encoded, write_refusal
 
 if TYPE_CHECKING:
-    from imagepipe.web.site import LoggingSite, SiteContent
+    from imagepipe.web.http.site import LoggingSite, SiteContent
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.web.http import FORBIDDEN, UNSUPPORTED_MEDIA_TYPE
 
 from imagepipe.core.requests.cross_origin import HostRule, Sender, cross_origin, untrusted_host
-from imagepipe.web.refusal import Denied
+from imagepipe.web.http.refusal import Denied
 
 READING = (b"GET", b"HEAD", b"OPTIONS")
 """Methods that change nothing."""

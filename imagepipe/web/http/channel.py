@@ -11,14 +11,14 @@ from twisted.python.failure import Failure
 from twisted.web.http import BAD_REQUEST, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, HTTPChannel
 
 from imagepipe.core.requests.patience import Phase, Wait
-from imagepipe.web.at_once import Immediate, plain_get
-from imagepipe.web.clients import network_of
-from imagepipe.web.refusal import write_refusal
-from imagepipe.web.request import BoundedRequest, RequestRecord
-from imagepipe.web.watch import Watch
+from imagepipe.web.http.clients import network_of
+from imagepipe.web.http.fast_path import Immediate, plain_get
+from imagepipe.web.http.refusal import write_refusal
+from imagepipe.web.http.request import BoundedRequest, RequestRecord
+from imagepipe.web.http.timeouts import Watch
 
 if TYPE_CHECKING:
-    from imagepipe.web.site import LoggingSite
+    from imagepipe.web.http.site import LoggingSite
 
 REQUEST_HEADER_FIELDS_TOO_LARGE = 431
 

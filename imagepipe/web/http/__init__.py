@@ -1,0 +1,1 @@
+"""HTTP itself: connections, requests, passwords, timeouts and access rules."""
