@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.errors import BadRequest
-from imagepipe.web.call import SLICE_BYTES, parse_call
-from imagepipe.web.encoded import PIECE_BYTES, EncodedImage, decode_base64, decode_image
-from imagepipe.web.unmarshalling import MalformedCallError
+from imagepipe.web.xmlrpc.base64_images import PIECE_BYTES, EncodedImage, decode_base64, decode_image
+from imagepipe.web.xmlrpc.call import SLICE_BYTES, parse_call
+from imagepipe.web.xmlrpc.unmarshalling import MalformedCallError
 
 IMAGE = bytes(range(256)) * 3
 ENCODED = base64.b64encode(IMAGE).decode()

@@ -20,11 +20,11 @@ from imagepipe.errors import BadRequest, ImagepipeError
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.graphite import events_of, states_of
 from imagepipe.monitoring.metrics import registry_of
-from imagepipe.web.admin import AdminMethods
-from imagepipe.web.encoded import decode_image
 from imagepipe.web.http.cross_origin_guard import Strangers
 from imagepipe.web.http.refusal import refuse_encoded
-from imagepipe.web.xmlrpc import ImageMethods
+from imagepipe.web.xmlrpc.admin_methods import AdminMethods
+from imagepipe.web.xmlrpc.base64_images import decode_image
+from imagepipe.web.xmlrpc.image_methods import ImageMethods
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

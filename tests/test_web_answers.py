@@ -5,7 +5,7 @@ from xmlrpc.client import MAXINT, MININT, Fault, loads
 
 import pytest
 
-from imagepipe.web.answers import encode_answer
+from imagepipe.web.xmlrpc.answers import encode_answer
 
 
 class AnswerTests:

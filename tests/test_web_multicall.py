@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred
 
 from imagepipe.errors import BadRequest
 from imagepipe.runtime.profiling import Stages
-from imagepipe.web.call import Call
 from imagepipe.web.http.request import RequestRecord
-from imagepipe.web.multicall import CALLS_MAX, LISTED_MAX, SystemMethods
+from imagepipe.web.xmlrpc.call import Call
+from imagepipe.web.xmlrpc.system_methods import CALLS_MAX, LISTED_MAX, SystemMethods
 
 
 class Methods:

@@ -33,7 +33,6 @@ from imagepipe.usecases.on_demand import Renditions
 from imagepipe.usecases.operations import Operations
 from imagepipe.usecases.originals import Originals
 from imagepipe.usecases.prerender import Ahead
-from imagepipe.web.admin import AdminMethods, OnDemand
 from imagepipe.web.http.auth import Guarded, denial, parse_users
 from imagepipe.web.http.cross_origin_guard import Strangers, host_rule
 from imagepipe.web.http.passwords import Passwords
@@ -41,12 +40,13 @@ from imagepipe.web.http.refusal import admit_all, needs_credentials
 from imagepipe.web.http.site import SiteContent
 from imagepipe.web.http.tls import certificate_options
 from imagepipe.web.images import Access, ImagePages
-from imagepipe.web.multicall import SystemMethods
 from imagepipe.web.root import Root
 from imagepipe.web.sources import Sources
 from imagepipe.web.status import protected
 from imagepipe.web.welcome import HTTP, XML_RPC, welcome
-from imagepipe.web.xmlrpc import ImageMethods
+from imagepipe.web.xmlrpc.admin_methods import AdminMethods, OnDemand
+from imagepipe.web.xmlrpc.image_methods import ImageMethods
+from imagepipe.web.xmlrpc.system_methods import SystemMethods
 
 FORM_BYTES_MAX = 1 << 20
 """What a form may have beside its image."""

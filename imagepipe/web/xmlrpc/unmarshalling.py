@@ -9,7 +9,7 @@ from typing import Any
 from xmlrpc.client import ResponseError, Unmarshaller
 
 from imagepipe.errors import BadRequest, shown
-from imagepipe.web.encoded import EncodedImage, decode_base64
+from imagepipe.web.xmlrpc.base64_images import EncodedImage, decode_base64
 
 ELEMENTS_MAX = 100_000
 DEPTH_MAX = 100

@@ -15,9 +15,9 @@ from twisted.web.xmlrpc import XMLRPCIntrospection
 
 from imagepipe.core.requests.arguments import parse_text
 from imagepipe.errors import BadRequest
-from imagepipe.web.call import Call
 from imagepipe.web.http.request import BoundedRequest, RequestRecord
-from imagepipe.web.xmlrpc import ImageMethods, method
+from imagepipe.web.xmlrpc.call import Call
+from imagepipe.web.xmlrpc.image_methods import ImageMethods, method
 
 CALLS_MAX = 100
 LISTED_MAX = 100_000

@@ -28,8 +28,8 @@ from xml.parsers import expat
 
 import pybase64
 
-from imagepipe.web.encoded import EncodedImage
-from imagepipe.web.unmarshalling import CallReader, MalformedCallError
+from imagepipe.web.xmlrpc.base64_images import EncodedImage
+from imagepipe.web.xmlrpc.unmarshalling import CallReader, MalformedCallError
 
 LIFTED_BYTES_MIN = 32 * 1024
 LIFTED_MAX = 100

@@ -1,0 +1,1 @@
+"""XML-RPC: from the XML of a call to a method, and back."""
