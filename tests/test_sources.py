@@ -23,7 +23,7 @@ from zope.interface import implementer
 import imagepipe
 from imagepipe.core.requests.source_urls import SourceRules
 from imagepipe.errors import BadRequest, DiskFull, Forbidden, NotFound, Overloaded, SourceFailed, SourceTimeout, TooLarge
-from imagepipe.web.sources import MEMORY_BYTES_MAX, REDIRECTS_MAX, Sources
+from imagepipe.web.fetch.sources import MEMORY_BYTES_MAX, REDIRECTS_MAX, Sources
 
 BYTES_MAX = 4 << 20
 IMAGE = bytes(range(256)) * 8

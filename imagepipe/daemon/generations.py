@@ -33,6 +33,7 @@ from imagepipe.usecases.on_demand import Renditions
 from imagepipe.usecases.operations import Operations
 from imagepipe.usecases.originals import Originals
 from imagepipe.usecases.prerender import Ahead
+from imagepipe.web.fetch.sources import Sources
 from imagepipe.web.http.auth import Guarded, denial, parse_users
 from imagepipe.web.http.cross_origin_guard import Strangers, host_rule
 from imagepipe.web.http.passwords import Passwords
@@ -41,7 +42,6 @@ from imagepipe.web.http.site import SiteContent
 from imagepipe.web.http.tls import certificate_options
 from imagepipe.web.images import Access, ImagePages
 from imagepipe.web.root import Root
-from imagepipe.web.sources import Sources
 from imagepipe.web.status import protected
 from imagepipe.web.welcome import HTTP, XML_RPC, welcome
 from imagepipe.web.xmlrpc.admin_methods import AdminMethods, OnDemand

@@ -24,7 +24,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 from imagepipe import __version__
 from imagepipe.core.requests.source_urls import SourceRules, SourceUrl
 from imagepipe.errors import DiskFull, Forbidden, ImagepipeError, NotFound, Overloaded, SourceFailed, SourceTimeout, TooLarge, shown
-from imagepipe.web.source_connection import SourceConnection
+from imagepipe.web.fetch.source_connection import SourceConnection
 
 REDIRECTS_MAX = 5
 MEMORY_BYTES_MAX = 1 << 20

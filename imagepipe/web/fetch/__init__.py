@@ -1,0 +1,1 @@
+"""Originals fetched from other HTTP servers."""
