@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.errors import BadRequest
-from imagepipe.web.forms import PARTS_MAX, image_in
+from imagepipe.web.upload_forms import PARTS_MAX, image_in
 
 FORM = b"multipart/form-data; boundary=XX"
 IMAGE = b'Content-Disposition: form-data; name="image"'

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.names import NAME_LENGTH_MAX, both_names, clean_name, labels
+from imagepipe.core.node_names import NAME_LENGTH_MAX, both_names, clean_name, labels
 
 
 class NameTests:

@@ -12,7 +12,7 @@ from imagepipe.core.rows.versions import Ahead
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import REFRESH_SECONDS, DiskSpace, DiskStatus, Space, space_of
 from imagepipe.monitoring.node_status import CacheStatus, Problem, QueueShare, QueueStatus, Severity
-from imagepipe.monitoring.status import StatusReader, why_not_ready
+from imagepipe.monitoring.status_reader import StatusReader, why_not_ready
 from imagepipe.replication.status import ReplicationStatus
 
 AHEAD = Ahead(1, "a.jpg", 4000.0)

@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 from imagepipe.core.rendering.renditions import RenditionLimits
 from imagepipe.monitoring.counters import Counters
 from imagepipe.web.http.request import BoundedRequest
-from imagepipe.web.images import JSON_REFUSAL, Access, ImagePages
+from imagepipe.web.image_resource import JSON_REFUSAL, Access, ImagePages
 from imagepipe.web.xmlrpc.image_methods import ImageMethods, method
 
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%b"

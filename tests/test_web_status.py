@@ -22,9 +22,9 @@ from imagepipe.monitoring.counters import BOUNDS_SECONDS, Counters, Distribution
 from imagepipe.monitoring.metrics import registry_of
 from imagepipe.monitoring.node_status import NodeStatus, QueueShare
 from imagepipe.monitoring.samples import Reading, Samples
-from imagepipe.monitoring.status import StatusReader
+from imagepipe.monitoring.status_reader import StatusReader
 from imagepipe.web.http.site import LoggingSite, SiteContent
-from imagepipe.web.status import status_pages
+from imagepipe.web.status_pages import status_pages
 from imagepipe.web.status_text import as_text
 
 PATHS = ["/healthz", "/readyz", "/status", "/status.json", "/metrics"]

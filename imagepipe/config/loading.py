@@ -15,7 +15,7 @@ from imagepipe.config.settings import (
     ReplicationSettings,
     Settings,
 )
-from imagepipe.core.names import clean_name
+from imagepipe.core.node_names import clean_name
 from imagepipe.core.replication.endpoints import sync_beside
 from imagepipe.errors import ConfigError
 

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from configobj.validate import ValidateError
 
 from imagepipe.config.settings import EngineChoice, Peer
-from imagepipe.core.names import NAME_LENGTH_MAX, clean_name
+from imagepipe.core.node_names import NAME_LENGTH_MAX, clean_name
 from imagepipe.core.paths import has_control
 from imagepipe.core.rendering.formats import RENDERED_EXTENSIONS
 from imagepipe.core.rendering.renditions import AUTO

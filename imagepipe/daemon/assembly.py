@@ -26,7 +26,7 @@ from imagepipe.monitoring.disk_space import DiskSpace, Space, space_of
 from imagepipe.monitoring.engine_trial import EngineTrial
 from imagepipe.monitoring.metrics import registry_of
 from imagepipe.monitoring.recent import Recent, reading_of
-from imagepipe.monitoring.status import StatusReader
+from imagepipe.monitoring.status_reader import StatusReader
 from imagepipe.replication.service import Replication
 from imagepipe.replication.status import ReplicationStatus
 from imagepipe.runtime.render_queue import WorkQueue
@@ -39,8 +39,8 @@ from imagepipe.usecases.verification import Verification
 from imagepipe.web.http.connections import Connections
 from imagepipe.web.http.request import BoundedRequest
 from imagepipe.web.http.site import LoggingSite, SiteContent
-from imagepipe.web.images import JSON_REFUSAL
-from imagepipe.web.status import status_pages
+from imagepipe.web.image_resource import JSON_REFUSAL
+from imagepipe.web.status_pages import status_pages
 
 DESCRIPTORS_MAX = 1 << 16
 

@@ -18,7 +18,7 @@ from imagepipe.storage.cache.cache import RenderCache
 from imagepipe.storage.store import Store
 from imagepipe.usecases.promised_outputs import Outputs
 from imagepipe.usecases.verification import Verification
-from imagepipe.web.status import Page
+from imagepipe.web.status_pages import Page
 
 
 @dataclass(frozen=True, slots=True)

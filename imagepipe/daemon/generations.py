@@ -40,9 +40,9 @@ from imagepipe.web.http.passwords import Passwords
 from imagepipe.web.http.refusal import admit_all, needs_credentials
 from imagepipe.web.http.site import SiteContent
 from imagepipe.web.http.tls import certificate_options
-from imagepipe.web.images import Access, ImagePages
+from imagepipe.web.image_resource import Access, ImagePages
 from imagepipe.web.root import Root
-from imagepipe.web.status import protected
+from imagepipe.web.status_pages import protected
 from imagepipe.web.welcome import HTTP, XML_RPC, welcome
 from imagepipe.web.xmlrpc.admin_methods import AdminMethods, OnDemand
 from imagepipe.web.xmlrpc.image_methods import ImageMethods

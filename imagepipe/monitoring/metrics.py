@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
-from imagepipe.core.names import labels as labels_of
+from imagepipe.core.node_names import labels as labels_of
 from imagepipe.monitoring.counters import BOUNDS_SECONDS, Distribution, Durations, Totals
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, QueueStatus

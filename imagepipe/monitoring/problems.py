@@ -5,7 +5,7 @@ Nothing here is wrong for a moment only: what comes and goes at work (changes on
 
 from collections.abc import Iterator
 
-from imagepipe.core.names import both_names
+from imagepipe.core.node_names import both_names
 from imagepipe.core.rows.versions import Ahead
 from imagepipe.core.units import counted, shown_bytes, shown_seconds
 from imagepipe.errors import shown

@@ -6,7 +6,7 @@ from typing import Any, cast
 from twisted.web.resource import IResource, Resource
 
 from imagepipe.web.http.refusal import Admit, admit_all
-from imagepipe.web.status import Page, refusing
+from imagepipe.web.status_pages import Page, refusing
 
 
 class Root(Resource):

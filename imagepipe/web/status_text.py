@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from imagepipe.core.names import both_names
+from imagepipe.core.node_names import both_names
 from imagepipe.core.units import shown_bytes, shown_seconds
 from imagepipe.monitoring.counters import NotedError, Totals
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, Problem

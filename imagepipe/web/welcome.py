@@ -6,7 +6,7 @@ It shows neither a version nor anything that is stored.
 from html import escape
 
 from imagepipe.web.http.request import BoundedRequest
-from imagepipe.web.status import HTML, TEXT, Content, Page, wants_html
+from imagepipe.web.status_pages import HTML, TEXT, Content, Page, wants_html
 
 XML_RPC = "This is imagepipe, an image store. This port takes XML-RPC calls (POST); system.listMethods lists the methods."
 HTTP = "This is imagepipe, an image store. This port serves images: GET /PATH for a stored file, GET /PATH/w500.webp for one 500 pixels wide."

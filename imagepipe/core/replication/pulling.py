@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from imagepipe.core.names import clean_name
+from imagepipe.core.node_names import clean_name
 from imagepipe.core.replication.fetching import Part
 from imagepipe.core.replication.messages import Changes, Head, Request
 from imagepipe.core.rows.entries import Content, Row

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from imagepipe.core.names import clean_name
+from imagepipe.core.node_names import clean_name
 from imagepipe.core.replication.actions import Action, Answer, ReadChanges, ReadPieces, Ring
 from imagepipe.core.replication.messages import ROWS_MAX, Changes, Head, Hello, Pieces, Refused, Request, batch
 from imagepipe.core.rows.entries import Row

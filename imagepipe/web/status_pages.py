@@ -22,7 +22,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from twisted.web.resource import IResource, Resource
 
 from imagepipe.monitoring.samples import Series
-from imagepipe.monitoring.status import StatusReader
+from imagepipe.monitoring.status_reader import StatusReader
 from imagepipe.web import status_html
 from imagepipe.web.http.auth import Guarded
 from imagepipe.web.http.passwords import Passwords

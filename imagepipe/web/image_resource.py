@@ -38,7 +38,6 @@ from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.usecases.lookup import Found, Images
 from imagepipe.usecases.originals import Originals
 from imagepipe.web.facts import public_facts
-from imagepipe.web.forms import image_in
 from imagepipe.web.http.auth import denial, log_in
 from imagepipe.web.http.clients import client_of
 from imagepipe.web.http.fast_path import Immediate, PlainGet, head_of
@@ -46,6 +45,7 @@ from imagepipe.web.http.file_sender import send
 from imagepipe.web.http.passwords import Passwords
 from imagepipe.web.http.refusal import Authenticate, Denied, Refusal, needs_credentials
 from imagepipe.web.http.request import BoundedRequest
+from imagepipe.web.upload_forms import image_in
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
