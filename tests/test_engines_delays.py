@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.engines.delays import in_hundredths
+from imagepipe.engines.files.delays import in_hundredths
 
 
 class InHundredthsTests:

@@ -7,7 +7,7 @@ from other_files import icon_bmp
 from pictures import saved, small
 from PIL import Image
 
-from imagepipe.engines.icon import best_alone
+from imagepipe.engines.files.icon import best_alone
 
 
 class CountedBytes(bytes):

@@ -21,12 +21,12 @@ from pictures import saved, see_through
 from webps import Layer, webp
 
 from imagepipe.core.rendering.geometry import Size
-from imagepipe.engines import webp_frames
 from imagepipe.engines.auto import ImageMagickFirst
 from imagepipe.engines.engine import Engine
+from imagepipe.engines.files import webp_frames
+from imagepipe.engines.files.webp_container import CHUNKS_MAX
 from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
-from imagepipe.engines.webp_container import CHUNKS_MAX
 from imagepipe.errors import NotStored
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pictures import saved, small
 
-from imagepipe.engines.jpeg_stream import Stream, lacks_pixels, whole
+from imagepipe.engines.files.jpeg_stream import Stream, lacks_pixels, whole
 
 
 def segment(marker: int, content: bytes) -> bytes:

@@ -4,7 +4,7 @@ import zlib
 
 from pictures import png_chunk, saved, small
 
-from imagepipe.engines.png_stream import whole
+from imagepipe.engines.files.png_stream import whole
 
 PNG = saved(small(), "PNG")
 IDAT = PNG.index(b"IDAT") - 4

@@ -4,7 +4,7 @@ import mmap
 
 import pytest
 
-from imagepipe.engines.slices import SLICE_BYTES, find
+from imagepipe.engines.files.slices import SLICE_BYTES, find
 
 
 class FindTests:

@@ -15,9 +15,9 @@ from reference import convert, pixels
 
 from imagepipe.core.rendering.formats import PNG
 from imagepipe.core.rendering.plan import RenderSettings, check_source
-from imagepipe.engines import tiff_header
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
+from imagepipe.engines.files import tiff_header
 from imagepipe.engines.imagemagick import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import BadRequest, NotStored

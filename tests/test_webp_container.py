@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imagepipe.engines.webp_container import UNIT_MS, with_alpha, with_delays
+from imagepipe.engines.files.webp_container import UNIT_MS, with_alpha, with_delays
 
 
 def animation(count: int, *, held: int = 1) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyvips
 
-from imagepipe.engines.gif_frames import BACKGROUND, PREVIOUS, Frame, canvas, frames, palette_bytes
+from imagepipe.engines.files.gif_frames import BACKGROUND, PREVIOUS, Frame, canvas, frames, palette_bytes
 
 _Pixels = npt.NDArray[np.uint8]
 """[row, column, red green blue alpha]"""

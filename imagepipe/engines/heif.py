@@ -18,7 +18,7 @@ from imagepipe.core.rendering.colourimetry import Colourimetry
 from imagepipe.core.rendering.formats import HEIC
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import Colours, SourceFacts
-from imagepipe.engines import embedded
+from imagepipe.engines.files import embedded
 
 options.DECODE_THREADS = 1  # `io_threads` images are rendered at a time, each on one core
 options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from imagepipe.core.rendering.formats import GIF, JP2, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.geometry import Region, Size
 from imagepipe.core.rendering.plan import Colours, OutputPlan, RenderPlan
+from imagepipe.engines.files.webp_container import UNIT_MS
 from imagepipe.engines.magick_source import MagickSource
 from imagepipe.engines.srgb import SRGB_PROFILE
-from imagepipe.engines.webp_container import UNIT_MS
 
 _ORIENT = {
     1: (),

@@ -8,7 +8,7 @@ GIF, WebP         delays to the millisecond, and whether some frame has holes
 from dataclasses import dataclass
 
 from imagepipe.core.rendering.formats import BMP, GIF, ICO, JPEG, PNG, WEBP, Format
-from imagepipe.engines import bmp, bmp_colours, gif_frames, icon, jpeg_stream, png_stream, webp_frames
+from imagepipe.engines.files import bmp, bmp_colours, gif_frames, icon, jpeg_stream, png_stream, webp_frames
 
 
 @dataclass(frozen=True, slots=True)

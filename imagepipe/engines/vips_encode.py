@@ -9,8 +9,8 @@ import pyvips
 
 from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP
 from imagepipe.core.rendering.plan import OutputPlan, RenderPlan
-from imagepipe.engines.delays import in_hundredths
-from imagepipe.engines.webp_container import UNIT_MS, with_alpha, with_delays
+from imagepipe.engines.files.delays import in_hundredths
+from imagepipe.engines.files.webp_container import UNIT_MS, with_alpha, with_delays
 
 _AVIF_EFFORT, _AVIF_EFFORT_LARGE = 3, 0
 _AVIF_LARGE_PIXELS = 1_000_000

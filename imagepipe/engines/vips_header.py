@@ -12,7 +12,7 @@ from imagepipe.core.rendering.colourimetry import Colourimetry
 from imagepipe.core.rendering.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import Colours, SourceFacts
-from imagepipe.engines import embedded, gif_frames, png_colours, tiff_header
+from imagepipe.engines.files import embedded, gif_frames, png_colours, tiff_header
 
 _LOADERS = {
     JPEG.name: "jpegload_source",

@@ -21,7 +21,8 @@ from imagepipe.core.rendering.formats import GIF, JPEG, WEBP
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.icc import profile_of
 from imagepipe.core.rendering.plan import Canvas, Filter, OutputPlan, RenderPlan
-from imagepipe.engines import gif_compose, jpeg_stream, plain_jpeg
+from imagepipe.engines import gif_compose, plain_jpeg
+from imagepipe.engines.files import jpeg_stream
 from imagepipe.engines.srgb import SRGB_PROFILE
 from imagepipe.engines.vips_encode import encode
 from imagepipe.engines.vips_header import is_composed, jpeg_complaint, load

@@ -19,7 +19,8 @@ import pyvips
 
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.plan import RenderPlan
-from imagepipe.engines import exif, heif_items, messages, process_limits
+from imagepipe.engines import messages, process_limits
+from imagepipe.engines.files import exif, heif_items
 from imagepipe.engines.messages import Failed, Forget, Open, Opened, Render, Rendered, Reply
 from imagepipe.engines.reasons import of_kind, reason
 from imagepipe.engines.vips_header import allow_only_our_loaders, read_facts

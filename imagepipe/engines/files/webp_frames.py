@@ -13,7 +13,7 @@ https://developers.google.com/speed/webp/docs/riff_container
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagepipe.engines.webp_container import chunks
+from imagepipe.engines.files.webp_container import chunks
 
 _ALPHA = 0x10
 _CLEARS, _REPLACES = 1, 2

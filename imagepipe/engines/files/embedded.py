@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from imagepipe.core.rendering import icc
 from imagepipe.core.rendering.formats import PNG, WEBP, Format
 from imagepipe.core.rendering.plan import Colours
-from imagepipe.engines import tiff_header
-from imagepipe.engines.slices import find
+from imagepipe.engines.files import tiff_header
+from imagepipe.engines.files.slices import find
 
 _SPACES = {Colours.RGB: b"RGB ", Colours.GREY: b"GRAY", Colours.CMYK: b"CMYK"}
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 
 from imagepipe.core.rendering import icc
 from imagepipe.core.rendering.formats import BMP, GIF, JP2, PSD, Format
-from imagepipe.engines import bmp_colours
-from imagepipe.engines.slices import find
+from imagepipe.engines.files import bmp_colours
+from imagepipe.engines.files.slices import find
 
 _ACSP_AT = 36
 _CLASS = slice(12, 16)

@@ -18,7 +18,7 @@ from imagepipe.core.rendering import colourimetry
 from imagepipe.core.rendering.colourimetry import Colourimetry, Primaries
 from imagepipe.core.rendering.icc import HEADER_BYTES
 from imagepipe.core.rendering.plan import Colours
-from imagepipe.engines import embedded
+from imagepipe.engines.files import embedded
 
 _SIGNATURE_BYTES = 8
 _OURS = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")

@@ -1,0 +1,1 @@
+"""Image files read and mended byte by byte, where an engine needs help."""
