@@ -17,7 +17,7 @@ from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, plan_render
 from imagepipe.core.requests.request import OutputRequest
 from imagepipe.engines.engine import Engine
-from imagepipe.engines.imagemagick import ImageMagickEngine
+from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
 
 CONVERT = "/usr/bin/convert"

@@ -14,9 +14,9 @@ from pictures import saved, scene_jpeg, small
 from imagepipe.core.rendering.formats import JPEG, PNG
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import RenderSettings, plan_render
-from imagepipe.engines import child
 from imagepipe.engines.auto import AutoEngine
-from imagepipe.engines.imagemagick import ImageMagickEngine
+from imagepipe.engines.magick import child
+from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import NotStored
 

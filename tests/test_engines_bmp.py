@@ -14,7 +14,7 @@ from imagepipe.core.rendering.formats import BMP, PNG
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.files.bmp import corrected
-from imagepipe.engines.imagemagick import ImageMagickEngine
+from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import NotStored
 

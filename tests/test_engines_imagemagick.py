@@ -25,7 +25,7 @@ from imagepipe.engines.auto import ImageMagickFirst
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.files import webp_frames
 from imagepipe.engines.files.webp_container import CHUNKS_MAX
-from imagepipe.engines.imagemagick import ImageMagickEngine
+from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import NotStored
 

@@ -10,15 +10,15 @@ from engine_contract import facts_of, render, request
 from pictures import oriented, png, saved, scene_jpeg, small
 from reference import CONVERT, convert
 
-import imagepipe.engines
+import imagepipe.engines.magick
 from imagepipe.core.rendering.formats import FORMATS, GIF, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import RenderSettings, plan_render
 from imagepipe.core.requests.request import Method, OutputRequest
-from imagepipe.engines import child
-from imagepipe.engines.imagemagick import ImageMagickEngine
-from imagepipe.engines.magick_command import Limits, facts_arguments, render_arguments
-from imagepipe.engines.magick_source import MagickSource
+from imagepipe.engines.magick import child
+from imagepipe.engines.magick.magick_command import Limits, facts_arguments, render_arguments
+from imagepipe.engines.magick.magick_engine import ImageMagickEngine
+from imagepipe.engines.magick.magick_source import MagickSource
 from imagepipe.engines.memory_file import memory_file
 from imagepipe.errors import NotStored
 
@@ -27,7 +27,7 @@ LIMITS = Limits(pixels_max=100_000_000, seconds=60)
 
 def under_policy(folder: Path, *arguments: str) -> child.Finished:
     """`convert`, with a picture of a pixel as its input."""
-    environment = {"PATH": "/usr/bin:/bin", "MAGICK_CONFIGURE_PATH": str(Path(imagepipe.engines.__file__).parent)}
+    environment = {"PATH": "/usr/bin:/bin", "MAGICK_CONFIGURE_PATH": str(Path(imagepipe.engines.magick.__file__).parent)}
     with memory_file(png(1, 1, 8, 0)) as descriptor:
         return child.run([CONVERT, *arguments], descriptor, folder, environment, time.monotonic() + 20, 1 << 30)
 
@@ -142,4 +142,4 @@ class ChildTests:
         engine = ImageMagickEngine(self.script(tmp_path, f"echo $MAGICK_CONFIGURE_PATH > {tmp_path}/path"), {"MAGICK_CONFIGURE_PATH": "/tmp"})
         with pytest.raises(NotStored):
             facts_of(engine, saved(small(), "PNG"))
-        assert (tmp_path / "path").read_text().strip() == str(Path(imagepipe.engines.__file__).parent)
+        assert (tmp_path / "path").read_text().strip() == str(Path(imagepipe.engines.magick.__file__).parent)

@@ -12,7 +12,7 @@ from pictures import png_chunk, saved, small
 from imagepipe.core.rendering.formats import JPEG, PNG
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
-from imagepipe.engines.imagemagick import ImageMagickEngine
+from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.reasons import LENGTH_MAX, UNKNOWN, of_kind, reason
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import NotStored

@@ -18,7 +18,7 @@ from imagepipe.core.rendering.plan import RenderSettings, check_source
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.files import tiff_header
-from imagepipe.engines.imagemagick import ImageMagickEngine
+from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import BadRequest, NotStored
 

@@ -21,7 +21,7 @@ from imagepipe.core.requests.source_urls import SourceRules
 from imagepipe.daemon.foundation import Foundation
 from imagepipe.engines.auto import AutoEngine, ImageMagickFirst
 from imagepipe.engines.engine import Engine
-from imagepipe.engines.imagemagick import ImageMagickEngine
+from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips import VipsEngine
 from imagepipe.errors import StartError
 from imagepipe.monitoring.graphite import Graphite

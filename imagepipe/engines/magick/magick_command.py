@@ -14,7 +14,7 @@ from imagepipe.core.rendering.formats import GIF, JP2, JPEG, PNG, TIFF, WEBP, Fo
 from imagepipe.core.rendering.geometry import Region, Size
 from imagepipe.core.rendering.plan import Colours, OutputPlan, RenderPlan
 from imagepipe.engines.files.webp_container import UNIT_MS
-from imagepipe.engines.magick_source import MagickSource
+from imagepipe.engines.magick.magick_source import MagickSource
 from imagepipe.engines.srgb import SRGB_PROFILE
 
 _ORIENT = {

@@ -22,13 +22,13 @@ from imagepipe.core.rendering.formats import BMP, GIF, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.icc import profile_of
 from imagepipe.core.rendering.plan import Colours, RenderPlan, SourceFacts
-from imagepipe.engines import child
 from imagepipe.engines.files import bmp_colours, embedded, embedded_profile, exif, png_colours, tiff_header
 from imagepipe.engines.files.delays import in_hundredths
 from imagepipe.engines.files.gif_frames import with_delays as with_hundredths
 from imagepipe.engines.files.webp_container import with_alpha, with_delays
-from imagepipe.engines.magick_command import COLOURS_FILE, FRAMES_MAX, Limits, facts_arguments, has_colours_file, render_arguments
-from imagepipe.engines.magick_source import MagickSource, prepared
+from imagepipe.engines.magick import child
+from imagepipe.engines.magick.magick_command import COLOURS_FILE, FRAMES_MAX, Limits, facts_arguments, has_colours_file, render_arguments
+from imagepipe.engines.magick.magick_source import MagickSource, prepared
 from imagepipe.engines.memory_file import Image, bytes_of, descriptor_of
 from imagepipe.engines.reasons import of_kind, reason
 from imagepipe.errors import DiskFull, NotStored

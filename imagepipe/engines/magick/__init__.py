@@ -1,0 +1,1 @@
+"""The ImageMagick engine: one `convert` process per job."""
