@@ -18,7 +18,7 @@ from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, plan_rende
 from imagepipe.core.requests.request import OutputRequest
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
 
 CONVERT = "/usr/bin/convert"
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "MAGICK_THREAD_LIMIT": "1"}

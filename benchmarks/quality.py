@@ -25,7 +25,7 @@ from benchmarks.scaling import beside_thumbor, render
 from imagepipe.core.rendering.formats import AVIF, JPEG, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.requests.request import OutputRequest
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
 
 QUALITIES = (60, 70, 80, 90)
 AVIF_QUALITIES = (35, 45, 55, 65)

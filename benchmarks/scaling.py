@@ -21,7 +21,7 @@ from imagepipe.core.rendering.formats import JPEG, PNG
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import RenderSettings, plan_render
 from imagepipe.core.requests.request import OutputRequest
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
 
 SIZE = (500, 375)
 MEGAPIXELS = (4, 8, 12)

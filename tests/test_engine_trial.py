@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from imagepipe.core.rendering.formats import JPEG
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
 from imagepipe.monitoring.engine_trial import AGAIN_SECONDS, EngineTrial
 

@@ -17,7 +17,7 @@ from imagepipe.core.rendering.plan import RenderSettings, plan_render
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.magick import child
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
 
 OUTPUT = request(Size(50, 50), PNG)

@@ -17,7 +17,7 @@ from imagepipe.core.requests.request import Method
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
 
 

@@ -15,7 +15,7 @@ from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.files.bmp import corrected
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
 
 PICTURE = small(48, 32).convert("RGB")

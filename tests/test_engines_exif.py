@@ -18,7 +18,7 @@ from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines.files.exif import BLOCKS_MAX, VALUES_BYTES_MAX, TooManyBlocksError, without_traps
 from imagepipe.engines.files.heif_items import exif_is_scattered
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
 
 Entry = tuple[int, int, int, int]

@@ -18,7 +18,7 @@ from imagepipe.core.rendering.formats import GIF, PNG, WEBP
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.files.gif_frames import Frame, frames, is_plain, with_delays
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
 
 

@@ -26,7 +26,7 @@ from imagepipe.engines.engine import Engine
 from imagepipe.engines.files import webp_frames
 from imagepipe.engines.files.webp_container import CHUNKS_MAX
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
 
 

@@ -11,8 +11,8 @@ from imagepipe.core.rendering.formats import JPEG
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, plan_render
 from imagepipe.core.requests.request import OutputRequest
-from imagepipe.engines import plain_jpeg
-from imagepipe.engines.vips_header import read_facts
+from imagepipe.engines.vips import plain_jpeg
+from imagepipe.engines.vips.vips_header import read_facts
 
 
 def plan_of(image: bytes, side: int = 100, *, strip: bool = True) -> RenderPlan:

@@ -14,7 +14,7 @@ from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.reasons import LENGTH_MAX, UNKNOWN, of_kind, reason
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
 
 

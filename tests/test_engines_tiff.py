@@ -19,7 +19,7 @@ from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.files import tiff_header
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import BadRequest, NotStored
 
 PICTURE = small(128, 96).convert("RGB")

@@ -16,7 +16,7 @@ from contract_webp_frames import WebpFramesContract
 from engine_contract import SizesContract
 
 from imagepipe.engines.engine import Engine
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
 
 
 @pytest.fixture(scope="module")

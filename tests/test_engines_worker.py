@@ -19,9 +19,9 @@ from pictures import png, scene_jpeg
 from imagepipe.core.rendering.formats import JPEG, PNG, PSD, WEBP
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import RenderSettings, SourceFacts, plan_render
-from imagepipe.engines import messages
 from imagepipe.engines.memory_file import memory_file
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips import worker_messages
+from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import EngineUnusable, NotStored
 
 OUTPUT = request(Size(50, 50), PNG)
@@ -30,11 +30,11 @@ _UNPRIVILEGED = ("setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_res
 """What runs a command that cannot raise its hard limits, as root could."""
 
 
-def encoded(reply: messages.Reply) -> bytes:
+def encoded(reply: worker_messages.Reply) -> bytes:
     """A reply as it comes over the link."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        messages.send(ours, reply)
+        worker_messages.send(ours, reply)
         ours.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: theirs.recv(1 << 16), b""))
 
@@ -175,7 +175,7 @@ class LimitedTests:
         script = (
             "import resource, sys, pathlib\n"
             "from imagepipe.core.rendering.formats import JPEG\n"
-            "from imagepipe.engines.vips import VipsEngine\n"
+            "from imagepipe.engines.vips.vips_engine import VipsEngine\n"
             f"resource.setrlimit({limit[0]}, ({limit[1]}, {limit[1]}))\n"
             "engine = VipsEngine()\n"
             "with engine.open(pathlib.Path(sys.argv[1]).read_bytes(), JPEG) as source:\n"
@@ -205,10 +205,10 @@ class TakenOverTests:
         [
             struct.pack(">I", (4 << 30) - 1),
             struct.pack(">I", 3) + b"\xff\xff\xff",
-            encoded(messages.Opened(SourceFacts(JPEG, Size(1 << 62, 1)))),
-            encoded(messages.Opened(SourceFacts(JPEG, Size(1, 0)))),
-            encoded(messages.Opened(SourceFacts(JPEG, Size(1, 1), orientation=9))),
-            encoded(messages.Opened(SourceFacts(JPEG, Size(1, 1), frames=-1))),
+            encoded(worker_messages.Opened(SourceFacts(JPEG, Size(1 << 62, 1)))),
+            encoded(worker_messages.Opened(SourceFacts(JPEG, Size(1, 0)))),
+            encoded(worker_messages.Opened(SourceFacts(JPEG, Size(1, 1), orientation=9))),
+            encoded(worker_messages.Opened(SourceFacts(JPEG, Size(1, 1), frames=-1))),
         ],
         ids=["length", "no message", "wide", "flat", "orientation", "frames"],
     )
@@ -216,15 +216,15 @@ class TakenOverTests:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             theirs.sendall(reply)
-            with pytest.raises(messages.MalformedReplyError):
-                messages.receive_reply(ours)
+            with pytest.raises(worker_messages.MalformedReplyError):
+                worker_messages.receive_reply(ours)
 
     def test_a_reason_reaches_the_client_short_and_printable(self, engine: VipsEngine, tmp_path: Path) -> None:
         with engine.open(scene_jpeg(), JPEG) as source:
             worker = source._worker  # noqa: SLF001 - its place is taken
             real, (worker._link, theirs) = worker._link, socket.socketpair()  # noqa: SLF001
             with real, theirs:
-                theirs.sendall(encoded(messages.Failed("\x1b[2J" + "a" * 40_000)))
+                theirs.sendall(encoded(worker_messages.Failed("\x1b[2J" + "a" * 40_000)))
                 with pytest.raises(NotStored) as raised:
                     source.render(plan_render((OUTPUT,), source.facts, RenderSettings()), tmp_path)
         assert str(raised.value).isprintable()
@@ -238,9 +238,9 @@ class WorkerProcessTests:
         """A worker and the daemon's end of its link."""
         ours, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "imagepipe.engines.vips_worker", str(theirs.fileno()), str(8 << 30), str(timeout_seconds)]
+            command = [sys.executable, "-m", "imagepipe.engines.vips.vips_worker", str(theirs.fileno()), str(8 << 30), str(timeout_seconds)]
             process = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
-        assert isinstance(messages.receive_reply(ours), messages.Started)
+        assert isinstance(worker_messages.receive_reply(ours), worker_messages.Started)
         return process, ours
 
     def test_it_ends_when_its_link_is_closed(self) -> None:
@@ -251,7 +251,7 @@ class WorkerProcessTests:
     def test_it_ends_quietly_when_its_link_is_closed_before_it_has_started(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "imagepipe.engines.vips_worker", str(theirs.fileno()), str(8 << 30), "60"]
+            command = [sys.executable, "-m", "imagepipe.engines.vips.vips_worker", str(theirs.fileno()), str(8 << 30), "60"]
             process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stderr=subprocess.PIPE)
             ours.close()
         _, errors = process.communicate()
@@ -261,10 +261,10 @@ class WorkerProcessTests:
         process, link = self.start(0)
         image = png(9_000, 8_000, 8, 2)
         with link, memory_file(image) as descriptor:
-            messages.send(link, messages.Open(PNG.name), descriptor)
-            reply = messages.receive_reply(link)
-            assert isinstance(reply, messages.Opened)
+            worker_messages.send(link, worker_messages.Open(PNG.name), descriptor)
+            reply = worker_messages.receive_reply(link)
+            assert isinstance(reply, worker_messages.Opened)
             requests = [request(Size(8_000, 8_000), WEBP) for _ in range(50)]
             plan = plan_render(tuple(requests), reply.facts, RenderSettings())
-            messages.send(link, messages.Render(plan, str(tmp_path)))
+            worker_messages.send(link, worker_messages.Render(plan, str(tmp_path)))
             assert process.wait(20) == -signal.SIGALRM

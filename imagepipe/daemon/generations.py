@@ -22,7 +22,7 @@ from imagepipe.daemon.foundation import Foundation
 from imagepipe.engines.auto import AutoEngine, ImageMagickFirst
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
-from imagepipe.engines.vips import VipsEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import StartError
 from imagepipe.monitoring.graphite import Graphite
 from imagepipe.replication.zmq.curve_keys import NodeKeys, load_keys

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from imagepipe.core.rendering.formats import AVIF, FORMATS, GIF, HEIC, TIFF, Format
-from imagepipe.engines import vips as vips_engine
 from imagepipe.engines.avif_output import AvifOutput
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.engines.memory_file import Image
 from imagepipe.engines.relay import Relay
-from imagepipe.engines.vips_process import NotRead
+from imagepipe.engines.vips import vips_engine
+from imagepipe.engines.vips.vips_process import NotRead
 
 
 class RoutedEngine:

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 import imagepipe
 from imagepipe.core.printable import printable
-from imagepipe.engines import messages
+from imagepipe.engines.vips import worker_messages
 from imagepipe.errors import DiskFull, EngineUnusable, InternalError, NotStored
 
 _ENVIRONMENT = {
@@ -29,7 +29,7 @@ _WHY_LENGTH_MAX = 300
 """Characters of a worker's reason that reach a client."""
 
 _log = Logger()
-_Reply = TypeVar("_Reply", messages.Opened, messages.Rendered)
+_Reply = TypeVar("_Reply", worker_messages.Opened, worker_messages.Rendered)
 
 
 class NotRead(NotStored):
@@ -47,7 +47,7 @@ class Worker:
         self._link, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "imagepipe.engines.vips_worker", str(theirs.fileno()), str(memory_bytes), str(timeout_seconds)],
+                [sys.executable, "-P", "-m", "imagepipe.engines.vips.vips_worker", str(theirs.fileno()), str(memory_bytes), str(timeout_seconds)],
                 cwd="/",
                 env=_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
@@ -74,14 +74,14 @@ class Worker:
             return 0
         return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
 
-    def ask(self, request: messages.Open | messages.Render, expected: type[_Reply], descriptor: int | None = None) -> _Reply:
+    def ask(self, request: worker_messages.Open | worker_messages.Render, expected: type[_Reply], descriptor: int | None = None) -> _Reply:
         """The reply to `request`. Raises NotStored, or InternalError."""
         try:
             self._link.settimeout(max(self.deadline - time.monotonic(), 0.001))
             if not self._started:
-                self._started = isinstance(messages.receive_reply(self._link), messages.Started)
-            messages.send(self._link, request, descriptor)
-            reply = messages.receive_reply(self._link)
+                self._started = isinstance(worker_messages.receive_reply(self._link), worker_messages.Started)
+            worker_messages.send(self._link, request, descriptor)
+            reply = worker_messages.receive_reply(self._link)
         except TimeoutError:
             self._kill()
             raise NotStored(f"rendering took longer than {self._timeout_seconds:g} s (timeout)") from None
@@ -93,7 +93,7 @@ class Worker:
                 raise EngineUnusable("the decoder could not be started: the log says why") from None
             _log.warn("a vips worker died: exit status {status}", status=status)
             raise NotStored("the image crashed its decoder") from None
-        except messages.MalformedReplyError as error:
+        except worker_messages.MalformedReplyError as error:
             self._kill()
             _log.error("a vips worker sent a malformed reply and was killed: {error}", error=printable(str(error)[:_WHY_LENGTH_MAX]))
             raise NotStored("the image crashed its decoder") from None
@@ -102,7 +102,7 @@ class Worker:
             raise
         if isinstance(reply, expected):
             return reply
-        if not isinstance(reply, messages.Failed):
+        if not isinstance(reply, worker_messages.Failed):
             self._kill()
             _log.error("a vips worker sent a reply to another request and was killed")
             raise NotStored("the image crashed its decoder")
@@ -112,14 +112,14 @@ class Worker:
         why = printable(reply.why[:_WHY_LENGTH_MAX])
         if reply.full:
             raise DiskFull(why)
-        raise (NotRead if isinstance(request, messages.Open) else NotStored)(why)
+        raise (NotRead if isinstance(request, worker_messages.Open) else NotStored)(why)
 
     def forget(self) -> None:
         """The job is over."""
         self.jobs += 1
         try:
             self._link.settimeout(1.0)
-            messages.send(self._link, messages.Forget())
+            worker_messages.send(self._link, worker_messages.Forget())
         except OSError:
             self._kill()
 

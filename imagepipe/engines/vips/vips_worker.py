@@ -1,4 +1,4 @@
-"""The child process in which libvips runs: `python -m imagepipe.engines.vips_worker DESCRIPTOR MEMORY_BYTES TIMEOUT_SECONDS`.
+"""The child process in which libvips runs: `python -m imagepipe.engines.vips.vips_worker DESCRIPTOR MEMORY_BYTES TIMEOUT_SECONDS`.
 
 It answers the requests of `messages` that come over DESCRIPTOR, one after another, and ends when that is closed. A decoder that crashes, leaks or
 hangs takes only this process with it: its memory is bounded, it leaves no core, and an alarm ends a job that its daemon did not live to end.
@@ -19,12 +19,13 @@ import pyvips
 
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.plan import RenderPlan
-from imagepipe.engines import messages, process_limits
+from imagepipe.engines import process_limits
 from imagepipe.engines.files import exif, heif_items
-from imagepipe.engines.messages import Failed, Forget, Open, Opened, Render, Rendered, Reply
 from imagepipe.engines.reasons import of_kind, reason
-from imagepipe.engines.vips_header import allow_only_our_loaders, read_facts
-from imagepipe.engines.vips_render import render
+from imagepipe.engines.vips import worker_messages
+from imagepipe.engines.vips.vips_header import allow_only_our_loaders, read_facts
+from imagepipe.engines.vips.vips_render import render
+from imagepipe.engines.vips.worker_messages import Failed, Forget, Open, Opened, Render, Rendered, Reply
 from imagepipe.runtime.profiling import Stages
 
 DESCRIPTORS_MAX = 64
@@ -101,14 +102,14 @@ def main(descriptor: int, memory_bytes: int, timeout_seconds: float) -> None:
 
 def _serve(link: socket.socket, timeout_seconds: float) -> None:
     job = _Job()
-    messages.send(link, messages.Started())
-    while received := messages.receive_request(link):
+    worker_messages.send(link, worker_messages.Started())
+    while received := worker_messages.receive_request(link):
         if isinstance(received.request, Forget):
             job.forget()
             continue
         # A second more than the daemon waits, so that it is the daemon that says why.
         signal.alarm(int(timeout_seconds) + 2)
-        messages.send(link, job.answer(received.request, received.descriptor))
+        worker_messages.send(link, job.answer(received.request, received.descriptor))
         signal.alarm(0)
 
 

@@ -125,7 +125,7 @@ def _meaning(image: Any, picture: pyvips.Image, format: Format, colours: Colours
 
 
 def _heif() -> ModuleType:
-    from imagepipe.engines import heif  # noqa: PLC0415 - it takes 50 ms and 12 MiB, which most workers never need
+    from imagepipe.engines.vips import heif  # noqa: PLC0415 - it takes 50 ms and 12 MiB, which most workers never need
 
     return heif
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from imagepipe.core.rendering.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.plan import RenderPlan, SourceFacts
-from imagepipe.engines import messages
 from imagepipe.engines.memory_file import Image, descriptor_of
-from imagepipe.engines.vips_process import NotRead, Worker
+from imagepipe.engines.vips import worker_messages
+from imagepipe.engines.vips.vips_process import NotRead, Worker
 from imagepipe.errors import NotStored
 from imagepipe.runtime.profiling import add, are_measured, spent
 
@@ -69,7 +69,7 @@ class VipsEngine:
         worker.deadline = time.monotonic() + self._timeout_seconds
         try:
             with spent("open"), descriptor_of(image) as descriptor:
-                opened = worker.ask(messages.Open(format.name), messages.Opened, descriptor)
+                opened = worker.ask(worker_messages.Open(format.name), worker_messages.Opened, descriptor)
             # The format came back as a copy; there is one object for each.
             yield VipsSource(replace(opened.facts, format=format), worker)
         finally:
@@ -133,5 +133,5 @@ class VipsSource:
 
     def render(self, plan: RenderPlan, folder: Path) -> None:
         """See Source."""
-        rendered = self._worker.ask(messages.Render(plan, str(folder.absolute()), are_measured()), messages.Rendered)
+        rendered = self._worker.ask(worker_messages.Render(plan, str(folder.absolute()), are_measured()), worker_messages.Rendered)
         add(rendered.stages)

@@ -21,11 +21,11 @@ from imagepipe.core.rendering.formats import GIF, JPEG, WEBP
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.icc import profile_of
 from imagepipe.core.rendering.plan import Canvas, Filter, OutputPlan, RenderPlan
-from imagepipe.engines import gif_compose, plain_jpeg
 from imagepipe.engines.files import jpeg_stream
 from imagepipe.engines.srgb import SRGB_PROFILE
-from imagepipe.engines.vips_encode import encode
-from imagepipe.engines.vips_header import is_composed, jpeg_complaint, load
+from imagepipe.engines.vips import gif_compose, plain_jpeg
+from imagepipe.engines.vips.vips_encode import encode
+from imagepipe.engines.vips.vips_header import is_composed, jpeg_complaint, load
 from imagepipe.runtime.profiling import are_measured, spent
 
 _KERNELS = {Filter.LANCZOS: "lanczos3", Filter.MITCHELL: "mitchell"}

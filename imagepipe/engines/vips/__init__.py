@@ -1,0 +1,1 @@
+"""The libvips engine and its worker processes."""
