@@ -14,8 +14,8 @@ from benchmarks.photographs import photographs
 from benchmarks.results import Goal, Section, Series, Table, ratio
 from imagepipe.core.rendering.formats import JPEG
 from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.output_request import OutputRequest
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, plan_render
-from imagepipe.core.requests.request import OutputRequest
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine

@@ -24,7 +24,7 @@ from benchmarks.rivals import program
 from benchmarks.scaling import beside_thumbor, render
 from imagepipe.core.rendering.formats import AVIF, JPEG, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
-from imagepipe.core.requests.request import OutputRequest
+from imagepipe.core.rendering.output_request import OutputRequest
 from imagepipe.engines.vips.vips_engine import VipsEngine
 
 QUALITIES = (60, 70, 80, 90)

@@ -19,8 +19,8 @@ from benchmarks.photographs import photographs
 from benchmarks.results import Goal, Section, Table
 from imagepipe.core.rendering.formats import JPEG, PNG
 from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.output_request import OutputRequest
 from imagepipe.core.rendering.plan import RenderSettings, plan_render
-from imagepipe.core.requests.request import OutputRequest
 from imagepipe.engines.vips.vips_engine import VipsEngine
 
 SIZE = (500, 375)

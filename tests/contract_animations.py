@@ -12,7 +12,7 @@ from reference import convert, pixels, psnr, seed_command
 
 from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
-from imagepipe.core.requests.request import Method
+from imagepipe.core.rendering.output_request import Method
 from imagepipe.engines.engine import Engine
 
 

@@ -14,8 +14,8 @@ from reference import convert, pixels, seed_command
 
 from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.output_request import Method
 from imagepipe.core.rendering.plan import Colours, RenderSettings
-from imagepipe.core.requests.request import Method
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.srgb import SRGB_PROFILE
 

@@ -30,8 +30,8 @@ from reference import pixels, seed_command
 
 from imagepipe.core.rendering.formats import JPEG, PNG, WEBP
 from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.output_request import Method
 from imagepipe.core.rendering.plan import RenderSettings, check_source
-from imagepipe.core.requests.request import Method
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, NotStored
 

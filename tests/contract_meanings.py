@@ -19,8 +19,8 @@ from imagepipe.core.rendering.colourimetry import SRGB_PRIMARIES, Colourimetry, 
 from imagepipe.core.rendering.formats import JPEG, PNG, WEBP
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.icc import profile_of
+from imagepipe.core.rendering.output_request import Method
 from imagepipe.core.rendering.plan import Colours
-from imagepipe.core.requests.request import Method
 from imagepipe.engines.engine import Engine
 
 PLAIN = quarters(96, 64)

@@ -16,8 +16,8 @@ from reference import Pixels, pixels, psnr, seed_command
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import JPEG, PNG, Format
 from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, SourceFacts, plan_render
-from imagepipe.core.requests.request import Method, OutputRequest
 from imagepipe.engines.engine import Engine
 
 BOXES = [

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from imagepipe.core.rendering.geometry import Size
-from imagepipe.core.requests.request import Method
+from imagepipe.core.rendering.output_request import Method
 
 CONVERT = "/usr/bin/convert"  # the first on PATH may be another
 

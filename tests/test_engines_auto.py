@@ -13,7 +13,7 @@ from reference import convert, pixels, seed_command
 
 from imagepipe.core.rendering.formats import AVIF, BMP, ICO, JP2, JPEG, PNG, PSD, TIFF, Format, sniff
 from imagepipe.core.rendering.geometry import Size
-from imagepipe.core.requests.request import Method
+from imagepipe.core.rendering.output_request import Method
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine

@@ -13,8 +13,8 @@ from reference import CONVERT, convert
 import imagepipe.engines.magick
 from imagepipe.core.rendering.formats import FORMATS, GIF, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.core.rendering.plan import RenderSettings, plan_render
-from imagepipe.core.requests.request import Method, OutputRequest
 from imagepipe.engines.magick import child
 from imagepipe.engines.magick.magick_command import Limits, facts_arguments, render_arguments
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine

@@ -9,8 +9,8 @@ from profiles import wide_profile
 
 from imagepipe.core.rendering.formats import JPEG
 from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.output_request import OutputRequest
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, plan_render
-from imagepipe.core.requests.request import OutputRequest
 from imagepipe.engines.vips import plain_jpeg
 from imagepipe.engines.vips.vips_header import read_facts
 

@@ -6,8 +6,8 @@ from imagepipe.core.rendering.colourimetry import by_codes
 from imagepipe.core.rendering.formats import AVIF, HEIC, JPEG, PSD, TIFF
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.handover import decoding, encoding, rendering, unencoded
+from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.core.rendering.plan import Colours, RenderPlan, RenderSettings, SourceFacts, plan_render
-from imagepipe.core.requests.request import Method, OutputRequest
 
 
 def plan_of(facts: SourceFacts) -> RenderPlan:

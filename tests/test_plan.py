@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from imagepipe.core.rendering import geometry
 from imagepipe.core.rendering.formats import AVIF, BMP, FORMATS, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.geometry import Region, Size
+from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.core.rendering.plan import Canvas, Colours, Filter, OutputPlan, RenderPlan, RenderSettings, SourceFacts, check_source, plan_render
-from imagepipe.core.requests.request import Method, OutputRequest
 from imagepipe.errors import BadRequest
 
 PHOTO = SourceFacts(JPEG, Size(4000, 3000))

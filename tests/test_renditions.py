@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.core.rendering.plan import RenderSettings, SourceFacts, plan_render
 from imagepipe.core.rendering.renditions import Rendition, RenditionLimits, accepted_formats, cache_key, check, choose, output_request, parse
-from imagepipe.core.requests.request import Method, OutputRequest
 from imagepipe.errors import NotAcceptable, NotFound
 
 LIMITS = RenditionLimits(extensions=("jpg", "jpeg", "png", "gif", "webp", "avif"), width_max=1000, quality_default=75)

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from imagepipe.core.rendering.formats import GIF, JPEG, PNG, TIFF, WEBP
 from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.core.requests.request import (
     OUTPUTS_MAX,
-    Method,
-    OutputRequest,
     Page,
     StoreRequest,
     parse_moves,

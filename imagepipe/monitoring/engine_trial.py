@@ -11,8 +11,8 @@ from pathlib import Path
 
 from imagepipe.core.rendering.formats import PNG
 from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.output_request import OutputRequest
 from imagepipe.core.rendering.plan import RenderSettings, plan_render
-from imagepipe.core.requests.request import OutputRequest
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import EngineUnusable, ImagepipeError, InternalError, NotStored
 

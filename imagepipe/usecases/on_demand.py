@@ -19,9 +19,9 @@ import msgspec
 from imagepipe.core.queues.turns import Kind
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import AVIF, WEBP, Format
+from imagepipe.core.rendering.output_request import OutputRequest
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, SourceFacts, plan_render
 from imagepipe.core.rendering.renditions import Rendition, RenditionLimits, cache_key, output_request
-from imagepipe.core.requests.request import OutputRequest
 from imagepipe.core.rows.entries import ImageFacts
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.errors import BadRequest, NotAcceptable, NotFound, NotStored

@@ -17,7 +17,7 @@ from imagepipe.core.rendering import geometry
 from imagepipe.core.rendering.colourimetry import Colourimetry
 from imagepipe.core.rendering.formats import JPEG, WEBP, Format
 from imagepipe.core.rendering.geometry import Region, Size
-from imagepipe.core.requests.request import Method, OutputRequest
+from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.errors import BadRequest, shown
 
 FULL_CHROMA_QUALITY = 90

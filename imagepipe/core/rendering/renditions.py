@@ -16,8 +16,8 @@ from hashlib import sha256
 from imagepipe.core.rendering import formats, geometry
 from imagepipe.core.rendering.formats import AVIF, JPEG, PNG, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, SourceFacts, upright
-from imagepipe.core.requests.request import Method, OutputRequest
 from imagepipe.errors import NotAcceptable, NotFound, shown
 
 AUTO = "auto"

@@ -7,7 +7,6 @@
 Every rule that needs nothing but the arguments is here. What also needs the source (its format, its size) is in `plan`.
 """
 
-import enum
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from imagepipe.core.escaping import stored_path, unescaped
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import Format
 from imagepipe.core.rendering.geometry import Size
+from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.core.requests.arguments import is_given, optional_text, parse_limit, parse_text, parse_truth, whole_number
 from imagepipe.errors import BadRequest, shown
 
@@ -29,28 +29,6 @@ COMPONENTS_MAX = 100_000
 
 PREFIX_LENGTH_MAX = 4096
 """Characters of a prefix that are looked at: no path has as many."""
-
-
-class Method(enum.Enum):
-    """How an image is brought to a box; design.md, section 4."""
-
-    RESIZE = "resize"
-    COMPOSITE = "composite"
-    CROP = "crop"
-
-
-@dataclass(frozen=True, slots=True)
-class OutputRequest:
-    """One image to render: where it goes and what it should be.
-
-    `box` None: the source's own size. `format` None: the source's format. `quality` None: the one of `[images]`.
-    """
-
-    path: str
-    box: Size | None
-    format: Format | None
-    method: Method = Method.RESIZE
-    quality: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
