@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "imagepipe.engines": ("imagepipe.engines", "imagepipe.core", "imagepipe.errors", "imagepipe.runtime.profiling", "imagepipe"),
     "imagepipe.storage": ("imagepipe.storage", "imagepipe.core", "imagepipe.errors", "imagepipe.runtime.profiling"),
     "imagepipe.replication": (
-        "imagepipe.replication", "imagepipe.storage", "imagepipe.config.settings", "imagepipe.core", "imagepipe.errors",
+        "imagepipe.replication", "imagepipe.storage", "imagepipe.config.settings", "imagepipe.runtime.rate_limited_log", "imagepipe.core", "imagepipe.errors",
     ),
     "imagepipe.runtime": ("imagepipe.runtime", "imagepipe.core", "imagepipe.errors"),
     # Of replication what it says about itself, which are values.

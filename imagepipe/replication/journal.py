@@ -7,7 +7,7 @@ from twisted.logger import Logger
 from imagepipe.core.replication.pulling import Link
 from imagepipe.core.replication.replica import Replica
 from imagepipe.errors import shown
-from imagepipe.replication.rate_limited_log import Seldom
+from imagepipe.runtime.rate_limited_log import Seldom
 
 SILENT_SECONDS = 15.0
 """After so long without a word a peer is called silent."""

@@ -16,7 +16,7 @@ from imagepipe.core.replication.fetching import Received
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.joining import Joined
 from imagepipe.errors import ImagepipeError
-from imagepipe.replication.rate_limited_log import Seldom
+from imagepipe.runtime.rate_limited_log import Seldom
 from imagepipe.storage.store import Store
 
 T = TypeVar("T")

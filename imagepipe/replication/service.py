@@ -21,12 +21,12 @@ from imagepipe.core.units import shown_bytes
 from imagepipe.errors import StartError
 from imagepipe.replication.journal import Journal
 from imagepipe.replication.link_changes import Rewiring, link_name, rewiring
+from imagepipe.replication.links import Ears, Wiring
 from imagepipe.replication.performer import Event, OnThread, Performer
 from imagepipe.replication.status import ReplicationStatus, status_of
 from imagepipe.replication.waiting import Confirmations, News
 from imagepipe.replication.zmq.connection import Frames
 from imagepipe.replication.zmq.curve_keys import NodeKeys
-from imagepipe.replication.zmq.links import Ears, Wiring
 from imagepipe.storage.store import Store
 
 TIMER_SECONDS_MIN = 0.001

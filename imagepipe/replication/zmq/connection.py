@@ -11,8 +11,8 @@ import zmq
 from twisted.logger import Logger
 from txzmq import ZmqConnection, ZmqFactory
 
-from imagepipe.replication.rate_limited_log import Seldom
 from imagepipe.replication.zmq import binding
+from imagepipe.runtime.rate_limited_log import Seldom
 
 Frames = Sequence[bytes]
 """One message: at least one frame."""

@@ -20,10 +20,10 @@ from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.logger import Logger
 
 from imagepipe.errors import StartError
-from imagepipe.replication.rate_limited_log import Seldom
 from imagepipe.replication.zmq import binding
 from imagepipe.replication.zmq.curve import CurveInspection, is_worth_a_warning
 from imagepipe.replication.zmq.zmtp import Bounds, Inspection, Unwelcome
+from imagepipe.runtime.rate_limited_log import Seldom
 
 CONNECTIONS_MAX = 100
 """Each takes three descriptors, and a process often has a thousand."""

@@ -10,8 +10,8 @@ import zmq
 from twisted.logger import Logger
 from zmq.auth.thread import ThreadAuthenticator
 
-from imagepipe.replication.rate_limited_log import Seldom
 from imagepipe.replication.zmq.curve_keys import NodeKeys
+from imagepipe.runtime.rate_limited_log import Seldom
 
 DOMAIN = "imagepipe"
 
