@@ -1,4 +1,4 @@
-"""Who may import whom: docs/architecture.md's picture, held against the code.
+"""Who may import whom: docs/design/architecture.md's picture, held against the code.
 
 web -> operations -> workers, engines, storage      all -> core -> errors      only assembly and generations put the parts together
 """

@@ -1,4 +1,4 @@
-"""The exchange that docs/replication.md shows, made by two state machines that talk to each other."""
+"""The exchange that docs/design/replication.md shows, made by two state machines that talk to each other."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Joined
 from imagepipe.core.rows.stamp import Version
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "replication.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "design" / "replication.md"
 NORTH, SOUTH = "6e6f" * 8, "736f" * 8
 IMAGE = b"an image"
 CONTENT = Content(hashlib.sha256(IMAGE).hexdigest(), len(IMAGE))
