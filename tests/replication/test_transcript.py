@@ -33,7 +33,7 @@ def transcript() -> str:
     south = Replica(SOUTH, [Epoch("b2", 1)], 0, {}, [], lambda: 117440512, publishes=False, name="south")
     south.add_link("north", 0.0)
     run(north, south, lines, 0.0)
-    lines.append("      north stores x/y.jpg: durable, shown")
+    lines.append("      north stores x/y.jpg: durable and visible")
     north.committed(1, 0.5)
     run(north, south, lines, 0.5)
     return "".join(line + "\n" for line in lines)
@@ -66,11 +66,11 @@ def perform(node: Replica, action: actions.Action, north: Replica, south: Replic
         case actions.Examine(pull, rows):
             node.examined(pull, [CONTENT] if rows else [], now)
         case actions.Keep(link, rid, parts):
-            lines.append("      south: the bytes are what the digest says; flushed")
+            lines.append("      south verifies the bytes against the digest and flushes them")
             node.kept(link, rid, [(part.transfer, Received.COMPLETE) for part in parts], now)
         case actions.Join(pull, rows):
             if rows:
-                lines.append("      south: the row, under its own number, and the cursor: one transaction; shown")
+                lines.append("      south commits the row, under its own number, together with the cursor; visible")
                 node.committed(1, now)
             node.joined(pull, Joined(len(rows), (), ()), now)
         case _:
