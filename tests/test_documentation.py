@@ -203,6 +203,20 @@ class CommandTests:
         assert (ROOT / path).exists()
 
 
+class CitationTests:
+    """A docstring that names a document names one that exists, with a heading that it has."""
+
+    @pytest.mark.parametrize("folder", ["imagepipe", "tests", "benchmarks", "scripts"])
+    def test_every_document_that_the_code_names_is_there(self, folder: str) -> None:
+        missing = []
+        for file in (ROOT / folder).rglob("*.py"):
+            for path, heading in re.findall(r'\b(docs/[\w/.-]+\.md)(?:,\s+"([^"]+)")?', file.read_text()):
+                document = ROOT / path
+                if not document.exists() or (heading and not re.search(rf"^#+ {re.escape(heading)}$", document.read_text(), re.MULTILINE)):
+                    missing.append(f"{file.relative_to(ROOT)}: {path} {heading}")
+        assert missing == []
+
+
 def _refusal(path: str = "a.jpg", fmt: object = None, size: object = None, composite: object = 0, crop: object = 0) -> str:
     """Why a call of store_image is refused."""
     return _why(lambda: parse_store(path, fmt, size, composite, crop, size_max=8192))

@@ -58,7 +58,7 @@ def switch(value: Value) -> bool:
 
 
 def umask(value: Value) -> int:
-    """A umask: octal with a leading zero, else decimal, as the seed had it (18 is 0022).
+    """A umask: octal with a leading zero, else decimal, as the first imagepipe had it (18 is 0022).
 
     What could be either is refused: 22 would be 0026, which nobody who wrote 22 meant.
     """

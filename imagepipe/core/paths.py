@@ -1,4 +1,4 @@
-"""Which paths an image may have, and the path that a suffix and a format make of one (design.md, section 3).
+"""Which paths an image may have, and the path that a suffix and a format make of one (docs/design/contract.md, "Paths").
 
     clean("/a//./b.jpg")                              -> "a/b.jpg"
     output_path("a/b.jpg", "_s", extension="png")     -> "a/b_s.png"

@@ -42,7 +42,7 @@ _log = Logger()
 
 
 def events_of(totals: Totals) -> dict[str, int]:
-    """The events that there are, by name; the first five rows are those of the second seed ("Graphite Events")."""
+    """The events that there are, by name; the first five rows are those of Image Server."""
     return {
         "image_request": sum(each.count for each in totals.image_requests),
         **{f"image_request.{each.format}": each.count for each in totals.image_requests},

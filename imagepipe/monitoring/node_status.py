@@ -1,4 +1,4 @@
-"""How the node stands at one moment, as values: what every page and metric is made of (design.md, section 7)."""
+"""How the node stands at one moment, as values: what every page and metric is made of (docs/design/contract.md, "What an operator sees")."""
 
 from dataclasses import dataclass
 from enum import StrEnum

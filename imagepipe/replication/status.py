@@ -1,4 +1,4 @@
-"""How replication stands, as values for whoever shows them (replication.md, section 7)."""
+"""How replication stands, as values for whoever shows them (docs/design/replication.md, "What is visible from outside")."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

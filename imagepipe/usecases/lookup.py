@@ -1,4 +1,4 @@
-"""What a GET gets: a stored file, or a rendition of one (design.md, section 5).
+"""What a GET gets: a stored file, or a rendition of one (docs/design/contract.md, "Images over HTTP").
 
 look in the catalogue      a stored path wins; else a rendition of the image before the last component, or of its original
 ask the peers              only if nobody here has ever heard of any of these paths

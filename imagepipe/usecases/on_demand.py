@@ -1,4 +1,4 @@
-"""Renditions on demand: from the cache, or made once for all who ask (design.md, section 5).
+"""Renditions on demand: from the cache, or made once for all who ask (docs/design/contract.md, "Images over HTTP").
 
     digest of the source, name, what the client accepts
       -> the key, if the same was asked for before, or the cache knows the header of the source     -> the cache

@@ -1,4 +1,4 @@
-"""Originals that come by HTTP: sent or named by a POST, or fetched when somebody asks for one (design.md, section 5).
+"""Originals that come by HTTP: sent or named by a POST, or fetched when somebody asks for one (docs/design/contract.md, "Images over HTTP").
 
 POST    promise the outputs -> store P/original, durably -> answer; the outputs are made afterwards
 GET     fetch once for all who ask -> store P/original, but never over what was stored or deleted

@@ -1,4 +1,4 @@
-"""The image server: GET and HEAD of stored files, renditions and facts, POST of originals (design.md, section 5).
+"""The image server: GET and HEAD of stored files, renditions and facts, POST of originals (docs/design/contract.md, "Images over HTTP").
 
     path -> target -> Images.get -> conditions and ranges -> headers, and the bytes a piece at a time
     POST -> credentials -> body, form or URL -> Originals.post -> the facts as JSON

@@ -1,4 +1,4 @@
-"""What an operator sees over HTTP (design.md, section 7). Nothing here waits for a thread: the pages are there while the reactor turns.
+"""What an operator sees over HTTP (docs/design/contract.md, "What an operator sees"). Nothing here waits for a thread: the pages are there while the reactor turns.
 
     /healthz      200 while the process can serve
     /readyz       200 while it takes writes, else 503 and a line that says why

@@ -1,4 +1,4 @@
-"""delete_image, move_image, image_info and list_images (design.md, section 3), at the XML-RPC boundary of a real daemon."""
+"""delete_image, move_image, image_info and list_images (docs/design/contract.md, "XML-RPC"), at the XML-RPC boundary of a real daemon."""
 
 import datetime as dt
 import hashlib

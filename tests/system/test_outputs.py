@@ -1,4 +1,4 @@
-"""What the outputs look like (design.md, section 4), at the XML-RPC boundary of a real daemon, with each engine.
+"""What the outputs look like (docs/design/contract.md), at the XML-RPC boundary of a real daemon, with each engine.
 
 The engines' own tests compare many more pictures with ImageMagick's; here each rule is seen to hold for a caller.
 """

@@ -1,4 +1,4 @@
-"""store_image's rules on its arguments (design.md, section 3), at the XML-RPC boundary of a real daemon."""
+"""store_image's rules on its arguments (docs/design/contract.md, "Arguments"), at the XML-RPC boundary of a real daemon."""
 
 import http.client
 import io

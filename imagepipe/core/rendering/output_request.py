@@ -8,7 +8,7 @@ from imagepipe.core.rendering.geometry import Size
 
 
 class Method(enum.Enum):
-    """How an image is brought to a box; design.md, section 4."""
+    """How an image is brought to a box; docs/design/contract.md, "What the outputs look like"."""
 
     RESIZE = "resize"
     COMPOSITE = "composite"

@@ -1,4 +1,4 @@
-"""The names of renditions, and what they ask for (design.md, section 5; the second seed, "Image Generation").
+"""The names of renditions, and what they ask for (docs/design/contract.md, "Images over HTTP").
 
     w500.jpg            at most 500 wide, never enlarged
     x600.jpg            600x600, cropped to cover

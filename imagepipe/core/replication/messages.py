@@ -1,4 +1,4 @@
-"""What nodes say to each other, and how it looks on the wire (replication.md, section 4).
+"""What nodes say to each other, and how it looks on the wire (docs/design/replication.md, "The messages").
 
     1 byte    PROTOCOL
     msgpack   [cluster, [type, field, field, ...]]

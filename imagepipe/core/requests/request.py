@@ -1,4 +1,4 @@
-"""The arguments of a call -> what is asked for, checked (design.md, section 3; the seed, "Requests"). Those of store_image:
+"""The arguments of a call -> what is asked for, checked (docs/design/contract.md, "XML-RPC"). Those of store_image:
 
     size=[500, 500]                                  one output
     size={"": [500, 500], "_small": ["50", "50"]}    one output a suffix

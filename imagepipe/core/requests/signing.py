@@ -1,4 +1,4 @@
-r"""Signed rendition URLs (design.md, section 5): an HMAC over the path and an expiry, so that nobody else can make the server render.
+r"""Signed rendition URLs (docs/design/contract.md, "Images over HTTP"): an HMAC over the path and an expiry, so that nobody else can make the server render.
 
     /user/avatar/1/w500.jpg?expires=1800000000&signature=<hex>
 

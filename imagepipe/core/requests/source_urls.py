@@ -1,4 +1,4 @@
-"""Which URLs an original may be fetched from (design.md, section 5: `source_base`, `sources`, `allow_private_sources`).
+"""Which URLs an original may be fetched from (docs/design/contract.md, "Originals from elsewhere").
 
     source_base = http://storage/originals      GET of user/1, not stored     -> http://storage/originals/user/1
     sources = https://example.org/photos        source=https://example.org/photos/a.jpg

@@ -1,4 +1,4 @@
-"""The path of a request -> what it asks for (design.md, section 5).
+"""The path of a request -> what it asks for (docs/design/contract.md, "Images over HTTP").
 
     /a/b.jpg              the image a/b.jpg
     /a/b.jpg/w500.jpg     the image of that path if there is one, else the rendition w500.jpg of a/b.jpg, or of a/b.jpg/original

@@ -1,6 +1,6 @@
 """Catalogue rows, what a call does to them, and how two of them join.
 
-The state of a node is a map path -> newest row (replication.md, section 3). A delete is a row too, so that it can be told from "never heard of".
+The state of a node is a map path -> newest row (docs/design/replication.md, "The idea"). A delete is a row too, so that it can be told from "never heard of".
 
 Per path the greater of two rows wins, put or delete alike. That rule does not care for order or repetition, so nodes that have heard of the same rows
 hold the same map, whatever way the rows came.

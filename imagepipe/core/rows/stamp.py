@@ -1,4 +1,4 @@
-"""Versions: hybrid logical clock values (replication.md, section 3).
+"""Versions: hybrid logical clock values (docs/design/replication.md, "Versions").
 
     stamp = max(wall clock in ms << 16, newest known stamp + 1)
 

@@ -1,4 +1,4 @@
-"""The engine that is the reference: ImageMagick's `convert`, one child a call (design.md, section 11).
+"""The engine that is the reference: ImageMagick's `convert`, one child a call (docs/design/architecture.md, "Rendering").
 
 It takes the image from a file in memory, its standard input, and writes into its working directory under names of ours: nothing that a client sent is on
 its command line. The coder is named, the policy beside this module allows the formats of our list alone, and limits bound the rest.

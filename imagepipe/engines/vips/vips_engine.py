@@ -1,4 +1,4 @@
-"""The fast engine: libvips, in worker processes of its own (design.md, section 11).
+"""The fast engine: libvips, in worker processes of its own (docs/design/architecture.md, "Rendering").
 
 A job takes an idle worker, or starts one, and has it for itself from `open` until its end: so there are never more workers than threads that
 render. Afterwards the worker is idle again, unless

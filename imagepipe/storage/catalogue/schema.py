@@ -1,6 +1,6 @@
 """The catalogue's file: its tables, and opening it so that a commit is on the disk when it returns.
 
-entry    one row a path, live or deleted (replication.md, section 3)
+entry    one row a path, live or deleted (docs/design/replication.md, "The state of a node")
 image    what the header of some bytes says; local to this node, gone with the object
 epoch    the starts of this node, by which its peers know whether their cursors still mean something
 cursor   how far this node has pulled from each of its upstreams

@@ -1,4 +1,4 @@
-"""Originals fetched over HTTP (design.md, section 5), from servers that may be slow, broken, lying or hostile.
+"""Originals fetched over HTTP (docs/design/contract.md, "Originals from elsewhere"), from servers that may be slow, broken, lying or hostile.
 
     rules: may this URL be fetched? -> connection: may its address be connected to? -> a redirect? the same again, at most 5 times
     -> the status, the encoding and the length that are declared -> the body, counted as it comes, into a temporary file

@@ -1,4 +1,4 @@
-"""The XML-RPC methods (design.md, section 3). Bodies are parsed on threads; the reactor thread only carries results.
+"""The XML-RPC methods (docs/design/contract.md, "XML-RPC"). Bodies are parsed on threads; the reactor thread only carries results.
 
     whole request -> parse_call (thread) -> xmlrpc_<method>: arguments checked (thread) -> Operations -> "OK", a value, or a fault
 
@@ -45,7 +45,7 @@ def method(*signatures: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
 
 
 class ImageMethods(XMLRPC):
-    """The methods of design.md, section 3. `on_thread` runs a blocking call on a thread of its own pool; sizes are bounded by the `*_max` given."""
+    """The methods of docs/design/contract.md, "XML-RPC". `on_thread` runs a blocking call on a thread of its own pool; sizes are bounded by the `*_max` given."""
 
     isLeaf = True  # noqa: N815 - Twisted's name; any path will do, as it did
 
