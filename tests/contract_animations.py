@@ -8,7 +8,7 @@ import pytest
 from engine_contract import assert_alike, facts_of, render, request
 from pictures import animation, saved, small
 from PIL import Image, ImageDraw, ImageSequence
-from reference import convert, pixels, psnr, seed_command
+from reference import convert, pixels, psnr, reference_command
 
 from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
@@ -64,10 +64,10 @@ class AnimationContract:
 
     @pytest.mark.parametrize("source", ["GIF", "WEBP"])
     @pytest.mark.parametrize("method", Method, ids=str)
-    def test_every_frame_looks_as_after_the_seeds_command(self, engine: Engine, source: str, method: Method, tmp_path: Path) -> None:
+    def test_every_frame_looks_as_after_the_reference_command(self, engine: Engine, source: str, method: Method, tmp_path: Path) -> None:
         image, box = animation(source, **({"lossless": True} if source == "WEBP" else {})), Size(100, 70)
         frames = [saved(frame.convert("RGBA"), "PNG") for frame in ImageSequence.Iterator(Image.open(io.BytesIO(image)))]
-        theirs = np.concatenate([pixels(frame, *seed_command(method, box)) for frame in frames])
+        theirs = np.concatenate([pixels(frame, *reference_command(method, box)) for frame in frames])
         (ours,) = render(engine, image, tmp_path, request(box, WEBP, method))
         assert_alike(ours, theirs, 29)
         for n in range(1, 4):
@@ -76,7 +76,7 @@ class AnimationContract:
     @pytest.mark.parametrize("format", [JPEG, PNG, AVIF, TIFF], ids=str)
     def test_another_format_takes_the_first_frame(self, engine: Engine, format: Format, tmp_path: Path) -> None:
         image = animation("GIF")
-        theirs = pixels(saved(Image.open(io.BytesIO(image)).convert("RGB"), "PNG"), *seed_command(Method.RESIZE, Size(80, 80)))
+        theirs = pixels(saved(Image.open(io.BytesIO(image)).convert("RGB"), "PNG"), *reference_command(Method.RESIZE, Size(80, 80)))
         (ours,) = render(engine, image, tmp_path, request(Size(80, 80), format))
         assert_alike(ours, theirs, 28)
 

@@ -10,7 +10,7 @@ from engine_contract import assert_alike, decibels_wanted, facts_of, render, req
 from pictures import cmyk, oriented, palette_tiff, saved, scene_jpeg, see_through, sixteen_bits, small, ycck
 from PIL import Image, ImageCms, ImageOps
 from profiles import cmyk_profile, wide_profile
-from reference import convert, pixels, seed_command
+from reference import convert, pixels, reference_command
 
 from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
@@ -43,20 +43,20 @@ SOURCES: dict[str, Callable[[], bytes]] = {
 
 
 class FormatsContract:
-    """Every kind of source of every format that is read and written looks as after the seed's command."""
+    """Every kind of source of every format that is read and written looks as after the reference command."""
 
     @pytest.mark.parametrize("name", SOURCES)
     @pytest.mark.parametrize("method", [Method.RESIZE, Method.CROP], ids=str)
     def test_a_source_of_any_kind(self, engine: Engine, name: str, method: Method, tmp_path: Path) -> None:
         image = SOURCES[name]()
         # The reference leaves an AVIF in the YCbCr that it is stored in, which PAM cannot say.
-        theirs = pixels(image, *seed_command(method, BOX, colours=("-colorspace", "sRGB") if name == "avif" else ()))
+        theirs = pixels(image, *reference_command(method, BOX, colours=("-colorspace", "sRGB") if name == "avif" else ()))
         (ours,) = render(engine, image, tmp_path, request(BOX, PNG, method))
         assert_alike(ours, theirs, decibels_wanted(method, theirs))
 
     @pytest.mark.parametrize("format", [JPEG, PNG, GIF, WEBP, AVIF, TIFF], ids=str)
     def test_an_output_of_any_format(self, engine: Engine, format: Format, tmp_path: Path) -> None:
-        theirs = pixels(scene_jpeg(), *seed_command(Method.RESIZE, Size(300, 300)))
+        theirs = pixels(scene_jpeg(), *reference_command(Method.RESIZE, Size(300, 300)))
         (ours,) = render(engine, scene_jpeg(), tmp_path, request(Size(300, 300), format))
         assert_alike(ours, theirs, 25 if format is GIF else 30)
 
@@ -96,7 +96,7 @@ class OrientationContract:
         box = Size(77, 90)
         outputs = render(engine, image, tmp_path, request(box), request(box, PNG, Method.CROP), request(box, PNG, Method.COMPOSITE), request(None))
         for ours, method in zip(outputs[:3], (Method.RESIZE, Method.CROP, Method.COMPOSITE), strict=True):
-            assert_alike(ours, pixels(upright, *seed_command(method, box)), 35)
+            assert_alike(ours, pixels(upright, *reference_command(method, box)), 35)
         assert_alike(outputs[3], pixels(upright), 35)
 
     @pytest.mark.parametrize("orientation", [3, 6])
@@ -105,7 +105,7 @@ class OrientationContract:
         upright = saved(ImageOps.exif_transpose(Image.open(io.BytesIO(image))), "PNG")
         box = Size(700, 40)
         (ours,) = render(engine, image, tmp_path, request(box, PNG, Method.CROP))
-        assert_alike(ours, pixels(upright, *seed_command(Method.CROP, box)), 35)
+        assert_alike(ours, pixels(upright, *reference_command(Method.CROP, box)), 35)
 
     def test_an_output_does_not_ask_to_be_turned_again(self, engine: Engine, tmp_path: Path) -> None:
         for strip in (True, False):
@@ -125,21 +125,21 @@ class ColoursContract:
     def test_cmyk_without_a_profile_is_converted_as_imagemagick_does(self, engine: Engine, kind: Callable[[], bytes], tmp_path: Path) -> None:
         image = kind()
         assert facts_of(engine, image).colours is Colours.CMYK
-        theirs = pixels(image, *seed_command(Method.RESIZE, BOX, colours=("-colorspace", "sRGB")))
+        theirs = pixels(image, *reference_command(Method.RESIZE, BOX, colours=("-colorspace", "sRGB")))
         for ours in render(engine, image, tmp_path, request(BOX), request(BOX, JPEG)):
             assert_alike(ours, theirs, 33)
 
     def test_cmyk_is_converted_by_its_profile(self, engine: Engine, tmp_path: Path) -> None:
         image = cmyk(profile=cmyk_profile())
-        theirs = pixels(image, *seed_command(Method.RESIZE, BOX, colours=("-profile", SRGB_PROFILE)))
+        theirs = pixels(image, *reference_command(Method.RESIZE, BOX, colours=("-profile", SRGB_PROFILE)))
         for ours in render(engine, image, tmp_path, request(BOX), request(BOX, WEBP)):
             assert_alike(ours, theirs, 33)
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
     def test_wide_colours_are_converted_by_their_profile(self, engine: Engine, format: str, tmp_path: Path) -> None:
         image = saved(small(), format, icc_profile=wide_profile(), **({} if format in ("PNG", "TIFF") else {"quality": 92}))
-        theirs = pixels(image, *seed_command(Method.RESIZE, BOX, colours=("-profile", SRGB_PROFILE)))
-        plain = pixels(image, *seed_command(Method.RESIZE, BOX))
+        theirs = pixels(image, *reference_command(Method.RESIZE, BOX, colours=("-profile", SRGB_PROFILE)))
+        plain = pixels(image, *reference_command(Method.RESIZE, BOX))
         assert np.abs(theirs.astype(int) - plain).max() > 20, "the profile makes no difference"
         (ours,) = render(engine, image, tmp_path, request(BOX))
         assert_alike(ours, theirs, 35)
@@ -148,7 +148,7 @@ class ColoursContract:
     def test_a_broken_or_foreign_profile_is_ignored(self, engine: Engine, profile: bytes, tmp_path: Path) -> None:
         image = saved(small(), "JPEG", quality=92, icc_profile=profile)
         (ours,) = render(engine, image, tmp_path, request(BOX))
-        assert_alike(ours, pixels(saved(small(), "JPEG", quality=92), *seed_command(Method.RESIZE, BOX)), 35)
+        assert_alike(ours, pixels(saved(small(), "JPEG", quality=92), *reference_command(Method.RESIZE, BOX)), 35)
 
 
 class AlphaContract:
@@ -158,7 +158,7 @@ class AlphaContract:
     @pytest.mark.parametrize("method", Method, ids=str)
     def test_alpha_is_kept(self, engine: Engine, format: Format, method: Method, tmp_path: Path) -> None:
         image = saved(see_through(), "PNG")
-        theirs = pixels(image, *seed_command(method, BOX))
+        theirs = pixels(image, *reference_command(method, BOX))
         (ours,) = render(engine, image, tmp_path, request(BOX, format, method))
         assert_alike(ours, theirs, 35 if format in (PNG, TIFF) else 28)
 
@@ -166,7 +166,7 @@ class AlphaContract:
     @pytest.mark.parametrize("format", ["PNG", "WEBP"])
     def test_alpha_lies_over_white_in_a_jpeg(self, engine: Engine, format: str, method: Method, tmp_path: Path) -> None:
         image = saved(see_through(), format, **({"lossless": True} if format == "WEBP" else {}))
-        theirs = pixels(image, *seed_command(method, BOX), "-background", "white", "-flatten")
+        theirs = pixels(image, *reference_command(method, BOX), "-background", "white", "-flatten")
         (ours,) = render(engine, image, tmp_path, request(BOX, JPEG, method), settings=RenderSettings(quality=95))
         assert_alike(ours, theirs, 30)
         if method is Method.RESIZE:
@@ -192,7 +192,7 @@ class AlphaContract:
 
     def test_grey_with_alpha(self, engine: Engine, tmp_path: Path) -> None:
         image = saved(see_through().convert("LA"), "PNG")
-        theirs = pixels(image, *seed_command(Method.COMPOSITE, BOX))
+        theirs = pixels(image, *reference_command(Method.COMPOSITE, BOX))
         (ours,) = render(engine, image, tmp_path, request(BOX, PNG, Method.COMPOSITE))
         assert_alike(ours, theirs, 35)
 
@@ -202,7 +202,7 @@ class AvifAlphaContract:
 
     @pytest.mark.parametrize("method", Method, ids=str)
     def test_alpha_is_read_and_written(self, engine: Engine, method: Method, tmp_path: Path) -> None:
-        theirs = pixels(saved(see_through(), "PNG"), *seed_command(method, BOX))
+        theirs = pixels(saved(see_through(), "PNG"), *reference_command(method, BOX))
         for image in (saved(see_through(), "PNG"), saved(see_through(), "AVIF", quality=95)):
             for ours in render(engine, image, tmp_path, request(BOX, AVIF, method), request(BOX, PNG, method)):
                 assert_alike(ours, theirs, 28)

@@ -26,7 +26,7 @@ from heif_files import (
 from pictures import quarters, quarters_seen, saved, see_through, small
 from PIL import Image, ImageOps
 from profiles import in_srgb, wide_profile
-from reference import pixels, seed_command
+from reference import pixels, reference_command
 
 from imagepipe.core.rendering.formats import JPEG, PNG, WEBP
 from imagepipe.core.rendering.geometry import Size
@@ -48,8 +48,8 @@ class HeicContract:
     """A HEIC is shown as a phone shows it."""
 
     @pytest.mark.parametrize("method", Method, ids=str)
-    def test_it_looks_as_after_the_seeds_command(self, engine: Engine, method: Method, tmp_path: Path) -> None:
-        theirs = pixels(saved(small(), "PNG"), *seed_command(method, Size(50, 40)))
+    def test_it_looks_as_after_the_reference_command(self, engine: Engine, method: Method, tmp_path: Path) -> None:
+        theirs = pixels(saved(small(), "PNG"), *reference_command(method, Size(50, 40)))
         (ours,) = render(engine, heic(small()), tmp_path, request(Size(50, 40), PNG, method))
         assert_alike(ours, theirs, 35)
 
@@ -82,7 +82,7 @@ class HeicContract:
             request(Size(100, 100), WEBP),
             request(Size(100, 100), JPEG),
         )
-        theirs = pixels(saved(see_through(), "PNG"), *seed_command(Method.RESIZE, Size(100, 100)))
+        theirs = pixels(saved(see_through(), "PNG"), *reference_command(Method.RESIZE, Size(100, 100)))
         assert_alike(png, theirs, 35)
         assert_alike(webp, theirs, 28)
         assert pixels(jpeg)[0, :, -1, :3].min() > 240

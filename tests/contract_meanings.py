@@ -13,7 +13,7 @@ from heif_files import ALPHA, Reference, auxiliary, encoded_av1, heif
 from pictures import cmyk, png_chunk, quarters, quarters_seen, saved, see_through, small
 from PIL import Image
 from profiles import cmyk_profile, grey_profile, in_srgb, swapped_profile, wide_profile
-from reference import pixels, seed_command
+from reference import pixels, reference_command
 
 from imagepipe.core.rendering.colourimetry import SRGB_PRIMARIES, Colourimetry, Transfer, by_codes
 from imagepipe.core.rendering.formats import JPEG, PNG, WEBP
@@ -155,7 +155,7 @@ class AvifColoursContract:
         image = saved(see_through(), "AVIF", quality=95)
         assert facts_of(engine, image).alpha
         png, jpeg = render(engine, image, tmp_path, request(Size(100, 100)), request(Size(100, 100), JPEG))
-        theirs = pixels(saved(see_through(), "PNG"), *seed_command(Method.RESIZE, Size(100, 100)))
+        theirs = pixels(saved(see_through(), "PNG"), *reference_command(Method.RESIZE, Size(100, 100)))
         assert_alike(png, theirs, 28)
         assert pixels(jpeg)[0, :, -1, :3].min() > 240
 
@@ -207,7 +207,7 @@ class ForeignProfilesContract:
         facts = facts_of(engine, image)
         assert (facts.colours, facts.profile) == (Colours.CMYK, False)
         (made,) = render(engine, image, tmp_path, request(Size(100, 100), PNG))
-        theirs = pixels(cmyk(), *seed_command(Method.RESIZE, Size(100, 100), colours=("-colorspace", "sRGB")))
+        theirs = pixels(cmyk(), *reference_command(Method.RESIZE, Size(100, 100), colours=("-colorspace", "sRGB")))
         assert_alike(made, theirs, 33)
 
 

@@ -1,6 +1,6 @@
 """What every engine must do; test_engines_vips.py and test_engines_imagemagick.py hold theirs to it.
 
-The reference is always `convert` itself with the seed's command. 35 dB is where an eye that compares two photographs sees none of the difference; a crop
+The reference is always `convert` itself with the reference command. 35 dB is where an eye that compares two photographs sees none of the difference; a crop
 that is enlarged, and a picture of a few pixels, may be less alike.
 """
 
@@ -11,7 +11,7 @@ import pytest
 from photographs import ALPS, FOSSA, PAINTING, SEA, WOOD, photograph
 from pictures import saved, scene, scene_jpeg
 from PIL import Image
-from reference import Pixels, pixels, psnr, seed_command
+from reference import Pixels, pixels, psnr, reference_command
 
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import JPEG, PNG, Format
@@ -101,19 +101,19 @@ def assert_alike(ours: bytes, theirs: Pixels, decibels: float) -> None:
 
 
 class SizesContract:
-    """Every box and method gives the dimensions and the picture of the seed's command."""
+    """Every box and method gives the dimensions and the picture of the reference command."""
 
     @pytest.mark.parametrize(("box", "method"), BOXES, ids=str)
-    def test_a_box_gives_what_the_seeds_command_gives(self, engine: Engine, box: Size, method: Method, tmp_path: Path) -> None:
+    def test_a_box_gives_what_the_reference_command_gives(self, engine: Engine, box: Size, method: Method, tmp_path: Path) -> None:
         source = scene_jpeg()
-        theirs = pixels(source, *seed_command(method, box))
+        theirs = pixels(source, *reference_command(method, box))
         (ours,) = render(engine, source, tmp_path, request(box, PNG, method))
         assert_alike(ours, theirs, decibels_wanted(method, theirs))
 
     @pytest.mark.parametrize("method", Method)
     def test_a_jpeg_of_equal_quality_is_alike(self, engine: Engine, method: Method, tmp_path: Path) -> None:
         source, box = scene_jpeg(), Size(400, 300)
-        theirs = pixels(source, *seed_command(method, box, white=True), "-quality", "85")
+        theirs = pixels(source, *reference_command(method, box, white=True), "-quality", "85")
         (ours,) = render(engine, source, tmp_path, request(box, JPEG, method))
         assert_alike(ours, theirs, 32)
 
@@ -121,7 +121,7 @@ class SizesContract:
         source = scene_jpeg()
         requests = [request(box, PNG, method) for box, method in BOXES]
         for (box, method), ours in zip(BOXES, render(engine, source, tmp_path, *requests), strict=True):
-            theirs = pixels(source, *seed_command(method, box))
+            theirs = pixels(source, *reference_command(method, box))
             assert_alike(ours, theirs, decibels_wanted(method, theirs))
 
     @pytest.mark.parametrize(("name", "boxes"), PHOTOGRAPHS, ids=[name for name, _ in PHOTOGRAPHS])
@@ -131,7 +131,7 @@ class SizesContract:
         plan, outputs = render_with_plan(engine, image, tmp_path, *requests)
         assert plan.shrink > 1 or plan.source != JPEG
         for (box, method), ours in zip(boxes, outputs, strict=True):
-            theirs = pixels(image, *seed_command(method, box))
+            theirs = pixels(image, *reference_command(method, box))
             assert_alike(ours, theirs, decibels_wanted(method, theirs))
 
     @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "AVIF"])
@@ -142,7 +142,7 @@ class SizesContract:
         boxes = [(Size(300, 200), Method.RESIZE), (Size(91, 90), Method.CROP), (Size(20, 20), Method.RESIZE)]
         outputs = render(engine, source, tmp_path, *[request(box, PNG, method) for box, method in boxes])
         for (box, method), ours in zip(boxes, outputs, strict=True):
-            theirs = pixels(whole, *seed_command(method, box))
+            theirs = pixels(whole, *reference_command(method, box))
             assert_alike(ours, theirs, decibels_wanted(method, theirs))
 
     @pytest.mark.parametrize(("width", "height"), [(250, 1), (1, 200), (300, 2), (1, 1)])
@@ -150,14 +150,14 @@ class SizesContract:
     def test_sources_of_a_pixel_in_width(self, engine: Engine, width: int, height: int, method: Method, tmp_path: Path) -> None:
         image = saved(scene().resize((width, height)), "PNG")
         box = Size(60, 50)
-        theirs = pixels(image, *seed_command(method, box))
+        theirs = pixels(image, *reference_command(method, box))
         (ours,) = render(engine, image, tmp_path, request(box, PNG, method))
         assert_alike(ours, theirs, 25)
 
     @pytest.mark.parametrize("box", [Size(300, 300), Size(800, 450), Size(33, 600), Size(600, 33)], ids=str)
     def test_crops_that_enlarge(self, engine: Engine, box: Size, tmp_path: Path) -> None:
         image = saved(scene().resize((120, 68)), "PNG")
-        theirs = pixels(image, *seed_command(Method.CROP, box))
+        theirs = pixels(image, *reference_command(Method.CROP, box))
         (ours,) = render(engine, image, tmp_path, request(box, PNG, Method.CROP))
         assert_alike(ours, theirs, 38)
 

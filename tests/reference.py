@@ -1,4 +1,4 @@
-"""The reference: ImageMagick's own `convert` and the seed's commands, and how alike two pictures are."""
+"""The reference: ImageMagick's own `convert` and the reference commands, and how alike two pictures are."""
 
 import io
 import subprocess
@@ -26,8 +26,8 @@ def convert(*arguments: str, image: bytes = b"") -> bytes:
     return done.stdout
 
 
-def seed_command(method: Method, box: Size, *, white: bool = False, source: str = "-", colours: tuple[str, ...] = ()) -> list[str]:
-    """The seed's command, as arguments between the input, which it names, and the output; `colours` converts them first."""
+def reference_command(method: Method, box: Size, *, white: bool = False, source: str = "-", colours: tuple[str, ...] = ()) -> list[str]:
+    """The reference command, as arguments between the input, which it names, and the output; `colours` converts them first."""
     read = [source, "-auto-orient", *colours]
     if method is Method.RESIZE:
         return [*read, "-resize", f"{box}>"]

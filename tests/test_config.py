@@ -16,7 +16,7 @@ from imagepipe.errors import ConfigError
 
 DIST = Path(__file__).parents[1] / "imagepipe.ini.dist"
 
-SEED = """\
+FIRST_IMAGEPIPE = """\
 [network]
 # The network interface and port to listen on for XML-RPC calls
 interface = 0.0.0.0
@@ -159,17 +159,17 @@ class DefaultTests:
 
 
 class SeedTests:
-    """The configuration file of the seed is one of ours."""
+    """The configuration file of the first imagepipe is valid here."""
 
     def test_it_loads_unchanged(self, tmp_path: Path) -> None:
-        loaded = load(write(tmp_path, SEED))
+        loaded = load(write(tmp_path, FIRST_IMAGEPIPE))
         assert (loaded.network.interface, loaded.network.port) == ("0.0.0.0", 8085)
         assert (loaded.replication.publish, loaded.replication.sync) == ("tcp://0.0.0.0:8086", "tcp://0.0.0.0:8087")
         assert (loaded.images.path, loaded.images.umask, loaded.images.io_threads) == (Path("/tmp"), 0o022, 1)
         assert dict(loaded.imagemagick.env) == {"MAGICK_THREAD_LIMIT": "1", "MAGICK_TIME_LIMIT": "60"}
 
     def test_it_loads_indented_as_its_readme_shows_it(self, tmp_path: Path) -> None:
-        assert load(write(tmp_path, re.sub("^", "    ", SEED, flags=re.MULTILINE))) == load(write(tmp_path, SEED))
+        assert load(write(tmp_path, re.sub("^", "    ", FIRST_IMAGEPIPE, flags=re.MULTILINE))) == load(write(tmp_path, FIRST_IMAGEPIPE))
 
 
 class FileTests:

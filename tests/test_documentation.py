@@ -87,7 +87,7 @@ class MethodTests:
     def test_the_chapter_on_administration_has_no_other_method(self) -> None:
         assert sorted(re.findall(r"^### admin\.(\w+)", ADMINISTRATION, flags=re.MULTILINE)) == ADMIN_METHODS
 
-    def test_there_are_the_methods_of_the_seed_and_ours(self) -> None:
+    def test_there_are_the_methods_of_the_first_imagepipe_and_ours(self) -> None:
         assert METHODS == ["delete_image", "image_info", "list_images", "move_image", "store_image"]
 
     @pytest.mark.parametrize("name", ["listMethods", "methodHelp", "methodSignature", "multicall"])

@@ -9,7 +9,7 @@ from contract_others import BmpColoursContract, IconContract, Jp2Contract, PsdCo
 from engine_contract import assert_alike, facts_of, render, request
 from pictures import bmp_v5, saved, scene_jpeg, see_through, small
 from PIL import Image
-from reference import convert, pixels, seed_command
+from reference import convert, pixels, reference_command
 
 from imagepipe.core.rendering.formats import AVIF, BMP, ICO, JP2, JPEG, PNG, PSD, TIFF, Format, sniff
 from imagepipe.core.rendering.geometry import Size
@@ -66,12 +66,12 @@ class AutoEngineTests:
 
     @pytest.mark.parametrize("format", [BMP, ICO, PSD, JP2], ids=str)
     @pytest.mark.parametrize("method", Method, ids=str)
-    def test_what_libvips_does_not_read_looks_as_after_the_seeds_command(
+    def test_what_libvips_does_not_read_looks_as_after_the_reference_command(
         self, engine: Engine, format: Format, method: Method, tmp_path: Path
     ) -> None:
         image, box = made(format), Size(50, 40)
         assert sniff(image[:64]) == format
-        theirs = pixels(image, *seed_command(method, box, source=f"{format.name}:-[0]", colours=("-colorspace", "sRGB")))
+        theirs = pixels(image, *reference_command(method, box, source=f"{format.name}:-[0]", colours=("-colorspace", "sRGB")))
         ours = render(engine, image, tmp_path, request(box, PNG, method), request(box, JPEG, method))
         assert_alike(ours[0], theirs, 35)
 
@@ -88,14 +88,14 @@ class AutoEngineTests:
     )
     def test_kinds_of_tiff_that_libvips_does_not_read(self, engine: Engine, kind: str, tmp_path: Path) -> None:
         image = convert("png:-", *kind.split(), "tiff:-", image=saved(small(), "PNG"))
-        theirs = pixels(image, *seed_command(Method.RESIZE, Size(50, 40), colours=("-colorspace", "sRGB")))
+        theirs = pixels(image, *reference_command(Method.RESIZE, Size(50, 40), colours=("-colorspace", "sRGB")))
         (ours,) = render(engine, image, tmp_path, request(Size(50, 40), PNG))
         assert_alike(ours, theirs, 35)
 
     def test_an_icon_keeps_its_alpha(self, engine: Engine, tmp_path: Path) -> None:
         image = saved(see_through().resize((64, 64)), "ICO", sizes=[(64, 64)])
         (ours,) = render(engine, image, tmp_path, request(Size(32, 32), PNG))
-        assert_alike(ours, pixels(image, *seed_command(Method.RESIZE, Size(32, 32), source="ico:-[0]")), 35)
+        assert_alike(ours, pixels(image, *reference_command(Method.RESIZE, Size(32, 32), source="ico:-[0]")), 35)
 
     @pytest.mark.parametrize("format", [BMP, ICO, JP2, TIFF], ids=str)
     def test_alpha_is_kept_in_avif_too(self, engine: Engine, format: Format, tmp_path: Path) -> None:

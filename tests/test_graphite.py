@@ -23,7 +23,7 @@ EPOCH = 1_767_225_600
 class LinesTests:
     """What there is to tell, in which words."""
 
-    def test_the_names_are_those_of_the_seed_and_ours(self) -> None:
+    def test_the_names_are_those_of_image_server_and_ours(self) -> None:
         assert events_of(TOTALS) == {
             "image_request": 23,
             "image_request.jpg": 20,

@@ -25,7 +25,7 @@ def named(name: str) -> Rendition:
 
 
 class ParseTests:
-    """The names of the second seed."""
+    """The names of Image Server."""
 
     @pytest.mark.parametrize(
         ("name", "width", "height", "quality", "extension"),

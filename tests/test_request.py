@@ -59,7 +59,7 @@ class StoreTests:
         request = store(size=[500, 400])
         assert request.outputs == (OutputRequest("a/b.jpg", Size(500, 400), JPEG, Method.RESIZE),)
 
-    def test_the_seeds_example(self) -> None:
+    def test_the_example_of_the_first_imagepipe(self) -> None:
         request = store("x/y/z/image.jpg", size={"": [500, 500], "_medium": [250, 250], "_small": [50, 50]})
         assert request.paths == ("x/y/z/image.jpg", "x/y/z/image_medium.jpg", "x/y/z/image_small.jpg")
         assert [output.box for output in request.outputs] == [Size(500, 500), Size(250, 250), Size(50, 50)]

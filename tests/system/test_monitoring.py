@@ -121,7 +121,7 @@ def hanging_flushes(daemon: DaemonProcess) -> Iterator[Callable[[], object]]:
 
 
 class GraphiteTests:
-    """Graphite is told the seed's names, the last of it at the stop."""
+    """Graphite receives the names of Image Server, and the last events at the stop."""
 
     def test_events_and_totals_arrive(self, tmp_path: Path, picture: bytes) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:

@@ -89,7 +89,7 @@ class AcceptedTests:
         assert post(daemon, body.encode()) == "OK"
         assert (daemon.images / folder / "a.png").read_bytes() == large
 
-    def test_the_seeds_example_makes_three_images(self, daemon: DaemonProcess, folder: str) -> None:
+    def test_the_example_of_the_first_imagepipe_makes_three_images(self, daemon: DaemonProcess, folder: str) -> None:
         source = encoded(gradient(800, 600), "JPEG")
         sizes = {"": [500, 500], "_medium": [250, 250], "_small": [50, 50]}
         assert daemon.proxy.store_image(text(source), f"{folder}/x/y/z/image.jpg", None, sizes) == "OK"
