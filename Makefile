@@ -30,13 +30,13 @@ check: .venv/ready-dev  ## formatting, lint and types
 	.venv/bin/mypy
 
 simulate: .venv/ready-dev  ## prove replication in a simulated world of faults: SEED=1 RUNS=1000
-	PYTHONPATH=tests .venv/bin/python -m simulation --seed $(SEED) --runs $(RUNS)
+	.venv/bin/python -m tests.simulation --seed $(SEED) --runs $(RUNS)
 
 bench: .venv/ready-bench  ## measure beside other image servers, into docs/performance.md: BENCH="--quick store on_demand"
 	@sh scripts/setup.sh tools
 	@sh scripts/setup.sh photos
 	@sh scripts/setup.sh rivals
-	PYTHONPATH=tests .venv/bin/python -m benchmarks $(BENCH)
+	.venv/bin/python -m benchmarks $(BENCH)
 
 clean:  ## remove what these commands made; imagepipe.ini and the images stay
 	rm -rf .venv .cache .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

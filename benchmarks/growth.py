@@ -17,7 +17,6 @@ import xmlrpc.client
 from collections.abc import Callable
 from pathlib import Path
 
-from daemon_process import DaemonProcess
 from PIL import Image
 
 from benchmarks.held import held_bytes
@@ -31,6 +30,7 @@ from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.health import Health
 from imagepipe.storage.opening import Layout
 from imagepipe.storage.store import Store
+from tests.support.daemon_process import DaemonProcess
 
 SIZES = (1_000, 100_000, 1_000_000)
 ROWS_AT_ONCE = 10_000

@@ -5,13 +5,12 @@
 import itertools
 from pathlib import Path
 
-from daemon_process import DaemonProcess, running
-
 from benchmarks.held import Peak, family, held_bytes
 from benchmarks.load import Request, drive
 from benchmarks.photographs import photographs
 from benchmarks.results import Goal, Section, Table
 from benchmarks.store import SIDES, call
+from tests.support.daemon_process import DaemonProcess, running
 
 MIB = 1 << 20
 SOURCES = [(12, "jpeg"), (24, "jpeg"), (12, "png"), (12, "webp")]

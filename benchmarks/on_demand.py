@@ -10,13 +10,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from daemon_process import DaemonProcess, running
-
 from benchmarks import rivals
 from benchmarks.held import Peak
 from benchmarks.load import Driven, Request, drive
 from benchmarks.photographs import distinct, photographs
 from benchmarks.results import Chart, Goal, Section, Series, Table, ratio
+from tests.support.daemon_process import DaemonProcess, running
 
 CLIENTS = 4
 WIDTH = 500

@@ -6,13 +6,12 @@ import itertools
 import re
 from pathlib import Path
 
-from daemon_process import running
-
 from benchmarks.load import drive
 from benchmarks.photographs import photographs
 from benchmarks.results import Section, Series, Table
 from benchmarks.store import SIDES, call
 from imagepipe.runtime.profiling import STORE_STAGES
+from tests.support.daemon_process import running
 
 CLIENTS = (1, 4)
 

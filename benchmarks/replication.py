@@ -20,14 +20,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from cluster import Cluster, eventually, mesh
-from daemon_process import DaemonProcess, text
 from PIL import Image
-from proxy import FaultProxy
 
 from benchmarks.results import Chart, Goal, Section, Series, Table
 from imagepipe.errors import FlushError
 from imagepipe.storage.store import ImageFacts, StagedImage, Store
+from tests.support.cluster import Cluster, eventually, mesh
+from tests.support.daemon_process import DaemonProcess, text
+from tests.support.proxy import FaultProxy
 
 SIZES = {"20 KiB": 20 << 10, "300 KiB": 300 << 10}
 GOAL = 0.7

@@ -11,8 +11,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from daemon_process import DaemonProcess, running
-
 from benchmarks.photographs import distinct
 from benchmarks.results import Chart, Goal, Section, Series, Table, ratio
 from benchmarks.seaweedfs import SeaweedFS, seaweedfs
@@ -37,6 +35,7 @@ from benchmarks.serving_cases import (
     start,
 )
 from benchmarks.wrk import Ask, Measured, wrk
+from tests.support.daemon_process import DaemonProcess, running
 
 NOTES = {
     (FILE, OURS): "from its memory",

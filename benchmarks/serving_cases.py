@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon_process import DaemonProcess
-from nginx_process import nginx
 from PIL import Image
 
 from benchmarks import rivals
 from benchmarks.photographs import distinct, photographs
 from benchmarks.seaweedfs import SeaweedFS, put
 from benchmarks.wrk import Ask
+from tests.support.daemon_process import DaemonProcess
+from tests.support.nginx_process import nginx
 
 WIDTH = 200
 SIDE, QUALITY = 500, 75

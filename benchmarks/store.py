@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from daemon_process import DaemonProcess, running
-
 from benchmarks.limits import Workers, libvips, pillow, seed
 from benchmarks.load import Driven, Request, drive
 from benchmarks.photographs import distinct, photographs
 from benchmarks.results import Chart, Goal, Section, Series, Table, ratio
+from tests.support.daemon_process import DaemonProcess, running
 
 SIDES = {"three sizes": (500, 250, 50), "one size": (500,)}
 CLIENTS = (1, 2, 4, 8)

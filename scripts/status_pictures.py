@@ -21,12 +21,11 @@ from urllib.request import urlopen
 import pyvips
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
 
-from chromium import Page, opened  # noqa: E402
-from cluster import Cluster, eventually, mesh  # noqa: E402
-from daemon_process import DaemonProcess  # noqa: E402
-from image_server import HTTP, status  # noqa: E402
+from tests.support.chromium import Page, opened  # noqa: E402
+from tests.support.cluster import Cluster, eventually, mesh  # noqa: E402
+from tests.support.daemon_process import DaemonProcess  # noqa: E402
+from tests.support.image_server import HTTP, status  # noqa: E402
 
 NODES = ("berlin", "hamburg", "munich")
 PICTURES = {"status.png": 1180, "status-phone.png": 360}

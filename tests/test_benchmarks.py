@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import saved, scene
 from PIL import Image
 
 from benchmarks import __main__ as bench
 from benchmarks import report
 from benchmarks.photographs import distinct, side_lengths
 from benchmarks.results import Chart, Goal, Section, Series, Table, ratio
+from tests.support.pictures import saved, scene
 
 SECTION = Section(
     (Table("Speed", ("way", "images/s"), [("ours", "3 (2 to 4)")], "A note."),),

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import click
 import pytest
@@ -11,8 +10,8 @@ import pytest
 from imagepipe.cli.main import imagepipe
 from imagepipe.cli.options import NAMES
 from imagepipe.cli.store import SizeOption, SizeType
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[1]
 COMMANDS = imagepipe.commands
 CHAPTERS = dict(re.findall(r"^## imagepipe ([a-z-]+)(.*?)(?=^## |\Z)", (ROOT / "docs/commands.md").read_text(), flags=re.MULTILINE | re.DOTALL))
 [GENERAL] = re.findall(r"^## Which daemon$(.*?)(?=^## )", (ROOT / "docs/commands.md").read_text(), flags=re.MULTILINE | re.DOTALL)

@@ -13,8 +13,9 @@ from imagepipe.config.quantities import size, time, umask
 from imagepipe.config.spec import CONFIGSPEC
 from imagepipe.core.rendering.plan import RenderSettings
 from imagepipe.errors import ConfigError
+from tests.support.repository import ROOT
 
-DIST = Path(__file__).parents[1] / "imagepipe.ini.dist"
+DIST = ROOT / "imagepipe.ini.dist"
 
 FIRST_IMAGEPIPE = """\
 [network]

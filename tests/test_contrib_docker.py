@@ -2,13 +2,12 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 
 from imagepipe.config.loading import load
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "contrib/docker"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 COMPOSE = (DOCKER / "compose.yaml").read_text()

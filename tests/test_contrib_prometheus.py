@@ -5,17 +5,16 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from statuses import FULL
 
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.metrics import registry_of
+from tests.support.repository import ROOT
+from tests.support.statuses import FULL
 
-ROOT = Path(__file__).parents[1]
 ALERTS = ROOT / "contrib/prometheus/alerts.yml"
 DASHBOARD = ROOT / "contrib/grafana/imagepipe.json"
 

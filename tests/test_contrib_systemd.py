@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from imagepipe.config.loading import load
+from tests.support.repository import ROOT
 
-UNITS = Path(__file__).parents[1] / "contrib/systemd"
+UNITS = ROOT / "contrib/systemd"
 SERVICE = (UNITS / "imagepipe.service").read_text()
 SETTINGS = load(UNITS / "imagepipe.ini")
 SOCKETS = sorted(UNITS.glob("*.socket"))

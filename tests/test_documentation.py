@@ -3,14 +3,12 @@
 import inspect
 import re
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from configobj import ConfigObj
 from prometheus_client import generate_latest
-from statuses import FULL, REPLICATION, TOTALS
 from twisted.web.http_headers import Headers
 
 from imagepipe.config.spec import CONFIGSPEC
@@ -25,8 +23,9 @@ from imagepipe.web.http.refusal import refuse_encoded
 from imagepipe.web.xmlrpc.admin_methods import AdminMethods
 from imagepipe.web.xmlrpc.base64_images import decode_image
 from imagepipe.web.xmlrpc.image_methods import ImageMethods
+from tests.support.repository import ROOT
+from tests.support.statuses import FULL, REPLICATION, TOTALS
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 SPECIFICATION = ConfigObj(CONFIGSPEC.split("\n"), interpolation=False, list_values=False, _inspec=True)
 ADMINISTRATION = (ROOT / "docs/administration.md").read_text()

@@ -7,9 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from engine_contract import render, request
-from gate import Gate
-from pictures import saved, scene_jpeg, small
 
 from imagepipe.core.rendering.formats import JPEG, PNG
 from imagepipe.core.rendering.geometry import Size
@@ -19,6 +16,9 @@ from imagepipe.engines.magick import child
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
+from tests.support.gate import Gate
+from tests.support.pictures import saved, scene_jpeg, small
+from tests.system.engines.contract.engine_contract import render, request
 
 OUTPUT = request(Size(50, 50), PNG)
 

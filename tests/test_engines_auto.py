@@ -5,11 +5,7 @@ from pathlib import Path
 
 import pillow_heif
 import pytest
-from contract_others import BmpColoursContract, IconContract, Jp2Contract, PsdContract
-from engine_contract import assert_alike, facts_of, render, request
-from pictures import bmp_v5, saved, scene_jpeg, see_through, small
 from PIL import Image
-from reference import convert, pixels, reference_command
 
 from imagepipe.core.rendering.formats import AVIF, BMP, ICO, JP2, JPEG, PNG, PSD, TIFF, Format, sniff
 from imagepipe.core.rendering.geometry import Size
@@ -19,6 +15,10 @@ from imagepipe.engines.engine import Engine
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
+from tests.support.pictures import bmp_v5, saved, scene_jpeg, see_through, small
+from tests.support.reference import convert, pixels, reference_command
+from tests.system.engines.contract.engine_contract import assert_alike, facts_of, render, request
+from tests.system.engines.contract.others import BmpColoursContract, IconContract, Jp2Contract, PsdContract
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_contract import facts_of, recognised, render, request
-from pictures import saved, small
-from reference import pixels
 
 from imagepipe.core.rendering.formats import BMP, PNG
 from imagepipe.engines.auto import AutoEngine
@@ -17,6 +14,9 @@ from imagepipe.engines.files.bmp import corrected
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
+from tests.support.pictures import saved, small
+from tests.support.reference import pixels
+from tests.system.engines.contract.engine_contract import facts_of, recognised, render, request
 
 PICTURE = small(48, 32).convert("RGB")
 GOOD = saved(PICTURE, "BMP")

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_contract import facts_of, render, request
-from pictures import saved, small
 from PIL import Image
 
 from imagepipe.core.rendering import formats
@@ -20,6 +18,8 @@ from imagepipe.engines.files.heif_items import exif_is_scattered
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
+from tests.support.pictures import saved, small
+from tests.system.engines.contract.engine_contract import facts_of, render, request
 
 Entry = tuple[int, int, int, int]
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF")

@@ -6,13 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contract_animations import on_canvas
-from engine_contract import assert_alike, facts_of, render, request
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import animation, saved, small
 from PIL import Image
-from reference import Pixels, convert, pixels
 
 from imagepipe.core.rendering.formats import GIF, PNG, WEBP
 from imagepipe.core.rendering.geometry import Size
@@ -20,6 +16,10 @@ from imagepipe.engines.engine import Engine
 from imagepipe.engines.files.gif_frames import Frame, frames, is_plain, with_delays
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
+from tests.support.pictures import animation, saved, small
+from tests.support.reference import Pixels, convert, pixels
+from tests.system.engines.contract.animations import on_canvas
+from tests.system.engines.contract.engine_contract import assert_alike, facts_of, render, request
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 import struct
 from typing import Any
 
-from other_files import icon_bmp
-from pictures import saved, small
 from PIL import Image
 
 from imagepipe.engines.files.icon import best_alone
+from tests.support.other_files import icon_bmp
+from tests.support.pictures import saved, small
 
 
 class CountedBytes(bytes):

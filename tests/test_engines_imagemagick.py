@@ -4,21 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from contract_animations import AnimationContract
-from contract_broken import BombContract, BrokenContract
-from contract_colours import AlphaContract, AvifAlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
-from contract_compositions import CompositionContract
-from contract_heic import HeicContract
-from contract_jpeg_ends import JpegEndContract
-from contract_meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
-from contract_others import BmpColoursContract, IconContract, Jp2Contract, PsdContract
-from contract_png import PngContract
-from contract_png_ends import PngEndContract
-from contract_webp_frames import WebpFramesContract
-from engine_contract import SizesContract, facts_of, render, request
-from gifs import Part, gif
-from pictures import saved, see_through
-from webps import Layer, webp
 
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines.auto import ImageMagickFirst
@@ -28,6 +13,28 @@ from imagepipe.engines.files.webp_container import CHUNKS_MAX
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
+from tests.support.gifs import Part, gif
+from tests.support.pictures import saved, see_through
+from tests.support.webps import Layer, webp
+from tests.system.engines.contract.animations import AnimationContract
+from tests.system.engines.contract.broken import BombContract, BrokenContract
+from tests.system.engines.contract.colours import (
+    AlphaContract,
+    AvifAlphaContract,
+    ColoursContract,
+    FormatsContract,
+    MetadataContract,
+    OrientationContract,
+)
+from tests.system.engines.contract.compositions import CompositionContract
+from tests.system.engines.contract.engine_contract import SizesContract, facts_of, render, request
+from tests.system.engines.contract.heic import HeicContract
+from tests.system.engines.contract.jpeg_ends import JpegEndContract
+from tests.system.engines.contract.meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
+from tests.system.engines.contract.others import BmpColoursContract, IconContract, Jp2Contract, PsdContract
+from tests.system.engines.contract.png import PngContract
+from tests.system.engines.contract.png_ends import PngEndContract
+from tests.system.engines.contract.webp_frames import WebpFramesContract
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import saved, small
 
 from imagepipe.engines.files.jpeg_stream import Stream, lacks_pixels, whole
+from tests.support.pictures import saved, small
 
 
 def segment(marker: int, content: bytes) -> bytes:

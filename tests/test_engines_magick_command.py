@@ -5,10 +5,6 @@ import time
 from pathlib import Path
 
 import pytest
-from cluster import eventually
-from engine_contract import facts_of, render, request
-from pictures import oriented, png, saved, scene_jpeg, small
-from reference import CONVERT, convert
 
 import imagepipe.engines.magick
 from imagepipe.core.rendering.formats import FORMATS, GIF, JPEG, PNG, TIFF, WEBP, Format
@@ -21,6 +17,10 @@ from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.magick.magick_source import MagickSource
 from imagepipe.engines.memory_file import memory_file
 from imagepipe.errors import NotStored
+from tests.support.cluster import eventually
+from tests.support.pictures import oriented, png, saved, scene_jpeg, small
+from tests.support.reference import CONVERT, convert
+from tests.system.engines.contract.engine_contract import facts_of, render, request
 
 LIMITS = Limits(pixels_max=100_000_000, seconds=60)
 

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 import pyvips
-from pictures import cmyk, oriented, saved, scene
 from PIL import Image
-from profiles import wide_profile
 
 from imagepipe.core.rendering.formats import JPEG
 from imagepipe.core.rendering.geometry import Size
@@ -13,6 +11,8 @@ from imagepipe.core.rendering.output_request import OutputRequest
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, plan_render
 from imagepipe.engines.vips import plain_jpeg
 from imagepipe.engines.vips.vips_header import read_facts
+from tests.support.pictures import cmyk, oriented, saved, scene
+from tests.support.profiles import wide_profile
 
 
 def plan_of(image: bytes, side: int = 100, *, strip: bool = True) -> RenderPlan:

@@ -2,9 +2,8 @@
 
 import zlib
 
-from pictures import png_chunk, saved, small
-
 from imagepipe.engines.files.png_stream import whole
+from tests.support.pictures import png_chunk, saved, small
 
 PNG = saved(small(), "PNG")
 IDAT = PNG.index(b"IDAT") - 4

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from engine_contract import facts_of, render, request
-from pictures import png_chunk, saved, small
 
 from imagepipe.core.rendering.formats import JPEG, PNG
 from imagepipe.engines.auto import AutoEngine
@@ -16,6 +14,8 @@ from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.reasons import LENGTH_MAX, UNKNOWN, of_kind, reason
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
+from tests.support.pictures import png_chunk, saved, small
+from tests.system.engines.contract.engine_contract import facts_of, render, request
 
 
 class ReasonTests:

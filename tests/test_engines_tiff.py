@@ -8,10 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_contract import facts_of, render, request
-from pictures import saved, small
 from PIL import Image
-from reference import convert, pixels
 
 from imagepipe.core.rendering.formats import PNG
 from imagepipe.core.rendering.plan import RenderSettings, check_source
@@ -21,6 +18,9 @@ from imagepipe.engines.files import tiff_header
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import BadRequest, NotStored
+from tests.support.pictures import saved, small
+from tests.support.reference import convert, pixels
+from tests.system.engines.contract.engine_contract import facts_of, render, request
 
 PICTURE = small(128, 96).convert("RGB")
 TILE = 64

@@ -3,20 +3,27 @@
 from collections.abc import Iterator
 
 import pytest
-from contract_animations import AnimationContract
-from contract_broken import BombContract, BrokenContract
-from contract_colours import AlphaContract, AvifAlphaContract, ColoursContract, FormatsContract, MetadataContract, OrientationContract
-from contract_compositions import CompositionContract
-from contract_heic import HeicContract
-from contract_jpeg_ends import JpegEndContract
-from contract_meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
-from contract_png import PngContract
-from contract_png_ends import PngEndContract
-from contract_webp_frames import WebpFramesContract
-from engine_contract import SizesContract
 
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.vips.vips_engine import VipsEngine
+from tests.system.engines.contract.animations import AnimationContract
+from tests.system.engines.contract.broken import BombContract, BrokenContract
+from tests.system.engines.contract.colours import (
+    AlphaContract,
+    AvifAlphaContract,
+    ColoursContract,
+    FormatsContract,
+    MetadataContract,
+    OrientationContract,
+)
+from tests.system.engines.contract.compositions import CompositionContract
+from tests.system.engines.contract.engine_contract import SizesContract
+from tests.system.engines.contract.heic import HeicContract
+from tests.system.engines.contract.jpeg_ends import JpegEndContract
+from tests.system.engines.contract.meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
+from tests.system.engines.contract.png import PngContract
+from tests.system.engines.contract.png_ends import PngEndContract
+from tests.system.engines.contract.webp_frames import WebpFramesContract
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from engine_contract import render, request
-from pictures import png, scene_jpeg
 
 from imagepipe.core.rendering.formats import JPEG, PNG, PSD, WEBP
 from imagepipe.core.rendering.geometry import Size
@@ -23,6 +21,8 @@ from imagepipe.engines.memory_file import memory_file
 from imagepipe.engines.vips import worker_messages
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import EngineUnusable, NotStored
+from tests.support.pictures import png, scene_jpeg
+from tests.system.engines.contract.engine_contract import render, request
 
 OUTPUT = request(Size(50, 50), PNG)
 

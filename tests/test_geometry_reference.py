@@ -4,9 +4,9 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from reference import convert
 
 from imagepipe.core.rendering.geometry import Size, centred_crop, centred_offset, cover, fit
+from tests.support.reference import convert
 
 # Those that rounding was seen to go wrong at, in one program or another; then any.
 KNOWN = [

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from reactor_thread import PATIENCE_SECONDS, Inbox, logged, on_reactor, reactor, until
-from statuses import NOTHING, REPLICATION, TOTALS
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.task import Clock
 
@@ -16,6 +14,8 @@ from imagepipe.core.rendering.formats import JPEG, WEBP
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.graphite import LOOK_SECONDS, REPORT_SECONDS, STOP_SECONDS_MAX, Graphite, events_of, news_of, report, states_of
 from imagepipe.replication.status import ReplicationStatus
+from tests.support.reactor_thread import PATIENCE_SECONDS, Inbox, logged, on_reactor, reactor, until
+from tests.support.statuses import NOTHING, REPLICATION, TOTALS
 
 EPOCH = 1_767_225_600
 

@@ -4,12 +4,12 @@ import io
 
 import numpy as np
 import pytest
-from pictures import quarters, quarters_seen
 from PIL import Image, ImageCms
-from profiles import cmyk_profile, in_srgb, wide_profile
 
 from imagepipe.core.rendering.colourimetry import SRGB_PRIMARIES, Colourimetry, Transfer, by_codes
 from imagepipe.core.rendering.icc import colour_space, profile_of
+from tests.support.pictures import quarters, quarters_seen
+from tests.support.profiles import cmyk_profile, in_srgb, wide_profile
 
 
 class ColourSpaceTests:

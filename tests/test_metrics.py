@@ -5,12 +5,12 @@ import re
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from statuses import BARE, FULL
 
 from imagepipe.core.rendering.formats import JPEG
 from imagepipe.monitoring.counters import BOUNDS_SECONDS, Counters, Durations
 from imagepipe.monitoring.metrics import registry_of
 from imagepipe.monitoring.node_status import NodeStatus
+from tests.support.statuses import BARE, FULL
 
 UNITS = ("seconds", "bytes")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from imagepipe.web import welcome
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[1]
 DOCUMENTATION = "share/doc/imagepipe"
 SOURCES = ("pyproject.toml", "setup.py", "README.md", "CHANGELOG.md", "LICENSE", "imagepipe.ini.dist", "docs", "imagepipe", "twisted")
 

@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from statuses import BARE, NORTH, REPLICATION, SOUTH
 
 from imagepipe.core.rows.versions import Ahead
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import NodeStatus, Problem, QueueShare, QueueStatus, Severity
 from imagepipe.monitoring.problems import problems_of
 from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
+from tests.support.statuses import BARE, NORTH, REPLICATION, SOUTH
 
 WELL = replace(BARE, uptime_seconds=3600.0, disk=DiskStatus(100 << 30, 50 << 30, 1.0))
 PEER = replace(NORTH, peer="", seconds_behind=0.0, rows_behind=0)

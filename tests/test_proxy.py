@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from proxy import Bytes, FaultProxy
+
+from tests.support.proxy import Bytes, FaultProxy
 
 PATIENCE_SECONDS = 30
 MESSAGE = b"what is sent through it"

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from statuses import BARE, FULL, NORTH, REPLICATION
 from twisted.internet.task import Clock
 
 from imagepipe.monitoring.counters import BOUNDS_SECONDS, Counters, Distribution
 from imagepipe.monitoring.recent import KEPT, STEP_SECONDS, Recent, reading_of
 from imagepipe.monitoring.samples import Reading, Samples, quantile
+from tests.support.statuses import BARE, FULL, NORTH, REPLICATION
 
 NOTHING = Distribution((0,) * (len(BOUNDS_SECONDS) + 1), 0.0)
 AT_REST = Reading(NOTHING, 0, None, None)

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from hostile_server import Exchange, HostileServer, tls_server
-from reactor_thread import PATIENCE_SECONDS, on_reactor, reactor
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IHostnameResolver
@@ -24,6 +22,8 @@ import imagepipe
 from imagepipe.core.requests.source_urls import SourceRules
 from imagepipe.errors import BadRequest, DiskFull, Forbidden, NotFound, Overloaded, SourceFailed, SourceTimeout, TooLarge
 from imagepipe.web.fetch.sources import MEMORY_BYTES_MAX, REDIRECTS_MAX, Sources
+from tests.support.hostile_server import Exchange, HostileServer, tls_server
+from tests.support.reactor_thread import PATIENCE_SECONDS, on_reactor, reactor
 
 BYTES_MAX = 4 << 20
 IMAGE = bytes(range(256)) * 8

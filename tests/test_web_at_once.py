@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from browser import Browser
-from test_web_site import Counted, Waited
 
 from imagepipe.web.http.fast_path import HEADERS_MAX, REQUEST_BYTES_MAX, Immediate, PlainGet, head_of, plain_get
+from tests.support.browser import Browser
+from tests.test_web_site import Counted, Waited
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 AT_HAND = HEAD + b"at"

@@ -6,9 +6,6 @@ from typing import Any
 from xmlrpc.client import Fault, dumps, loads
 
 import pytest
-from browser import Browser
-from http_wire import answer
-from test_web_site import PAGE, Counted, Waited
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.web.resource import Resource
 
@@ -17,6 +14,9 @@ from imagepipe.monitoring.counters import Counters
 from imagepipe.web.http.request import BoundedRequest
 from imagepipe.web.image_resource import JSON_REFUSAL, Access, ImagePages
 from imagepipe.web.xmlrpc.image_methods import ImageMethods, method
+from tests.support.browser import Browser
+from tests.support.http_wire import answer
+from tests.test_web_site import PAGE, Counted, Waited
 
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%b"
 

@@ -7,9 +7,6 @@ from typing import Any
 
 import bcrypt
 import pytest
-from browser import Browser
-from http_wire import answer
-from test_web_site import PAGE, Counted, Waited
 from twisted.internet.defer import CancelledError, Deferred
 
 from imagepipe.core.requests.patience import PATIENCE_SECONDS, Phase
@@ -17,6 +14,9 @@ from imagepipe.errors import Overloaded, StartError, Unauthorized
 from imagepipe.web.http.auth import Guarded, denial, parse_users
 from imagepipe.web.http.channel import HELD_BYTES_MAX
 from imagepipe.web.http.passwords import RUNNING_MAX, WAITING_MAX, Passwords
+from tests.support.browser import Browser
+from tests.support.http_wire import answer
+from tests.test_web_site import PAGE, Counted, Waited
 
 COSTS = {b"ann": 4, b"bob": 6, b"cat": 5}
 USERS = {name: bcrypt.hashpw(name * 2, bcrypt.gensalt(cost)) for name, cost in COSTS.items()}

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import Browser
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
@@ -14,6 +13,7 @@ from twisted.web.server import NOT_DONE_YET
 from imagepipe.core.requests.patience import PATIENCE_SECONDS, Phase
 from imagepipe.storage.opened import HEAD_BYTES, OpenedFile
 from imagepipe.web.http.file_sender import PIECE_BYTES, send
+from tests.support.browser import Browser
 
 STALL_SECONDS_MAX = PATIENCE_SECONDS[Phase.ANSWER]
 SIZE = HEAD_BYTES + 3 * PIECE_BYTES + 17

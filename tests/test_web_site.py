@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from browser import Browser
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -12,6 +11,7 @@ from imagepipe.web.http.channel import ANSWERS_IN_A_TURN_MAX, SILENCE_SECONDS
 from imagepipe.web.http.refusal import Denied, needs_credentials
 from imagepipe.web.http.request import CHUNKS_MAX
 from imagepipe.web.http.site import SPOOLED_BYTES_MAX
+from tests.support.browser import Browser
 
 PAGE = b"a page"
 

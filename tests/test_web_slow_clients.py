@@ -5,9 +5,6 @@ from typing import Any
 
 import bcrypt
 import pytest
-from browser import Browser
-from http_wire import answer
-from test_web_site import PAGE, Counted, Waited
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 
@@ -18,6 +15,9 @@ from imagepipe.web.http.connections import Connections
 from imagepipe.web.http.passwords import Passwords
 from imagepipe.web.http.site import SPOOLED_BYTES_MAX
 from imagepipe.web.http.timeouts import acknowledged_bytes
+from tests.support.browser import Browser
+from tests.support.http_wire import answer
+from tests.test_web_site import PAGE, Counted, Waited
 
 HEAD_SECONDS = PATIENCE_SECONDS[Phase.HEAD]
 BODY_SECONDS = PATIENCE_SECONDS[Phase.BODY]

@@ -13,8 +13,6 @@ from typing import Any, cast
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from reactor_thread import PATIENCE_SECONDS, logged, on_reactor, reactor, until
-from statuses import BARE, FULL, NORTH, REPLICATION, Jobs
 from twisted.web.resource import Resource
 
 from imagepipe.core.rendering.formats import WEBP
@@ -26,6 +24,8 @@ from imagepipe.monitoring.status_reader import StatusReader
 from imagepipe.web.http.site import LoggingSite, SiteContent
 from imagepipe.web.status_pages import status_pages
 from imagepipe.web.status_text import as_text
+from tests.support.reactor_thread import PATIENCE_SECONDS, logged, on_reactor, reactor, until
+from tests.support.statuses import BARE, FULL, NORTH, REPLICATION, Jobs
 
 PATHS = ["/healthz", "/readyz", "/status", "/status.json", "/metrics"]
 

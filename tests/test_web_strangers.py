@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
-from browser import Browser
-from http_wire import answer
-from test_web_site import Counted
 
 from imagepipe.web.http.cross_origin_guard import Strangers, host_rule
 from imagepipe.web.root import Root
 from imagepipe.web.welcome import HTTP, XML_RPC, welcome
+from tests.support.browser import Browser
+from tests.support.http_wire import answer
+from tests.test_web_site import Counted
 
 NAMES = ["localhost", "127.0.0.1:7000", "[::1]:7000", "imagepipe", "a.internal", "images.example.org", socket.gethostname()]
 STRANGERS = ["evil.example", "evil.example:7000", "localhost.evil.example", "127.0.0.1.nip.io", "", "localhost@evil.example"]

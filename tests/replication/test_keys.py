@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import zmq
-from peers import shake_hands, tcp, wait_for_event, zmq_peer
-from reactor_thread import Inbox, logged, on_reactor, open_sockets, until
 
 from imagepipe.errors import StartError
 from imagepipe.replication.zmq.curve_keys import NodeKeys, create_keys, load_keys
 from imagepipe.replication.zmq.gate import CONNECTIONS_MAX
 from imagepipe.replication.zmq.sockets import REQUEST_BYTES_MAX, UNANSWERED_BYTES_MAX, Sockets
+from tests.support.peers import shake_hands, tcp, wait_for_event, zmq_peer
+from tests.support.reactor_thread import Inbox, logged, on_reactor, open_sockets, until
 
 LOOPBACK = "tcp://127.0.0.1:0"
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 import zmq
-from peers import GREETING, frame, shake_hands, tcp, wait_for_event, zmq_peer
-from reactor_thread import PATIENCE_SECONDS, Inbox, logged, on_reactor, open_sockets, reactor, until
 
 from imagepipe.errors import StartError
 from imagepipe.replication.zmq.connection import READS_PER_TURN_MAX
 from imagepipe.replication.zmq.gate import CONNECTIONS_MAX
 from imagepipe.replication.zmq.sockets import REQUEST_BYTES_MAX, SUBSCRIPTION_BYTES_MAX, Client, Server, Sockets
+from tests.support.peers import GREETING, frame, shake_hands, tcp, wait_for_event, zmq_peer
+from tests.support.reactor_thread import PATIENCE_SECONDS, Inbox, logged, on_reactor, open_sockets, reactor, until
 
 LOOPBACK = "tcp://127.0.0.1:0"
 

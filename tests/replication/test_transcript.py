@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from pathlib import Path
 
 from imagepipe.core.replication import actions
 from imagepipe.core.replication.fetching import Received
@@ -12,8 +11,9 @@ from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Joined
 from imagepipe.core.rows.stamp import Version
+from tests.support.repository import ROOT
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "design" / "replication.md"
+DOCUMENT = ROOT / "docs" / "design" / "replication.md"
 NORTH, SOUTH = "6e6f" * 8, "736f" * 8
 IMAGE = b"an image"
 CONTENT = Content(hashlib.sha256(IMAGE).hexdigest(), len(IMAGE))

@@ -6,9 +6,9 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from peers import GREETING, frame
 
 from imagepipe.replication.zmq.zmtp import Bounds, Inspection, Unwelcome
+from tests.support.peers import GREETING, frame
 
 
 def command(name: bytes, body: bytes = b"") -> bytes:

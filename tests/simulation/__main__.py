@@ -6,9 +6,9 @@ import sys
 import time
 from typing import TextIO
 
-from simulation.mutants import MUTANTS
-from simulation.runs import finds, run
-from simulation.world import Failure
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.runs import finds, run
+from tests.simulation.world import Failure
 
 FAILURES_MAX = 5
 """After so many it stops."""

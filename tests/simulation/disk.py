@@ -12,7 +12,7 @@ from imagepipe.core.rows.entries import Change, Content, Entry, Row, wins
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.erasure import erased_path, is_erased
 from imagepipe.core.rows.joining import Cursor, Joined, Pending
-from simulation.contents import BYTES, is_good
+from tests.simulation.contents import BYTES, is_good
 
 
 @dataclass(slots=True, eq=False)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from simulation.contents import BYTES
-from simulation.disk import Disk
-from simulation.node import Node
-from simulation.plan import HOUR_MS
-from simulation.world import World
-from simulation.writes import random_write
+from tests.simulation.contents import BYTES
+from tests.simulation.disk import Disk
+from tests.simulation.node import Node
+from tests.simulation.plan import HOUR_MS
+from tests.simulation.world import World
+from tests.simulation.writes import random_write
 
 REPAIRED_SECONDS = 1.5
 """How long after an object has gone bad somebody verifies; by then it may be overtaken, the node down, or the others away."""

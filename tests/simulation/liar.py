@@ -15,11 +15,11 @@ from imagepipe.core.replication import messages
 from imagepipe.core.replication.messages import Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request, WireRow
 from imagepipe.core.rows.erasure import erasure_path
 from imagepipe.core.rows.stamp import STAMP_MAX
-from simulation.contents import BYTES, CONTENTS, GET_BYTES
-from simulation.writes import PATHS
+from tests.simulation.contents import BYTES, CONTENTS, GET_BYTES
+from tests.simulation.writes import PATHS
 
 if TYPE_CHECKING:
-    from simulation.world import World
+    from tests.simulation.world import World
 
 NAMED = 3
 """How many of the paths that clients use it names, besides paths of its own."""

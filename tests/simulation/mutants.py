@@ -22,8 +22,8 @@ from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Joined
 from imagepipe.core.rows.stamp import Version
 from imagepipe.core.rows.visibility import shown
-from simulation.disk import Disk
-from simulation.node import Node
+from tests.simulation.disk import Disk
+from tests.simulation.node import Node
 
 
 @dataclass(frozen=True)

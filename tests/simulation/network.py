@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from simulation.liar import Liar
-    from simulation.node import Node
-    from simulation.world import World
+    from tests.simulation.liar import Liar
+    from tests.simulation.node import Node
+    from tests.simulation.world import World
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,11 @@ from imagepipe.core.replication.replica import Replica
 from imagepipe.core.replication.serving import READS_OF_ALL_MAX, SUBSCRIBERS_MAX
 from imagepipe.core.rows import joining
 from imagepipe.core.rows.entries import Change, Entry, Row
-from simulation.contents import GET_BYTES, is_good
-from simulation.disk import Disk
+from tests.simulation.contents import GET_BYTES, is_good
+from tests.simulation.disk import Disk
 
 if TYPE_CHECKING:
-    from simulation.world import World
+    from tests.simulation.world import World
 
 CLUSTER = "simulated"
 TICKS_AT_ONCE_MAX = 20

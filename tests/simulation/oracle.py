@@ -18,13 +18,13 @@ from imagepipe.core.rows.erasure import erased_path, erasure_path, is_erased
 from imagepipe.core.rows.joining import Cursor
 from imagepipe.core.rows.stamp import CLOCK_MAX, STAMP_MAX, Version, milliseconds
 from imagepipe.core.rows.visibility import shown
-from simulation.contents import CONTENTS, is_good
-from simulation.disk import Disk
-from simulation.node import Node
-from simulation.plan import reaching
+from tests.simulation.contents import CONTENTS, is_good
+from tests.simulation.disk import Disk
+from tests.simulation.node import Node
+from tests.simulation.plan import reaching
 
 if TYPE_CHECKING:
-    from simulation.world import World
+    from tests.simulation.world import World
 
 
 class Violation(AssertionError):

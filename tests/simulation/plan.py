@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, field, replace
 
 from imagepipe.core.replication.pending import PENDING_MAX
-from simulation.network import Weather
+from tests.simulation.network import Weather
 
 HOUR_MS = 3_600_000.0
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from simulation import faults
-from simulation.mutants import Mutant
-from simulation.plan import random_plan
-from simulation.world import Failure, Result, simulate
+from tests.simulation import faults
+from tests.simulation.mutants import Mutant
+from tests.simulation.plan import random_plan
+from tests.simulation.world import Failure, Result, simulate
 
 
 def run(seed: int, show: Callable[[str], None] | None = None, *, with_liar: bool = True) -> Result:

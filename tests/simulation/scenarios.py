@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from imagepipe.core.rows.entries import Content
-from simulation import faults
-from simulation.contents import BYTES, CONTENTS
-from simulation.network import Weather
-from simulation.node import Node
-from simulation.plan import HOUR_MS, Plan
-from simulation.world import Result, World, simulate
-from simulation.writes import put
+from tests.simulation import faults
+from tests.simulation.contents import BYTES, CONTENTS
+from tests.simulation.network import Weather
+from tests.simulation.node import Node
+from tests.simulation.plan import HOUR_MS, Plan
+from tests.simulation.world import Result, World, simulate
+from tests.simulation.writes import put
 
 SMALL, MEDIUM, LARGE, OTHER = CONTENTS[0], CONTENTS[3], CONTENTS[-1], CONTENTS[-2]
 Links = dict[str, tuple[str, ...]]

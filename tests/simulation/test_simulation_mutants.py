@@ -2,8 +2,8 @@
 
 import pytest
 
-from simulation.mutants import MUTANTS, Mutant
-from simulation.runs import finds
+from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.runs import finds
 
 SEEDS = range(1, 601)
 

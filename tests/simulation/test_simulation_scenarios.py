@@ -2,9 +2,9 @@
 
 import pytest
 
-from simulation.mutants import MUTANTS
-from simulation.scenarios import SCENARIOS
-from simulation.world import Failure
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.scenarios import SCENARIOS
+from tests.simulation.world import Failure
 
 SEEDS = range(1, 6)
 

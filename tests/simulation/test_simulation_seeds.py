@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulation.runs import run
+from tests.simulation.runs import run
 
 SEEDS = range(1, 401)
 AT_ONCE = 20

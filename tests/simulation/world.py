@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from simulation.disk import Disk
-from simulation.liar import Liar
-from simulation.network import LATE_SECONDS_MAX, Network, Weather
-from simulation.node import Node
-from simulation.oracle import Oracle, Violation
-from simulation.plan import Plan
-from simulation.writes import random_write
+from tests.simulation.disk import Disk
+from tests.simulation.liar import Liar
+from tests.simulation.network import LATE_SECONDS_MAX, Network, Weather
+from tests.simulation.node import Node
+from tests.simulation.oracle import Oracle, Violation
+from tests.simulation.plan import Plan
+from tests.simulation.writes import random_write
 
 CONVERGE_SECONDS_MAX = 60.0
 SILENCE_SECONDS = 60.0

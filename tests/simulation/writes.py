@@ -7,8 +7,8 @@ from imagepipe.core.paths import ancestors
 from imagepipe.core.rows.entries import Change, net_moves
 from imagepipe.core.rows.erasure import erasure_path
 from imagepipe.errors import BadRequest
-from simulation.contents import CONTENTS
-from simulation.disk import Disk
+from tests.simulation.contents import CONTENTS
+from tests.simulation.disk import Disk
 
 PATHS = ("a", "a/b", "a/b/c", "b", "b/x", "c", "d/e", "d/e/f", "d/g")
 

@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from stores import FACTS, PRIVATE, check_whole, delete, digest, held, objects, open_store, opened, put, tree
 
 from imagepipe.core.rendering.formats import Format
 from imagepipe.core.rows.entries import ImageFacts
 from imagepipe.core.rows.stamp import milliseconds
 from imagepipe.errors import NotStored, StartError
 from imagepipe.storage.adopt import Adopted, adopt
+from tests.support.stores import FACTS, PRIVATE, check_whole, delete, digest, held, objects, open_store, opened, put, tree
 
 NOW_MS = 1_700_000_000_000
 DAY_MS = 24 * 3600 * 1000
-WORKER = Path(__file__).parent / "adopter.py"
+WORKER = ("-m", "tests.system.storage.adopter")
 
 
 def image(number: int | str) -> bytes:
@@ -228,7 +228,7 @@ class AdoptTests:
         lay(tmp_path, files)
         resumed = 0
         for lines in range(4):  # at its first word, at its second, ...: each is a batch
-            process = subprocess.Popen([sys.executable, WORKER, tmp_path], stdout=subprocess.PIPE, text=True)
+            process = subprocess.Popen([sys.executable, *WORKER, tmp_path], stdout=subprocess.PIPE, text=True)
             assert process.stdout
             with process.stdout as said:
                 for _ in range(lines):
@@ -248,7 +248,7 @@ class AdoptTests:
         def grown(count: int) -> int:
             root = tmp_path / str(count)
             lay(root, {f"{number % 2}/{number}.jpg": image(number) for number in range(count)})
-            return int(subprocess.run([sys.executable, WORKER, root], check=True, capture_output=True, text=True).stdout.split()[-1])
+            return int(subprocess.run([sys.executable, *WORKER, root], check=True, capture_output=True, text=True).stdout.split()[-1])
 
         few, many = grown(1000), grown(8000)
         assert many - few < 6 << 20

@@ -5,9 +5,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from caches import BLOCK, FACTS, PLENTY, files, get, hexed, open_cache, opened, put, read, stage
 
 from imagepipe.storage.cache.cache import RenderCache
+from tests.support.caches import BLOCK, FACTS, PLENTY, files, get, hexed, open_cache, opened, put, read, stage
 
 
 class KeepingTests:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from caches import BLOCK, FACTS, crashed, files, get, hexed, open_cache, opened, put
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+
+from tests.support.caches import BLOCK, FACTS, crashed, files, get, hexed, open_cache, opened, put
 
 NAMES = "abcdefgh"
 

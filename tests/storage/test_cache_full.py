@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from namespaces import needs_namespaces, small_disk
 
-FILLER = Path(__file__).with_name("cachefiller.py")
+from tests.support.namespaces import needs_namespaces, small_disk
+
+FILLER = ("-m", "tests.system.storage.cachefiller")
 
 
 @needs_namespaces
@@ -24,7 +25,7 @@ class FullDiskTests:
 def filled(place: Path, options: str, what: str) -> str:
     """What the filler says of a disk that is mounted at `place`."""
     run = subprocess.run(
-        [*small_disk(place, options), sys.executable, FILLER, place / "root", what],
+        [*small_disk(place, options), sys.executable, *FILLER, place / "root", what],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

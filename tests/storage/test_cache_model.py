@@ -5,10 +5,11 @@ import tempfile
 from collections import OrderedDict
 from pathlib import Path
 
-from caches import BLOCK, crashed, files, get, hexed, open_cache, put
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.support.caches import BLOCK, crashed, files, get, hexed, open_cache, put
 
 NAMES = st.sampled_from("abcdefgh")
 BLOCKS = st.integers(1, 5)

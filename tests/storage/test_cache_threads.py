@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from caches import BLOCK, FACTS, files, get, hexed, open_cache, opened, put, read, stage
 
 from imagepipe.storage.cache.cache import RenderCache
+from tests.support.caches import BLOCK, FACTS, files, get, hexed, open_cache, opened, put, read, stage
 
 THREADS = 4
 

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from exchange import check_shown, pull, rows_of
-from stores import check_kept, delete, digest, expected_tree, move, open_store, opened, put, tree
 
 from imagepipe.errors import BadRequest
 from imagepipe.storage.store import Store
+from tests.support.exchange import check_shown, pull, rows_of
+from tests.support.stores import check_kept, delete, digest, expected_tree, move, open_store, opened, put, tree
 
 EARLY, LATE = 1_700_000_000_000, 1_700_000_001_000
 

@@ -5,10 +5,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from exchange import pull, rows_of
-from stores import check_kept, delete, digest, open_store, opened, put, tree
 
 from imagepipe.storage.store import Store
+from tests.support.exchange import pull, rows_of
+from tests.support.stores import check_kept, delete, digest, open_store, opened, put, tree
 
 EARLY, LATE = 1_700_000_000_000, 1_700_000_001_000
 LOST, WON = b"what lost", b"what won"

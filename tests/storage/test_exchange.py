@@ -5,12 +5,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from exchange import check_shown, pull, retry, rows_of
-from load import Walk
-from stores import check_kept, held, open_store, tree
 
 from imagepipe.errors import BadRequest
 from imagepipe.storage.store import Store
+from tests.support.exchange import check_shown, pull, retry, rows_of
+from tests.support.load import Walk
+from tests.support.stores import check_kept, held, open_store, tree
 
 NODES = ("one", "two", "three")
 STEPS = 60

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from exchange import pull
-from stores import NEVER, check_kept, delete, digest, objects, open_store, opened, put, tree
 
 from imagepipe.core.requests.history_query import LostPage, version_text
 from imagepipe.core.rows.entries import Content
 from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.catalogue.history import KEPT_MS, Lost
 from imagepipe.storage.store import Store
+from tests.support.exchange import pull
+from tests.support.stores import NEVER, check_kept, delete, digest, objects, open_store, opened, put, tree
 
 NOW = 1_700_000_000_000
 

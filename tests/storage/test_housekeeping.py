@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from stores import FACTS, PRIVATE, check_whole, delete, digest, ignore, objects, opened, put, tree
 
 from imagepipe.core.rows.entries import Change, Content
 from imagepipe.errors import DiskFull, FlushError, NotStored
@@ -17,6 +16,7 @@ from imagepipe.storage.tree.tree import Prepared, Tree
 from imagepipe.storage.writer.calls import Call
 from imagepipe.storage.writer.commit import Committer
 from imagepipe.storage.writer.housekeeping import Housekeeping
+from tests.support.stores import FACTS, PRIVATE, check_whole, delete, digest, ignore, objects, opened, put, tree
 
 INTERVAL = 5.0
 

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from exchange import check_shown, fetch, pull, retry, rows_of
-from stores import FACTS, check_kept, check_whole, delete, digest, move, objects, open_store, opened, put, tree
 
 from imagepipe.core.replication.admission import Admission
 from imagepipe.core.replication.fetching import Received
@@ -19,6 +17,8 @@ from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import DiskFull, NotStored
 from imagepipe.storage.catalogue.upstreams import EPOCHS_MAX
 from imagepipe.storage.store import Store
+from tests.support.exchange import check_shown, fetch, pull, retry, rows_of
+from tests.support.stores import FACTS, check_kept, check_whole, delete, digest, move, objects, open_store, opened, put, tree
 
 YOU = "f" * 32
 LATER = 1_800_000_000_000 << 16

@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from exchange import check_shown, rows_of
-from joincrasher import UPSTREAM, batches, join
-from stores import check_kept, opened
 
 from imagepipe.core.rows import joining
 from imagepipe.core.rows.entries import Content, Entry, wins
 from imagepipe.storage.store import Store
+from tests.support.exchange import check_shown, rows_of
+from tests.support.stores import check_kept, opened
+from tests.system.storage.joincrasher import UPSTREAM, batches, join
 
-CRASHER = Path(__file__).with_name("joincrasher.py")
+CRASHER = ("-m", "tests.system.storage.joincrasher")
 
 # Each thread counts its own.
 KILLS = [
@@ -33,7 +33,7 @@ KILLS = [
 def run(root: Path, seed: str, *wrapper: str) -> tuple[int, list[str]]:
     """Run a crasher; its exit status, and what it said."""
     path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.run([*wrapper, sys.executable, str(CRASHER), str(root), seed], stdout=subprocess.PIPE, text=True, env=path, check=False)
+    process = subprocess.run([*wrapper, sys.executable, *CRASHER, str(root), seed], stdout=subprocess.PIPE, text=True, env=path, check=False)
     return process.returncode, process.stdout.split()
 
 

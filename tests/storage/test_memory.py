@@ -3,18 +3,17 @@
 import threading
 from pathlib import Path
 
-from caches import FACTS as RENDITION_FACTS
-from caches import hexed
-from caches import opened as opened_cache
-from caches import put as put_rendition
-from stores import FACTS, delete, digest, move, opened, put
-
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.cache.cache import RenderCache
 from imagepipe.storage.memory import Remembered, RememberedRows
 from imagepipe.storage.opened import HEAD_BYTES, OpenedFile
 from imagepipe.storage.store import Store
+from tests.support.caches import FACTS as RENDITION_FACTS
+from tests.support.caches import hexed
+from tests.support.caches import opened as opened_cache
+from tests.support.caches import put as put_rendition
+from tests.support.stores import FACTS, delete, digest, move, opened, put
 
 
 class RememberedTests:

@@ -4,7 +4,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from stores import FACTS, PRIVATE, check_kept, check_whole, delete, digest, opened, put, tree
 
 from imagepipe.core.replication.messages import batch, decode_reply, encode
 from imagepipe.core.rows.entries import Content, Entry, Row
@@ -13,6 +12,7 @@ from imagepipe.core.rows.stamp import STAMP_MAX, Version
 from imagepipe.errors import StartError
 from imagepipe.storage.catalogue import schema
 from imagepipe.storage.catalogue.orders import Order
+from tests.support.stores import FACTS, PRIVATE, check_kept, check_whole, delete, digest, opened, put, tree
 
 VERSION_1 = (
     """CREATE TABLE entry (

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from stores import digest
 
 from imagepipe.storage.objects import FOLDERS, Objects, Pins
+from tests.support.stores import digest
 
 
 @pytest.fixture

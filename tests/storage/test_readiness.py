@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from namespaces import needs_namespaces, small_disk
-from stores import PRIVATE, check_whole, delete, held, move, objects, opened, put
 
 from imagepipe.errors import CatalogueDamaged, DiskFull, FlushError, NotStored, Overloaded, StoreUnusable
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.store import Store
+from tests.support.namespaces import needs_namespaces, small_disk
+from tests.support.stores import PRIVATE, check_whole, delete, held, move, objects, opened, put
 
-DISKS = Path(__file__).with_name("unready.py")
+DISKS = ("-m", "tests.system.storage.unready")
 CATALOGUE = f"{PRIVATE}/catalogue.sqlite"
 LASTING = [".", PRIVATE, f"{PRIVATE}/lock", f"{PRIVATE}/objects", CATALOGUE, f"{CATALOGUE}-wal", f"{CATALOGUE}-shm"]
 
@@ -213,7 +213,7 @@ class ProbeTests:
 @needs_namespaces
 class RealDiskTests:
     def test_room_inodes_and_a_read_only_file_system(self, tmp_path: Path) -> None:
-        command = (*small_disk(tmp_path, "size=24m,nr_inodes=400"), sys.executable, str(DISKS), str(tmp_path))
+        command = (*small_disk(tmp_path, "size=24m,nr_inodes=400"), sys.executable, *DISKS, str(tmp_path))
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         run = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=False)
         assert run.stdout == "full, ready, no inodes, ready, read-only, ready\n"

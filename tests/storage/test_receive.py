@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stores import PRIVATE, digest, objects, open_store, opened, put
 
 from imagepipe.core.replication.admission import Admission
 from imagepipe.core.replication.fetching import Received
 from imagepipe.core.rows.entries import Content
 from imagepipe.storage.store import Store
 from imagepipe.storage.transfers import Transfers
+from tests.support.stores import PRIVATE, digest, objects, open_store, opened, put
 
 DATA = bytes(range(256)) * 4
 CONTENT = Content(digest(DATA), len(DATA))

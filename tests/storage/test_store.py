@@ -4,12 +4,12 @@ import stat
 from pathlib import Path
 
 import pytest
-from stores import FACTS, PRIVATE, check_whole, delete, digest, expected_tree, move, objects, open_store, opened, put, tree
 
 from imagepipe.core.rows.entries import Content
 from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import BadRequest, NotStored, Overloaded
 from imagepipe.storage.store import ImageInfo, StagedImage
+from tests.support.stores import FACTS, PRIVATE, check_whole, delete, digest, expected_tree, move, objects, open_store, opened, put, tree
 
 
 class PutTests:

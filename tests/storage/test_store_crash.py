@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from crasher import THREADS
-from load import Operation, Refused, Walk
-from stores import check_whole, opened, tree
 
-CRASHER = Path(__file__).with_name("crasher.py")
+from tests.support.load import Operation, Refused, Walk
+from tests.support.stores import check_whole, opened, tree
+from tests.system.storage.crasher import THREADS
+
+CRASHER = ("-m", "tests.system.storage.crasher")
 STRACE = ("strace", "-f", "-qq", "-o", "/dev/null")
 
 
@@ -36,7 +37,7 @@ class Run:
 def crash(root: Path, seed: str, calls: int, *wrapper: str, lines_max: int | None = None) -> Run:
     """Run a crasher to its end, or kill it when it has said so many lines."""
     path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [*wrapper, sys.executable, str(CRASHER), str(root), seed, str(calls)]
+    command = [*wrapper, sys.executable, *CRASHER, str(root), seed, str(calls)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=path) as process:
         assert process.stdout
         lines = [line.rstrip() for line in itertools.islice(process.stdout, lines_max)]

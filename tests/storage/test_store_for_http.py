@@ -4,12 +4,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from stores import FACTS, check_whole, delete, digest, move, open_store, opened, put, tree
 
 from imagepipe.core.rows.entries import Content
 from imagepipe.errors import Conflict
 from imagepipe.storage.catalogue.orders import Order
 from imagepipe.storage.opened import HEAD_BYTES, OpenedFile
+from tests.support.stores import FACTS, check_whole, delete, digest, move, open_store, opened, put, tree
 
 LARGE = bytes(range(256)) * 1024
 

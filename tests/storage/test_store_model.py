@@ -4,10 +4,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from load import Refused, Walk
-from stores import check_whole, expected_tree, open_store, tree
 
 from imagepipe.errors import BadRequest
+from tests.support.load import Refused, Walk
+from tests.support.stores import check_whole, expected_tree, open_store, tree
 
 STEPS = 120
 

@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stores import PRIVATE, digest
+from tests.support.stores import PRIVATE, digest
 
 SCRIPT = """
 import os, sys
 from pathlib import Path
-from stores import open_store, put
+from tests.support.stores import open_store, put
 store = open_store(Path(sys.argv[1]))
 put(store, {"x": b"one"})
 store.tidy().result()

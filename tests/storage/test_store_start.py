@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from stores import PRIVATE, check_whole, open_store, opened, put, tree
 
 from imagepipe.errors import StartError
+from tests.support.stores import PRIVATE, check_whole, open_store, opened, put, tree
 
 
 class FirstStartTests:
@@ -31,10 +31,10 @@ class FirstStartTests:
 
     def test_the_process_umask_is_neither_used_nor_changed(self, tmp_path: Path) -> None:
         script = (
-            "import os, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); from stores import *\n"
+            "import os, sys; from pathlib import Path; from tests.support.stores import *\n"
             "os.umask(0o137); store = open_store(Path(sys.argv[1])); put(store, {'a/b': b'1'}); store.close(); print(oct(os.umask(0)))"
         )
-        run = subprocess.run([sys.executable, "-c", script, tmp_path / "images", Path(__file__).parent], check=True, capture_output=True, text=True)
+        run = subprocess.run([sys.executable, "-c", script, tmp_path / "images"], check=True, capture_output=True, text=True)
         assert run.stdout.strip() == "0o137"
         modes = {
             file.name: stat.S_IMODE(file.stat().st_mode)

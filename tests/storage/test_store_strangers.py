@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-from stores import check_whole, delete, digest, move, opened, put, tree
 
 from imagepipe.errors import NotStored
+from tests.support.stores import check_whole, delete, digest, move, opened, put, tree
 
 
 class StrangersTests:

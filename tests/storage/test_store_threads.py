@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from load import Operation, Walk
-from stores import check_whole, digest, expected_tree, open_store, opened, put, tree
 
 from imagepipe.core.replication.fetching import Received
 from imagepipe.core.rows.entries import Content
 from imagepipe.errors import BadRequest
+from tests.support.load import Operation, Walk
+from tests.support.stores import check_whole, digest, expected_tree, open_store, opened, put, tree
 
 THREADS = 6
 STEPS = 60

@@ -5,8 +5,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from exchange import pull, retry, rows_of
-from stores import FACTS, check_whole, delete, digest, move, open_store, opened, put, tree
 
 from imagepipe.core.replication.fetching import Received
 from imagepipe.core.rows.entries import Content, Entry, Row
@@ -14,6 +12,8 @@ from imagepipe.core.rows.joining import Cursor
 from imagepipe.core.rows.stamp import STAMP_MAX, Version, milliseconds
 from imagepipe.core.rows.versions import Ahead
 from imagepipe.storage.store import Store
+from tests.support.exchange import pull, retry, rows_of
+from tests.support.stores import FACTS, check_whole, delete, digest, move, open_store, opened, put, tree
 
 YOU = "f" * 32
 NOW = 1_700_000_000_000

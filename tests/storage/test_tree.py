@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from stores import digest, tree
 
 from imagepipe.errors import NotStored
 from imagepipe.storage.objects import Objects
 from imagepipe.storage.tree.tree import Replacement, Tree, is_leftover
+from tests.support.stores import digest, tree
 
 RUN = "0123456789abcdef"
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from stores import PRIVATE, check_whole, delete, digest, held, objects, open_store, opened, put, tree
 
 from imagepipe.core.replication.fetching import Received
 from imagepipe.core.rows.entries import Content, Entry, Row
@@ -17,6 +16,7 @@ from imagepipe.storage import disk
 from imagepipe.storage.store import Store
 from imagepipe.storage.verify import verify
 from imagepipe.storage.verify.verify import Extent, Finding, Problem
+from tests.support.stores import PRIVATE, check_whole, delete, digest, held, objects, open_store, opened, put, tree
 
 
 class Ended(Exception):

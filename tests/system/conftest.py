@@ -1,14 +1,14 @@
 """A daemon of each engine that the tests of one module share, and pictures to send it."""
 
-import io
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon_process import DaemonProcess, running
-from PIL import Image
-from turnstile import Turnstile
+
+from tests.support.daemon_process import DaemonProcess, running
+from tests.support.gradients import encoded, gradient
+from tests.support.turnstile import Turnstile
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +47,3 @@ def folder() -> str:
 def picture() -> bytes:
     """A 64x48 JPEG with something to see."""
     return encoded(gradient(64, 48), "JPEG")
-
-
-def gradient(width: int, height: int, mode: str = "RGB") -> Image.Image:
-    """Red grows to the right, green to the bottom."""
-    across = Image.linear_gradient("L").rotate(90).resize((width, height))
-    down = Image.linear_gradient("L").resize((width, height))
-    return Image.merge("RGB", (across, down, Image.new("L", (width, height), 96))).convert(mode)
-
-
-def encoded(image: Image.Image, format: str, **options: object) -> bytes:
-    """`image` as a file of `format`."""
-    file = io.BytesIO()
-    image.save(file, format, **options)
-    return file.getvalue()

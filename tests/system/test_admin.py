@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Options, eventually, mesh, tree
-from conftest import encoded, gradient
-from daemon_process import DaemonProcess, fault_of, running
-from image_server import HTTP, check_log, get, renders, status
-from test_http_sources import Held, Source, send
-from turnstile import Turnstile
+
+from tests.support.cluster import Cluster, Options, eventually, mesh, tree
+from tests.support.daemon_process import DaemonProcess, fault_of, running
+from tests.support.gradients import encoded, gradient
+from tests.support.image_server import HTTP, check_log, get, renders, status
+from tests.support.turnstile import Turnstile
+from tests.system.test_http_sources import Held, Source, send
 
 HOSTILE = [None, 5, 1.5, True, b"\xff", [], {}, {"path": "x"}, ["a"], "", "/", "..", "a/../b", ".x", "a\tb", "a" * 5000, "a.php", "status/a"]
 """What is no path."""

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import Cluster, eventually, mesh
-from conftest import encoded, gradient
-from daemon_process import DaemonProcess, fault_of, running
-from image_server import check_log
+
+from tests.support.cluster import Cluster, eventually, mesh
+from tests.support.daemon_process import DaemonProcess, fault_of, running
+from tests.support.gradients import encoded, gradient
+from tests.support.image_server import check_log
 
 IMAGE, OTHER = encoded(gradient(40, 30), "PNG"), encoded(gradient(30, 40), "PNG")
 

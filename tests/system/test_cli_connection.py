@@ -9,9 +9,10 @@ from pathlib import Path
 
 import bcrypt
 import pytest
-from certificates import write_certificate
-from command_line import PROGRAM, Ended, Terminal, against, environment, port_of, run
-from daemon_process import PATIENCE_SECONDS, DaemonProcess, running
+
+from tests.support.certificates import write_certificate
+from tests.support.command_line import PROGRAM, Ended, Terminal, against, environment, port_of, run
+from tests.support.daemon_process import PATIENCE_SECONDS, DaemonProcess, running
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from cluster import Cluster, eventually, mesh
-from command_line import against
-from conftest import encoded, gradient
-from daemon_process import DaemonProcess
+
+from tests.support.cluster import Cluster, eventually, mesh
+from tests.support.command_line import against
+from tests.support.daemon_process import DaemonProcess
+from tests.support.gradients import encoded, gradient
 
 LOST, WON = encoded(gradient(32, 24), "PNG"), encoded(gradient(24, 32), "PNG")
 

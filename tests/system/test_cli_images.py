@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import Terminal, against, port_of, run
-from daemon_process import DaemonProcess
+
+from tests.support.command_line import Terminal, against, port_of, run
+from tests.support.daemon_process import DaemonProcess
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from typing import Any
 from xmlrpc.client import Fault
 
 import pytest
-from cluster import eventually
-from command_line import PROGRAM, Terminal, environment, run
-from moody_daemon import HANG_UP, PATIENCE_SECONDS, Mood, MoodyDaemon, full
+
+from tests.support.cluster import eventually
+from tests.support.command_line import PROGRAM, Terminal, environment, run
+from tests.support.moody_daemon import HANG_UP, PATIENCE_SECONDS, Mood, MoodyDaemon, full
 
 
 def range_of(daemon: MoodyDaemon, start: int, end: int, *more: str | Path, command: str = "process") -> list[str]:

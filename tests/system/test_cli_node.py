@@ -6,13 +6,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command_line import PROGRAM, Terminal, environment, run
-from daemon_process import DaemonProcess, running
-from http_client import request
 
 from imagepipe.config import load
 from imagepipe.core.requests.signing import sign
 from imagepipe.errors import ConfigError
+from tests.support.command_line import PROGRAM, Terminal, environment, run
+from tests.support.daemon_process import DaemonProcess, running
+from tests.support.http_client import request
 
 
 class CheckConfigTests:

@@ -5,9 +5,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from command_line import Terminal, against, port_of, run
-from daemon_process import PATIENCE_SECONDS, DaemonProcess, running
-from image_server import get, renders
+
+from tests.support.command_line import Terminal, against, port_of, run
+from tests.support.daemon_process import PATIENCE_SECONDS, DaemonProcess, running
+from tests.support.image_server import get, renders
 
 COUNT = 1000
 

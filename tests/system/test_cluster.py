@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Links, chain, eventually, mesh, ring, star
-from daemon_process import DaemonProcess, fault_of, text
+
+from tests.support.cluster import Cluster, Links, chain, eventually, mesh, ring, star
+from tests.support.daemon_process import DaemonProcess, fault_of, text
 
 ABSENT_WRITES = 1000
 LOSSES = int(os.environ.get("LOSSES", "20"))

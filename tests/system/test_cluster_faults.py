@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 import zmq
-from cluster import Cluster, Links, eventually, mesh, tree
-from daemon_process import PATIENCE_SECONDS, DaemonProcess, fault_of, running, text
-from namespaces import needs_namespaces
-from peers import GREETING, shake_hands
-from proxy import FaultProxy
-from test_cluster import Writer, png, together
 
 from imagepipe.core.replication.messages import Changes, Get, Hello, Range, encode
 from imagepipe.replication.zmq.curve_keys import create_keys
+from tests.support.cluster import Cluster, Links, eventually, mesh, tree
+from tests.support.daemon_process import PATIENCE_SECONDS, DaemonProcess, fault_of, running, text
+from tests.support.namespaces import needs_namespaces
+from tests.support.peers import GREETING, shake_hands
+from tests.support.proxy import FaultProxy
+from tests.system.test_cluster import Writer, png, together
 
 QUIET_SECONDS = 12
 HEAD_BYTES = 100

@@ -5,8 +5,9 @@ import hashlib
 from typing import Any
 
 import pytest
-from conftest import encoded, gradient
-from daemon_process import DaemonProcess, fault_of, text
+
+from tests.support.daemon_process import DaemonProcess, fault_of, text
+from tests.support.gradients import encoded, gradient
 
 
 def stored(daemon: DaemonProcess, folder: str, names: str) -> dict[str, bytes]:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conftest import encoded, gradient
-from daemon_process import DaemonProcess, fault_of, running, text
-from namespaces import needs_namespaces, small_disk
 from PIL import Image
+
+from tests.support.daemon_process import DaemonProcess, fault_of, running, text
+from tests.support.gradients import encoded, gradient
+from tests.support.namespaces import needs_namespaces, small_disk
 
 KILLS = 50
 

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from daemon_process import fault_of, running, text
+from tests.support.daemon_process import fault_of, running, text
 
 LARGE_BYTES = 20 << 20
 CALLS = 12

@@ -8,14 +8,14 @@ from typing import Any
 from xmlrpc.client import Fault
 
 import pytest
-from cluster import eventually
-from daemon_process import DaemonProcess, running, text
-from hostile_peer import CLUSTER, EPOCH, NODE, HostilePeer, forged
-from image_server import HTTP, check_log, get, status
 
 from imagepipe.core.replication import messages
 from imagepipe.core.replication.messages import Batch, Changes, Get, Head, Pieces, Refused, Request
 from imagepipe.core.rows.stamp import STAMP_MAX
+from tests.support.cluster import eventually
+from tests.support.daemon_process import DaemonProcess, running, text
+from tests.support.hostile_peer import CLUSTER, EPOCH, NODE, HostilePeer, forged
+from tests.support.image_server import HTTP, check_log, get, status
 
 
 @pytest.fixture

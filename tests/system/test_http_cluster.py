@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import Cluster, eventually, mesh
-from conftest import encoded
-from daemon_process import DaemonProcess, text
-from hostile_server import Exchange, HostileServer
-from image_server import HTTP, check_log, connected, get, post, received, renders, status, wait_for_renditions
 from PIL import Image
+
+from tests.support.cluster import Cluster, eventually, mesh
+from tests.support.daemon_process import DaemonProcess, text
+from tests.support.gradients import encoded
+from tests.support.hostile_server import Exchange, HostileServer
+from tests.support.image_server import HTTP, check_log, connected, get, post, received, renders, status, wait_for_renditions
 
 NAMES = ("a", "b", "c")
 ENDINGS = ("original", "w10.png", "x12.webp", "full_size.auto", "info.json")

@@ -16,13 +16,14 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pytest
-from cluster import eventually
-from conftest import encoded, gradient
-from daemon_process import DaemonProcess, running, text
-from gate import Gate
-from http_client import Response
-from http_wire import answer, answers
-from image_server import HTTP, connected, exchange, get, received
+
+from tests.support.cluster import eventually
+from tests.support.daemon_process import DaemonProcess, running, text
+from tests.support.gate import Gate
+from tests.support.gradients import encoded, gradient
+from tests.support.http_client import Response
+from tests.support.http_wire import answer, answers
+from tests.support.image_server import HTTP, connected, exchange, get, received
 
 HUGE_BYTES = 20_000_000
 CLOSE = b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -4,9 +4,9 @@ import os
 import xmlrpc.client
 from pathlib import Path
 
-from cluster import eventually
-from daemon_process import running
-from http_client import request
+from tests.support.cluster import eventually
+from tests.support.daemon_process import running
+from tests.support.http_client import request
 
 HTTP = {"http": {"interface": "127.0.0.1", "port": 0}}
 

@@ -4,10 +4,10 @@ import threading
 import xmlrpc.client
 from pathlib import Path
 
-from daemon_process import DaemonProcess, running
-from hostile_server import HostileServer
-from image_server import HTTP, get, post, renders, wait_for_renditions
-from turnstile import Turnstile
+from tests.support.daemon_process import DaemonProcess, running
+from tests.support.hostile_server import HostileServer
+from tests.support.image_server import HTTP, get, post, renders, wait_for_renditions
+from tests.support.turnstile import Turnstile
 
 
 def behind(turnstile: Turnstile, **images: object) -> dict[str, dict[str, object]]:

@@ -18,17 +18,31 @@ from urllib.parse import urlsplit
 
 import bcrypt
 import pytest
-from cluster import eventually
-from conftest import encoded, gradient
-from daemon_process import DaemonProcess, fault_of, running, text
-from gate import Gate
-from image_server import BOUNDARY, HTTP, check_log, chunked, connected, exchange, form, get, post, received, renders, status, wait_for_renditions
-from namespaces import machine_with_address, needs_namespaces, small_disk
-from pictures import saved, see_through
-from test_durability import failing_flushes, noise
-from turnstile import Turnstile
 
 from imagepipe.web.http.bodies import MEMORY_BYTES_MAX
+from tests.support.cluster import eventually
+from tests.support.daemon_process import DaemonProcess, fault_of, running, text
+from tests.support.gate import Gate
+from tests.support.gradients import encoded, gradient
+from tests.support.image_server import (
+    BOUNDARY,
+    HTTP,
+    check_log,
+    chunked,
+    connected,
+    exchange,
+    form,
+    get,
+    post,
+    received,
+    renders,
+    status,
+    wait_for_renditions,
+)
+from tests.support.namespaces import machine_with_address, needs_namespaces, small_disk
+from tests.support.pictures import saved, see_through
+from tests.support.turnstile import Turnstile
+from tests.system.test_durability import failing_flushes, noise
 
 KILLS = 10
 FORM = f"multipart/form-data; boundary={BOUNDARY}"

@@ -16,14 +16,15 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 import pytest
-from cluster import eventually
-from conftest import encoded, gradient
-from daemon_process import DaemonProcess, running, text
-from http_client import Response, request
-from http_wire import answer
-from image_server import HTTP, connected, get, received, renders, status
 from PIL import Image, ImageChops, ImageOps, ImageStat
-from turnstile import Turnstile
+
+from tests.support.cluster import eventually
+from tests.support.daemon_process import DaemonProcess, running, text
+from tests.support.gradients import encoded, gradient
+from tests.support.http_client import Response, request
+from tests.support.http_wire import answer
+from tests.support.image_server import HTTP, connected, get, received, renders, status
+from tests.support.turnstile import Turnstile
 
 CROWD = 1000
 AVIF_AND_WEBP = "image/avif,image/webp,image/apng,*/*;q=0.8"

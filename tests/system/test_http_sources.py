@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Options, eventually, mesh
-from conftest import encoded, gradient
-from daemon_process import DaemonProcess, running, text
-from hostile_server import Exchange, HostileServer
-from http_client import request
-from image_server import HTTP, check_log, connected, get, post, status, wait_for_renditions
 
 from imagepipe.core.requests import signing
+from tests.support.cluster import Cluster, Options, eventually, mesh
+from tests.support.daemon_process import DaemonProcess, running, text
+from tests.support.gradients import encoded, gradient
+from tests.support.hostile_server import Exchange, HostileServer
+from tests.support.http_client import request
+from tests.support.image_server import HTTP, check_log, connected, get, post, status, wait_for_renditions
 
 BYTES_MAX = 1 << 20
 CLIENTS = 100

@@ -14,14 +14,13 @@ from pathlib import Path
 
 import bcrypt
 import pytest
-from cluster import eventually
-from daemon_process import PATIENCE_SECONDS, DaemonProcess, running
-from hostile_server import HostileServer
-from image_server import HTTP, exchange, get, post
 
 from imagepipe.core.requests.signing import sign
-
-ROOT = Path(__file__).parents[2]
+from tests.support.cluster import eventually
+from tests.support.daemon_process import PATIENCE_SECONDS, DaemonProcess, running
+from tests.support.hostile_server import HostileServer
+from tests.support.image_server import HTTP, exchange, get, post
+from tests.support.repository import ROOT
 
 PASSWORD, WRONG, KEY, QUERY, SIGNATURE = "open-sesame-7", "let-me-in-8", "hmac-key-9", "query-token-10", "0badf00d" * 8
 AUTHORIZATION = {"Authorization": "Basic " + base64.b64encode(f"ann:{PASSWORD}".encode()).decode()}

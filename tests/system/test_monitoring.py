@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cluster import eventually
-from daemon_process import DaemonProcess, fault_of, running
-from http_client import request
-from image_server import get, status
 from prometheus_client.parser import text_string_to_metric_families
-from turnstile import Turnstile
+
+from tests.support.cluster import eventually
+from tests.support.daemon_process import DaemonProcess, fault_of, running
+from tests.support.http_client import request
+from tests.support.image_server import get, status
+from tests.support.turnstile import Turnstile
 
 HTTP = {"interface": "127.0.0.1", "port": 0}
 

@@ -3,10 +3,11 @@
 import xmlrpc.client
 from typing import Any
 
-from cluster import eventually
-from conftest import encoded
-from daemon_process import DaemonProcess, fault_of, text
 from PIL import Image
+
+from tests.support.cluster import eventually
+from tests.support.daemon_process import DaemonProcess, fault_of, text
+from tests.support.gradients import encoded
 
 
 class MulticallTests:

@@ -12,17 +12,17 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from cluster import eventually
-from conftest import encoded, gradient
-from daemon_process import PATIENCE_SECONDS, DaemonProcess, running
-from http_client import Response, request
-from image_server import HTTP, post, renders, status
-from nginx_process import CONFIGURATION, nginx
 from PIL import Image
 
 from imagepipe.core.paths import RESERVED_FIRST
 from imagepipe.core.rendering import formats
 from imagepipe.core.requests.signing import sign
+from tests.support.cluster import eventually
+from tests.support.daemon_process import PATIENCE_SECONDS, DaemonProcess, running
+from tests.support.gradients import encoded, gradient
+from tests.support.http_client import Response, request
+from tests.support.image_server import HTTP, post, renders, status
+from tests.support.nginx_process import CONFIGURATION, nginx
 
 KEPT = {"proxy_cache_valid 200 10s;": "proxy_cache_valid 200 1h;"}
 """So that a slow machine does not outlast what is kept."""

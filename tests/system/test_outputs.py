@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import encoded, gradient
-from daemon_process import DaemonProcess, fault_of, text
 from PIL import Image, ImageCms
+
+from tests.support.daemon_process import DaemonProcess, fault_of, text
+from tests.support.gradients import encoded, gradient
 
 BOXES = [(50, 50), (17, 40), (200, 10), (64, 48), (63, 48), (1, 1), (500, 500), (33, 90)]
 

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from daemon_process import running, text
 
 from imagepipe.runtime.profiling import STORE_STAGES
+from tests.support.daemon_process import running, text
 
 RENDERED_BY = {"vips": {"decode", "resize", "encode"}, "imagemagick": {"render"}}
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon_process import DaemonProcess, fault_of, running, text
-from gate import Gate
+
+from tests.support.daemon_process import DaemonProcess, fault_of, running, text
+from tests.support.gate import Gate
 
 
 @pytest.fixture

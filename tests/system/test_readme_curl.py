@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from configobj import ConfigObj
-from conftest import encoded, gradient
-from daemon_process import DaemonProcess, running
-from hostile_server import Exchange, HostileServer
-from image_server import HTTP
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+from tests.support.daemon_process import DaemonProcess, running
+from tests.support.gradients import encoded, gradient
+from tests.support.hostile_server import Exchange, HostileServer
+from tests.support.image_server import HTTP
+from tests.support.repository import ROOT
+
+README = (ROOT / "README.md").read_text()
 IMAGE_SERVER = "http://127.0.0.1:7000"
 XML_RPC = "http://127.0.0.1:8085"
 SOURCES = "https://photos.example.org"

@@ -12,14 +12,15 @@ from urllib.parse import urlsplit
 
 import bcrypt
 import pytest
-from certificates import write_certificate
-from cluster import eventually
-from crowd import Crowd, get, store
-from daemon_process import PATIENCE_SECONDS, DaemonProcess, running, text
-from gate import Gate
-from http_client import request
-from image_server import HTTP, check_log, status
 from PIL import Image
+
+from tests.support.certificates import write_certificate
+from tests.support.cluster import eventually
+from tests.support.crowd import Crowd, get, store
+from tests.support.daemon_process import PATIENCE_SECONDS, DaemonProcess, running, text
+from tests.support.gate import Gate
+from tests.support.http_client import request
+from tests.support.image_server import HTTP, check_log, status
 
 RENDITIONS = ["w16.png", "w32.png", "x24.png", "full_size.png"]
 

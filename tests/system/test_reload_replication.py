@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import Cluster, eventually, mesh
-from daemon_process import DaemonProcess, running, text
-from image_server import HTTP, status
 
 from imagepipe.replication.zmq.curve_keys import create_keys
+from tests.support.cluster import Cluster, eventually, mesh
+from tests.support.daemon_process import DaemonProcess, running, text
+from tests.support.image_server import HTTP, status
 
 ALONE: dict[str, dict[str, object]] = {"replication": {"publish": "tcp://127.0.0.1:0"}}
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from certificates import write_certificate
-from daemon_process import RELOADED, DaemonProcess, running
-from image_server import HTTP, check_log, status
+
+from tests.support.certificates import write_certificate
+from tests.support.daemon_process import RELOADED, DaemonProcess, running
+from tests.support.image_server import HTTP, check_log, status
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 import bcrypt
 import pytest
-from certificates import write_certificate
-from daemon_process import DaemonProcess, fault_of, running, text
+
+from tests.support.certificates import write_certificate
+from tests.support.daemon_process import DaemonProcess, fault_of, running, text
 
 
 @pytest.fixture(scope="module")

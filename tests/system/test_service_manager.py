@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crowd import Crowd, get, store
-from daemon_process import DaemonProcess, text
-from http_client import request
-from image_server import check_log
-from service_manager import ServiceManager
+
+from tests.support.crowd import Crowd, get, store
+from tests.support.daemon_process import DaemonProcess, text
+from tests.support.http_client import request
+from tests.support.image_server import check_log
+from tests.support.service_manager import ServiceManager
 
 BY_NAME: dict[str, dict[str, object]] = {
     "network": {"endpoint": "systemd:domain=INET:name=methods"},

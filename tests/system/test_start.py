@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from daemon_process import DaemonProcess, fault_of, running, text
+
+from tests.support.daemon_process import DaemonProcess, fault_of, running, text
 
 
 def ended(daemon: DaemonProcess) -> str:

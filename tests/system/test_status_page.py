@@ -6,11 +6,12 @@ from urllib.parse import quote, urlsplit
 
 import bcrypt
 import pytest
-from chromium import Page, opened
-from cluster import Cluster, mesh
-from daemon_process import DaemonProcess, running, text
-from http_client import request
-from image_server import HTTP, get
+
+from tests.support.chromium import Page, opened
+from tests.support.cluster import Cluster, mesh
+from tests.support.daemon_process import DaemonProcess, running, text
+from tests.support.http_client import request
+from tests.support.image_server import HTTP, get
 
 HOSTILE = "<img src=x onerror=document.title='caught'>"
 

@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import encoded, gradient
-from daemon_process import DaemonProcess, fault_of, text
 from PIL import Image
+
+from tests.support.daemon_process import DaemonProcess, fault_of, text
+from tests.support.gradients import encoded, gradient
 
 
 def size_of(image: bytes) -> tuple[int, int]:

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 import bcrypt
 import pytest
-from chromium import Page, opened
-from daemon_process import DaemonProcess, running, text
-from http_client import request
-from image_server import HTTP, get
+
+from tests.support.chromium import Page, opened
+from tests.support.daemon_process import DaemonProcess, running, text
+from tests.support.http_client import request
+from tests.support.image_server import HTTP, get
 
 PAGES = ("status", "status.json", "metrics", "healthz", "readyz")
 KEPT = "keep.jpg"

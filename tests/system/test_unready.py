@@ -6,12 +6,13 @@ import xmlrpc.client
 from pathlib import Path
 
 import pytest
-from cluster import eventually
-from conftest import encoded
-from daemon_process import DaemonProcess, fault_of, running
-from image_server import HTTP, get, status
-from namespaces import needs_namespaces, small_disk
 from PIL import Image
+
+from tests.support.cluster import eventually
+from tests.support.daemon_process import DaemonProcess, fault_of, running
+from tests.support.gradients import encoded
+from tests.support.image_server import HTTP, get, status
+from tests.support.namespaces import needs_namespaces, small_disk
 
 OPTIONS: dict[str, dict[str, object]] = {**HTTP, "images": {"io_threads": 1}}
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from cluster import Cluster, eventually, mesh
-from command_line import against
-from conftest import encoded, gradient
-from daemon_process import DaemonProcess, fault_of, running
-from image_server import HTTP, get, post
-from test_http_sources import Source, send
 
 from imagepipe.storage.store import ImageFacts, StagedImage, Store
+from tests.support.cluster import Cluster, eventually, mesh
+from tests.support.command_line import against
+from tests.support.daemon_process import DaemonProcess, fault_of, running
+from tests.support.gradients import encoded, gradient
+from tests.support.image_server import HTTP, get, post
+from tests.system.test_http_sources import Source, send
 
 PICTURE = encoded(gradient(32, 24), "PNG")
 BAD, FORM = "x/bad\uffff/original", ".escaped/x/bad%EF%BF%BF/original"
