@@ -8,8 +8,8 @@ RUNS ?= 1000
 BENCH ?=
 export PYTHON
 
-# Every module of the pure core has its unit tests in a file of its name; together they reach every branch of it.
-CORE_TESTS = $(patsubst %.py,tests/test_%.py,$(filter-out __init__.py,$(notdir $(wildcard imagepipe/core/*.py imagepipe/core/*/*.py))))
+# They reach every branch of the pure core.
+CORE_TESTS = tests/unit/core
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST))

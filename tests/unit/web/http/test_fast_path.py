@@ -6,7 +6,7 @@ import pytest
 
 from imagepipe.web.http.fast_path import HEADERS_MAX, REQUEST_BYTES_MAX, Immediate, PlainGet, head_of, plain_get
 from tests.support.browser import Browser
-from tests.test_web_site import Counted, Waited
+from tests.unit.web.http.test_site import Counted, Waited
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 AT_HAND = HEAD + b"at"

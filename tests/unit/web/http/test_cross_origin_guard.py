@@ -11,7 +11,7 @@ from imagepipe.web.root import Root
 from imagepipe.web.welcome import HTTP, XML_RPC, welcome
 from tests.support.browser import Browser
 from tests.support.http_wire import answer
-from tests.test_web_site import Counted
+from tests.unit.web.http.test_site import Counted
 
 NAMES = ["localhost", "127.0.0.1:7000", "[::1]:7000", "imagepipe", "a.internal", "images.example.org", socket.gethostname()]
 STRANGERS = ["evil.example", "evil.example:7000", "localhost.evil.example", "127.0.0.1.nip.io", "", "localhost@evil.example"]
