@@ -1,12 +1,17 @@
 """The box arithmetic against `convert` itself, many boxes in one command: no pixel more or less, at the same place."""
 
 import random
+import subprocess
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from imagepipe.core.rendering.geometry import Size, centred_crop, centred_offset, cover, fit
 from tests.support.reference import convert
+
+SMALL = st.builds(Size, st.integers(1, 120), st.integers(1, 120))
 
 # Those that rounding was seen to go wrong at, in one program or another; then any.
 KNOWN = [
@@ -89,3 +94,25 @@ class GeometryReferenceTests:
             command += ["(", "-clone", "0", "-resize", f"{box}>", "-format", "%w %h\n", "-write", "info:-", "-delete", "0--1", ")"]
         said = [Size(*map(int, line.split())) for line in convert(*command, "null:").splitlines()]
         assert [fit(source, box) for box in boxes] == said
+
+
+class AnyPairTests:
+    """Any size and box that Hypothesis thinks of."""
+
+    @settings(max_examples=25, deadline=None)
+    @given(SMALL, SMALL)
+    def test_fit(self, source: Size, box: Size) -> None:
+        assert _convert(source, "-resize", f"{box}>", "-format", "%w %h", "info:") == str(fit(source, box)).replace("x", " ")
+
+    @settings(max_examples=25, deadline=None)
+    @given(SMALL, SMALL)
+    def test_cover_and_crop(self, source: Size, box: Size) -> None:
+        covering = cover(source, box)
+        kept = centred_crop(covering, box)
+        said = _convert(source, "-resize", f"{box}^", "-format", "%w %h ", "-write", "info:", "-gravity", "center", "-crop", f"{box}+0+0", "-format", "%w %h %X %Y", "info:")  # fmt: skip
+        assert said == f"{covering.width} {covering.height} {kept.width} {kept.height} +{kept.left} +{kept.top}"
+
+
+def _convert(source: Size, *arguments: str) -> str:
+    command = ["/usr/bin/convert", "-size", str(source), "xc:white", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

@@ -1,9 +1,7 @@
 """Box arithmetic, in ImageMagick's rounding."""
 
-import subprocess
-
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.core.rendering.geometry import FILTER_MARGIN, Region, Size, centred_crop, centred_offset, cover, cut_before_enlarging, fit
@@ -139,25 +137,3 @@ class CutTests:
         cut = cut_before_enlarging(source, covering, centred_crop(covering, box))
         assert abs(cut.scaled.width - cut.region.width * covering.width / source.width) <= 1
         assert abs(cut.scaled.height - cut.region.height * covering.height / source.height) <= 1
-
-
-class ReferenceTests:
-    """ImageMagick itself says the same."""
-
-    @settings(max_examples=25, deadline=None)
-    @given(SMALL, SMALL)
-    def test_fit(self, source: Size, box: Size) -> None:
-        assert _convert(source, "-resize", f"{box}>", "-format", "%w %h", "info:") == str(fit(source, box)).replace("x", " ")
-
-    @settings(max_examples=25, deadline=None)
-    @given(SMALL, SMALL)
-    def test_cover_and_crop(self, source: Size, box: Size) -> None:
-        covering = cover(source, box)
-        kept = centred_crop(covering, box)
-        said = _convert(source, "-resize", f"{box}^", "-format", "%w %h ", "-write", "info:", "-gravity", "center", "-crop", f"{box}+0+0", "-format", "%w %h %X %Y", "info:")  # fmt: skip
-        assert said == f"{covering.width} {covering.height} {kept.width} {kept.height} +{kept.left} +{kept.top}"
-
-
-def _convert(source: Size, *arguments: str) -> str:
-    command = ["/usr/bin/convert", "-size", str(source), "xc:white", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
