@@ -1,4 +1,4 @@
-"""What the machine could do: the same outputs made in process, by two workers, with no network and no flush; and the seed's way, one `convert` a size.
+"""What the machine could do: the same outputs made in process, by two workers, with no network and no flush; and the way of the first imagepipe, one `convert` for each size.
 
 with Workers(libvips) as workers:
     seconds = workers.run([b"...", ...], (500, 250, 50), folder)
@@ -55,7 +55,7 @@ def pillow(source: Path, sides: Sequence[int], folder: Path) -> None:
         resized.save(folder / f"{source.name}-{side}.jpg", quality=QUALITY, optimize=True)
 
 
-def seed(source: Path, sides: Sequence[int], folder: Path) -> None:
+def convert_per_size(source: Path, sides: Sequence[int], folder: Path) -> None:
     """A `convert` for each size, as the first imagepipe did."""
     for side in sides:
         target = folder / f"{source.name}-{side}.jpg"

@@ -1,4 +1,4 @@
-"""One decode for all sizes: a 12-megapixel photograph to 500, 250 and 50 pixels, by the seed's three commands and by both engines.
+"""One decode for all sizes: a 12-megapixel photograph to 500, 250 and 50 pixels, by three `convert` commands, as the first imagepipe did it, and by both engines.
 
 The rounds are interleaved, so that whatever else the machine does slows all alike; an engine's time is that of the whole call: opening, planning, rendering.
 """
@@ -34,7 +34,7 @@ def measure(folder: Path, *, quick: bool) -> Section:
     vips.start(1)
     plan = _render(vips, image, folder)
     ways: dict[str, Callable[[], object]] = {
-        "three convert commands, one a size (the seed)": lambda: _seed(source, folder),
+        "three convert commands, one for each size": lambda: _convert_per_size(source, folder),
         "engine imagemagick": lambda: _render(imagemagick, image, folder),
         "engine vips": lambda: _render(vips, image, folder),
     }
@@ -47,19 +47,19 @@ def measure(folder: Path, *, quick: bool) -> Section:
     vips.close()
 
     series = {name: Series(tuple(values)) for name, values in taken.items()}
-    seed = next(iter(series.values()))
-    rows = [(name, one.text(), f"{ratio(seed, one):.1f}") for name, one in series.items()]
+    baseline = next(iter(series.values()))
+    rows = [(name, one.text(), f"{ratio(baseline, one):.1f}") for name, one in series.items()]
     for row in rows:
         print("  " + "  ".join(row))
-    goals = [Goal(f"{name}, times three convert commands", wanted, ratio(seed, series[name])) for name, wanted in GOALS.items()]
+    goals = [Goal(f"{name}, times three convert commands", wanted, ratio(baseline, series[name])) for name, wanted in GOALS.items()]
     outputs = ", ".join(str(output.scale) for output in plan.outputs)
     note = f"A JPEG of {plan.picture} pixels, {len(image)} bytes, to {outputs}: one decode at 1/{plan.shrink} for all three; opening, planning, rendering, files written."
     return Section((Table("One decode for all sizes", ("way", "ms", "times as fast"), rows, note),), goals)
 
 
-def _seed(source: Path, folder: Path) -> None:
+def _convert_per_size(source: Path, folder: Path) -> None:
     for side in SIDES:
-        command = [CONVERT, str(source), "-auto-orient", "-resize", f"{side}x{side}>", "-quality", "85", str(folder / f"seed_{side}.jpg")]
+        command = [CONVERT, str(source), "-auto-orient", "-resize", f"{side}x{side}>", "-quality", "85", str(folder / f"out_{side}.jpg")]
         subprocess.run(command, check=True, env=ENVIRONMENT)
 
 
