@@ -24,7 +24,7 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is decoded to which width, and in which ways: imagepipe's own first."""
+    """What is decoded to which width, and in which ways: imagepipe's settings first."""
 
     megapixels: float
     format: str
@@ -72,7 +72,7 @@ def table(*, quick: bool) -> Table:
             job = f"{case.megapixels:g} megapixels {case.format} to {case.width}"
             rows.append((job, what, f"{_keeps(sources[0], case, way):.2f}", f"{statistics.median(of_way):.0f}", spread(decibels, ".1f")))
             print("  " + "  ".join(rows[-1]))
-    note = "The first way of each is imagepipe's. Not said: gap 3, kernel lanczos3, access sequential, fail_on error. dB: mean (least to greatest)."
+    note = "The first row of each source is imagepipe's. Unless stated otherwise: gap 3, kernel lanczos3, access sequential, fail_on error. dB: mean (minimum to maximum)."
     return Table("Decoder settings", ("source", "how", "keeps", "ms", "dB"), rows, note)
 
 

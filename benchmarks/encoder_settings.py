@@ -26,7 +26,7 @@ SIZE = (500, 375)
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """What libvips calls it, imagepipe's own settings, and what is tried in their place; `qualities`, if it has any."""
+    """What libvips calls it, imagepipe's settings, and what is tried in their place; `qualities`, if it has any."""
 
     name: str
     saver: str
@@ -134,10 +134,8 @@ def _curves(encoder: Encoder, changes: Sequence[Options], encoded: Sequence[Sequ
         bytes_by_ssim = statistics.mean(_saved(each.similarities, each.sizes, ours.similarities, ours.sizes) for each, ours in pairs)
         rows.append((_words(change), _milliseconds(of_change), f"{points:+.2f}", f"{bytes_by_score:+.1f} %", f"{bytes_by_ssim:+.1f} %"))
         print("  " + "  ".join(rows[-1]))
-    columns = ("instead", "ms", "SSIMULACRA2 at equal bytes", "bytes at equal SSIMULACRA2", "bytes at equal SSIM")
-    note = (
-        f"Photographs at {SIZE[0]}x{SIZE[1]}, qualities {encoder.qualities[0]} to {encoder.qualities[-1]}. imagepipe's own: {_words(encoder.ours)}."
-    )
+    columns = ("changed setting", "ms", "SSIMULACRA2 at equal bytes", "bytes at equal SSIMULACRA2", "bytes at equal SSIM")
+    note = f"Photographs at {SIZE[0]}x{SIZE[1]}, qualities {encoder.qualities[0]} to {encoder.qualities[-1]}. imagepipe's settings: {_words(encoder.ours)}."
     return Table(f"Encoder settings: {encoder.name}", columns, rows, note)
 
 
@@ -148,8 +146,8 @@ def _plain(encoder: Encoder, changes: Sequence[Options], encoded: Sequence[Seque
         decibels = statistics.mean(psnr(_raw(each.source), _pixels(each.files[0])) for each in of_change)
         rows.append((_words(change), _milliseconds(of_change), f"{size:.0f}", "lossless" if encoder.name == "PNG" else f"{decibels:.1f}"))
         print("  " + "  ".join(rows[-1]))
-    note = f"Photographs at {SIZE[0]}x{SIZE[1]}. imagepipe's own: {_words(encoder.ours)}."
-    return Table(f"Encoder settings: {encoder.name}", ("instead", "ms", "bytes", "dB"), rows, note)
+    note = f"Photographs at {SIZE[0]}x{SIZE[1]}. imagepipe's settings: {_words(encoder.ours)}."
+    return Table(f"Encoder settings: {encoder.name}", ("changed setting", "ms", "bytes", "dB"), rows, note)
 
 
 def _saved(scores: Sequence[float], sizes: Sequence[float], our_scores: Sequence[float], our_sizes: Sequence[float]) -> float:
@@ -162,7 +160,7 @@ def _milliseconds(encoded: Sequence[_Encoded]) -> str:
 
 
 def _words(options: Options) -> str:
-    return ", ".join(f"{name} {value}" for name, value in options.items()) or "imagepipe's own"
+    return ", ".join(f"{name} {value}" for name, value in options.items()) or "imagepipe's settings"
 
 
 def _raw(picture: pyvips.Image) -> Picture:

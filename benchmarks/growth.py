@@ -129,16 +129,16 @@ def _measured(roots: dict[int, Path], feed: dict[int, tuple[float, float]], roun
         calls = _calls(daemons, rounds)
         after = {size: held_bytes([daemon.process.pid]) for size, daemon in daemons.items()}
         crashed = _starts(roots, daemons, 1 if rounds < 10 else 3, crash=True)
-        sweeping = _calls(daemons, rounds)["store as it is"]
+        sweeping = _calls(daemons, rounds)["store without rendering"]
 
     sizes = list(daemons)
-    columns = ("", *(f"{size:,} paths".replace(",", " ") for size in sizes), "last to first")
+    columns = ("", *(f"{size:,} paths".replace(",", " ") for size in sizes), "last / first")
     rows: list[tuple[str, ...]] = []
     for name, series in calls.items():
         rows.append((f"{name}, ms", *(series[size].text(1) for size in sizes), f"{ratio(series[sizes[-1]], series[sizes[0]]):.2f}"))
     rows.append(
         (
-            "store as it is, in the minute after kill -9, ms",
+            "store without rendering, in the minute after kill -9, ms",
             *(sweeping[size].text(1) for size in sizes),
             f"{ratio(sweeping[sizes[-1]], sweeping[sizes[0]]):.2f}",
         )
@@ -151,22 +151,22 @@ def _measured(roots: dict[int, Path], feed: dict[int, tuple[float, float]], roun
         rows.append((name, *(f"{held[size] / (1 << 20):.1f}" for size in sizes), f"{held[sizes[-1]] / held[sizes[0]]:.2f}"))
     for row in rows:
         print("  " + "  ".join(row))
-    store = calls["store as it is"]
+    store = calls["store without rendering"]
     goals = [
-        Goal("latency of a store with most paths, times that with fewest", 1.2, ratio(store[sizes[-1]], store[sizes[0]]), at_most=True),
-        Goal("start after a clean stop with most paths", 3.0, starts[sizes[-1]].median, at_most=True, unit=" s"),
-        Goal("memory of the daemon with most paths, times that with fewest", 1.3, after[sizes[-1]] / after[sizes[0]], at_most=True),
+        Goal("latency of a store with the most paths, relative to the fewest", 1.2, ratio(store[sizes[-1]], store[sizes[0]]), at_most=True),
+        Goal("start after a clean stop with the most paths", 3.0, starts[sizes[-1]].median, at_most=True, unit=" s"),
+        Goal("memory of the daemon with the most paths, relative to the fewest", 1.3, after[sizes[-1]] / after[sizes[0]], at_most=True),
     ]
     chart = Chart(
         "growth",
         "Latency of calls as the tree grows",
         "ms",
-        {name: [calls[name][size] for size in sizes] for name in ("store as it is", "store of one size", "delete", "move")},
+        {name: [calls[name][size] for size in sizes] for name in ("store without rendering", "store of one size", "delete", "move")},
         sizes,
         "paths",
         logarithmic=True,
     )
-    note = "Memory is the proportional set size of the daemon alone. One client; the three daemons run side by side and are asked in turn."
+    note = "Memory is the proportional set size of the daemon alone. One client; the three daemons run side by side and take turns."
     return Section((Table("Growth", columns, rows, note),), goals, (chart,))
 
 
@@ -201,7 +201,7 @@ def _calls(daemons: dict[int, DaemonProcess], rounds: int) -> dict[str, dict[int
     photograph = photographs(0.5, "jpeg", 1)[0].read_bytes()
     small = _small(photograph)
     calls: dict[str, Call] = {
-        "store as it is": lambda daemon, number: daemon.proxy.store_image(_binary(small, number), f"items/0000/new{number}.jpg"),
+        "store without rendering": lambda daemon, number: daemon.proxy.store_image(_binary(small, number), f"items/0000/new{number}.jpg"),
         "store of one size": lambda daemon, number: daemon.proxy.store_image(
             _binary(photograph, number), f"items/0000/sized{number}.jpg", "jpg", [300, 300]
         ),

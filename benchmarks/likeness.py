@@ -71,7 +71,7 @@ def gain(our_bytes: Sequence[float], ours: Sequence[float], their_bytes: Sequenc
 
 
 def spread(values: Sequence[float], digits: str, unit: str = "") -> str:
-    """`mean (least to greatest)`."""
+    """`mean (minimum to maximum)`."""
     return f"{statistics.mean(values):{digits}}{unit} ({min(values):{digits}} to {max(values):{digits}})"
 
 

@@ -40,7 +40,7 @@ def measure(folder: Path, *, quick: bool) -> Section:
         Goal("daemon at rest, before or after", 80, max(rest, rest_again) / MIB, at_most=True, unit=" MiB"),
         Goal(f"daemon and two workers busy with {GOAL_MEGAPIXELS}-megapixel sources", 450, busy / MIB, at_most=True, unit=" MiB"),
     ]
-    note = "Proportional set size, the most that was seen: a page that several processes share counts once in all."
+    note = "Peak proportional set size: a page shared by several processes counts once in total."
     return Section((Table("Memory", ("", "daemon, MiB", "with its workers, MiB"), rows, note),), goals)
 
 

@@ -93,16 +93,16 @@ def _compare(
                 goal_ratios[name] += [a / b for a, b in zip(ours.values, rates.values, strict=True)]
             if source == GOAL_SOURCES[-1]:
                 charts[name] = [rates]
-    columns = ("source", "server", "answers/s", "ms p50", "kB", "imagepipe (vips) is so many times as fast")
-    table = Table(f"First GET at {WIDTH} px, {CLIENTS} clients", columns, rows, "JPEG of quality 85; every original asked for once.")
+    columns = ("source", "server", "answers/s", "ms p50", "kB", "speedup of imagepipe (vips)")
+    table = Table(f"First GET at {WIDTH} px, {CLIENTS} clients", columns, rows, "JPEG at quality 85; each original is requested once.")
     held = Table(
-        "Most memory held meanwhile",
+        "Peak memory",
         ("server", "MiB"),
         [(name, f"{peaks[name] / (1 << 20):.0f}") for name in urls],
         "Proportional set size of the server and all its processes, over all sources of this section.",
     )
     goals = [
-        Goal(f"first GET at {WIDTH} px of JPEGs of 4 and 12 megapixels, times {name}", wanted, statistics.median(goal_ratios[name]))
+        Goal(f"first GET at {WIDTH} px of JPEGs of 4 and 12 megapixels, relative to {name}", wanted, statistics.median(goal_ratios[name]))
         for name, wanted in GOALS.items()
         if goal_ratios[name]
     ]

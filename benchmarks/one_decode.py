@@ -51,10 +51,10 @@ def measure(folder: Path, *, quick: bool) -> Section:
     rows = [(name, one.text(), f"{ratio(baseline, one):.1f}") for name, one in series.items()]
     for row in rows:
         print("  " + "  ".join(row))
-    goals = [Goal(f"{name}, times three convert commands", wanted, ratio(baseline, series[name])) for name, wanted in GOALS.items()]
+    goals = [Goal(f"{name}, relative to three convert commands", wanted, ratio(baseline, series[name])) for name, wanted in GOALS.items()]
     outputs = ", ".join(str(output.scale) for output in plan.outputs)
-    note = f"A JPEG of {plan.picture} pixels, {len(image)} bytes, to {outputs}: one decode at 1/{plan.shrink} for all three; opening, planning, rendering, files written."
-    return Section((Table("One decode for all sizes", ("way", "ms", "times as fast"), rows, note),), goals)
+    note = f"A JPEG of {plan.picture} pixels, {len(image)} bytes, to {outputs}: one decode at 1/{plan.shrink} for all three; opening, planning, rendering and writing the files."
+    return Section((Table("One decode for all sizes", ("way", "ms", "speedup"), rows, note),), goals)
 
 
 def _convert_per_size(source: Path, folder: Path) -> None:

@@ -40,7 +40,7 @@ def measure(folder: Path, *, quick: bool) -> Section:
         for stage in (*STORE_STAGES, "else")
         if any(stage in found[clients] for clients in CLIENTS)
     ]
-    rows.append(("in all, as the client sees it", *(Series(tuple(totals[clients])).text(1) for clients in CLIENTS)))
+    rows.append(("total, as the client sees it", *(Series(tuple(totals[clients])).text(1) for clients in CLIENTS)))
     for row in rows:
         print("  " + "  ".join(row))
     columns = ("stage", "one client, ms", "four clients, ms")

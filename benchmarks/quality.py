@@ -99,16 +99,16 @@ def _equal_bytes(engine: VipsEngine, folder: Path, cases: Sequence[Case]) -> Sec
         "format",
         "width",
         "pictures",
-        "SSIMULACRA2, ours less sharp's",
+        "SSIMULACRA2, ours minus sharp's",
         "bytes for equal SSIMULACRA2",
-        "SSIM, ours less sharp's",
+        "SSIM, ours minus sharp's",
         "our SSIMULACRA2",
     )
     note = (
         f"Photographs of {', '.join(sorted({case.source.parent.name for case in cases}))}; qualities {QUALITIES[0]} to {QUALITIES[-1]},"
-        f" AVIF {AVIF_QUALITIES[0]} to {AVIF_QUALITIES[-1]}; mean (least to greatest) of the pictures."
+        f" AVIF {AVIF_QUALITIES[0]} to {AVIF_QUALITIES[-1]}; mean (minimum to maximum) of the pictures."
     )
-    return Section((Table("Picture quality beside sharp at equal bytes", columns, rows, note),), goals)
+    return Section((Table("Image quality compared with sharp at equal bytes", columns, rows, note),), goals)
 
 
 def _render(engine: VipsEngine, case: Case, folder: Path) -> list[Path]:

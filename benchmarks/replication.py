@@ -44,9 +44,9 @@ def measure(folder: Path, *, quick: bool) -> Section:
         for over_tcp in (False, True)
     ]
     rows = [row for rows, _, _ in found for row in rows]
-    columns = ("newcomer", "way", "images/s", "MB/s", "of rsync -a", "of rsync -a --fsync")
+    columns = ("newcomer", "way", "images/s", "MB/s", "relative to rsync -a", "relative to rsync -a --fsync")
     catch_up = Table("A newcomer catches up", columns, rows, "Three rounds in turn. `rsync -a` neither hashes nor flushes what it writes.")
-    goals = [Goal(f"a newcomer catches up with {what}, of rsync -a", GOAL, share) for _, share, what in found]
+    goals = [Goal(f"a newcomer catches up with {what}, relative to rsync -a", GOAL, share) for _, share, what in found]
     rates = {f"{row[0]}, {row[1]}": float(row[2].split()[0]) for row in rows}
     chart = Chart("catch-up", "A newcomer catches up", "images/s", {name: [Series((rate,))] for name, rate in rates.items() if "20 KiB" in name})
     return Section((stores, catch_up, wire), goals, (chart,))
@@ -80,7 +80,7 @@ def _stores(folder: Path, calls: int) -> Table:
             print("  " + "  ".join(row))
         return Table(
             "Storing with peers",
-            ("", "ms p50", "ms p99", "times no peers"),
+            ("", "ms p50", "ms p99", "relative to no peers"),
             rows,
             f"{calls} images of 20 KiB over XML-RPC, one client, the three setups in turn.",
         )

@@ -52,10 +52,10 @@ def beside_thumbor(engine: VipsEngine, folder: Path, count: int) -> Section:
             print("  " + "  ".join(rows[-1]))
     print(f"  above thumbor's: {spread(gains, '+.1f')} dB")
     table = Table(
-        "Scaling to 500 pixels beside thumbor",
+        "Scaling to 500 pixels compared with thumbor",
         ("source", "way", "dB"),
         rows,
-        "PSNR against the source decoded in full and scaled by a Lanczos filter; mean (least to greatest) of the photographs.",
+        "PSNR against the source decoded in full and scaled by a Lanczos filter; mean (minimum to maximum) of the photographs.",
     )
     text = "scaling of 4 to 12-megapixel JPEGs to 500 pixels: PSNR above thumbor's, mean of the photographs"
     return Section((table,), (Goal(text, DECIBELS_OVER_THUMBOR, statistics.mean(gains), unit=" dB"),))

@@ -38,12 +38,12 @@ from benchmarks.wrk import Ask, Measured, wrk
 from tests.support.daemon_process import DaemonProcess, running
 
 NOTES = {
-    (FILE, OURS): "from its memory",
-    (FILE, CAREFUL): "as contrib/nginx.conf has it: links lead nowhere, so it opens each folder",
-    (MANY, OURS): "read from the disk's cache, on a thread",
-    (RENDITION, OURS): "from its memory",
-    (RENDITION, IPX): "keeps nothing: made anew",
-    (RENDITION, THUMBOR): "two processes, results kept in files",
+    (FILE, OURS): "from memory",
+    (FILE, CAREFUL): "as in contrib/nginx.conf: symbolic links are not followed, so it opens each folder",
+    (MANY, OURS): "read from the page cache, on a thread",
+    (RENDITION, OURS): "from memory",
+    (RENDITION, IPX): "caches nothing and renders each time",
+    (RENDITION, THUMBOR): "two processes, results cached in files",
     (RENDITION, PLAIN): "the same bytes as files",
     (RENDITION, BEHIND): "looks in the tree, then in its cache",
     (UPLOAD, OURS): "POST; bytes, folders and catalogue flushed",
@@ -117,15 +117,17 @@ def _section(found: Mapping[str, Mapping[str, Sequence[Measured]]], size: int) -
             rows.append((what, name, rates[what, name].text(), f"{p50:.2f}", f"{p99:.2f}", f"{share:.2f}", NOTES.get((what, name), "")))
     table = Table(
         f"Serving files of {size / 1000:.0f} KB, and renditions of them, 16 connections",
-        ("answer", "from", "answers/s", "ms p50", "ms p99", "imagepipe itself is so many times as fast", ""),
+        ("answer", "from", "answers/s", "ms p50", "ms p99", "speedup of imagepipe itself", ""),
         rows,
-        "Many different files in turn. nginx has one worker, with contrib/nginx.conf as without; imagepipe is one process, and writes a line of log for each.",
+        "Many different files in turn. nginx has one worker in both cases; imagepipe is one process and logs each request.",
     )
     goals = [
-        Goal(f"{what} through contrib/nginx.conf, times plain nginx", 0.95, ratio(rates[what, BEHIND], rates[what, PLAIN]))
+        Goal(f"{what} through contrib/nginx.conf, relative to plain nginx", 0.95, ratio(rates[what, BEHIND], rates[what, PLAIN]))
         for what in (FILE, RENDITION)
     ]
-    goals.append(Goal("kept rendition directly from imagepipe, times thumbor's", 3.0, ratio(rates[RENDITION, OURS], rates[RENDITION, THUMBOR])))
+    goals.append(
+        Goal("cached rendition directly from imagepipe, relative to thumbor's", 3.0, ratio(rates[RENDITION, OURS], rates[RENDITION, THUMBOR]))
+    )
     charts = [
         Chart(name, f"{what[0].upper()}{what[1:]}", "answers/s", {server: [rates[what, server]] for server in found[what]})
         for name, what in (("serving-files", FILE), ("serving-renditions", RENDITION))

@@ -27,8 +27,13 @@ SIDE, QUALITY = 500, 75
 
 OURS, BEHIND, PLAIN, CAREFUL, THUMBOR, IPX = "imagepipe", "contrib/nginx.conf", "nginx", "nginx, disable_symlinks", "thumbor", "ipx"
 FILER, FILER_FLUSHED, VOLUME = "SeaweedFS, filer", "SeaweedFS, filer, ?fsync=true", "SeaweedFS, volume"
-FILE, MANY, RENDITION, UNCHANGED = "stored file", "stored file, one of too many", f"rendition w{WIDTH}.jpg", "stored file, If-None-Match: 304"
-UPLOAD = "upload of a file as it is"
+FILE, MANY, RENDITION, UNCHANGED = (
+    "stored file",
+    "stored file, too many to be in memory",
+    f"rendition w{WIDTH}.jpg",
+    "stored file, If-None-Match: 304",
+)
+UPLOAD = "upload without rendering"
 BEYOND_MEMORY = 1.3
 """More files than imagepipe's memory for small ones holds, where there are a thousand; asked for in turn, none is still there when its turn comes again."""
 

@@ -79,7 +79,7 @@ def _by_clients(daemons: dict[str, DaemonProcess], rounds: int) -> Section:
         "Store over XML-RPC, 12-megapixel JPEG",
         ("engine", "outputs", "clients", "images/s", "ms p50", "ms p99"),
         rows,
-        "Base64 in XML, as xmlrpc.client writes it; every image and path a new one; answered when all outputs are on the disk.",
+        "Base64 in XML, as xmlrpc.client writes it; each image and path is new; the answer comes when all outputs are on the disk.",
     )
     chart = Chart(
         "store-clients",
@@ -108,11 +108,12 @@ def _by_source(daemons: dict[str, DaemonProcess], workers: dict[str, Workers], o
         if (megapixels, format) == (12, "jpeg"):
             bars = {name: [series] for name, series in rates.items()}
             goals = [
-                Goal(f"store of three sizes of a 12-megapixel JPEG, 4 clients, times {name}", GOALS[name], ratio(ours, rates[name])) for name in GOALS
+                Goal(f"store of three sizes of a 12-megapixel JPEG, 4 clients, relative to {name}", GOALS[name], ratio(ours, rates[name]))
+                for name in GOALS
             ]
     table = Table(
-        "Store of three sizes, 4 clients, beside other ways to make the same outputs",
-        ("source", "way", "images/s", "imagepipe (vips) is so many times as fast"),
+        "Store of three sizes, 4 clients, compared with other ways to make the same outputs",
+        ("source", "way", "images/s", "speedup of imagepipe (vips)"),
         rows,
         "In process: two workers, files in and files out, no network, no hash, nothing flushed.",
     )
