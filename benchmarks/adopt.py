@@ -1,8 +1,10 @@
-"""How long `imagepipe adopt` takes for a tree of small images, and how much memory; killed with SIGKILL half-way, and continued.
+"""How long `imagepipe adopt` takes for a tree of small images, and how much memory; killed with
+SIGKILL half-way, and continued.
 
     python benchmarks/adopt.py FOLDER [COUNT]
 
-FOLDER is made, and removed afterwards. Each image is a PNG of 48 x 48 pixels of noise, about 7 KB, all different; 100 of them share a folder.
+FOLDER is made, and removed afterwards. Each image is a PNG of 48 x 48 pixels of noise, about 7 KB,
+all different; 100 of them share a folder.
 """
 
 # ruff: noqa: T201 - printing is what it is for
@@ -37,7 +39,11 @@ def main() -> None:
                 file.parent.mkdir(parents=True)
             file.write_bytes(png(noise))
         (folder / "imagepipe.ini").write_text(f"[images]\npath = {images}\n")
-        print(f"{count} files, {sum(file.stat().st_size for file in images.rglob('*.png')) / 1e6:.0f} MB", flush=True)
+        print(
+            f"{count} files,"
+            f" {sum(file.stat().st_size for file in images.rglob('*.png')) / 1e6:.0f} MB",
+            flush=True,
+        )
         run(folder, "killed half-way", kill_at=count // 2)
         run(folder, "continued", kill_at=0)
         run(folder, "once more", kill_at=0)
@@ -50,12 +56,18 @@ def png(noise: random.Random) -> bytes:
     rows = b"".join(b"\0" + noise.randbytes(3 * SIDE) for _ in range(SIDE))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in ((b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
+        for kind, data in (
+            (b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)),
+            (b"IDAT", zlib.compress(rows, 1)),
+            (b"IEND", b""),
+        )
     )
 
 
 def run(folder: Path, name: str, *, kill_at: int) -> None:
-    """Adopt in a process of its own, which kills itself when it has taken in `kill_at` files; 0: it does not."""
+    """Adopt in a process of its own, which kills itself when it has taken in `kill_at` files; 0: it
+    does not.
+    """
     began = time.monotonic()
     child = os.fork()
     if not child:
@@ -63,7 +75,11 @@ def run(folder: Path, name: str, *, kill_at: int) -> None:
         os._exit(0)
     _, status, used = os.wait4(child, 0)
     ended = "SIGKILL" if os.WIFSIGNALED(status) else f"status {os.WEXITSTATUS(status)}"
-    print(f"{name}: {time.monotonic() - began:.1f} s, {used.ru_maxrss / 1024:.0f} MiB at most, {ended}", flush=True)
+    print(
+        f"{name}: {time.monotonic() - began:.1f} s, {used.ru_maxrss / 1024:.0f} MiB at most,"
+        f" {ended}",
+        flush=True,
+    )
 
 
 def adopt(folder: Path, kill_at: int) -> None:

@@ -1,7 +1,9 @@
-"""What it costs that a tree grows: the latency of calls, the start, the change feed and the memory at 1 000, 100 000 and 1 000 000 paths.
+"""What it costs that a tree grows: the latency of calls, the start, the change feed and the memory
+at 1 000, 100 000 and 1 000 000 paths.
 
-The stores are filled as the product would have left them after a clean stop (files, hard links, rows), but without its million flushes. All three daemons run at
-once, and each call is made of one after the other, so that a slow moment of the machine hits all of them.
+The stores are filled as the product would have left them after a clean stop (files, hard links,
+rows), but without its million flushes. All three daemons run at once, and each call is made of one
+after the other, so that a slow moment of the machine hits all of them.
 """
 
 # ruff: noqa: T201 - printing is what it is for
@@ -79,9 +81,20 @@ def fill(root: Path, count: int) -> None:
                 made.add((root / path).parent)
             os.link(object_, root / path)
             stamp = next_stamp(time.time_ns() // 1_000_000, ())
-            entries.append(Entry(path, Version(stamp, catalogue.node_id), None, Content(digest, len(image)), number + 1))
+            entries.append(
+                Entry(
+                    path,
+                    Version(stamp, catalogue.node_id),
+                    None,
+                    Content(digest, len(image)),
+                    number + 1,
+                )
+            )
         catalogue.begin()
-        catalogue.put(entries, {entry.content.digest: ImageFacts("jpeg", 8, 8) for entry in entries if entry.content})
+        catalogue.put(
+            entries,
+            {entry.content.digest: ImageFacts("jpeg", 8, 8) for entry in entries if entry.content},
+        )
         catalogue.commit()
         catalogue.fold_log()
     catalogue.set_projected(count)
@@ -135,7 +148,13 @@ def _measured(roots: dict[int, Path], feed: dict[int, tuple[float, float]], roun
     columns = ("", *(f"{size:,} paths".replace(",", " ") for size in sizes), "last / first")
     rows: list[tuple[str, ...]] = []
     for name, series in calls.items():
-        rows.append((f"{name}, ms", *(series[size].text(1) for size in sizes), f"{ratio(series[sizes[-1]], series[sizes[0]]):.2f}"))
+        rows.append(
+            (
+                f"{name}, ms",
+                *(series[size].text(1) for size in sizes),
+                f"{ratio(series[sizes[-1]], series[sizes[0]]):.2f}",
+            )
+        )
     rows.append(
         (
             "store without rendering, in the minute after kill -9, ms",
@@ -143,34 +162,79 @@ def _measured(roots: dict[int, Path], feed: dict[int, tuple[float, float]], roun
             f"{ratio(sweeping[sizes[-1]], sweeping[sizes[0]]):.2f}",
         )
     )
-    for name, found in (("start after a clean stop, s", starts), ("start after kill -9, s", crashed)):
-        rows.append((name, *(found[size].text(2) for size in sizes), f"{found[sizes[-1]].median / found[sizes[0]].median:.2f}"))
+    for name, found in (
+        ("start after a clean stop, s", starts),
+        ("start after kill -9, s", crashed),
+    ):
+        rows.append(
+            (
+                name,
+                *(found[size].text(2) for size in sizes),
+                f"{found[sizes[-1]].median / found[sizes[0]].median:.2f}",
+            )
+        )
     for at, name in enumerate(("changes from the beginning, rows/s", "changes at the end, rows/s")):
-        rows.append((name, *(f"{feed[size][at]:.0f}" for size in sizes), f"{feed[sizes[-1]][at] / feed[sizes[0]][at]:.2f}"))
+        rows.append(
+            (
+                name,
+                *(f"{feed[size][at]:.0f}" for size in sizes),
+                f"{feed[sizes[-1]][at] / feed[sizes[0]][at]:.2f}",
+            )
+        )
     for name, held in (("memory at rest, MiB", rest), ("memory after the calls, MiB", after)):
-        rows.append((name, *(f"{held[size] / (1 << 20):.1f}" for size in sizes), f"{held[sizes[-1]] / held[sizes[0]]:.2f}"))
+        rows.append(
+            (
+                name,
+                *(f"{held[size] / (1 << 20):.1f}" for size in sizes),
+                f"{held[sizes[-1]] / held[sizes[0]]:.2f}",
+            )
+        )
     for row in rows:
         print("  " + "  ".join(row))
     store = calls["store without rendering"]
     goals = [
-        Goal("latency of a store with the most paths, relative to the fewest", 1.2, ratio(store[sizes[-1]], store[sizes[0]]), at_most=True),
-        Goal("start after a clean stop with the most paths", 3.0, starts[sizes[-1]].median, at_most=True, unit=" s"),
-        Goal("memory of the daemon with the most paths, relative to the fewest", 1.3, after[sizes[-1]] / after[sizes[0]], at_most=True),
+        Goal(
+            "latency of a store with the most paths, relative to the fewest",
+            1.2,
+            ratio(store[sizes[-1]], store[sizes[0]]),
+            at_most=True,
+        ),
+        Goal(
+            "start after a clean stop with the most paths",
+            3.0,
+            starts[sizes[-1]].median,
+            at_most=True,
+            unit=" s",
+        ),
+        Goal(
+            "memory of the daemon with the most paths, relative to the fewest",
+            1.3,
+            after[sizes[-1]] / after[sizes[0]],
+            at_most=True,
+        ),
     ]
     chart = Chart(
         "growth",
         "Latency of calls as the tree grows",
         "ms",
-        {name: [calls[name][size] for size in sizes] for name in ("store without rendering", "store of one size", "delete", "move")},
+        {
+            name: [calls[name][size] for size in sizes]
+            for name in ("store without rendering", "store of one size", "delete", "move")
+        },
         sizes,
         "paths",
         logarithmic=True,
     )
-    note = "Memory is the proportional set size of the daemon alone. One client; the three daemons run side by side and take turns."
+    note = (
+        "Memory is the proportional set size of the daemon alone. One client; the three daemons run"
+        " side by side and take turns."
+    )
     return Section((Table("Growth", columns, rows, note),), goals, (chart,))
 
 
-def _starts(roots: dict[int, Path], daemons: dict[int, DaemonProcess], rounds: int, *, crash: bool = False) -> dict[int, Series]:
+def _starts(
+    roots: dict[int, Path], daemons: dict[int, DaemonProcess], rounds: int, *, crash: bool = False
+) -> dict[int, Series]:
     """The seconds from the start of the process to its ready line; they run at the end."""
     taken: dict[int, list[float]] = {size: [] for size in roots}
     for _ in range(rounds):
@@ -201,20 +265,34 @@ def _calls(daemons: dict[int, DaemonProcess], rounds: int) -> dict[str, dict[int
     photograph = photographs(0.5, "jpeg", 1)[0].read_bytes()
     small = _small(photograph)
     calls: dict[str, Call] = {
-        "store without rendering": lambda daemon, number: daemon.proxy.store_image(_binary(small, number), f"items/0000/new{number}.jpg"),
+        "store without rendering": lambda daemon, number: daemon.proxy.store_image(
+            _binary(small, number), f"items/0000/new{number}.jpg"
+        ),
         "store of one size": lambda daemon, number: daemon.proxy.store_image(
             _binary(photograph, number), f"items/0000/sized{number}.jpg", "jpg", [300, 300]
         ),
-        "replace": lambda daemon, number: daemon.proxy.store_image(_binary(small, number), _path(7)),
-        "move": lambda daemon, number: daemon.proxy.move_image(f"items/0000/new{number}.jpg", f"items/0000/moved{number}.jpg"),
+        "replace": lambda daemon, number: daemon.proxy.store_image(
+            _binary(small, number), _path(7)
+        ),
+        "move": lambda daemon, number: daemon.proxy.move_image(
+            f"items/0000/new{number}.jpg", f"items/0000/moved{number}.jpg"
+        ),
         "delete": lambda daemon, number: daemon.proxy.delete_image(f"items/0000/moved{number}.jpg"),
         "image_info": lambda daemon, _: daemon.proxy.image_info(_path(50)),
         "list_images, 1000": lambda daemon, _: daemon.proxy.list_images("items/0000/", "", 1000),
-        "GET of a file": lambda daemon, number: drive([Request(f"{daemon.http_url.rstrip('/')}/{_path(number % 90)}")], 1),
-        "GET of /status.json": lambda daemon, _: drive([Request(f"{daemon.http_url.rstrip('/')}/status.json")], 1),
-        "GET of /metrics": lambda daemon, _: drive([Request(f"{daemon.http_url.rstrip('/')}/metrics")], 1),
+        "GET of a file": lambda daemon, number: drive(
+            [Request(f"{daemon.http_url.rstrip('/')}/{_path(number % 90)}")], 1
+        ),
+        "GET of /status.json": lambda daemon, _: drive(
+            [Request(f"{daemon.http_url.rstrip('/')}/status.json")], 1
+        ),
+        "GET of /metrics": lambda daemon, _: drive(
+            [Request(f"{daemon.http_url.rstrip('/')}/metrics")], 1
+        ),
     }
-    taken: dict[str, dict[int, list[float]]] = {name: {size: [] for size in daemons} for name in calls}
+    taken: dict[str, dict[int, list[float]]] = {
+        name: {size: [] for size in daemons} for name in calls
+    }
     for at in range(rounds + 1):
         number = next(_numbers)
         for name, call in calls.items():
@@ -223,7 +301,10 @@ def _calls(daemons: dict[int, DaemonProcess], rounds: int) -> dict[str, dict[int
                 call(daemon, number)
                 if at:
                     taken[name][size].append(1000 * (time.perf_counter() - started))
-    return {name: {size: Series(tuple(values)) for size, values in by_size.items()} for name, by_size in taken.items()}
+    return {
+        name: {size: Series(tuple(values)) for size, values in by_size.items()}
+        for name, by_size in taken.items()
+    }
 
 
 def _small(photograph: bytes) -> bytes:

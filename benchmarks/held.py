@@ -1,4 +1,6 @@
-"""What processes hold: the proportional set size, in which a page that several share counts once, summed over a process and its descendants."""
+"""What processes hold: the proportional set size, in which a page that several share counts once,
+summed over a process and its descendants.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -13,7 +15,9 @@ def family(process_id: int) -> Iterator[int]:
     yield process_id
     try:
         tasks = list(Path(f"/proc/{process_id}/task").iterdir())
-        children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+        children = [
+            int(child) for task in tasks for child in (task / "children").read_text().split()
+        ]
     except OSError:
         return
     for child in children:
@@ -34,7 +38,9 @@ def _proportional(process_id: int) -> int:
 
 
 class Peak:
-    """Looks all the time at what a process and its descendants hold together, or it alone; `bytes` is the most that was seen."""
+    """Looks all the time at what a process and its descendants hold together, or it alone; `bytes`
+    is the most that was seen.
+    """
 
     def __init__(self, process_id: int, *, alone: bool = False) -> None:
         self.bytes = 0
@@ -53,4 +59,7 @@ class Peak:
 
     def _look(self) -> None:
         while not self._ended.wait(INTERVAL_SECONDS):
-            self.bytes = max(self.bytes, held_bytes([self._process_id] if self._alone else family(self._process_id)))
+            self.bytes = max(
+                self.bytes,
+                held_bytes([self._process_id] if self._alone else family(self._process_id)),
+            )

@@ -1,12 +1,16 @@
 """How like its original a picture of fewer pixels is: the references, and the measures.
 
-reference    the source, decoded in full and resampled by a Lanczos filter over all its pixels, in floating point: in linear light, which is what an
+reference    the source, decoded in full and resampled by a Lanczos filter over all its pixels, in
+             floating point: in linear light, which is what an
              eye at a distance does, or of the values as they stand, which is what renderers do
 psnr         decibels
-ssim         luma 0.8, each chroma 0.1; windows of 7x7 (Wang, Bovik, Sheikh, Simoncelli, 2004): 1 is equal
-ssimulacra2  as an eye sees it: 100 is equal, 90 not to be told apart, 70 good (github.com/cloudinary/ssimulacra2; the PyPI package of that name)
+ssim         luma 0.8, each chroma 0.1; windows of 7x7 (Wang, Bovik, Sheikh, Simoncelli, 2004): 1 is
+             equal
+ssimulacra2  as an eye sees it: 100 is equal, 90 not to be told apart, 70 good
+             (github.com/cloudinary/ssimulacra2; the PyPI package of that name)
 
-gain(bytes, scores, bytes, scores)      by how much the first curve lies above the second at equal bytes, where both are (after Bjontegaard, 2001)
+gain(bytes, scores, bytes, scores)      by how much the first curve lies above the second at equal
+                                        bytes, where both are (after Bjontegaard, 2001)
 """
 
 import importlib
@@ -41,7 +45,10 @@ def reference(source: Path, size: tuple[int, int], *, linear: bool) -> Picture:
 
 def picture(image: bytes | Path) -> Picture:
     """The pixels of a file."""
-    return np.asarray(Image.open(io.BytesIO(image) if isinstance(image, bytes) else image).convert("RGB"), dtype=np.float64)
+    return np.asarray(
+        Image.open(io.BytesIO(image) if isinstance(image, bytes) else image).convert("RGB"),
+        dtype=np.float64,
+    )
 
 
 def psnr(one: Picture, other: Picture) -> float:
@@ -61,8 +68,15 @@ def ssimulacra2(original: Picture, made: Picture) -> float:
     return float(measure(_png(original), _png(made)))
 
 
-def gain(our_bytes: Sequence[float], ours: Sequence[float], their_bytes: Sequence[float], theirs: Sequence[float]) -> float:
-    """The mean height of our curve over theirs, over the logarithm of the bytes; `gain` with bytes and scores exchanged tells what equal scores take."""
+def gain(
+    our_bytes: Sequence[float],
+    ours: Sequence[float],
+    their_bytes: Sequence[float],
+    theirs: Sequence[float],
+) -> float:
+    """The mean height of our curve over theirs, over the logarithm of the bytes; `gain` with bytes
+    and scores exchanged tells what equal scores take.
+    """
     low, high = max(min(our_bytes), min(their_bytes)), min(max(our_bytes), max(their_bytes))
     if low >= high:
         raise ValueError("the curves have nothing in common")
@@ -72,13 +86,20 @@ def gain(our_bytes: Sequence[float], ours: Sequence[float], their_bytes: Sequenc
 
 def spread(values: Sequence[float], digits: str, unit: str = "") -> str:
     """`mean (minimum to maximum)`."""
-    return f"{statistics.mean(values):{digits}}{unit} ({min(values):{digits}} to {max(values):{digits}})"
+    return (
+        f"{statistics.mean(values):{digits}}{unit} ({min(values):{digits}} to"
+        f" {max(values):{digits}})"
+    )
 
 
-def _through(places: Sequence[float], values: Sequence[float], wanted: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _through(
+    places: Sequence[float], values: Sequence[float], wanted: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     logarithms = np.log(np.asarray(places))
     middle = logarithms.mean()
-    curve = np.polynomial.Polynomial.fit(logarithms - middle, np.asarray(values), min(_CUBIC, len(values) - 1))
+    curve = np.polynomial.Polynomial.fit(
+        logarithms - middle, np.asarray(values), min(_CUBIC, len(values) - 1)
+    )
     return np.asarray(curve(wanted - middle), dtype=np.float64)
 
 
@@ -90,14 +111,21 @@ def _plane_ssim(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) ->
     covariance = samples * (_means(one * other) - mean_one * mean_other)
     light, contrast = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     shares = (2 * mean_one * mean_other + light) * (2 * covariance + contrast)
-    return float((shares / ((mean_one**2 + mean_other**2 + light) * (variance_one + variance_other + contrast))).mean())
+    return float(
+        (
+            shares
+            / ((mean_one**2 + mean_other**2 + light) * (variance_one + variance_other + contrast))
+        ).mean()
+    )
 
 
 def _means(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The mean of every window."""
     sums = np.pad(plane.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     n = _WINDOW
-    whole: npt.NDArray[np.float64] = (sums[n:, n:] - sums[:-n, n:] - sums[n:, :-n] + sums[:-n, :-n]) / n**2
+    whole: npt.NDArray[np.float64] = (
+        sums[n:, n:] - sums[:-n, n:] - sums[n:, :-n] + sums[:-n, :-n]
+    ) / n**2
     return whole
 
 

@@ -1,4 +1,5 @@
-"""What the machine could do: the same outputs made in process, by two workers, with no network and no flush; and the way of the first imagepipe, one `convert` for each size.
+"""What the machine could do: the same outputs made in process, by two workers, with no network and
+no flush; and the way of the first imagepipe, one `convert` for each size.
 
 with Workers(libvips) as workers:
     seconds = workers.run([b"...", ...], (500, 250, 50), folder)
@@ -19,7 +20,9 @@ QUALITY = 85
 
 
 def libvips(source: Path, sides: Sequence[int], folder: Path) -> None:
-    """One decode at the scale that leaves the resampler a factor of 2, then each size from the one before, encoded with imagepipe's settings."""
+    """One decode at the scale that leaves the resampler a factor of 2, then each size from the one
+    before, encoded with imagepipe's settings.
+    """
     import pyvips  # noqa: PLC0415 - in the workers alone, which set it up
 
     largest = max(sides)
@@ -35,9 +38,13 @@ def libvips(source: Path, sides: Sequence[int], folder: Path) -> None:
     for side in sorted(sides, reverse=True):
         scale = min(side / width, side / height)
         across, down = max(1, round(width * scale)), max(1, round(height * scale))
-        picture = picture.resize(across / picture.width, vscale=down / picture.height, gap=3.0).copy_memory()
+        picture = picture.resize(
+            across / picture.width, vscale=down / picture.height, gap=3.0
+        ).copy_memory()
         target = str(folder / f"{source.name}-{side}.jpg")
-        picture.jpegsave(target, Q=QUALITY, quant_table=3, optimize_coding=across * down <= 100_000, keep="none")
+        picture.jpegsave(
+            target, Q=QUALITY, quant_table=3, optimize_coding=across * down <= 100_000, keep="none"
+        )
 
 
 def pillow(source: Path, sides: Sequence[int], folder: Path) -> None:
@@ -47,11 +54,18 @@ def pillow(source: Path, sides: Sequence[int], folder: Path) -> None:
     with Image.open(source) as picture:
         width, height = picture.size
         largest = max(sides)
-        picture.draft("RGB", (2 * largest * width // max(width, height), 2 * largest * height // max(width, height)))
+        picture.draft(
+            "RGB",
+            (2 * largest * width // max(width, height), 2 * largest * height // max(width, height)),
+        )
         whole = picture.convert("RGB")
     for side in sides:
         scale = min(side / width, side / height)
-        resized = whole.resize((max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        resized = whole.resize(
+            (max(1, round(width * scale)), max(1, round(height * scale))),
+            Image.Resampling.LANCZOS,
+            reducing_gap=3.0,
+        )
         resized.save(folder / f"{source.name}-{side}.jpg", quality=QUALITY, optimize=True)
 
 
@@ -59,8 +73,19 @@ def convert_per_size(source: Path, sides: Sequence[int], folder: Path) -> None:
     """A `convert` for each size, as the first imagepipe did."""
     for side in sides:
         target = folder / f"{source.name}-{side}.jpg"
-        command = [CONVERT, str(source), "-auto-orient", "-resize", f"{side}x{side}>", "-quality", str(QUALITY), str(target)]
-        subprocess.run(command, check=True, env={"PATH": "/usr/bin:/bin", "MAGICK_THREAD_LIMIT": "1"})
+        command = [
+            CONVERT,
+            str(source),
+            "-auto-orient",
+            "-resize",
+            f"{side}x{side}>",
+            "-quality",
+            str(QUALITY),
+            str(target),
+        ]
+        subprocess.run(
+            command, check=True, env={"PATH": "/usr/bin:/bin", "MAGICK_THREAD_LIMIT": "1"}
+        )
 
 
 class Workers:

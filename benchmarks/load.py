@@ -1,4 +1,6 @@
-"""Clients that ask one after another, each on its own connection: so many at a time, as fast as they are answered."""
+"""Clients that ask one after another, each on its own connection: so many at a time, as fast as
+they are answered.
+"""
 
 import http.client
 import threading
@@ -12,7 +14,9 @@ PATIENCE_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to ask; `body` makes it a POST. An answer without `expected` in it, or with another status than 200, is a failure."""
+    """What to ask; `body` makes it a POST. An answer without `expected` in it, or with another
+    status than 200, is a failure.
+    """
 
     url: str
     body: bytes | None = None
@@ -35,7 +39,9 @@ class Driven:
 
 
 def drive(requests: Sequence[Request], clients: int) -> Driven:
-    """Have `clients` share the requests. Raises RuntimeError for the first that is not answered as it should be."""
+    """Have `clients` share the requests. Raises RuntimeError for the first that is not answered as
+    it should be.
+    """
     latencies: list[float] = []
     received: list[int] = []
     wrong: list[str] = []
@@ -81,10 +87,14 @@ def _shared(left: Iterator[Request], lock: threading.Lock) -> Iterator[Request]:
 def _ask(connections: dict[str, http.client.HTTPConnection], request: Request) -> bytes:
     parts = urlsplit(request.url)
     if parts.netloc not in connections:
-        connections[parts.netloc] = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE_SECONDS)
+        connections[parts.netloc] = http.client.HTTPConnection(
+            parts.netloc, timeout=PATIENCE_SECONDS
+        )
     connection = connections[parts.netloc]
     target = parts.path + (f"?{parts.query}" if parts.query else "")
-    connection.request("POST" if request.body is not None else "GET", target, request.body, dict(request.headers))
+    connection.request(
+        "POST" if request.body is not None else "GET", target, request.body, dict(request.headers)
+    )
     response = connection.getresponse()
     answer = response.read()
     if response.status != 200 or request.expected not in answer:

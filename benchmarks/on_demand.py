@@ -1,4 +1,6 @@
-"""Renditions on demand: the first GET of a size of an original, by imagepipe and by the servers that people pick today; memory, too."""
+"""Renditions on demand: the first GET of a size of an original, by imagepipe and by the servers
+that people pick today; memory, too.
+"""
 
 # ruff: noqa: T201 - printing is what it is for
 
@@ -19,7 +21,14 @@ from tests.support.daemon_process import DaemonProcess, running
 
 CLIENTS = 4
 WIDTH = 500
-SOURCES: list[tuple[float, str]] = [(0.5, "jpeg"), (4, "jpeg"), (12, "jpeg"), (24, "jpeg"), (4, "png"), (4, "webp")]
+SOURCES: list[tuple[float, str]] = [
+    (0.5, "jpeg"),
+    (4, "jpeg"),
+    (12, "jpeg"),
+    (24, "jpeg"),
+    (4, "png"),
+    (4, "webp"),
+]
 GOAL_SOURCES: list[tuple[float, str]] = [(4, "jpeg"), (12, "jpeg")]
 GOALS = {"ipx": 1.2, "thumbor": 1.0}
 
@@ -33,7 +42,10 @@ def measure(folder: Path, *, quick: bool) -> Section:
     originals.mkdir()
     sources = GOAL_SOURCES if quick else SOURCES
     rounds = 2 if quick else 5
-    names = {source: [_lay_out(originals, number, *source) for number in range(rounds + 1)] for source in sources}
+    names = {
+        source: [_lay_out(originals, number, *source) for number in range(rounds + 1)]
+        for source in sources
+    }
     with contextlib.ExitStack() as stack:
         urls: dict[str, Url] = {}
         leaders: dict[str, int] = {}
@@ -85,28 +97,59 @@ def _compare(
                 rows.append((f"{megapixels:g} {format}", name, "not answered", "", "", ""))
                 continue
             rates = Series(tuple(one.rate for one in found))
-            milliseconds = statistics.median(1000 * seconds for one in found for seconds in one.latencies)
-            kilobytes = statistics.median(one.received_bytes / len(one.latencies) / 1000 for one in found)
-            rows.append((f"{megapixels:g} {format}", name, rates.text(1), f"{milliseconds:.0f}", f"{kilobytes:.0f}", f"{ratio(ours, rates):.2f}"))
+            milliseconds = statistics.median(
+                1000 * seconds for one in found for seconds in one.latencies
+            )
+            kilobytes = statistics.median(
+                one.received_bytes / len(one.latencies) / 1000 for one in found
+            )
+            rows.append(
+                (
+                    f"{megapixels:g} {format}",
+                    name,
+                    rates.text(1),
+                    f"{milliseconds:.0f}",
+                    f"{kilobytes:.0f}",
+                    f"{ratio(ours, rates):.2f}",
+                )
+            )
             print("  " + "  ".join(rows[-1]))
             if source in GOAL_SOURCES and name in GOALS:
                 goal_ratios[name] += [a / b for a, b in zip(ours.values, rates.values, strict=True)]
             if source == GOAL_SOURCES[-1]:
                 charts[name] = [rates]
     columns = ("source", "server", "answers/s", "ms p50", "kB", "speedup of imagepipe (vips)")
-    table = Table(f"First GET at {WIDTH} px, {CLIENTS} clients", columns, rows, "JPEG at quality 85; each original is requested once.")
+    table = Table(
+        f"First GET at {WIDTH} px, {CLIENTS} clients",
+        columns,
+        rows,
+        "JPEG at quality 85; each original is requested once.",
+    )
     held = Table(
         "Peak memory",
         ("server", "MiB"),
         [(name, f"{peaks[name] / (1 << 20):.0f}") for name in urls],
-        "Proportional set size of the server and all its processes, over all sources of this section.",
+        "Proportional set size of the server and all its processes, over all sources of this"
+        " section.",
     )
     goals = [
-        Goal(f"first GET at {WIDTH} px of JPEGs of 4 and 12 megapixels, relative to {name}", wanted, statistics.median(goal_ratios[name]))
+        Goal(
+            f"first GET at {WIDTH} px of JPEGs of 4 and 12 megapixels, relative to {name}",
+            wanted,
+            statistics.median(goal_ratios[name]),
+        )
         for name, wanted in GOALS.items()
         if goal_ratios[name]
     ]
-    return Section((table, held), goals, (Chart("on-demand", f"First GET at {WIDTH} px of 12-megapixel JPEGs", "answers/s", charts),))
+    return Section(
+        (table, held),
+        goals,
+        (
+            Chart(
+                "on-demand", f"First GET at {WIDTH} px of 12-megapixel JPEGs", "answers/s", charts
+            ),
+        ),
+    )
 
 
 def _lay_out(originals: Path, number: int, megapixels: float, format: str) -> list[str]:
@@ -120,10 +163,15 @@ def _lay_out(originals: Path, number: int, megapixels: float, format: str) -> li
     return names
 
 
-def _daemon(stack: contextlib.ExitStack, folder: Path, originals: Path, engine: str) -> DaemonProcess:
+def _daemon(
+    stack: contextlib.ExitStack, folder: Path, originals: Path, engine: str
+) -> DaemonProcess:
     """A daemon that has all of them as originals."""
     folder.mkdir()
-    options: dict[str, dict[str, object]] = {"images": {"engine": engine, "io_threads": 2}, "http": {"interface": "127.0.0.1", "port": 0}}
+    options: dict[str, dict[str, object]] = {
+        "images": {"engine": engine, "io_threads": 2},
+        "http": {"interface": "127.0.0.1", "port": 0},
+    }
     daemon = stack.enter_context(running(folder, options))
     for original in sorted(originals.iterdir()):
         daemon.proxy.store_image(xmlrpc.client.Binary(original.read_bytes()), original.name)

@@ -1,6 +1,8 @@
-"""One decode for all sizes: a 12-megapixel photograph to 500, 250 and 50 pixels, by three `convert` commands, as the first imagepipe did it, and by both engines.
+"""One decode for all sizes: a 12-megapixel photograph to 500, 250 and 50 pixels, by three `convert`
+commands, as the first imagepipe did it, and by both engines.
 
-The rounds are interleaved, so that whatever else the machine does slows all alike; an engine's time is that of the whole call: opening, planning, rendering.
+The rounds are interleaved, so that whatever else the machine does slows all alike; an engine's time
+is that of the whole call: opening, planning, rendering.
 """
 
 # ruff: noqa: T201 - printing is what it is for
@@ -51,15 +53,32 @@ def measure(folder: Path, *, quick: bool) -> Section:
     rows = [(name, one.text(), f"{ratio(baseline, one):.1f}") for name, one in series.items()]
     for row in rows:
         print("  " + "  ".join(row))
-    goals = [Goal(f"{name}, relative to three convert commands", wanted, ratio(baseline, series[name])) for name, wanted in GOALS.items()]
+    goals = [
+        Goal(f"{name}, relative to three convert commands", wanted, ratio(baseline, series[name]))
+        for name, wanted in GOALS.items()
+    ]
     outputs = ", ".join(str(output.scale) for output in plan.outputs)
-    note = f"A JPEG of {plan.picture} pixels, {len(image)} bytes, to {outputs}: one decode at 1/{plan.shrink} for all three; opening, planning, rendering and writing the files."
-    return Section((Table("One decode for all sizes", ("way", "ms", "speedup"), rows, note),), goals)
+    note = (
+        f"A JPEG of {plan.picture} pixels, {len(image)} bytes, to {outputs}: one decode at"
+        f" 1/{plan.shrink} for all three; opening, planning, rendering and writing the files."
+    )
+    return Section(
+        (Table("One decode for all sizes", ("way", "ms", "speedup"), rows, note),), goals
+    )
 
 
 def _convert_per_size(source: Path, folder: Path) -> None:
     for side in SIDES:
-        command = [CONVERT, str(source), "-auto-orient", "-resize", f"{side}x{side}>", "-quality", "85", str(folder / f"out_{side}.jpg")]
+        command = [
+            CONVERT,
+            str(source),
+            "-auto-orient",
+            "-resize",
+            f"{side}x{side}>",
+            "-quality",
+            "85",
+            str(folder / f"out_{side}.jpg"),
+        ]
         subprocess.run(command, check=True, env=ENVIRONMENT)
 
 

@@ -1,7 +1,10 @@
-"""Real photographs as sources: cut out of large ones of Debian's, in the sizes and formats of a camera's or a phone's uploads.
+"""Real photographs as sources: cut out of large ones of Debian's, in the sizes and formats of a
+camera's or a phone's uploads.
 
-photographs(12, "jpeg", 8)     eight different JPEGs of 12 megapixels, made once, kept in .cache/bench
-distinct(image, 17)            nearly the same picture in other bytes, as are its outputs: nothing that was kept of it helps
+photographs(12, "jpeg", 8)     eight different JPEGs of 12 megapixels, made once, kept in
+                               .cache/bench
+distinct(image, 17)            nearly the same picture in other bytes, as are its outputs: nothing
+                               that was kept of it helps
 """
 
 import math
@@ -13,7 +16,10 @@ from typing import Any
 from PIL import Image, ImageOps
 
 ROOT = Path(__file__).parent.parent
-LARGE = [ROOT / ".cache/photos/usr/share/backgrounds" / name for name in ("Kleiber_by_Lukas_Baubkus.jpg", "Infinite-Sea_by_Aury88.jpg")] + [
+LARGE = [
+    ROOT / ".cache/photos/usr/share/backgrounds" / name
+    for name in ("Kleiber_by_Lukas_Baubkus.jpg", "Infinite-Sea_by_Aury88.jpg")
+] + [
     ROOT / ".cache/large-photos/usr/share/backgrounds" / name
     for name in (
         "Dragonfly_by_Bolly.jpg",
@@ -44,7 +50,9 @@ def side_lengths(megapixels: float) -> tuple[int, int]:
 
 
 def photographs(megapixels: float, format: str, count: int) -> list[Path]:
-    """`count` files with different pictures. Raises FileNotFoundError if the photographs were not fetched."""
+    """`count` files with different pictures. Raises FileNotFoundError if the photographs were not
+    fetched.
+    """
     for photograph in LARGE:
         if not photograph.is_file():
             raise FileNotFoundError(f"{photograph} is missing: `make bench` fetches it")
@@ -62,8 +70,9 @@ def photographs(megapixels: float, format: str, count: int) -> list[Path]:
 def distinct(image: bytes, number: int) -> bytes:
     """`image` with a comment in it, or behind its end where decoders do not look.
 
-    A JPEG's chroma is also scaled by a little more or less, so that its outputs are other bytes, too: the digits of `number` to the base 4 are added to
-    entries of the quantisation table that matter even at 1/4 of the size.
+    A JPEG's chroma is also scaled by a little more or less, so that its outputs are other bytes,
+    too: the digits of `number` to the base 4 are added to entries of the quantisation table that
+    matter even at 1/4 of the size.
     """
     note = b"imagepipe bench %d" % number
     if not image.startswith(b"\xff\xd8"):
@@ -72,12 +81,26 @@ def distinct(image: bytes, number: int) -> bytes:
     entries = bytearray(image[table : table + 64])
     for digit, entry in enumerate((1, 2, 3, 4, 5, 6, 7, 8, 9)):
         entries[entry] = min(255, entries[entry] + (number >> (2 * digit)) % 4)
-    return image[:2] + b"\xff\xfe" + struct.pack(">H", len(note) + 2) + note + image[2:table] + entries + image[table + 64 :]
+    return (
+        image[:2]
+        + b"\xff\xfe"
+        + struct.pack(">H", len(note) + 2)
+        + note
+        + image[2:table]
+        + entries
+        + image[table + 64 :]
+    )
 
 
 def _picture(number: int, size: tuple[int, int]) -> Image.Image:
-    """Another part of another photograph, sometimes its mirror image; none is enlarged by more than ENLARGED_MAX."""
-    sources = [source for source in map(Image.open, LARGE) if _enlargement(source.size, size) <= ENLARGED_MAX]
+    """Another part of another photograph, sometimes its mirror image; none is enlarged by more than
+    ENLARGED_MAX.
+    """
+    sources = [
+        source
+        for source in map(Image.open, LARGE)
+        if _enlargement(source.size, size) <= ENLARGED_MAX
+    ]
     source = sources[number % len(sources)]
     width, height = source.size
     turn = number // len(sources)
@@ -90,4 +113,6 @@ def _picture(number: int, size: tuple[int, int]) -> Image.Image:
 
 
 def _enlargement(source: tuple[int, int], size: tuple[int, int]) -> float:
-    return max(size[0] / min(source[0], source[1] * 4 / 3), size[1] / min(source[1], source[0] * 3 / 4))
+    return max(
+        size[0] / min(source[0], source[1] * 4 / 3), size[1] / min(source[1], source[0] * 3 / 4)
+    )

@@ -25,8 +25,13 @@ def measure(folder: Path, *, quick: bool) -> Section:
     for clients in CLIENTS:
         own = folder / str(clients)
         own.mkdir()
-        with running(own, {"images": {"engine": "vips", "io_threads": 2}}, arguments=("--profile",)) as daemon:
-            requests = [call(daemon.url, image, SIDES["three sizes"]) for image in itertools.islice(itertools.cycle(images), count + 8)]
+        with running(
+            own, {"images": {"engine": "vips", "io_threads": 2}}, arguments=("--profile",)
+        ) as daemon:
+            requests = [
+                call(daemon.url, image, SIDES["three sizes"])
+                for image in itertools.islice(itertools.cycle(images), count + 8)
+            ]
             drive(requests[:8], clients)
             totals[clients] = [1000 * seconds for seconds in drive(requests[8:], clients).latencies]
             daemon.stop()
@@ -40,8 +45,22 @@ def measure(folder: Path, *, quick: bool) -> Section:
         for stage in (*STORE_STAGES, "else")
         if any(stage in found[clients] for clients in CLIENTS)
     ]
-    rows.append(("total, as the client sees it", *(Series(tuple(totals[clients])).text(1) for clients in CLIENTS)))
+    rows.append(
+        (
+            "total, as the client sees it",
+            *(Series(tuple(totals[clients])).text(1) for clients in CLIENTS),
+        )
+    )
     for row in rows:
         print("  " + "  ".join(row))
     columns = ("stage", "one client, ms", "four clients, ms")
-    return Section((Table("Where the time of one store goes", columns, rows, "A 12-megapixel JPEG to three sizes, engine vips, two workers."),))
+    return Section(
+        (
+            Table(
+                "Where the time of one store goes",
+                columns,
+                rows,
+                "A 12-megapixel JPEG to three sizes, engine vips, two workers.",
+            ),
+        )
+    )

@@ -1,7 +1,10 @@
-"""Replication, measured on one machine: what it costs a store, how soon a peer has it, how fast a newcomer catches up, and what goes over the wire.
+"""Replication, measured on one machine: what it costs a store, how soon a peer has it, how fast a
+newcomer catches up, and what goes over the wire.
 
-Real daemons on loopback, on the disk that holds the temporary folder. What is compared is interleaved, or follows at once in the same run. Catching up is held against
-`rsync -a` of the same tree, which neither hashes nor flushes what it writes, and against the same with --fsync, which does flush it.
+Real daemons on loopback, on the disk that holds the temporary folder. What is compared is
+interleaved, or follows at once in the same run. Catching up is held against `rsync -a` of the same
+tree, which neither hashes nor flushes what it writes, and against the same with --fsync, which does
+flush it.
 """
 
 # ruff: noqa: T201 - printing is what it is for
@@ -39,21 +42,51 @@ def measure(folder: Path, *, quick: bool) -> Section:
     stores = _stores(folder, calls)
     wire = _wire(folder, calls)
     found = [
-        _catch_up(folder / f"{size}-{over_tcp}", label, size, images if size < 100_000 else images // 4, over_tcp=over_tcp)
+        _catch_up(
+            folder / f"{size}-{over_tcp}",
+            label,
+            size,
+            images if size < 100_000 else images // 4,
+            over_tcp=over_tcp,
+        )
         for label, size in SIZES.items()
         for over_tcp in (False, True)
     ]
     rows = [row for rows, _, _ in found for row in rows]
-    columns = ("newcomer", "way", "images/s", "MB/s", "relative to rsync -a", "relative to rsync -a --fsync")
-    catch_up = Table("A newcomer catches up", columns, rows, "Three rounds in turn. `rsync -a` neither hashes nor flushes what it writes.")
-    goals = [Goal(f"a newcomer catches up with {what}, relative to rsync -a", GOAL, share) for _, share, what in found]
+    columns = (
+        "newcomer",
+        "way",
+        "images/s",
+        "MB/s",
+        "relative to rsync -a",
+        "relative to rsync -a --fsync",
+    )
+    catch_up = Table(
+        "A newcomer catches up",
+        columns,
+        rows,
+        "Three rounds in turn. `rsync -a` neither hashes nor flushes what it writes.",
+    )
+    goals = [
+        Goal(f"a newcomer catches up with {what}, relative to rsync -a", GOAL, share)
+        for _, share, what in found
+    ]
     rates = {f"{row[0]}, {row[1]}": float(row[2].split()[0]) for row in rows}
-    chart = Chart("catch-up", "A newcomer catches up", "images/s", {name: [Series((rate,))] for name, rate in rates.items() if "20 KiB" in name})
+    chart = Chart(
+        "catch-up",
+        "A newcomer catches up",
+        "images/s",
+        {name: [Series((rate,))] for name, rate in rates.items() if "20 KiB" in name},
+    )
     return Section((stores, catch_up, wire), goals, (chart,))
 
 
 def _stores(folder: Path, calls: int) -> Table:
-    setups = {"no peers": ({"a": []}, 0), "two peers": (mesh("a", "b", "c"), 0), "two peers, min_acks = 1": (mesh("a", "b", "c"), 1)}
+    setups = {
+        "no peers": ({"a": []}, 0),
+        "two peers": (mesh("a", "b", "c"), 0),
+        "two peers, min_acks = 1": (mesh("a", "b", "c"), 1),
+    }
     print(f"Storing {calls} images of 20 KiB over XML-RPC, one client, the three setups in turn")
     with contextlib.ExitStack() as stack:
         running: dict[str, Cluster] = {}
@@ -74,7 +107,10 @@ def _stores(folder: Path, calls: int) -> Table:
                 if name == "two peers":
                     visible.append(_seconds_until(running[name]["b"].images / path))
         alone = statistics.median(taken["no peers"])
-        rows = [(name, *_spread(seconds), f"{statistics.median(seconds) / alone:.2f}") for name, seconds in taken.items()]
+        rows = [
+            (name, *_spread(seconds), f"{statistics.median(seconds) / alone:.2f}")
+            for name, seconds in taken.items()
+        ]
         rows.append(("from OK to visible on a peer, by the reader's clock", *_spread(visible), ""))
         for row in rows:
             print("  " + "  ".join(row))
@@ -100,16 +136,27 @@ def _wire(folder: Path, calls: int) -> Table:
             eventually(lambda: len(list(nodes["b"].images.glob("*.jpg"))) == calls)
             share = (proxy.bytes_forwarded - started) / (calls * size)
             print(f"  on the wire: {share:.3f} bytes per byte stored")
-            return Table("On the wire", ("", "bytes per byte stored"), [(f"{calls} images of 100 KiB, one at a time", f"{share:.3f}")])
+            return Table(
+                "On the wire",
+                ("", "bytes per byte stored"),
+                [(f"{calls} images of 100 KiB, one at a time", f"{share:.3f}")],
+            )
 
 
-def _catch_up(folder: Path, label: str, size: int, images: int, *, over_tcp: bool) -> tuple[list[tuple[str, ...]], float, str]:
-    """A newcomer beside rsync, three times in turn: the rows of the table, the ratio of the medians to plain rsync, and what it was."""
+def _catch_up(
+    folder: Path, label: str, size: int, images: int, *, over_tcp: bool
+) -> tuple[list[tuple[str, ...]], float, str]:
+    """A newcomer beside rsync, three times in turn: the rows of the table, the ratio of the medians
+    to plain rsync, and what it was.
+    """
     folder.mkdir()
     total = _fill(folder / "a" / "images", size, images)
     rates: dict[str, list[float]] = {"newcomer": [], "rsync -a": [], "rsync -a --fsync": []}
-    # On two ports in a row, as they are by default: otherwise b would first have to be told where a answers.
-    each = {"a": {"replication": {"publish": f"tcp://127.0.0.1:{_two_ports()}"}}} if over_tcp else None
+    # On two ports in a row, as they are by default: otherwise b would first have to be told where a
+    # answers.
+    each = (
+        {"a": {"replication": {"publish": f"tcp://127.0.0.1:{_two_ports()}"}}} if over_tcp else None
+    )
     nodes = Cluster(folder, {"a": [], "b": ["a"]}, over_tcp=over_tcp, each=each)
     try:
         nodes.start("a")
@@ -117,7 +164,17 @@ def _catch_up(folder: Path, label: str, size: int, images: int, *, over_tcp: boo
             for name, options in (("rsync -a", ["-a"]), ("rsync -a --fsync", ["-a", "--fsync"])):
                 target = folder / "copy"
                 started = time.perf_counter()
-                subprocess.run(["rsync", *options, "--exclude", "/.imagepipe", f"{folder}/a/images/", f"{target}/"], check=True)
+                subprocess.run(
+                    [
+                        "rsync",
+                        *options,
+                        "--exclude",
+                        "/.imagepipe",
+                        f"{folder}/a/images/",
+                        f"{target}/",
+                    ],
+                    check=True,
+                )
                 rates[name].append(images / (time.perf_counter() - started))
                 shutil.rmtree(target)
             nodes.start("b")
@@ -136,8 +193,19 @@ def _catch_up(folder: Path, label: str, size: int, images: int, *, over_tcp: boo
     rows = []
     for name, found in rates.items():
         bytes_each = total / images
-        shares = [f"{medians[name] / medians[other]:.2f}" if name == "newcomer" else "" for other in ("rsync -a", "rsync -a --fsync")]
-        rows.append((what, name, Series(tuple(found)).text(), f"{medians[name] * bytes_each / 1e6:.1f}", *shares))
+        shares = [
+            f"{medians[name] / medians[other]:.2f}" if name == "newcomer" else ""
+            for other in ("rsync -a", "rsync -a --fsync")
+        ]
+        rows.append(
+            (
+                what,
+                name,
+                Series(tuple(found)).text(),
+                f"{medians[name] * bytes_each / 1e6:.1f}",
+                *shares,
+            )
+        )
         print("  " + "  ".join(rows[-1]))
     return rows, medians["newcomer"] / medians["rsync -a"], what
 
@@ -166,10 +234,14 @@ def _fill(root: Path, size: int, images: int) -> int:
 
 
 def _image(size: int, number: int) -> bytes:
-    """A JPEG of `size` bytes: a small picture, and random bytes after it, which no step on the way could compress."""
+    """A JPEG of `size` bytes: a small picture, and random bytes after it, which no step on the way
+    could compress.
+    """
     file = io.BytesIO()
     Image.new("RGB", (8, 8), (number % 256, 0, 0)).save(file, "JPEG")
-    return file.getvalue() + random.Random(number).randbytes(size - len(file.getvalue()))  # noqa: S311
+    return file.getvalue() + random.Random(number).randbytes(  # noqa: S311
+        size - len(file.getvalue())
+    )
 
 
 def _path(number: int) -> str:
@@ -203,4 +275,7 @@ def _files(root: Path) -> Iterator[Path]:
 def _spread(seconds: Sequence[float]) -> tuple[str, str]:
     """The median and the 99th percentile, in milliseconds."""
     ordered = sorted(seconds)
-    return f"{1000 * statistics.median(ordered):.1f}", f"{1000 * ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]:.1f}"
+    return (
+        f"{1000 * statistics.median(ordered):.1f}",
+        f"{1000 * ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]:.1f}",
+    )

@@ -1,4 +1,5 @@
-"""What the benchmarks found, in docs/performance.md: tables and goals between the marks of their section, charts as SVG beside it.
+"""What the benchmarks found, in docs/performance.md: tables and goals between the marks of their
+section, charts as SVG beside it.
 
 <!-- store -->
 ... replaced by each run of that section ...
@@ -21,21 +22,35 @@ DOCUMENT = ROOT / "docs/performance.md"
 
 
 def write(name: str, section: Section, seconds: float, document: Path = DOCUMENT) -> None:
-    """Replace the section's part of the document, and its charts, which lie in `performance` beside it. Raises ValueError if the document has no place for it."""
+    """Replace the section's part of the document, and its charts, which lie in `performance` beside
+    it. Raises ValueError if the document has no place for it.
+    """
     text = document.read_text()
     place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
     if not place.search(text):
         raise ValueError(f"{document} has no <!-- {name} --> and <!-- end of {name} -->")
     for chart in section.charts:
         draw(chart, document.parent / "performance" / f"{chart.name}.svg")
-    document.write_text(place.sub(lambda found: found[1] + "\n" + markdown(name, section, seconds) + "\n" + found[2], text))
+    document.write_text(
+        place.sub(
+            lambda found: found[1] + "\n" + markdown(name, section, seconds) + "\n" + found[2], text
+        )
+    )
 
 
 def markdown(name: str, section: Section, seconds: float) -> str:
     """The section as Markdown."""
     parts = [f"`python -m benchmarks {name}`, {machine()}; {seconds:.0f} s."]
     if section.goals:
-        parts.append("\n".join(["| goal | wanted | found | |", "| --- | ---: | ---: | --- |", *map(_goal, section.goals)]))
+        parts.append(
+            "\n".join(
+                [
+                    "| goal | wanted | found | |",
+                    "| --- | ---: | ---: | --- |",
+                    *map(_goal, section.goals),
+                ]
+            )
+        )
     parts += [_table(table) for table in section.tables]
     parts += [f"![{chart.title}](performance/{chart.name}.svg)" for chart in section.charts]
     return "\n\n".join(parts) + "\n"
@@ -43,7 +58,10 @@ def markdown(name: str, section: Section, seconds: float) -> str:
 
 def _goal(goal: Goal) -> str:
     sign = "at most" if goal.at_most else "at least"
-    return f"| {goal.text} | {sign} {_number(goal.wanted)}{goal.unit} | {_number(goal.found)}{goal.unit} | {'met' if goal.met else '**missed**'} |"
+    return (
+        f"| {goal.text} | {sign} {_number(goal.wanted)}{goal.unit} |"
+        f" {_number(goal.found)}{goal.unit} | {'met' if goal.met else '**missed**'} |"
+    )
 
 
 def _number(value: float) -> str:
@@ -52,16 +70,35 @@ def _number(value: float) -> str:
 
 def _table(table: Table) -> str:
     left = " | ".join(["---", *("---:" for _ in table.columns[1:])])
-    lines = [f"| {' | '.join(table.columns)} |", f"| {left} |", *(f"| {' | '.join(row)} |" for row in table.rows)]
+    lines = [
+        f"| {' | '.join(table.columns)} |",
+        f"| {left} |",
+        *(f"| {' | '.join(row)} |" for row in table.rows),
+    ]
     return "\n".join([f"**{table.title}.** {table.note}".rstrip(), "", *lines])
 
 
 def machine() -> str:
     """What it ran on, and when."""
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "?",
+    )
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
     cores = len(os.sched_getaffinity(0))
-    return f"{datetime.now(UTC):%Y-%m-%d}, {commit or 'no commit'}, {cores} cores ({model}), Python {platform.python_version()}, Linux {platform.release()}"
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {commit or 'no commit'}, {cores} cores ({model}), Python"
+        f" {platform.python_version()}, Linux {platform.release()}"
+    )
 
 
 def draw(chart: Chart, file: Path) -> None:
@@ -71,8 +108,18 @@ def draw(chart: Chart, file: Path) -> None:
     mpl.use("svg")
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
-    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": chart.name, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
-    figure, axes = plt.subplots(figsize=(7, 3.2 if chart.x else 0.8 + 0.36 * len(chart.series)), layout="constrained")
+    mpl.rcParams.update(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": chart.name,
+            "font.size": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+        }
+    )
+    figure, axes = plt.subplots(
+        figsize=(7, 3.2 if chart.x else 0.8 + 0.36 * len(chart.series)), layout="constrained"
+    )
     (_lines if chart.x else _bars)(axes, chart)
     axes.set_title(chart.title, loc="left", fontsize=10)
     file.parent.mkdir(exist_ok=True)
@@ -85,10 +132,14 @@ def _bars(ax: Any, chart: Chart) -> None:
     names = list(chart.series)
     series = [chart.series[name][0] for name in names]
     medians = [one.median for one in series]
-    errors = [[one.median - one.spread[0] for one in series], [one.spread[1] - one.median for one in series]]
+    errors = [
+        [one.median - one.spread[0] for one in series],
+        [one.spread[1] - one.median for one in series],
+    ]
     colours = ["#1f6feb" if name.startswith("imagepipe") else "#9aa4b2" for name in names]
     drawn = ax.barh(names, medians, xerr=errors, color=colours, ecolor="#57606a", capsize=2)
-    ax.bar_label(drawn, [f" {_number(median)}" for median in medians], fontsize=8)  # beyond the spread: a bar may be shorter than its number
+    # beyond the spread: a bar may be shorter than its number
+    ax.bar_label(drawn, [f" {_number(median)}" for median in medians], fontsize=8)
     ax.margins(x=0.12)
     ax.invert_yaxis()
     ax.set_xlabel(chart.unit)
@@ -119,5 +170,7 @@ def _tick(x: float) -> str:
 def summary(goals: Sequence[tuple[str, Goal]]) -> str:
     """All goals of a run, a line each."""
     return "\n".join(
-        f"{'met   ' if goal.met else 'MISSED'} {name}: {goal.text}: {_number(goal.found)}{goal.unit} ({_number(goal.wanted)})" for name, goal in goals
+        f"{'met   ' if goal.met else 'MISSED'} {name}: {goal.text}:"
+        f" {_number(goal.found)}{goal.unit} ({_number(goal.wanted)})"
+        for name, goal in goals
     )

@@ -1,4 +1,6 @@
-"""What a section of the benchmarks found: series of measurements, tables, goals and charts. Values only; report.py writes them down."""
+"""What a section of the benchmarks found: series of measurements, tables, goals and charts. Values
+only; report.py writes them down.
+"""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -28,7 +30,9 @@ class Series:
 
 
 def ratio(ours: Series, theirs: Series) -> float:
-    """The median of the ratios, round by round: a slow moment of the machine hits both of a round."""
+    """The median of the ratios, round by round: a slow moment of the machine hits both of a
+    round.
+    """
     return statistics.median(a / b for a, b in zip(ours.values, theirs.values, strict=True))
 
 
@@ -44,7 +48,9 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What was wanted, and what was found: at least `wanted`, or at most, where `at_most` is true."""
+    """What was wanted, and what was found: at least `wanted`, or at most, where `at_most`
+    is true.
+    """
 
     text: str
     wanted: float

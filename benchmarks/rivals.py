@@ -1,9 +1,11 @@
-"""The image servers that imagepipe is compared with, each as its documentation starts it, over one folder of originals.
+"""The image servers that imagepipe is compared with, each as its documentation starts it, over one
+folder of originals.
 
     with thumbor(folder, originals) as server:
         server.url("a.jpg", 500)         the original a.jpg, 500 pixels wide, JPEG of quality 85
 
-All may use both cores: two processes where a process has one, and their own threads where they have some. None keeps a result.
+All may use both cores: two processes where a process has one, and their own threads where they have
+some. None keeps a result.
 """
 
 import contextlib
@@ -27,7 +29,9 @@ PATIENCE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that runs. `url` gives the URL of the original with this name at this width; `process_id` leads its processes."""
+    """A server that runs. `url` gives the URL of the original with this name at this width;
+    `process_id` leads its processes.
+    """
 
     name: str
     url: Callable[[str, int], str]
@@ -54,20 +58,52 @@ def thumbor(folder: Path, originals: Path, *, keeps_results: bool = False) -> It
             "RESULT_STORAGE_FILE_STORAGE_ROOT_PATH": str(folder / "results"),
             "RESULT_STORAGE_STORES_UNSAFE": True,
         }
-    (folder / "thumbor.conf").write_text("".join(f"{name} = {value!r}\n" for name, value in lines.items()))
+    (folder / "thumbor.conf").write_text(
+        "".join(f"{name} = {value!r}\n" for name, value in lines.items())
+    )
     port = free_port()
-    command = [program("thumbor/bin/thumbor"), "--port", str(port), "--ip", "127.0.0.1", "--processes", "2", "--conf", str(folder / "thumbor.conf")]
+    command = [
+        program("thumbor/bin/thumbor"),
+        "--port",
+        str(port),
+        "--ip",
+        "127.0.0.1",
+        "--processes",
+        "2",
+        "--conf",
+        str(folder / "thumbor.conf"),
+    ]
     with running(command, folder, port) as process_id:
-        yield Server("thumbor", lambda name, width: f"http://127.0.0.1:{port}/unsafe/{width}x0/{name}", process_id)
+        yield Server(
+            "thumbor",
+            lambda name, width: f"http://127.0.0.1:{port}/unsafe/{width}x0/{name}",
+            process_id,
+        )
 
 
 @contextlib.contextmanager
 def ipx(folder: Path, originals: Path) -> Iterator[Server]:
-    """ipx, which is sharp behind a server: one process of Node, whose images are made by its threads."""
+    """ipx, which is sharp behind a server: one process of Node, whose images are made by its
+    threads.
+    """
     port = free_port()
-    command = ["node", program("ipx/node_modules/ipx/bin/ipx.mjs"), "serve", "--dir", str(originals), "--port", str(port), "--host", "127.0.0.1"]
+    command = [
+        "node",
+        program("ipx/node_modules/ipx/bin/ipx.mjs"),
+        "serve",
+        "--dir",
+        str(originals),
+        "--port",
+        str(port),
+        "--host",
+        "127.0.0.1",
+    ]
     with running(command, folder, port, {"NODE_ENV": "production"}) as process_id:
-        yield Server("ipx", lambda name, width: f"http://127.0.0.1:{port}/w_{width},q_{QUALITY}/{name}", process_id)
+        yield Server(
+            "ipx",
+            lambda name, width: f"http://127.0.0.1:{port}/w_{width},q_{QUALITY}/{name}",
+            process_id,
+        )
 
 
 @contextlib.contextmanager
@@ -90,9 +126,21 @@ http {{
     }}
 }}
 """)
-    command = [program("image-filter/usr/sbin/nginx"), "-e", "stderr", "-p", str(folder), "-c", str(folder / "filter.conf")]
+    command = [
+        program("image-filter/usr/sbin/nginx"),
+        "-e",
+        "stderr",
+        "-p",
+        str(folder),
+        "-c",
+        str(folder / "filter.conf"),
+    ]
     with running(command, folder, port) as process_id:
-        yield Server("nginx image_filter", lambda name, width: f"http://127.0.0.1:{port}/{width}/{name}", process_id)
+        yield Server(
+            "nginx image_filter",
+            lambda name, width: f"http://127.0.0.1:{port}/{width}/{name}",
+            process_id,
+        )
 
 
 @contextlib.contextmanager
@@ -102,9 +150,18 @@ def files(folder: Path, root: Path, workers: int = 2) -> Iterator[Server]:
     (folder / "files.conf").write_text(f"""
 daemon off; worker_processes {workers}; error_log stderr crit; pid {folder}/files.pid; {_user()}
 events {{ worker_connections 1024; }}
-http {{ access_log off; sendfile on; {_temporary(folder)} server {{ listen 127.0.0.1:{port}; root {root}; }} }}
+http {{ access_log off; sendfile on; {_temporary(folder)}
+    server {{ listen 127.0.0.1:{port}; root {root}; }} }}
 """)
-    command = [program("image-filter/usr/sbin/nginx"), "-e", "stderr", "-p", str(folder), "-c", str(folder / "files.conf")]
+    command = [
+        program("image-filter/usr/sbin/nginx"),
+        "-e",
+        "stderr",
+        "-p",
+        str(folder),
+        "-c",
+        str(folder / "files.conf"),
+    ]
     with running(command, folder, port) as process_id:
         yield Server("nginx", lambda name, _: f"http://127.0.0.1:{port}/{name}", process_id)
 
@@ -113,10 +170,22 @@ http {{ access_log off; sendfile on; {_temporary(folder)} server {{ listen 127.0
 def pilbox(folder: Path, originals: Path) -> Iterator[Server]:
     """pilbox, one process as it comes; it takes originals by HTTP alone, here from nginx."""
     port = free_port()
-    arguments = [f"--port={port}", f"--quality={QUALITY}", "--logging=error", "--max-resize-width=20000", "--timeout=60"]
+    arguments = [
+        f"--port={port}",
+        f"--quality={QUALITY}",
+        "--logging=error",
+        "--max-resize-width=20000",
+        "--timeout=60",
+    ]
     command = [program("pilbox/bin/python"), "-m", "pilbox.app", *arguments]
     with files(folder, originals, 1) as origin, running(command, folder, port) as process_id:
-        yield Server("pilbox", lambda name, width: f"http://127.0.0.1:{port}/?url={origin.url(name, 0)}&w={width}&mode=scale", process_id)
+        yield Server(
+            "pilbox",
+            lambda name, width: (
+                f"http://127.0.0.1:{port}/?url={origin.url(name, 0)}&w={width}&mode=scale"
+            ),
+            process_id,
+        )
 
 
 def free_port() -> int:
@@ -136,7 +205,9 @@ def program(path: str) -> str:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], folder: Path, port: int, environment: Mapping[str, str] | None = None) -> Iterator[int]:
+def running(
+    command: Sequence[str], folder: Path, port: int, environment: Mapping[str, str] | None = None
+) -> Iterator[int]:
     """The command, once it listens on `port`; it and its children are gone at the end."""
     with (folder / f"{Path(command[0]).name}-{port}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -188,6 +259,9 @@ if __name__ == "__main__":  # each of them, once
     import tempfile
 
     for starter in (thumbor, ipx, image_filter, pilbox, files):
-        with tempfile.TemporaryDirectory() as name, starter(Path(name), Path(sys.argv[1]).absolute()) as server:
+        with (
+            tempfile.TemporaryDirectory() as name,
+            starter(Path(name), Path(sys.argv[1]).absolute()) as server,
+        ):
             answer = urllib.request.urlopen(server.url(sys.argv[2], 500)).read()  # noqa: S310
             sys.stdout.write(f"{server.name}: {len(answer)} bytes\n")

@@ -1,6 +1,8 @@
-"""Scaling beside thumbor: PSNR against the same scaling of the source decoded in full. Its way is taken step by step with Pillow, and from its own answers.
+"""Scaling beside thumbor: PSNR against the same scaling of the source decoded in full. Its way is
+taken step by step with Pillow, and from its own answers.
 
-thumbor decodes a JPEG at the smallest power of two that is not below the size that is wanted, and resamples what is left.
+thumbor decodes a JPEG at the smallest power of two that is not below the size that is wanted, and
+resamples what is left.
 """
 
 # ruff: noqa: T201 - printing is what it is for
@@ -28,7 +30,10 @@ MEGAPIXELS = (4, 8, 12)
 DECIBELS_OVER_THUMBOR = 6.0
 
 OURS, THEIRS = "imagepipe, before encoding", "thumbor's way, before encoding"
-OURS_ENCODED, THEIRS_ENCODED = "imagepipe, JPEG of quality 100", "thumbor's answer, JPEG of quality 100"
+OURS_ENCODED, THEIRS_ENCODED = (
+    "imagepipe, JPEG of quality 100",
+    "thumbor's answer, JPEG of quality 100",
+)
 
 
 def beside_thumbor(engine: VipsEngine, folder: Path, count: int) -> Section:
@@ -38,15 +43,32 @@ def beside_thumbor(engine: VipsEngine, folder: Path, count: int) -> Section:
     for megapixels in MEGAPIXELS:
         sources = photographs(megapixels, "jpeg", 8)[:count]
         answers = _answers(sources, folder / f"thumbor-{megapixels}")
-        decibels: dict[str, list[float]] = {OURS: [], THEIRS: [], OURS_ENCODED: [], THEIRS_ENCODED: []}
+        decibels: dict[str, list[float]] = {
+            OURS: [],
+            THEIRS: [],
+            OURS_ENCODED: [],
+            THEIRS_ENCODED: [],
+        }
         for source, answer in zip(sources, answers, strict=True):
             whole = reference(source, SIZE, linear=False)
-            requests = [OutputRequest("0", Size(*SIZE), PNG), OutputRequest("1", Size(*SIZE), JPEG, quality=100)]
-            lossless, encoded = render(engine, source, requests, folder / f"scaled-{megapixels}-{source.stem}")
-            made = {OURS: picture(lossless), THEIRS: _thumbors_way(source), OURS_ENCODED: picture(encoded), THEIRS_ENCODED: picture(answer)}
+            requests = [
+                OutputRequest("0", Size(*SIZE), PNG),
+                OutputRequest("1", Size(*SIZE), JPEG, quality=100),
+            ]
+            lossless, encoded = render(
+                engine, source, requests, folder / f"scaled-{megapixels}-{source.stem}"
+            )
+            made = {
+                OURS: picture(lossless),
+                THEIRS: _thumbors_way(source),
+                OURS_ENCODED: picture(encoded),
+                THEIRS_ENCODED: picture(answer),
+            }
             for way, pixels in made.items():
                 decibels[way].append(psnr(whole, pixels))
-        gains += [ours - theirs for ours, theirs in zip(decibels[OURS], decibels[THEIRS], strict=True)]
+        gains += [
+            ours - theirs for ours, theirs in zip(decibels[OURS], decibels[THEIRS], strict=True)
+        ]
         for way, values in decibels.items():
             rows.append((f"{megapixels} megapixels", way, spread(values, ".1f")))
             print("  " + "  ".join(rows[-1]))
@@ -55,13 +77,21 @@ def beside_thumbor(engine: VipsEngine, folder: Path, count: int) -> Section:
         "Scaling to 500 pixels compared with thumbor",
         ("source", "way", "dB"),
         rows,
-        "PSNR against the source decoded in full and scaled by a Lanczos filter; mean (minimum to maximum) of the photographs.",
+        "PSNR against the source decoded in full and scaled by a Lanczos filter; mean (minimum to"
+        " maximum) of the photographs.",
     )
-    text = "scaling of 4 to 12-megapixel JPEGs to 500 pixels: PSNR above thumbor's, mean of the photographs"
-    return Section((table,), (Goal(text, DECIBELS_OVER_THUMBOR, statistics.mean(gains), unit=" dB"),))
+    text = (
+        "scaling of 4 to 12-megapixel JPEGs to 500 pixels: PSNR above thumbor's, mean of the"
+        " photographs"
+    )
+    return Section(
+        (table,), (Goal(text, DECIBELS_OVER_THUMBOR, statistics.mean(gains), unit=" dB"),)
+    )
 
 
-def render(engine: VipsEngine, source: Path, requests: Sequence[OutputRequest], folder: Path) -> list[Path]:
+def render(
+    engine: VipsEngine, source: Path, requests: Sequence[OutputRequest], folder: Path
+) -> list[Path]:
     """The outputs of one call, in `folder`, which is made."""
     folder.mkdir()
     with engine.open(source.read_bytes(), JPEG) as opened:

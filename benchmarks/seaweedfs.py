@@ -1,7 +1,9 @@
-"""SeaweedFS on loopback: a master, a volume server and a filer in one process, as `weed server -filer` starts them.
+"""SeaweedFS on loopback: a master, a volume server and a filer in one process, as `weed server
+-filer` starts them.
 
-A file is given to the filer under a path, and it appends the bytes to a volume, which is one large file; or it is given to the volume server under the
-number that the master has assigned. Neither flushes before it answers, unless the filer is asked to by `?fsync=true`.
+A file is given to the filer under a path, and it appends the bytes to a volume, which is one large
+file; or it is given to the volume server under the number that the master has assigned. Neither
+flushes before it answers, unless the filer is asked to by `?fsync=true`.
 """
 
 import contextlib
@@ -32,9 +34,24 @@ class SeaweedFS:
 @contextlib.contextmanager
 def seaweedfs(folder: Path) -> Iterator[SeaweedFS]:
     """All of it over `folder`, once it takes files."""
-    names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
+    names = (
+        "master.port",
+        "master.port.grpc",
+        "volume.port",
+        "volume.port.grpc",
+        "filer.port",
+        "filer.port.grpc",
+    )
     ports = {name: free_port() for name in names}
-    command = [program("thumbor/bin/weed"), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-volume.max=20"]
+    command = [
+        program("thumbor/bin/weed"),
+        "server",
+        f"-dir={folder}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-filer",
+        "-volume.max=20",
+    ]
     command += ["-master.telemetry=false", *(f"-{name}={port}" for name, port in ports.items())]
     with running(command, folder, ports["filer.port"]):
         server = SeaweedFS(*(f"http://127.0.0.1:{ports[name]}" for name in names[::2]))
@@ -44,7 +61,9 @@ def seaweedfs(folder: Path) -> Iterator[SeaweedFS]:
 
 def put(url: str, image: bytes, method: str = "PUT", type: str = "image/jpeg") -> None:
     """Upload to a filer or a volume server, or to whoever takes files by HTTP. Raises OSError."""
-    request = urllib.request.Request(url, image, {"Content-Type": type}, method=method)  # noqa: S310
+    request = urllib.request.Request(  # noqa: S310
+        url, image, {"Content-Type": type}, method=method
+    )
     with urllib.request.urlopen(request) as answer:  # noqa: S310
         answer.read()
 

@@ -1,4 +1,5 @@
-"""Who is asked for what, to measure serving: the servers, each with the same images, and the requests.
+"""Who is asked for what, to measure serving: the servers, each with the same images, and the
+requests.
 
 A server that keeps what it makes has made all of it before anything is measured.
 """
@@ -25,8 +26,19 @@ WIDTH = 200
 SIDE, QUALITY = 500, 75
 """Of the stored files: JPEGs of some 27 KB."""
 
-OURS, BEHIND, PLAIN, CAREFUL, THUMBOR, IPX = "imagepipe", "contrib/nginx.conf", "nginx", "nginx, disable_symlinks", "thumbor", "ipx"
-FILER, FILER_FLUSHED, VOLUME = "SeaweedFS, filer", "SeaweedFS, filer, ?fsync=true", "SeaweedFS, volume"
+OURS, BEHIND, PLAIN, CAREFUL, THUMBOR, IPX = (
+    "imagepipe",
+    "contrib/nginx.conf",
+    "nginx",
+    "nginx, disable_symlinks",
+    "thumbor",
+    "ipx",
+)
+FILER, FILER_FLUSHED, VOLUME = (
+    "SeaweedFS, filer",
+    "SeaweedFS, filer, ?fsync=true",
+    "SeaweedFS, volume",
+)
 FILE, MANY, RENDITION, UNCHANGED = (
     "stored file",
     "stored file, too many to be in memory",
@@ -35,12 +47,16 @@ FILE, MANY, RENDITION, UNCHANGED = (
 )
 UPLOAD = "upload without rendering"
 BEYOND_MEMORY = 1.3
-"""More files than imagepipe's memory for small ones holds, where there are a thousand; asked for in turn, none is still there when its turn comes again."""
+"""More files than imagepipe's memory for small ones holds, where there are a thousand; asked for in
+turn, none is still there when its turn comes again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a server is asked for in turn. `body` is what the first answer has to be, where that is known."""
+    """What a server is asked for in turn. `body` is what the first answer has to be, where that is
+    known.
+    """
 
     url: str
     asks: Sequence[Ask]
@@ -51,25 +67,49 @@ Cases = dict[str, dict[str, Case]]
 """By what is asked for, and who is asked."""
 
 
-def start(folder: Path, daemon: DaemonProcess, weed: SeaweedFS, images: Sequence[bytes], stack: contextlib.ExitStack) -> Cases:
+def start(
+    folder: Path,
+    daemon: DaemonProcess,
+    weed: SeaweedFS,
+    images: Sequence[bytes],
+    stack: contextlib.ExitStack,
+) -> Cases:
     """Start the other servers, and give each the images."""
     front = stack.enter_context(nginx(folder / "front", daemon)).rstrip("/")
     names = [_name(number) for number in range(len(images))]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name, image: _store(daemon, name, image), names, images))
         made = list(pool.map(_get, (f"{daemon.http_url}{name}/w{WIDTH}.jpg" for name in names)))
-    results, originals = _tree(folder / "results", names, made), _tree(folder / "originals", names, images)
+    results, originals = (
+        _tree(folder / "results", names, made),
+        _tree(folder / "originals", names, images),
+    )
     ours = daemon.http_url.rstrip("/")
-    plain = stack.enter_context(rivals.files(new_folder(folder / "plain"), daemon.images, 1)).url("", 0).rstrip("/")
-    plain_results = stack.enter_context(rivals.files(new_folder(folder / "plain-results"), results, 1)).url("", 0).rstrip("/")
-    thumbor = stack.enter_context(rivals.thumbor(new_folder(folder / "thumbor"), originals, keeps_results=True))
+    plain = (
+        stack.enter_context(rivals.files(new_folder(folder / "plain"), daemon.images, 1))
+        .url("", 0)
+        .rstrip("/")
+    )
+    plain_results = (
+        stack.enter_context(rivals.files(new_folder(folder / "plain-results"), results, 1))
+        .url("", 0)
+        .rstrip("/")
+    )
+    thumbor = stack.enter_context(
+        rivals.thumbor(new_folder(folder / "thumbor"), originals, keeps_results=True)
+    )
     ipx = stack.enter_context(rivals.ipx(new_folder(folder / "ipx"), originals))
     careful = stack.enter_context(_careful(new_folder(folder / "careful"), daemon.images))
     files = [Ask(f"/{name}") for name in names]
     renditions = [Ask(f"/{name}/w{WIDTH}.jpg") for name in names]
     return {
-        FILE: {name: Case(url, files, images[0]) for name, url in ((OURS, ours), (BEHIND, front), (CAREFUL, careful), (PLAIN, plain))}
-        | _given(weed, names, images),
+        FILE: (
+            {
+                name: Case(url, files, images[0])
+                for name, url in ((OURS, ours), (BEHIND, front), (CAREFUL, careful), (PLAIN, plain))
+            }
+            | _given(weed, names, images)
+        ),
         RENDITION: {
             OURS: Case(ours, renditions, made[0]),
             BEHIND: Case(front, renditions, made[0]),
@@ -77,7 +117,10 @@ def start(folder: Path, daemon: DaemonProcess, weed: SeaweedFS, images: Sequence
             THUMBOR: _kept(thumbor, names),
             IPX: _kept(ipx, names),
         },
-        UNCHANGED: {name: Case(url, _conditional(url, names)) for name, url in ((OURS, ours), (BEHIND, front), (PLAIN, plain))},
+        UNCHANGED: {
+            name: Case(url, _conditional(url, names))
+            for name, url in ((OURS, ours), (BEHIND, front), (PLAIN, plain))
+        },
     }
 
 
@@ -93,12 +136,22 @@ def _given(weed: SeaweedFS, names: Sequence[str], images: Sequence[bytes]) -> di
     }
 
 
-def add_many(servers: Mapping[str, Case], daemon: DaemonProcess, image: bytes, count: int) -> dict[str, Case]:
+def add_many(
+    servers: Mapping[str, Case], daemon: DaemonProcess, image: bytes, count: int
+) -> dict[str, Case]:
     """More of the same."""
     numbers = range(count, round(count * BEYOND_MEMORY))
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: _store(daemon, _name(number), distinct(image, number)), numbers))
-    return {name: Case(servers[name].url, [*servers[name].asks, *(Ask(f"/{_name(number)}") for number in numbers)]) for name in (OURS, PLAIN)}
+        list(
+            pool.map(lambda number: _store(daemon, _name(number), distinct(image, number)), numbers)
+        )
+    return {
+        name: Case(
+            servers[name].url,
+            [*servers[name].asks, *(Ask(f"/{_name(number)}") for number in numbers)],
+        )
+        for name in (OURS, PLAIN)
+    }
 
 
 def _kept(server: rivals.Server, names: Sequence[str]) -> Case:
@@ -129,16 +182,28 @@ def check(name: str, case: Case) -> None:
 def _careful(folder: Path, root: Path) -> Iterator[str]:
     """Plain nginx, but links lead nowhere."""
     port = rivals.free_port()
-    temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    temporary = " ".join(
+        f"{kind}_temp_path {folder}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
     (folder / "nginx.conf").write_text(f"""
-daemon off; worker_processes 1; error_log stderr crit; pid {folder}/nginx.pid; {"user root;" if os.geteuid() == 0 else ""}
+daemon off; worker_processes 1; error_log stderr crit; pid {folder}/nginx.pid;
+{"user root;" if os.geteuid() == 0 else ""}
 events {{ worker_connections 1024; }}
 http {{
     access_log off; sendfile on; {temporary}
     server {{ listen 127.0.0.1:{port}; root {root}; disable_symlinks on from=$document_root; }}
 }}
 """)
-    command = [rivals.program("nginx/usr/sbin/nginx"), "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    command = [
+        rivals.program("nginx/usr/sbin/nginx"),
+        "-e",
+        "stderr",
+        "-p",
+        str(folder),
+        "-c",
+        str(folder / "nginx.conf"),
+    ]
     with rivals.running(command, folder, port):
         yield f"http://127.0.0.1:{port}"
 

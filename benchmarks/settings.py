@@ -1,4 +1,5 @@
-"""What the settings of encoders and decoders cost and give: why imagepipe has those that it has. There is no goal: these are choices.
+"""What the settings of encoders and decoders cost and give: why imagepipe has those that it has.
+There is no goal: these are choices.
 
 All by libvips, in a process of its own with one thread, as a worker has it.
 """

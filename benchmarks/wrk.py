@@ -1,6 +1,8 @@
-"""wrk: sixteen connections that ask as fast as they are answered, each time for the next of many URLs.
+"""wrk: sixteen connections that ask as fast as they are answered, each time for the next of many
+URLs.
 
-wrk(folder, "http://127.0.0.1:8080", [Ask("/1.jpg"), Ask("/2.jpg")], seconds=2)     answers a second, and how long they took
+wrk(folder, "http://127.0.0.1:8080", [Ask("/1.jpg"), Ask("/2.jpg")], seconds=2)     answers a
+    second, and how long they took
 """
 
 import itertools
@@ -31,15 +33,19 @@ request = function()
     return asked[at]
 end
 done = function(summary, latency)
-    io.write(string.format("MEASURED %d %d %d %d %d\\n", summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
-        summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout + summary.errors.status))
+    io.write(string.format("MEASURED %d %d %d %d %d\\n", summary.requests, summary.duration,
+        latency:percentile(50), latency:percentile(99),
+        summary.errors.connect + summary.errors.read + summary.errors.write
+            + summary.errors.timeout + summary.errors.status))
 end
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request: for `target`, with these headers, or a PUT or POST of the bytes in the file `body`."""
+    """A request: for `target`, with these headers, or a PUT or POST of the bytes in the file
+    `body`.
+    """
 
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -57,7 +63,8 @@ class Measured:
 
 
 def wrk(folder: Path, url: str, asks: Sequence[Ask], *, seconds: float) -> Measured:
-    """Ask the server at `url`, whose path is empty, for one after another, again from the first after the last; the script is put into `folder`.
+    """Ask the server at `url`, whose path is empty, for one after another, again from the first
+    after the last; the script is put into `folder`.
 
     Raises RuntimeError if any request fails, and FileNotFoundError if there is no wrk.
     """
@@ -66,7 +73,17 @@ def wrk(folder: Path, url: str, asks: Sequence[Ask], *, seconds: float) -> Measu
         raise FileNotFoundError("wrk is missing: `make bench` installs it")
     script = folder / f"wrk-{next(_numbers)}.lua"
     script.write_text(_SCRIPT.format(asked="\n".join(map(_formatted, asks))))
-    command = [program, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "-s", str(script), url]
+    command = [
+        program,
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{max(1, round(seconds))}s",
+        "--timeout",
+        "30s",
+        "-s",
+        str(script),
+        url,
+    ]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"MEASURED (\d+) (\d+) (\d+) (\d+) (\d+)", said.stdout)
     if not found:
@@ -78,9 +95,14 @@ def wrk(folder: Path, url: str, asks: Sequence[Ask], *, seconds: float) -> Measu
 
 
 def _formatted(ask: Ask) -> str:
-    headers = ", ".join(f"[{_quoted(name)}]={_quoted(value)}" for name, value in ask.headers.items())
+    headers = ", ".join(
+        f"[{_quoted(name)}]={_quoted(value)}" for name, value in ask.headers.items()
+    )
     body = f", bytes_of({_quoted(str(ask.body))})" if ask.body else ""
-    return f"asked[#asked + 1] = wrk.format({_quoted(ask.method)}, {_quoted(ask.target)}, {{{headers}}}{body})"
+    return (
+        f"asked[#asked + 1] = wrk.format({_quoted(ask.method)}, {_quoted(ask.target)},"
+        f" {{{headers}}}{body})"
+    )
 
 
 def _quoted(text: str) -> str:

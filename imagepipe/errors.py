@@ -1,11 +1,13 @@
-"""Every error that imagepipe can answer with or end on: its fault code, its HTTP status, its public text.
+"""Every error that imagepipe can answer with or end on: its fault code, its HTTP status, its public
+text.
 
     ImagepipeError
       BadRequest       1000  400   the request is wrong: which argument, and why
         Unauthorized         401   it has no credentials, or no signature
         Forbidden            403   those that it has do not do, or nobody may
         NotFound             404   there is no such image or rendition
-        NotAcceptable        406   the rendition is larger than `maximum_width`, or of a format that is not in `extensions`
+        NotAcceptable        406   the rendition is larger than `maximum_width`, or of a format that
+                                   is not in `extensions`
         Conflict             409   an image is in the way
         TooLarge             413   too many bytes
         NotAnImage           415   not an image by its content
@@ -13,9 +15,12 @@
         DiskFull             507   for want of room
         SourceFailed         502   the server that it was to be fetched from did not give it
           SourceTimeout      504   in time
-        StoreUnusable        503   no image can be stored now: read-only, moved away, not to be opened
-        FlushError           503   a flush failed: what the disk holds is unknown, and the daemon ends
-          CatalogueDamaged   503   SQLite says so: nothing is written any more, and the daemon goes on reading
+        StoreUnusable        503   no image can be stored now: read-only, moved away, not to be
+                                   opened
+        FlushError           503   a flush failed: what the disk holds is unknown, and the daemon
+                                   ends
+          CatalogueDamaged   503   SQLite says so: nothing is written any more, and the daemon goes
+                                   on reading
       InternalError    1002  500   our fault: the detail is in the log, never in the answer
       TooFewPeers      1003  503   durable here, but fewer than min_acks peers confirmed in time
       Overloaded       1004  429   the queue is full: try again
@@ -132,7 +137,9 @@ class EngineUnusable(NotStored):
 
 
 class FlushError(NotStored):
-    """A flush failed with EIO: what the disk holds is unknown. The calls under way get this fault; the daemon must end."""
+    """A flush failed with EIO: what the disk holds is unknown. The calls under way get this fault;
+    the daemon must end.
+    """
 
     http_status = 503
 
@@ -175,5 +182,7 @@ class StartError(Exception):
 
 
 def shown(text: str, length_max: int = 80) -> str:
-    """`text` in quotes, ASCII only and at most about `length_max` characters: safe in a fault or a log line."""
+    """`text` in quotes, ASCII only and at most about `length_max` characters: safe in a fault or a
+    log line.
+    """
     return ascii(text if len(text) <= length_max else text[:length_max] + "...")

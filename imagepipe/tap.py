@@ -27,7 +27,10 @@ _log = Logger()
 class Options(usage.Options):
     """The command line after `twistd imagepipe`."""
 
-    longdesc = "A high-availability image store. See imagepipe.ini.dist for what the configuration file may say."
+    longdesc = (
+        "A high-availability image store. See imagepipe.ini.dist for what the configuration file"
+        " may say."
+    )
     optParameters = [  # noqa: N815, RUF012 - Twisted's
         ["config", "c", "imagepipe.ini", "The configuration file."],
         ["log-format", "l", "text", f"How the log is written: {' or '.join(FORMATS)}."],
@@ -47,24 +50,40 @@ class Options(usage.Options):
         """Read the configuration; every problem in it ends the program."""
         if self["log-format"] not in FORMATS:
             raise usage.UsageError(f"--log-format is one of: {', '.join(FORMATS)}")
-        self.load = partial(load, Path(self["config"]).absolute())  # twistd may yet go to another folder
+        # twistd may yet go to another folder
+        self.load = partial(load, Path(self["config"]).absolute())
         try:
             self.settings = self.load()
         except ConfigError as error:
-            raise SystemExit("\n".join([f"imagepipe cannot start: {self['config']} has problems:", *error.problems])) from None
+            raise SystemExit(
+                "\n".join(
+                    [f"imagepipe cannot start: {self['config']} has problems:", *error.problems]
+                )
+            ) from None
 
 
 def makeService(options: Options) -> Service:  # noqa: N802 - Twisted's name
     """The daemon that `options.settings` describe."""
-    from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it, which must wait for twistd's --reactor
+    # importing it installs it, which must wait for twistd's --reactor
+    from twisted.internet import reactor  # noqa: PLC0415
 
-    # Without a handler it would end the process; the daemon has its own from the moment at which it starts.
+    # Without a handler it would end the process; the daemon has its own from the moment at which it
+    # starts.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = options.settings
     for warning in settings.warnings:
         _log.warn("{warning}", warning=warning)
     manager = ServiceManager(reactor, os.environ, os.getpid(), lambda: time.monotonic_ns() // 1000)
-    return _logged(Daemon(reactor, settings, options.load, partial(open_node, reactor, profile=bool(options["profile"])), manager), options)
+    return _logged(
+        Daemon(
+            reactor,
+            settings,
+            options.load,
+            partial(open_node, reactor, profile=bool(options["profile"])),
+            manager,
+        ),
+        options,
+    )
 
 
 def _logged(daemon: Service, options: Options) -> Service:

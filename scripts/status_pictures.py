@@ -1,6 +1,8 @@
-"""Makes the pictures of the status page that the documentation shows: a busy cluster of three nodes, one of which has just been killed.
+"""Makes the pictures of the status page that the documentation shows: a busy cluster of three
+nodes, one of which has just been killed.
 
-    python scripts/status_pictures.py [MINUTES]        10 if nothing is said; writes docs/status.png and docs/status-phone.png
+    python scripts/status_pictures.py [MINUTES]        10 if nothing is said; writes docs/status.png
+                                                       and docs/status-phone.png
 
 It needs what `make test` has installed: the nodes are those of the tests, the browser is Chromium.
 """
@@ -33,10 +35,17 @@ PICTURES = {"status.png": 1180, "status-phone.png": 360}
 
 
 def main(minutes: float) -> None:
-    with tempfile.TemporaryDirectory() as folder, Cluster(Path(folder), mesh(*NODES), HTTP, named=True) as nodes:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Cluster(Path(folder), mesh(*NODES), HTTP, named=True) as nodes,
+    ):
         shown, _, lost = (nodes[name] for name in NODES)
         stop = threading.Event()
-        clients = [threading.Thread(target=work, args=(nodes[name], name, stop)) for name in NODES[:2] for _ in range(2)]
+        clients = [
+            threading.Thread(target=work, args=(nodes[name], name, stop))
+            for name in NODES[:2]
+            for _ in range(2)
+        ]
         for client in clients:
             client.start()
         time.sleep(minutes * 60)
@@ -56,7 +65,9 @@ def take(page: Page, width: int, file: Path) -> None:
     """Take a picture of the whole page in a window of this width."""
     page.resize(width, 800)
     # Few colours are in it: a palette of them makes it a quarter as long.
-    pyvips.Image.new_from_buffer(base64.b64decode(page.picture()), "").pngsave(str(file), palette=True, compression=9)
+    pyvips.Image.new_from_buffer(base64.b64decode(page.picture()), "").pngsave(
+        str(file), palette=True, compression=9
+    )
     print(f"{file}: {file.stat().st_size >> 10} KiB")  # noqa: T201
 
 
@@ -68,7 +79,9 @@ def work(node: DaemonProcess, name: str, stop: threading.Event) -> None:
             return
         path = f"{name}/{threading.get_ident()}/{number % 40}.jpg"
         with contextlib.suppress(OSError, xmlrpc.client.Fault):
-            proxy.store_image(xmlrpc.client.Binary(photo), path, None, {"": [640, 640], "_small": [120, 120]})
+            proxy.store_image(
+                xmlrpc.client.Binary(photo), path, None, {"": [640, 640], "_small": [120, 120]}
+            )
             for width in range(100, 900, 100):
                 with urlopen(f"{node.http_url}{path}/w{width}.webp") as answer:  # noqa: S310 - ours
                     answer.read()

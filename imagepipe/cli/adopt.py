@@ -1,4 +1,6 @@
-"""`imagepipe adopt`: an existing tree is taken into the catalogue, on the node itself, while its daemon does not run."""
+"""`imagepipe adopt`: an existing tree is taken into the catalogue, on the node itself, while its
+daemon does not run.
+"""
 
 import json
 from collections.abc import Callable
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
 def adopt(config: str | None, dry_run: bool, as_json: bool) -> int:
     """Take an existing tree of images into the catalogue.
 
-    The images below [images] path of the configuration file become imagepipe's, where they lie, as if each had been stored when its file was last changed; then a
-    daemon may start on them, and replicate them. The daemon must not run meanwhile. What is no image, or has a name that no image may have, is left alone and
-    listed, a line each: its path and why.
+    The images below [images] path of the configuration file become imagepipe's, where they lie, as
+    if each had been stored when its file was last changed; then a daemon may start on them, and
+    replicate them. The daemon must not run meanwhile. What is no image, or has a name that no image
+    may have, is left alone and listed, a line each: its path and why.
 
     It can be interrupted at any time; run again, it goes on where it was.
 
@@ -33,7 +36,8 @@ def adopt(config: str | None, dry_run: bool, as_json: bool) -> int:
       imagepipe adopt -c /etc/imagepipe.ini --dry-run
       imagepipe adopt -c /etc/imagepipe.ini
 
-    Exit status: 0 done, whatever was left alone; 1 it failed, and what was done before stays; 130 interrupted.
+    Exit status: 0 done, whatever was left alone; 1 it failed, and what was done before stays; 130
+    interrupted.
     """
     from imagepipe.daemon.offline import adopt_tree  # noqa: PLC0415 - slow
     from imagepipe.errors import NotStored, StartError  # noqa: PLC0415
@@ -52,7 +56,10 @@ def adopt(config: str | None, dry_run: bool, as_json: bool) -> int:
         print(json.dumps(asdict(adopted)))  # noqa: T201
     else:
         would = "would be adopted" if dry_run else "adopted"
-        output.warn(f"{adopted.files} {would} ({adopted.bytes} bytes), {adopted.already} known already, {adopted.skipped} left alone")
+        output.warn(
+            f"{adopted.files} {would} ({adopted.bytes} bytes), {adopted.already} known already,"
+            f" {adopted.skipped} left alone"
+        )
     return 0
 
 
@@ -83,7 +90,11 @@ class _Progress:
         if self._bar is None:
             return lambda _adopted: None
         bar = self._bar.__enter__()
-        return lambda adopted: bar.move(adopted.files + adopted.already, None, f"{adopted.skipped} left alone" if adopted.skipped else "")
+        return lambda adopted: bar.move(
+            adopted.files + adopted.already,
+            None,
+            f"{adopted.skipped} left alone" if adopted.skipped else "",
+        )
 
     def __exit__(self, *exception: object) -> None:
         if self._bar is not None:

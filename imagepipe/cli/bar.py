@@ -4,12 +4,23 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 
 class Bar:
-    """A bar on the terminal while the context lasts. total None: nobody knows. noun: what the rate counts."""
+    """A bar on the terminal while the context lasts. total None: nobody knows. noun: what the rate
+    counts.
+    """
 
     def __init__(self, description: str, total: int | None, done: int = 0, unit: str = "") -> None:
         self._failed = 0
@@ -30,13 +41,20 @@ class Bar:
         self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._progress.stop()
 
     def advance(self, *, failed: bool) -> None:
         """One more is done, or has failed."""
         self._failed += failed
-        self._progress.update(self._task, advance=1, note=f"{self._failed} failed" if self._failed else "")
+        self._progress.update(
+            self._task, advance=1, note=f"{self._failed} failed" if self._failed else ""
+        )
 
     def move(self, done: int, total: int | None, note: str) -> None:
         """So much is done, of so much."""

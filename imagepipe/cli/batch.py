@@ -1,4 +1,6 @@
-"""A run over a range of ids, as the user sees it: a bar on a terminal, a line a record otherwise; a summary, the failures, and how to go on."""
+"""A run over a range of ids, as the user sees it: a bar on a terminal, a line a record otherwise; a
+summary, the failures, and how to go on.
+"""
 
 import contextlib
 import json
@@ -22,7 +24,8 @@ _FAILURES_KEPT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is to be done. run: what it is about, for the file of its state (None: where it is by default).
+    """What is to be done. run: what it is about, for the file of its state (None: where it is by
+    default).
 
     check: called once before the first id; a fault ends the run.
     """
@@ -45,19 +48,33 @@ def carry_out(server: "Server", batch: Batch) -> int:
     from imagepipe.cli import resume  # noqa: PLC0415 - slow
     from imagepipe.cli.parallel import Parallel  # noqa: PLC0415 - slow
 
-    run = {**batch.run, "host": server.host, "port": server.port, "start": batch.start, "end": batch.end}
+    run = {
+        **batch.run,
+        "host": server.host,
+        "port": server.port,
+        "start": batch.start,
+        "end": batch.end,
+    }
     file = Path(batch.state) if batch.state else resume.default_file(run)
     total = batch.end - batch.start + 1
     with resume.opened(file, run, (batch.start, batch.end), restart=batch.restart) as state:
         if state.done_before:
-            output.warn(f"continuing: {state.done_before} of {total} are done already ({file}; --restart begins anew)")
-        parallel = Parallel(server, batch.task, batch.path_of, batch.concurrency, batch.patience_seconds)
+            output.warn(
+                f"continuing: {state.done_before} of {total} are done already ({file}; --restart"
+                " begins anew)"
+            )
+        parallel = Parallel(
+            server, batch.task, batch.path_of, batch.concurrency, batch.patience_seconds
+        )
         results: Counter[str] = Counter()
         failures: list[Record] = []
         with client_of(server) as client:
             batch.check(client)
         try:
-            with contextlib.closing(parallel.run(state.left.ids(), len(state.left))) as records, _shown(batch, total, state.done_before) as show:
+            with (
+                contextlib.closing(parallel.run(state.left.ids(), len(state.left))) as records,
+                _shown(batch, total, state.done_before) as show,
+            ):
                 for record in records:
                     if record is None:
                         state.catch_up()
@@ -88,8 +105,13 @@ def _summarize(results: "Counter[str]", failures: "list[Record]") -> None:
         output.warn(f"{record.path}: {record.error}")
     if results["failed"] > len(failures):
         output.warn(f"and {results['failed'] - len(failures)} more that failed")
-    summary = ", ".join(f"{count} {result}" for result, count in sorted(results.items()) if count) or "nothing"
-    print(f"imagepipe: {summary}", file=sys.stdout if output.is_terminal() else sys.stderr, flush=True)
+    summary = (
+        ", ".join(f"{count} {result}" for result, count in sorted(results.items()) if count)
+        or "nothing"
+    )
+    print(
+        f"imagepipe: {summary}", file=sys.stdout if output.is_terminal() else sys.stderr, flush=True
+    )
 
 
 def _how_to_go_on(left: int, total: int, file: Path) -> str:

@@ -1,10 +1,12 @@
-"""One call of the daemon's XML-RPC methods at a time, over a connection that is kept; whatever goes wrong has its sentence.
+"""One call of the daemon's XML-RPC methods at a time, over a connection that is kept; whatever goes
+wrong has its sentence.
 
     with Client(server) as client:
         client.call("delete_image", ["a.jpg"])
 
-Raises FaultAnswered for a fault; Unreachable where there is no connection, or no longer; CallFailed where trying again is of no use: a wrong password,
-a certificate that is not trusted, a server that is no imagepipe.
+Raises FaultAnswered for a fault; Unreachable where there is no connection, or no longer; CallFailed
+where trying again is of no use: a wrong password, a certificate that is not trusted, a server that
+is no imagepipe.
 """
 
 import base64
@@ -27,7 +29,9 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A daemon, and how to talk to it. user, password: None where it has no users. ca_file: whom to trust, if not whom the system does."""
+    """A daemon, and how to talk to it. user, password: None where it has no users. ca_file: whom to
+    trust, if not whom the system does.
+    """
 
     host: str
     port: int
@@ -51,7 +55,9 @@ class Client:
         self._connection: http.client.HTTPConnection | None = None
         self._headers = {"Content-Type": "text/xml", "User-Agent": "imagepipe"}
         if server.user is not None:
-            credentials = f"{server.user}:{server.password or ''}".encode("utf-8", "surrogateescape")
+            credentials = f"{server.user}:{server.password or ''}".encode(
+                "utf-8", "surrogateescape"
+            )
             self._headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode()
 
     def __enter__(self) -> Self:
@@ -85,12 +91,21 @@ class Client:
             [value], _ = xmlrpc.client.loads(answer, use_builtin_types=True)
         except xmlrpc.client.Fault as fault:
             raise FaultAnswered(fault.faultCode, fault.faultString) from None
-        except (ExpatError, xmlrpc.client.Error, ValueError, TypeError, LookupError, AttributeError):
+        except (
+            ExpatError,
+            xmlrpc.client.Error,
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+        ):
             raise self._stranger() from None
         return value
 
     def _exchange(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
-        """Post `body`; once more if a connection that was kept turns out to have been closed meanwhile."""
+        """Post `body`; once more if a connection that was kept turns out to have been closed
+        meanwhile.
+        """
         name, kept = self._server.name, self._connection is not None
         try:
             try:
@@ -101,14 +116,23 @@ class Client:
                 self.close()
                 return self._post(body)
         except ssl.SSLCertVerificationError as error:
-            raise CallFailed(f"{name}: its certificate is not trusted: {error.verify_message} (--ca-file says whom to trust)") from None
+            raise CallFailed(
+                f"{name}: its certificate is not trusted: {error.verify_message} (--ca-file says"
+                " whom to trust)"
+            ) from None
         except ssl.SSLError as error:
-            raise CallFailed(f"{name}: TLS failed: {error.reason or error} (does that port speak TLS?)") from None
+            raise CallFailed(
+                f"{name}: TLS failed: {error.reason or error} (does that port speak TLS?)"
+            ) from None
         except _NotConnectedError:
             hint = " (does that port speak TLS?)" if self._server.tls else ""
-            raise Unreachable(f"{name}: no connection within {self._connect_seconds:g} s{hint}") from None
+            raise Unreachable(
+                f"{name}: no connection within {self._connect_seconds:g} s{hint}"
+            ) from None
         except TimeoutError:
-            raise Unreachable(f"{name}: no answer within {self._server.timeout_seconds:g} s") from None
+            raise Unreachable(
+                f"{name}: no answer within {self._server.timeout_seconds:g} s"
+            ) from None
         except http.client.RemoteDisconnected:
             hint = "" if self._server.tls else " (if it speaks TLS, say --tls)"
             raise Unreachable(f"{name}: it closed the connection without an answer{hint}") from None
@@ -117,9 +141,14 @@ class Client:
         except http.client.HTTPException:
             raise self._stranger() from None
         except ConnectionRefusedError:
-            raise Unreachable(f"{name}: connection refused: is the daemon running, and is this its port?") from None
+            raise Unreachable(
+                f"{name}: connection refused: is the daemon running, and is this its port?"
+            ) from None
         except (OSError, ValueError) as error:
-            raise Unreachable(f"{name}: {(isinstance(error, OSError) and error.strerror) or 'that is no name of a host'}") from None
+            raise Unreachable(
+                f"{name}:"
+                f" {(isinstance(error, OSError) and error.strerror) or 'that is no name of a host'}"
+            ) from None
 
     def _post(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
         if self._connection is None:
@@ -137,13 +166,20 @@ class Client:
         server = self._server
         connection: http.client.HTTPConnection
         if not server.tls:
-            connection = http.client.HTTPConnection(server.host, server.port, timeout=self._connect_seconds)
+            connection = http.client.HTTPConnection(
+                server.host, server.port, timeout=self._connect_seconds
+            )
         else:
             try:
                 context = ssl.create_default_context(cafile=server.ca_file)
             except (OSError, ValueError) as error:
-                raise CallFailed(f"--ca-file {server.ca_file}: {(isinstance(error, OSError) and error.strerror) or error}") from None
-            connection = http.client.HTTPSConnection(server.host, server.port, timeout=self._connect_seconds, context=context)
+                raise CallFailed(
+                    f"--ca-file {server.ca_file}:"
+                    f" {(isinstance(error, OSError) and error.strerror) or error}"
+                ) from None
+            connection = http.client.HTTPSConnection(
+                server.host, server.port, timeout=self._connect_seconds, context=context
+            )
         try:
             connection.connect()
         except TimeoutError:
@@ -159,7 +195,9 @@ class Client:
         name = self._server.name
         if status == http.client.UNAUTHORIZED:
             if self._server.user is None:
-                return CallFailed(f"{name}: it wants a name and a password: say --user and --password-file")
+                return CallFailed(
+                    f"{name}: it wants a name and a password: say --user and --password-file"
+                )
             return CallFailed(f"{name}: wrong name or password")
         if status == http.client.REQUEST_ENTITY_TOO_LARGE:
             return FaultAnswered(status, f"{name}: larger than [network] max_request lets it take")

@@ -1,4 +1,6 @@
-"""`imagepipe history`, `restore` and `erase`: images that lost a conflict, and images of which nothing shall be left."""
+"""`imagepipe history`, `restore` and `erase`: images that lost a conflict, and images of which
+nothing shall be left.
+"""
 
 import json
 from collections.abc import Iterator
@@ -24,9 +26,11 @@ _COLUMNS = ("path", "version", "size", "digest", "lost", "winner")
 def history(server: "Server", path: str, as_json: bool) -> None:
     """List the images that lost a conflict.
 
-    When two nodes store one path without having seen each other, one version wins everywhere; the other is kept for 30 days on the node that accepted it. Lists
-    those that this node keeps: of PATH; of all below it, if it ends in a slash; of all, without one. The newest of a path comes first. A line has the path, the
-    version, the bytes, their SHA-256, when it lost, and the version that won.
+    When two nodes store one path without having seen each other, one version wins everywhere; the
+    other is kept for 30 days on the node that accepted it. Lists those that this node keeps: of
+    PATH; of all below it, if it ends in a slash; of all, without one. The newest of a path comes
+    first. A line has the path, the version, the bytes, their SHA-256, when it lost, and the version
+    that won.
 
     For example:
       imagepipe history
@@ -62,8 +66,8 @@ def _rows(client: "Client", path: str) -> Iterator[dict[str, Any]]:
 def restore(server: "Server", path: str, version: str, to: str, as_json: bool) -> None:
     """Store an image again that lost a conflict.
 
-    VERSION is what `imagepipe history PATH` printed, or its beginning. The image becomes the newest one at PATH, or at --to, on every node, as if it were stored
-    now; prints its facts.
+    VERSION is what `imagepipe history PATH` printed, or its beginning. The image becomes the newest
+    one at PATH, or at --to, on every node, as if it were stored now; prints its facts.
 
     For example:
       imagepipe restore users/1/original 0650f1
@@ -84,8 +88,9 @@ def restore(server: "Server", path: str, version: str, to: str, as_json: bool) -
 def erase(server: "Server", paths: tuple[str, ...]) -> int:
     """Delete images, history included, on every node.
 
-    As `imagepipe delete`, but what a node has kept of PATH because it lost a conflict goes too, here at once and on the others when they hear of it. There is no
-    way back. One PATH after the other; those that are not erased are listed.
+    As `imagepipe delete`, but what a node has kept of PATH because it lost a conflict goes too,
+    here at once and on the others when they hear of it. There is no way back. One PATH after the
+    other; those that are not erased are listed.
 
     For example:
       imagepipe erase users/1/original

@@ -1,8 +1,10 @@
-"""Which ids of a range are left to do: sorted ranges of them, so that millions take no memory as long as they are done about in order.
+"""Which ids of a range are left to do: sorted ranges of them, so that millions take no memory as
+long as they are done about in order.
 
     IdRanges([(1, 9)]).remove(4)    -> (1, 3), (5, 9)
 
-There are never more than RANGES_MAX ranges. Beyond that, neighbours are joined, and what was done between them is forgotten: it is done once more.
+There are never more than RANGES_MAX ranges. Beyond that, neighbours are joined, and what was done
+between them is forgotten: it is done once more.
 """
 
 from bisect import bisect_right
@@ -42,25 +44,37 @@ class IdRanges:
         if at < 0 or self._ranges[at][1] < number:
             return
         first, last = self._ranges[at]
-        self._ranges[at : at + 1] = [part for part in ((first, number - 1), (number + 1, last)) if part[0] <= part[1]]
+        self._ranges[at : at + 1] = [
+            part for part in ((first, number - 1), (number + 1, last)) if part[0] <= part[1]
+        ]
         self._count -= 1
         if len(self._ranges) > self._ranges_max:
             self._join()
 
     def _join(self) -> None:
         """Half as many ranges."""
-        joined = [(self._ranges[at][0], self._ranges[min(at + 1, len(self._ranges) - 1)][1]) for at in range(0, len(self._ranges), 2)]
+        joined = [
+            (self._ranges[at][0], self._ranges[min(at + 1, len(self._ranges) - 1)][1])
+            for at in range(0, len(self._ranges), 2)
+        ]
         self._ranges = joined
         self._count = sum(last - first + 1 for first, last in joined)
 
 
 def are_ranges(value: object, within: Range) -> bool:
-    """Whether a value that was read from somewhere is a list of [first, last], as `ranges` returned it, inside another range."""
+    """Whether a value that was read from somewhere is a list of [first, last], as `ranges` returned
+    it, inside another range.
+    """
     if not isinstance(value, list):
         return False
     end = within[0] - 2
     for one in value:
-        if not (isinstance(one, list) and len(one) == 2 and all(type(number) is int for number in one) and end + 1 < one[0] <= one[1] <= within[1]):
+        if not (
+            isinstance(one, list)
+            and len(one) == 2
+            and all(type(number) is int for number in one)
+            and end + 1 < one[0] <= one[1] <= within[1]
+        ):
             return False
         end = one[1]
     return True

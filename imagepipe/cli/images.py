@@ -21,8 +21,9 @@ _TOGETHER = 10_000  # as many as a call takes
 def delete(server: "Server", paths: tuple[str, ...]) -> None:
     r"""Delete images.
 
-    All PATHs are deleted as one (by the ten thousand). What does not exist counts as deleted, so the command may be repeated.
-    A PATH that `imagepipe list` prints as .escaped/... is given in that form.
+    All PATHs are deleted as one (by the ten thousand). What does not exist counts as deleted, so
+    the command may be repeated. A PATH that `imagepipe list` prints as .escaped/... is given in
+    that form.
 
     For example:
       imagepipe delete x/y/photo.jpg x/y/photo_s.jpg
@@ -32,7 +33,9 @@ def delete(server: "Server", paths: tuple[str, ...]) -> None:
     """
     with client_of(server) as client:
         for start in range(0, len(paths), _TOGETHER):
-            client.call("delete_image", [escaped(path) for path in paths[start : start + _TOGETHER]])
+            client.call(
+                "delete_image", [escaped(path) for path in paths[start : start + _TOGETHER]]
+            )
 
 
 @daemon_command()
@@ -40,7 +43,8 @@ def delete(server: "Server", paths: tuple[str, ...]) -> None:
 def move(server: "Server", paths: tuple[str, ...]) -> None:
     """Move images.
 
-    Each SRC goes to the DST behind it; in order, and all or none. What is at a DST is replaced; a SRC that is not there is an error.
+    Each SRC goes to the DST behind it; in order, and all or none. What is at a DST is replaced; a
+    SRC that is not there is an error.
 
     For example:
       imagepipe move x/photo.jpg y/photo.jpg
@@ -60,7 +64,8 @@ def move(server: "Server", paths: tuple[str, ...]) -> None:
 def info(server: "Server", path: str, as_json: bool) -> None:
     """Print the facts of an image.
 
-    Of the image at PATH: its bytes, SHA-256, width and height in pixels, format, and when it was stored (UTC).
+    Of the image at PATH: its bytes, SHA-256, width and height in pixels, format, and when it was
+    stored (UTC).
 
     For example:
       imagepipe info x/y/photo.jpg

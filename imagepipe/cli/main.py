@@ -1,6 +1,8 @@
-"""The group of commands, and what becomes of errors: a line on stderr and an exit status, never a traceback.
+"""The group of commands, and what becomes of errors: a line on stderr and an exit status, never a
+traceback.
 
-0 done      1 it failed, or some of it did      2 the command line is wrong      130 interrupted by Ctrl-C
+0 done      1 it failed, or some of it did      2 the command line is wrong      130 interrupted by
+    Ctrl-C
 """
 
 import contextlib
@@ -12,7 +14,19 @@ from typing import Any, NoReturn
 import click
 
 from imagepipe import __version__
-from imagepipe.cli import adopt, completion, history, images, node, output, process, sign, status, store, verify
+from imagepipe.cli import (
+    adopt,
+    completion,
+    history,
+    images,
+    node,
+    output,
+    process,
+    sign,
+    status,
+    store,
+    verify,
+)
 from imagepipe.cli.errors import FAILED, INTERRUPTED, CommandFailed
 from imagepipe.cli.options import Connection, connection_options
 
@@ -20,22 +34,36 @@ NAME = "imagepipe"
 
 
 @click.group(
-    epilog="Exit status: 0 done; 1 it failed, or some of it did (it says what); 2 wrong usage; 130 interrupted.  `imagepipe COMMAND --help` has the details.",
+    epilog=(
+        "Exit status: 0 done; 1 it failed, or some of it did (it says what); 2 wrong usage; 130"
+        " interrupted.  `imagepipe COMMAND --help` has the details."
+    ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, message="imagepipe %(version)s")
 @connection_options(environment=True)
 @click.pass_context
 def imagepipe(context: click.Context, /, **connection: Any) -> None:
-    """The command line of imagepipe, the image store: store and fetch images, and look after a daemon.
+    """The command line of imagepipe, the image store: store and fetch images, and look after a
+    daemon.
 
-    These options say which daemon, and may stand after the command as well. `twistd imagepipe -c imagepipe.ini` starts one.
+    These options say which daemon, and may stand after the command as well. `twistd imagepipe -c
+    imagepipe.ini` starts one.
     """
     context.obj = Connection(**connection)
 
 
 for command in (
-    *(store.store, images.delete, images.move, images.info, images.list_, process.process, process.pull, sign.sign),
+    *(
+        store.store,
+        images.delete,
+        images.move,
+        images.info,
+        images.list_,
+        process.process,
+        process.pull,
+        sign.sign,
+    ),
     *(history.history, history.restore, history.erase, status.status, verify.verify),
     *(node.check_config, node.keygen, adopt.adopt, completion.completion),
 ):
@@ -46,7 +74,8 @@ def main() -> NoReturn:
     """The console command."""
     output.prepare_streams()
     status = _run()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is decided: a Ctrl-C while Python ends changes nothing
+    # it is decided: a Ctrl-C while Python ends changes nothing
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(status)
 
 
@@ -68,7 +97,11 @@ def _run() -> int:
         _forget_output()
         return FAILED
     except OSError as error:
-        _complain(f"{error.filename}: {error.strerror}" if error.filename else f"cannot write: {error.strerror}")
+        _complain(
+            f"{error.filename}: {error.strerror}"
+            if error.filename
+            else f"cannot write: {error.strerror}"
+        )
         _forget_output()
         return FAILED
     return result if isinstance(result, int) else 0

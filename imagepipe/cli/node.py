@@ -14,8 +14,9 @@ from imagepipe.cli.options import Command, config_of, config_option
 def check_config(config: str | None) -> int:
     """Check a configuration file.
 
-    Prints everything that is wrong with it, a line each, in the words of the daemon, which does not start before all of it is mended; and what is not wrong, but may
-    surprise, as warnings. Nothing is started and nothing is changed.
+    Prints everything that is wrong with it, a line each, in the words of the daemon, which does not
+    start before all of it is mended; and what is not wrong, but may surprise, as warnings. Nothing
+    is started and nothing is changed.
 
     For example:
       imagepipe check-config
@@ -48,8 +49,9 @@ def check_config(config: str | None) -> int:
 def keygen(folder: str) -> None:
     """Make a node's keys for replication.
 
-    Writes a new pair, server.key_secret and server.key, and a folder authorized for the server.key of each peer, into DIR, which is made if need be. Name it in
-    [replication] keys. Keys that are there are never replaced.
+    Writes a new pair, server.key_secret and server.key, and a folder authorized for the server.key
+    of each peer, into DIR, which is made if need be. Name it in [replication] keys. Keys that are
+    there are never replaced.
 
     For example:
       imagepipe keygen keys
@@ -58,7 +60,9 @@ def keygen(folder: str) -> None:
     Exit status: 0; 1 there are keys already, or they cannot be written.
     """
     from imagepipe.errors import StartError  # noqa: PLC0415
-    from imagepipe.replication.zmq.curve_keys import PUBLIC_FILE, create_keys  # noqa: PLC0415 - slow
+
+    # slow
+    from imagepipe.replication.zmq.curve_keys import PUBLIC_FILE, create_keys  # noqa: PLC0415
 
     try:
         create_keys(Path(folder))

@@ -1,6 +1,8 @@
-"""The options that say which daemon to talk to. Each may stand before the command or after it; the environment comes next, then -c FILE, then the default.
+"""The options that say which daemon to talk to. Each may stand before the command or after it; the
+environment comes next, then -c FILE, then the default.
 
-imagepipe --port 8185 list            imagepipe list --port 8185            IMAGEPIPE_PORT=8185 imagepipe list
+imagepipe --port 8185 list            imagepipe list --port 8185            IMAGEPIPE_PORT=8185
+    imagepipe list
 """
 
 import inspect
@@ -43,18 +45,48 @@ NAMES = tuple(Connection.__dataclass_fields__)
 
 
 def connection_options(*, environment: bool) -> Callable[[_Decorated], _Decorated]:
-    """The options, in their order. environment: whether they are also read from IMAGEPIPE_HOST and so on, as they are before the command."""
+    """The options, in their order. environment: whether they are also read from IMAGEPIPE_HOST and
+    so on, as they are before the command.
+    """
     options = [
-        click.option("--host", metavar="NAME", help=f"Name or address of the daemon.  [default: {HOST}]"),
-        click.option("--port", type=click.IntRange(1, 65535), metavar="N", help=f"Its port for XML-RPC.  [default: {PORT}]"),
-        click.option("--user", metavar="NAME", help="One of the users of [network] users."),
-        click.option("--password-file", type=_FILE, metavar="FILE", help="Has the user's password in its first line; without it, it is asked for."),
-        click.option("--tls/--no-tls", default=None, help="Whether the port speaks TLS.  [default: no]"),
-        click.option("--ca-file", type=_FILE, metavar="FILE", help="PEM file of whom to trust with --tls.  [default: whom the system trusts]"),
         click.option(
-            "--timeout", type=click.FloatRange(0.001), metavar="SECONDS", help=f"How long to wait for an answer.  [default: {TIMEOUT_SECONDS:g}]"
+            "--host", metavar="NAME", help=f"Name or address of the daemon.  [default: {HOST}]"
         ),
-        click.option("-c", "--config", type=_FILE, metavar="FILE", help="An imagepipe.ini that says where its daemon listens, on this machine."),
+        click.option(
+            "--port",
+            type=click.IntRange(1, 65535),
+            metavar="N",
+            help=f"Its port for XML-RPC.  [default: {PORT}]",
+        ),
+        click.option("--user", metavar="NAME", help="One of the users of [network] users."),
+        click.option(
+            "--password-file",
+            type=_FILE,
+            metavar="FILE",
+            help="Has the user's password in its first line; without it, it is asked for.",
+        ),
+        click.option(
+            "--tls/--no-tls", default=None, help="Whether the port speaks TLS.  [default: no]"
+        ),
+        click.option(
+            "--ca-file",
+            type=_FILE,
+            metavar="FILE",
+            help="PEM file of whom to trust with --tls.  [default: whom the system trusts]",
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(0.001),
+            metavar="SECONDS",
+            help=f"How long to wait for an answer.  [default: {TIMEOUT_SECONDS:g}]",
+        ),
+        click.option(
+            "-c",
+            "--config",
+            type=_FILE,
+            metavar="FILE",
+            help="An imagepipe.ini that says where its daemon listens, on this machine.",
+        ),
     ]
 
     def decorate(function: _Decorated) -> _Decorated:
@@ -70,7 +102,9 @@ def connection_options(*, environment: bool) -> Callable[[_Decorated], _Decorate
 
 
 class Command(click.Command):
-    """A command whose docstring is its help; paragraphs with indented lines in them are printed as they stand."""
+    """A command whose docstring is its help; paragraphs with indented lines in them are printed as
+    they stand.
+    """
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -117,8 +151,12 @@ def daemon_command(**settings: Any) -> Callable[[_Decorated], DaemonCommand]:
 
 
 def config_option(text: str) -> Callable[[_Decorated], _Decorated]:
-    """The -c of a command that works on a file and not with a daemon; its value is made by `config_of`."""
-    return click.option("-c", "--config", type=click.Path(), metavar="FILE", help=f"{text}  [default: {CONFIG}]")
+    """The -c of a command that works on a file and not with a daemon; its value is made by
+    `config_of`.
+    """
+    return click.option(
+        "-c", "--config", type=click.Path(), metavar="FILE", help=f"{text}  [default: {CONFIG}]"
+    )
 
 
 def config_of(given: str | None) -> Path:
@@ -161,10 +199,14 @@ def _password(connection: Connection) -> str | None:
     if not connection.password_file:
         return str(click.prompt(f"Password of {connection.user}", hide_input=True, err=True))
     try:
-        with Path(connection.password_file).open(encoding="utf-8", errors="surrogateescape") as file:
+        with Path(connection.password_file).open(
+            encoding="utf-8", errors="surrogateescape"
+        ) as file:
             return file.readline(1 << 16).rstrip("\r\n")
     except OSError as error:
-        raise CommandFailed(f"--password-file {connection.password_file}: {error.strerror}") from None
+        raise CommandFailed(
+            f"--password-file {connection.password_file}: {error.strerror}"
+        ) from None
 
 
 def _from_file(connection: Connection, file: Path) -> Connection:
@@ -173,7 +215,9 @@ def _from_file(connection: Connection, file: Path) -> Connection:
 
     network = load_settings(file).network
     if network.endpoint and not connection.port:
-        raise CommandFailed(f"{file}: [network] endpoint = {network.endpoint}: say --host and --port")
+        raise CommandFailed(
+            f"{file}: [network] endpoint = {network.endpoint}: say --host and --port"
+        )
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared
     host = connection.host or everywhere.get(network.interface, network.interface)
     tls = connection.tls if connection.tls is not None else network.tls_certificate is not None

@@ -1,4 +1,5 @@
-"""What is printed: a table on a terminal, lines of tab-separated fields without a heading for programs, JSON when asked for.
+"""What is printed: a table on a terminal, lines of tab-separated fields without a heading for
+programs, JSON when asked for.
 
 Every name comes from elsewhere, so nothing is printed but by way of `printable`.
 """
@@ -62,7 +63,7 @@ def facts(values: dict[str, Any]) -> None:
         for name, value in values.items():
             line(name, value)
         return
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415 - slow
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 

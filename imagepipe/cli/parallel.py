@@ -1,9 +1,10 @@
 """The same call for many ids, several at a time, each on a thread with a connection of its own.
 
-    ids --taken one by one--> threads: call, try again --records, a bounded queue--> the caller, on the main thread
+    ids --taken one by one--> threads: call, try again --records, a bounded queue--> the caller, on
+    the main thread
 
-A full queue of the daemon's (fault 1004) and a connection that drops are waited out. Ctrl-C, or SIGTERM, lets what is under way finish and nothing begin;
-a second one ends at once.
+A full queue of the daemon's (fault 1004) and a connection that drops are waited out. Ctrl-C, or
+SIGTERM, lets what is under way finish and nothing begin; a second one ends at once.
 """
 
 import contextlib
@@ -30,7 +31,9 @@ _MOMENT_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of an id. result: a word, `failed` for one; error: the sentence then, or empty."""
+    """What became of an id. result: a word, `failed` for one; error: the sentence then, or
+    empty.
+    """
 
     id: int
     path: str
@@ -52,7 +55,14 @@ Task = Callable[[Client, int], Record]
 class Parallel:
     """One run. Public: `stop`, set to let it end; `was_interrupted`."""
 
-    def __init__(self, server: Server, task: Task, path_of: Callable[[int], str], concurrency: int, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        server: Server,
+        task: Task,
+        path_of: Callable[[int], str],
+        concurrency: int,
+        patience_seconds: float,
+    ) -> None:
         self.stop = threading.Event()
         self.was_interrupted = False
         self._server = server
@@ -65,8 +75,13 @@ class Parallel:
         self._was_reached = False
 
     def run(self, ids: Iterator[int], count: int) -> Generator[Record | None, None, None]:
-        """The records of `ids`, `count` of them, as they come; None when none has come for a moment. Raises CommandFailed if the daemon is gone or no use."""
-        threads = [threading.Thread(target=self._work, args=(ids,), daemon=True) for _ in range(min(self._concurrency, count))]
+        """The records of `ids`, `count` of them, as they come; None when none has come for a
+        moment. Raises CommandFailed if the daemon is gone or no use.
+        """
+        threads = [
+            threading.Thread(target=self._work, args=(ids,), daemon=True)
+            for _ in range(min(self._concurrency, count))
+        ]
         working = len(threads)
         failure: CommandFailed | None = None
         with self._interruptible():
@@ -133,12 +148,17 @@ class Parallel:
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:
-        signals = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
+        signals = [
+            one
+            for one in (signal.SIGINT, signal.SIGTERM)
+            if signal.getsignal(one) is not signal.SIG_IGN
+        ]
         before = {one: signal.signal(one, self._interrupted) for one in signals}
         try:
             yield
         finally:
-            if not self.was_interrupted:  # else the command is about to end, whoever goes on pressing Ctrl-C
+            # else the command is about to end, whoever goes on pressing Ctrl-C
+            if not self.was_interrupted:
                 for one, handler in before.items():
                     signal.signal(one, handler)
 

@@ -19,10 +19,30 @@ _FULL = "[1004]"
 def _range_options(concurrency: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The options of a run over a range."""
     options = [
-        click.option("--namespace", required=True, metavar="PATH", help="The folder of the ids: of p, the image 7 is at p/7."),
-        click.option("--start", required=True, type=click.IntRange(0), metavar="ID", help="The first id."),
-        click.option("--end", required=True, type=click.IntRange(0), metavar="ID", help="The last id; it is done too."),
-        click.option("--concurrency", type=click.IntRange(1, 1000), default=concurrency, show_default=True, metavar="N", help="How many at a time."),
+        click.option(
+            "--namespace",
+            required=True,
+            metavar="PATH",
+            help="The folder of the ids: of p, the image 7 is at p/7.",
+        ),
+        click.option(
+            "--start", required=True, type=click.IntRange(0), metavar="ID", help="The first id."
+        ),
+        click.option(
+            "--end",
+            required=True,
+            type=click.IntRange(0),
+            metavar="ID",
+            help="The last id; it is done too.",
+        ),
+        click.option(
+            "--concurrency",
+            type=click.IntRange(1, 1000),
+            default=concurrency,
+            show_default=True,
+            metavar="N",
+            help="How many at a time.",
+        ),
         click.option(
             "--patience",
             type=click.FloatRange(0),
@@ -35,10 +55,17 @@ def _range_options(concurrency: int) -> Callable[[Callable[..., Any]], Callable[
             "--state",
             type=click.Path(dir_okay=False),
             metavar="FILE",
-            help="Where to note how far it has come.  [default: a file in $XDG_STATE_HOME/imagepipe, one for each daemon, range and so on]",
+            help=(
+                "Where to note how far it has come.  [default: a file in $XDG_STATE_HOME/imagepipe,"
+                " one for each daemon, range and so on]"
+            ),
         ),
-        click.option("--restart", is_flag=True, help="Begin anew, whatever an earlier run has done."),
-        click.option("--json", "as_json", is_flag=True, help="Print a JSON object a record, a line each."),
+        click.option(
+            "--restart", is_flag=True, help="Begin anew, whatever an earlier run has done."
+        ),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print a JSON object a record, a line each."
+        ),
     ]
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,22 +77,32 @@ def _range_options(concurrency: int) -> Callable[[Callable[..., Any]], Callable[
 
 
 @daemon_command()
-@click.option("--outputs", required=True, metavar="NAME,NAME...", help="The renditions: w500.jpg, x300.webp, 300x400-q60.jpg, ...")
+@click.option(
+    "--outputs",
+    required=True,
+    metavar="NAME,NAME...",
+    help="The renditions: w500.jpg, x300.webp, 300x400-q60.jpg, ...",
+)
 @_range_options(concurrency=8)
 def process(server: "Server", outputs: str, **options: Any) -> int:
     """Render a range of images.
 
-    Of every image from --start to --end, both included, in --namespace, each rendition in --outputs is rendered into the daemon's cache, unless it is there
-    already. On a terminal there is a bar; otherwise a line for each image: its path, what was done ("rendered", "cached" or "failed") and why it failed.
+    Of every image from --start to --end, both included, in --namespace, each rendition in --outputs
+    is rendered into the daemon's cache, unless it is there already. On a terminal there is a bar;
+    otherwise a line for each image: its path, what was done ("rendered", "cached" or "failed") and
+    why it failed.
 
-    While the daemon's queue is full, the command waits; when the daemon is gone for a while, too (--patience). How far it has come is noted in a file: after
-    Ctrl-C, or whatever ended it, the same command continues, and tries again what failed.
+    While the daemon's queue is full, the command waits; when the daemon is gone for a while, too
+    (--patience). How far it has come is noted in a file: after Ctrl-C, or whatever ended it, the
+    same command continues, and tries again what failed.
 
     For example:
       imagepipe process --namespace p --outputs x300.jpg,x300.webp --start 1000000 --end 1001000
-      imagepipe process --namespace user/avatar --outputs w500.auto --start 1 --end 50000 --concurrency 16
+      imagepipe process --namespace user/avatar --outputs w500.auto --start 1 --end 50000
+      --concurrency 16
 
-    Exit status: 0 all are rendered; 1 some failed (they are listed), or the daemon was not reached; 130 interrupted.
+    Exit status: 0 all are rendered; 1 some failed (they are listed), or the daemon was not reached;
+    130 interrupted.
     """
     from imagepipe.cli.parallel import FAILED, Record  # noqa: PLC0415 - slow
 
@@ -79,10 +116,18 @@ def process(server: "Server", outputs: str, **options: Any) -> int:
         rows = client.call("admin.render_outputs", path_of(id), names)
         failed = [f"{row['output']}: {row['error']}" for row in rows if row["result"] == FAILED]
         _try_again_if_full(rows)
-        result = FAILED if failed else "rendered" if any(row["result"] == "rendered" for row in rows) else "cached"
+        result = (
+            FAILED
+            if failed
+            else "rendered"
+            if any(row["result"] == "rendered" for row in rows)
+            else "cached"
+        )
         return Record(id, path_of(id), result, "; ".join(failed))
 
-    return _carry_out(server, {"command": "process", "outputs": names}, path_of, check, task, options)
+    return _carry_out(
+        server, {"command": "process", "outputs": names}, path_of, check, task, options
+    )
 
 
 @daemon_command()
@@ -90,21 +135,27 @@ def process(server: "Server", outputs: str, **options: Any) -> int:
     "--source",
     default="",
     metavar="URL",
-    help="Where the originals are, {id} standing for the id; below one of [http] sources.  [default: [http] source_base and the path]",
+    help=(
+        "Where the originals are, {id} standing for the id; below one of [http] sources.  [default:"
+        " [http] source_base and the path]"
+    ),
 )
 @_range_options(concurrency=100)
 def pull(server: "Server", source: str, **options: Any) -> int:
     """Fetch a range of originals.
 
-    The original of every id from --start to --end, both included, is fetched by the daemon and stored at NAMESPACE/ID/original, unless it is there already; not
-    if it was deleted. On a terminal there is a bar; otherwise a line for each: its path, what was done ("fetched", "stored" for what was there, or "failed") and why
-    it failed. It waits, resumes and tries again as `imagepipe process` does.
+    The original of every id from --start to --end, both included, is fetched by the daemon and
+    stored at NAMESPACE/ID/original, unless it is there already; not if it was deleted. On a
+    terminal there is a bar; otherwise a line for each: its path, what was done ("fetched", "stored"
+    for what was there, or "failed") and why it failed. It waits, resumes and tries again as
+    `imagepipe process` does.
 
     For example:
-      imagepipe pull --namespace p --start 10000000 --end 10001000 --concurrency 100
-      imagepipe pull --namespace p --start 1 --end 900 --source 'https://photos.example.org/{id}.jpg'
+      imagepipe pull --namespace p --start 10000000 --end 10001000 --concurrency 100 imagepipe pull
+      --namespace p --start 1 --end 900 --source 'https://photos.example.org/{id}.jpg'
 
-    Exit status: 0 all are stored; 1 some failed (they are listed), or the daemon was not reached; 130 interrupted.
+    Exit status: 0 all are stored; 1 some failed (they are listed), or the daemon was not reached;
+    130 interrupted.
     """
     from imagepipe.cli.parallel import Record  # noqa: PLC0415 - slow
 
@@ -116,7 +167,9 @@ def pull(server: "Server", source: str, **options: Any) -> int:
         answer = client.call("admin.fetch_original", path_of(id), source.replace("{id}", str(id)))
         return Record(id, path_of(id), "fetched" if answer["fetched"] else "stored")
 
-    return _carry_out(server, {"command": "pull", "source": source}, path_of, _nothing_to_check, task, options)
+    return _carry_out(
+        server, {"command": "pull", "source": source}, path_of, _nothing_to_check, task, options
+    )
 
 
 def _nothing_to_check(_client: "Client") -> None:
@@ -155,7 +208,10 @@ def _checked_outputs(outputs: str) -> list[str]:
         raise click.UsageError("--outputs names no rendition")
     for name in names:
         if parse(name) is None:
-            raise click.UsageError(f"--outputs: {name} is no name of a rendition, such as w500.jpg, x300.webp or 300x400-q60.jpg")
+            raise click.UsageError(
+                f"--outputs: {name} is no name of a rendition, such as w500.jpg, x300.webp or"
+                " 300x400-q60.jpg"
+            )
     return list(dict.fromkeys(names))
 
 

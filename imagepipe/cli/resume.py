@@ -1,9 +1,10 @@
 """Where a run over a range of ids has come to, in a file, so that the next run goes on from there.
 
-    {"run": {"command": "process", "host": ..., "port": ..., ...}, "left": [[1000412, 1000412], [1000517, 1001000]]}
+    {"run": {"command": "process", "host": ..., "port": ..., ...}, "left": [[1000412, 1000412],
+    [1000517, 1001000]]}
 
-left: the ids that are not done, those that failed among them. The file is replaced whole, and gone when nothing is left. Two runs do not share one: the
-second is refused.
+left: the ids that are not done, those that failed among them. The file is replaced whole, and gone
+when nothing is left. Two runs do not share one: the second is refused.
 """
 
 import contextlib
@@ -21,11 +22,15 @@ from imagepipe.cli.id_ranges import IdRanges, Range, are_ranges
 
 _FILE_BYTES_MAX = 16 << 20
 _SHARE = 20
-"""Of its time a run spends one part in so many on saving: for images, that is as good as after each id."""
+"""Of its time a run spends one part in so many on saving: for images, that is as good as after each
+id.
+"""
 
 
 class Resume:
-    """The state of a run. Public: `left`, what is not done; `done_before`, how many ids earlier runs did; `file`."""
+    """The state of a run. Public: `left`, what is not done; `done_before`, how many ids earlier
+    runs did; `file`.
+    """
 
     def __init__(self, file: Path, run: Mapping[str, Any], within: Range, left: IdRanges) -> None:
         self.file = file
@@ -61,7 +66,9 @@ class Resume:
 
 
 def default_file(run: Mapping[str, Any]) -> Path:
-    """Where a run's state is if nobody says otherwise: its name depends on what is done, and to which daemon."""
+    """Where a run's state is if nobody says otherwise: its name depends on what is done, and to
+    which daemon.
+    """
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
     key = hashlib.sha256(json.dumps(dict(run), sort_keys=True).encode()).hexdigest()[:16]
     return folder / "imagepipe" / f"{run['command']}-{key}.json"
@@ -71,7 +78,8 @@ def default_file(run: Mapping[str, Any]) -> Path:
 def opened(file: Path, run: Mapping[str, Any], within: Range, *, restart: bool) -> Iterator[Resume]:
     """The state of a run, this process's alone; saved at the end, however that comes.
 
-    run: what the file must be about. restart: what it says does not count. Raises CommandFailed if another run has it, or it is about another one.
+    run: what the file must be about. restart: what it says does not count. Raises CommandFailed if
+    another run has it, or it is about another one.
     """
     with _explained(file):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -96,9 +104,14 @@ def _load(file: Path, run: Mapping[str, Any], within: Range) -> IdRanges | None:
         state = json.loads(content)
         its_run, left = state["run"], state["left"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise CommandFailed(f"{file} is damaged, or not the state of a run: --restart begins anew") from None
+        raise CommandFailed(
+            f"{file} is damaged, or not the state of a run: --restart begins anew"
+        ) from None
     if its_run != dict(run):
-        raise CommandFailed(f"{file} is the state of another run: name another file with --state, or begin anew with --restart")
+        raise CommandFailed(
+            f"{file} is the state of another run: name another file with --state, or begin anew"
+            " with --restart"
+        )
     if not are_ranges(left, within):
         raise CommandFailed(f"{file} is damaged: --restart begins anew")
     return IdRanges((first, last) for first, last in left)

@@ -20,7 +20,12 @@ _CONTROL = re.compile("[\0-\x1f\x7f]")
 @click.command(cls=Command)
 @click.argument("url")
 @click.option(
-    "--expires", metavar="TIME", help="How long it holds: 30 m, 2 h, 7 d; or until when, as @ and a Unix time: @1800000000.  [default: for ever]"
+    "--expires",
+    metavar="TIME",
+    help=(
+        "How long it holds: 30 m, 2 h, 7 d; or until when, as @ and a Unix time: @1800000000. "
+        " [default: for ever]"
+    ),
 )
 @click.option(
     "--secret-file",
@@ -34,9 +39,10 @@ _CONTROL = re.compile("[\0-\x1f\x7f]")
 def sign(url: str, expires: str | None, secret_file: str | None, config: str | None) -> None:
     """Sign the URL of a rendition.
 
-    Prints URL, which may also be a path alone, with the signature that a daemon with [http] secrets expects at the end of its query. No daemon is asked.
-    Spaces and letters beyond ASCII may be written as they are, and are printed percent-encoded; a percent sign is written %25. Other parameters of the query are
-    kept, an older signature is replaced.
+    Prints URL, which may also be a path alone, with the signature that a daemon with [http] secrets
+    expects at the end of its query. No daemon is asked. Spaces and letters beyond ASCII may be
+    written as they are, and are printed percent-encoded; a percent sign is written %25. Other
+    parameters of the query are kept, an older signature is replaced.
 
     For example:
       imagepipe sign http://localhost:7000/cats/1/w500.jpg --expires '7 d'
@@ -51,13 +57,21 @@ def sign(url: str, expires: str | None, secret_file: str | None, config: str | N
     until = "" if expires is None else str(_until(expires, time.time()))
     base, path, query = _encoded(url)
     key = _first_line(secret_file) if secret_file else _configured(config_of(config))
-    kept = [part for part in query.split("&") if part and part.partition("=")[0] not in ("expires", "signature")]
+    kept = [
+        part
+        for part in query.split("&")
+        if part and part.partition("=")[0] not in ("expires", "signature")
+    ]
     added = [f"expires={until}"] if until else []
-    output.line(f"{base}?" + "&".join([*kept, *added, f"signature={signature_of(key, path, until)}"]))
+    output.line(
+        f"{base}?" + "&".join([*kept, *added, f"signature={signature_of(key, path, until)}"])
+    )
 
 
 def _encoded(url: str) -> tuple[str, str, str]:
-    """(the URL up to its query, percent-encoded; its path, decoded as the daemon will decode it; its query, percent-encoded)."""
+    """(the URL up to its query, percent-encoded; its path, decoded as the daemon will decode it;
+    its query, percent-encoded).
+    """
     from imagepipe.core.requests.targets import decode  # noqa: PLC0415 - slow
     from imagepipe.errors import BadRequest  # noqa: PLC0415
 
@@ -68,9 +82,13 @@ def _encoded(url: str) -> tuple[str, str, str]:
         if not parts.path.startswith("/") or (parts.scheme and not host) or _CONTROL.search(url):
             raise ValueError  # noqa: TRY301 - the same answer as urlsplit's own refusals
     except ValueError:
-        raise click.UsageError(f"{url} is neither a URL nor a path that begins with a slash") from None
+        raise click.UsageError(
+            f"{url} is neither a URL nor a path that begins with a slash"
+        ) from None
     if parts.fragment:
-        raise click.UsageError(f"{url} has a fragment, which is never sent: write a # in a path as %23")
+        raise click.UsageError(
+            f"{url} has a fragment, which is never sent: write a # in a path as %23"
+        )
     try:
         path = decode(encoded.encode())
     except BadRequest as error:
@@ -83,7 +101,9 @@ def _until(expires: str, now: float) -> int:
         return int(expires[1:])
     found = _DURATION.fullmatch(expires.strip())
     if not found:
-        raise click.UsageError(f"--expires {expires} is neither a duration, such as 2 h, nor @ and a Unix time")
+        raise click.UsageError(
+            f"--expires {expires} is neither a duration, such as 2 h, nor @ and a Unix time"
+        )
     return int(now) + int(found[1]) * _UNITS[found[2]]
 
 

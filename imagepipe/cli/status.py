@@ -18,13 +18,25 @@ if TYPE_CHECKING:
 
 @daemon_command()
 @click.option("--watch", is_flag=True, help="Print it again and again, until Ctrl-C.")
-@click.option("--interval", type=click.FloatRange(0.1), default=2.0, show_default=True, metavar="SECONDS", help="How long to wait in between.")
-@click.option("--json", "as_json", is_flag=True, help="Print what /status.json says; with --watch, a line each time.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait in between.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print what /status.json says; with --watch, a line each time.",
+)
 def status(server: "Server", watch: bool, interval: float, as_json: bool) -> int:
     """Print how a node stands.
 
-    Whether it is ready and what is wrong with it, what it does right now, what it has done since it started, its cache, its disk and its peers: a name and its
-    value a line.
+    Whether it is ready and what is wrong with it, what it does right now, what it has done since it
+    started, its cache, its disk and its peers: a name and its value a line.
 
     For example:
       imagepipe status
@@ -42,7 +54,9 @@ def status(server: "Server", watch: bool, interval: float, as_json: bool) -> int
             if as_json:
                 print(json.dumps(current) if watch else json.dumps(current, indent=2), flush=True)  # noqa: T201
             else:
-                output.facts({name: _readable(name, value) for name, value in _flattened("", current)})
+                output.facts(
+                    {name: _readable(name, value) for name, value in _flattened("", current)}
+                )
             if not watch:
                 return 0 if current["ready"] else FAILED
             sys.stdout.flush()

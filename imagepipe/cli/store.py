@@ -23,7 +23,9 @@ _SIZE_MAX = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class SizeOption:
-    """A --size: the output with this suffix fits into width x height. format: "" for the path's own. method: "", composite or crop."""
+    """A --size: the output with this suffix fits into width x height. format: "" for the path's
+    own. method: "", composite or crop.
+    """
 
     suffix: str
     width: int
@@ -32,7 +34,8 @@ class SizeOption:
     method: str = ""
 
 
-class SizeType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3, and not before
+# generic since click 8.3, and not before
+class SizeType(click.ParamType):  # type: ignore[type-arg]
     """`SUFFIX W H [FORMAT] [composite|crop]`; without SUFFIX where the name stays as it is."""
 
     name = "size"
@@ -47,27 +50,58 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]  # generic since clic
         if len(words) < 3 or not (_is_number(words[1]) and _is_number(words[2])):
             words.insert(0, "")  # no suffix
         if len(words) not in (3, 4) or not (_is_number(words[1]) and _is_number(words[2])):
-            self.fail(f"{value!r} is not like 'SUFFIX WIDTH HEIGHT [FORMAT] [composite|crop]', such as '_s 50 50' or '500 500 webp crop'", param, ctx)
-        return SizeOption(words[0], int(words[1]), int(words[2]), words[3] if len(words) == 4 else "", method)
+            self.fail(
+                f"{value!r} is not like 'SUFFIX WIDTH HEIGHT [FORMAT] [composite|crop]', such as"
+                " '_s 50 50' or '500 500 webp crop'",
+                param,
+                ctx,
+            )
+        return SizeOption(
+            words[0], int(words[1]), int(words[2]), words[3] if len(words) == 4 else "", method
+        )
 
 
 @daemon_command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option(
-    "--path", metavar="PATH", help="Where to store it: the image's path, or, ending in /, the folder for all files.  [default: the name of the file]"
+    "--path",
+    metavar="PATH",
+    help=(
+        "Where to store it: the image's path, or, ending in /, the folder for all files.  [default:"
+        " the name of the file]"
+    ),
 )
 @click.option(
-    "--size", "sizes", type=SizeType(), multiple=True, metavar="'[SUFFIX] W H [FORMAT] [composite|crop]'", help="A size to render; may be repeated."
+    "--size",
+    "sizes",
+    type=SizeType(),
+    multiple=True,
+    metavar="'[SUFFIX] W H [FORMAT] [composite|crop]'",
+    help="A size to render; may be repeated.",
 )
-@click.option("--fmt", default="", metavar="FORMAT", help="Format and extension of what is rendered: jpg, png, webp, ...")
+@click.option(
+    "--fmt",
+    default="",
+    metavar="FORMAT",
+    help="Format and extension of what is rendered: jpg, png, webp, ...",
+)
 @click.option("--composite", is_flag=True, help="Centre on a canvas of exactly the size.")
 @click.option("--crop", is_flag=True, help="Fill exactly the size, and cut off what stands out.")
-def store(server: "Server", files: tuple[str, ...], path: str | None, sizes: tuple[SizeOption, ...], fmt: str, composite: bool, crop: bool) -> int:
+def store(
+    server: "Server",
+    files: tuple[str, ...],
+    path: str | None,
+    sizes: tuple[SizeOption, ...],
+    fmt: str,
+    composite: bool,
+    crop: bool,
+) -> int:
     """Store images.
 
-    Each FILE (- is the standard input) is stored byte for byte, or, with --size or --fmt, rendered: the SUFFIX of a size goes before the extension, and all sizes
-    of a file appear, or none. What is there is replaced. Once the daemon has an image on its disk, the file and the image's path are printed, a line for each
-    image.
+    Each FILE (- is the standard input) is stored byte for byte, or, with --size or --fmt, rendered:
+    the SUFFIX of a size goes before the extension, and all sizes of a file appear, or none. What is
+    there is replaced. Once the daemon has an image on its disk, the file and the image's path are
+    printed, a line for each image.
 
     For example:
       imagepipe store photo.jpg --path x/y/photo.jpg
@@ -75,7 +109,8 @@ def store(server: "Server", files: tuple[str, ...], path: str | None, sizes: tup
       imagepipe store photo.jpg --path x/photo.jpg --size '500 500' --size '_s 50 50 png crop'
       curl -s https://example.org/cat | imagepipe store - --path cat.jpg
 
-    Exit status: 0 all are stored; 1 some are not (the others are); 2 wrong usage, nothing was stored.
+    Exit status: 0 all are stored; 1 some are not (the others are); 2 wrong usage, nothing was
+    stored.
     """
     if composite and crop:
         raise click.UsageError("--composite and --crop exclude each other")
@@ -112,11 +147,16 @@ def _targets(files: tuple[str, ...], path: str | None) -> dict[str, str]:
     if "-" in files and (path is None or is_folder):
         raise click.UsageError("the standard input has no name: say --path")
     folder = path if is_folder and path else ""
-    return {file: path if path is not None and not is_folder else folder + Path(file).name for file in files}
+    return {
+        file: path if path is not None and not is_folder else folder + Path(file).name
+        for file in files
+    }
 
 
 def _stored_paths(target: str, arguments: tuple[object, ...]) -> tuple[str, ...]:
-    """The paths of the images that the call stores; the target itself where the daemon will say why it refuses it."""
+    """The paths of the images that the call stores; the target itself where the daemon will say why
+    it refuses it.
+    """
     from imagepipe.core.requests.request import parse_store  # noqa: PLC0415 - slow
     from imagepipe.errors import BadRequest  # noqa: PLC0415
 
@@ -128,19 +168,30 @@ def _stored_paths(target: str, arguments: tuple[object, ...]) -> tuple[str, ...]
 
 
 def _refuse_to_overwrite(stored: dict[str, tuple[str, ...]]) -> None:
-    """Raise UsageError if images of two files would be stored at one path: the later would replace the earlier."""
+    """Raise UsageError if images of two files would be stored at one path: the later would replace
+    the earlier.
+    """
     file_of: dict[str, str] = {}
     for file, images in stored.items():
         for image in images:
             if file_of.setdefault(image, file) != file:
-                raise click.UsageError(f"{file_of[image]} and {file} would both be stored at {image}")
+                raise click.UsageError(
+                    f"{file_of[image]} and {file} would both be stored at {image}"
+                )
 
 
-def _arguments(sizes: tuple[SizeOption, ...], fmt: str, *, composite: bool, crop: bool) -> tuple[object, ...]:
-    """fmt, size, composite and crop of store_image. What a size says itself goes before what is said for all."""
+def _arguments(
+    sizes: tuple[SizeOption, ...], fmt: str, *, composite: bool, crop: bool
+) -> tuple[object, ...]:
+    """fmt, size, composite and crop of store_image. What a size says itself goes before what is
+    said for all.
+    """
     if not sizes:
         return fmt, None, int(composite), int(crop)
-    methods = {size.suffix: size.method or ("composite" if composite else "crop" if crop else "") for size in sizes}
+    methods = {
+        size.suffix: size.method or ("composite" if composite else "crop" if crop else "")
+        for size in sizes
+    }
     return (
         {size.suffix: size.format or fmt for size in sizes},
         {size.suffix: [size.width, size.height] for size in sizes},

@@ -1,4 +1,6 @@
-"""`imagepipe verify`: a running daemon checks every file against its digest; the command starts it, and watches."""
+"""`imagepipe verify`: a running daemon checks every file against its digest; the command starts it,
+and watches.
+"""
 
 import contextlib
 import json
@@ -21,16 +23,33 @@ _PROBLEMS = ("missing", "rotten", "changed", "strangers")
 
 
 @daemon_command()
-@click.option("--repair", is_flag=True, help="Put right what is wrong: bytes from a copy or a peer, files from their bytes.")
-@click.option("--rate", default="", metavar="SIZE", help="How many bytes a second to read: '10 MiB'.  [default: 50 MiB]")
-@click.option("--watch", is_flag=True, help="Start none, but watch the one that runs, or print what the last one found.")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Put right what is wrong: bytes from a copy or a peer, files from their bytes.",
+)
+@click.option(
+    "--rate",
+    default="",
+    metavar="SIZE",
+    help="How many bytes a second to read: '10 MiB'.  [default: 50 MiB]",
+)
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Start none, but watch the one that runs, or print what the last one found.",
+)
 @click.option("--stop", is_flag=True, help="Stop the one that runs, and do nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def verify(server: "Server", repair: bool, rate: str, watch: bool, stop: bool, as_json: bool) -> int:
+def verify(
+    server: "Server", repair: bool, rate: str, watch: bool, stop: bool, as_json: bool
+) -> int:
     """Check every stored file against its digest.
 
-    The daemon reads all that it has, at a bounded rate, while it goes on serving. A file can be missing, rotten (other bytes than were stored), changed by somebody
-    else, or a stranger's. On a terminal there is a bar; what is wrong is printed at the end, a line each: the path, the problem, and what became of it.
+    The daemon reads all that it has, at a bounded rate, while it goes on serving. A file can be
+    missing, rotten (other bytes than were stored), changed by somebody else, or a stranger's. On a
+    terminal there is a bar; what is wrong is printed at the end, a line each: the path, the
+    problem, and what became of it.
 
     Ctrl-C stops watching; the daemon goes on, and --watch looks at it again. --stop ends it.
 
@@ -39,10 +58,13 @@ def verify(server: "Server", repair: bool, rate: str, watch: bool, stop: bool, a
       imagepipe verify --repair --rate '200 MiB'
       imagepipe verify --watch
 
-    Exit status: 0 nothing is wrong, or all was repaired; 1 something is wrong, or it was stopped before its end; 130 interrupted, the daemon goes on.
+    Exit status: 0 nothing is wrong, or all was repaired; 1 something is wrong, or it was stopped
+    before its end; 130 interrupted, the daemon goes on.
     """
     if (stop and (repair or rate or watch)) or (watch and (repair or rate)):
-        raise click.UsageError("--stop and --watch start nothing, so --repair and --rate mean nothing to them")
+        raise click.UsageError(
+            "--stop and --watch start nothing, so --repair and --rate mean nothing to them"
+        )
     with client_of(server) as client:
         if stop:
             client.call("admin.verify_stop")
@@ -52,7 +74,10 @@ def verify(server: "Server", repair: bool, rate: str, watch: bool, stop: bool, a
         try:
             progress = _watch(client, show_bar=output.is_terminal() and not as_json)
         except KeyboardInterrupt:
-            output.warn("stopped watching: the daemon goes on (imagepipe verify --watch, imagepipe verify --stop)")
+            output.warn(
+                "stopped watching: the daemon goes on (imagepipe verify --watch, imagepipe verify"
+                " --stop)"
+            )
             return INTERRUPTED
     if as_json:
         output.as_json(progress)
@@ -88,15 +113,31 @@ def _bar() -> Iterator[Callable[[dict[str, Any]], None]]:
     from imagepipe.cli.bar import Bar  # noqa: PLC0415 - slow
 
     with Bar("verify", None) as bar:
-        yield lambda progress: bar.move(progress["checked"], progress["total"], ", ".join(_found(progress)))
+        yield lambda progress: bar.move(
+            progress["checked"], progress["total"], ", ".join(_found(progress))
+        )
 
 
 def _print(progress: dict[str, Any]) -> None:
-    output.table(("path", "problem", "outcome"), ([one["path"], one["problem"], one["outcome"]] for one in progress["problems"]))
+    output.table(
+        ("path", "problem", "outcome"),
+        ([one["path"], one["problem"], one["outcome"]] for one in progress["problems"]),
+    )
     if progress["more_problems"]:
         output.warn(f"and {progress['more_problems']} more before these")
-    end = "" if progress["finished"] else f"; it could not go on: {progress['error']}" if progress.get("error") else "; it was stopped before its end"
-    output.warn(f"{progress['checked']} of {progress['total']} checked: {', '.join(_found(progress)) or 'nothing is wrong'}{end}")
+    end = (
+        ""
+        if progress["finished"]
+        else (
+            f"; it could not go on: {progress['error']}"
+            if progress.get("error")
+            else "; it was stopped before its end"
+        )
+    )
+    output.warn(
+        f"{progress['checked']} of {progress['total']} checked:"
+        f" {', '.join(_found(progress)) or 'nothing is wrong'}{end}"
+    )
 
 
 def _found(progress: dict[str, Any]) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""What differs between two configurations, for the log of a reload; and what of it must wait for the next start.
+"""What differs between two configurations, for the log of a reload; and what of it must wait for
+the next start.
 
 [images] io_threads: 1 -> 2
 [http] secrets: changed                a value that is secret is never shown
@@ -34,7 +35,9 @@ _SECTIONS = ("network", "http", "replication", "images", "imagemagick", "graphit
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An option that differs. text: a line for the log. waits: it takes effect at the next start only."""
+    """An option that differs. text: a line for the log. waits: it takes effect at the next start
+    only.
+    """
 
     section: str
     option: str
@@ -45,16 +48,24 @@ class Change:
 def changes(before: Settings, after: Settings) -> tuple[Change, ...]:
     """The options that differ, in the order of the file."""
     return tuple(
-        _change(section, field, getattr(getattr(before, section), field.name), getattr(getattr(after, section), field.name))
+        _change(
+            section,
+            field,
+            getattr(getattr(before, section), field.name),
+            getattr(getattr(after, section), field.name),
+        )
         for section in _SECTIONS
         for field in fields(getattr(before, section))
-        if getattr(getattr(before, section), field.name) != getattr(getattr(after, section), field.name)
+        if getattr(getattr(before, section), field.name)
+        != getattr(getattr(after, section), field.name)
     )
 
 
 def applicable(running: Settings, wanted: Settings) -> Settings:
     """`wanted`, as far as it can be had without a new start."""
-    return replace(wanted, images=replace(wanted.images, path=running.images.path, umask=running.images.umask))
+    return replace(
+        wanted, images=replace(wanted.images, path=running.images.path, umask=running.images.umask)
+    )
 
 
 def _change(section: str, field: "dataclasses.Field[Any]", before: Any, after: Any) -> Change:
@@ -62,7 +73,9 @@ def _change(section: str, field: "dataclasses.Field[Any]", before: Any, after: A
     # What is left out of a repr is secret; the environment of a child may be.
     is_secret = not field.repr or isinstance(before, Mapping)
     show = oct if field.name == "umask" else _shown
-    text = f"[{section}] {option}: " + ("changed" if is_secret else f"{show(before)} -> {show(after)}")
+    text = f"[{section}] {option}: " + (
+        "changed" if is_secret else f"{show(before)} -> {show(after)}"
+    )
     return Change(section, option, text, (section, field.name) in LASTING)
 
 

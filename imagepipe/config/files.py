@@ -15,7 +15,8 @@ def absolute_path(start: Path, value: Value) -> Path:
     text = one(value)
     if text.startswith("~"):
         raise ValidateError("no shell reads this, so `~` is not your home: write the whole path")
-    # normpath and not resolve: a symbolic link may be turned to another release while the daemon runs.
+    # normpath and not resolve: a symbolic link may be turned to another release while the daemon
+    # runs.
     return Path(os.path.normpath(start / text))
 
 
@@ -46,7 +47,9 @@ def secrets_in(path: Path) -> tuple[str, ...]:
     try:
         lines = [line.strip() for line in content.decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError:
-        raise ValidateError(f"{path} is not UTF-8: write one key a line, such as 64 hex digits") from None
+        raise ValidateError(
+            f"{path} is not UTF-8: write one key a line, such as 64 hex digits"
+        ) from None
     keys = [line for line in lines if line]
     if not keys:
         raise ValidateError(f"{path} is empty: write one key a line")
@@ -57,5 +60,8 @@ def program(value: Value) -> Path:
     """The whole path of a program; whether it is there is asked where it is needed."""
     path = Path(one(value))
     if not path.is_absolute():
-        raise ValidateError("is not a whole path: write one such as /usr/bin/convert, for what PATH finds first may be something else")
+        raise ValidateError(
+            "is not a whole path: write one such as /usr/bin/convert, for what PATH finds first may"
+            " be something else"
+        )
     return path

@@ -42,11 +42,20 @@ def _read(file: Path) -> str:
         with file.open("rb") as opened:
             content = opened.read(_FILE_BYTES_MAX + 1)
     except FileNotFoundError:
-        raise ConfigError([f"there is no file {file}; imagepipe.ini.dist is a good one to begin with"]) from None
+        raise ConfigError(
+            [f"there is no file {file}; imagepipe.ini.dist is a good one to begin with"]
+        ) from None
     except OSError as error:
         raise ConfigError([f"{file} cannot be read: {error.strerror}"]) from None
     if len(content) > _FILE_BYTES_MAX:
-        raise ConfigError([f"{file} is larger than {_FILE_BYTES_MAX} bytes: it can hardly be a configuration file"])
+        raise ConfigError(
+            [
+                (
+                    f"{file} is larger than {_FILE_BYTES_MAX} bytes:"
+                    " it can hardly be a configuration file"
+                )
+            ]
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -108,7 +117,13 @@ def _settings(parsed: Parsed, warnings: tuple[str, ...]) -> Settings:
             auto_orient=get("images", "auto_orient"),
             quality=get("images", "quality"),
         ),
-        imagemagick=ImageMagickSettings(convert=get("imagemagick", "convert"), env=MappingProxyType(dict(parsed.env))),
-        graphite=GraphiteSettings(host=get("graphite", "host"), port=get("graphite", "port"), prefix=get("graphite", "prefix")),
+        imagemagick=ImageMagickSettings(
+            convert=get("imagemagick", "convert"), env=MappingProxyType(dict(parsed.env))
+        ),
+        graphite=GraphiteSettings(
+            host=get("graphite", "host"),
+            port=get("graphite", "port"),
+            prefix=get("graphite", "prefix"),
+        ),
         warnings=warnings,
     )

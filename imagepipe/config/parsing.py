@@ -1,7 +1,8 @@
-"""The text of imagepipe.ini -> checked values by section and option, and a sentence for everything wrong with it.
+"""The text of imagepipe.ini -> checked values by section and option, and a sentence for everything
+wrong with it.
 
-ConfigObj parses and its validate checks. What they would let pass in silence is found here: options and sections that do not exist, and a `#` that
-cuts a value short.
+ConfigObj parses and its validate checks. What they would let pass in silence is found here: options
+and sections that do not exist, and a `#` that cuts a value short.
 """
 
 import difflib
@@ -17,8 +18,12 @@ from configobj.validate import Validator
 from imagepipe.config.spec import CONFIGSPEC, checks
 from imagepipe.errors import shown
 
-_SECTION_LINE = re.compile(r"\s*(?P<depth>\[+)\s*(?P<quote>[\"']?)(?P<name>.*?)(?P=quote)\s*\]+\s*(?:#.*)?")
-_OPTION_LINE = re.compile(r"\s*(?P<quote>[\"']?)(?P<name>[^=#]*?)(?P=quote)\s*=\s*(?P<value>.*?)\s*")
+_SECTION_LINE = re.compile(
+    r"\s*(?P<depth>\[+)\s*(?P<quote>[\"']?)(?P<name>.*?)(?P=quote)\s*\]+\s*(?:#.*)?"
+)
+_OPTION_LINE = re.compile(
+    r"\s*(?P<quote>[\"']?)(?P<name>[^=#]*?)(?P=quote)\s*=\s*(?P<value>.*?)\s*"
+)
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SECRET = frozenset({("http", "secrets")})
 
@@ -27,8 +32,9 @@ _SECRET = frozenset({("http", "secrets")})
 class Parsed:
     """What the file says.
 
-    `values`: (section, option) -> value, defaults among them; options with a problem are left out. `given`: those that the file itself has.
-    `env`: `[imagemagick] [[env]]`. `complete`: no line is lost, so what is not given is really not in the file.
+    `values`: (section, option) -> value, defaults among them; options with a problem are left out.
+    `given`: those that the file itself has. `env`: `[imagemagick] [[env]]`. `complete`: no line is
+    lost, so what is not given is really not in the file.
     """
 
     values: Mapping[tuple[str, str], Any]
@@ -59,18 +65,28 @@ def parse(text: str, start: Path) -> Parsed:
     complete = not problems
     problems += _cut_short(config, lines)
     problems += _remove_unknown(config)
-    given = {(section, option): config[section][option] for section in config.sections for option in config[section].scalars}
+    given = {
+        (section, option): config[section][option]
+        for section in config.sections
+        for option in config[section].scalars
+    }
 
     config.configspec = _specification()
     bad: set[tuple[str, str]] = set()
-    for sections, option, error in flatten_errors(config, config.validate(Validator(checks(start)), preserve_errors=True)):
+    for sections, option, error in flatten_errors(
+        config, config.validate(Validator(checks(start)), preserve_errors=True)
+    ):
         place, key = f"[{sections[0]}]", (sections[0], option)
         if len(sections) > 1:
             problems.append(f"{place} [[{sections[1]}]] {option}: {error}")
         else:
             problems.append(f"{place} {option} = {_value(key, given[key])}: {error}")
             bad.add(key)
-    values = {(section, option): config[section][option] for section in config.sections for option in config[section].scalars}
+    values = {
+        (section, option): config[section][option]
+        for section in config.sections
+        for option in config[section].scalars
+    }
     return Parsed(
         {key: value for key, value in values.items() if key not in bad},
         frozenset(given),
@@ -85,36 +101,57 @@ def _specification() -> ConfigObj:
 
 
 def _read(lines: list[str]) -> tuple[ConfigObj, list[str], bool]:
-    """The file without its broken lines, a problem for each of these, and whether the rest can be relied upon."""
+    """The file without its broken lines, a problem for each of these, and whether the rest can be
+    relied upon.
+    """
     try:
         return ConfigObj(lines, interpolation=False), [], True
     except ConfigObjError as error:
         # Only what is before the `=`: behind it may be a secret.
-        problems = [f"line {each.line_number}, {shown(each.line.partition('=')[0].strip())}: {_explain(each)}" for each in error.errors]
+        problems = [
+            f"line {each.line_number}, {shown(each.line.partition('=')[0].strip())}:"
+            f" {_explain(each)}"
+            for each in error.errors
+        ]
         # Behind a broken section line, options would be taken for those of the section before.
-        sound = all(isinstance(each, DuplicateError | ParseError) and not each.line.lstrip().startswith("[") for each in error.errors)
+        sound = all(
+            isinstance(each, DuplicateError | ParseError) and not each.line.lstrip().startswith("[")
+            for each in error.errors
+        )
         return error.config, problems, sound
 
 
 def _explain(error: ConfigObjError) -> str:
     section = error.line.lstrip().startswith("[")
     if isinstance(error, DuplicateError):
-        return "this section is there twice; put its options together" if section else "this option is there twice; keep one of the two"
+        return (
+            "this section is there twice; put its options together"
+            if section
+            else "this option is there twice; keep one of the two"
+        )
     if section:
         return "this is not a section; write [name], or [[env]] below [imagemagick]"
     return "this is neither `option = value` nor `[section]`; check its quotes and commas"
 
 
 def _remove_unknown(config: ConfigObj) -> list[str]:
-    """A problem for each section and option that does not exist; validate, which trips over some, then does not see them."""
+    """A problem for each section and option that does not exist; validate, which trips over some,
+    then does not see them.
+    """
     specification = _specification()
     problems = [f"{_plain(option)}: stands before any section" for option in config.scalars]
     for section in config.sections:
         if section not in specification.sections:
-            problems.append(f"[{_plain(section)}]: there is no such section{_suggestion(section, specification.sections)}")
+            problems.append(
+                f"[{_plain(section)}]: there is no such"
+                f" section{_suggestion(section, specification.sections)}"
+            )
         else:
             problems += _remove_unknown_options(section, config[section], specification)
-    for name in [*config.scalars, *(section for section in config.sections if section not in specification.sections)]:
+    for name in [
+        *config.scalars,
+        *(section for section in config.sections if section not in specification.sections),
+    ]:
         del config[name]
     return problems
 
@@ -123,15 +160,25 @@ def _remove_unknown_options(section: str, options: Section, specification: Confi
     known = specification[section]
     problems = []
     for option in [option for option in options.scalars if option not in known.scalars]:
-        elsewhere = [f"[{other}]" for other in specification.sections if option in specification[other].scalars]
-        hint = _suggestion(option, known.scalars) or (f"; {' and '.join(elsewhere)} has one" if elsewhere else "")
+        elsewhere = [
+            f"[{other}]"
+            for other in specification.sections
+            if option in specification[other].scalars
+        ]
+        hint = _suggestion(option, known.scalars) or (
+            f"; {' and '.join(elsewhere)} has one" if elsewhere else ""
+        )
         if option in known.sections:
             hint = f"; write a section [[{option}]]"
         problems.append(f"[{section}] {_plain(option)}: there is no such option{hint}")
         del options[option]
     for inner in list(options.sections):
         if inner not in known.sections:
-            hint = f"; {inner} is an option" if inner in known.scalars else _suggestion(inner, known.sections)
+            hint = (
+                f"; {inner} is an option"
+                if inner in known.scalars
+                else _suggestion(inner, known.sections)
+            )
             problems.append(f"[{section}] [[{_plain(inner)}]]: there is no such section{hint}")
             del options[inner]
         else:
@@ -143,10 +190,15 @@ def _remove_unknown_variables(section: str, inner: str, variables: Section) -> l
     problems = []
     for variable in [*variables.sections, *variables.scalars]:
         if isinstance(variables[variable], Section):
-            problems.append(f"[{section}] [[{inner}]] [[[{_plain(variable)}]]]: there is no such section")
+            problems.append(
+                f"[{section}] [[{inner}]] [[[{_plain(variable)}]]]: there is no such section"
+            )
             del variables[variable]
         elif not _VARIABLE_NAME.fullmatch(variable) or variable == "__many__":
-            problems.append(f"[{section}] [[{inner}]] {_plain(variable)}: is not the name of an environment variable")
+            problems.append(
+                f"[{section}] [[{inner}]] {_plain(variable)}: is not the name of an environment"
+                " variable"
+            )
             del variables[variable]
     return problems
 
@@ -157,7 +209,9 @@ def _suggestion(name: str, known: list[str]) -> str:
 
 
 def _cut_short(config: ConfigObj, lines: list[str]) -> list[str]:
-    """A problem for each value that goes on with a `#`: ConfigObj takes what follows for a comment, so that pass#word becomes pass."""
+    """A problem for each value that goes on with a `#`: ConfigObj takes what follows for a comment,
+    so that pass#word becomes pass.
+    """
     problems = []
     place: dict[int, Any] = {0: config}
     depth = 0
@@ -170,7 +224,10 @@ def _cut_short(config: ConfigObj, lines: list[str]) -> list[str]:
             comment = place[depth].inline_comments.get(option["name"]) or ""
             before = option["value"].removesuffix(comment)
             if comment and before[-1:].strip(" \t\"',"):
-                problems.append(f"line {number}, {shown(option['name'])}: the value ends at the `#`; quote it, or put a space before a comment")
+                problems.append(
+                    f"line {number}, {shown(option['name'])}: the value ends at the `#`; quote it,"
+                    " or put a space before a comment"
+                )
     return problems
 
 

@@ -1,8 +1,10 @@
 """Numbers, sizes, times, switches and the umask: text of imagepipe.ini -> value.
 
-    64 MiB, 1GiB, 4096 -> bytes      5 s, 1m, 60 -> seconds      18, 022, 0022, 0o022 -> 18      yes, on, 1 -> True
+    64 MiB, 1GiB, 4096 -> bytes      5 s, 1m, 60 -> seconds      18, 022, 0022, 0o022 -> 18
+        yes, on, 1 -> True
 
-Each function raises ValidateError with what would be right, to be read after `[section] option = value: `.
+Each function raises ValidateError with what would be right, to be read after `[section] option =
+value: `.
 """
 
 import re
@@ -17,7 +19,16 @@ _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([KMGT]iB)", re.ASCII | re.
 _SIZE_UNITS = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 _TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([smhd]?)", re.ASCII)
 _TIME_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
+_SWITCH = {
+    "yes": True,
+    "true": True,
+    "on": True,
+    "1": True,
+    "no": False,
+    "false": False,
+    "off": False,
+    "0": False,
+}
 _OWNER_BITS = 0o700
 
 
@@ -33,7 +44,10 @@ def size(value: Value, least: str, most: str) -> int:
     """A size within bounds, in bytes."""
     number = _bytes(one(value))
     if number is None:
-        raise ValidateError("is not a size: write a number of bytes, or a number with KiB, MiB or GiB, such as 64 MiB")
+        raise ValidateError(
+            "is not a size: write a number of bytes, or a number with KiB, MiB or GiB, such as"
+            " 64 MiB"
+        )
     if not (_bytes(least) or 0) <= number <= (_bytes(most) or 0):
         raise ValidateError(f"must be at least {least} and at most {most}")
     return number
@@ -43,7 +57,9 @@ def time(value: Value, most: str) -> float:
     """A time of more than nothing, in seconds."""
     number = _seconds(one(value))
     if number is None:
-        raise ValidateError("is not a time: write a number of seconds, or a number with s, m, h or d, such as 60 s")
+        raise ValidateError(
+            "is not a time: write a number of seconds, or a number with s, m, h or d, such as 60 s"
+        )
     if not 0 < number <= (_seconds(most) or 0):
         raise ValidateError(f"must be more than 0 and at most {most}")
     return number
@@ -69,11 +85,16 @@ def umask(value: Value) -> int:
     elif not re.fullmatch(r"[0-9]|[1-9][0-9]{1,3}", text, re.ASCII):
         raise ValidateError("is not a umask: write it in octal with a leading zero, such as 0022")
     elif len(text) > 1 and re.fullmatch(r"[0-7]+", text):
-        raise ValidateError(f"is ambiguous: write 0{text} if it is octal, 0{int(text):o} if it is decimal")
+        raise ValidateError(
+            f"is ambiguous: write 0{text} if it is octal, 0{int(text):o} if it is decimal"
+        )
     else:
         mask = int(text)
     if mask & _OWNER_BITS or mask > 0o777:
-        raise ValidateError("must leave the owner all rights, or imagepipe could not use its own files: write one from 0000 to 0077, such as 0022")
+        raise ValidateError(
+            "must leave the owner all rights, or imagepipe could not use its own files: write one"
+            " from 0000 to 0077, such as 0022"
+        )
     return mask
 
 

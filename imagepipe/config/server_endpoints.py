@@ -23,7 +23,11 @@ def speaks_tls(endpoint: str) -> bool:
 def interface_of(endpoint: str) -> str | None:
     """The address it listens on; None for a Unix socket, or one that systemd opens."""
     kind, *arguments = _parts(endpoint)
-    named = [argument.removeprefix("interface=").replace("\\:", ":") for argument in arguments if argument.startswith("interface=")]
+    named = [
+        argument.removeprefix("interface=").replace("\\:", ":")
+        for argument in arguments
+        if argument.startswith("interface=")
+    ]
     return (named[0] if named else None) or _EVERYWHERE.get(kind)
 
 

@@ -1,4 +1,6 @@
-"""What imagepipe.ini says, as plain values: one frozen class a section, one field an option, paths absolute, numbers in base units."""
+"""What imagepipe.ini says, as plain values: one frozen class a section, one field an option, paths
+absolute, numbers in base units.
+"""
 
 import enum
 from collections.abc import Mapping
@@ -10,7 +12,9 @@ from imagepipe.core.rendering.plan import RenderSettings
 
 
 class EngineChoice(enum.Enum):
-    """Which engine renders. AUTO: libvips for what it reads and writes, ImageMagick for the rest."""
+    """Which engine renders. AUTO: libvips for what it reads and writes, ImageMagick for the
+    rest.
+    """
 
     AUTO = "auto"
     VIPS = "vips"
@@ -19,7 +23,8 @@ class EngineChoice(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
-    """`[network]`: XML-RPC. `endpoint`, a server string of Twisted, stands in place of `interface` and `port`; port 0 is any free one.
+    """`[network]`: XML-RPC. `endpoint`, a server string of Twisted, stands in place of `interface`
+    and `port`; port 0 is any free one.
 
     name: what the node calls itself, for people to read.
     """
@@ -72,7 +77,9 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A peer to pull from: the endpoint that it publishes on, and the name that the operator gave it, if any."""
+    """A peer to pull from: the endpoint that it publishes on, and the name that the operator gave
+    it, if any.
+    """
 
     name: str | None
     endpoint: str
@@ -93,7 +100,9 @@ class ReplicationSettings:
 
 @dataclass(frozen=True, slots=True)
 class ImagesSettings:
-    """`[images]`. `queue` is how many jobs may wait, `timeout_seconds` what one may take, `bytes_max` the size of a source."""
+    """`[images]`. `queue` is how many jobs may wait, `timeout_seconds` what one may take,
+    `bytes_max` the size of a source.
+    """
 
     path: Path
     umask: int
@@ -111,7 +120,12 @@ class ImagesSettings:
     @property
     def render(self) -> RenderSettings:
         """The part that decides what is rendered."""
-        return RenderSettings(pixels_max=self.pixels_max, strip=self.strip, auto_orient=self.auto_orient, quality=self.quality)
+        return RenderSettings(
+            pixels_max=self.pixels_max,
+            strip=self.strip,
+            auto_orient=self.auto_orient,
+            quality=self.quality,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +147,9 @@ class GraphiteSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The whole file. `warnings`: a sentence for each thing in it that is no error but will not do what its author may expect."""
+    """The whole file. `warnings`: a sentence for each thing in it that is no error but will not do
+    what its author may expect.
+    """
 
     network: NetworkSettings
     http: HttpSettings

@@ -1,4 +1,5 @@
-"""Every option of imagepipe.ini with its check and its default: ConfigObj's configspec, and the functions that it names.
+"""Every option of imagepipe.ini with its check and its default: ConfigObj's configspec, and the
+functions that it names.
 
 Nothing is required here: that `[images] path` must be given is a rule like any other, in `rules`.
 """
@@ -79,7 +80,8 @@ prefix = prefix(default="stats.image_server")
 
 
 def checks(start: Path) -> dict[str, Check]:
-    """The check functions by the names that the configspec uses; relative paths start at the folder `start`.
+    """The check functions by the names that the configspec uses; relative paths start at the folder
+    `start`.
 
     Each also exists as `..._or_none`, which takes the word none.
     """
@@ -94,11 +96,31 @@ def checks(start: Path) -> dict[str, Check]:
         "secrets_file": lambda value: files.secrets_in(files.readable_file(path(value))),
         "program": files.program,
     }
-    quantity_checks: tuple[Check, ...] = (quantities.whole, quantities.size, quantities.time, quantities.switch, quantities.umask)
+    quantity_checks: tuple[Check, ...] = (
+        quantities.whole,
+        quantities.size,
+        quantities.time,
+        quantities.switch,
+        quantities.umask,
+    )
     value_checks: tuple[Check, ...] = (
-        values.address, values.choice, values.endpoint, values.extensions, values.host, values.hosts, values.name, values.node_name, values.peers,
-        values.prefix, values.renditions, values.secrets, values.sources, values.url, values.variable, values.zeromq,
-    )  # fmt: skip
+        values.address,
+        values.choice,
+        values.endpoint,
+        values.extensions,
+        values.host,
+        values.hosts,
+        values.name,
+        values.node_name,
+        values.peers,
+        values.prefix,
+        values.renditions,
+        values.secrets,
+        values.sources,
+        values.url,
+        values.variable,
+        values.zeromq,
+    )
     for check in quantity_checks + value_checks:
         functions[check.__name__] = check
     return functions | {f"{key}_or_none": _or_none(check) for key, check in functions.items()}
@@ -106,6 +128,8 @@ def checks(start: Path) -> dict[str, Check]:
 
 def _or_none(check: Check) -> Check:
     def checked(value: Value, *arguments: str) -> Any:
-        return None if isinstance(value, str) and value.lower() == "none" else check(value, *arguments)
+        return (
+            None if isinstance(value, str) and value.lower() == "none" else check(value, *arguments)
+        )
 
     return checked

@@ -1,9 +1,10 @@
 """Names, addresses, endpoints and lists: text of imagepipe.ini -> value.
 
-    tcp://10.0.0.2:8086, north@tcp://10.0.0.3:8086 -> (Peer(None, "tcp://10.0.0.2:8086"), Peer("north", "tcp://10.0.0.3:8086"))
+    tcp://10.0.0.2:8086, north@tcp://10.0.0.3:8086 -> (Peer(None, "tcp://10.0.0.2:8086"),
+    Peer("north", "tcp://10.0.0.3:8086"))
 
-Each function raises ValidateError with what would be right, to be read after `[section] option = value: `. ConfigObj hands in a string, or a list
-where it saw a comma.
+Each function raises ValidateError with what would be right, to be read after `[section] option =
+value: `. ConfigObj hands in a string, or a list where it saw a comma.
 """
 
 import re
@@ -25,8 +26,12 @@ Value = str | list[str]
 _ENDPOINT_KINDS = ("tcp", "tcp6", "ssl", "unix", "systemd", "haproxy")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _PREFIX = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", re.ASCII)
-_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?", re.ASCII)
-_ZEROMQ_TCP = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|\*|[A-Za-z0-9_.-]+):(0|[1-9][0-9]{0,4})", re.ASCII)
+_HOST = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?", re.ASCII
+)
+_ZEROMQ_TCP = re.compile(
+    r"tcp://(?:\[[0-9A-Fa-f:.]+\]|\*|[A-Za-z0-9_.-]+):(0|[1-9][0-9]{0,4})", re.ASCII
+)
 # What sockaddr_un.sun_path holds (unix(7)), less what `sync` adds.
 _IPC_PATH_BYTES_MAX = 107 - len(".sync")
 
@@ -36,7 +41,9 @@ def one(value: Value) -> str:
     if not isinstance(value, str):
         raise ValidateError("is one value, and a comma makes it a list: quote it")
     if not value.strip():
-        raise ValidateError("is empty: give it a value, in quotes if it begins with `#`, or remove the line")
+        raise ValidateError(
+            "is empty: give it a value, in quotes if it begins with `#`, or remove the line"
+        )
     if has_control(value):
         raise ValidateError("may not contain control characters or run over several lines")
     return value
@@ -56,7 +63,10 @@ def address(value: Value) -> str:
     try:
         ip_address(text)
     except ValueError:
-        raise ValidateError("is not an IP address: write one of this machine's, such as 127.0.0.1, or 0.0.0.0 for all") from None
+        raise ValidateError(
+            "is not an IP address: write one of this machine's, such as 127.0.0.1, or 0.0.0.0"
+            " for all"
+        ) from None
     return text
 
 
@@ -65,7 +75,10 @@ def endpoint(value: Value) -> str:
     text = one(value)
     kind, colon, rest = text.partition(":")
     if kind not in _ENDPOINT_KINDS or not rest or rest.startswith("//"):
-        raise ValidateError("is not a server endpoint: write one such as unix:/run/imagepipe.sock or systemd:domain=INET:index=0")
+        raise ValidateError(
+            "is not a server endpoint: write one such as unix:/run/imagepipe.sock or"
+            " systemd:domain=INET:index=0"
+        )
     return kind + colon + rest
 
 
@@ -76,7 +89,10 @@ def host(value: Value) -> str:
         ip_address(text)
     except ValueError:
         if len(text) > 253 or not _HOST.fullmatch(text):
-            raise ValidateError("is not a host: write its name or IP address alone; the port is an option of its own") from None
+            raise ValidateError(
+                "is not a host: write its name or IP address alone; the port is an option of"
+                " its own"
+            ) from None
     return text
 
 
@@ -89,7 +105,10 @@ def name(value: Value) -> str:
     """A short name that goes into messages and file names."""
     text = one(value)
     if not _NAME.fullmatch(text):
-        raise ValidateError("must be at most 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit")
+        raise ValidateError(
+            "must be at most 64 letters, digits, dots, dashes and underscores, and begin with a"
+            " letter or digit"
+        )
     return text
 
 
@@ -105,7 +124,10 @@ def prefix(value: Value) -> str:
     """The first part of Graphite's metric names."""
     text = one(value)
     if not _PREFIX.fullmatch(text):
-        raise ValidateError("must be names of letters, digits, dashes and underscores with dots between them, such as stats.image_server")
+        raise ValidateError(
+            "must be names of letters, digits, dashes and underscores with dots between them, such"
+            " as stats.image_server"
+        )
     return text
 
 
@@ -125,7 +147,9 @@ def zeromq(value: Value) -> str:
         return text
     if text.startswith("ipc:///") and len(text) > len("ipc:///") and not text.endswith("/"):
         if len(text.removeprefix("ipc://").encode()) > _IPC_PATH_BYTES_MAX:
-            raise ValidateError(f"is too long: a socket's path has at most {_IPC_PATH_BYTES_MAX} bytes")
+            raise ValidateError(
+                f"is too long: a socket's path has at most {_IPC_PATH_BYTES_MAX} bytes"
+            )
         return text
     raise ValidateError("is not an endpoint: write tcp://HOST:PORT or ipc:///path/to/socket")
 
@@ -157,7 +181,10 @@ def sources(value: Value) -> tuple[str, ...]:
     for text in texts:
         parts = _split(text)
         if "?" in text or "%" in parts.path or ".." in parts.path.split("/"):
-            raise ValidateError("a source is a scheme, a host, perhaps a port, and a plain path, such as https://example.org/photos/")
+            raise ValidateError(
+                "a source is a scheme, a host, perhaps a port, and a plain path, such as"
+                " https://example.org/photos/"
+            )
     return texts
 
 
@@ -176,7 +203,10 @@ def renditions(value: Value) -> tuple[str, ...]:
     for text in texts:
         rendition = parse_rendition(text)
         if rendition is None or rendition.extension not in (*RENDERED_EXTENSIONS, AUTO):
-            raise ValidateError(f"{text!a} is not a rendition's name: write ones such as w500.jpg, x300.webp, 300x400-q60.jpg, full_size.auto")
+            raise ValidateError(
+                f"{text!a} is not a rendition's name: write ones such as w500.jpg, x300.webp,"
+                " 300x400-q60.jpg, full_size.auto"
+            )
     return texts
 
 
@@ -196,6 +226,15 @@ def _split(text: str) -> SplitResult:
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
-    if not valid or "#" in text or "@" in parts.netloc or not re.fullmatch(r"[!-~]+", text) or not is_fetchable(text):
-        raise ValidateError("is not a URL to fetch from: write http:// or https://, a host and a path, without user, password, spaces or `#`")
+    if (
+        not valid
+        or "#" in text
+        or "@" in parts.netloc
+        or not re.fullmatch(r"[!-~]+", text)
+        or not is_fetchable(text)
+    ):
+        raise ValidateError(
+            "is not a URL to fetch from: write http:// or https://, a host and a path, without"
+            " user, password, spaces or `#`"
+        )
     return parts

@@ -1,1 +1,3 @@
-"""What imagepipe decides, without I/O, clock, randomness, threads or Twisted: values in, values out."""
+"""What imagepipe decides, without I/O, clock, randomness, threads or Twisted: values in, values
+out.
+"""

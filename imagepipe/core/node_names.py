@@ -19,7 +19,12 @@ def both_names(own: str, known: str) -> str:
 
 
 def labels(peers: Iterable[tuple[str, str]]) -> Sequence[str]:
-    """A label for each peer, given what it calls itself and what this node knows it by: its own name unless another has the same."""
+    """A label for each peer, given what it calls itself and what this node knows it by: its own
+    name unless another has the same.
+    """
     pairs = tuple(peers)
     counts = Counter(own or known for own, known in pairs)
-    return [own or known if counts[own or known] == 1 else both_names(own, known) for own, known in pairs]
+    return [
+        own or known if counts[own or known] == 1 else both_names(own, known)
+        for own, known in pairs
+    ]

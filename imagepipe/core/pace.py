@@ -1,4 +1,6 @@
-"""A bounded rate: how long to wait after a piece of work, so that there is no more of it a second than was agreed (a token bucket)."""
+"""A bounded rate: how long to wait after a piece of work, so that there is no more of it a second
+than was agreed (a token bucket).
+"""
 
 import re
 
@@ -30,11 +32,16 @@ class Pace:
 
 
 def parse_rate(text: str) -> float:
-    """Bytes a second, from `50 MiB`, `50MiB/s` or a number of bytes; the default from an empty text. Raises BadRequest."""
+    """Bytes a second, from `50 MiB`, `50MiB/s` or a number of bytes; the default from an empty
+    text. Raises BadRequest.
+    """
     if not text:
         return RATE_DEFAULT
     found = _RATE.fullmatch(text)
     rate = float(found[1]) * _UNITS[(found[2] or "").lower()] if found else 0
     if rate < RATE_MIN:
-        raise BadRequest("rate", f"{shown(text)} is not a rate of 1 KiB a second or more: write 50 MiB, for example")
+        raise BadRequest(
+            "rate",
+            f"{shown(text)} is not a rate of 1 KiB a second or more: write 50 MiB, for example",
+        )
     return rate

@@ -1,10 +1,12 @@
-"""Which paths an image may have, and the path that a suffix and a format make of one (docs/design/contract.md, "Paths").
+"""Which paths an image may have, and the path that a suffix and a format make of one
+(docs/design/contract.md, "Paths").
 
     clean("/a//./b.jpg")                              -> "a/b.jpg"
     output_path("a/b.jpg", "_s", extension="png")     -> "a/b_s.png"
 
-A path that `clean` returned is legal: cleaning it again changes nothing. The rules keep the served tree safe for any static
-server: no escape from it, nothing hidden, nothing that a server would run or a browser would render as a page.
+A path that `clean` returned is legal: cleaning it again changes nothing. The rules keep the served
+tree safe for any static server: no escape from it, nothing hidden, nothing that a server would run
+or a browser would render as a page.
 """
 
 import re
@@ -23,23 +25,32 @@ RESERVED_FIRST = frozenset({"status", "status.json", "healthz", "readyz", "metri
 RESERVED_LAST = frozenset({"info.json"})
 """Last components that the HTTP server answers itself."""
 
-_HANDLED = frozenset("php phps pht phtm phtml phar hphp ctp asp aspx jsp jspx cgi fcgi fpl pl py rb lua tcl sh shtml shtm stm".split())
+_HANDLED = frozenset(
+    "php phps pht phtm phtml phar hphp ctp asp aspx jsp jspx cgi fcgi fpl pl py rb lua tcl sh shtml"
+    " shtm stm".split()
+)
 """Extensions that servers are commonly told to run files by, wherever in a name they stand."""
 
 _SHOWN_OR_RUN = frozenset(
-    "htm html xhtml xht mht mhtml hta htc htaccess xml xsl xslt xsd rss atom rdf svg svgz css js mjs cjs vbs wasm swf jar pdf eml"
-    " inc module asa asax ascx ashx asmx cer cdx axd jsw jsv jspf jhtml do action cfm cfml cfc pm pyc pyo pyw pyz rhtml erb"
-    " bash csh ksh zsh bat cmd com exe dll ps1 so".split()
+    "htm html xhtml xht mht mhtml hta htc htaccess xml xsl xslt xsd rss atom rdf svg svgz css js"
+    " mjs cjs vbs wasm swf jar pdf eml inc module asa asax ascx ashx asmx cer cdx axd jsw jsv jspf"
+    " jhtml do action cfm cfml cfc pm pyc pyo pyw pyz rhtml erb bash csh ksh zsh bat cmd com exe"
+    " dll ps1 so".split()
 )
 """Extensions that make a page or a program of a file if no server knows a later one of its name."""
 
-_PLAIN = re.compile(r"/?(C(?:/C)*)".replace("C", r"[\x20-\x2d\x30-\x7e][\x20-\x2e\x30-\x7e]{0,254}"))
-"""Printable ASCII, whose components are neither empty nor too long nor begin with a dot: clean already, but for a slash before it."""
+_PLAIN = re.compile(
+    r"/?(C(?:/C)*)".replace("C", r"[\x20-\x2d\x30-\x7e][\x20-\x2e\x30-\x7e]{0,254}")
+)
+"""Printable ASCII, whose components are neither empty nor too long nor begin with a dot: clean
+already, but for a slash before it.
+"""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 UNSAYABLE = re.compile("[\ufffe\uffff]")
-"""The characters, besides control characters and lone surrogates, that XML 1.0 cannot carry, not even as a reference.
+"""The characters, besides control characters and lone surrogates, that XML 1.0 cannot carry, not
+even as a reference.
 
 XML-RPC could neither list nor delete an image with one of them in its path.
 """
@@ -74,8 +85,11 @@ def clean(path: str, argument: str = "path") -> str:
     return _allowed(cleaned, components, argument)
 
 
-def output_path(path: str, suffix: str = "", extension: str | None = None, argument: str = "size") -> str:
-    """The clean path of one output: `suffix` goes before the extension, `extension` replaces it (or adds one).
+def output_path(
+    path: str, suffix: str = "", extension: str | None = None, argument: str = "size"
+) -> str:
+    """The clean path of one output: `suffix` goes before the extension, `extension` replaces it (or
+    adds one).
 
     Raises BadRequest, naming `argument`, if the suffix or the path that results is not legal.
     """
@@ -91,7 +105,9 @@ def output_path(path: str, suffix: str = "", extension: str | None = None, argum
 
 
 def split_extension(path: str) -> tuple[str, str]:
-    """`path` as (stem, extension with its dot); the extension is empty where the last component has no dot."""
+    """`path` as (stem, extension with its dot); the extension is empty where the last component has
+    no dot.
+    """
     dot = path.rfind(".")
     if dot <= path.rfind("/") + 1:
         return path, ""
@@ -126,13 +142,19 @@ def _check_component(component: str, argument: str) -> None:
     if has_control(component):
         raise BadRequest(argument, f"may not contain a control character: {shown(component)}")
     if UNSAYABLE.search(component):
-        raise BadRequest(argument, f"may not contain U+FFFE or U+FFFF, which XML cannot carry: {shown(component)}")
+        raise BadRequest(
+            argument,
+            f"may not contain U+FFFE or U+FFFF, which XML cannot carry: {shown(component)}",
+        )
     if len(component.encode()) > COMPONENT_BYTES_MAX:
-        raise BadRequest(argument, f"a component is longer than {COMPONENT_BYTES_MAX} bytes: {shown(component)}")
+        raise BadRequest(
+            argument, f"a component is longer than {COMPONENT_BYTES_MAX} bytes: {shown(component)}"
+        )
 
 
 def _check_extensions(name: str, argument: str) -> None:
-    # Apache's mod_mime looks at every extension of a name: x.php.jpg would run as PHP, x.html.bak would be a page, x.html.jpg is a picture.
+    # Apache's mod_mime looks at every extension of a name: x.php.jpg would run as PHP, x.html.bak
+    # would be a page, x.html.jpg is a picture.
     stem, dot, last = name.rpartition(".")
     if not dot or ("." not in stem and formats.by_extension(last)):
         return  # as most are
@@ -141,5 +163,13 @@ def _check_extensions(name: str, argument: str) -> None:
         extensions.pop()
     ends_as_image = bool(extensions) and formats.by_extension(extensions[-1]) is not None
     for extension in extensions:
-        if extension in _HANDLED or extension.rstrip("0123456789") in ("php", "phtml", "pht") or (extension in _SHOWN_OR_RUN and not ends_as_image):
-            raise BadRequest(argument, f"a web server could run a file with the extension {shown(extension)}, or show it as a page")
+        if (
+            extension in _HANDLED
+            or extension.rstrip("0123456789") in ("php", "phtml", "pht")
+            or (extension in _SHOWN_OR_RUN and not ends_as_image)
+        ):
+            raise BadRequest(
+                argument,
+                f"a web server could run a file with the extension {shown(extension)}, or show it"
+                " as a page",
+            )

@@ -1,4 +1,6 @@
-"""Numbers as people read them: bytes and durations with their units. status.js writes them in the same way."""
+"""Numbers as people read them: bytes and durations with their units. status.js writes them in the
+same way.
+"""
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 

@@ -1,4 +1,6 @@
-"""From settings to an open node: what lasts as long as the process is made here, what a reload makes anew in `generations`."""
+"""From settings to an open node: what lasts as long as the process is made here, what a reload
+makes anew in `generations`.
+"""
 
 import contextlib
 import ctypes
@@ -45,21 +47,28 @@ from imagepipe.web.status_pages import status_pages
 DESCRIPTORS_MAX = 1 << 16
 
 LARGE_BYTES = 4 << 20
-"""Blocks of so many bytes, which only the bytes of images are, go back to the system when they are freed."""
+"""Blocks of so many bytes, which only the bytes of images are, go back to the system when they are
+freed.
+"""
 
 M_MMAP_THRESHOLD = -3
 """As <malloc.h> has it."""
 
 
-def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: bool = False) -> Node:
-    """The node that `settings` describe, its threads at work. Blocks: recovery may take a while. Raises StartError. profile: log where the time goes."""
+def open_node(
+    reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: bool = False
+) -> Node:
+    """The node that `settings` describe, its threads at work. Blocks: recovery may take a while.
+    Raises StartError. profile: log where the time goes.
+    """
     connections = Connections(connections_max(_allow_descriptors()))
     _return_memory()
     secrets = read_secrets(settings)
     images = settings.images
     threads = Threads(reactor)
     counters = Counters(time.time)
-    # What nobody waits for. What is made of an image goes with its bytes, on a thread of its own: there may be much. It begins once there is a cache.
+    # What nobody waits for. What is made of an image goes with its bytes, on a thread of its own:
+    # there may be much. It begins once there is a cache.
     aside = ThreadPoolExecutor(1, "aside")
     opened: Future[RenderCache] = Future()
     store = Store.open(
@@ -85,7 +94,8 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: b
     )
 
     def replication_status() -> ReplicationStatus | None:
-        # A node that neither publishes nor subscribes has no part in it, and nothing that could be behind.
+        # A node that neither publishes nor subscribes has no part in it, and nothing that could be
+        # behind.
         now = node.generations.current.settings.replication
         return replication.status() if now.publish or now.subscribe else None
 
@@ -97,9 +107,17 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: b
     opened.set_result(cache)
     threading.Thread(target=cache.tidy, name="tidy", daemon=True).start()
 
-    queue = WorkQueue(reactor, time.monotonic, running_max=images.io_threads, waiting_max=images.queue)
+    queue = WorkQueue(
+        reactor, time.monotonic, running_max=images.io_threads, waiting_max=images.queue
+    )
     trial = EngineTrial(lambda: node.generations.current.engine, store.staging, time.monotonic)
-    disk = DiskSpace(reactor, images.path, threads.probes, time.monotonic, partial(_look_at_disk, store, trial, aside))
+    disk = DiskSpace(
+        reactor,
+        images.path,
+        threads.probes,
+        time.monotonic,
+        partial(_look_at_disk, store, trial, aside),
+    )
     reader = StatusReader(
         version=__version__,
         seconds=time.monotonic,
@@ -126,20 +144,28 @@ def open_node(reactor: Any, settings: Settings, on_fatal: OnFatal, *, profile: b
         cache=cache,
         queue=queue,
         replication=replication,
-        verification=Verification(reactor, store, replication.mend, seconds=time.monotonic, wall_ms=_wall_ms),
+        verification=Verification(
+            reactor, store, replication.mend, seconds=time.monotonic, wall_ms=_wall_ms
+        ),
         replication_status=replication_status,
         disk=disk,
         trial=trial,
         outputs=Outputs(reactor, threads.files, store, counters),
         read_status=reader.read,
-        status_pages=status_pages(reader, recent.since, registry_of(reader.read, counters.durations)),
+        status_pages=status_pages(
+            reader, recent.since, registry_of(reader.read, counters.durations)
+        ),
         recent=recent,
     )
     count = partial(_count, counters)
     nobody: Any = Resource()
     nothing = SiteContent(nobody, body_bytes_max=0)  # until the node is made
-    xml_rpc = LoggingSite(nothing, time.monotonic, connections=connections, on_answered=count, shows_stages=profile)
-    http = LoggingSite(nothing, time.monotonic, connections=connections, refusal=JSON_REFUSAL, on_answered=count)
+    xml_rpc = LoggingSite(
+        nothing, time.monotonic, connections=connections, on_answered=count, shows_stages=profile
+    )
+    http = LoggingSite(
+        nothing, time.monotonic, connections=connections, refusal=JSON_REFUSAL, on_answered=count
+    )
     node = Node(foundation, build(foundation, settings, secrets), xml_rpc, http)
     threads.start()
     queue.start()
@@ -163,13 +189,21 @@ def _look_at_disk(store: Store, trial: EngineTrial, aside: ThreadPoolExecutor, p
 
 
 def _count(counters: Counters, request: BoundedRequest) -> None:
-    counters.request(request.method.decode("ascii", "replace"), request.code, request.seconds, request.received_bytes, request.sentLength)
+    counters.request(
+        request.method.decode("ascii", "replace"),
+        request.code,
+        request.seconds,
+        request.received_bytes,
+        request.sentLength,
+    )
 
 
 def _allow_descriptors() -> int:
     """Raise the limit of open files as far as the system permits and makes sense; the limit."""
     soft, hard = resource_limits.getrlimit(resource_limits.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS_MAX if hard == resource_limits.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
+    wanted = (
+        DESCRIPTORS_MAX if hard == resource_limits.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
+    )
     if soft != resource_limits.RLIM_INFINITY and soft < wanted:
         resource_limits.setrlimit(resource_limits.RLIMIT_NOFILE, (wanted, hard))
     return wanted if soft == resource_limits.RLIM_INFINITY else max(soft, wanted)
@@ -178,8 +212,9 @@ def _allow_descriptors() -> int:
 def _return_memory() -> None:
     """Have the C library give large blocks back to the system when they are freed.
 
-    glibc raises the bound from which it does to the largest block that was ever freed, and keeps the others in a heap a thread: after some PNGs of 20 MB the
-    daemon would hold 300 MiB that nobody needs. See mallopt(3), which other C libraries do not have, nor what it is for.
+    glibc raises the bound from which it does to the largest block that was ever freed, and keeps
+    the others in a heap a thread: after some PNGs of 20 MB the daemon would hold 300 MiB that
+    nobody needs. See mallopt(3), which other C libraries do not have, nor what it is for.
     """
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)

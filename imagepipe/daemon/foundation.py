@@ -1,4 +1,6 @@
-"""The parts of a node that last as long as its process, whatever the configuration becomes meanwhile."""
+"""The parts of a node that last as long as its process, whatever the configuration becomes
+meanwhile.
+"""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor

@@ -1,9 +1,11 @@
-"""What is made of the settings, above the parts that last: a generation answers until a reload has made the next.
+"""What is made of the settings, above the parts that last: a generation answers until a reload has
+made the next.
 
-    SIGHUP -> read_secrets, build (on a thread; whatever is wrong shows here, and changes nothing) -> Node.replace (in one turn of the reactor)
+    SIGHUP -> read_secrets, build (on a thread; whatever is wrong shows here, and changes nothing)
+    -> Node.replace (in one turn of the reactor)
 
-A request that is under way keeps the parts that it began with. So nothing of a generation is ended but what runs by itself, and an engine that is
-closed still does what it is asked for.
+A request that is under way keeps the parts that it began with. So nothing of a generation is ended
+but what runs by itself, and an engine that is closed still does what it is asked for.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -54,7 +56,9 @@ FORM_BYTES_MAX = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What is in the files that the settings name. passwords, status_passwords: {name: bcrypt hash}."""
+    """What is in the files that the settings name. passwords, status_passwords: {name: bcrypt
+    hash}.
+    """
 
     tls: CertificateOptions | None
     passwords: Mapping[bytes, bytes] | None
@@ -74,7 +78,9 @@ class ImageServer:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """All that answers under some settings. engine_workers: how many processes the engine has. methods: of XML-RPC."""
+    """All that answers under some settings. engine_workers: how many processes the engine has.
+    methods: of XML-RPC.
+    """
 
     settings: Settings
     secrets: Secrets
@@ -94,7 +100,9 @@ class Generation:
     @property
     def is_at_work(self) -> bool:
         """Whether it owes an answer."""
-        return self.methods.unanswered > 0 or (self.image_server is not None and self.image_server.content.unanswered > 0)
+        return self.methods.unanswered > 0 or (
+            self.image_server is not None and self.image_server.content.unanswered > 0
+        )
 
     def abandon(self) -> None:
         """Make what still runs fail soon."""
@@ -107,7 +115,9 @@ class Generation:
 
 
 class Generations:
-    """The generation that answers new requests, and those before it that are still at work. On the reactor's thread."""
+    """The generation that answers new requests, and those before it that are still at work. On the
+    reactor's thread.
+    """
 
     def __init__(self, first: Generation) -> None:
         self.current = first
@@ -115,7 +125,11 @@ class Generations:
 
     def __iter__(self) -> Iterator[Generation]:
         """All of them."""
-        self._earlier = [one for one in self._earlier if one.is_at_work or (one.engine is not self.current.engine and one.engine_workers())]
+        self._earlier = [
+            one
+            for one in self._earlier
+            if one.is_at_work or (one.engine is not self.current.engine and one.engine_workers())
+        ]
         return iter((self.current, *self._earlier))
 
     def succeed(self, next_one: Generation) -> None:
@@ -130,7 +144,9 @@ class Generations:
     @property
     def engine_workers(self) -> int:
         """How many processes the engines have."""
-        return sum(count() for count in {id(one.engine): one.engine_workers for one in self}.values())
+        return sum(
+            count() for count in {id(one.engine): one.engine_workers for one in self}.values()
+        )
 
 
 def cache_bytes_max(settings: Settings) -> int:
@@ -143,22 +159,36 @@ def read_secrets(settings: Settings) -> Secrets:
     network = settings.network
     try:
         return Secrets(
-            tls=certificate_options(network.tls_certificate, network.tls_key) if network.tls_certificate and network.tls_key else None,
+            tls=certificate_options(network.tls_certificate, network.tls_key)
+            if network.tls_certificate and network.tls_key
+            else None,
             passwords=_passwords(network.users),
-            status_passwords=_passwords(settings.http.status_users) if settings.http.is_on else None,
+            status_passwords=_passwords(settings.http.status_users)
+            if settings.http.is_on
+            else None,
             keys=load_keys(settings.replication.keys) if settings.replication.keys else None,
         )
     except OSError as error:  # it was there a moment ago
         raise StartError(f"cannot read {error.filename}: {error.strerror}") from None
 
 
-def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier: Generation | None = None) -> Generation:
-    """The generation that `settings` describe. What need not be another keeps that of the `earlier` one. Blocks. Raises StartError."""
+def build(
+    foundation: Foundation, settings: Settings, secrets: Secrets, earlier: Generation | None = None
+) -> Generation:
+    """The generation that `settings` describe. What need not be another keeps that of the `earlier`
+    one. Blocks. Raises StartError.
+    """
     images, network, threads = settings.images, settings.network, foundation.threads
     counters, store, queue = foundation.counters, foundation.store, foundation.queue
     users = _users(foundation, secrets.passwords, earlier.users if earlier else None)
-    status_users = _users(foundation, secrets.status_passwords, earlier.status_users if earlier else None)
-    graphite = earlier.graphite if earlier and earlier.settings.graphite == settings.graphite else _graphite(foundation, settings)
+    status_users = _users(
+        foundation, secrets.status_passwords, earlier.status_users if earlier else None
+    )
+    graphite = (
+        earlier.graphite
+        if earlier and earlier.settings.graphite == settings.graphite
+        else _graphite(foundation, settings)
+    )
     if earlier and _engine_settings(earlier.settings) == _engine_settings(settings):
         engine, engine_workers = earlier.engine, earlier.engine_workers
     else:
@@ -166,13 +196,31 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
 
     missing = MissingFacts(queue, store, engine)
     operations = Operations(
-        foundation.reactor, threads.calls, queue, store, engine, images.render, foundation.replication, counters, missing, foundation.trial
+        foundation.reactor,
+        threads.calls,
+        queue,
+        store,
+        engine,
+        images.render,
+        foundation.replication,
+        counters,
+        missing,
+        foundation.trial,
     )
-    methods: Any = ImageMethods(operations, threads.calls, counters, bytes_max=images.bytes_max, size_max=images.size_max)
-    image_server = _image_server(foundation, settings, operations, engine, users, status_users) if settings.http.is_on else None
+    methods: Any = ImageMethods(
+        operations, threads.calls, counters, bytes_max=images.bytes_max, size_max=images.size_max
+    )
+    image_server = (
+        _image_server(foundation, settings, operations, engine, users, status_users)
+        if settings.http.is_on
+        else None
+    )
     on_demand = image_server.on_demand if image_server else None
     methods.putSubHandler("system", SystemMethods(methods))
-    methods.putSubHandler("admin", AdminMethods(operations, foundation.read_status, foundation.verification, on_demand))
+    methods.putSubHandler(
+        "admin",
+        AdminMethods(operations, foundation.read_status, foundation.verification, on_demand),
+    )
     strangers = Strangers(None if users else host_rule("[network] hosts", network.hosts))
     others: Any = Guarded(methods, users) if users else methods
     root: Any = Root(welcome(XML_RPC), others)
@@ -183,7 +231,17 @@ def build(foundation: Foundation, settings: Settings, secrets: Secrets, earlier:
         authenticate=partial(denial, passwords=users) if users else None,
         guard=strangers.admit_call,
     )
-    return Generation(settings, secrets, engine, engine_workers, users, status_users, graphite, content, image_server)
+    return Generation(
+        settings,
+        secrets,
+        engine,
+        engine_workers,
+        users,
+        status_users,
+        graphite,
+        content,
+        image_server,
+    )
 
 
 def _image_server(
@@ -194,14 +252,47 @@ def _image_server(
     users: Passwords | None,
     status_users: Passwords | None,
 ) -> ImageServer:
-    reactor, threads, store, counters = foundation.reactor, foundation.threads, foundation.store, foundation.counters
+    reactor, threads, store, counters = (
+        foundation.reactor,
+        foundation.threads,
+        foundation.store,
+        foundation.counters,
+    )
     images, http = settings.images, settings.http
-    limits = RenditionLimits(http.extensions, http.width_max, http.quality_default, http.outputs, images.size_max)
-    failures = Failures(foundation.seconds)  # of these settings: others may render what these cannot
-    renditions = Renditions(foundation.queue, store, foundation.cache, engine, images.engine.value, images.render, limits, counters, failures)
+    limits = RenditionLimits(
+        http.extensions, http.width_max, http.quality_default, http.outputs, images.size_max
+    )
+    # of these settings: others may render what these cannot
+    failures = Failures(foundation.seconds)
+    renditions = Renditions(
+        foundation.queue,
+        store,
+        foundation.cache,
+        engine,
+        images.engine.value,
+        images.render,
+        limits,
+        counters,
+        failures,
+    )
     rules = SourceRules(http.source_base, http.sources, http.allow_private_sources)
-    sources = Sources(reactor, rules, bytes_max=images.bytes_max, seconds_max=images.timeout_seconds, resolver=threads.resolver)
-    originals = Originals(threads.files, store, operations, sources, foundation.outputs, limits, counters, images.bytes_max)
+    sources = Sources(
+        reactor,
+        rules,
+        bytes_max=images.bytes_max,
+        seconds_max=images.timeout_seconds,
+        resolver=threads.resolver,
+    )
+    originals = Originals(
+        threads.files,
+        store,
+        operations,
+        sources,
+        foundation.outputs,
+        limits,
+        counters,
+        images.bytes_max,
+    )
     missing = MissingFacts(foundation.queue, store, engine)
     found = Images(threads.files, store, renditions, originals, foundation.replication, missing)
     on_demand = OnDemand(Ahead(threads.files, found, renditions, limits, counters), originals)
@@ -209,7 +300,12 @@ def _image_server(
     pages = ImagePages(threads.files, found, originals, access, limits, counters, foundation.wall)
     strangers = Strangers(None if users else host_rule("[http] hosts", http.hosts))
     others: Any = pages
-    root: Any = Root(welcome(HTTP), others, protected(foundation.status_pages, status_users), strangers.admit_page)
+    root: Any = Root(
+        welcome(HTTP),
+        others,
+        protected(foundation.status_pages, status_users),
+        strangers.admit_page,
+    )
     content = SiteContent(
         root,
         body_bytes_max=images.bytes_max + FORM_BYTES_MAX,
@@ -225,7 +321,9 @@ def _passwords(file: Path | None) -> Mapping[bytes, bytes] | None:
     return parse_users(file.read_text(errors="replace").splitlines(), str(file)) if file else None
 
 
-def _users(foundation: Foundation, passwords: Mapping[bytes, bytes] | None, earlier: Passwords | None) -> Passwords | None:
+def _users(
+    foundation: Foundation, passwords: Mapping[bytes, bytes] | None, earlier: Passwords | None
+) -> Passwords | None:
     if not passwords:
         return None
     if earlier and earlier.users == passwords:
@@ -239,19 +337,40 @@ def _graphite(foundation: Foundation, settings: Settings) -> Graphite | None:
         return None
     endpoint: Any = HostnameEndpoint(foundation.reactor, graphite.host, graphite.port)
     totals, status = foundation.counters.totals, foundation.replication_status
-    return Graphite(foundation.reactor, endpoint, graphite.prefix, totals=totals, replication=status, wall=foundation.wall)
+    return Graphite(
+        foundation.reactor,
+        endpoint,
+        graphite.prefix,
+        totals=totals,
+        replication=status,
+        wall=foundation.wall,
+    )
 
 
 def _engine_settings(settings: Settings) -> tuple[object, ...]:
     """What an engine depends on."""
     images = settings.images
-    return images.engine, images.timeout_seconds, images.pixels_max, images.io_threads, settings.imagemagick
+    return (
+        images.engine,
+        images.timeout_seconds,
+        images.pixels_max,
+        images.io_threads,
+        settings.imagemagick,
+    )
 
 
 def engine_of(settings: Settings) -> tuple[Engine, Callable[[], int]]:
-    """The engine that is configured, and how many processes it has; libvips with its workers started, for it takes a moment until they are ready."""
-    images, timeout_seconds, pixels_max = settings.images, settings.images.timeout_seconds, settings.images.pixels_max
-    imagemagick = ImageMagickEngine(str(settings.imagemagick.convert), settings.imagemagick.env, timeout_seconds, pixels_max)
+    """The engine that is configured, and how many processes it has; libvips with its workers
+    started, for it takes a moment until they are ready.
+    """
+    images, timeout_seconds, pixels_max = (
+        settings.images,
+        settings.images.timeout_seconds,
+        settings.images.pixels_max,
+    )
+    imagemagick = ImageMagickEngine(
+        str(settings.imagemagick.convert), settings.imagemagick.env, timeout_seconds, pixels_max
+    )
     vips = VipsEngine(timeout_seconds, pixels_max)
 
     def processes() -> int:

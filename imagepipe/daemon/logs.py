@@ -1,12 +1,18 @@
-"""The log: an event of twisted.logger becomes a line of text or of JSON, and the line goes where twistd is told to put its log.
+"""The log: an event of twisted.logger becomes a line of text or of JSON, and the line goes where
+twistd is told to put its log.
 
-    twistd [-n] [--logfile FILE | --syslog] imagepipe --log-format text      2026-01-02T03:04:05+0000 [imagepipe.daemon.service.Daemon#info] stopped: ...
-                                                      --log-format json      {"time": "2026-01-02T03:04:05.678Z", "level": "info", ...}
+    twistd [-n] [--logfile FILE | --syslog] imagepipe --log-format text
+        2026-01-02T03:04:05+0000 [imagepipe.daemon.service.Daemon#info] stopped: ...
+                                                      --log-format json      {"time":
+                                                          "2026-01-02T03:04:05.678Z", "level":
+                                                          "info", ...}
 
-Nothing that a stranger sends can begin a line: control characters are escaped, and of a traceback every line but the first begins with a tab. What
-libraries say of their daily work (a factory starts, a client times out, a source sent an odd status) is left out; what they warn of is not.
+Nothing that a stranger sends can begin a line: control characters are escaped, and of a traceback
+every line but the first begins with a tab. What libraries say of their daily work (a factory
+starts, a client times out, a source sent an odd status) is left out; what they warn of is not.
 
-A file is never rotated by itself. SIGUSR1 opens it anew, as logrotate wants it; twistd's own would then write into a file that is gone.
+A file is never rotated by itself. SIGUSR1 opens it anew, as logrotate wants it; twistd's own would
+then write into a file that is gone.
 """
 
 import contextlib
@@ -24,7 +30,14 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, formatEventAsClassicLogText, formatTime
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    formatEvent,
+    formatEventAsClassicLogText,
+    formatTime,
+)
 from zope.interface import implementer
 
 LINE_LENGTH_MAX = 16 << 10
@@ -41,8 +54,12 @@ _TOLD = ("imagepipe", "twisted.application", "twisted.scripts", "stdout", "stder
 
 _TOLD_BELOW = tuple(f"{told}." for told in _TOLD)
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Whatever some program might take for the end of a line, for a command, or for another direction of writing; but for line feed and tab."""
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Whatever some program might take for the end of a line, for a command, or for another direction
+of writing; but for line feed and tab.
+"""
 
 _SPECIAL = ("log_failure", "log_flattened", "log_system")
 
@@ -59,7 +76,9 @@ Write = Callable[[str, LogEvent], None]
 
 
 class LoggedService(MultiService):
-    """Gives the application that twistd makes its log: twistd takes an observer from there, where it is not told another by --logger."""
+    """Gives the application that twistd makes its log: twistd takes an observer from there, where
+    it is not told another by --logger.
+    """
 
     def __init__(self, observer: "LineObserver") -> None:
         super().__init__()
@@ -71,7 +90,9 @@ class LoggedService(MultiService):
 
 
 def observer_for(twistd: Mapping[str, Any], format: str) -> "LineObserver":
-    """The observer for the options of twistd, and `format`, a key of FORMATS. Opens the file; raises OSError, and SystemExit for what twistd refuses."""
+    """The observer for the options of twistd, and `format`, a key of FORMATS. Opens the file;
+    raises OSError, and SystemExit for what twistd refuses.
+    """
     line_of = FORMATS[format]
     if twistd.get("syslog"):
         syslog.openlog(twistd.get("prefix") or "imagepipe", syslog.LOG_PID)
@@ -80,7 +101,9 @@ def observer_for(twistd: Mapping[str, Any], format: str) -> "LineObserver":
     if file == "-" and not in_foreground:
         raise SystemExit("A daemon has no standard output to log to: name a file, or use -n.")
     if file == "-" or (in_foreground and not file):
-        return LineObserver(line_of, LogFile(sys.__stdout__.fileno() if sys.__stdout__ else 1).write)
+        return LineObserver(
+            line_of, LogFile(sys.__stdout__.fileno() if sys.__stdout__ else 1).write
+        )
     opened = LogFile.at(Path(file or DEFAULT_FILE).absolute())
     signal.signal(signal.SIGUSR1, lambda *_: opened.reopen())
     return LineObserver(line_of, opened.write)
@@ -111,15 +134,22 @@ def is_told(event: LogEvent) -> bool:
 def text_line(event: LogEvent) -> str:
     """An event as twistd writes it; the lines of a traceback below it, with a tab."""
     line = _simple_line(event) or formatEventAsClassicLogText(event) or ""
-    if not (line.isascii() and line.isprintable()):  # to look takes a tenth of the time that replacing nothing does
+    # to look takes a tenth of the time that replacing nothing does
+    if not (line.isascii() and line.isprintable()):
         line = _CONTROL.sub(_escaped, line)
     return _shortened(line).rstrip("\n")
 
 
 def json_line(event: LogEvent) -> str:
-    """An event as an object: time, level, namespace, message, perhaps traceback, and the event's own fields."""
+    """An event as an object: time, level, namespace, message, perhaps traceback, and the event's
+    own fields.
+    """
     told: dict[str, object] = {
-        "time": datetime.fromtimestamp(event.get("log_time", 0.0), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": (
+            datetime.fromtimestamp(event.get("log_time", 0.0), UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z")
+        ),
         "level": event["log_level"].name if event.get("log_level") else "info",
         "namespace": str(event.get("log_namespace", "-")),
         "message": _shortened(formatEvent(event)),
@@ -127,7 +157,9 @@ def json_line(event: LogEvent) -> str:
     failure = event.get("log_failure")
     if failure is not None:
         told["traceback"] = _shortened(failure.getTraceback())
-    return json.dumps(told | {name: value for name, value in _fields(event) if name not in told}).replace("\x7f", "\\u007f")
+    return json.dumps(
+        told | {name: value for name, value in _fields(event) if name not in told}
+    ).replace("\x7f", "\\u007f")
 
 
 FORMATS: Mapping[str, LineOf] = {"text": text_line, "json": json_line}
@@ -135,7 +167,9 @@ FORMATS: Mapping[str, LineOf] = {"text": text_line, "json": json_line}
 
 
 class LogFile:
-    """A descriptor that lines are appended to. `write` and `reopen` may be called on any thread, at any time: a line goes into one file, whole."""
+    """A descriptor that lines are appended to. `write` and `reopen` may be called on any thread, at
+    any time: a line goes into one file, whole.
+    """
 
     def __init__(self, descriptor: int, path: Path | None = None) -> None:
         self._descriptor = descriptor
@@ -153,7 +187,9 @@ class LogFile:
             rest = rest[os.write(self._descriptor, rest) :]
 
     def reopen(self) -> None:
-        """Go on in the file that has the path now; a new one, if there is none. Where that cannot be opened, in the old one."""
+        """Go on in the file that has the path now; a new one, if there is none. Where that cannot
+        be opened, in the old one.
+        """
         if self._path is None:
             return
         with contextlib.suppress(OSError):
@@ -168,16 +204,29 @@ def _opened(path: Path) -> int:
 
 
 def _simple_line(event: LogEvent) -> str | None:
-    """What formatEventAsClassicLogText makes of most events, which takes it 60 microseconds; None for those that it has to look at."""
+    """What formatEventAsClassicLogText makes of most events, which takes it 60 microseconds; None
+    for those that it has to look at.
+    """
     form, level = event.get("log_format"), event.get("log_level")
-    if not isinstance(form, str) or not form or "(" in form or level is None or any(name in event for name in _SPECIAL):
+    if (
+        not isinstance(form, str)
+        or not form
+        or "(" in form
+        or level is None
+        or any(name in event for name in _SPECIAL)
+    ):
         return None
     try:
         text = form.format_map(event).replace("\n", "\n\t")
     except Exception:  # noqa: BLE001 - a field is missing, or cannot be shown: it says so
         return None
     seconds = event.get("log_time")
-    return f"{'-' if seconds is None else _time(int(seconds))} [{event.get('log_namespace', '-')}#{level.name}] {text}" if text else None
+    return (
+        f"{'-' if seconds is None else _time(int(seconds))}"
+        f" [{event.get('log_namespace', '-')}#{level.name}] {text}"
+        if text
+        else None
+    )
 
 
 @lru_cache(maxsize=4)
@@ -205,7 +254,11 @@ def _plain(value: object) -> object:
     if isinstance(value, str | Path | Exception):
         return _shortened(str(value))
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain for each in list(value)[:SEQUENCE_LENGTH_MAX] if (plain := _plain(each)) is not None]
+        return [
+            plain
+            for each in list(value)[:SEQUENCE_LENGTH_MAX]
+            if (plain := _plain(each)) is not None
+        ]
     return None
 
 
@@ -221,7 +274,11 @@ def _escaped(match: "re.Match[str]") -> str:
 
 def _untimed(line_of: LineOf) -> LineOf:
     """Syslog has a time of its own."""
-    return (lambda event: text_line({**event, "log_time": None})[2:]) if line_of is text_line else line_of
+    return (
+        (lambda event: text_line({**event, "log_time": None})[2:])
+        if line_of is text_line
+        else line_of
+    )
 
 
 def _to_syslog(line: str, event: LogEvent) -> None:

@@ -1,4 +1,6 @@
-"""An open node: all parts of a daemon but its ports, in the order in which they start and end, and how one generation succeeds another."""
+"""An open node: all parts of a daemon but its ports, in the order in which they start and end, and
+how one generation succeeds another.
+"""
 
 from collections.abc import Mapping
 
@@ -16,7 +18,9 @@ from imagepipe.web.http.tls import Entrance
 class Node:
     """A daemon.Node. `xml_rpc` and `http` answer for the ports of these names."""
 
-    def __init__(self, foundation: Foundation, first: Generation, xml_rpc: LoggingSite, http: LoggingSite) -> None:
+    def __init__(
+        self, foundation: Foundation, first: Generation, xml_rpc: LoggingSite, http: LoggingSite
+    ) -> None:
         self.generations = Generations(first)
         self._foundation = foundation
         self._xml_rpc = xml_rpc
@@ -42,7 +46,9 @@ class Node:
         self._foundation.recent.start()
         if generation.graphite:
             generation.graphite.start()
-        self._foundation.outputs.make_by(generation.image_server.renditions if generation.image_server else None)
+        self._foundation.outputs.make_by(
+            generation.image_server.renditions if generation.image_server else None
+        )
 
     def prepare(self, settings: Settings) -> Generation:
         """See daemon.Node."""
@@ -50,14 +56,22 @@ class Node:
 
     def replace(self, prepared: Generation) -> None:
         """See daemon.Node."""
-        foundation, earlier, settings = self._foundation, self.generations.current, prepared.settings
+        foundation, earlier, settings = (
+            self._foundation,
+            self.generations.current,
+            prepared.settings,
+        )
         foundation.replication.rename(settings.network.name)
         foundation.replication.reconfigure(settings.replication, prepared.secrets.keys)
         self.generations.succeed(prepared)
-        foundation.store.admission = Admission(settings.images.bytes_max, settings.images.pixels_max)
+        foundation.store.admission = Admission(
+            settings.images.bytes_max, settings.images.pixels_max
+        )
         foundation.queue.resize(settings.images.io_threads, settings.images.queue)
         self._serve(prepared)
-        foundation.outputs.make_by(prepared.image_server.renditions if prepared.image_server else None)
+        foundation.outputs.make_by(
+            prepared.image_server.renditions if prepared.image_server else None
+        )
         if prepared.graphite is not earlier.graphite:
             told = earlier.graphite.leave() if earlier.graphite else None
             if prepared.graphite:
@@ -74,7 +88,9 @@ class Node:
 
     def drain(self) -> "Deferred[None]":
         """See daemon.Node."""
-        return gatherResults([self._xml_rpc.drain(), self._http.drain()]).addCallback(lambda _: None)
+        return gatherResults([self._xml_rpc.drain(), self._http.drain()]).addCallback(
+            lambda _: None
+        )
 
     def abandon(self) -> None:
         """See daemon.Node."""
@@ -90,7 +106,8 @@ class Node:
         self._foundation.disk.stop()
         self._foundation.recent.stop()
         graphite = self.generations.current.graphite
-        told: Deferred[None] = graphite.stop() if graphite else succeed(None)  # while replication can still be asked how it stands
+        # while replication can still be asked how it stands
+        told: Deferred[None] = graphite.stop() if graphite else succeed(None)
         self._foundation.replication.stop()
         return told
 
@@ -102,7 +119,8 @@ class Node:
         self.generations.current.engine.close()
         foundation.threads.stop()
         foundation.store.close()
-        foundation.aside.shutdown()  # after the store, whose last housekeeping may still remove something
+        # after the store, whose last housekeeping may still remove something
+        foundation.aside.shutdown()
         foundation.cache.close()
 
     def _serve(self, generation: Generation) -> None:

@@ -1,4 +1,6 @@
-"""What the command line does on the node itself, while its daemon does not run: with the settings and the engine of the daemon, and no reactor."""
+"""What the command line does on the node itself, while its daemon does not run: with the settings
+and the engine of the daemon, and no reactor.
+"""
 
 import time
 from collections.abc import Callable
@@ -14,14 +16,28 @@ from imagepipe.storage.adopt import Adopted, adopt
 
 
 def check(file: Path) -> Settings:
-    """What the daemon would find in its configuration and in the files that this names, with its warnings; raises ConfigError or StartError as it would."""
+    """What the daemon would find in its configuration and in the files that this names, with its
+    warnings; raises ConfigError or StartError as it would.
+    """
     settings = load(file)
     read_secrets(settings)
-    return replace(settings, warnings=settings.warnings + exposure(settings.network, configured_address(settings.network)))
+    return replace(
+        settings,
+        warnings=settings.warnings
+        + exposure(settings.network, configured_address(settings.network)),
+    )
 
 
-def adopt_tree(settings: Settings, on_progress: Callable[[Adopted], None], on_skipped: Callable[[str, str], None], *, dry_run: bool) -> Adopted:
-    """Take the images below `[images] path` into the catalogue; the arguments and errors are those of storage/adopt.py."""
+def adopt_tree(
+    settings: Settings,
+    on_progress: Callable[[Adopted], None],
+    on_skipped: Callable[[str, str], None],
+    *,
+    dry_run: bool,
+) -> Adopted:
+    """Take the images below `[images] path` into the catalogue; the arguments and errors are those
+    of storage/adopt.py.
+    """
     engine, _ = engine_of(settings)
 
     def facts_of(image: bytes, format: Format) -> ImageFacts:

@@ -1,7 +1,9 @@
-"""The ports that the settings name, and listening on them: on others from one moment to the next, without closing what is open.
+"""The ports that the settings name, and listening on them: on others from one moment to the next,
+without closing what is open.
 
-`systemd:` endpoints are sockets that were handed over at the start (sd_listen_fds(3)). They stay open as long as the process, whether they are
-listened on or not, because nobody hands them over again; what waits in them, waits for the next process.
+`systemd:` endpoints are sockets that were handed over at the start (sd_listen_fds(3)). They stay
+open as long as the process, whether they are listened on or not, because nobody hands them over
+again; what waits in them, waits for the next process.
 """
 
 import os
@@ -11,7 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from twisted.internet import tcp, unix
-from twisted.internet.endpoints import AdoptedStreamServerEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint, serverFromString
+from twisted.internet.endpoints import (
+    AdoptedStreamServerEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    serverFromString,
+)
 from twisted.internet.error import CannotListenError
 
 from imagepipe.config.settings import HttpSettings, NetworkSettings, Settings
@@ -21,12 +28,16 @@ XML_RPC = "XML-RPC"
 HTTP = "HTTP"
 
 BACKLOG = 1024
-"""Connections that wait to be accepted. Where there is no more room, as with Twisted's 50, a client tries again only after a second, then three, then seven."""
+"""Connections that wait to be accepted. Where there is no more room, as with Twisted's 50, a client
+tries again only after a second, then three, then seven.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A port to listen on: its name, a server endpoint string of Twisted, and the scheme of its URL, with which it is the same port as with another."""
+    """A port to listen on: its name, a server endpoint string of Twisted, and the scheme of its
+    URL, with which it is the same port as with another.
+    """
 
     name: str
     endpoint: str
@@ -42,7 +53,9 @@ def listeners_of(settings: Settings) -> tuple[Listener, ...]:
 
 
 class Ports:
-    """The ports that are listened on. `factories`: what each hands its connections to, by its name. On the reactor's thread."""
+    """The ports that are listened on. `factories`: what each hands its connections to, by its name.
+    On the reactor's thread.
+    """
 
     def __init__(self, reactor: Any, factories: Mapping[str, Any]) -> None:
         self._reactor = reactor
@@ -50,9 +63,15 @@ class Ports:
         self._ports: dict[Listener, Any] = {}  # IListeningPorts
 
     async def open(self, wanted: Sequence[Listener]) -> Sequence[Listener]:
-        """Listen on those of `wanted` that are not listened on, and return them; or on none of them: StartError. Nothing is closed."""
+        """Listen on those of `wanted` that are not listened on, and return them; or on none of
+        them: StartError. Nothing is closed.
+        """
         opened: list[Listener] = []
-        leaving = [port for listener, port in self._ports.items() if listener not in wanted and listener.endpoint.startswith("tcp:")]
+        leaving = [
+            port
+            for listener, port in self._ports.items()
+            if listener not in wanted and listener.endpoint.startswith("tcp:")
+        ]
         for listener in wanted:
             if listener not in self._ports:
                 try:
@@ -84,14 +103,19 @@ class Ports:
         return getattr(port.getHost(), "host", None)
 
     def __str__(self) -> str:
-        return " and ".join(f"{listener.name} on {_address(listener, port)}" for listener, port in self._ports.items())
+        return " and ".join(
+            f"{listener.name} on {_address(listener, port)}"
+            for listener, port in self._ports.items()
+        )
 
     async def _listen(self, listener: Listener, leaving: Sequence[Any]) -> Any:
         try:
             endpoint: Any = serverFromString(self._reactor, listener.endpoint)
         except LookupError:
             if listener.endpoint.startswith("systemd:"):
-                raise ValueError("no such socket was handed over (LISTEN_FDS, LISTEN_FDNAMES)") from None
+                raise ValueError(
+                    "no such socket was handed over (LISTEN_FDS, LISTEN_FDNAMES)"
+                ) from None
             raise
         factory = self._factories[listener.name]
         if isinstance(endpoint, AdoptedStreamServerEndpoint):
@@ -107,22 +131,33 @@ class Ports:
             return self._share(endpoint, beside, factory)
 
     def _share(self, endpoint: Any, beside: Sequence[Any], factory: Any) -> Any:
-        """Listen on another address of a port that is about to be closed, such as 0.0.0.0 instead of 127.0.0.1: Linux refuses that without SO_REUSEPORT."""
+        """Listen on another address of a port that is about to be closed, such as 0.0.0.0 instead
+        of 127.0.0.1: Linux refuses that without SO_REUSEPORT.
+        """
         for leaving in beside:
             leaving.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        port = _SharedPort(endpoint._port, factory, endpoint._backlog, endpoint._interface, self._reactor)  # noqa: SLF001
+        port = _SharedPort(
+            endpoint._port,  # noqa: SLF001
+            factory,
+            endpoint._backlog,  # noqa: SLF001
+            endpoint._interface,  # noqa: SLF001
+            self._reactor,
+        )
         port.startListening()
         return port
 
     def _adopt(self, endpoint: Any, factory: Any) -> Any:
-        """Listen on a copy of a socket that was handed over; the endpoint itself would close it, and could not be opened a second time."""
+        """Listen on a copy of a socket that was handed over; the endpoint itself would close it,
+        and could not be opened a second time.
+        """
         descriptor: int = endpoint.fileno
         os.set_blocking(descriptor, False)
         if endpoint.addressFamily != socket.AF_UNIX:
             return self._reactor.adoptStreamPort(descriptor, endpoint.addressFamily, factory)
         private: Any = unix.Port
         port = private._fromListeningDescriptor(self._reactor, descriptor, factory)  # noqa: SLF001
-        port._bindPath = b"\0"  # noqa: SLF001 - or it would change the mode of the manager's socket now, and remove it at the end
+        # or it would change the mode of the manager's socket now, and remove it at the end
+        port._bindPath = b"\0"  # noqa: SLF001
         port.backlog = BACKLOG
         port.startListening()
         return port

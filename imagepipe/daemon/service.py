@@ -1,11 +1,16 @@
 """The daemon's life: what starts in which order, is replaced while it runs, and stops.
 
-    start    open the node on a thread (store and its recovery, engine, queue) -> join the peers -> listen -> "is ready"
-    reload   load the file -> prepare what it says, beside what there is, on a thread -> listen on new ports -> replace, in one turn -> close old ports
-    stop     stop listening -> answer every request that has begun (20 s at most) -> leave the peers -> finish jobs -> flush and close the node
+    start    open the node on a thread (store and its recovery, engine, queue) -> join the peers ->
+             listen -> "is ready"
+    reload   load the file -> prepare what it says, beside what there is, on a thread -> listen on
+             new ports -> replace, in one turn -> close old ports
+    stop     stop listening -> answer every request that has begun (20 s at most) -> leave the peers
+             -> finish jobs -> flush and close the node
 
-A start that fails ends the process with exit status 1, a disk that fails to flush with 74: a service manager need not know more to tell what it may try
-again from what somebody has to look at. A stop, by SIGTERM too, ends it with 0. A reload, by SIGHUP, that fails at any of its steps changes nothing.
+A start that fails ends the process with exit status 1, a disk that fails to flush with 74: a
+service manager need not know more to tell what it may try again from what somebody has to look at.
+A stop, by SIGTERM too, ends it with 0. A reload, by SIGHUP, that fails at any of its steps changes
+nothing.
 """
 
 import atexit
@@ -56,15 +61,21 @@ class Node(Protocol):
         ...
 
     def start(self) -> None:
-        """Begin what the node does by itself: replicate, render what was promised. Raises StartError."""
+        """Begin what the node does by itself: replicate, render what was promised. Raises
+        StartError.
+        """
         ...
 
     def prepare(self, settings: Settings) -> Any:
-        """What `settings` make different, beside what there is; blocks. `replace` or `discard` must follow. Raises StartError."""
+        """What `settings` make different, beside what there is; blocks. `replace` or `discard` must
+        follow. Raises StartError.
+        """
         ...
 
     def replace(self, prepared: Any) -> None:
-        """Let new requests have what was prepared. Raises StartError, and then nothing is changed."""
+        """Let new requests have what was prepared. Raises StartError, and then nothing is
+        changed.
+        """
         ...
 
     def discard(self, prepared: Any) -> None:
@@ -72,7 +83,9 @@ class Node(Protocol):
         ...
 
     def drain(self) -> "Deferred[None]":
-        """Answer what is under way on the connections that there are, and close them; fires when there are none left."""
+        """Answer what is under way on the connections that there are, and close them; fires when
+        there are none left.
+        """
         ...
 
     def abandon(self) -> None:
@@ -91,8 +104,9 @@ class Node(Protocol):
 class Daemon(Service):
     """Opens a node, listens for it, and closes it again.
 
-    settings: those to start with. load: those to go on with; blocks, and raises ConfigError. open_node: blocks, and is called on a thread with the
-    settings and with what to call on a fatal error.
+    settings: those to start with. load: those to go on with; blocks, and raises ConfigError.
+    open_node: blocks, and is called on a thread with the settings and with what to call on a fatal
+    error.
     """
 
     def __init__(
@@ -125,13 +139,16 @@ class Daemon(Service):
         return Deferred.fromCoroutine(self._stop())
 
     def reload(self) -> None:
-        """Load the configuration again: after the start, and after the reload that is under way. While it stops, nothing."""
+        """Load the configuration again: after the start, and after the reload that is under way.
+        While it stops, nothing.
+        """
         self._is_reload_wanted = True
         if self._reloading is None and self._starting is not None:
             self._reloading = Deferred.fromCoroutine(self._reload_while_wanted())
 
     def _begin(self) -> None:
-        # The reactor's own handler would make twistd die of the signal again after a clean stop: exit status 143.
+        # The reactor's own handler would make twistd die of the signal again after a clean stop:
+        # exit status 143.
         signal.signal(signal.SIGTERM, lambda *_: self._reactor.callFromThread(self._stop_reactor))
         self._manager.starting()
         self._starting = Deferred.fromCoroutine(self._start())
@@ -147,7 +164,9 @@ class Daemon(Service):
         self._ports = Ports(self._reactor, self._node.factories)
         await self._ports.open(listeners_of(settings))
         _warn(exposure(settings.network, self._ports.address(XML_RPC)))
-        _log.info("imagepipe {version} is ready: {where}", version=__version__, where=str(self._ports))
+        _log.info(
+            "imagepipe {version} is ready: {where}", version=__version__, where=str(self._ports)
+        )
         self._manager.ready(str(self._ports))
 
     async def _reload_while_wanted(self) -> None:
@@ -158,7 +177,10 @@ class Daemon(Service):
             try:
                 await self._reload(self._ports)
             except ConfigError as error:
-                _log.error("the configuration has problems: the old one stays\n{problems}", problems="\n".join(error.problems))
+                _log.error(
+                    "the configuration has problems: the old one stays\n{problems}",
+                    problems="\n".join(error.problems),
+                )
             except StartError as error:
                 _log.error("the configuration cannot be used: the old one stays\n{why}", why=error)
             except Exception:  # noqa: BLE001 - whatever it is, what there is goes on
@@ -195,7 +217,10 @@ class Daemon(Service):
                 _log.warn("{change}: takes effect at the next start", change=change.text)
             else:
                 _log.info("{change}", change=change.text)
-        _log.info("the configuration was loaded again, and the files that it names: {where}", where=str(ports))
+        _log.info(
+            "the configuration was loaded again, and the files that it names: {where}",
+            where=str(ports),
+        )
 
     async def _stop(self) -> None:
         self._manager.stopping()
@@ -209,8 +234,12 @@ class Daemon(Service):
             return
         _log.info("stopping: answering the calls under way")
         if not await self._is_done(self._node.drain(), STOP_SECONDS_MAX):
-            _log.warn("some calls take more than {seconds} s to finish: they are refused", seconds=STOP_SECONDS_MAX)
-        self._node.abandon()  # also what nobody waits for: what was promised is done after the next start
+            _log.warn(
+                "some calls take more than {seconds} s to finish: they are refused",
+                seconds=STOP_SECONDS_MAX,
+            )
+        # also what nobody waits for: what was promised is done after the next start
+        self._node.abandon()
         await self._node.stop()
         await self._on_thread(self._node.close)
         _log.info("stopped: everything is on disk")
@@ -223,7 +252,9 @@ class Daemon(Service):
     async def _is_done(self, deferred: "Deferred[None]", seconds: float) -> bool:
         """Whether it fires within so long."""
         patience: Deferred[None] = deferLater(self._reactor, seconds)
-        _, first = await DeferredList([deferred, patience], fireOnOneCallback=True, consumeErrors=True)
+        _, first = await DeferredList(
+            [deferred, patience], fireOnOneCallback=True, consumeErrors=True
+        )
         if first == 0:
             patience.cancel()
         return first == 0
@@ -258,7 +289,8 @@ def _warn(warnings: Iterable[str]) -> None:
 
 
 def _exit(status: int) -> None:
-    # twistd knows no exit status of its own; by now it has written its log and removed its pid file.
+    # twistd knows no exit status of its own; by now it has written its log and removed its pid
+    # file.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -1,4 +1,5 @@
-"""What a service manager such as systemd is told (sd_notify(3)): lines of NAME=value in a datagram to the socket that NOTIFY_SOCKET names.
+"""What a service manager such as systemd is told (sd_notify(3)): lines of NAME=value in a datagram
+to the socket that NOTIFY_SOCKET names.
 
     READY=1 STATUS=...                   it serves; also when a reload is over
     RELOADING=1 MONOTONIC_USEC=...       a reload begins
@@ -6,8 +7,9 @@
     EXTEND_TIMEOUT_USEC=...              it needs so much longer, with its start or its stop
     WATCHDOG=1                           the reactor turns
 
-Without NOTIFY_SOCKET nobody is told anything. Nothing here waits or raises: a manager that does not listen is no reason not to serve. What it has no room
-for, because it is slow, is told again in its order, a moment later.
+Without NOTIFY_SOCKET nobody is told anything. Nothing here waits or raises: a manager that does not
+listen is no reason not to serve. What it has no room for, because it is slow, is told again in its
+order, a moment later.
 """
 
 import socket
@@ -24,18 +26,27 @@ RETRY_SECONDS = 0.05
 
 
 class ServiceManager:
-    """Whoever started this process. On the reactor's thread; `reactor` is an IReactorTime, `monotonic_us` the time of CLOCK_MONOTONIC in microseconds.
+    """Whoever started this process. On the reactor's thread; `reactor` is an IReactorTime,
+    `monotonic_us` the time of CLOCK_MONOTONIC in microseconds.
 
     environment: the process's. process_id: its own.
     """
 
-    def __init__(self, reactor: Any, environment: Mapping[str, str], process_id: int, monotonic_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        environment: Mapping[str, str],
+        process_id: int,
+        monotonic_us: Callable[[], int],
+    ) -> None:
         self._reactor = reactor
         self._monotonic_us = monotonic_us
         name = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + name[1:] if name.startswith("@") else name  # an abstract socket
         self._watchdog_seconds = _watchdog_seconds(environment, process_id)
-        self._extending = self._loop(lambda: self._tell(f"EXTEND_TIMEOUT_USEC={int(EXTENSION_SECONDS * 1e6)}"))
+        self._extending = self._loop(
+            lambda: self._tell(f"EXTEND_TIMEOUT_USEC={int(EXTENSION_SECONDS * 1e6)}")
+        )
         self._watching = self._loop(lambda: self._tell("WATCHDOG=1") if not self._untold else None)
         self._untold: deque[bytes] = deque()
 
@@ -53,7 +64,11 @@ class ServiceManager:
 
     def reloading(self) -> None:
         """A reload begins; `ready` must follow."""
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={self._monotonic_us()}", "STATUS=loading the configuration again")
+        self._tell(
+            "RELOADING=1",
+            f"MONOTONIC_USEC={self._monotonic_us()}",
+            "STATUS=loading the configuration again",
+        )
 
     def stopping(self) -> None:
         """It stops."""
@@ -92,4 +107,8 @@ def _watchdog_seconds(environment: Mapping[str, str], process_id: int) -> float:
     """How often the manager wants to hear that the reactor turns; 0: never."""
     microseconds = environment.get("WATCHDOG_USEC", "")
     is_meant = environment.get("WATCHDOG_PID", str(process_id)) == str(process_id)
-    return int(microseconds) / 1e6 if is_meant and microseconds.isascii() and microseconds.isdigit() else 0.0
+    return (
+        int(microseconds) / 1e6
+        if is_meant and microseconds.isascii() and microseconds.isdigit()
+        else 0.0
+    )

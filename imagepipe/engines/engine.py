@@ -27,7 +27,8 @@ class Source(Protocol):
     def render(self, plan: RenderPlan, folder: Path) -> None:
         """Write output n of `plan` to `folder/n`, n counting from 0; not flushed.
 
-        Raises NotStored if the image cannot be decoded or an output cannot be written; what is in `folder` then is of no use.
+        Raises NotStored if the image cannot be decoded or an output cannot be written; what is in
+        `folder` then is of no use.
         """
         ...
 
@@ -47,5 +48,7 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """End what the engine keeps running. Calls that are under way, or come later, are still answered, and leave nothing running behind them."""
+        """End what the engine keeps running. Calls that are under way, or come later, are still
+        answered, and leave nothing running behind them.
+        """
         ...

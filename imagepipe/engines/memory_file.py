@@ -30,7 +30,9 @@ def bytes_of(image: Image) -> bytes:
 
 @contextmanager
 def memory_file(content: bytes) -> Iterator[int]:
-    """The descriptor of an anonymous file that holds `content`, positioned at its start; closed in the end."""
+    """The descriptor of an anonymous file that holds `content`, positioned at its start; closed in
+    the end.
+    """
     descriptor = os.memfd_create("imagepipe-image", os.MFD_CLOEXEC)
     try:
         rest = memoryview(content)

@@ -1,4 +1,5 @@
-"""Resource limits of processes that decode: as low as wanted, and never above what the system grants.
+"""Resource limits of processes that decode: as low as wanted, and never above what the system
+grants.
 
 A daemon may itself run under hard limits (systemd's LimitAS=, a container's, `ulimit -H`). Raising
 one fails, and a decoder that died of that would make every image look broken.
@@ -8,7 +9,8 @@ import resource
 
 
 def lower(limit: int, wanted: int, process_id: int = 0) -> None:
-    """Bound a resource of a process, 0 for this one, to `wanted` or to its hard limit if that is lower.
+    """Bound a resource of a process, 0 for this one, to `wanted` or to its hard limit if that is
+    lower.
 
     limit: one of resource.RLIMIT_*. Raises ProcessLookupError if the process is gone.
     """

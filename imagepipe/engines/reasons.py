@@ -1,4 +1,6 @@
-"""What decoders say when they fail -> a reason that a client can use: short, ASCII, on one line, without the names of our files."""
+"""What decoders say when they fail -> a reason that a client can use: short, ASCII, on one line,
+without the names of our files.
+"""
 
 import re
 
@@ -10,11 +12,27 @@ UNKNOWN = "it is damaged, or of a kind that is not supported"
 LENGTH_MAX = 200
 
 _MEANINGS = (
-    (re.compile(r"libpng read error|iCCP: |IDAT: |bad adaptive filter", re.IGNORECASE), "its data is damaged"),
-    (re.compile(r"cache resources exhausted|memory allocation failed|out of memory", re.IGNORECASE), "it takes too much memory"),
-    (re.compile(r"compression not supported|compression support is not configured", re.IGNORECASE), "its compression is not supported"),
+    (
+        re.compile(r"libpng read error|iCCP: |IDAT: |bad adaptive filter", re.IGNORECASE),
+        "its data is damaged",
+    ),
+    (
+        re.compile(
+            r"cache resources exhausted|memory allocation failed|out of memory", re.IGNORECASE
+        ),
+        "it takes too much memory",
+    ),
+    (
+        re.compile(
+            r"compression not supported|compression support is not configured", re.IGNORECASE
+        ),
+        "its compression is not supported",
+    ),
 )
-_SAYS_NOTHING = re.compile(r"^(unable to (call|copy to memory)|no images defined|image sequence is required)", re.IGNORECASE)
+_SAYS_NOTHING = re.compile(
+    r"^(unable to (call|copy to memory)|no images defined|image sequence is required)",
+    re.IGNORECASE,
+)
 _NOISE = re.compile(
     r"^convert(?:-im6)?(?:\.q16)?(?:hdri)?: |`[^'`]*' ?|@ (?:warning|error|fatal)/\S+"  # convert
     r"|(?:/[^\s:]*)?/magick-[^\s:]*:? ?"  # its temporary files
@@ -24,7 +42,9 @@ _NOISE = re.compile(
 
 
 def reason(said: str) -> str:
-    """The first thing in `said`, the lines that libvips or convert wrote, that tells why an image cannot be read or rendered."""
+    """The first thing in `said`, the lines that libvips or convert wrote, that tells why an image
+    cannot be read or rendered.
+    """
     for line in unidecode(said).splitlines():
         text = _NOISE.sub("", line.strip()).strip().rstrip(".;")
         if not text or _SAYS_NOTHING.match(text):

@@ -1,4 +1,6 @@
-"""The sRGB profile that both engines convert to, as Little CMS makes it; the copyright in it reads "No copyright, use freely"."""
+"""The sRGB profile that both engines convert to, as Little CMS makes it; the copyright in it reads
+"No copyright, use freely".
+"""
 
 from pathlib import Path
 

@@ -1,7 +1,8 @@
-"""What has happened since the start, counted: each method of Counters is an event, told by whoever saw it happen.
+"""What has happened since the start, counted: each method of Counters is an event, told by whoever
+saw it happen.
 
-Pages and Graphite read `totals` and compare; nothing is ever set back. What can be asked of a part at any time (the queue's length, the cache's hits)
-is not counted here but asked: see status.py.
+Pages and Graphite read `totals` and compare; nothing is ever set back. What can be asked of a part
+at any time (the queue's length, the cache's hits) is not counted here but asked: see status.py.
 """
 
 import datetime as dt
@@ -13,7 +14,23 @@ from dataclasses import dataclass
 from imagepipe.core.rendering.formats import Format
 from imagepipe.errors import BadRequest, ImagepipeError, NotStored, Overloaded
 
-BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+BOUNDS_SECONDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+)
 """The upper bounds of a Distribution's classes."""
 
 ERRORS_KEPT = 20
@@ -24,7 +41,9 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """`count` renditions of a format, which is named by its extension: jpg, gif, webp, png, avif."""
+    """`count` renditions of a format, which is named by its extension: jpg, gif, webp, png,
+    avif.
+    """
 
     format: str
     count: int
@@ -32,7 +51,9 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """`count` failures of an operation (store, delete, ...), by kind (DiskFull, Overloaded, ...)."""
+    """`count` failures of an operation (store, delete, ...), by kind (DiskFull, Overloaded,
+    ...).
+    """
 
     operation: str
     kind: str
@@ -50,7 +71,9 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Durations: `counts[i]` of them were at most `BOUNDS_SECONDS[i]` and more than the bound before it; the last of `counts` were more than all bounds."""
+    """Durations: `counts[i]` of them were at most `BOUNDS_SECONDS[i]` and more than the bound
+    before it; the last of `counts` were more than all bounds.
+    """
 
     counts: tuple[int, ...]
     sum_seconds: float
@@ -58,7 +81,9 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """All that has happened since the start; `requests` are those of every port, and their bytes those of bodies."""
+    """All that has happened since the start; `requests` are those of every port, and their bytes
+    those of bodies.
+    """
 
     image_requests: tuple[Rendered, ...]
     image_requests_failed: int
@@ -75,9 +100,11 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """For how long requests took until they were answered, and renderings waited for a thread and then ran.
+    """For how long requests took until they were answered, and renderings waited for a thread and
+    then ran.
 
-    `work`: of the requests those that were not for the status pages: whoever looks at these does not want to see himself.
+    `work`: of the requests those that were not for the status pages: whoever looks at these does
+    not want to see himself.
     """
 
     requests: Distribution
@@ -98,7 +125,8 @@ class NotedError:
 class Counters:
     """Counts events; for the reactor's thread alone. `wall` gives the seconds since 1970.
 
-    Memory is bounded: formats, operations, kinds and statuses are few, and a method that HTTP does not name counts as OTHER.
+    Memory is bounded: formats, operations, kinds and statuses are few, and a method that HTTP does
+    not name counts as OTHER.
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
@@ -114,7 +142,12 @@ class Counters:
         self._images_moved = 0
         self._received_bytes = 0
         self._sent_bytes = 0
-        self._requests, self._work, self._waits, self._runs = _Classes(), _Classes(), _Classes(), _Classes()
+        self._requests, self._work, self._waits, self._runs = (
+            _Classes(),
+            _Classes(),
+            _Classes(),
+            _Classes(),
+        )
         self._errors: deque[NotedError] = deque(maxlen=ERRORS_KEPT)
 
     # Images.
@@ -148,13 +181,26 @@ class Counters:
         self._images_moved += pairs
 
     def failed(self, operation: str, kind: str) -> None:
-        """An operation has failed. Both are words of the code, never a client's: store, and the name of an error's class."""
+        """An operation has failed. Both are words of the code, never a client's: store, and the
+        name of an error's class.
+        """
         self._failed[operation, kind] += 1
 
     # Work.
 
-    def request(self, method: str, status: int, seconds: float, received_bytes: int = 0, sent_bytes: int = 0, *, is_page: bool = False) -> None:
-        """A request was answered, or its client went away, `seconds` after it began; with the lengths of the two bodies. is_page: it was for a status page."""
+    def request(
+        self,
+        method: str,
+        status: int,
+        seconds: float,
+        received_bytes: int = 0,
+        sent_bytes: int = 0,
+        *,
+        is_page: bool = False,
+    ) -> None:
+        """A request was answered, or its client went away, `seconds` after it began; with the
+        lengths of the two bodies. is_page: it was for a status page.
+        """
         self._answered[method if method in _METHODS else "OTHER", status] += 1
         self._requests.add(seconds)
         if not is_page:
@@ -168,9 +214,17 @@ class Counters:
         self._runs.add(ran_seconds)
 
     def error(self, what: str, text: str) -> None:
-        """Something has failed that an operator should hear of; not what a client did wrong. The text is cut, and made printable."""
-        when = dt.datetime.fromtimestamp(self._wall(), dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        printable = "".join(character if character.isprintable() else " " for character in text[:ERROR_LENGTH_MAX])
+        """Something has failed that an operator should hear of; not what a client did wrong. The
+        text is cut, and made printable.
+        """
+        when = (
+            dt.datetime.fromtimestamp(self._wall(), dt.UTC)
+            .isoformat(timespec="seconds")
+            .replace("+00:00", "Z")
+        )
+        printable = "".join(
+            character if character.isprintable() else " " for character in text[:ERROR_LENGTH_MAX]
+        )
         self._errors.append(NotedError(when, what, printable))
 
     # What came of it.
@@ -178,7 +232,9 @@ class Counters:
     def totals(self) -> Totals:
         """All that was counted up to now."""
         return Totals(
-            image_requests=tuple(Rendered(format, count) for format, count in sorted(self._rendered.items())),
+            image_requests=tuple(
+                Rendered(format, count) for format, count in sorted(self._rendered.items())
+            ),
             image_requests_failed=self._image_requests_failed,
             originals_downloaded=self._originals_downloaded,
             originals_unavailable=self._originals_unavailable,
@@ -193,7 +249,9 @@ class Counters:
 
     def durations(self) -> Durations:
         """All durations up to now."""
-        return Durations(self._requests.taken(), self._work.taken(), self._waits.taken(), self._runs.taken())
+        return Durations(
+            self._requests.taken(), self._work.taken(), self._waits.taken(), self._runs.taken()
+        )
 
     def last_errors(self) -> tuple[NotedError, ...]:
         """The last ERRORS_KEPT errors, the newest first."""
@@ -201,7 +259,9 @@ class Counters:
 
 
 def note_failure(counters: Counters, operation: str, error: ImagepipeError) -> None:
-    """Count a failure of `operation`, a word of the code; those that are no client's mistake are errors that an operator should hear of."""
+    """Count a failure of `operation`, a word of the code; those that are no client's mistake are
+    errors that an operator should hear of.
+    """
     counters.failed(operation, type(error).__name__)
     if not isinstance(error, BadRequest | Overloaded) and type(error) is not NotStored:
         counters.error(operation, str(error))

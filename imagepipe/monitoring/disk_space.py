@@ -1,6 +1,7 @@
 """How much room the disk has, known without waiting for the disk.
 
-A disk that does not answer (a network file system can do that for minutes) holds up one thread and no page: the last answer stays, and its age tells.
+A disk that does not answer (a network file system can do that for minutes) holds up one thread and
+no page: the last answer stays, and its age tells.
 """
 
 import os
@@ -19,7 +20,8 @@ OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Bytes and inodes of a file system: what it has, and what of it anyone but root may still take.
+    """Bytes and inodes of a file system: what it has, and what of it anyone but root may still
+    take.
 
     total_inodes: 0 where it makes them as they are needed.
     """
@@ -44,17 +46,30 @@ class DiskStatus:
 def space_of(path: Path) -> Space:
     """The room on the file system that `path` lies on; blocks, and raises OSError."""
     found = os.statvfs(path)
-    return Space(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize, found.f_files, found.f_favail)
+    return Space(
+        found.f_blocks * found.f_frsize,
+        found.f_bavail * found.f_frsize,
+        found.f_files,
+        found.f_favail,
+    )
 
 
 class DiskSpace:
-    """The room on the file system of `path`, asked for again every REFRESH_SECONDS between `start` and `stop`.
+    """The room on the file system of `path`, asked for again every REFRESH_SECONDS between `start`
+    and `stop`.
 
-    Made on a thread, because it asks once; all else is for the reactor's thread. `on_thread` runs the blocking call, one at a time; `seconds` is a
-    monotonic clock. Raises OSError when made.
+    Made on a thread, because it asks once; all else is for the reactor's thread. `on_thread` runs
+    the blocking call, one at a time; `seconds` is a monotonic clock. Raises OSError when made.
     """
 
-    def __init__(self, reactor: Any, path: Path, on_thread: OnThread, seconds: Callable[[], float], ask: Callable[[Path], Space] = space_of) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        path: Path,
+        on_thread: OnThread,
+        seconds: Callable[[], float],
+        ask: Callable[[Path], Space] = space_of,
+    ) -> None:
         self._path = path
         self._on_thread = on_thread
         self._seconds = seconds
@@ -77,7 +92,9 @@ class DiskSpace:
         """What is known now."""
         space = self._space
         age = self._seconds() - self._asked
-        return DiskStatus(space.total_bytes, space.free_bytes, age, space.total_inodes, space.free_inodes)
+        return DiskStatus(
+            space.total_bytes, space.free_bytes, age, space.total_inodes, space.free_inodes
+        )
 
     def _refresh(self) -> "Deferred[None]":
         return Deferred.fromCoroutine(self._ask_again())

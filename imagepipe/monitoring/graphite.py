@@ -1,16 +1,20 @@
-"""Events and sums for Graphite, by its plaintext protocol over TCP: `<name> <number> <unix time>`, a line each.
+"""Events and sums for Graphite, by its plaintext protocol over TCP: `<name> <number> <unix time>`,
+a line each.
 
-    stats.image_server.image_request 3 1767225600              events since the last line of this name
+    stats.image_server.image_request 3 1767225600              events since the last line of this
+        name
     stats.image_server.image_request.jpg 3 1767225600
     stats.image_server.totals.image_request 40 1767225600      since the start
     stats.image_server.totals.image_request.jpg 28 1767225600
     stats.image_server.replication.pending 0 1767225600        how it stands
 
-What has happened is told within a second after a rest, and every ten seconds while it goes on; what has not is not told. How replication stands is told every ten
-seconds, changed or not, for an alarm must tell a number that stays from one that is missing.
+What has happened is told within a second after a rest, and every ten seconds while it goes on; what
+has not is not told. How replication stands is told every ten seconds, changed or not, for an alarm
+must tell a number that stays from one that is missing.
 
-Nothing is queued: a report is the difference between two totals. While there is no connection, or the last report is not in the kernel's hands yet, none is
-made, and the next one is larger. What was in the kernel's hands when Graphite died is lost from the events, but not from the totals.
+Nothing is queued: a report is the difference between two totals. While there is no connection, or
+the last report is not in the kernel's hands yet, none is made, and the next one is larger. What was
+in the kernel's hands when Graphite died is lost from the events, but not from the totals.
 """
 
 import socket
@@ -30,13 +34,17 @@ LOOK_SECONDS = 1.0
 """How often to look whether something has happened, after a rest."""
 
 REPORT_SECONDS = 10.0
-"""How long after a report the next one is made; Graphite keeps one value in so many seconds at best."""
+"""How long after a report the next one is made; Graphite keeps one value in so many seconds at
+best.
+"""
 
 RETRY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 2.0
 
 UNHEARD_SECONDS = 60
-"""A connection on which Graphite's machine acknowledges nothing for so long is given up; the kernel alone would take a quarter of an hour."""
+"""A connection on which Graphite's machine acknowledges nothing for so long is given up; the kernel
+alone would take a quarter of an hour.
+"""
 
 _log = Logger()
 
@@ -56,11 +64,15 @@ def events_of(totals: Totals) -> dict[str, int]:
 
 
 def states_of(replication: ReplicationStatus | None) -> dict[str, int]:
-    """How replication stands, by name; nothing where it does not run. Peers have mostly the same changes, so the one that is furthest ahead counts."""
+    """How replication stands, by name; nothing where it does not run. Peers have mostly the same
+    changes, so the one that is furthest ahead counts.
+    """
     if replication is None:
         return {}
     return {
-        "replication.rows_behind": max((peer.rows_behind for peer in replication.upstreams), default=0),
+        "replication.rows_behind": max(
+            (peer.rows_behind for peer in replication.upstreams), default=0
+        ),
         "replication.unreplicated": replication.unreplicated,
         "replication.pending": replication.pending,
         "replication.conflicts": replication.conflicts,
@@ -69,11 +81,23 @@ def states_of(replication: ReplicationStatus | None) -> dict[str, int]:
 
 def news_of(told: Mapping[str, int], counts: Mapping[str, int]) -> dict[str, int]:
     """How often each event has happened since `told`, as far as it has."""
-    return {name: count - told.get(name, 0) for name, count in counts.items() if count != told.get(name, 0)}
+    return {
+        name: count - told.get(name, 0)
+        for name, count in counts.items()
+        if count != told.get(name, 0)
+    }
 
 
-def report(prefix: str, news: Mapping[str, int], counts: Mapping[str, int], states: Mapping[str, int], now: float) -> str:
-    """The lines about all `news`, with their totals out of `counts`, and about all `states`; `now` in seconds since 1970."""
+def report(
+    prefix: str,
+    news: Mapping[str, int],
+    counts: Mapping[str, int],
+    states: Mapping[str, int],
+    now: float,
+) -> str:
+    """The lines about all `news`, with their totals out of `counts`, and about all `states`; `now`
+    in seconds since 1970.
+    """
     values = [*news.items(), *((f"totals.{name}", counts[name]) for name in news), *states.items()]
     return "".join(f"{prefix}.{name} {value} {int(now)}\n" for name, value in values)
 
@@ -100,7 +124,9 @@ class Graphite:
         self._replication = replication
         self._wall = wall
         retry = backoffPolicy(initialDelay=1.0, maxDelay=RETRY_SECONDS_MAX)
-        self._service = ClientService(endpoint, cast(Any, _Links(self)), retryPolicy=retry, clock=reactor)
+        self._service = ClientService(
+            endpoint, cast(Any, _Links(self)), retryPolicy=retry, clock=reactor
+        )
         self._link: _Link | None = None
         self._told: Mapping[str, int] = {}
         self._told_before: Mapping[str, int] = {}
@@ -108,20 +134,26 @@ class Graphite:
         self._timer: Any = None  # an IDelayedCall
 
     def start(self, told: Mapping[str, int] | None = None) -> None:
-        """Connect, again and again until it works, and begin to tell: of what happened since `told`, or else from now on."""
+        """Connect, again and again until it works, and begin to tell: of what happened since
+        `told`, or else from now on.
+        """
         self._told = self._told_before = events_of(self._totals()) if told is None else told
         self._service.startService()
         self._service.whenConnected(failAfterFailures=1).addErrback(_not_reached)
         self._timer = self._reactor.callLater(LOOK_SECONDS, self._look)
 
     def stop(self) -> "Deferred[None]":
-        """Tell what has not been told, if there is a connection, and close it; fires after a few seconds at the latest."""
+        """Tell what has not been told, if there is a connection, and close it; fires after a few
+        seconds at the latest.
+        """
         if self._timer:
             self._timer.cancel()
         return Deferred.fromCoroutine(self._stop())
 
     def leave(self) -> Mapping[str, int]:
-        """Close the connection, and leave all that has not been told to whoever is started with what this returns."""
+        """Close the connection, and leave all that has not been told to whoever is started with
+        what this returns.
+        """
         if self._timer:
             self._timer.cancel()
         link = self._link
@@ -142,14 +174,21 @@ class Graphite:
             self._told = self._told_before
         self._link = None
         if self._service.running:
-            _log.warn("Graphite: the connection is lost: {why}; events are added up until there is one", why=why.getErrorMessage())
+            _log.warn(
+                "Graphite: the connection is lost: {why}; events are added up until there is one",
+                why=why.getErrorMessage(),
+            )
 
     def _look(self) -> None:
         events_told = self._tell()
-        self._timer = self._reactor.callLater(REPORT_SECONDS if events_told else LOOK_SECONDS, self._look)
+        self._timer = self._reactor.callLater(
+            REPORT_SECONDS if events_told else LOOK_SECONDS, self._look
+        )
 
     def _tell(self) -> bool:
-        """Send a report if there is something to say and it can be sent; whether there were events in it."""
+        """Send a report if there is something to say and it can be sent; whether there were events
+        in it.
+        """
         link, now = self._link, self._reactor.seconds()
         if link is None or not link.is_drained:
             return False
@@ -165,7 +204,9 @@ class Graphite:
 
     async def _stop(self) -> None:
         try:
-            await Deferred.fromCoroutine(self._tell_the_rest()).addTimeout(STOP_SECONDS_MAX, self._reactor)
+            await Deferred.fromCoroutine(self._tell_the_rest()).addTimeout(
+                STOP_SECONDS_MAX, self._reactor
+            )
         except TimeoutError:
             _log.warn("Graphite: it does not read; the last events are not told")
         link, closed = self._link, self._service.stopService()
@@ -185,7 +226,8 @@ class Graphite:
 class _Link(Protocol):
     """A connection to Graphite, one report at a time.
 
-    It is a pull producer: the transport calls `resumeProducing` whenever it has given all it was given to the kernel.
+    It is a pull producer: the transport calls `resumeProducing` whenever it has given all it was
+    given to the kernel.
     """
 
     def __init__(self, graphite: Graphite) -> None:
@@ -195,7 +237,9 @@ class _Link(Protocol):
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's names
         transport: Any = self.transport
-        transport.getHandle().setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_SECONDS * 1000)
+        transport.getHandle().setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_SECONDS * 1000
+        )
         transport.registerProducer(self, streaming=False)
         self._graphite.connected(self)
 
@@ -225,7 +269,9 @@ class _Link(Protocol):
         return deferred
 
     def close(self) -> None:
-        """Close the connection now; what the kernel has is still delivered, unless there is more than it has."""
+        """Close the connection now; what the kernel has is still delivered, unless there is more
+        than it has.
+        """
         transport: Any = self.transport
         transport.unregisterProducer()
         if not self.is_drained:
@@ -250,4 +296,7 @@ class _Links(Factory):
 
 def _not_reached(failure: Failure) -> None:
     if not failure.check(CancelledError):  # stopped before
-        _log.warn("Graphite: cannot be reached: {why}; events are added up until it can", why=failure.getErrorMessage())
+        _log.warn(
+            "Graphite: cannot be reached: {why}; events are added up until it can",
+            why=failure.getErrorMessage(),
+        )

@@ -3,14 +3,20 @@
     imagepipe_*   of the node, from NodeStatus and Durations
     process_*     of the process, from /proc, by prometheus_client
 
-A registry of our own, not prometheus_client's global one: two nodes may live in one process, as in tests. README.md has a table of all names.
+A registry of our own, not prometheus_client's global one: two nodes may live in one process, as in
+tests. README.md has a table of all names.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from imagepipe.core.node_names import labels as labels_of
@@ -20,8 +26,12 @@ from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, QueueStatu
 from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
 
 
-def registry_of(status: Callable[[], NodeStatus], durations: Callable[[], Durations]) -> CollectorRegistry:
-    """A registry whose metrics are those of the node and the process at the moment of the scrape."""
+def registry_of(
+    status: Callable[[], NodeStatus], durations: Callable[[], Durations]
+) -> CollectorRegistry:
+    """A registry whose metrics are those of the node and the process at the moment of the
+    scrape.
+    """
     registry = CollectorRegistry()
     registry.register(NodeCollector(status, durations))
     ProcessCollector(registry=registry)
@@ -31,7 +41,9 @@ def registry_of(status: Callable[[], NodeStatus], durations: Callable[[], Durati
 class NodeCollector(Collector):
     """Asks for a status at each scrape, and names its numbers."""
 
-    def __init__(self, status: Callable[[], NodeStatus], durations: Callable[[], Durations]) -> None:
+    def __init__(
+        self, status: Callable[[], NodeStatus], durations: Callable[[], Durations]
+    ) -> None:
         self._status = status
         self._durations = durations
 
@@ -55,11 +67,23 @@ def _of_node(status: NodeStatus) -> Iterator[Metric]:
     yield InfoMetricFamily("imagepipe_build", "Which version runs.", {"version": status.version})
     yield _gauge("uptime_seconds", "Since the start.", status.uptime_seconds)
     yield _gauge("ready", "1 while the node takes writes, 0 while it does not.", status.ready)
-    yield _gauge("originals_being_downloaded", "Originals that are being fetched from their sources.", status.originals_being_downloaded)
+    yield _gauge(
+        "originals_being_downloaded",
+        "Originals that are being fetched from their sources.",
+        status.originals_being_downloaded,
+    )
     yield _gauge("engine_workers", "Processes that the engine has.", status.engine_workers)
     ahead = status.ahead
-    yield _gauge("images_dated_ahead", "Images dated more than an hour ahead of this node's clock, up to 1000.", ahead.images if ahead else 0)
-    yield _gauge("images_dated_ahead_seconds", "How far ahead the newest of them is dated.", ahead.seconds if ahead else 0)
+    yield _gauge(
+        "images_dated_ahead",
+        "Images dated more than an hour ahead of this node's clock, up to 1000.",
+        ahead.images if ahead else 0,
+    )
+    yield _gauge(
+        "images_dated_ahead_seconds",
+        "How far ahead the newest of them is dated.",
+        ahead.seconds if ahead else 0,
+    )
 
 
 def _of_queue(queue: QueueStatus) -> Iterator[Metric]:
@@ -67,7 +91,9 @@ def _of_queue(queue: QueueStatus) -> Iterator[Metric]:
     yield _gauge("queue_running_max", "How many can be: io_threads.", queue.running_max)
     yield _gauge("queue_waiting", "Jobs that wait for their turn.", queue.waiting)
     yield _gauge("queue_stores_waiting", "Stores that wait for their turn.", queue.stores.waiting)
-    yield _gauge("queue_renditions_waiting", "Renditions that wait for their turn.", queue.renditions.waiting)
+    yield _gauge(
+        "queue_renditions_waiting", "Renditions that wait for their turn.", queue.renditions.waiting
+    )
     yield _gauge("queue_waiting_max", "How many of each kind may wait (queue).", queue.waiting_max)
 
 
@@ -75,29 +101,61 @@ def _of_totals(totals: Totals) -> Iterator[Metric]:
     rendered = [((each.format,), each.count) for each in totals.image_requests]
     failed = [((each.operation, each.kind), each.count) for each in totals.failures]
     answered = [((each.method, str(each.status)), each.count) for each in totals.requests]
-    yield _counters("image_requests", "Renditions that were not in the cache, and were rendered.", ("format",), rendered)
-    yield _counter("image_requests_failed", "GETs of an image that got none.", totals.image_requests_failed)
-    yield _counter("originals_downloaded", "Originals that were fetched from their sources.", totals.originals_downloaded)
-    yield _counter("originals_unavailable", "Originals that are not at their sources.", totals.originals_unavailable)
+    yield _counters(
+        "image_requests",
+        "Renditions that were not in the cache, and were rendered.",
+        ("format",),
+        rendered,
+    )
+    yield _counter(
+        "image_requests_failed", "GETs of an image that got none.", totals.image_requests_failed
+    )
+    yield _counter(
+        "originals_downloaded",
+        "Originals that were fetched from their sources.",
+        totals.originals_downloaded,
+    )
+    yield _counter(
+        "originals_unavailable",
+        "Originals that are not at their sources.",
+        totals.originals_unavailable,
+    )
     yield _counter("images_stored", "Images that calls have stored.", totals.images_stored)
     yield _counter("images_deleted", "Paths that calls have deleted.", totals.images_deleted)
     yield _counter("images_moved", "Images that calls have moved.", totals.images_moved)
     yield _counters("failures", "Operations that have failed.", ("operation", "kind"), failed)
-    yield _counters("http_requests", "Requests that were answered, on every port.", ("method", "status"), answered)
+    yield _counters(
+        "http_requests",
+        "Requests that were answered, on every port.",
+        ("method", "status"),
+        answered,
+    )
     yield _counter("http_received_bytes", "Bytes of their bodies.", totals.received_bytes)
     yield _counter("http_sent_bytes", "Bytes of the answers' bodies.", totals.sent_bytes)
 
 
 def _of_durations(durations: Durations) -> Iterator[Metric]:
-    yield _histogram("http_request_duration_seconds", "From a request's first line to the end of its answer.", durations.requests)
-    yield _histogram("render_wait_seconds", "For how long jobs waited for a thread.", durations.render_waits)
-    yield _histogram("render_duration_seconds", "For how long jobs then ran.", durations.render_runs)
+    yield _histogram(
+        "http_request_duration_seconds",
+        "From a request's first line to the end of its answer.",
+        durations.requests,
+    )
+    yield _histogram(
+        "render_wait_seconds", "For how long jobs waited for a thread.", durations.render_waits
+    )
+    yield _histogram(
+        "render_duration_seconds", "For how long jobs then ran.", durations.render_runs
+    )
 
 
 def _of_disk(disk: DiskStatus) -> Iterator[Metric]:
     yield _gauge("disk_size_bytes", "The file system that images.path lies on.", disk.total_bytes)
     yield _gauge("disk_free_bytes", "What is free on it.", disk.free_bytes)
-    yield _gauge("disk_inodes", "Inodes of the file system; 0 if it creates them as needed.", disk.total_inodes)
+    yield _gauge(
+        "disk_inodes",
+        "Inodes of the file system; 0 if it creates them as needed.",
+        disk.total_inodes,
+    )
     yield _gauge("disk_free_inodes", "Free inodes of the file system.", disk.free_inodes)
     yield _gauge("disk_age_seconds", "How long ago the disk was asked for that.", disk.age_seconds)
 
@@ -113,11 +171,25 @@ def _of_cache(cache: CacheStatus) -> Iterator[Metric]:
 
 def _of_replication(replication: ReplicationStatus) -> Iterator[Metric]:
     yield _gauge("replication_seq", "The number of this node's newest change.", replication.seq)
-    yield _gauge("replication_unreplicated", "Changes that are on no other disk.", replication.unreplicated)
-    yield _gauge("replication_pending", "Changes of peers that wait for their bytes.", replication.pending)
-    yield _gauge("replication_pending_seconds", "For how long there have been any.", replication.pending_seconds)
-    yield _gauge("replication_conflicts", "Images kept that lost a conflict.", replication.conflicts)
-    yield _counter("replication_dropped_messages", "Messages of subscribers that were too many.", replication.dropped_messages)
+    yield _gauge(
+        "replication_unreplicated", "Changes that are on no other disk.", replication.unreplicated
+    )
+    yield _gauge(
+        "replication_pending", "Changes of peers that wait for their bytes.", replication.pending
+    )
+    yield _gauge(
+        "replication_pending_seconds",
+        "For how long there have been any.",
+        replication.pending_seconds,
+    )
+    yield _gauge(
+        "replication_conflicts", "Images kept that lost a conflict.", replication.conflicts
+    )
+    yield _counter(
+        "replication_dropped_messages",
+        "Messages of subscribers that were too many.",
+        replication.dropped_messages,
+    )
     yield _counter("replication_bad_messages", "Messages that were none.", replication.bad_messages)
 
 
@@ -129,14 +201,37 @@ def _of_upstreams(upstreams: Iterable[UpstreamStatus]) -> Iterator[Metric]:
         values = [((label,), of(peer)) for label, peer in zip(names, peers, strict=True)]
         return _gauges(f"replication_upstream_{name}", says, ("peer",), values)
 
-    yield each("connected", "1 while the peer is heard and can be pulled from.", lambda peer: peer.connected)
-    yield each("heard_seconds", "How long ago it was heard; missing: never.", lambda peer: peer.heard_seconds)
-    yield each("rows_behind", "Its changes that are not here, at most.", lambda peer: peer.rows_behind)
-    yield each("missing_bytes", "Bytes of them that are on their way.", lambda peer: peer.bytes_behind)
-    yield each("behind_seconds", "For how long it has had something that is not here.", lambda peer: peer.seconds_behind)
-    yield each("clock_ahead_seconds", "Its clock less this node's.", lambda peer: peer.clock_ahead_seconds)
+    yield each(
+        "connected",
+        "1 while the peer is heard and can be pulled from.",
+        lambda peer: peer.connected,
+    )
+    yield each(
+        "heard_seconds",
+        "How long ago it was heard; missing: never.",
+        lambda peer: peer.heard_seconds,
+    )
+    yield each(
+        "rows_behind", "Its changes that are not here, at most.", lambda peer: peer.rows_behind
+    )
+    yield each(
+        "missing_bytes", "Bytes of them that are on their way.", lambda peer: peer.bytes_behind
+    )
+    yield each(
+        "behind_seconds",
+        "For how long it has had something that is not here.",
+        lambda peer: peer.seconds_behind,
+    )
+    yield each(
+        "clock_ahead_seconds", "Its clock less this node's.", lambda peer: peer.clock_ahead_seconds
+    )
     rings_lost = [((label,), peer.rings_lost) for label, peer in zip(names, peers, strict=True)]
-    yield _counters("replication_upstream_rings_lost", "How often it had news and its doorbell was not heard.", ("peer",), rings_lost)
+    yield _counters(
+        "replication_upstream_rings_lost",
+        "How often it had news and its doorbell was not heard.",
+        ("peer",),
+        rings_lost,
+    )
 
 
 def _of_subscribers(subscribers: Iterable[SubscriberStatus]) -> Iterator[Metric]:
@@ -147,7 +242,9 @@ def _of_subscribers(subscribers: Iterable[SubscriberStatus]) -> Iterator[Metric]
         values = [((label,), of(peer)) for label, peer in zip(names, peers, strict=True)]
         return _gauges(f"replication_subscriber_{name}", says, ("peer",), values)
 
-    yield each("acknowledged_seq", "All up to this number is on the peer's disk.", lambda peer: peer.acked)
+    yield each(
+        "acknowledged_seq", "All up to this number is on the peer's disk.", lambda peer: peer.acked
+    )
     yield each("rows_behind", "Changes that are not.", lambda peer: peer.behind)
     yield each("heard_seconds", "How long ago it has asked.", lambda peer: peer.heard_seconds)
 
@@ -183,4 +280,9 @@ def _histogram(name: str, says: str, durations: Distribution) -> Metric:
     """Prometheus counts in each class what is in the classes below it too."""
     bounds = [*map(str, BOUNDS_SECONDS), "+Inf"]
     up_to = map(float, accumulate(durations.counts))
-    return HistogramMetricFamily(f"imagepipe_{name}", says, buckets=list(zip(bounds, up_to, strict=True)), sum_value=durations.sum_seconds)
+    return HistogramMetricFamily(
+        f"imagepipe_{name}",
+        says,
+        buckets=list(zip(bounds, up_to, strict=True)),
+        sum_value=durations.sum_seconds,
+    )

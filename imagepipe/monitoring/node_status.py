@@ -1,4 +1,6 @@
-"""How the node stands at one moment, as values: what every page and metric is made of (docs/design/contract.md, "What an operator sees")."""
+"""How the node stands at one moment, as values: what every page and metric is made of
+(docs/design/contract.md, "What an operator sees").
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +12,9 @@ from imagepipe.replication.status import ReplicationStatus
 
 
 class Severity(StrEnum):
-    """CRITICAL: something that clients or peers rely on does not work. WARNING: it works, but will not for long, or not as it should."""
+    """CRITICAL: something that clients or peers rely on does not work. WARNING: it works, but will
+    not for long, or not as it should.
+    """
 
     CRITICAL = "critical"
     WARNING = "warning"
@@ -49,7 +53,9 @@ class QueueStatus:
 
 @dataclass(frozen=True, slots=True)
 class CacheStatus:
-    """The render cache: what it holds, what it may hold, and how often a rendition was there (hits), had to be made (misses), or had to go for another."""
+    """The render cache: what it holds, what it may hold, and how often a rendition was there
+    (hits), had to be made (misses), or had to go for another.
+    """
 
     bytes: int
     bytes_max: int
@@ -61,9 +67,11 @@ class CacheStatus:
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """A node. `not_ready` says why it takes no writes; `problems`: all that is wrong, the worst first. `cache` and `replication` are None where they do not run.
+    """A node. `not_ready` says why it takes no writes; `problems`: all that is wrong, the worst
+    first. `cache` and `replication` are None where they do not run.
 
-    ahead: live images that are dated ahead of this node's clock; None: there are none. last_errors: the newest first.
+    ahead: live images that are dated ahead of this node's clock; None: there are none. last_errors:
+    the newest first.
     """
 
     version: str

@@ -1,6 +1,8 @@
-"""What is wrong with a node: the one place that decides it, so that the page, the command line and whoever reads /status.json agree.
+"""What is wrong with a node: the one place that decides it, so that the page, the command line and
+whoever reads /status.json agree.
 
-Nothing here is wrong for a moment only: what comes and goes at work (changes on their way, jobs that wait) has to last, or to be near its bound.
+Nothing here is wrong for a moment only: what comes and goes at work (changes on their way, jobs
+that wait) has to last, or to be near its bound.
 """
 
 from collections.abc import Iterator
@@ -35,14 +37,17 @@ FETCHES_SECONDS = 30.0
 """A subscriber asks every five seconds, or more often."""
 
 GONE_SECONDS = 86400.0
-"""A subscriber that has not asked for so long is taken for one that was removed from the cluster."""
+"""A subscriber that has not asked for so long is taken for one that was removed from the cluster.
+"""
 
 
 def problems_of(status: NodeStatus) -> tuple[Problem, ...]:
     """All that is wrong, the worst first; what `status.problems` says does not matter."""
     found = [*_not_ready(status), *_disk(status.disk), *_queue(status.queue), *_ahead(status.ahead)]
     if status.replication:
-        found += _replication(status.replication, has_started=status.uptime_seconds >= STARTED_SECONDS)
+        found += _replication(
+            status.replication, has_started=status.uptime_seconds >= STARTED_SECONDS
+        )
     return tuple(sorted(found, key=lambda problem: problem.severity is not Severity.CRITICAL))
 
 
@@ -89,8 +94,9 @@ def _ahead(ahead: Ahead | None) -> Iterator[Problem]:
     others = f" and {counted(ahead.images - 1, 'other image')}" if ahead.images > 1 else ""
     verb = "is" if ahead.images == 1 else "are"
     yield _warning(
-        f"{shown(ahead.path)}{others} {verb} dated up to {shown_seconds(ahead.seconds)} ahead of this node's clock:"
-        " set it right if it is behind, otherwise see ImagepipeDatedAhead in docs/operations.md"
+        f"{shown(ahead.path)}{others} {verb} dated up to {shown_seconds(ahead.seconds)} ahead of"
+        " this node's clock: set it right if it is behind, otherwise see ImagepipeDatedAhead in"
+        " docs/operations.md"
     )
 
 
@@ -100,18 +106,39 @@ def _replication(replication: ReplicationStatus, *, has_started: bool) -> Iterat
     for upstream in replication.upstreams:
         yield from _upstream(upstream, has_started=has_started)
     for subscriber in replication.subscribers:
-        if subscriber.behind or subscriber.node not in silent:  # that it is not heard is said already
-            yield from _subscriber(subscriber, names.get(subscriber.node) or both_names(subscriber.peer, subscriber.key or subscriber.node))
-    if replication.unreplicated and replication.subscribers and all(one.heard_seconds >= FETCHES_SECONDS for one in replication.subscribers):
-        yield _warning(f"{counted(replication.unreplicated, 'change')} {'is' if replication.unreplicated == 1 else 'are'} on no other disk")
+        # that it is not heard is said already
+        if subscriber.behind or subscriber.node not in silent:
+            yield from _subscriber(
+                subscriber,
+                names.get(subscriber.node)
+                or both_names(subscriber.peer, subscriber.key or subscriber.node),
+            )
+    if (
+        replication.unreplicated
+        and replication.subscribers
+        and all(one.heard_seconds >= FETCHES_SECONDS for one in replication.subscribers)
+    ):
+        yield _warning(
+            f"{counted(replication.unreplicated, 'change')}"
+            f" {'is' if replication.unreplicated == 1 else 'are'} on no other disk"
+        )
     if replication.pending and replication.pending_seconds >= PENDING_SECONDS:
         verb = "waits for its" if replication.pending == 1 else "wait for their"
-        text = f"{counted(replication.pending, 'change')} {verb} bytes, the oldest for {shown_seconds(replication.pending_seconds)}"
-        yield _critical(text) if replication.pending_seconds >= PENDING_CRITICAL_SECONDS else _warning(text)
+        text = (
+            f"{counted(replication.pending, 'change')} {verb} bytes, the oldest for"
+            f" {shown_seconds(replication.pending_seconds)}"
+        )
+        yield (
+            _critical(text)
+            if replication.pending_seconds >= PENDING_CRITICAL_SECONDS
+            else _warning(text)
+        )
 
 
 def _upstream(peer: UpstreamStatus, *, has_started: bool) -> Iterator[Problem]:
-    lacks = f": {counted(peer.rows_behind, 'change')} of it may not be here" if peer.rows_behind else ""
+    lacks = (
+        f": {counted(peer.rows_behind, 'change')} of it may not be here" if peer.rows_behind else ""
+    )
     if peer.refused:
         yield _critical(f"peer {both_names(peer.peer, peer.name)} is refused: {peer.refused}")
     elif not peer.connected and peer.heard_seconds is None:
@@ -119,19 +146,30 @@ def _upstream(peer: UpstreamStatus, *, has_started: bool) -> Iterator[Problem]:
             yield _critical(f"peer {both_names(peer.peer, peer.name)} has never been heard")
     elif not peer.connected and peer.heard_seconds is not None:
         if peer.heard_seconds < HEARD_SECONDS:
-            yield _warning(f"peer {both_names(peer.peer, peer.name)} is heard, but cannot be pulled from")
+            yield _warning(
+                f"peer {both_names(peer.peer, peer.name)} is heard, but cannot be pulled from"
+            )
         else:
-            yield _critical(f"peer {both_names(peer.peer, peer.name)} has not been heard for {shown_seconds(peer.heard_seconds)}{lacks}")
+            yield _critical(
+                f"peer {both_names(peer.peer, peer.name)} has not been heard for"
+                f" {shown_seconds(peer.heard_seconds)}{lacks}"
+            )
     elif peer.seconds_behind >= BEHIND_SECONDS:
-        yield _warning(f"peer {both_names(peer.peer, peer.name)} has been ahead for {shown_seconds(peer.seconds_behind)}{lacks}")
+        yield _warning(
+            f"peer {both_names(peer.peer, peer.name)} has been ahead for"
+            f" {shown_seconds(peer.seconds_behind)}{lacks}"
+        )
     ahead = peer.clock_ahead_seconds or 0.0
     if abs(ahead) >= CLOCK_SECONDS:
         yield _warning(
-            f"the clock of peer {both_names(peer.peer, peer.name)} is {shown_seconds(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} this node's"
+            f"the clock of peer {both_names(peer.peer, peer.name)} is {shown_seconds(abs(ahead))}"
+            f" {'ahead of' if ahead > 0 else 'behind'} this node's"
         )
 
 
 def _subscriber(peer: SubscriberStatus, name: str) -> Iterator[Problem]:
     if FETCHES_SECONDS <= peer.heard_seconds < GONE_SECONDS:
         lacks = f": {counted(peer.behind, 'change')} not on its disk" if peer.behind else ""
-        yield _warning(f"peer {name} has fetched nothing for {shown_seconds(peer.heard_seconds)}{lacks}")
+        yield _warning(
+            f"peer {name} has fetched nothing for {shown_seconds(peer.heard_seconds)}{lacks}"
+        )

@@ -30,10 +30,17 @@ def reading_of(status: NodeStatus, durations: Durations) -> Reading:
 class Recent:
     """The samples up to now, taken between `start` and `stop`; for the reactor's thread.
 
-    `reactor` is an IReactorTime, `wall` gives the seconds since 1970, `read` what is to be seen now.
+    `reactor` is an IReactorTime, `wall` gives the seconds since 1970, `read` what is to be seen
+    now.
     """
 
-    def __init__(self, reactor: Any, wall: Callable[[], float], read: Callable[[], Reading], step_seconds: float = STEP_SECONDS) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        wall: Callable[[], float],
+        read: Callable[[], Reading],
+        step_seconds: float = STEP_SECONDS,
+    ) -> None:
         self._reactor = reactor
         self._began = reactor.seconds()
         self._read = read

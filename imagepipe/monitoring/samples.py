@@ -1,11 +1,15 @@
-"""The last hour in samples, for the charts of /status: one for every few seconds, the oldest going when there are too many.
+"""The last hour in samples, for the charts of /status: one for every few seconds, the oldest going
+when there are too many.
 
     start                                   the time at which the first interval begins
-    |----- step -----|----- step -----|...  of each interval: requests a second, median and 95th percentile of their durations,
-                                            the most jobs that waited, how far behind the peers this node was
+    |----- step -----|----- step -----|...  of each interval: requests a second, median and 95th
+                                            percentile of their durations,
+                                            the most jobs that waited, how far behind the peers this
+                                            node was
 
-Durations are counted in classes, so quantiles are estimates: they take the durations of a class to be spread evenly between its bounds, and those above
-the last bound to be as long as that. An interval without requests has no quantiles; one in which nobody looked has no values at all.
+Durations are counted in classes, so quantiles are estimates: they take the durations of a class to
+be spread evenly between its bounds, and those above the last bound to be as long as that. An
+interval without requests has no quantiles; one in which nobody looked has no values at all.
 """
 
 import math
@@ -24,7 +28,9 @@ TOLERANCE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What there is to see at one moment. `requests`: all since the start. The last two are of the upstream that is furthest ahead; None: there is none."""
+    """What there is to see at one moment. `requests`: all since the start. The last two are of the
+    upstream that is furthest ahead; None: there is none.
+    """
 
     requests: Distribution
     waiting: int
@@ -46,9 +52,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Intervals one after the other, each `step_seconds` long, the first from `start` on (seconds since 1970): of all lists the nth value is the nth's.
+    """Intervals one after the other, each `step_seconds` long, the first from `start` on (seconds
+    since 1970): of all lists the nth value is the nth's.
 
-    None: there is no such value, for nobody asked for anything (durations), nothing is replicated (the last two), or the node did not look.
+    None: there is no such value, for nobody asked for anything (durations), nothing is replicated
+    (the last two), or the node did not look.
     """
 
     start: float
@@ -62,9 +70,11 @@ class Series:
 
 
 class Samples:
-    """The last `kept` intervals. Time is what `observe` is told, in seconds since `begin`, which is a time since 1970; observing costs no more later on.
+    """The last `kept` intervals. Time is what `observe` is told, in seconds since `begin`, which is
+    a time since 1970; observing costs no more later on.
 
-    Invariant: `_kept` are the intervals up to `_number`, which is under way; `_first` are the durations counted before it.
+    Invariant: `_kept` are the intervals up to `_number`, which is under way; `_first` are the
+    durations counted before it.
     """
 
     def __init__(self, begin: float, step_seconds: float, kept: int) -> None:
@@ -77,16 +87,25 @@ class Samples:
         self._waiting_max = 0
 
     def observe(self, at: float, reading: Reading) -> None:
-        """What is to be seen now, `at` seconds after the beginning; several times in an interval."""
+        """What is to be seen now, `at` seconds after the beginning; several times in an
+        interval.
+        """
         self._waiting_max = max(self._waiting_max, reading.waiting)
         number = math.floor(at / self._step + TOLERANCE)
         if number > self._number:
             self._kept.append(self._sample(at, reading))
             self._kept.extend([Sample()] * min(number - self._number - 1, self._kept.maxlen or 0))
-            self._number, self._first, self._first_at, self._waiting_max = number, reading.requests.counts, at, reading.waiting
+            self._number, self._first, self._first_at, self._waiting_max = (
+                number,
+                reading.requests.counts,
+                at,
+                reading.waiting,
+            )
 
     def since(self, time: float) -> Series:
-        """The intervals that begin at `time` (since 1970) or later; all, if that was before the first one that is kept."""
+        """The intervals that begin at `time` (since 1970) or later; all, if that was before the
+        first one that is kept.
+        """
         first = self._number - len(self._kept)
         wanted = (time - self._begin) / self._step
         skipped = math.ceil(min(max(wanted - first - TOLERANCE, 0), len(self._kept)))
@@ -103,7 +122,9 @@ class Samples:
         )
 
     def _sample(self, at: float, last: Reading) -> Sample:
-        counts = tuple(after - before for after, before in zip(last.requests.counts, self._first, strict=True))
+        counts = tuple(
+            after - before for after, before in zip(last.requests.counts, self._first, strict=True)
+        )
         return Sample(
             requests_per_second=round(sum(counts) / (at - self._first_at), 3),
             median_seconds=_rounded(quantile(counts, 0.5)),
@@ -115,7 +136,9 @@ class Samples:
 
 
 def quantile(counts: tuple[int, ...], part: float) -> float | None:
-    """The duration, in seconds, that `part` of those counted in the classes of BOUNDS_SECONDS do not exceed: an estimate, see above. None if none were."""
+    """The duration, in seconds, that `part` of those counted in the classes of BOUNDS_SECONDS do
+    not exceed: an estimate, see above. None if none were.
+    """
     total = sum(counts)
     if not total:
         return None

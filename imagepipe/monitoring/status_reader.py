@@ -1,6 +1,7 @@
 """How the node stands at one moment, read from its parts.
 
-the parts of the daemon --asked, never waited for--> StatusReader.read() -> NodeStatus -> page, text, JSON, Prometheus' metrics
+the parts of the daemon --asked, never waited for--> StatusReader.read() -> NodeStatus -> page,
+text, JSON, Prometheus' metrics
 """
 
 from collections.abc import Callable
@@ -70,8 +71,9 @@ def why_not_ready(*, stopping: bool, unready: str | None, silent_seconds: float)
 class StatusReader:
     """Reads the parts it was given; for the reactor's thread, and no part makes it wait.
 
-    seconds: a monotonic clock; uptime counts from when this was made. unready, stopping: what `why_not_ready` goes by.
-    engine_workers: how many processes the engine has. downloads: how many originals are being fetched.
+    seconds: a monotonic clock; uptime counts from when this was made. unready, stopping: what
+    `why_not_ready` goes by. engine_workers: how many processes the engine has. downloads: how many
+    originals are being fetched.
     """
 
     def __init__(
@@ -137,9 +139,12 @@ class StatusReader:
 
     def _read_queue(self) -> QueueStatus:
         queue = self._queue
-        stores, renditions = (QueueShare(queue.running(kind), queue.waiting(kind)) for kind in (Kind.WRITE, Kind.READ))
+        stores, renditions = (
+            QueueShare(queue.running(kind), queue.waiting(kind)) for kind in (Kind.WRITE, Kind.READ)
+        )
         return QueueStatus(
-            running=min(stores.running + renditions.running, queue.running_max),  # some are being flushed
+            # some are being flushed
+            running=min(stores.running + renditions.running, queue.running_max),
             running_max=queue.running_max,
             waiting=stores.waiting + renditions.waiting,
             waiting_max=queue.waiting_max,
@@ -151,4 +156,6 @@ class StatusReader:
         cache = self._cache
         if cache is None:
             return None
-        return CacheStatus(cache.bytes, cache.bytes_max, cache.files, cache.hits, cache.misses, cache.evictions)
+        return CacheStatus(
+            cache.bytes, cache.bytes_max, cache.files, cache.hits, cache.misses, cache.evictions
+        )

@@ -1,4 +1,6 @@
-"""What replication writes into the log: a line when something changes for an operator, none while all is well, and never a line a message."""
+"""What replication writes into the log: a line when something changes for an operator, none while
+all is well, and never a line a message.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -19,7 +21,9 @@ APART_SECONDS = 10.0
 """Lines about bad messages, and those about refused changes, are at least so far apart."""
 
 SKEW_SECONDS = 60.0
-"""Clocks that are further apart are worth a warning: of two writes at once the one with the later clock wins."""
+"""Clocks that are further apart are worth a warning: of two writes at once the one with the later
+clock wins.
+"""
 
 _log = Logger()
 
@@ -68,7 +72,12 @@ class Journal:
         self._bad += 1
         now = self._seconds()
         if now - self._bad_written >= APART_SECONDS:
-            _log.warn("replication: {count} messages dropped, the last from {who}: {why}", count=self._bad, who=who, why=str(why))
+            _log.warn(
+                "replication: {count} messages dropped, the last from {who}: {why}",
+                count=self._bad,
+                who=who,
+                why=str(why),
+            )
             self._bad = 0
             self._bad_written = now
 
@@ -77,14 +86,24 @@ class Journal:
         self._refused += len(why)
         now = self._seconds()
         if now - self._refused_written >= APART_SECONDS:
-            _log.warn("replication: {count} changes refused, the last from {who}: {why}", count=self._refused, who=who, why=why[-1])
+            _log.warn(
+                "replication: {count} changes refused, the last from {who}: {why}",
+                count=self._refused,
+                who=who,
+                why=why[-1],
+            )
             self._refused = 0
             self._refused_written = now
 
     def not_taken(self, name: str, path: str, why: str) -> None:
         """The bytes of a peer's row are not taken."""
         complaints = self._not_taken.setdefault(name, Seldom(_log, self._seconds, APART_SECONDS))
-        complaints.warn("replication: the image {path} of the peer {name} is not fetched: {why}", path=shown(path), name=name, why=why)
+        complaints.warn(
+            "replication: the image {path} of the peer {name} is not fetched: {why}",
+            path=shown(path),
+            name=name,
+            why=why,
+        )
 
     def clock(self, name: str, ahead_seconds: float) -> None:
         """How far the peer's clock is ahead of this node's."""
@@ -94,7 +113,8 @@ class Journal:
         elif name not in self._skewed:
             self._skewed.add(name)
             _log.warn(
-                "replication: the clock of {name} is {seconds:.0f} s {way} this node's: of two writes at once the one with the later clock wins",
+                "replication: the clock of {name} is {seconds:.0f} s {way} this node's: of two"
+                " writes at once the one with the later clock wins",
                 name=name,
                 seconds=abs(ahead_seconds),
                 way="ahead of" if ahead_seconds > 0 else "behind",
@@ -109,20 +129,31 @@ class Journal:
         elif now - link.heard >= SILENT_SECONDS:
             self._say(link.name, "is silent", bad=True)
         else:
-            named = f", which calls itself {link.peer_name}" if link.peer_name not in ("", link.name) else ""
+            named = (
+                f", which calls itself {link.peer_name}"
+                if link.peer_name not in ("", link.name)
+                else ""
+            )
             self._say(link.name, f"is heard: node {link.head.node}{named}", bad=False)
 
     def _note_lag(self, link: Link, now: float) -> None:
         if link.behind_since is not None:
             self._behind.setdefault(link.name, link.behind_since)
-        elif (since := self._behind.pop(link.name, None)) is not None and now - since >= BEHIND_SECONDS:
-            _log.info("replication: caught up with {name} after {seconds:.0f} s", name=link.name, seconds=now - since)
+        elif (
+            since := self._behind.pop(link.name, None)
+        ) is not None and now - since >= BEHIND_SECONDS:
+            _log.info(
+                "replication: caught up with {name} after {seconds:.0f} s",
+                name=link.name,
+                seconds=now - since,
+            )
 
     def _note_full(self, link: Link) -> None:
         if link.is_full and link.name not in self._full:
             self._full.add(link.name)
             _log.warn(
-                "replication: too many changes of the peer {name} are waiting for their bytes: of those that follow, only the ones that need none are taken for now",
+                "replication: too many changes of the peer {name} are waiting for their bytes: of"
+                " those that follow, only the ones that need none are taken for now",
                 name=link.name,
             )
         elif not link.is_full and link.name in self._full:
@@ -132,7 +163,11 @@ class Journal:
     def _note_pending(self, count: int, now: float) -> None:
         if count and self._pending_since == float("inf"):
             self._pending_since = now
-            _log.warn("replication: the bytes of {count} changes cannot be had now: every peer is asked for them again and again", count=count)
+            _log.warn(
+                "replication: the bytes of {count} changes cannot be had now: every peer is asked"
+                " for them again and again",
+                count=count,
+            )
         elif not count and self._pending_since != float("inf"):
             self._pending_since = float("inf")
             _log.info("replication: no change waits for its bytes any more")
@@ -140,4 +175,6 @@ class Journal:
     def _say(self, name: str, what: str, *, bad: bool) -> None:
         if self._said.get(name) != what:
             self._said[name] = what
-            (_log.warn if bad else _log.info)("replication: the peer {name} {what}", name=name, what=what)
+            (_log.warn if bad else _log.info)(
+                "replication: the peer {name} {what}", name=name, what=what
+            )

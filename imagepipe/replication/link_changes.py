@@ -2,7 +2,8 @@
 
 other peers                                  only theirs are opened and closed
 more keys                                    they get in from now on
-other endpoints, cluster or own pair;        every socket is made anew: a connection that is open is not asked for its key again
+other endpoints, cluster or own pair;        every socket is made anew: a connection that is open is
+                                             not asked for its key again
 a key less, or another one
 """
 
@@ -14,17 +15,26 @@ from imagepipe.replication.zmq.curve_keys import NodeKeys
 
 @dataclass(frozen=True, slots=True)
 class Rewiring:
-    """afresh: every socket is to be made anew. gone: the names of the peers that are not pulled from any more; new: those that are now."""
+    """afresh: every socket is to be made anew. gone: the names of the peers that are not pulled
+    from any more; new: those that are now.
+    """
 
     afresh: bool
     gone: tuple[str, ...]
     new: tuple[Peer, ...]
 
 
-def rewiring(before: ReplicationSettings, keys_before: NodeKeys | None, after: ReplicationSettings, keys_after: NodeKeys | None) -> Rewiring:
+def rewiring(
+    before: ReplicationSettings,
+    keys_before: NodeKeys | None,
+    after: ReplicationSettings,
+    keys_after: NodeKeys | None,
+) -> Rewiring:
     """What leads from one to the other."""
     # With another cluster nothing is left of what a peer was told to be.
-    kept = set(before.subscribe) & set(after.subscribe) if before.cluster == after.cluster else set()
+    kept = (
+        set(before.subscribe) & set(after.subscribe) if before.cluster == after.cluster else set()
+    )
     return Rewiring(
         afresh=_listens(before) != _listens(after) or not _is_extended(keys_before, keys_after),
         gone=tuple(link_name(peer) for peer in before.subscribe if peer not in kept),
@@ -45,4 +55,7 @@ def _is_extended(before: NodeKeys | None, after: NodeKeys | None) -> bool:
     """Whether this node and its peers are who they were, or there are more of them."""
     if before is None or after is None:
         return before is after
-    return (before.public, before.secret) == (after.public, after.secret) and before.authorized.items() <= after.authorized.items()
+    return (before.public, before.secret) == (
+        after.public,
+        after.secret,
+    ) and before.authorized.items() <= after.authorized.items()

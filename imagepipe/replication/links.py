@@ -1,4 +1,6 @@
-"""A node's sockets as its settings want them: where it listens, and a pair to each peer that it pulls from."""
+"""A node's sockets as its settings want them: where it listens, and a pair to each peer that it
+pulls from.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,9 @@ _log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class Ears:
-    """Who gets what comes in. head, reply: from the peer of a name. request: from a client's connection, with the key that it has."""
+    """Who gets what comes in. head, reply: from the peer of a name. request: from a client's
+    connection, with the key that it has.
+    """
 
     head: Callable[[str, Frames], None]
     reply: Callable[[str, Frames], None]
@@ -40,12 +44,20 @@ class _Link:
 
 
 class Wiring:
-    """All sockets of a node, open until `close`. What is sent to a peer or a client that is not there any more is dropped.
+    """All sockets of a node, open until `close`. What is sent to a peer or a client that is not
+    there any more is dropped.
 
-    said: where each peer has said that it answers, as far as it has. Raises StartError, and then nothing is open.
+    said: where each peer has said that it answers, as far as it has. Raises StartError, and then
+    nothing is open.
     """
 
-    def __init__(self, settings: ReplicationSettings, keys: NodeKeys | None, ears: Ears, said: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: ReplicationSettings,
+        keys: NodeKeys | None,
+        ears: Ears,
+        said: Mapping[str, str],
+    ) -> None:
         self.publish = ""
         self.sync = ""
         self._keys = keys
@@ -64,7 +76,11 @@ class Wiring:
             self.close()
             raise
         if self._publisher:
-            _log.info("replication: published on {publish}, answered on {sync}", publish=self.publish, sync=self.sync)
+            _log.info(
+                "replication: published on {publish}, answered on {sync}",
+                publish=self.publish,
+                sync=self.sync,
+            )
 
     @property
     def said(self) -> str:
@@ -107,7 +123,9 @@ class Wiring:
             self._server.send(client, frames)
 
     def redirect(self, name: str, said: str) -> None:
-        """Ask this peer where it has said that it answers. Raises StartError if that is no place."""
+        """Ask this peer where it has said that it answers. Raises StartError if that is no
+        place.
+        """
         if link := self._links.get(name):
             link.client.reconnect(sync_of(link.endpoint, said))
 
@@ -127,7 +145,9 @@ class Wiring:
         key = self._keys.key_of(name) if self._keys else None
         subscriber = self._sockets.subscriber(peer.endpoint, key, partial(self._ears.head, name))
         try:
-            client = self._sockets.client(sync_of(peer.endpoint, said), key, partial(self._ears.reply, name))
+            client = self._sockets.client(
+                sync_of(peer.endpoint, said), key, partial(self._ears.reply, name)
+            )
         except StartError:
             subscriber.close()
             raise

@@ -1,4 +1,5 @@
-"""Performs those actions of core.replica that touch the disk, on threads, and reports what came of each.
+"""Performs those actions of core.replica that touch the disk, on threads, and reports what came of
+each.
 
 The pools are two, so that a node that catches up can still be caught up with.
 """
@@ -23,19 +24,34 @@ T = TypeVar("T")
 OnThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
 Event = Callable[[Replica, float], None]
 StoreAction = (
-    actions.Examine | actions.Keep | actions.Discard | actions.Join | actions.Release | actions.Forget | actions.ReadChanges | actions.ReadPieces
+    actions.Examine
+    | actions.Keep
+    | actions.Discard
+    | actions.Join
+    | actions.Release
+    | actions.Forget
+    | actions.ReadChanges
+    | actions.ReadPieces
 )
 
 _log = Logger()
 
 
 class Performer:
-    """On the reactor's thread. `pulling` and `serving` run a blocking call on a thread; `report` is given the event that answers an action.
+    """On the reactor's thread. `pulling` and `serving` run a blocking call on a thread; `report` is
+    given the event that answers an action.
 
     seconds: a monotonic clock.
     """
 
-    def __init__(self, store: Store, pulling: OnThread, serving: OnThread, report: Callable[[Event], None], seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        pulling: OnThread,
+        serving: OnThread,
+        report: Callable[[Event], None],
+        seconds: Callable[[], float],
+    ) -> None:
         self._store = store
         self._pulling = pulling
         self._serving = serving
@@ -73,23 +89,36 @@ class Performer:
                 self._do(
                     self._serving,
                     lambda: self._store.changes(after, rows_max),
-                    lambda excerpt: lambda replica, _: replica.changes_read(client, rid, after, excerpt.end, excerpt.rows),
+                    lambda excerpt: (
+                        lambda replica, _: replica.changes_read(
+                            client, rid, after, excerpt.end, excerpt.rows
+                        )
+                    ),
                     lambda replica, _: replica.read_failed(client),
                 )
             case actions.ReadPieces(client, rid, ranges):
                 self._do(
                     self._serving,
-                    lambda: [self._store.read_piece(one.digest, one.offset, one.length) for one in ranges],
+                    lambda: [
+                        self._store.read_piece(one.digest, one.offset, one.length) for one in ranges
+                    ],
                     lambda pieces: lambda replica, _: replica.pieces_read(client, rid, pieces),
                     lambda replica, _: replica.read_failed(client),
                 )
 
     def _do(
-        self, on_thread: OnThread, call: Callable[[], T], done: Callable[[T], Event] = lambda _: _nothing, failed: Event = lambda *_: None
+        self,
+        on_thread: OnThread,
+        call: Callable[[], T],
+        done: Callable[[T], Event] = lambda _: _nothing,
+        failed: Event = lambda *_: None,
     ) -> None:
         def not_done(failure: Failure) -> None:
             if failure.check(ImagepipeError):
-                self._complaints.warn("replication: what peers have sent or asked for waits: {error}", error=failure.getErrorMessage())
+                self._complaints.warn(
+                    "replication: what peers have sent or asked for waits: {error}",
+                    error=failure.getErrorMessage(),
+                )
             else:
                 _log.failure("replication: something failed that should not", failure)
             self._report(failed)
@@ -137,7 +166,9 @@ class Performer:
 
     def _join(self, action: actions.Join) -> Joined:
         try:
-            return self._store.join(action.rows, action.upstream, action.cursor, afresh=action.afresh)
+            return self._store.join(
+                action.rows, action.upstream, action.cursor, afresh=action.afresh
+            )
         finally:
             self._store.release(action.rows)
 

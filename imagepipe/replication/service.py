@@ -14,7 +14,16 @@ from twisted.logger import Logger
 from imagepipe.config.settings import ReplicationSettings
 from imagepipe.core.replication import actions
 from imagepipe.core.replication.actions import Action
-from imagepipe.core.replication.messages import GET_BYTES_MAX, Batch, Foreign, Malformed, decode_head, decode_reply, decode_request, encode
+from imagepipe.core.replication.messages import (
+    GET_BYTES_MAX,
+    Batch,
+    Foreign,
+    Malformed,
+    decode_head,
+    decode_reply,
+    decode_request,
+    encode,
+)
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.units import shown_bytes
@@ -36,11 +45,12 @@ _log = Logger()
 
 
 class Replication:
-    """One node's replication: `start` opens its sockets, `stop` closes them; between, `confirmed` and `catch_up` are for the calls of clients, and
-    `reconfigure` for another configuration.
+    """One node's replication: `start` opens its sockets, `stop` closes them; between, `confirmed`
+    and `catch_up` are for the calls of clients, and `reconfigure` for another configuration.
 
-    Made on a thread, because it reads from the store how far it has come; all else is for the reactor's thread.
-    name: what the node calls itself. pulling, serving: run a blocking call on a thread of their own pool. seconds: a monotonic clock. wall_ms: the wall clock.
+    Made on a thread, because it reads from the store how far it has come; all else is for the
+    reactor's thread. name: what the node calls itself. pulling, serving: run a blocking call on a
+    thread of their own pool. seconds: a monotonic clock. wall_ms: the wall clock.
     """
 
     def __init__(
@@ -66,7 +76,9 @@ class Replication:
         self._come_so_far = store.epochs, store.cursors(), store.pending()
         self._performer = Performer(store, pulling, serving, self._tell, seconds)
         self._journal = Journal(seconds)
-        self._confirmations = Confirmations(reactor, settings.acks_min, settings.ack_timeout_seconds)
+        self._confirmations = Confirmations(
+            reactor, settings.acks_min, settings.ack_timeout_seconds
+        )
         self._news = News(reactor, seconds)
         self._mends: dict[int, Deferred[None]] = {}
         self._ears = Ears(self._head_received, self._reply_received, self._request_received)
@@ -98,16 +110,20 @@ class Replication:
         self._go_on()
 
     def reconfigure(self, settings: ReplicationSettings, keys: NodeKeys | None) -> None:
-        """Go on with other settings and keys; between `start` and `stop`. Raises StartError, and then nothing has changed.
+        """Go on with other settings and keys; between `start` and `stop`. Raises StartError, and
+        then nothing has changed.
 
-        What waits for confirmations goes on waiting. Requests that are under way to peers are repeated where they are lost.
+        What waits for confirmations goes on waiting. Requests that are under way to peers are
+        repeated where they are lost.
         """
         replica, now = self._replica, self._seconds()
         assert replica
         assert self._wiring
         plan = rewiring(self._settings, self._keys, settings, keys)
         if plan.afresh or self._is_cut_off:
-            self._rewire(settings, keys, plan, {name: link.sync for name, link in replica.links.items()})
+            self._rewire(
+                settings, keys, plan, {name: link.sync for name, link in replica.links.items()}
+            )
         else:
             self._wiring.replace(plan.gone, plan.new, keys)
         self._settings, self._keys = settings, keys
@@ -115,7 +131,12 @@ class Replication:
             replica.remove_link(name, now)
         for peer in plan.new:
             replica.add_link(link_name(peer), now)
-        replica.upstream.listens(self._wiring.said, now, publishes=bool(self._wiring.publish), keys=frozenset(keys.authorized) if keys else None)
+        replica.upstream.listens(
+            self._wiring.said,
+            now,
+            publishes=bool(self._wiring.publish),
+            keys=frozenset(keys.authorized) if keys else None,
+        )
         self._confirmations.require(settings.acks_min, settings.ack_timeout_seconds)
         self._confirmations.tell(replica)
         self._go_on()
@@ -126,15 +147,25 @@ class Replication:
         if self._replica:
             self._replica.upstream.name = name
 
-    def _rewire(self, settings: ReplicationSettings, keys: NodeKeys | None, plan: Rewiring, said: Mapping[str, str]) -> None:
-        """Make every socket anew; where that fails, as they were. said: as for Wiring, of the peers until now."""
+    def _rewire(
+        self,
+        settings: ReplicationSettings,
+        keys: NodeKeys | None,
+        plan: Rewiring,
+        said: Mapping[str, str],
+    ) -> None:
+        """Make every socket anew; where that fails, as they were. said: as for Wiring, of the peers
+        until now.
+        """
         earlier = self._wiring
         assert earlier
         # A port that the system chose is kept, as long as the system is to choose.
         before = replace(self._settings, publish=earlier.publish or None, sync=earlier.sync or None)
         wanted = replace(
             settings,
-            publish=before.publish if settings.publish == self._settings.publish else settings.publish,
+            publish=(
+                before.publish if settings.publish == self._settings.publish else settings.publish
+            ),
             sync=before.sync if settings.sync == self._settings.sync else settings.sync,
         )
         for peer in settings.subscribe:
@@ -142,19 +173,29 @@ class Replication:
                 keys.key_of(link_name(peer))  # what can be known to be wrong interrupts nothing
         earlier.close()  # first: the same ports may be wanted
         try:
-            self._wiring = Wiring(wanted, keys, self._ears, {name: place for name, place in said.items() if name not in plan.gone})
+            self._wiring = Wiring(
+                wanted,
+                keys,
+                self._ears,
+                {name: place for name, place in said.items() if name not in plan.gone},
+            )
         except StartError as error:
             try:
                 self._wiring = Wiring(before, self._keys, self._ears, said)
             except StartError as worse:  # somebody has taken a port in this very moment
                 self._is_cut_off = True
-                raise StartError(f"{error}; nor can the old sockets be opened again: {worse}: nothing is replicated until the next reload") from None
+                raise StartError(
+                    f"{error}; nor can the old sockets be opened again: {worse}: nothing is"
+                    " replicated until the next reload"
+                ) from None
             self._is_cut_off = False
             raise
         self._is_cut_off = False
 
     def stop(self) -> None:
-        """Close the sockets. What threads still do is finished by their pools; nothing is sent any more."""
+        """Close the sockets. What threads still do is finished by their pools; nothing is sent any
+        more.
+        """
         self.abandon()
         self._replica = None
         if self._timer is not None and self._timer.active():
@@ -175,20 +216,26 @@ class Replication:
         self._tell(lambda replica, now: replica.committed(seq, now))
 
     async def confirmed(self, seq: int) -> None:
-        """Wait until `min_acks` peers have everything up to the number `seq` on their disks; raises TooFewPeers after `ack_timeout`."""
+        """Wait until `min_acks` peers have everything up to the number `seq` on their disks; raises
+        TooFewPeers after `ack_timeout`.
+        """
         await self._confirmations.confirmed(seq, self._replica)
 
     async def catch_up(self) -> None:
-        """Learn what the peers that can be reached have now: before a client is told that there is no such image."""
+        """Learn what the peers that can be reached have now: before a client is told that there is
+        no such image.
+        """
         if self._replica and self._replica.links:
             news = self._news.wait()
             self._go_on()
             await news
 
     async def mend(self, contents: Sequence[Content]) -> None:
-        """Fetch bytes that rows of this node name, and that are missing or rotten here, from whoever has them.
+        """Fetch bytes that rows of this node name, and that are missing or rotten here, from
+        whoever has them.
 
-        What comes is verified, and in its place when this returns; what is not to be had, or not in time, is not.
+        What comes is verified, and in its place when this returns; what is not to be had, or not in
+        time, is not.
         """
         if self._replica:
             number = self._replica.mend(contents, self._seconds())
@@ -281,7 +328,9 @@ class Replication:
         if self._timer is not None and self._timer.active():
             self._timer.reset(wait)
         else:
-            self._timer = self._reactor.callLater(wait, self._tell, lambda replica, now: replica.tick(now))
+            self._timer = self._reactor.callLater(
+                wait, self._tell, lambda replica, now: replica.tick(now)
+            )
 
     def _perform(self, action: Action) -> None:
         cluster, wiring = self._settings.cluster, self._wiring

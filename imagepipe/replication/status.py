@@ -1,4 +1,6 @@
-"""How replication stands, as values for whoever shows them (docs/design/replication.md, "What is visible from outside")."""
+"""How replication stands, as values for whoever shows them (docs/design/replication.md, "What is
+visible from outside").
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +13,14 @@ from imagepipe.replication.journal import Journal
 
 @dataclass(frozen=True, slots=True)
 class UpstreamStatus:
-    """A peer that this node pulls from, known by the `name` of its key or else its endpoint; `peer` is what it calls itself, empty until it has.
+    """A peer that this node pulls from, known by the `name` of its key or else its endpoint; `peer`
+    is what it calls itself, empty until it has.
 
-    connected: it was heard a moment ago and can be pulled from; `refused` says why it never can. heard_seconds: how long ago it was; None: never.
-    rows_behind: changes that are not here; an upper bound, for some may be known from elsewhere. bytes_behind: of the batches on their way.
-    seconds_behind: since when there was something that is not here. rings_lost: how often there was news and the doorbell had not rung.
-    clock_ahead_seconds: its clock less this node's.
+    connected: it was heard a moment ago and can be pulled from; `refused` says why it never can.
+    heard_seconds: how long ago it was; None: never. rows_behind: changes that are not here; an
+    upper bound, for some may be known from elsewhere. bytes_behind: of the batches on their way.
+    seconds_behind: since when there was something that is not here. rings_lost: how often there was
+    news and the doorbell had not rung. clock_ahead_seconds: its clock less this node's.
     """
 
     name: str
@@ -36,7 +40,8 @@ class UpstreamStatus:
 class SubscriberStatus:
     """A node that pulls from this one: all up to `acked` is on its disk, `behind` changes are not.
 
-    key: the name of its key, empty where there are no keys. peer: what it calls itself, empty if it does not.
+    key: the name of its key, empty where there are no keys. peer: what it calls itself, empty if it
+    does not.
     """
 
     node: str
@@ -49,7 +54,9 @@ class SubscriberStatus:
 
 @dataclass(frozen=True, slots=True)
 class PendingStatus:
-    """A row of the peer `name` that is pending: the image at `path`, whose `size` bytes are not here, and why not."""
+    """A row of the peer `name` that is pending: the image at `path`, whose `size` bytes are not
+    here, and why not.
+    """
 
     name: str
     path: str
@@ -65,8 +72,9 @@ PENDING_SHOWN_MAX = 20
 class ReplicationStatus:
     """The node's part in it, under its own `name`.
 
-    seq: its newest number. unreplicated: the changes that are on no other disk. pending: rows that wait for their bytes, the oldest for
-    `pending_seconds`; pending_rows: some of them. conflicts: versions kept that lost. dropped, bad: messages that were too many, or no messages.
+    seq: its newest number. unreplicated: the changes that are on no other disk. pending: rows that
+    wait for their bytes, the oldest for `pending_seconds`; pending_rows: some of them. conflicts:
+    versions kept that lost. dropped, bad: messages that were too many, or no messages.
     """
 
     node: str
@@ -95,9 +103,19 @@ def status_of(replica: Replica, journal: Journal, conflicts: int, now: float) ->
         epoch=head.epoch,
         seq=upstream.last_seq,
         unreplicated=upstream.last_seq - acked,
-        upstreams=tuple(_upstream(link, journal.clocks_ahead.get(link.name), now) for link in replica.links.values()),
+        upstreams=tuple(
+            _upstream(link, journal.clocks_ahead.get(link.name), now)
+            for link in replica.links.values()
+        ),
         subscribers=tuple(
-            SubscriberStatus(one.node, one.key, one.name, one.acked, upstream.last_seq - one.acked, now - one.heard)
+            SubscriberStatus(
+                one.node,
+                one.key,
+                one.name,
+                one.acked,
+                upstream.last_seq - one.acked,
+                now - one.heard,
+            )
             for one in upstream.subscribers.values()
         ),
         pending=len(replica.pending),
@@ -113,7 +131,12 @@ def _pending(replica: Replica) -> Iterator[PendingStatus]:
     names = {link.node: link.name for link in replica.links.values()}
     for (upstream, path), row in islice(replica.pending.items(), PENDING_SHOWN_MAX):
         if row.entry.content:
-            yield PendingStatus(names.get(upstream, upstream), path, row.entry.content.size, replica.why_pending(row))
+            yield PendingStatus(
+                names.get(upstream, upstream),
+                path,
+                row.entry.content.size,
+                replica.why_pending(row),
+            )
 
 
 def _upstream(link: Link, clock_ahead: float | None, now: float) -> UpstreamStatus:

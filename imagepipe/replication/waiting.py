@@ -1,4 +1,6 @@
-"""Calls of clients that wait for peers: for confirmations of what was stored here, or for news of what was stored there."""
+"""Calls of clients that wait for peers: for confirmations of what was stored here, or for news of
+what was stored there.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +28,9 @@ class _Waiting:
 
 
 class Confirmations:
-    """Waits until `wanted` peers have a change on their disks, `seconds` at most. `reactor` is an IReactorTime."""
+    """Waits until `wanted` peers have a change on their disks, `seconds` at most. `reactor` is an
+    IReactorTime.
+    """
 
     def __init__(self, reactor: Any, wanted: int, seconds: float) -> None:
         self._reactor = reactor
@@ -39,12 +43,16 @@ class Confirmations:
         if not self._wanted:
             return
         if replica is None:
-            raise TooFewPeers("stored and durable here, but the server is stopping and no peer can confirm it")
+            raise TooFewPeers(
+                "stored and durable here, but the server is stopping and no peer can confirm it"
+            )
         if replica.upstream.confirmations(seq) >= self._wanted:
             return
         waiting = _Waiting(seq, Deferred())
         self._waiting.append(waiting)
-        timeout = self._reactor.callLater(self._seconds, self._give_up, waiting, self._seconds, replica)
+        timeout = self._reactor.callLater(
+            self._seconds, self._give_up, waiting, self._seconds, replica
+        )
         try:
             await waiting.told
         finally:
@@ -52,7 +60,9 @@ class Confirmations:
                 timeout.cancel()
 
     def require(self, wanted: int, seconds: float) -> None:
-        """Ask for another number from now on, and `tell`; who waits already waits no longer than it was to."""
+        """Ask for another number from now on, and `tell`; who waits already waits no longer than it
+        was to.
+        """
         self._wanted = wanted
         self._seconds = seconds
 
@@ -71,21 +81,30 @@ class Confirmations:
         """There is no more time."""
         waiting, self._waiting = self._waiting, []
         for one in waiting:
-            one.told.errback(TooFewPeers("stored and durable here, but the server is stopping and too few peers have confirmed it"))
+            one.told.errback(
+                TooFewPeers(
+                    "stored and durable here, but the server is stopping and too few peers have"
+                    " confirmed it"
+                )
+            )
 
     def _give_up(self, waiting: _Waiting, seconds: float, replica: Replica) -> None:
         self._waiting.remove(waiting)
         have = replica.upstream.confirmations(waiting.seq)
         waiting.told.errback(
-            TooFewPeers(f"stored and durable here, but confirmed by {have} of the {self._wanted} peers of min_acks within {seconds:g} s")
+            TooFewPeers(
+                f"stored and durable here, but confirmed by {have} of the {self._wanted} peers of"
+                f" min_acks within {seconds:g} s"
+            )
         )
 
 
 class News:
-    """Waits until the peers that can be reached have told what they have: one round of asking serves all who waited when it began, one round a second.
+    """Waits until the peers that can be reached have told what they have: one round of asking
+    serves all who waited when it began, one round a second.
 
-    Who comes between two rounds waits until all is here that the peers have rung for, and a moment longer, for a doorbell may be on its way.
-    `reactor` is an IReactorTime, `seconds` its clock.
+    Who comes between two rounds waits until all is here that the peers have rung for, and a moment
+    longer, for a doorbell may be on its way. `reactor` is an IReactorTime, `seconds` its clock.
     """
 
     def __init__(self, reactor: Any, seconds: Callable[[], float]) -> None:
@@ -113,7 +132,9 @@ class News:
         if self._asking and replica.is_current(self._asked, now):
             self._release(self._asking)
         if self._next and replica.has_pulled_all(now):
-            self._release([one for one, since in self._next.items() if now >= since + DOORBELL_SECONDS])
+            self._release(
+                [one for one, since in self._next.items() if now >= since + DOORBELL_SECONDS]
+            )
 
     @property
     def due_at(self) -> float:

@@ -5,7 +5,8 @@
         with spent("hash"):            anywhere below; nothing, where no call is measured
             ...
 
-A stage that is entered within another is taken out of the other: the sum of all is the time that was measured.
+A stage that is entered within another is taken out of the other: the sum of all is the time that
+was measured.
 """
 
 import contextlib
@@ -13,8 +14,25 @@ import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 
-STORE_STAGES = ("receive", "parse", "queue", "base64", "open", "decode", "resize", "encode", "render", "hash", "flush", "commit", "confirm", "answer")
-"""Those of a store, in the order in which they come; `render` is what cannot be told apart, as with ImageMagick."""
+STORE_STAGES = (
+    "receive",
+    "parse",
+    "queue",
+    "base64",
+    "open",
+    "decode",
+    "resize",
+    "encode",
+    "render",
+    "hash",
+    "flush",
+    "commit",
+    "confirm",
+    "answer",
+)
+"""Those of a store, in the order in which they come; `render` is what cannot be told apart, as with
+ImageMagick.
+"""
 
 _current: "ContextVar[Stages | None]" = ContextVar("stages", default=None)
 
@@ -50,7 +68,9 @@ class Stages:
             _current.reset(token)
 
     def text(self, total_seconds: float) -> str:
-        """`parse 1.0, base64 0.9, ..., else 0.3`, in milliseconds; else: what is in none of them."""
+        """`parse 1.0, base64 0.9, ..., else 0.3`, in milliseconds; else: what is in none of
+        them.
+        """
         parts = [(stage, self.seconds[stage]) for stage in STORE_STAGES if stage in self.seconds]
         parts.append(("else", max(0.0, total_seconds - sum(self.seconds.values()))))
         return ", ".join(f"{stage} {1000 * seconds:.1f}" for stage, seconds in parts)
@@ -65,7 +85,9 @@ def spent(stage: str) -> Iterator[None]:
 
 
 def are_measured() -> bool:
-    """Whether the stages of the call on this thread are; then what overlaps otherwise is done one after the other."""
+    """Whether the stages of the call on this thread are; then what overlaps otherwise is done one
+    after the other.
+    """
     return _current.get() is not None
 
 

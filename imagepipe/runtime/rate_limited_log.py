@@ -1,4 +1,6 @@
-"""Log lines that a stranger can cause, at a bounded rate: the first at once, then one in ten seconds that says how many were left out."""
+"""Log lines that a stranger can cause, at a bounded rate: the first at once, then one in ten
+seconds that says how many were left out.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +13,9 @@ EVERY_SECONDS = 10.0
 class Seldom:
     """Says one thing seldom. `now` is a monotonic clock; all calls come from one thread."""
 
-    def __init__(self, log: Logger, now: Callable[[], float], every_seconds: float = EVERY_SECONDS) -> None:
+    def __init__(
+        self, log: Logger, now: Callable[[], float], every_seconds: float = EVERY_SECONDS
+    ) -> None:
         self._log = log
         self._now = now
         self._every_seconds = every_seconds

@@ -1,4 +1,5 @@
-"""The bounded queues in front of the I/O threads: one for writes (stores), one for reads (renditions).
+"""The bounded queues in front of the I/O threads: one for writes (stores), one for reads
+(renditions).
 
     run(job, kind)   a place in the queue of its kind, or Overloaded at once
       -> a thread    of that kind: it decodes what came, or looks whether there is anything to do
@@ -75,7 +76,8 @@ class _Lane:
 
 
 class WorkQueue:
-    """Runs jobs on I/O threads. Invariant: at most running_max + waiting_max of a kind are in flight.
+    """Runs jobs on I/O threads. Invariant: at most running_max + waiting_max of a kind are in
+    flight.
 
     `reactor` calls back; `seconds` is a monotonic clock, read on the reactor thread and on the I/O
     threads.
@@ -103,7 +105,9 @@ class WorkQueue:
             lane.pool.start()
 
     def resize(self, running_max: int, waiting_max: int) -> None:
-        """Have other bounds from now on. Jobs in flight stay, even if there are more than the new bounds allow."""
+        """Have other bounds from now on. Jobs in flight stay, even if there are more than the new
+        bounds allow.
+        """
         with self._lock:
             self._turns.threads, self._waiting_max = running_max, waiting_max
             self._give_turns(self._seconds())

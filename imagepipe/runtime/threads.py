@@ -1,4 +1,6 @@
-"""The threads of a node, apart from those that render (workers) and the store's writer: a pool for each kind of work, so that none waits for another."""
+"""The threads of a node, apart from those that render (workers) and the store's writer: a pool for
+each kind of work, so that none waits for another.
+"""
 
 import threading
 import traceback
@@ -25,7 +27,7 @@ NAME_THREADS = 16
 class _NotWaitedFor(ThreadPool):
     """A pool whose threads do not keep the process alive."""
 
-    threadFactory = staticmethod(partial(threading.Thread, daemon=True))  # type: ignore[assignment]  # noqa: N815 - Twisted's name
+    threadFactory = staticmethod(partial(threading.Thread, daemon=True))  # type: ignore[assignment]  # noqa: N815
 
 
 class Threads:
@@ -42,7 +44,9 @@ class Threads:
 
         self._names = _NotWaitedFor(minthreads=0, maxthreads=NAME_THREADS, name="names")
         self.resolver = GAIResolver(reactor, lambda: self._names)
-        """Resolves the names of sources. A name server that does not answer holds up its threads, and nothing else."""
+        """Resolves the names of sources. A name server that does not answer holds up its threads,
+        and nothing else.
+        """
 
     def start(self) -> None:
         """Let calls run."""
@@ -64,11 +68,15 @@ class Threads:
         return on_thread_of(self._reactor, self._files, call)
 
     def passwords(self, call: Callable[[], T]) -> "Deferred[T]":
-        """Check a password: slow on purpose, and a flood of wrong ones must not hold up the calls of those who are in."""
+        """Check a password: slow on purpose, and a flood of wrong ones must not hold up the calls
+        of those who are in.
+        """
         return on_thread_of(self._reactor, self._passwords, call)
 
     def pulls(self, call: Callable[[], T]) -> "Deferred[T]":
-        """Keep what a peer has sent; flushing takes most of the time, and four wait for it together."""
+        """Keep what a peer has sent; flushing takes most of the time, and four wait for it
+        together.
+        """
         return on_thread_of(self._reactor, self._pulls, call)
 
     def answers(self, call: Callable[[], T]) -> "Deferred[T]":
@@ -76,7 +84,9 @@ class Threads:
         return on_thread_of(self._reactor, self._answers, call)
 
     def probes(self, call: Callable[[], T]) -> "Deferred[T]":
-        """Ask the disk how it is: one that hangs must not take a thread from those who parse calls."""
+        """Ask the disk how it is: one that hangs must not take a thread from those who
+        parse calls.
+        """
         return on_thread_of(self._reactor, self._probes, call)
 
     @property
@@ -87,8 +97,9 @@ class Threads:
 def on_thread_of(reactor: Any, pool: ThreadPool, call: Callable[[], T]) -> "Deferred[T]":
     """Run it on a thread of `pool`. What it raises holds on to nothing.
 
-    Between Twisted and a coroutine that awaits, an exception becomes part of a reference cycle, which lasts until the garbage collector comes that way; and a
-    traceback has frames, and these the bytes of the image that was refused.
+    Between Twisted and a coroutine that awaits, an exception becomes part of a reference cycle,
+    which lasts until the garbage collector comes that way; and a traceback has frames, and these
+    the bytes of the image that was refused.
     """
     deferred: Deferred[T] = Deferred()
     pool.callInThread(answer, reactor, deferred, call)
@@ -108,7 +119,9 @@ def answer(reactor: Any, deferred: "Deferred[T]", call: Callable[[], T]) -> None
 
 
 def on_its_own_thread(reactor: Any, call: Callable[[], T], name: str) -> "Deferred[T]":
-    """Run it on a new thread, because those of a pool may all be waiting for something. One that hangs does not keep the process alive."""
+    """Run it on a new thread, because those of a pool may all be waiting for something. One that
+    hangs does not keep the process alive.
+    """
     deferred: Deferred[T] = Deferred()
     threading.Thread(target=answer, args=(reactor, deferred, call), name=name, daemon=True).start()
     return deferred

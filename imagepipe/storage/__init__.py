@@ -1,1 +1,3 @@
-"""Where images live: content-addressed objects, the catalogue, and the tree that a static server serves."""
+"""Where images live: content-addressed objects, the catalogue, and the tree that a static server
+serves.
+"""

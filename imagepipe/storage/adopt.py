@@ -1,15 +1,20 @@
-"""`imagepipe adopt`: an existing tree is taken into the catalogue, where it lies; the daemon does not run.
+"""`imagepipe adopt`: an existing tree is taken into the catalogue, where it lies; the daemon does
+not run.
 
-    walk       folder by folder; what cannot be an image by its name or kind is reported and left alone
-    known      a file that the catalogue has is passed over at a glance: so a run that was ended at any moment is continued by the next
+    walk       folder by folder; what cannot be an image by its name or kind is reported and left
+               alone
+    known      a file that the catalogue has is passed over at a glance: so a run that was ended at
+               any moment is continued by the next
     read       is it an image by its content? its digest, and what its header says
     claim      in batches: the object, flushed, then rows in one transaction (claim.py)
 
-Memory is bounded by a batch and the depth of the tree, however many files there are. Limits on what clients may store (`max_bytes`, `max_pixels`) do not
-apply: what is there already was good enough to be served, and is served and replicated; to be rendered it may be too large.
+Memory is bounded by a batch and the depth of the tree, however many files there are. Limits on what
+clients may store (`max_bytes`, `max_pixels`) do not apply: what is there already was good enough to
+be served, and is served and replicated; to be rendered it may be too large.
 """
 
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
+
 # ruff: noqa: PTH118
 
 import contextlib
@@ -38,7 +43,9 @@ BATCH = 500
 """How many files share a transaction."""
 
 THREADS = 4
-"""How many files are read at once; flushing takes most of the time, and they share what the disk has to do."""
+"""How many files are read at once; flushing takes most of the time, and they share what the disk
+has to do.
+"""
 
 LARGE_BYTES = 32 << 20
 """Of files larger than this one is read at a time."""
@@ -51,7 +58,9 @@ FactsOf = Callable[[bytes, Format], ImageFacts]
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """How far it has come. files, bytes: taken in, of which `copied` had to be copied; already: files that the catalogue had; skipped: reported."""
+    """How far it has come. files, bytes: taken in, of which `copied` had to be copied; already:
+    files that the catalogue had; skipped: reported.
+    """
 
     files: int = 0
     bytes: int = 0
@@ -70,22 +79,29 @@ def adopt(
     on_skipped: Callable[[str, str], None],
     dry_run: bool = False,
 ) -> Adopted:
-    """Take the images below `root` into its catalogue, which is made if there is none; blocks. It can be ended at any moment, and run again.
+    """Take the images below `root` into its catalogue, which is made if there is none; blocks. It
+    can be ended at any moment, and run again.
 
-    umask, now_ms: as of Store.open. facts_of: what the header of an image says; called on several threads, it raises NotStored for what cannot be read.
-    on_progress: called on this thread after each batch. on_skipped: called on this thread with the path, printable, and why it was left alone; files
-    that are no images are among these. dry_run: nothing is changed; `files` are those that would be taken in.
-    Raises StartError, where a daemon runs on it for one; NotStored on a full disk, FlushError: what was reported before is done.
+    umask, now_ms: as of Store.open. facts_of: what the header of an image says; called on several
+    threads, it raises NotStored for what cannot be read. on_progress: called on this thread after
+    each batch. on_skipped: called on this thread with the path, printable, and why it was left
+    alone; files that are no images are among these. dry_run: nothing is changed; `files` are those
+    that would be taken in. Raises StartError, where a daemon runs on it for one; NotStored on a
+    full disk, FlushError: what was reported before is done.
     """
     if not root.is_dir():
         raise StartError(f"{root} is not a folder: there is nothing to adopt")
     with contextlib.ExitStack() as opened:
         store = None
         if not dry_run or schema.has_catalogue(Layout(root.absolute()).catalogue):
-            store = Store.open(root, umask=umask, now_ms=now_ms, on_fatal=_raised_anyway, adopting=True)
+            store = Store.open(
+                root, umask=umask, now_ms=now_ms, on_fatal=_raised_anyway, adopting=True
+            )
             opened.callback(store.close)
         pool = opened.enter_context(ThreadPoolExecutor(THREADS, "adopt"))
-        adoption = _Adoption(root.absolute(), store, facts_of, on_progress, on_skipped, pool, dry_run=dry_run)
+        adoption = _Adoption(
+            root.absolute(), store, facts_of, on_progress, on_skipped, pool, dry_run=dry_run
+        )
         try:
             return adoption.run()
         except OSError as error:
@@ -151,7 +167,9 @@ class _Adoption:
         with self._staging() as folder:
             names = (folder / str(number) if folder else None for number in itertools.count())
             read = []
-            for one in self._pool.map(lambda file, staged: self._look(file, contents.get(file.path), staged), files, names):
+            for one in self._pool.map(
+                lambda file, staged: self._look(file, contents.get(file.path), staged), files, names
+            ):
                 if isinstance(one, Skipped):
                     self._skip(one)
                 elif isinstance(one, _Known):
@@ -161,15 +179,26 @@ class _Adoption:
             self._claim(read)
 
     def _staging(self) -> contextlib.AbstractContextManager[Path | None]:
-        return self._store.staging() if self._store and not self._dry_run else contextlib.nullcontext()
+        return (
+            self._store.staging() if self._store and not self._dry_run else contextlib.nullcontext()
+        )
 
     def _claim(self, read: Sequence[_Read]) -> None:
-        claims = [Claim(one.path, one.seen, one.content, one.facts, one.staged) for one in read if one.staged]
+        claims = [
+            Claim(one.path, one.seen, one.content, one.facts, one.staged)
+            for one in read
+            if one.staged
+        ]
         refusals = self._store.claim(claims) if self._store and claims else [None] * len(read)
         for one, why in zip(read, refusals, strict=True):
             if why is None:
                 so_far = self._so_far
-                self._so_far = replace(so_far, files=so_far.files + 1, bytes=so_far.bytes + one.content.size, copied=so_far.copied + one.copied)
+                self._so_far = replace(
+                    so_far,
+                    files=so_far.files + 1,
+                    bytes=so_far.bytes + one.content.size,
+                    copied=so_far.copied + one.copied,
+                )
             else:
                 self._skip(Skipped(one.path, why))
 
@@ -179,7 +208,9 @@ class _Adoption:
 
     # On threads of the pool.
 
-    def _look(self, file: File, known: Content | None, staged: Path | None) -> _Read | Skipped | _Known:
+    def _look(
+        self, file: File, known: Content | None, staged: Path | None
+    ) -> _Read | Skipped | _Known:
         try:
             if known is not None:
                 return self._compare(file, known)
@@ -199,14 +230,19 @@ class _Adoption:
     def _compare(self, file: File, known: Content) -> _Known | Skipped:
         assert self._store
         is_known = self._store.claims.is_object(file.status, known) or (
-            file.status.st_size == known.size and digest_of(os.path.join(self._root, file.path.encode())) == known.digest
+            file.status.st_size == known.size
+            and digest_of(os.path.join(self._root, file.path.encode())) == known.digest
         )
         return _Known() if is_known else Skipped(file.path, in_the_way(known, None))
 
     def _read(self, file: File, staged: Path | None) -> _Read | Skipped:
         with open_for_reading(os.path.join(self._root, file.path.encode())) as opened:
             seen = os.fstat(opened.fileno())
-            format = formats.sniff(os.pread(opened.fileno(), SNIFF_BYTES, 0)) if stat.S_ISREG(seen.st_mode) else None
+            format = (
+                formats.sniff(os.pread(opened.fileno(), SNIFF_BYTES, 0))
+                if stat.S_ISREG(seen.st_mode)
+                else None
+            )
             if format is None:
                 return Skipped(file.path, "it is no image by its content")
             if seen.st_size > BYTES_MAX:
@@ -216,7 +252,11 @@ class _Adoption:
                 return Skipped(file.path, CHANGED)
             facts = self._facts_of(data, format)
             content = Content(hashlib.sha256(data).hexdigest(), len(data))
-            copied = bool(staged and self._store and self._store.claims.stage(file.path, opened, data, content, staged))
+            copied = bool(
+                staged
+                and self._store
+                and self._store.claims.stage(file.path, opened, data, content, staged)
+            )
             return _Read(file.path, seen, content, facts, staged, copied)
 
 

@@ -1,16 +1,21 @@
 """Flushing, and what an error of the disk means to a call.
 
-    ENOSPC, EDQUOT                 DiskFull "the disk is full", or what it is that has run out: the call is refused, the daemon carries on
+    ENOSPC, EDQUOT                 DiskFull "the disk is full", or what it is that has run out: the
+                                   call is refused, the daemon carries on
     EROFS                          StoreUnusable "the file system is read-only": likewise
     EMFILE, ENFILE, ENOMEM         Overloaded: too many connections, it passes
-    SQLITE_CORRUPT, SQLITE_NOTADB  CatalogueDamaged: no write is taken any more, and reads go on as far as they can
-    EIO out of fsync, SQLITE_IOERR FlushError: what the disk holds is unknown; no write is taken any more
+    SQLITE_CORRUPT, SQLITE_NOTADB  CatalogueDamaged: no write is taken any more, and reads go on as
+                                   far as they can
+    EIO out of fsync, SQLITE_IOERR FlushError: what the disk holds is unknown; no write is taken any
+    more
     any other                      NotStored, with the system's words
 
-After a flush has failed the kernel forgets what it could not write, and the next flush succeeds: so the first failure is the last word.
+After a flush has failed the kernel forgets what it could not write, and the next flush succeeds: so
+the first failure is the last word.
 """
 
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
+
 # ruff: noqa: PTH101, PTH102
 
 import contextlib
@@ -24,7 +29,15 @@ from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
 
-from imagepipe.errors import CatalogueDamaged, DiskFull, FlushError, NotStored, Overloaded, StoreUnusable, shown
+from imagepipe.errors import (
+    CatalogueDamaged,
+    DiskFull,
+    FlushError,
+    NotStored,
+    Overloaded,
+    StoreUnusable,
+    shown,
+)
 
 _SIDE_BY_SIDE = 4
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -37,7 +50,8 @@ READ_ONLY = "the file system is read-only"
 
 ROOM_BYTES = 32 << 20
 ROOM_INODES = 256
-"""With less than this a disk is nearly full: a call that failed may have failed for want of room."""
+"""With less than this a disk is nearly full: a call that failed may have failed for want of room.
+"""
 
 INODES_MIN = 8
 """With fewer a store may lack one: it makes a folder, a file, and the folders of its path."""
@@ -75,7 +89,9 @@ def has_room_for_its_size(path: Path) -> bool:
 
 
 def _has(status: os.statvfs_result, bytes_least: int, inodes_least: int) -> bool:
-    return status.f_bavail * status.f_frsize >= bytes_least and not _lacks_inodes(status, inodes_least)
+    return status.f_bavail * status.f_frsize >= bytes_least and not _lacks_inodes(
+        status, inodes_least
+    )
 
 
 def _what_is_full(error: OSError) -> str:
@@ -99,14 +115,19 @@ def lacks_inodes(path: Path) -> bool:
 
 
 def _lacks_inodes(status: os.statvfs_result, least: int) -> bool:
-    """Whether there are fewer than `least`; a file system that makes them as needed says that it has none at all."""
+    """Whether there are fewer than `least`; a file system that makes them as needed says that it
+    has none at all.
+    """
     return status.f_files > 0 and status.f_favail < least
 
 
 def catalogue_refusal(error: sqlite3.Error, path: Path) -> NotStored | None:
-    """The fault of a call whose transaction in the catalogue at `path` failed with `error`, or None where it is no fault of the disk."""
+    """The fault of a call whose transaction in the catalogue at `path` failed with `error`, or None
+    where it is no fault of the disk.
+    """
     code = getattr(error, "sqlite_errorcode", None)
-    # The index of the write-ahead log grows by a write and no more: what fails with SHMSIZE is a full disk, and nothing was flushed wrongly.
+    # The index of the write-ahead log grows by a write and no more: what fails with SHMSIZE is a
+    # full disk, and nothing was flushed wrongly.
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
         return DiskFull(FULL)
     kind = None if code is None else code & 0xFF
@@ -123,7 +144,10 @@ def catalogue_refusal(error: sqlite3.Error, path: Path) -> NotStored | None:
 
 def damaged_catalogue(path: Path, how: str) -> CatalogueDamaged:
     """What is said of the catalogue at `path`, which is of no use any more."""
-    return CatalogueDamaged(f"the catalogue is damaged ({how}): stop imagepipe, and put back a backup of the folder {path.parent.name}")
+    return CatalogueDamaged(
+        f"the catalogue is damaged ({how}): stop imagepipe, and put back a backup of the folder"
+        f" {path.parent.name}"
+    )
 
 
 def _is_read_only(path: Path) -> bool:
@@ -147,7 +171,9 @@ def flush(descriptor: int, path: AnyPath) -> None:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno == errno.EIO:
-            raise FlushError(f"the disk failed to flush {shown(os.fsdecode(path))}: {os.strerror(errno.EIO)}") from error
+            raise FlushError(
+                f"the disk failed to flush {shown(os.fsdecode(path))}: {os.strerror(errno.EIO)}"
+            ) from error
         raise
 
 
@@ -160,7 +186,9 @@ def flush_folder(path: AnyPath) -> None:
         os.close(descriptor)
 
 
-def flush_folders(paths: Sequence[AnyPath], flush_one: Callable[[AnyPath], None] = flush_folder) -> None:
+def flush_folders(
+    paths: Sequence[AnyPath], flush_one: Callable[[AnyPath], None] = flush_folder
+) -> None:
     """Flush many folders: side by side, because they then share what the disk has to do."""
     if len(paths) <= _SIDE_BY_SIDE:
         for path in paths:
@@ -178,9 +206,12 @@ def flush_if_there(path: AnyPath) -> None:
 
 
 def make_folder(path: AnyPath, mode: int) -> None:
-    """Make a folder with exactly `mode`, whatever the process's umask; FileExistsError if something is there."""
+    """Make a folder with exactly `mode`, whatever the process's umask; FileExistsError if something
+    is there.
+    """
     os.mkdir(path, 0o700)
-    inherited = os.lstat(path).st_mode & stat.S_ISGID  # a set-group-id parent hands its group down, and chmod would end that
+    # a set-group-id parent hands its group down, and chmod would end that
+    inherited = os.lstat(path).st_mode & stat.S_ISGID
     os.chmod(path, mode | inherited)
 
 

@@ -70,14 +70,17 @@ class Health:
             try:
                 found = self._look(path)
             except OSError as error:
-                raise StoreUnusable(f"{name} is gone ({os.strerror(error.errno or 0)}): {_ADVICE}") from None
+                raise StoreUnusable(
+                    f"{name} is gone ({os.strerror(error.errno or 0)}): {_ADVICE}"
+                ) from None
             if (found.st_dev, found.st_ino) != (known.st_dev, known.st_ino):
                 raise StoreUnusable(f"{name} is not the one that imagepipe opened: {_ADVICE}")
             if path == self._catalogue and found.st_size < known.st_size:
                 raise damaged_catalogue(path, "cut short")
 
     def _look(self, path: Path) -> os.stat_result:
-        return os.stat(path, follow_symlinks=path == self._root)  # noqa: PTH116 - once for each commit, and this is the quickest
+        # once for each commit, and this is the quickest
+        return os.stat(path, follow_symlinks=path == self._root)  # noqa: PTH116
 
 
 _ADVICE = "put back what was there, or stop imagepipe first and then replace it"

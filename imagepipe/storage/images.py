@@ -11,7 +11,9 @@ __all__ = ["Commit", "ImageFacts", "ImageInfo", "StagedImage", "info_of"]
 
 @dataclass(frozen=True, slots=True)
 class StagedImage:
-    """An image to be stored at `path` (clean); its bytes are in `file`, in a staging folder of the store, which takes it over."""
+    """An image to be stored at `path` (clean); its bytes are in `file`, in a staging folder of the
+    store, which takes it over.
+    """
 
     path: str
     file: Path
@@ -20,7 +22,9 @@ class StagedImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """A stored image. `digest`: SHA-256 in hex. `modified_ms`: when it was written, in milliseconds since 1970."""
+    """A stored image. `digest`: SHA-256 in hex. `modified_ms`: when it was written, in milliseconds
+    since 1970.
+    """
 
     path: str
     size: int
@@ -36,15 +40,25 @@ def info_of(row: Row) -> ImageInfo:
     entry, content, facts = row.entry, row.entry.content, row.facts
     assert content is not None
     assert facts is not None
-    return ImageInfo(entry.path, content.size, content.digest, facts.width, facts.height, facts.format, milliseconds(entry.version.stamp))
+    return ImageInfo(
+        entry.path,
+        content.size,
+        content.digest,
+        facts.width,
+        facts.height,
+        facts.format,
+        milliseconds(entry.version.stamp),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A change that is durable and visible: its rows have `version`, and `seq` is this node's newest number as of it.
+    """A change that is durable and visible: its rows have `version`, and `seq` is this node's
+    newest number as of it.
 
-    Rows over a forged stamp have greater versions of their own (core/rows/versions.py).
-    `version` is None where there was nothing to change (a move onto itself). `stored`: what a put has stored, whatever came over it since.
+    Rows over a forged stamp have greater versions of their own (core/rows/versions.py). `version`
+    is None where there was nothing to change (a move onto itself). `stored`: what a put has stored,
+    whatever came over it since.
     """
 
     version: Version | None

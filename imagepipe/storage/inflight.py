@@ -1,4 +1,6 @@
-"""Counts the calls that are under way, so that closing can wait for the last and refuse the next."""
+"""Counts the calls that are under way, so that closing can wait for the last and refuse the
+next.
+"""
 
 import contextlib
 import threading

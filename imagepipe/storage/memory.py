@@ -1,4 +1,5 @@
-"""What was looked up lately, in memory, for those who must not block: rows by their paths, and small files.
+"""What was looked up lately, in memory, for those who must not block: rows by their paths, and
+small files.
 
 Remembered       name -> value, the least recently used goes first
 RememberedRows   path -> the newest row, for as long as it is the newest
@@ -16,7 +17,8 @@ V = TypeVar("V")
 
 
 class Remembered(Generic[K, V]):
-    """Values by name, which together weigh `weight_max` at most. For any thread; nobody is kept waiting.
+    """Values by name, which together weigh `weight_max` at most. For any thread; nobody is kept
+    waiting.
 
     `hits`: how often something was found.
     """
@@ -71,9 +73,11 @@ class Remembered(Generic[K, V]):
 
 
 class RememberedRows:
-    """Rows, and which paths have none. For any thread, with one that changes them; what that one has told is found by nobody who asks after it.
+    """Rows, and which paths have none. For any thread, with one that changes them; what that one
+    has told is found by nobody who asks after it.
 
-    A row is read, and noted a moment later: if any path was changed in between, nothing is noted, for the row may be the one before.
+    A row is read, and noted a moment later: if any path was changed in between, nothing is noted,
+    for the row may be the one before.
     """
 
     def __init__(self, paths_max: int) -> None:
@@ -94,7 +98,9 @@ class RememberedRows:
         return rows
 
     def note(self, paths: Sequence[str], rows: Mapping[str, Row], changes: int) -> None:
-        """The rows of all those of `paths` that have one, as they were found after `changes` was read."""
+        """The rows of all those of `paths` that have one, as they were found after `changes` was
+        read.
+        """
         with self._lock:
             if changes != self.changes:
                 return

@@ -1,11 +1,14 @@
-"""Objects: the bytes of every image once, named by their digest; the served tree is made of hard links to them.
+"""Objects: the bytes of every image once, named by their digest; the served tree is made of hard
+links to them.
 
     .imagepipe/objects/ab/abcd...   SHA-256 of the bytes in hex, below its first two digits
 
-An object is never written to. It comes by a rename of a flushed file, and goes when no row names its digest and no call has it pinned.
+An object is never written to. It comes by a rename of a flushed file, and goes when no row names
+its digest and no call has it pinned.
 
-A call pins a digest before it looks whether the object exists, and until its commit; what collects looks for pins and unlinks in one step. So an
-object that a call found cannot go before its row is there.
+A call pins a digest before it looks whether the object exists, and until its commit; what collects
+looks for pins and unlinks in one step. So an object that a call found cannot go before its row is
+there.
 """
 
 import contextlib
@@ -17,7 +20,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from imagepipe.core.rows.entries import Content
-from imagepipe.storage.disk import digest_of, flush, flush_folder, flush_folders, make_folder, open_for_reading, status_of
+from imagepipe.storage.disk import (
+    digest_of,
+    flush,
+    flush_folder,
+    flush_folders,
+    make_folder,
+    open_for_reading,
+    status_of,
+)
 
 FOLDERS = tuple(f"{number:02x}" for number in range(256))
 
@@ -53,7 +64,9 @@ class Objects:
         return self._folder / digest[:2] / digest
 
     def place(self, digest: str) -> bytes:
-        """The same, for those who have no use for a Path, which takes longer to make than to look at."""
+        """The same, for those who have no use for a Path, which takes longer to make than to look
+        at.
+        """
         return b"%b/%b/%b" % (self._place, digest[:2].encode("ascii"), digest.encode("ascii"))
 
     def status(self, digest: str) -> os.stat_result | None:
@@ -63,7 +76,9 @@ class Objects:
     def has(self, content: Content) -> bool:
         """Whether there is an object of this name and size; nobody looks into it."""
         status = self.status(content.digest)
-        return status is not None and stat.S_ISREG(status.st_mode) and status.st_size == content.size
+        return (
+            status is not None and stat.S_ISREG(status.st_mode) and status.st_size == content.size
+        )
 
     def read(self, digest: str, offset: int, length: int) -> bytes | None:
         """Some bytes of an object; None if it is missing, or has fewer, or cannot be read."""
@@ -80,15 +95,27 @@ class Objects:
         return object_ is not None and os.path.samestat(object_, status)
 
     def was_damaged(self, status: os.stat_result) -> bool:
-        """Whether `status` is of a link to an object of the wrong length that `add` has replaced."""
+        """Whether `status` is of a link to an object of the wrong length that `add` has
+        replaced.
+        """
         return (status.st_dev, status.st_ino) in self._damaged
 
     def add(self, digest: str, file: Path, size: int) -> None:
-        """Move a file whose bytes are flushed in as the object `digest`, or drop it if the object is there; durable only after `flush`."""
-        with self._adding:  # or of two calls with equal bytes the second would replace the object that the first is about to link
+        """Move a file whose bytes are flushed in as the object `digest`, or drop it if the object
+        is there; durable only after `flush`.
+        """
+        # or of two calls with equal bytes the second would replace the object that the first is
+        # about to link
+        with self._adding:
             existing = self.status(digest)
-            # Read, not trusted: bytes that are sent once more are the chance to mend an object that has rotted.
-            if existing is not None and stat.S_ISREG(existing.st_mode) and existing.st_size == size and digest_of(self.place(digest)) == digest:
+            # Read, not trusted: bytes that are sent once more are the chance to mend an object that
+            # has rotted.
+            if (
+                existing is not None
+                and stat.S_ISREG(existing.st_mode)
+                and existing.st_size == size
+                and digest_of(self.place(digest)) == digest
+            ):
                 file.unlink()
                 return
             if existing is not None:
@@ -102,7 +129,9 @@ class Objects:
 
     def flush(self, digests: Iterable[str]) -> None:
         """Make added objects durable; also those that another call added a moment ago."""
-        flush_folders([self._folder / folder for folder in sorted({digest[:2] for digest in digests})])
+        flush_folders(
+            [self._folder / folder for folder in sorted({digest[:2] for digest in digests})]
+        )
 
     def remove(self, digest: str) -> None:
         """Remove an object, if it is there."""
@@ -110,19 +139,26 @@ class Objects:
 
     def digests(self, folder: str) -> Iterator[str]:
         """The objects in one of FOLDERS."""
-        for name in os.listdir(self._folder / folder):  # noqa: PTH208 - a million names, and only the names
+        # a million names, and only the names
+        for name in os.listdir(self._folder / folder):  # noqa: PTH208
             if len(name) == _DIGEST_LENGTH and name.startswith(folder) and _HEX.issuperset(name):
                 yield name
 
     def any(self) -> bool:
         """Whether there is any object."""
-        return any(True for folder in FOLDERS if (self._folder / folder).is_dir() for _ in self.digests(folder))
+        return any(
+            True
+            for folder in FOLDERS
+            if (self._folder / folder).is_dir()
+            for _ in self.digests(folder)
+        )
 
 
 class Pins:
     """Which digests are in use by calls. For any thread.
 
-    Invariant: until it is collected, a digest whose last row may be gone is in use or a suspect; one whose row never came is in use or abandoned.
+    Invariant: until it is collected, a digest whose last row may be gone is in use or a suspect;
+    one whose row never came is in use or abandoned.
     """
 
     def __init__(self) -> None:
@@ -166,7 +202,9 @@ class Pins:
             self._held.clear()
 
     def abandon(self, digests: Iterable[str]) -> None:
-        """Digests of objects that no row names, but for those that somebody holds and will let go of."""
+        """Digests of objects that no row names, but for those that somebody holds and will let go
+        of.
+        """
         with self._lock:
             self._abandoned.update(digest for digest in digests if digest not in self._held)
 
@@ -182,7 +220,9 @@ class Pins:
         return taken
 
     def take_abandoned(self) -> set[str]:
-        """The abandoned digests that are no suspects: the tree never showed them, and they can go at once."""
+        """The abandoned digests that are no suspects: the tree never showed them, and they can go
+        at once.
+        """
         with self._lock:
             taken, self._abandoned = self._abandoned - self._suspects, set()
         return taken
@@ -193,9 +233,11 @@ class Pins:
         return bool(self._suspects or self._abandoned)
 
     def unless_in_use(self, digest: str, remove: Callable[[str], None]) -> bool:
-        """Call `remove` if no call has pinned `digest`, and let none pin it meanwhile; whether it was called.
+        """Call `remove` if no call has pinned `digest`, and let none pin it meanwhile; whether it
+        was called.
 
-        Nor is it called for one that is a suspect again: it came and went once more, and the tree on the disk may still show it.
+        Nor is it called for one that is a suspect again: it came and went once more, and the tree
+        on the disk may still show it.
         """
         with self._lock:
             if digest in self._held or digest in self._suspects:

@@ -8,11 +8,15 @@ import threading
 from io import FileIO
 
 HEAD_BYTES = 64 << 10
-"""How much is read at once when a file is opened; most renditions are smaller, and need neither a second look nor an open file."""
+"""How much is read at once when a file is opened; most renditions are smaller, and need neither a
+second look nor an open file.
+"""
 
 
 class OpenedFile:
-    """An open file of `size` bytes. Takes over `file`; who made it holds it once. All but the properties block."""
+    """An open file of `size` bytes. Takes over `file`; who made it holds it once. All but the
+    properties block.
+    """
 
     def __init__(self, file: FileIO, size: int | None = None) -> None:
         """Raises OSError if its beginning cannot be read."""
@@ -35,7 +39,9 @@ class OpenedFile:
 
     @property
     def content(self) -> bytes | FileIO:
-        """All of it, or the file, for as long as this is held: for who does not read it piece by piece."""
+        """All of it, or the file, for as long as this is held: for who does not read it piece by
+        piece.
+        """
         return self.head if self.is_all_read else self._file
 
     def hold(self) -> "OpenedFile":

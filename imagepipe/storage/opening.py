@@ -1,4 +1,5 @@
-"""Opening a folder: what may be there, what is made on the first start, and when the daemon refuses to start.
+"""Opening a folder: what may be there, what is made on the first start, and when the daemon refuses
+to start.
 
     images/                      `images.path`; what is served
       a/b.jpg                    a link to an object
@@ -11,7 +12,8 @@
         reserve                  room for deletes on a full disk
         staging/RUN-N/           what engines are writing; emptied at a start
 
-A tree with files in it and no catalogue is someone else's: nothing is touched until `imagepipe adopt`.
+A tree with files in it and no catalogue is someone else's: nothing is touched until `imagepipe
+adopt`.
 """
 
 import os
@@ -77,7 +79,9 @@ class Layout:
     @property
     def lasting(self) -> Mapping[Path, str]:
         """What must stay where it is while the store is open, by the names that operators know."""
-        log, index = (self.catalogue.with_name(self.catalogue.name + end) for end in ("-wal", "-shm"))
+        log, index = (
+            self.catalogue.with_name(self.catalogue.name + end) for end in ("-wal", "-shm")
+        )
         inside = (self.lock, self.catalogue, log, index, self.objects)
         names = {path: str(path.relative_to(self.root)) for path in (self.private, *inside)}
         return {self.root: "the folder of [images] path", **names}
@@ -88,7 +92,9 @@ ADOPT = "imagepipe adopt -c FILE"
 
 
 def make_private(layout: Layout, folder_mode: int, *, adopting: bool = False) -> None:
-    """Make `root` and `.imagepipe` if need be. Raises StartError for a tree that is not ours, without a trace in it, unless it is to be `adopting`."""
+    """Make `root` and `.imagepipe` if need be. Raises StartError for a tree that is not ours,
+    without a trace in it, unless it is to be `adopting`.
+    """
     if not layout.root.exists():
         make_folder(layout.root, folder_mode)
         flush_folder(layout.root.resolve().parent)
@@ -103,13 +109,17 @@ def make_private(layout: Layout, folder_mode: int, *, adopting: bool = False) ->
         layout.private.chmod(0o700)
 
 
-def make_catalogue(layout: Layout, objects: Objects, node_id: str, *, adopting: bool = False) -> None:
-    """Under the lock: make the catalogue if there is none, and there should be none. Raises StartError where one is missing."""
+def make_catalogue(
+    layout: Layout, objects: Objects, node_id: str, *, adopting: bool = False
+) -> None:
+    """Under the lock: make the catalogue if there is none, and there should be none. Raises
+    StartError where one is missing.
+    """
     if not schema.has_catalogue(layout.catalogue):
         if objects.any():
             raise StartError(
-                f"{layout.objects} has images but the catalogue {layout.catalogue} is gone: put back a backup of it,"
-                f" or move {layout.private} away and run {ADOPT}"
+                f"{layout.objects} has images but the catalogue {layout.catalogue} is gone: put"
+                f" back a backup of it, or move {layout.private} away and run {ADOPT}"
             )
         if not adopting:
             _refuse_strangers(layout)
@@ -132,7 +142,8 @@ def empty_staging(layout: Layout) -> None:
 
 def _refuse_strangers(layout: Layout) -> None:
     def unlistable(error: OSError) -> None:
-        if error.filename != str(layout.root / "lost+found"):  # which belongs to root on many a fresh file system
+        # which belongs to root on many a fresh file system
+        if error.filename != str(layout.root / "lost+found"):
             raise error
 
     for folder, folders, files in os.walk(layout.root, onerror=unlistable):
@@ -141,6 +152,6 @@ def _refuse_strangers(layout: Layout) -> None:
         found = files + [name for name in folders if (Path(folder) / name).is_symlink()]
         if found:
             raise StartError(
-                f"{layout.root} has files but no catalogue, for instance {Path(folder) / found[0]}: run {ADOPT} to take them in,"
-                " or choose a folder of its own"
+                f"{layout.root} has files but no catalogue, for instance {Path(folder) / found[0]}:"
+                f" run {ADOPT} to take them in, or choose a folder of its own"
             )

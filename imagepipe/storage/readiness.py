@@ -17,7 +17,15 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from imagepipe.errors import DiskFull, FlushError, ImagepipeError, Overloaded, StoreUnusable
-from imagepipe.storage.disk import FULL, NO_INODES, QUOTA, flush, has_room_for_its_size, lacks_inodes, refusal
+from imagepipe.storage.disk import (
+    FULL,
+    NO_INODES,
+    QUOTA,
+    flush,
+    has_room_for_its_size,
+    lacks_inodes,
+    refusal,
+)
 from imagepipe.storage.health import Health
 from imagepipe.storage.reserve import Reserve
 
@@ -29,9 +37,9 @@ FLUSH_SECONDS = 60.0
 class Readiness:
     """For any thread.
 
-    folders: where their bytes lie. staging: makes a folder on the store's file system, or raises what a call would get.
-    check_catalogue: reads it. make_room: frees what is not needed; whether that helped.
-    seconds: a monotonic clock.
+    folders: where their bytes lie. staging: makes a folder on the store's file system, or raises
+    what a call would get. check_catalogue: reads it. make_room: frees what is not needed; whether
+    that helped. seconds: a monotonic clock.
     """
 
     def __init__(
@@ -62,14 +70,18 @@ class Readiness:
     @property
     def why_not(self) -> str | None:
         """Why no image can be stored now, as one line; None: images can be stored. Never blocks."""
-        return self._health.why_failed or self._why or (None if self._reserve.is_set_aside else FULL)
+        return (
+            self._health.why_failed or self._why or (None if self._reserve.is_set_aside else FULL)
+        )
 
     def succeeded(self) -> None:
         """A call was stored."""
         self._why = self._lacked_room = None
 
     def refused(self, error: OSError | ImagepipeError) -> None:
-        """A call was refused by the disk. Raises DiskFull for an engine that does not know what it lacked."""
+        """A call was refused by the disk. Raises DiskFull for an engine that does not know what it
+        lacked.
+        """
         refused = refusal(error) if isinstance(error, OSError) else error
         if isinstance(refused, DiskFull):
             known = (what for what in (NO_INODES, QUOTA) if what in str(refused))
@@ -116,18 +128,25 @@ class Readiness:
         return self._lacked_room
 
     def _check_folders(self) -> None:
-        """Raise StoreUnusable if files may not be made in one of them, as after a change of owner."""
+        """Raise StoreUnusable if files may not be made in one of them, as after a change of
+        owner.
+        """
         for folder in self._folders:
             if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
                 why = "cannot be written to" if folder.is_dir() else "is gone"
-                raise StoreUnusable(f"{folder.relative_to(self._private.parent)} {why}: look at its owner and its mode")
+                raise StoreUnusable(
+                    f"{folder.relative_to(self._private.parent)} {why}: look at its owner and its"
+                    " mode"
+                )
 
     def _write(self) -> None:
         """What a store does first. Raises what it would be refused with."""
         try:
             with self._staging() as folder:
                 file = folder / "probe"
-                descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                descriptor = os.open(
+                    file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+                )
                 try:
                     for part in _parts(PROBE_BYTES):
                         os.write(descriptor, part)
@@ -141,7 +160,9 @@ class Readiness:
 
 
 def _parts(size: int) -> Iterator[bytes]:
-    """Zeroes, some at a time: a write that fits in part only says how much, and the next one fails."""
+    """Zeroes, some at a time: a write that fits in part only says how much, and the next
+    one fails.
+    """
     for _ in range(0, size, _PART_BYTES):
         yield bytes(_PART_BYTES)
 

@@ -1,7 +1,9 @@
-"""Room that is set aside for a full disk: without it nothing could be deleted there, and so nothing ever made to fit again.
+"""Room that is set aside for a full disk: without it nothing could be deleted there, and so nothing
+ever made to fit again.
 
-A delete takes a row, and taking the bytes off the disk takes another. Where the catalogue finds no room for those the reserve is given up. Until it
-is set aside anew, no image is stored: it would take the room that a delete needs.
+A delete takes a row, and taking the bytes off the disk takes another. Where the catalogue finds no
+room for those the reserve is given up. Until it is set aside anew, no image is stored: it would
+take the room that a delete needs.
 """
 
 import os
@@ -13,7 +15,9 @@ RESERVE_BYTES = 2 << 20
 
 
 class Reserve:
-    """The file `path`, all of it allocated, or no file at all. One thread changes it; `is_set_aside` is for any."""
+    """The file `path`, all of it allocated, or no file at all. One thread changes it;
+    `is_set_aside` is for any.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -23,7 +27,9 @@ class Reserve:
         """Take the room if it is not taken; whether it is now."""
         if not self.is_set_aside:
             try:
-                descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+                descriptor = os.open(
+                    self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+                )
                 try:
                     os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
                 finally:
@@ -31,7 +37,8 @@ class Reserve:
             except OSError as error:
                 if is_full(error):
                     self._path.unlink(missing_ok=True)
-                    return False  # any other error: a file system that cannot set room aside, and does without
+                    # any other error: a file system that cannot set room aside, and does without
+                    return False
             self.is_set_aside = True
         return True
 

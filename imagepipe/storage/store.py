@@ -3,12 +3,15 @@
     store = Store.open(root, umask=0o022, now_ms=..., on_fatal=...)       locked, recovered, ready
 
     with store.staging() as folder:
-        ...                                                               an engine writes folder/0, folder/1
-        store.put([StagedImage("a.jpg", folder / "0", facts), ...])       when it returns, they are on the disk and served
+        ...                                                               an engine writes folder/0,
+            folder/1
+        store.put([StagedImage("a.jpg", folder / "0", facts), ...])       when it returns, they are
+            on the disk and served
     store.delete(["a.jpg"]).add_done_callback(...)
     store.move([("a.jpg", "b.jpg")]).add_done_callback(...)
 
-    store.close()                                                         what was accepted is done; the next start has nothing to recover
+    store.close()                                                         what was accepted is done;
+        the next start has nothing to recover
 
 How a change becomes durable is in commit.py, how long replaced bytes stay in housekeeping.py.
 """
@@ -42,7 +45,17 @@ from imagepipe.core.rows.joining import Cursor, Joined, Pending
 from imagepipe.core.rows.stamp import milliseconds
 from imagepipe.core.rows.versions import Ahead
 from imagepipe.core.rows.visibility import Hidden
-from imagepipe.errors import BadRequest, DiskFull, FlushError, ImagepipeError, NotStored, Overloaded, StartError, StoreUnusable, shown
+from imagepipe.errors import (
+    BadRequest,
+    DiskFull,
+    FlushError,
+    ImagepipeError,
+    NotStored,
+    Overloaded,
+    StartError,
+    StoreUnusable,
+    shown,
+)
 from imagepipe.runtime.profiling import spent
 from imagepipe.storage import opening
 from imagepipe.storage.catalogue import schema
@@ -113,21 +126,39 @@ class Store:
         new_id: Callable[[], str] = _new_id,
         adopting: bool = False,
     ) -> "Store":
-        """Lock the folder `root`, make it a store on its first start, recover what a crash left; blocks.
+        """Lock the folder `root`, make it a store on its first start, recover what a crash left;
+        blocks.
 
-        umask: of the served files and folders. now_ms: the wall clock, in milliseconds since 1970; any thread calls it. on_fatal: called once, on
-        any thread, when a flush has failed; no write is taken from then on. on_commit: called on the writer's thread with `last_seq` whenever that has
-        moved, when the tree shows it; it must not block. on_removed: called on the same thread with the digests whose bytes are off the disk. on_full: called by
-        `make_room`, to free what is not needed. checkpoint_seconds: how long after a change the tree is flushed and replaced bytes are
-        removed. new_id: a random 128-bit number in hex. adopting: files that it did not put there are no reason to refuse.
-        Raises StartError.
+        umask: of the served files and folders. now_ms: the wall clock, in milliseconds since 1970;
+        any thread calls it. on_fatal: called once, on any thread, when a flush has failed; no write
+        is taken from then on. on_commit: called on the writer's thread with `last_seq` whenever
+        that has moved, when the tree shows it; it must not block. on_removed: called on the same
+        thread with the digests whose bytes are off the disk. on_full: called by `make_room`, to
+        free what is not needed. checkpoint_seconds: how long after a change the tree is flushed and
+        replaced bytes are removed. new_id: a random 128-bit number in hex. adopting: files that it
+        did not put there are no reason to refuse. Raises StartError.
         """
         try:
             with contextlib.ExitStack() as opened:
-                store = cls(root, opened, umask, now_ms, on_fatal, on_commit, on_removed, on_full, checkpoint_seconds, seconds, new_id, adopting)
+                store = cls(
+                    root,
+                    opened,
+                    umask,
+                    now_ms,
+                    on_fatal,
+                    on_commit,
+                    on_removed,
+                    on_full,
+                    checkpoint_seconds,
+                    seconds,
+                    new_id,
+                    adopting,
+                )
                 store._opened = opened.pop_all()
         except OSError as error:
-            raise StartError(f"{error.filename or root}: {os.strerror(error.errno or 0)}") from error
+            raise StartError(
+                f"{error.filename or root}: {os.strerror(error.errno or 0)}"
+            ) from error
         except NotStored as error:
             raise StartError(f"{root} cannot be written: {error}") from error
         except sqlite3.Error as error:
@@ -155,7 +186,8 @@ class Store:
         folder_mode = 0o777 & ~umask
         self._layout = opening.Layout(root)
         self._run_id = run
-        self._staged = itertools.count()  # which any thread may ask for the next: a generator would not stand two at once
+        # which any thread may ask for the next: a generator would not stand two at once
+        self._staged = itertools.count()
         self._objects = Objects(self._layout.objects, 0o666 & ~umask)
         self._small_objects: Remembered[str, OpenedFile] = Remembered(AT_HAND_BYTES_MAX)
         self._pins = Pins()
@@ -166,14 +198,18 @@ class Store:
         opened.callback(FolderLock(self._layout.lock).release)
         opening.make_catalogue(self._layout, self._objects, new_id(), adopting=adopting)
         self._reserve = Reserve(self._layout.reserve)
-        self._reserve.give_up()  # a full disk is no reason not to start: starting is what makes room
+        # a full disk is no reason not to start: starting is what makes room
+        self._reserve.give_up()
         self._catalogue = Catalogue(self._layout.catalogue, self._health)
         opened.callback(self._catalogue.close)
 
         tree = Tree(root, self._objects, run, folder_mode)
         sweep = None
         if not self._catalogue.was_clean:
-            sweep = itertools.chain(sweep_objects(self._objects, self._catalogue, self._pins), sweep_tree(root, run, tree.touched))
+            sweep = itertools.chain(
+                sweep_objects(self._objects, self._catalogue, self._pins),
+                sweep_tree(root, run, tree.touched),
+            )
         self._housekeeping = Housekeeping(
             self._catalogue,
             tree,
@@ -185,7 +221,9 @@ class Store:
             seconds=seconds,
             now_ms=now_ms,
             sweep=sweep,
-            on_removed=_unfailing(self._removed(on_removed), "nobody was told which bytes are gone"),
+            on_removed=_unfailing(
+                self._removed(on_removed), "nobody was told which bytes are gone"
+            ),
         )
         opening.empty_staging(self._layout)
         self._catalogue.start(new_id())
@@ -209,12 +247,26 @@ class Store:
         self.ahead: Ahead | None = None
         self.admission: Admission | None = None
         self.room_bytes = 0
-        self._transfers = Transfers(self._layout.staging, self._objects, self.room_for_peers, self._is_image)
+        self._transfers = Transfers(
+            self._layout.staging, self._objects, self.room_for_peers, self._is_image
+        )
         self.claims = Claims(self._catalogue, tree, self._objects, self._housekeeping, now_ms)
-        self._repairs = Repairs(self._catalogue, tree, self._housekeeping, self._layout.found, now_ms)
+        self._repairs = Repairs(
+            self._catalogue, tree, self._housekeeping, self._layout.found, now_ms
+        )
         self._tree = tree
-        self._joiner = Joiner(self._catalogue, tree, self._objects, self._housekeeping, self._health, now_ms, committed)
-        committer = Committer(self._catalogue, tree, self._housekeeping, self._health, now_ms, committed)
+        self._joiner = Joiner(
+            self._catalogue,
+            tree,
+            self._objects,
+            self._housekeeping,
+            self._health,
+            now_ms,
+            committed,
+        )
+        committer = Committer(
+            self._catalogue, tree, self._housekeeping, self._health, now_ms, committed
+        )
         self._writer = Writer(committer.commit, self._housekeeping)
         self._opened = contextlib.ExitStack()
 
@@ -229,14 +281,19 @@ class Store:
         return self._readiness.why_not
 
     def probe(self) -> None:
-        """Find out what `why_unready` and `ahead` say from now on; blocks. To be called every few seconds."""
+        """Find out what `why_unready` and `ahead` say from now on; blocks. To be called every few
+        seconds.
+        """
         with contextlib.suppress(Overloaded), self._in_flight.one():
             self._readiness.probe()
-            with contextlib.suppress(ImagepipeError, sqlite3.Error):  # what is wrong with the catalogue, readiness reports
+            # what is wrong with the catalogue, readiness reports
+            with contextlib.suppress(ImagepipeError, sqlite3.Error):
                 self.ahead = self._catalogue.ahead(self._now_ms())
 
     def close(self) -> None:
-        """Finish every call that was accepted, flush, and let go of the folder; blocks. No read follows."""
+        """Finish every call that was accepted, flush, and let go of the folder; blocks. No read
+        follows.
+        """
         self._in_flight.end()
         self._writer.stop()
         self._pins.let_all_go()
@@ -247,7 +304,8 @@ class Store:
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
-        """A folder of one's own on the store's file system, to write images in that `put` then takes; gone at the end.
+        """A folder of one's own on the store's file system, to write images in that `put` then
+        takes; gone at the end.
 
         Raises NotStored where the disk refuses it.
         """
@@ -272,7 +330,9 @@ class Store:
             shutil.rmtree(folder, onerror=_left_behind)
 
     def make_room(self) -> bool:
-        """Where the disk is nearly full, free what is not needed; whether there is room now that was not there before."""
+        """Where the disk is nearly full, free what is not needed; whether there is room now that
+        was not there before.
+        """
         try:
             if has_room(self._layout.private):
                 return False
@@ -282,10 +342,12 @@ class Store:
             return False
 
     def put(self, images: Sequence[StagedImage], *, only_new: bool = False) -> Commit:
-        """Store images as one: when this returns, all are on the disk and served. Blocks; for I/O threads.
+        """Store images as one: when this returns, all are on the disk and served. Blocks; for I/O
+        threads.
 
-        Raises Conflict if one would lie below or above another image, or, with `only_new`, if at one of the paths anything was ever stored or deleted; NotStored
-        if the disk is full or a file that is not imagepipe's lies at a path; Overloaded. Nothing is stored then.
+        Raises Conflict if one would lie below or above another image, or, with `only_new`, if at
+        one of the paths anything was ever stored or deleted; NotStored if the disk is full or a
+        file that is not imagepipe's lies at a path; Overloaded. Nothing is stored then.
         """
         try:
             with self._writing(images[0].path if images else None):
@@ -297,18 +359,26 @@ class Store:
                 self._writer.wake()
 
     def delete(self, paths: Sequence[str]) -> "Future[Commit]":
-        """Delete images as one; never blocks. A path that does not exist is deleted too: its image may be on the way from a peer."""
+        """Delete images as one; never blocks. A path that does not exist is deleted too: its image
+        may be on the way from a peer.
+        """
         changes = tuple(Change(path, None) for path in dict.fromkeys(paths))
         return self._submitted(Call(tuple(change.path for change in changes), lambda _: changes))
 
     def erase(self, path: str) -> "Future[Commit]":
-        """Delete an image, and all that lost a conflict at its path, here and on every node that hears of it; never blocks."""
+        """Delete an image, and all that lost a conflict at its path, here and on every node that
+        hears of it; never blocks.
+        """
         return self.delete((path, erasure_path(path)))
 
     def move(self, pairs: Sequence[tuple[str, str]]) -> "Future[Commit]":
-        """Move images in order, source to destination, all or none; never blocks. Fails with BadRequest if a source does not exist."""
+        """Move images in order, source to destination, all or none; never blocks. Fails with
+        BadRequest if a source does not exist.
+        """
         paths = tuple(dict.fromkeys(path for pair in pairs for path in pair))
-        return self._submitted(Call(paths, lambda content_of: net_moves(pairs, content_of), argument="dst_path"))
+        return self._submitted(
+            Call(paths, lambda content_of: net_moves(pairs, content_of), argument="dst_path")
+        )
 
     def look_up(self, path: str) -> Entry | None:
         """The row of a path, live or deleted; None if it was never heard of."""
@@ -319,11 +389,15 @@ class Store:
         return self._catalogue.info(path)
 
     def list(self, prefix: str = "", after: str = "", limit: int = 1000) -> Sequence[str]:
-        """Stored paths in order of their UTF-8 bytes that begin with `prefix` and are greater than `after`, `limit` at most."""
+        """Stored paths in order of their UTF-8 bytes that begin with `prefix` and are greater than
+        `after`, `limit` at most.
+        """
         return self._catalogue.paths(prefix, after, limit)
 
     def rows(self, paths: Sequence[str]) -> Mapping[str, Row]:
-        """The rows of those paths that were ever heard of, with what the headers of their bytes say."""
+        """The rows of those paths that were ever heard of, with what the headers of their bytes
+        say.
+        """
         remembered = self._catalogue.remembered_rows(paths)
         return self._catalogue.rows(paths, remember=True) if remembered is None else remembered
 
@@ -332,7 +406,9 @@ class Store:
         return self._objects.path(digest)
 
     def open_object(self, digest: str) -> OpenedFile | None:
-        """The bytes with this digest, opened; None if they are gone. Raises Overloaded, or OSError where the disk fails."""
+        """The bytes with this digest, opened; None if they are gone. Raises Overloaded, or OSError
+        where the disk fails.
+        """
         try:
             return OpenedFile(open_for_reading(self._objects.place(digest)))
         except FileNotFoundError:
@@ -355,7 +431,9 @@ class Store:
         return file.hold() if file else None
 
     def keep_at_hand(self, digest: str, file: OpenedFile) -> None:
-        """Have the bytes of an object that somebody asks for at hand, if they are few, and what they should be. Takes its time: they are read through."""
+        """Have the bytes of an object that somebody asks for at hand, if they are few, and what
+        they should be. Takes its time: they are read through.
+        """
         if file.is_all_read and hashlib.sha256(file.head).hexdigest() == digest:
             self._small_objects.put(digest, file, file.size + AT_HAND_OVERHEAD_BYTES)
 
@@ -366,7 +444,9 @@ class Store:
         return self._catalogue.orders.all()
 
     def order(self, order: Order) -> None:
-        """Promise renditions; it is on the disk when this returns. Raises NotStored on a full disk; FlushError; Overloaded."""
+        """Promise renditions; it is on the disk when this returns. Raises NotStored on a full disk;
+        FlushError; Overloaded.
+        """
         with self._writing():
             self._run(lambda: self._catalogue.orders.add(order))
 
@@ -378,7 +458,8 @@ class Store:
     # Files that are in the tree already. It blocks.
 
     def claim(self, claims: Sequence[Claim]) -> Sequence[str | None]:
-        """Make images of what `claims.stage` has staged; when this returns they are on the disk. For each why it was not done, or None.
+        """Make images of what `claims.stage` has staged; when this returns they are on the disk.
+        For each why it was not done, or None.
 
         Raises NotStored on a full disk; FlushError; Overloaded.
         """
@@ -392,7 +473,8 @@ class Store:
         return refusals
 
     def verify(self, walk: Walk, *, repair: bool) -> None:
-        """Verify every image, and put right what is wrong if so asked; blocks for as long as that takes, and `close` waits for it.
+        """Verify every image, and put right what is wrong if so asked; blocks for as long as that
+        takes, and `close` waits for it.
 
         Raises what `walk` raises, which ends it at any moment; NotStored; FlushError; Overloaded.
         """
@@ -400,8 +482,9 @@ class Store:
             parts = self._catalogue, self._tree, self._objects, self.claims, self._repairs
             Verifier(*parts, self._run, folder, walk, repair=repair).run()
 
-    # For replication. What blocks is for threads other than the reactor's.
-    # admission: what is taken over from peers; None: everything, as tests of the store alone want it. room_bytes: what `room_for_peers` last was.
+    # For replication. What blocks is for threads other than the reactor's. admission: what is taken
+    # over from peers; None: everything, as tests of the store alone want it. room_bytes: what
+    # `room_for_peers` last was.
 
     @property
     def epochs(self) -> Sequence[Epoch]:
@@ -427,7 +510,9 @@ class Store:
         return self._catalogue.upstreams.pending()
 
     def history(self, path: str | None = None) -> Sequence[Lost]:
-        """The images that lost a conflict, at `path` or anywhere, the latest first; their bytes are kept for 30 days."""
+        """The images that lost a conflict, at `path` or anywhere, the latest first; their bytes are
+        kept for 30 days.
+        """
         return self._catalogue.history.of(path)
 
     def lost_page(self, page: LostPage) -> Sequence[Lost]:
@@ -439,7 +524,9 @@ class Store:
         return self._catalogue.history.versions(path, beginning, limit)
 
     def hidden(self) -> Sequence[Hidden]:
-        """The live images that the tree does not show, because another node has stored one above or below them; looks at every image."""
+        """The live images that the tree does not show, because another node has stored one above or
+        below them; looks at every image.
+        """
         return self._catalogue.hidden()
 
     def changes(self, after: int, limit: int) -> Excerpt:
@@ -451,7 +538,8 @@ class Store:
         return self._objects.read(digest, offset, length)
 
     def hold(self, rows: Sequence[Row]) -> Sequence[Content]:
-        """Keep the bytes that `rows` name, here or on their way, until `release`; returns those that must come before `join`.
+        """Keep the bytes that `rows` name, here or on their way, until `release`; returns those
+        that must come before `join`.
 
         Where this raises nothing is held.
         """
@@ -461,7 +549,11 @@ class Store:
             digests = _digests(rows)
             self._pins.hold(digests)  # before it is looked whether they are here
             try:
-                return tuple(content for content in joining.wanted(rows, self._catalogue.look_up) if not self._objects.has(content))
+                return tuple(
+                    content
+                    for content in joining.wanted(rows, self._catalogue.look_up)
+                    if not self._objects.has(content)
+                )
             except BaseException:
                 self._pins.let_go(digests)
                 raise
@@ -469,16 +561,19 @@ class Store:
     def release(self, rows: Sequence[Row]) -> None:
         """Undo one `hold`: bytes that nothing names and nobody else holds will be removed."""
         free = self._pins.let_go(_digests(rows))
-        with contextlib.suppress(Overloaded), self._in_flight.one():  # closing lets go of everything itself
+        # closing lets go of everything itself
+        with contextlib.suppress(Overloaded), self._in_flight.one():
             self._abandon(free)
 
     def receive(self, transfer: int, content: Content, offset: int, data: bytes) -> Received:
-        """Take bytes of an object from a peer: disjoint ranges in any order, of one transfer by several threads at once.
+        """Take bytes of an object from a peer: disjoint ranges in any order, of one transfer by
+        several threads at once.
 
-        `transfer` is the caller's number for one attempt to get all of it. COMPLETE: the bytes are those that the digest says, and are here; they are
-        durable once a row that names them is joined. DAMAGED: they are not, or are too many. UNWANTED: they are no image. NO_ROOM: the disk has no
-        room for them. In all these cases they are gone.
-        Raises NotStored on a full disk, and what came of the transfer is gone; FlushError; Overloaded.
+        `transfer` is the caller's number for one attempt to get all of it. COMPLETE: the bytes are
+        those that the digest says, and are here; they are durable once a row that names them is
+        joined. DAMAGED: they are not, or are too many. UNWANTED: they are no image. NO_ROOM: the
+        disk has no room for them. In all these cases they are gone. Raises NotStored on a full
+        disk, and what came of the transfer is gone; FlushError; Overloaded.
         """
         with self._making_room(), self._writing():
             if not self._reserve.is_set_aside:
@@ -493,21 +588,37 @@ class Store:
         """Forget a transfer that did not end, if there is one."""
         self._transfers.discard(transfer)
 
-    def join(self, rows: Sequence[Row], upstream: str | None, cursor: Cursor | None, *, afresh: bool = False) -> Joined:
-        """Join rows of distinct paths with the map, whose bytes were held and received as far as they could be; `cursor` is where they end.
+    def join(
+        self,
+        rows: Sequence[Row],
+        upstream: str | None,
+        cursor: Cursor | None,
+        *,
+        afresh: bool = False,
+    ) -> Joined:
+        """Join rows of distinct paths with the map, whose bytes were held and received as far as
+        they could be; `cursor` is where they end.
 
-        When this returns it is durable, and the tree shows it. A row whose bytes are not here waits for them in `pending`. upstream None: rows of
-        several upstreams, which were pending. afresh: the upstream sends its rows from the start again, so its pending rows are void.
-        Raises NotStored on a full disk, and nothing is changed then; FlushError; Overloaded.
+        When this returns it is durable, and the tree shows it. A row whose bytes are not here waits
+        for them in `pending`. upstream None: rows of several upstreams, which were pending. afresh:
+        the upstream sends its rows from the start again, so its pending rows are void. Raises
+        NotStored on a full disk, and nothing is changed then; FlushError; Overloaded.
         """
         with self._making_room(), self._writing():
-            here = frozenset(content for content in joining.wanted(rows, self._catalogue.look_up) if self._objects.has(content))
+            here = frozenset(
+                content
+                for content in joining.wanted(rows, self._catalogue.look_up)
+                if self._objects.has(content)
+            )
             self._objects.flush(content.digest for content in here)
-            rows = [self._with_checked_facts(row) if row.entry.content in here else row for row in rows]
+            rows = [
+                self._with_checked_facts(row) if row.entry.content in here else row for row in rows
+            ]
             return self._run(lambda: self._joiner.join(Told(rows, upstream, cursor, afresh, here)))
 
     def forget_upstreams(self, upstreams: Sequence[str]) -> None:
-        """Forget how far upstreams were pulled, by the names of their links, and what waits of them; blocks.
+        """Forget how far upstreams were pulled, by the names of their links, and what waits of
+        them; blocks.
 
         Raises NotStored on a full disk; FlushError; Overloaded.
         """
@@ -515,14 +626,18 @@ class Store:
             self._run(lambda: self._joiner.forget(upstreams))
 
     def room_for_peers(self) -> int:
-        """How many bytes of peers the disk can take so that there is still room for an image that a client stores."""
+        """How many bytes of peers the disk can take so that there is still room for an image that a
+        client stores.
+        """
         status = os.statvfs(self._layout.private)
         room, total = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
         own = self.admission.bytes_max if self.admission else 0
         return room - min(ROOM_BYTES + own, total // 8)
 
     def note_facts(self, digest: str, facts: ImageFacts) -> None:
-        """Write down what the header of an image says; blocks. Raises NotStored on a full disk; FlushError; Overloaded."""
+        """Write down what the header of an image says; blocks. Raises NotStored on a full disk;
+        FlushError; Overloaded.
+        """
         with self._writing():
             self._run(lambda: self._catalogue.note_facts({digest: facts}))
 
@@ -536,7 +651,9 @@ class Store:
         head = self._objects.read(content.digest, 0, min(content.size, HEAD_BYTES))
         return replace(row, facts=facts_of_bytes(head or b"", row.facts))
 
-    def _removed(self, on_removed: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:
+    def _removed(
+        self, on_removed: Callable[[Sequence[str]], None]
+    ) -> Callable[[Sequence[str]], None]:
         def removed(digests: Sequence[str]) -> None:
             self._small_objects.forget(digests)
             on_removed(digests)
@@ -545,7 +662,9 @@ class Store:
 
     @contextlib.contextmanager
     def _writing(self, path: str | None = None) -> Iterator[None]:
-        """A call that writes on its own thread; what the disk says to it becomes what the caller is told."""
+        """A call that writes on its own thread; what the disk says to it becomes what the caller is
+        told.
+        """
         self._health.check()
         try:
             with self._in_flight.one():
@@ -582,7 +701,9 @@ class Store:
                 self._writer.wake()
 
     def tidy(self) -> "Future[bool]":
-        """Do all housekeeping now: the tree flushed, what is replaced or left over removed. Whether nothing is left to do."""
+        """Do all housekeeping now: the tree flushed, what is replaced or left over removed. Whether
+        nothing is left to do.
+        """
         task = Task(self._housekeeping.finish)
         self._writer.submit(task)
         return task.future
@@ -604,14 +725,22 @@ class Store:
                     self._objects.add(content.digest, image.file, content.size)
                 self._objects.flush(digests)
             facts = {digest: image.facts for image, digest in zip(images, digests, strict=True)}
-            call = Call(tuple(changes), lambda _: tuple(changes.values()), facts=facts, only_new=only_new)
+            call = Call(
+                tuple(changes), lambda _: tuple(changes.values()), facts=facts, only_new=only_new
+            )
             with spent("commit"):
                 self._writer.submit(call)
                 commit = call.future.result()
         if commit.version is None:
             return commit
         modified_ms = milliseconds(commit.version.stamp)
-        return replace(commit, stored=tuple(_stored(image, content, modified_ms) for image, content in zip(images, contents, strict=True)))
+        return replace(
+            commit,
+            stored=tuple(
+                _stored(image, content, modified_ms)
+                for image, content in zip(images, contents, strict=True)
+            ),
+        )
 
     def _seal(self, file: Path) -> Content:
         """Hash a staged file and flush it."""
@@ -633,7 +762,9 @@ class Store:
 
 
 def _unfailing(tell: Callable[..., None], what: str) -> Callable[..., None]:
-    """`tell`, which others have handed in: what it does wrong is no fault of the call that tells it."""
+    """`tell`, which others have handed in: what it does wrong is no fault of the call that tells
+    it.
+    """
 
     def told(of_it: object = None) -> None:
         try:
@@ -646,7 +777,15 @@ def _unfailing(tell: Callable[..., None], what: str) -> Callable[..., None]:
 
 def _stored(image: StagedImage, content: Content, modified_ms: int) -> ImageInfo:
     facts = image.facts
-    return ImageInfo(image.path, content.size, content.digest, facts.width, facts.height, facts.format, modified_ms)
+    return ImageInfo(
+        image.path,
+        content.size,
+        content.digest,
+        facts.width,
+        facts.height,
+        facts.format,
+        modified_ms,
+    )
 
 
 def _digests(rows: Sequence[Row]) -> Sequence[str]:
@@ -654,4 +793,6 @@ def _digests(rows: Sequence[Row]) -> Sequence[str]:
 
 
 def _left_behind(_function: object, path: str, error: object) -> None:
-    _log.warn("the staged file {path} is left until the next start: {error}", path=path, error=error)
+    _log.warn(
+        "the staged file {path} is left until the next start: {error}", path=path, error=error
+    )

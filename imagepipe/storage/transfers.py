@@ -1,13 +1,16 @@
-"""Objects on their way from a peer: their pieces come in any order, to several threads at once, until all are here.
+"""Objects on their way from a peer: their pieces come in any order, to several threads at once,
+until all are here.
 
     one piece that is all of it      hashed as it is, written, flushed
-    several                          written to where they belong in one file, which is hashed when it is full, and flushed
+    several                          written to where they belong in one file, which is hashed when
+                                     it is full, and flushed
 
-Only bytes that their digest agrees with become an object, and only those that are wanted. What did not end is gone with the staging folder at the
-next start.
+Only bytes that their digest agrees with become an object, and only those that are wanted. What did
+not end is gone with the staging folder at the next start.
 
-Room: a transfer of several pieces begins only if all that its peer has announced fits beside what the other transfers still expect, and it ends as soon as
-something else has taken that room. It never makes anybody else give up room.
+Room: a transfer of several pieces begins only if all that its peer has announced fits beside what
+the other transfers still expect, and it ends as soon as something else has taken that room. It
+never makes anybody else give up room.
 """
 
 import hashlib
@@ -37,20 +40,30 @@ class _Transfer:
 class Transfers:
     """For any thread. `folder` is for its files; objects are durable only after Objects.flush.
 
-    room: how many bytes may still be written to the disk. is_wanted: whether bytes that begin like this may become an object.
+    room: how many bytes may still be written to the disk. is_wanted: whether bytes that begin like
+    this may become an object.
     """
 
-    def __init__(self, folder: Path, objects: Objects, room: Callable[[], int], is_wanted: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        objects: Objects,
+        room: Callable[[], int],
+        is_wanted: Callable[[bytes], bool],
+    ) -> None:
         self._folder = folder
         self._objects = objects
         self._room = room
         self._is_wanted = is_wanted
         self._lock = threading.Lock()
         self._begun: dict[int, _Transfer] = {}
-        self._numbers = itertools.count()  # which any thread may ask for the next: a generator would not stand two at once
+        # which any thread may ask for the next: a generator would not stand two at once
+        self._numbers = itertools.count()
 
     def receive(self, transfer: int, content: Content, offset: int, data: bytes) -> Received:
-        """Take a piece of an object. Raises OSError and FlushError, and the transfer begins anew then."""
+        """Take a piece of an object. Raises OSError and FlushError, and the transfer begins anew
+        then.
+        """
         if offset < 0 or offset + len(data) > content.size:
             self.discard(transfer)
             return Received.DAMAGED

@@ -46,7 +46,9 @@ class Failures:
 
 @contextlib.contextmanager
 def blamed_on(about: Hashable) -> Iterator[None]:
-    """Raise Unrenderable for what an engine refuses here; what passes by itself is raised as it is."""
+    """Raise Unrenderable for what an engine refuses here; what passes by itself is raised
+    as it is.
+    """
     try:
         yield
     except NotStored as error:

@@ -1,6 +1,8 @@
-"""What a GET gets: a stored file, or a rendition of one (docs/design/contract.md, "Images over HTTP").
+"""What a GET gets: a stored file, or a rendition of one (docs/design/contract.md, "Images over
+HTTP").
 
-look in the catalogue      a stored path wins; else a rendition of the image before the last component, or of its original
+look in the catalogue      a stored path wins; else a rendition of the image before the last
+                           component, or of its original
 ask the peers              only if nobody here has ever heard of any of these paths
 fetch the original         likewise, if there is a source_base
 404                        at once, where it was deleted
@@ -36,13 +38,17 @@ class Fetches(Protocol):
     """Where originals may be fetched from."""
 
     async def fetch(self, image: str) -> None:
-        """Fetch and store the original of an image that nobody here has heard of, if there is a place to."""
+        """Fetch and store the original of an image that nobody here has heard of, if there is a
+        place to.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What to send, the caller's to close. row: of the image that it is, or is made of. job: what it cost, where it was not there."""
+    """What to send, the caller's to close. row: of the image that it is, or is made of. job: what
+    it cost, where it was not there.
+    """
 
     picture: Picture
     row: Row
@@ -55,7 +61,9 @@ class Found:
 
     @property
     def is_dated(self) -> bool:
-        """Whether that second tells it from what was there before. Not for a rendition: other settings make another of the same image."""
+        """Whether that second tells it from what was there before. Not for a rendition: other
+        settings make another of the same image.
+        """
         entry = self.row.entry
         if entry.content is None or entry.content.digest != self.picture.etag:
             return False
@@ -65,7 +73,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What there is. file: the stored file that was asked for. source: the image to render. is_known: one of the paths was stored or deleted before."""
+    """What there is. file: the stored file that was asked for. source: the image to render.
+    is_known: one of the paths was stored or deleted before.
+    """
 
     file: Found | None
     source: Row | None
@@ -74,10 +84,18 @@ class _Seen:
 
 
 class Images:
-    """Finds what requests ask for. On the reactor's thread; `on_thread` runs a short blocking call on a thread of its own pool."""
+    """Finds what requests ask for. On the reactor's thread; `on_thread` runs a short blocking call
+    on a thread of its own pool.
+    """
 
     def __init__(
-        self, on_thread: OnThread, store: Store, renditions: Renditions, originals: Fetches, peers: Peers, missing_facts: MissingFacts
+        self,
+        on_thread: OnThread,
+        store: Store,
+        renditions: Renditions,
+        originals: Fetches,
+        peers: Peers,
+        missing_facts: MissingFacts,
     ) -> None:
         self._missing_facts = missing_facts
         self._on_thread = on_thread
@@ -86,12 +104,22 @@ class Images:
         self._originals = originals
         self._peers = peers
 
-    async def get(self, target: Target, accepted: tuple[Format, ...], admit: Callable[[], None], *, client: str, may_fetch: bool = True) -> Found:
-        """The file or the rendition that `target` asks for; `accepted` are the formats that its client names.
+    async def get(
+        self,
+        target: Target,
+        accepted: tuple[Format, ...],
+        admit: Callable[[], None],
+        *,
+        client: str,
+        may_fetch: bool = True,
+    ) -> Found:
+        """The file or the rendition that `target` asks for; `accepted` are the formats that its
+        client names.
 
-        `admit` is called before anything is done for a rendition, and raises what is to be answered instead. may_fetch: whether whoever asks for what is no
-        rendition may have an original fetched. client: who asks, for a fair share of the queue.
-        Raises NotFound, Overloaded, NotStored and its kin.
+        `admit` is called before anything is done for a rendition, and raises what is to be answered
+        instead. may_fetch: whether whoever asks for what is no rendition may have an original
+        fetched. client: who asks, for a fair share of the queue. Raises NotFound, Overloaded,
+        NotStored and its kin.
         """
         wish = wish_of(target.rendition, accepted) if target.rendition and target.image else None
         for _ in range(LOOKS_MAX):
@@ -114,7 +142,9 @@ class Images:
         raise _not_found(target)
 
     def at_hand(self, target: Target, admit: Callable[[], None]) -> Found | None:
-        """What `get` would find for a rendition that is not `.auto`, or a file, if it is all in memory, with all bytes in its `head`; never blocks."""
+        """What `get` would find for a rendition that is not `.auto`, or a file, if it is all in
+        memory, with all bytes in its `head`; never blocks.
+        """
         wish = wish_of(target.rendition, ()) if target.rendition and target.image else None
         seen = self._look_at_hand(target, wish)
         if seen is None or seen.file:
@@ -130,10 +160,14 @@ class Images:
 
     async def info(self, target: Target, *, may_fetch: bool = True) -> ImageInfo:
         """The facts of the image of `target`. Raises NotFound, and what fetching it does."""
-        return info_of(await self._missing_facts.complete(await self._source(target, may_fetch=may_fetch)))
+        return info_of(
+            await self._missing_facts.complete(await self._source(target, may_fetch=may_fetch))
+        )
 
     async def source(self, image: str) -> Content:
-        """The bytes that renditions of the image at a clean path are made of: its own, or its original's. Raises what `info` does."""
+        """The bytes that renditions of the image at a clean path are made of: its own, or its
+        original's. Raises what `info` does.
+        """
         source = await self._source(Target(f"/{image}", None, image), may_fetch=True)
         assert source.entry.content, "it was found as an image"
         return source.entry.content
@@ -144,11 +178,15 @@ class Images:
             raise _not_found(target)
         return seen.source
 
-    async def _find(self, target: Target, wish: Wish | None, admit: Callable[[], None], *, may_fetch: bool) -> _Seen:
+    async def _find(
+        self, target: Target, wish: Wish | None, admit: Callable[[], None], *, may_fetch: bool
+    ) -> _Seen:
         fetch = partial(self._fetch, target) if may_fetch else _learn_nothing
         for learn in (_learn_nothing, self._peers.catch_up, fetch):
             await learn()
-            seen = self._look_at_hand(target, wish) or await self._on_thread(lambda: self._look(target, wish))
+            seen = self._look_at_hand(target, wish) or await self._on_thread(
+                lambda: self._look(target, wish)
+            )
             if seen.file:
                 return seen
             if wish:
@@ -170,7 +208,9 @@ class Images:
             await self._originals.fetch(image)
 
     def _look_at_hand(self, target: Target, wish: Wish | None) -> _Seen | None:
-        """What `_look` would find, if it is all in memory. A thread that is asked costs more than all the rest of a small answer."""
+        """What `_look` would find, if it is all in memory. A thread that is asked costs more than
+        all the rest of a small answer.
+        """
         sources = _sources(target)
         paths = ([target.path] if target.path else []) + sources
         rows = self._store.rows_at_hand(paths)
@@ -179,8 +219,12 @@ class Images:
         row = rows.get(target.path) if target.path else None
         if row and row.entry.content:
             file = self._store.object_at_hand(row.entry.content.digest)
-            return _Seen(Found(_picture(row, file), row), None, None, is_known=True) if file else None
-        source = next((rows[path] for path in sources if path in rows and rows[path].entry.content), None)
+            return (
+                _Seen(Found(_picture(row, file), row), None, None, is_known=True) if file else None
+            )
+        source = next(
+            (rows[path] for path in sources if path in rows and rows[path].entry.content), None
+        )
         content = source.entry.content if source else None
         kept = self._renditions.at_hand(content.digest, wish) if content and wish else None
         return _Seen(None, source, kept, is_known=True) if kept else None
@@ -200,11 +244,16 @@ class Images:
                 if picture is None:
                     continue  # it was replaced a moment ago
                 return _Seen(Found(picture, row), None, None, is_known=True)
-            source = next((rows[path] for path in sources if path in rows and rows[path].entry.content), None)
+            source = next(
+                (rows[path] for path in sources if path in rows and rows[path].entry.content), None
+            )
             content = source.entry.content if source else None
             kept = self._renditions.kept(content.digest, wish) if content and wish else None
-            # An image that was deleted and had a rendition's name says nothing of the image that the rendition would be made of.
-            return _Seen(None, source, kept, is_known=any(path in rows for path in sources or paths))
+            # An image that was deleted and had a rendition's name says nothing of the image that
+            # the rendition would be made of.
+            return _Seen(
+                None, source, kept, is_known=any(path in rows for path in sources or paths)
+            )
         raise InternalError  # the row is there and its bytes are not: verify finds out
 
     def _open(self, row: Row) -> Picture | None:
@@ -224,7 +273,9 @@ async def _learn_nothing() -> None:
 def _picture(row: Row, file: OpenedFile) -> Picture:
     assert row.entry.content
     format = formats.named(row.facts.format) if row.facts else formats.sniff(file.head)
-    return Picture(file, row.entry.content.digest, format.media_type if format else "application/octet-stream")
+    return Picture(
+        file, row.entry.content.digest, format.media_type if format else "application/octet-stream"
+    )
 
 
 def _sources(target: Target) -> list[str]:
@@ -239,4 +290,6 @@ def _sources(target: Target) -> list[str]:
 
 def _not_found(target: Target) -> NotFound:
     what = target.image if target.image is not None else target.path
-    return NotFound("path", f"there is no image {shown(what if what is not None else target.text, 200)}")
+    return NotFound(
+        "path", f"there is no image {shown(what if what is not None else target.text, 200)}"
+    )

@@ -1,6 +1,7 @@
 """The facts of a stored image, read from its header where the catalogue has none.
 
-That is so for an image of a peer whose claims were not believable (core/replication/admission.py). They are written down, so that a header is read once.
+That is so for an image of a peer whose claims were not believable (core/replication/admission.py).
+They are written down, so that a header is read once.
 """
 
 import contextlib
@@ -25,7 +26,9 @@ class MissingFacts:
         self._engine = engine
 
     async def complete(self, row: Row) -> Row:
-        """The row of an image, with facts. Raises Overloaded, and NotStored where the header cannot be read."""
+        """The row of an image, with facts. Raises Overloaded, and NotStored where the header cannot
+        be read.
+        """
         content = row.entry.content
         if content is None or row.facts is not None:
             return row

@@ -1,11 +1,14 @@
-"""Renditions on demand: from the cache, or made once for all who ask (docs/design/contract.md, "Images over HTTP").
+"""Renditions on demand: from the cache, or made once for all who ask (docs/design/contract.md,
+"Images over HTTP").
 
     digest of the source, name, what the client accepts
-      -> the key, if the same was asked for before, or the cache knows the header of the source     -> the cache
-      -> otherwise a job of the queue: read, header, plan -> key -> the cache, or render and put into it
+      -> the key, if the same was asked for before, or the cache knows the header of the source
+          -> the cache
+      -> otherwise a job of the queue: read, header, plan -> key -> the cache, or render and put
+      into it
 
-A rendition belongs to the bytes of its source and never to a path: whoever asks for it has looked up the path at that moment, so what was
-replaced, moved or deleted is not served stale.
+A rendition belongs to the bytes of its source and never to a path: whoever asks for it has looked
+up the path at that moment, so what was replaced, moved or deleted is not served stale.
 """
 
 import contextlib
@@ -21,7 +24,12 @@ from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import AVIF, WEBP, Format
 from imagepipe.core.rendering.output_request import OutputRequest
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, SourceFacts, plan_render
-from imagepipe.core.rendering.renditions import Rendition, RenditionLimits, cache_key, output_request
+from imagepipe.core.rendering.renditions import (
+    Rendition,
+    RenditionLimits,
+    cache_key,
+    output_request,
+)
 from imagepipe.core.rows.entries import ImageFacts
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.errors import BadRequest, NotAcceptable, NotFound, NotStored
@@ -58,14 +66,18 @@ class Cache(Protocol):
         ...
 
     def keep_at_hand(self, key: str, file: OpenedFile, cached: CachedFile) -> None:
-        """Have what `get` has found in memory, whose beginning was read into `file`, if that is all of it."""
+        """Have what `get` has found in memory, whose beginning was read into `file`, if that is all
+        of it.
+        """
         ...
 
     def header(self, source: str) -> bytes | None:
         """What the last `put` for this source said."""
         ...
 
-    def put(self, key: str, source: str, staged: Path, facts: ImageFacts, header: bytes) -> CachedFile:
+    def put(
+        self, key: str, source: str, staged: Path, facts: ImageFacts, header: bytes
+    ) -> CachedFile:
         """Take over a file, made of the source with that digest; opened."""
         ...
 
@@ -76,7 +88,9 @@ class Cache(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A rendition, for a client that accepts these formats; they are empty where the name says the format."""
+    """A rendition, for a client that accepts these formats; they are empty where the name says the
+    format.
+    """
 
     rendition: Rendition
     accepted: tuple[Format, ...] = ()
@@ -117,11 +131,17 @@ def wish_of(rendition: Rendition, accepted: tuple[Format, ...]) -> Wish:
 
 def wishes_of(rendition: Rendition) -> tuple[Wish, ...]:
     """All that the name of a rendition can come to, whoever asks for it."""
-    return (Wish(rendition, (AVIF,)), Wish(rendition, (WEBP,)), Wish(rendition)) if rendition.is_auto else (Wish(rendition),)
+    return (
+        (Wish(rendition, (AVIF,)), Wish(rendition, (WEBP,)), Wish(rendition))
+        if rendition.is_auto
+        else (Wish(rendition),)
+    )
 
 
 class Renditions:
-    """Makes renditions of stored images. On the reactor's thread, but for `kept`, which blocks; `engine_name` goes into the keys."""
+    """Makes renditions of stored images. On the reactor's thread, but for `kept`, which blocks;
+    `engine_name` goes into the keys.
+    """
 
     def __init__(
         self,
@@ -154,7 +174,9 @@ class Renditions:
         return len(self._flights)
 
     def kept(self, digest: str, wish: Wish) -> Picture | None:
-        """The rendition, if it is known to be in the cache; None says nothing. Blocks, on any thread."""
+        """The rendition, if it is known to be in the cache; None says nothing. Blocks, on any
+        thread.
+        """
         key = self._keys.get((digest, wish)) or self._key_by_header(digest, wish)
         if key is None:
             return None
@@ -169,25 +191,41 @@ class Renditions:
         """What `kept` would find, if it is in memory; never blocks."""
         key = self._keys.get((digest, wish))
         found = self._cache.at_hand(key) if key else None
-        return Picture(found.file, found.digest, formats.named(found.facts.format).media_type) if found else None
+        return (
+            Picture(found.file, found.digest, formats.named(found.facts.format).media_type)
+            if found
+            else None
+        )
 
     def _key_by_header(self, digest: str, wish: Wish) -> str | None:
-        """The key, if the header of the source was read for another rendition, perhaps in an earlier run."""
+        """The key, if the header of the source was read for another rendition, perhaps in an
+        earlier run.
+        """
         header = self._cache.header(digest)
         try:
             if not header:
                 return None
             facts = _header.decode(header)
             facts = replace(facts, format=formats.named(facts.format.name))
-            plan = plan_render((output_request(wish.rendition, wish.accepted, facts, self._limits, self._settings),), facts, self._settings)
-        except (msgspec.MsgspecError, LookupError, BadRequest):  # another version's, or damaged; or it cannot be rendered, and then there is none
+            plan = plan_render(
+                (
+                    output_request(
+                        wish.rendition, wish.accepted, facts, self._limits, self._settings
+                    ),
+                ),
+                facts,
+                self._settings,
+            )
+        # another version's, or damaged; or it cannot be rendered, and then there is none
+        except (msgspec.MsgspecError, LookupError, BadRequest):
             return None
         return cache_key(digest, plan, self._engine_name)
 
     async def make(self, digest: str, wish: Wish, client: str) -> tuple[Picture, Job]:
         """The rendition, made if need be; for a client among others, see `workers`.
 
-        Raises Gone if the source went away; NotAcceptable; NotStored if it cannot be rendered; Overloaded.
+        Raises Gone if the source went away; NotAcceptable; NotStored if it cannot be rendered;
+        Overloaded.
         """
         job = await self._join(digest, (wish,), client)
         picture = job.made[0].picture
@@ -195,7 +233,8 @@ class Renditions:
         return picture, job
 
     async def make_all(self, digest: str, wishes: Sequence[Wish]) -> Job:
-        """Bring renditions of one source into the cache, with one decode for all that are not there; what it returns holds closed files.
+        """Bring renditions of one source into the cache, with one decode for all that are not
+        there; what it returns holds closed files.
 
         Raises what `make` does.
         """
@@ -243,7 +282,12 @@ class Renditions:
             rendering.enter_context(self._queue.rendering())
             with blamed_on(digest):
                 source = rendering.enter_context(self._engine.open(file.content, format))
-            requests = [output_request(wish.rendition, wish.accepted, source.facts, self._limits, self._settings) for wish in wishes]
+            requests = [
+                output_request(
+                    wish.rendition, wish.accepted, source.facts, self._limits, self._settings
+                )
+                for wish in wishes
+            ]
             plans = []
             for wish, request in zip(wishes, requests, strict=True):
                 with blamed_on((digest, wish)):
@@ -253,14 +297,25 @@ class Renditions:
                 self._keys.put((digest, wish), key)
             self._failures.check(keys)  # another name for the same may have failed
             with self._rendering.claim(keys), contextlib.ExitStack() as opened:
-                pictures = {key: picture for key in dict.fromkeys(keys) if (picture := self._cached(digest, key))}
+                pictures = {
+                    key: picture
+                    for key in dict.fromkeys(keys)
+                    if (picture := self._cached(digest, key))
+                }
                 for picture in pictures.values():
                     opened.callback(picture.file.close)
-                missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in pictures}
+                missing = {
+                    key: request
+                    for key, request in zip(keys, requests, strict=True)
+                    if key not in pictures
+                }
                 if missing:
                     pictures |= self._render(digest, source, missing, rendering)
                 opened.pop_all()
-        return tuple(Made(key, pictures[key], plan.outputs[0].format, key in missing) for key, plan in zip(keys, plans, strict=True))
+        return tuple(
+            Made(key, pictures[key], plan.outputs[0].format, key in missing)
+            for key, plan in zip(keys, plans, strict=True)
+        )
 
     def _plan(self, request: OutputRequest, source: Source) -> RenderPlan:
         try:
@@ -277,12 +332,22 @@ class Renditions:
     def _opened(self, digest: str, cached: CachedFile) -> Picture | None:
         try:
             return _picture(cached)
-        except OSError:  # it was there a moment ago and cannot be read: nothing that was made of this source is trusted any more
+        # it was there a moment ago and cannot be read: nothing that was made of this source is
+        # trusted any more
+        except OSError:
             self._cache.forget([digest])
             return None
 
-    def _render(self, digest: str, source: Source, missing: Mapping[str, OutputRequest], rendering: contextlib.ExitStack) -> dict[str, Picture]:
-        """Render what is missing, end `rendering`, so that the next may render, and put it into the cache."""
+    def _render(
+        self,
+        digest: str,
+        source: Source,
+        missing: Mapping[str, OutputRequest],
+        rendering: contextlib.ExitStack,
+    ) -> dict[str, Picture]:
+        """Render what is missing, end `rendering`, so that the next may render, and put it into the
+        cache.
+        """
         plan = plan_render(tuple(missing.values()), source.facts, self._settings)
         made = {}
         header = msgspec.msgpack.encode(source.facts)
@@ -299,7 +364,11 @@ class Renditions:
 
 
 def _picture(cached: CachedFile) -> Picture:
-    return Picture(OpenedFile(cached.file, cached.size), cached.digest, formats.named(cached.facts.format).media_type)
+    return Picture(
+        OpenedFile(cached.file, cached.size),
+        cached.digest,
+        formats.named(cached.facts.format).media_type,
+    )
 
 
 def _close(job: Job) -> None:

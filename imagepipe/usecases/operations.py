@@ -1,10 +1,13 @@
-"""The use cases: what store, delete, move and the look-ups do, from checked arguments to a durable result.
+"""The use cases: what store, delete, move and the look-ups do, from checked arguments to a durable
+result.
 
-    store    on an I/O thread:  decode base64 -> recognise -> read the header -> plan -> render -> objects -> commit
+    store    on an I/O thread:  decode base64 -> recognise -> read the header -> plan -> render ->
+                                objects -> commit
     delete   no thread of its own: the store's writer answers
     move     likewise
 
-    each of them waits until as many peers as it takes have confirmed it; and before an image counts as unknown, the peers are asked
+    each of them waits until as many peers as it takes have confirmed it; and before an image counts
+    as unknown, the peers are asked
 
 Nothing here knows XML-RPC, HTTP or which engine it is.
 """
@@ -46,7 +49,9 @@ class Peers(Protocol):
     """The other nodes, as far as a call has to do with them."""
 
     async def confirmed(self, seq: int) -> None:
-        """Wait until enough of them have everything up to this node's change `seq`; raises TooFewPeers."""
+        """Wait until enough of them have everything up to this node's change `seq`; raises
+        TooFewPeers.
+        """
         ...
 
     async def catch_up(self) -> None:
@@ -55,7 +60,9 @@ class Peers(Protocol):
 
 
 class Operations:
-    """What can be done with images. Called on the reactor thread; `on_thread` runs a short blocking call on a thread of its own pool."""
+    """What can be done with images. Called on the reactor thread; `on_thread` runs a short blocking
+    call on a thread of its own pool.
+    """
 
     def __init__(
         self,
@@ -90,12 +97,12 @@ class Operations:
         only_new: bool = False,
         stages: Stages | None = None,
     ) -> Timed[Commit]:
-        """Render and store what `request` asks for; all of it is durable and visible when this returns.
+        """Render and store what `request` asks for; all of it is durable and visible when this
+        returns.
 
         `image` gives the source's bytes and is called on an I/O thread. kind: READ for what a GET
-        makes this server store. only_new: never over what was stored or deleted before. stages: if given, told
-        where the time goes.
-        Raises Overloaded, BadRequest, NotStored, TooFewPeers.
+        makes this server store. only_new: never over what was stored or deleted before. stages: if
+        given, told where the time goes. Raises Overloaded, BadRequest, NotStored, TooFewPeers.
         """
 
         def render_and_put() -> Commit:
@@ -114,14 +121,18 @@ class Operations:
         return timed
 
     async def delete(self, paths: Sequence[str]) -> None:
-        """Delete clean `paths` as one; those that do not exist count as deleted. Raises TooFewPeers."""
+        """Delete clean `paths` as one; those that do not exist count as deleted. Raises
+        TooFewPeers.
+        """
         await self._catch_up_unless_known(paths)
         commit = await self._answered(self._store.delete(paths))
         self._counters.deleted(len(paths))
         await self._peers.confirmed(commit.seq)
 
     async def erase(self, path: str) -> None:
-        """Delete a clean path, and what lost a conflict at it, on every node. Raises NotFound if nothing was ever heard of it, TooFewPeers."""
+        """Delete a clean path, and what lost a conflict at it, on every node. Raises NotFound if
+        nothing was ever heard of it, TooFewPeers.
+        """
         await self._catch_up_unless_known([path])
         if not await self._on_thread(lambda: self._store.look_up(path)):
             raise NotFound("path", f"there is no image {shown(path)}, and there never was")
@@ -137,7 +148,9 @@ class Operations:
         await self._peers.confirmed(commit.seq)
 
     async def info(self, path: str) -> ImageInfo:
-        """The facts of the image at a clean path. Raises NotFound; NotStored or Overloaded where they have to be read from it and cannot."""
+        """The facts of the image at a clean path. Raises NotFound; NotStored or Overloaded where
+        they have to be read from it and cannot.
+        """
         await self._catch_up_unless_known([path])
         row: Row | None = (await self._on_thread(lambda: self._store.rows([path]))).get(path)
         if row is None or row.entry.content is None:
@@ -145,7 +158,9 @@ class Operations:
         return info_of(await self._missing_facts.complete(row))
 
     async def list(self, prefix: str, after: str, limit: int) -> Sequence[str]:
-        """Stored paths in byte order that begin with `prefix` and are greater than `after`, `limit` at most."""
+        """Stored paths in byte order that begin with `prefix` and are greater than `after`, `limit`
+        at most.
+        """
         paths: Sequence[str] = await self._on_thread(lambda: self._store.list(prefix, after, limit))
         return paths
 
@@ -155,26 +170,40 @@ class Operations:
         return lost
 
     async def restore(self, path: str, beginning: str, to: str) -> Timed[Commit]:
-        """Store an image at `to` that lost a conflict at `path`, its version beginning so; it is a new version then, like any other.
+        """Store an image at `to` that lost a conflict at `path`, its version beginning so; it is a
+        new version then, like any other.
 
-        Raises NotFound and BadRequest if there is none, or several; NotStored if its bytes are no longer what they were; and what `store` does.
+        Raises NotFound and BadRequest if there is none, or several; NotStored if its bytes are no
+        longer what they were; and what `store` does.
         """
-        found: Sequence[Lost] = await self._on_thread(lambda: self._store.lost_versions(path, beginning, 2))
+        found: Sequence[Lost] = await self._on_thread(
+            lambda: self._store.lost_versions(path, beginning, 2)
+        )
         if not found:
-            raise NotFound("version", f"of {shown(path, 200)} this node keeps none that begins with {beginning}")
+            raise NotFound(
+                "version",
+                f"of {shown(path, 200)} this node keeps none that begins with {beginning}",
+            )
         if len(found) > 1:
             texts = " and ".join(version_text(lost.version) for lost in found)
-            raise BadRequest("version", f"{beginning} is the beginning of several, such as {texts}: write more of it")
+            raise BadRequest(
+                "version",
+                f"{beginning} is the beginning of several, such as {texts}: write more of it",
+            )
         content = found[0].content
         return await self.store(lambda: self._kept(content), StoreRequest(to, ()))
 
     async def _catch_up_unless_known(self, paths: Sequence[str]) -> None:
-        """A path that this node has never heard of may be on a peer. One that was deleted here is known."""
+        """A path that this node has never heard of may be on a peer. One that was deleted here is
+        known.
+        """
         if not await self._on_thread(lambda: all(self._store.look_up(path) for path in paths)):
             await self._peers.catch_up()
 
     def _kept(self, content: Content) -> bytes:
-        """The bytes of an image that lost; they may have gone a moment ago, or rot: no other image names them."""
+        """The bytes of an image that lost; they may have gone a moment ago, or rot: no other image
+        names them.
+        """
         try:
             file = self._store.open_object(content.digest)
             if file is None:
@@ -192,7 +221,11 @@ class Operations:
     def _render_and_put(self, image: bytes, request: StoreRequest, *, only_new: bool) -> Commit:
         format = formats.sniff(image[: formats.SNIFF_BYTES])
         if format is None:
-            raise NotAnImage("image", f"is not an image of a known format ({', '.join(str(known) for known in formats.FORMATS)})")
+            raise NotAnImage(
+                "image",
+                "is not an image of a known format"
+                f" ({', '.join(str(known) for known in formats.FORMATS)})",
+            )
         try:
             try:
                 return self._render_staged(image, format, request, only_new=only_new)
@@ -207,7 +240,9 @@ class Operations:
             self._trial.failed()
             raise
 
-    def _render_staged(self, image: bytes, format: Format, request: StoreRequest, *, only_new: bool) -> Commit:
+    def _render_staged(
+        self, image: bytes, format: Format, request: StoreRequest, *, only_new: bool
+    ) -> Commit:
         with self._store.staging() as folder:
             with self._queue.rendering(), self._engine.open(image, format) as source:
                 if request.outputs:
@@ -215,13 +250,23 @@ class Operations:
                     with spent("render"):
                         source.render(plan, folder)
                     staged = [
-                        StagedImage(output.path, folder / str(at), ImageFacts(output.format.name, output.size.width, output.size.height))
+                        StagedImage(
+                            output.path,
+                            folder / str(at),
+                            ImageFacts(output.format.name, output.size.width, output.size.height),
+                        )
                         for at, output in enumerate(plan.outputs)
                     ]
                 else:
                     check_source(source.facts, self._settings)
                     size = source.facts.size
-                    staged = [StagedImage(request.path, folder / "0", ImageFacts(format.name, size.width, size.height))]
+                    staged = [
+                        StagedImage(
+                            request.path,
+                            folder / "0",
+                            ImageFacts(format.name, size.width, size.height),
+                        )
+                    ]
                     staged[0].file.write_bytes(image)
             return self._store.put(staged, only_new=only_new)
 

@@ -1,4 +1,5 @@
-"""Originals that come by HTTP: sent or named by a POST, or fetched when somebody asks for one (docs/design/contract.md, "Images over HTTP").
+"""Originals that come by HTTP: sent or named by a POST, or fetched when somebody asks for one
+(docs/design/contract.md, "Images over HTTP").
 
 POST    promise the outputs -> store P/original, durably -> answer; the outputs are made afterwards
 GET     fetch once for all who ask -> store P/original, but never over what was stored or deleted
@@ -30,7 +31,9 @@ from imagepipe.usecases.single_flight import Flights
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 LOOKS_MAX = 3
-"""How often to look again when what was not there has come, and was gone before it could be looked at."""
+"""How often to look again when what was not there has come, and was gone before it could be looked
+at.
+"""
 
 
 class Sources(Protocol):
@@ -42,7 +45,9 @@ class Sources(Protocol):
         ...
 
     async def fetch_image(self, path: str) -> IO[bytes]:
-        """The original of the image at `path`, from `source_base`; raises NotFound, TooLarge, SourceFailed, Overloaded."""
+        """The original of the image at `path`, from `source_base`; raises NotFound, TooLarge,
+        SourceFailed, Overloaded.
+        """
         ...
 
     async def fetch_named(self, url: str) -> IO[bytes]:
@@ -83,18 +88,22 @@ class Originals:
         self._flights: Flights[tuple[str, str | None], ImageInfo | None] = Flights()
 
     async def fetch(self, image: str) -> None:
-        """Fetch the original of an image that nobody here has heard of, if there is a `source_base`; nothing, if another stored or deleted it meanwhile.
+        """Fetch the original of an image that nobody here has heard of, if there is a
+        `source_base`; nothing, if another stored or deleted it meanwhile.
 
         Raises NotFound, TooLarge, NotAnImage, NotStored, Overloaded.
         """
         if self._sources.has_base:
-            with contextlib.suppress(Conflict, TooFewPeers):  # what there is now is found by who looks again
+            # what there is now is found by who looks again
+            with contextlib.suppress(Conflict, TooFewPeers):
                 await self._fetch_once(image, None)
 
     async def pull(self, image: str, source: str | None) -> Pulled:
-        """Have the original of the image at a clean path, fetched from the URL `source` or else from `source_base` unless it is stored.
+        """Have the original of the image at a clean path, fetched from the URL `source` or else
+        from `source_base` unless it is stored.
 
-        Raises Conflict if it was deleted, or the image is stored itself; BadRequest if there is no place to fetch it from; and what fetching and storing it does.
+        Raises Conflict if it was deleted, or the image is stored itself; BadRequest if there is no
+        place to fetch it from; and what fetching and storing it does.
         """
         path = original_of(image)
         for _ in range(LOOKS_MAX):
@@ -103,7 +112,9 @@ class Originals:
             except NotFound:
                 await self._check_unheard_of(image, path)
             if source is None and not self._sources.has_base:
-                raise BadRequest("source", "is empty, and there is no [http] source_base to fetch it from")
+                raise BadRequest(
+                    "source", "is empty, and there is no [http] source_base to fetch it from"
+                )
             try:
                 info = await self._fetch_once(image, source)
             except NotFound:
@@ -112,10 +123,14 @@ class Originals:
                 return Pulled(info, was_fetched=True)
         raise Conflict("path", f"{shown(path, 200)} is stored and deleted by others all the time")
 
-    async def post(self, image: str, body: IO[bytes] | None, source: str | None, names: Sequence[str]) -> tuple[ImageInfo, Timed[Commit]]:
-        """Store the original of the image at a clean path, from the URL `source` or else from `body`, and promise renditions of these names.
+    async def post(
+        self, image: str, body: IO[bytes] | None, source: str | None, names: Sequence[str]
+    ) -> tuple[ImageInfo, Timed[Commit]]:
+        """Store the original of the image at a clean path, from the URL `source` or else from
+        `body`, and promise renditions of these names.
 
-        When it returns both are durable. The body is the caller's to close. Raises BadRequest and its kin, NotStored and its kin, Overloaded, TooFewPeers.
+        When it returns both are durable. The body is the caller's to close. Raises BadRequest and
+        its kin, NotStored and its kin, Overloaded, TooFewPeers.
         """
         order = Order(image, checked_names(names, self._limits))
         path = original_of(image)
@@ -123,7 +138,11 @@ class Originals:
         if image in rows and rows[image].entry.content:
             raise _its_own_original(image)
         self._outputs.check_room()
-        file = body if source is None else await self._download(lambda: self._sources.fetch_named(source))
+        file = (
+            body
+            if source is None
+            else await self._download(lambda: self._sources.fetch_named(source))
+        )
         assert file, "neither a body nor a source"
         try:
             timed = await self._promising(order, lambda: self._read(file), StoreRequest(path, ()))
@@ -132,8 +151,12 @@ class Originals:
                 file.close()
         return timed.result.stored[0], timed
 
-    async def _promising(self, order: Order, image: Callable[[], bytes], request: StoreRequest) -> Timed[Commit]:
-        """Store an original whose outputs are promised before, so that no crash comes in between."""
+    async def _promising(
+        self, order: Order, image: Callable[[], bytes], request: StoreRequest
+    ) -> Timed[Commit]:
+        """Store an original whose outputs are promised before, so that no crash comes in
+        between.
+        """
         await self._outputs.promise(order)
         try:
             timed = await self._operations.store(image, request)
@@ -153,7 +176,9 @@ class Originals:
             raise _its_own_original(image)
         for known, row in rows.items():
             if row.entry.content is None:
-                raise Conflict("path", f"{shown(known, 200)} was deleted: store it to have it again")
+                raise Conflict(
+                    "path", f"{shown(known, 200)} was deleted: store it to have it again"
+                )
 
     async def _fetch_once(self, image: str, source: str | None) -> ImageInfo | None:
         return await self._flights.join((image, source), lambda: self._fetch(image, source))
@@ -162,10 +187,20 @@ class Originals:
         """The facts of what was fetched and stored; None if something is known of it by now."""
         path = original_of(image)
         if await self._is_heard_of(image, path):
-            return None  # who asked looked before the last one who fetched it was done, or looked for the original of an image that has none
-        file = await self._download(lambda: self._sources.fetch_image(image) if source is None else self._sources.fetch_named(source))
+            # who asked looked before the last one who fetched it was done, or looked for the
+            # original of an image that has none
+            return None
+        file = await self._download(
+            lambda: (
+                self._sources.fetch_image(image)
+                if source is None
+                else self._sources.fetch_named(source)
+            )
+        )
         try:
-            timed = await self._operations.store(lambda: self._read(file), StoreRequest(path, ()), kind=Kind.READ, only_new=True)
+            timed = await self._operations.store(
+                lambda: self._read(file), StoreRequest(path, ()), kind=Kind.READ, only_new=True
+            )
         except Conflict:
             if await self._is_heard_of(image, path):
                 return None
@@ -196,19 +231,25 @@ class Originals:
 
 
 def _its_own_original(image: str) -> Conflict:
-    return Conflict("path", f"{shown(image)} is a stored image itself: its renditions are made of it")
+    return Conflict(
+        "path", f"{shown(image)} is a stored image itself: its renditions are made of it"
+    )
 
 
 def checked_names(names: Sequence[str], limits: RenditionLimits) -> tuple[str, ...]:
     """Names of renditions that a GET would be given, each once. Raises BadRequest and its kin."""
     once = tuple(dict.fromkeys(names))
     if len(once) > OUTPUTS_MAX:
-        raise BadRequest("outputs", f"names {len(once)} renditions; at most {OUTPUTS_MAX} go into one call")
+        raise BadRequest(
+            "outputs", f"names {len(once)} renditions; at most {OUTPUTS_MAX} go into one call"
+        )
     for name in once:
         rendition: Rendition | None = renditions.parse(name)
         if rendition is None:
             raise BadRequest(
-                "outputs", f"{shown(name)} is not a rendition's name: write ones such as w500.jpg, x300.webp, 300x400-q60.jpg, full_size.auto"
+                "outputs",
+                f"{shown(name)} is not a rendition's name: write ones such as w500.jpg, x300.webp,"
+                " 300x400-q60.jpg, full_size.auto",
             )
         renditions.check(rendition, limits)
     return once

@@ -1,7 +1,9 @@
 """Renditions that an operator has made before anybody asks for them.
 
-look up the image, as a GET does -> what is in the cache already -> one decode for all the rest, into the cache
-                                                                   if that fails: one by one, to tell which it is
+look up the image, as a GET does -> what is in the cache already -> one decode for all the rest,
+into the cache
+                                                                   if that fails: one by one, to
+                                                                   tell which it is
 """
 
 from collections.abc import Callable, Sequence
@@ -53,9 +55,18 @@ class Work:
 
 
 class Ahead:
-    """Renders on request. On the reactor's thread; `on_thread` runs a short blocking call on a thread of its own pool."""
+    """Renders on request. On the reactor's thread; `on_thread` runs a short blocking call on a
+    thread of its own pool.
+    """
 
-    def __init__(self, on_thread: OnThread, images: Images, renditions: Renditions, limits: RenditionLimits, counters: Counters) -> None:
+    def __init__(
+        self,
+        on_thread: OnThread,
+        images: Images,
+        renditions: Renditions,
+        limits: RenditionLimits,
+        counters: Counters,
+    ) -> None:
         self._on_thread = on_thread
         self._images = images
         self._renditions = renditions
@@ -63,14 +74,18 @@ class Ahead:
         self._counters = counters
 
     def check(self, names: Sequence[str]) -> None:
-        """Raise BadRequest, NotFound or NotAcceptable if one of `names` is not a rendition that this server makes."""
+        """Raise BadRequest, NotFound or NotAcceptable if one of `names` is not a rendition that
+        this server makes.
+        """
         checked_names(names, self._limits)
 
     async def render(self, image: str, names: Sequence[str]) -> Work:
-        """Have renditions of the image at a clean path in the render cache; those of the formats that `.auto` may come to as well.
+        """Have renditions of the image at a clean path in the render cache; those of the formats
+        that `.auto` may come to as well.
 
-        Raises BadRequest if one of `names` is none that a GET would be given, NotFound and its kin if there is no such image; Overloaded, if nothing was
-        done and the same call may succeed a little later.
+        Raises BadRequest if one of `names` is none that a GET would be given, NotFound and its kin
+        if there is no such image; Overloaded, if nothing was done and the same call may succeed a
+        little later.
         """
         named = {name: _wishes(name) for name in checked_names(names, self._limits)}
         for _ in range(LOOKS_MAX):
@@ -86,7 +101,11 @@ class Ahead:
 
     async def _render(self, path: str, digest: str, named: dict[str, tuple[Wish, ...]]) -> Work:
         missing: list[str] = await self._on_thread(
-            lambda: [name for name, wishes in named.items() if not all(self._is_kept(digest, wish) for wish in wishes)]
+            lambda: [
+                name
+                for name, wishes in named.items()
+                if not all(self._is_kept(digest, wish) for wish in wishes)
+            ]
         )
         work = Work({name: Outcome(name, Result.CACHED) for name in named})
         if not missing:
@@ -107,14 +126,22 @@ class Ahead:
             note_failure(self._counters, "render_outputs", error)
             failed = [name for name, outcome in work.outcomes.items() if outcome.error]
             _log.warn(
-                "{count} outputs of {path} cannot be rendered, such as {name}: {error}", count=len(failed), path=path, name=failed[-1], error=error
+                "{count} outputs of {path} cannot be rendered, such as {name}: {error}",
+                count=len(failed),
+                path=path,
+                name=failed[-1],
+                error=error,
             )
         return work
 
-    async def _make(self, work: Work, digest: str, named: dict[str, tuple[Wish, ...]]) -> ImagepipeError | None:
+    async def _make(
+        self, work: Work, digest: str, named: dict[str, tuple[Wish, ...]]
+    ) -> ImagepipeError | None:
         """Render these and note what came of them; why that cannot be done. Raises Gone."""
         try:
-            job = await self._renditions.make_all(digest, [wish for wishes in named.values() for wish in wishes])
+            job = await self._renditions.make_all(
+                digest, [wish for wishes in named.values() for wish in wishes]
+            )
         except Gone:
             raise
         except ImagepipeError as error:
@@ -125,7 +152,9 @@ class Ahead:
         made = iter(job.made)
         for name, wishes in named.items():
             was_rendered = [next(made).was_rendered for _ in wishes]
-            work.outcomes[name] = Outcome(name, Result.RENDERED if any(was_rendered) else Result.CACHED)
+            work.outcomes[name] = Outcome(
+                name, Result.RENDERED if any(was_rendered) else Result.CACHED
+            )
         return None
 
     def _is_kept(self, digest: str, wish: Wish) -> bool:

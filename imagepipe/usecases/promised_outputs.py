@@ -1,4 +1,6 @@
-"""Renders what POSTs have promised, one image after the other, also what an earlier run of the daemon still owed."""
+"""Renders what POSTs have promised, one image after the other, also what an earlier run of the
+daemon still owed.
+"""
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -25,16 +27,20 @@ AGAIN_SECONDS = 1.0
 """How long to wait where others have filled the queue."""
 
 FAILURES_MAX = 8
-"""Where one decode for all outputs of an image fails, each is tried by itself, until so many have failed: then it is the image."""
+"""Where one decode for all outputs of an image fails, each is tried by itself, until so many have
+failed: then it is the image.
+"""
 
 _log = Logger()
 
 
 class Outputs:
-    """Carries out orders. On the reactor's thread; `reactor` is an IReactorTime. What is not done when it stops is done after the next start.
+    """Carries out orders. On the reactor's thread; `reactor` is an IReactorTime. What is not done
+    when it stops is done after the next start.
 
-    It works while it has something to render with: orders that come at other times wait.
-    Several orders may promise the same of one image, each for another version of it: the store is told to forget it with the last of them.
+    It works while it has something to render with: orders that come at other times wait. Several
+    orders may promise the same of one image, each for another version of it: the store is told to
+    forget it with the last of them.
     """
 
     def __init__(self, reactor: Any, on_thread: OnThread, store: Store, counters: Counters) -> None:
@@ -45,7 +51,8 @@ class Outputs:
         self._counters = counters
         self._waiting: deque[Order] = deque()
         self._working: Deferred[None] | None = None
-        self._promised: Counter[tuple[str, str]] = Counter()  # path and name, of orders that have not had their turn
+        # path and name, of orders that have not had their turn
+        self._promised: Counter[tuple[str, str]] = Counter()
         self._writing = DeferredLock()
         self._started = self._stopped = False
 
@@ -55,7 +62,9 @@ class Outputs:
         return len(self._waiting) + (self._working is not None)
 
     def make_by(self, renditions: Renditions | None) -> None:
-        """Render by these from now on, the first time beginning with what an earlier run has left; None: render nothing."""
+        """Render by these from now on, the first time beginning with what an earlier run has left;
+        None: render nothing.
+        """
         self._renditions = renditions
         if renditions and not self._started:
             self._started = True
@@ -76,7 +85,9 @@ class Outputs:
             raise Overloaded(f"{len(self._waiting)} images wait for their outputs: try again")
 
     async def promise(self, order: Order) -> None:
-        """Make an order durable; `add` or `withdraw` must follow. Raises what `Store.order` does."""
+        """Make an order durable; `add` or `withdraw` must follow. Raises what `Store.order`
+        does.
+        """
         if not order.names:
             return
         self._promised.update(_promises(order))
@@ -111,7 +122,10 @@ class Outputs:
     def _failed(self, failure: Any) -> None:
         self._working = None
         if not failure.check(CancelledError) and not self._stopped:
-            _log.failure("a bug, please report it: promised outputs are rendered only after the next start", failure)
+            _log.failure(
+                "a bug, please report it: promised outputs are rendered only after the next start",
+                failure,
+            )
 
     async def _resume(self) -> None:
         left = await self._on_thread(self._store.orders)
@@ -132,13 +146,20 @@ class Outputs:
                 await self._carry_out(order)
             except DiskFull as error:
                 note_failure(self._counters, "outputs", error)
-                _log.warn("outputs of {path} are rendered after the next start: {error}", path=shown(order.path, 200), error=error)
+                _log.warn(
+                    "outputs of {path} are rendered after the next start: {error}",
+                    path=shown(order.path, 200),
+                    error=error,
+                )
                 self._drop(order)
                 continue
             except CancelledError:  # it is stopping
                 raise
             except Exception:  # noqa: BLE001 - a bug: this order's, not that of those behind it
-                _log.failure("outputs of {path} are rendered after the next start", path=shown(order.path, 200))
+                _log.failure(
+                    "outputs of {path} are rendered after the next start",
+                    path=shown(order.path, 200),
+                )
                 self._drop(order)
                 continue
             if self._may_work():
@@ -148,8 +169,17 @@ class Outputs:
         self._working = None
 
     async def _carry_out(self, order: Order) -> None:
-        rows = await self._on_thread(lambda: self._store.rows([order.path, original_of(order.path)]))
-        content = next((row.entry.content for path in (order.path, original_of(order.path)) if (row := rows.get(path)) and row.entry.content), None)
+        rows = await self._on_thread(
+            lambda: self._store.rows([order.path, original_of(order.path)])
+        )
+        content = next(
+            (
+                row.entry.content
+                for path in (order.path, original_of(order.path))
+                if (row := rows.get(path)) and row.entry.content
+            ),
+            None,
+        )
         if content is None:
             return  # it was deleted meanwhile, or never came
         wishes: list[Wish] = []
@@ -166,7 +196,12 @@ class Outputs:
                 failures += 1
                 note_failure(self._counters, "outputs", error)
                 name, path = group[0].rendition.name, shown(order.path, 200)
-                _log.warn("the output {name} of {path} cannot be rendered: {error}", name=name, path=path, error=error)
+                _log.warn(
+                    "the output {name} of {path} cannot be rendered: {error}",
+                    name=name,
+                    path=path,
+                    error=error,
+                )
 
     async def _failure(self, digest: str, wishes: Sequence[Wish]) -> ImagepipeError | None:
         """Render with one decode; why that cannot be done. Raises DiskFull."""
@@ -185,7 +220,8 @@ class Outputs:
                 break
         return None
 
-    # What the store remembers. One write at a time, or a promise could overtake the word that it was kept.
+    # What the store remembers. One write at a time, or a promise could overtake the word that it
+    # was kept.
 
     async def _forget(self, order: Order) -> None:
         self._drop(order)
@@ -196,7 +232,11 @@ class Outputs:
                 await self._on_thread(lambda: self._store.fulfil(Order(order.path, names)))
         except ImagepipeError as error:
             note_failure(self._counters, "outputs", error)
-            _log.warn("outputs of {path} are rendered once more after the next start: {error}", path=shown(order.path, 200), error=error)
+            _log.warn(
+                "outputs of {path} are rendered once more after the next start: {error}",
+                path=shown(order.path, 200),
+                error=error,
+            )
         finally:
             self._writing.release()
 

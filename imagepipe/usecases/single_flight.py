@@ -15,7 +15,8 @@ V = TypeVar("V")
 class Flights(Generic[K, V]):
     """Work by what it is about; on the reactor's thread.
 
-    `land` is called with each result after all who waited for it have seen it: they share it, and what it holds is let go of then.
+    `land` is called with each result after all who waited for it have seen it: they share it, and
+    what it holds is let go of then.
     """
 
     def __init__(self, land: Callable[[V], None] = lambda _: None) -> None:
@@ -26,12 +27,15 @@ class Flights(Generic[K, V]):
         return len(self._waiting)
 
     async def join(self, about: K, start: Callable[[], Awaitable[V]]) -> V:
-        """What `start` comes to, or what another has started about the same thing. All who wait get its result, or its error."""
+        """What `start` comes to, or what another has started about the same thing. All who wait get
+        its result, or its error.
+        """
         deferred: Deferred[V] = Deferred()
         waiting = self._waiting.setdefault(about, [])
         waiting.append(deferred)
         if len(waiting) == 1:
-            Deferred.fromCoroutine(self._fly(about, start)).addErrback(lambda _: None)  # it has told all who wait
+            # it has told all who wait
+            Deferred.fromCoroutine(self._fly(about, start)).addErrback(lambda _: None)
         return await deferred
 
     async def _fly(self, about: K, start: Callable[[], Awaitable[V]]) -> None:
@@ -48,7 +52,9 @@ class Flights(Generic[K, V]):
 
 
 class Claims:
-    """The same for threads, and for work that is about several things: who comes later waits, and then finds it done."""
+    """The same for threads, and for work that is about several things: who comes later waits, and
+    then finds it done.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

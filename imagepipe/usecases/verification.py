@@ -1,10 +1,12 @@
-"""The verification of a node: one at a time, on a thread of its own, at the rate that was asked for; it is told what it finds, and how far it is.
+"""The verification of a node: one at a time, on a thread of its own, at the rate that was asked
+for; it is told what it finds, and how far it is.
 
     start ---> thread: Store.verify, which is told by this when to wait, and when it is over
                  |   bytes that are missing
                  +----> reactor: replication fetches them
 
-It ends within a moment when it is told to, whatever it waits for, and leaves nothing half done: what it has repaired is repaired.
+It ends within a moment when it is told to, whatever it waits for, and leaves nothing half done:
+what it has repaired is repaired.
 """
 
 import threading
@@ -42,10 +44,12 @@ _log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a verification is, or came: `checked` of `total` images, `bytes` of `bytes_total`; times in ms since 1970.
+    """How far a verification is, or came: `checked` of `total` images, `bytes` of `bytes_total`;
+    times in ms since 1970.
 
-    unrepaired: problems that `repair` could not put right; 0 without it. problems: the newest, the oldest first. finished_ms: when it came to its end;
-    None: it runs, was stopped, or could not go on, which `error` then tells.
+    unrepaired: problems that `repair` could not put right; 0 without it. problems: the newest, the
+    oldest first. finished_ms: when it came to its end; None: it runs, was stopped, or could not go
+    on, which `error` then tells.
     """
 
     running: bool
@@ -78,7 +82,9 @@ class _Stopped(Exception):
 
 
 class Verification:
-    """For the reactor's thread, but for `close`. mend: fetches bytes from peers (Replication.mend). seconds: a monotonic clock."""
+    """For the reactor's thread, but for `close`. mend: fetches bytes from peers (Replication.mend).
+    seconds: a monotonic clock.
+    """
 
     def __init__(
         self,
@@ -100,10 +106,20 @@ class Verification:
     def start(self, rate: float, *, repair: bool) -> None:
         """Begin, reading `rate` bytes a second. Raises BadRequest while one runs."""
         if self._run and self._run.is_alive:
-            raise BadRequest("verify", "one is running already: see admin.verify_progress, or stop it")
+            raise BadRequest(
+                "verify", "one is running already: see admin.verify_progress, or stop it"
+            )
         if self._closing:
             raise BadRequest("verify", "the daemon is stopping")
-        self._run = _Run(self._reactor, self._store, self._mend, Pace(rate), self._seconds, self._wall_ms, repair=repair)
+        self._run = _Run(
+            self._reactor,
+            self._store,
+            self._mend,
+            Pace(rate),
+            self._seconds,
+            self._wall_ms,
+            repair=repair,
+        )
         self._run.start()
 
     def progress(self) -> Progress | None:
@@ -159,7 +175,10 @@ class _Run:
         return self._progress.running
 
     def start(self) -> None:
-        _log.info("verify: it begins{repair}", repair=", and repairs what is wrong" if self._progress.repair else "")
+        _log.info(
+            "verify: it begins{repair}",
+            repair=", and repairs what is wrong" if self._progress.repair else "",
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -174,7 +193,12 @@ class _Run:
         with self._lock:
             now, problems = self._progress, tuple(self._problems)
         seconds = self._seconds() - self._began if now.running else now.seconds
-        return replace(now, seconds=seconds, problems=problems, more_problems=now.problems_count - len(problems))
+        return replace(
+            now,
+            seconds=seconds,
+            problems=problems,
+            more_problems=now.problems_count - len(problems),
+        )
 
     # On its thread.
 
@@ -189,13 +213,23 @@ class _Run:
             error = str(caught)
             _log.failure("verify: it cannot go on")
         seconds = self._seconds() - self._began
-        self._note(running=False, seconds=seconds, finished_ms=self._wall_ms() if finished else None, error=error)
+        self._note(
+            running=False,
+            seconds=seconds,
+            finished_ms=self._wall_ms() if finished else None,
+            error=error,
+        )
         now = self._progress
         _log.info(
-            "verify: {how} after {seconds:.1f} s: {checked} of {total} images checked, {problems} problems, {repaired} repaired",
-            how="finished" if finished else "ended before it was finished", seconds=seconds, checked=now.checked, total=now.total,
-            problems=now.problems_count, repaired=now.repaired,
-        )  # fmt: skip
+            "verify: {how} after {seconds:.1f} s: {checked} of {total} images checked, {problems}"
+            " problems, {repaired} repaired",
+            how="finished" if finished else "ended before it was finished",
+            seconds=seconds,
+            checked=now.checked,
+            total=now.total,
+            problems=now.problems_count,
+            repaired=now.repaired,
+        )
 
     def begin(self, extent: Extent) -> None:
         """See Walk."""
@@ -227,7 +261,12 @@ class _Run:
             self._progress = replace(now, **changes)
         count = self._progress.problems_count
         if count <= PROBLEMS_LOGGED:
-            _log.warn("verify: {path}: {problem}: {outcome}", path=shown(finding.path, 400), problem=finding.problem.value, outcome=finding.outcome)
+            _log.warn(
+                "verify: {path}: {problem}: {outcome}",
+                path=shown(finding.path, 400),
+                problem=finding.problem.value,
+                outcome=finding.outcome,
+            )
         if count == PROBLEMS_LOGGED:
             _log.warn("verify: further problems are counted, but not logged")
 
@@ -254,4 +293,6 @@ class _Run:
         def failed(failure: Any) -> None:
             _log.failure("verify: peers cannot be asked", failure)
 
-        Deferred.fromCoroutine(self._mend(contents)).addErrback(failed).addBoth(lambda _: arrived.set())
+        Deferred.fromCoroutine(self._mend(contents)).addErrback(failed).addBoth(
+            lambda _: arrived.set()
+        )

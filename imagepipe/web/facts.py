@@ -1,6 +1,7 @@
 """The facts of an image as clients see them, in XML-RPC and in JSON alike.
 
-{path, size, digest, width, height, format, modified}; `size` in bytes, `digest` SHA-256 in hex, `modified` ISO 8601 in UTC, to the millisecond.
+{path, size, digest, width, height, format, modified}; `size` in bytes, `digest` SHA-256 in hex,
+`modified` ISO 8601 in UTC, to the millisecond.
 """
 
 import datetime as dt
@@ -25,4 +26,8 @@ def public_facts(info: ImageInfo) -> dict[str, Any]:
 
 def iso_time(ms: int) -> str:
     """Milliseconds since 1970, as ISO 8601 in UTC."""
-    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )

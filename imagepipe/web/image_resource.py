@@ -1,7 +1,8 @@
-"""The image server: GET and HEAD of stored files, renditions and facts, POST of originals (docs/design/contract.md, "Images over HTTP").
+"""The image server: GET and HEAD of stored files, renditions and facts, POST of originals
+(docs/design/contract.md, "Images over HTTP").
 
-    path -> target -> Images.get -> conditions and ranges -> headers, and the bytes a piece at a time
-    POST -> credentials -> body, form or URL -> Originals.post -> the facts as JSON
+    path -> target -> Images.get -> conditions and ranges -> headers, and the bytes a piece at a
+    time POST -> credentials -> body, form or URL -> Originals.post -> the facts as JSON
 
 Every error is a short JSON object {"error": ...} with its status.
 """
@@ -33,7 +34,14 @@ from imagepipe.core.requests.conditional import (
     http_date,
 )
 from imagepipe.core.requests.targets import Target, parse_target
-from imagepipe.errors import BadRequest, Forbidden, ImagepipeError, InternalError, Unauthorized, shown
+from imagepipe.errors import (
+    BadRequest,
+    Forbidden,
+    ImagepipeError,
+    InternalError,
+    Unauthorized,
+    shown,
+)
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.usecases.lookup import Found, Images
 from imagepipe.usecases.originals import Originals
@@ -55,10 +63,22 @@ METHODS = (b"GET", b"HEAD", b"POST")
 
 _FOR_THIS_MACHINE = "is for this machine alone, unless [network] users is set"
 
-_CONDITIONS = tuple((name, name.encode()) for name in ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range"))
+_CONDITIONS = tuple(
+    (name, name.encode())
+    for name in (
+        "if-match",
+        "if-none-match",
+        "if-modified-since",
+        "if-unmodified-since",
+        "if-range",
+        "range",
+    )
+)
 
 _CACHED = b"public, max-age=0, must-revalidate"
-"""Whoever keeps a picture asks each time whether it is still the one: it may be replaced or deleted at any moment."""
+"""Whoever keeps a picture asks each time whether it is still the one: it may be replaced or deleted
+at any moment.
+"""
 
 _NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 
@@ -69,7 +89,9 @@ _log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may do what. secrets: renditions need a signature with one of them. users: None where POST is for this machine alone."""
+    """Who may do what. secrets: renditions need a signature with one of them. users: None where
+    POST is for this machine alone.
+    """
 
     secrets: tuple[str, ...]
     users: Passwords | None
@@ -83,7 +105,11 @@ class Access:
         """A site's Admit: a body is taken only from those who may POST."""
         if self.users:
             return needs_credentials(request)
-        return None if _is_local(request) else Denied(Forbidden.http_status, f"POST: {_FOR_THIS_MACHINE}")
+        return (
+            None
+            if _is_local(request)
+            else Denied(Forbidden.http_status, f"POST: {_FOR_THIS_MACHINE}")
+        )
 
     async def check_post(self, request: BoundedRequest) -> None:
         """Raise Unauthorized or Forbidden if the client may not POST."""
@@ -119,12 +145,18 @@ class ImagePages(Resource):
         self._now = now
 
     def at_once(self, asked: PlainGet) -> Immediate | None:
-        """The answer, if all that it takes is in memory; what is wrong with the request, if anything is, `render` says."""
+        """The answer, if all that it takes is in memory; what is wrong with the request, if
+        anything is, `render` says.
+        """
         if self.access.secrets:  # a signature is in the query, and here there is none
             return None
         try:
             target = parse_target(asked.path)
-            found = None if target.is_info or _is_auto(target) else self._images.at_hand(target, lambda: self._check(target))
+            found = (
+                None
+                if target.is_info or _is_auto(target)
+                else self._images.at_hand(target, lambda: self._check(target))
+            )
         except ImagepipeError:
             return None
         if found is None:
@@ -133,13 +165,27 @@ class ImagePages(Resource):
         body = picture.file.head
         picture.file.close()
         version = _version(found)
-        status = OK if asked.none_match is None else answer("GET", {"if-none-match": asked.none_match}, version).status
+        status = (
+            OK
+            if asked.none_match is None
+            else answer("GET", {"if-none-match": asked.none_match}, version).status
+        )
         headers = [_NOSNIFF, *_validators(version)]
         if status == OK:
-            headers += [(b"Content-Type", picture.media_type.encode()), (b"Content-Length", b"%d" % len(body))]
+            headers += [
+                (b"Content-Type", picture.media_type.encode()),
+                (b"Content-Length", b"%d" % len(body)),
+            ]
         call = "file" if found.row.entry.path == target.path else "rendition"
         head = head_of(status, headers, self._now())
-        return Immediate(status, head, body if status == OK else b"", call, shown(target.text, 200), _RESULTS[status])
+        return Immediate(
+            status,
+            head,
+            body if status == OK else b"",
+            call,
+            shown(target.text, 200),
+            _RESULTS[status],
+        )
 
     def render(self, request: Any) -> int:
         """Answer one request."""
@@ -153,14 +199,23 @@ class ImagePages(Resource):
             elif request.method == b"POST":
                 await self._post(request)
             else:
-                request.record.path, request.record.result = shown(_path(request).decode("latin-1"), 200), "no such method"
+                request.record.path, request.record.result = (
+                    shown(_path(request).decode("latin-1"), 200),
+                    "no such method",
+                )
                 request.setHeader(b"allow", b", ".join(METHODS))
-                _send_error(request, 405, f"{shown(request.method.decode('ascii', 'replace'))} is none of {b', '.join(METHODS).decode()}")
+                _send_error(
+                    request,
+                    405,
+                    f"{shown(request.method.decode('ascii', 'replace'))} is none of"
+                    f" {b', '.join(METHODS).decode()}",
+                )
         except ImagepipeError as error:
             self._refuse(request, error)
         except CancelledError:
             pass  # the client went away while its password was checked
-        except Exception:  # noqa: BLE001 - the last resort: whatever it is, the client gets an answer and the log the detail
+        # the last resort: whatever it is, the client gets an answer and the log the detail
+        except Exception:  # noqa: BLE001
             _log.failure("a request failed")
             self._refuse(request, InternalError())
         if request.is_gone:
@@ -172,7 +227,9 @@ class ImagePages(Resource):
     async def _get(self, request: BoundedRequest) -> None:
         target = parse_target(_path(request))
         request.record.path = shown(target.text, 200)
-        request.record.call = "info" if target.is_info else "file" if target.image is None else "rendition"
+        request.record.call = (
+            "info" if target.is_info else "file" if target.image is None else "rendition"
+        )
         may_fetch = not self.access.secrets  # without a signature nobody makes this server work
         if target.is_info:
             info = await self._images.info(target, may_fetch=may_fetch)
@@ -181,12 +238,21 @@ class ImagePages(Resource):
             return
         is_auto = _is_auto(target)
         accepted = accepted_formats(", ".join(_values(request, b"accept"))) if is_auto else ()
-        found = await self._images.get(target, accepted, lambda: self._admit(request, target), client=client_of(request), may_fetch=may_fetch)
+        found = await self._images.get(
+            target,
+            accepted,
+            lambda: self._admit(request, target),
+            client=client_of(request),
+            may_fetch=may_fetch,
+        )
         try:
             if found.row.entry.path == target.path:
                 request.record.call = "file"
             if found.job:
-                request.record.waited_seconds, request.record.ran_seconds = found.job.waited_seconds, found.job.ran_seconds
+                request.record.waited_seconds, request.record.ran_seconds = (
+                    found.job.waited_seconds,
+                    found.job.ran_seconds,
+                )
                 request.record.outputs = len(found.job.made)
             if is_auto and request.record.call == "rendition":
                 request.setHeader(b"vary", b"Accept")
@@ -196,10 +262,14 @@ class ImagePages(Resource):
             found.picture.file.close()
 
     def _admit(self, request: BoundedRequest, target: Target) -> None:
-        """Raise what is to be answered in place of the rendition, if it may not be made for this client."""
+        """Raise what is to be answered in place of the rendition, if it may not be made for this
+        client.
+        """
         if self.access.secrets:
             expires, signature = _argument(request, b"expires"), _argument(request, b"signature")
-            signing.verify(self.access.secrets, target.text, expires or "", signature or "", self._now())
+            signing.verify(
+                self.access.secrets, target.text, expires or "", signature or "", self._now()
+            )
         self._check(target)
 
     def _check(self, target: Target) -> None:
@@ -213,7 +283,9 @@ class ImagePages(Resource):
         request.setResponseCode(part.status)
         request.record.result = _RESULTS.get(part.status, "refused")
         if part.status == PRECONDITION_FAILED:
-            _send_error(request, part.status, "the image is another version than the one that is meant")
+            _send_error(
+                request, part.status, "the image is another version than the one that is meant"
+            )
             return
         for name, value in _validators(version):
             request.setHeader(name, value)
@@ -221,13 +293,20 @@ class ImagePages(Resource):
             return
         if part.status == RANGE_NOT_SATISFIABLE:
             request.setHeader(b"content-range", f"bytes */{version.size}".encode())
-            _send_error(request, part.status, f"the file has {version.size} bytes, and none in this range")
+            _send_error(
+                request, part.status, f"the file has {version.size} bytes, and none in this range"
+            )
             return
         request.setHeader(b"content-type", picture.media_type.encode())
         request.setHeader(b"content-length", b"%d" % part.length)
         if part.status == PARTIAL_CONTENT:
-            request.setHeader(b"content-range", f"bytes {part.start}-{part.start + part.length - 1}/{version.size}".encode())
-        if request.method == b"GET" and not await send(request, picture.file, part.start, part.length, self._on_thread):
+            request.setHeader(
+                b"content-range",
+                f"bytes {part.start}-{part.start + part.length - 1}/{version.size}".encode(),
+            )
+        if request.method == b"GET" and not await send(
+            request, picture.file, part.start, part.length, self._on_thread
+        ):
             request.record.result = "broken off"
 
     async def _post(self, request: BoundedRequest) -> None:
@@ -239,8 +318,19 @@ class ImagePages(Resource):
             await self.access.check_post(request)
             path = target.path or clean(target.text)  # which says why there is none
             source = _argument(request, b"source") or None
-            names = [name for value in _arguments(request, b"outputs") for name in value.split(",") if name]
-            image = None if source is not None else await self._on_thread(lambda: image_in(body, request.getHeader(b"content-type")))
+            names = [
+                name
+                for value in _arguments(request, b"outputs")
+                for name in value.split(",")
+                if name
+            ]
+            image = (
+                None
+                if source is not None
+                else await self._on_thread(
+                    lambda: image_in(body, request.getHeader(b"content-type"))
+                )
+            )
             try:
                 info, timed = await self._originals.post(path, image, source, names)
             finally:
@@ -249,7 +339,10 @@ class ImagePages(Resource):
         finally:
             body.close()
         request.record.outputs = len(names)
-        request.record.waited_seconds, request.record.ran_seconds = timed.waited_seconds, timed.ran_seconds
+        request.record.waited_seconds, request.record.ran_seconds = (
+            timed.waited_seconds,
+            timed.ran_seconds,
+        )
         request.record.result = "OK"
         _send_json(request, OK, public_facts(info))
 
@@ -271,13 +364,20 @@ def _is_auto(target: Target) -> bool:
 
 
 def _version(found: Found) -> Version:
-    return Version(found.picture.etag, found.modified_ms // 1000, found.picture.file.size, found.is_dated)
+    return Version(
+        found.picture.etag, found.modified_ms // 1000, found.picture.file.size, found.is_dated
+    )
 
 
 def _validators(version: Version) -> tuple[tuple[bytes, bytes], ...]:
     """The headers that every answer about a picture has, whether it comes with it or not."""
     etag, modified = f'"{version.etag}"'.encode(), http_date(version.modified).encode()
-    return (b"ETag", etag), (b"Last-Modified", modified), (b"Cache-Control", _CACHED), (b"Accept-Ranges", b"bytes")
+    return (
+        (b"ETag", etag),
+        (b"Last-Modified", modified),
+        (b"Cache-Control", _CACHED),
+        (b"Accept-Ranges", b"bytes"),
+    )
 
 
 def _send_error(request: Any, status: int, text: str) -> None:
@@ -305,7 +405,9 @@ def _path(request: Any) -> bytes:
 
 
 def _headers(request: Any) -> dict[str, str]:
-    """The headers that conditions and ranges are said with; one that is there twice, as one list."""
+    """The headers that conditions and ranges are said with; one that is there twice, as one
+    list.
+    """
     found = {}
     for name, raw in _CONDITIONS:
         values = request.requestHeaders.getRawHeaders(raw)
@@ -335,8 +437,13 @@ def _argument(request: Any, name: bytes) -> str | None:
 
 
 def _is_local(request: BoundedRequest) -> bool:
-    """Whether a program on this machine asks for itself: neither a proxy for others, nor a browser for some page."""
-    if any(request.requestHeaders.hasHeader(name) for name in (b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip", b"origin")):
+    """Whether a program on this machine asks for itself: neither a proxy for others, nor a browser
+    for some page.
+    """
+    if any(
+        request.requestHeaders.hasHeader(name)
+        for name in (b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip", b"origin")
+    ):
         return False
     host = getattr(request.getClientAddress(), "host", None)
     if host is None:

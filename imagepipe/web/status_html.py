@@ -1,7 +1,9 @@
-"""The page /status for a browser: status.html with status.css and status.js in it, which draws /status.json every two seconds.
+"""The page /status for a browser: status.html with status.css and status.js in it, which draws
+/status.json every two seconds.
 
-One answer, which asks for nothing from anywhere else, and which may not: its Content-Security-Policy names the style and the script by their hashes, and
-allows beside them only what the script asks this server for.
+One answer, which asks for nothing from anywhere else, and which may not: its
+Content-Security-Policy names the style and the script by their hashes, and allows beside them only
+what the script asks this server for.
 """
 
 import base64
@@ -40,7 +42,10 @@ def document() -> Document:
         "form-action": "'none'",
         "frame-ancestors": "'none'",
     }
-    headers = {"content-security-policy": "; ".join(f"{name} {value}" for name, value in policy.items()), "referrer-policy": "no-referrer"}
+    headers = {
+        "content-security-policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "referrer-policy": "no-referrer",
+    }
     return Document(body.encode(), headers)
 
 

@@ -1,13 +1,15 @@
-"""What an operator sees over HTTP (docs/design/contract.md, "What an operator sees"). Nothing here waits for a thread: the pages are there while the reactor turns.
+"""What an operator sees over HTTP (docs/design/contract.md, "What an operator sees"). Nothing here
+waits for a thread: the pages are there while the reactor turns.
 
     /healthz      200 while the process can serve
     /readyz       200 while it takes writes, else 503 and a line that says why
     /status       a page for a browser; for anybody else NodeStatus as text
-    /status.json  NodeStatus as JSON, in the names of its fields; with ?since=TIME also the samples since then, for the charts
+    /status.json  NodeStatus as JSON, in the names of its fields; with ?since=TIME also the samples
+                  since then, for the charts
     /metrics      Prometheus' text format
 
-They are read and nothing else: GET and HEAD. They show what goes on inside and name the peers: a server in front should not pass them on, and they can be
-had for users alone.
+They are read and nothing else: GET and HEAD. They show what goes on inside and name the peers: a
+server in front should not pass them on, and they can be had for users alone.
 """
 
 import math
@@ -58,8 +60,12 @@ class Page(Resource):
         self._name = name
         self._content = content
 
-    def getChild(self, path: bytes, request: BoundedRequest) -> Resource:  # noqa: N802, ARG002 - Twisted's name
-        return _Nothing(f"below {self._name}", lambda _: _refusal(HTTPStatus.NOT_FOUND, "there is nothing below this page"))
+    # Twisted's name
+    def getChild(self, path: bytes, request: BoundedRequest) -> Resource:  # noqa: N802, ARG002
+        return _Nothing(
+            f"below {self._name}",
+            lambda _: _refusal(HTTPStatus.NOT_FOUND, "there is nothing below this page"),
+        )
 
     def render(self, request: BoundedRequest) -> bytes:
         """Answer a GET or HEAD."""
@@ -88,12 +94,20 @@ class _Nothing(Page):
         return super().render(request)
 
 
-def status_pages(reader: StatusReader, since: Callable[[float], Series], registry: CollectorRegistry) -> Mapping[bytes, Page]:
-    """The pages by their paths' only component; `since` gives the samples of the last hour from a time on, `registry` has the metrics."""
+def status_pages(
+    reader: StatusReader, since: Callable[[float], Series], registry: CollectorRegistry
+) -> Mapping[bytes, Page]:
+    """The pages by their paths' only component; `since` gives the samples of the last hour from a
+    time on, `registry` has the metrics.
+    """
 
     def readyz(_: BoundedRequest) -> Content:
         why = reader.not_ready()
-        return Content(TEXT, b"ok\n") if why is None else Content(TEXT, f"{why}\n".encode(), HTTPStatus.SERVICE_UNAVAILABLE)
+        return (
+            Content(TEXT, b"ok\n")
+            if why is None
+            else Content(TEXT, f"{why}\n".encode(), HTTPStatus.SERVICE_UNAVAILABLE)
+        )
 
     def status(request: BoundedRequest) -> Content:
         if wants_html(request):
@@ -108,7 +122,11 @@ def status_pages(reader: StatusReader, since: Callable[[float], Series], registr
         time = _time(wanted)
         if time is None:
             return _refusal(HTTPStatus.BAD_REQUEST, "since: is not a time in seconds since 1970")
-        return Content(JSON, msgspec.json.encode(msgspec.to_builtins(reader.read()) | {"recent": since(time)}) + b"\n")
+        return Content(
+            JSON,
+            msgspec.json.encode(msgspec.to_builtins(reader.read()) | {"recent": since(time)})
+            + b"\n",
+        )
 
     contents: dict[str, Callable[[BoundedRequest], Content]] = {
         "healthz": lambda _: Content(TEXT, b"ok\n"),
@@ -121,9 +139,14 @@ def status_pages(reader: StatusReader, since: Callable[[float], Series], registr
 
 
 def protected(pages: Mapping[bytes, Page], users: Passwords | None) -> Mapping[bytes, IResource]:
-    """The pages, for `users` alone if there are any; but for those that a load balancer asks, which say next to nothing."""
+    """The pages, for `users` alone if there are any; but for those that a load balancer asks, which
+    say next to nothing.
+    """
     resources: Mapping[bytes, Any] = pages  # zope.interface has no types
-    return {name: _guarded(page, users) if users and name not in OPEN else page for name, page in resources.items()}
+    return {
+        name: _guarded(page, users) if users and name not in OPEN else page
+        for name, page in resources.items()
+    }
 
 
 def _guarded(page: Page, users: Passwords) -> Any:
@@ -137,7 +160,9 @@ def refusing(name: str, denied: Denied) -> Page:
 
 def wants_html(request: BoundedRequest) -> bool:
     """A browser says so; curl and monitoring take anything, and then it is text."""
-    return any(b"text/html" in value for value in request.requestHeaders.getRawHeaders(b"accept") or ())
+    return any(
+        b"text/html" in value for value in request.requestHeaders.getRawHeaders(b"accept") or ()
+    )
 
 
 def _time(text: bytes) -> float | None:

@@ -6,7 +6,12 @@ from imagepipe.core.node_names import both_names
 from imagepipe.core.units import shown_bytes, shown_seconds
 from imagepipe.monitoring.counters import NotedError, Totals
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, Problem
-from imagepipe.replication.status import PendingStatus, ReplicationStatus, SubscriberStatus, UpstreamStatus
+from imagepipe.replication.status import (
+    PendingStatus,
+    ReplicationStatus,
+    SubscriberStatus,
+    UpstreamStatus,
+)
 
 Lines = Iterable[tuple[str, str]]
 """A name and what there is to say of it."""
@@ -15,7 +20,10 @@ Lines = Iterable[tuple[str, str]]
 def as_text(status: NodeStatus) -> str:
     """The page /status for a terminal."""
     parts = [
-        f"imagepipe {status.version}, up {shown_seconds(status.uptime_seconds)}, {'ready' if status.ready else f'NOT READY: {status.not_ready}'}",
+        (
+            f"imagepipe {status.version}, up {shown_seconds(status.uptime_seconds)},"
+            f" {'ready' if status.ready else f'NOT READY: {status.not_ready}'}"
+        ),
         *_problems(status.problems),
         _lined(_now(status)),
         _lined(_totals(status.totals)),
@@ -41,39 +49,86 @@ def _now(status: NodeStatus) -> Lines:
     if status.cache:
         yield from _cache(status.cache)
     percent = f" ({100 * disk.free_bytes / disk.total_bytes:.0f} %)" if disk.total_bytes else ""
-    yield "disk", f"{shown_bytes(disk.free_bytes)} free of {shown_bytes(disk.total_bytes)}{percent}, {shown_seconds(disk.age_seconds)} ago"
+    yield (
+        "disk",
+        (
+            f"{shown_bytes(disk.free_bytes)} free of {shown_bytes(disk.total_bytes)}{percent},"
+            f" {shown_seconds(disk.age_seconds)} ago"
+        ),
+    )
     if disk.total_inodes:
         part = 100 * disk.free_inodes / disk.total_inodes
         yield "inodes", f"{disk.free_inodes} free of {disk.total_inodes} ({part:.0f} %)"
 
 
 def _cache(cache: CacheStatus) -> Lines:
-    yield "cache", f"{shown_bytes(cache.bytes)} of {shown_bytes(cache.bytes_max)} in {cache.files} files"
-    yield "cache since the start", f"{cache.hits} hits, {cache.misses} misses, {cache.evictions} evictions"
+    yield (
+        "cache",
+        f"{shown_bytes(cache.bytes)} of {shown_bytes(cache.bytes_max)} in {cache.files} files",
+    )
+    yield (
+        "cache since the start",
+        f"{cache.hits} hits, {cache.misses} misses, {cache.evictions} evictions",
+    )
 
 
 def _totals(totals: Totals) -> Lines:
     rendered = ", ".join(f"{each.format} {each.count}" for each in totals.image_requests)
-    yield "renditions rendered", str(sum(each.count for each in totals.image_requests)) + (f" ({rendered})" if rendered else "")
+    yield (
+        "renditions rendered",
+        str(sum(each.count for each in totals.image_requests))
+        + (f" ({rendered})" if rendered else ""),
+    )
     yield "image requests failed", str(totals.image_requests_failed)
-    yield "originals downloaded", f"{totals.originals_downloaded}, unavailable {totals.originals_unavailable}"
-    yield "images", f"{totals.images_stored} stored, {totals.images_deleted} deleted, {totals.images_moved} moved"
+    yield (
+        "originals downloaded",
+        f"{totals.originals_downloaded}, unavailable {totals.originals_unavailable}",
+    )
+    yield (
+        "images",
+        (
+            f"{totals.images_stored} stored, {totals.images_deleted} deleted, {totals.images_moved}"
+            " moved"
+        ),
+    )
     for failed in totals.failures:
         yield f"failures of {failed.operation}", f"{failed.count} {failed.kind}"
     for answered in totals.requests:
         yield f"{answered.method} answered {answered.status}", str(answered.count)
-    yield "bodies", f"{shown_bytes(totals.received_bytes)} received, {shown_bytes(totals.sent_bytes)} sent"
+    yield (
+        "bodies",
+        f"{shown_bytes(totals.received_bytes)} received, {shown_bytes(totals.sent_bytes)} sent",
+    )
 
 
 def _replication(replication: ReplicationStatus) -> Iterable[str]:
     yield _lined(_own_part(replication))
     if replication.upstreams:
-        heads = ("upstream", "connected", "last heard", "rows behind", "bytes behind", "behind for", "rings lost", "clock ahead")
+        heads = (
+            "upstream",
+            "connected",
+            "last heard",
+            "rows behind",
+            "bytes behind",
+            "behind for",
+            "rings lost",
+            "clock ahead",
+        )
         yield _columns([heads, *map(_upstream, replication.upstreams)])
     if replication.subscribers:
-        yield _columns([("subscriber", "acknowledged", "rows behind", "last heard"), *map(_subscriber, replication.subscribers)])
+        yield _columns(
+            [
+                ("subscriber", "acknowledged", "rows behind", "last heard"),
+                *map(_subscriber, replication.subscribers),
+            ]
+        )
     if replication.pending_rows:
-        yield _columns([("without its bytes", "from", "size", "because"), *map(_pending, replication.pending_rows)])
+        yield _columns(
+            [
+                ("without its bytes", "from", "size", "because"),
+                *map(_pending, replication.pending_rows),
+            ]
+        )
 
 
 def _pending(pending: PendingStatus) -> Sequence[str]:
@@ -83,7 +138,11 @@ def _pending(pending: PendingStatus) -> Sequence[str]:
 def _own_part(replication: ReplicationStatus) -> Lines:
     yield "node", both_names(replication.name, replication.node)
     yield "newest change", f"{replication.seq}, unreplicated {replication.unreplicated}"
-    waiting = f"; there have been some for {shown_seconds(replication.pending_seconds)}" if replication.pending else ""
+    waiting = (
+        f"; there have been some for {shown_seconds(replication.pending_seconds)}"
+        if replication.pending
+        else ""
+    )
     yield "changes without their bytes", f"{replication.pending}{waiting}"
     yield "conflicts", str(replication.conflicts)
     yield "messages", f"{replication.dropped_messages} dropped, {replication.bad_messages} bad"
@@ -103,12 +162,19 @@ def _upstream(peer: UpstreamStatus) -> Sequence[str]:
 
 
 def _subscriber(peer: SubscriberStatus) -> Sequence[str]:
-    return both_names(peer.peer, peer.key or peer.node), str(peer.acked), str(peer.behind), f"{shown_seconds(peer.heard_seconds)} ago"
+    return (
+        both_names(peer.peer, peer.key or peer.node),
+        str(peer.acked),
+        str(peer.behind),
+        f"{shown_seconds(peer.heard_seconds)} ago",
+    )
 
 
 def _errors(errors: Sequence[NotedError]) -> Iterable[str]:
     if errors:
-        yield _columns([("last errors", "", ""), *((each.when, each.what, each.text) for each in errors)])
+        yield _columns(
+            [("last errors", "", ""), *((each.when, each.what, each.text) for each in errors)]
+        )
 
 
 def _lined(lines: Lines) -> str:
@@ -116,7 +182,12 @@ def _lined(lines: Lines) -> str:
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows whose columns begin below each other, two spaces apart. What peers call themselves moves no cursor."""
+    """Rows whose columns begin below each other, two spaces apart. What peers call themselves moves
+    no cursor.
+    """
     clean = [[cell if cell.isprintable() else ascii(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in clean)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in clean
+    )

@@ -1,4 +1,6 @@
-"""The image in a request's body: the body itself, or the file of a form (multipart/form-data, RFC 7578)."""
+"""The image in a request's body: the body itself, or the file of a form (multipart/form-data, RFC
+7578).
+"""
 
 import re
 import tempfile
@@ -15,13 +17,16 @@ PARTS_MAX = 1000
 _IN_MEMORY_BYTES_MAX = 64 << 10
 _BOUNDARY = re.compile(r"[ -~]{1,70}", re.ASCII)
 _EXTENDED_FILENAME = re.compile(r";\s*filename\*[0-9*]{0,4}\s*=", re.IGNORECASE)
-"""RFC 5987's way to name a file. RFC 7578 forbids it in forms, and some libraries send nothing else for names that are not ASCII."""
+"""RFC 5987's way to name a file. RFC 7578 forbids it in forms, and some libraries send nothing else
+for names that are not ASCII.
+"""
 
 
 def image_in(body: IO[bytes], content_type: str | bytes | None) -> IO[bytes]:
     """The image that `body` brings, a file of the caller's to close; it may be `body`. Blocks.
 
-    Of a form it is the part called `image`, or else the one part that is a file. Raises BadRequest, or DiskFull where there is no room to take it out.
+    Of a form it is the part called `image`, or else the one part that is a file. Raises BadRequest,
+    or DiskFull where there is no room to take it out.
     """
     body.seek(0)
     text = content_type.decode("latin-1") if isinstance(content_type, bytes) else content_type or ""
@@ -41,7 +46,8 @@ def image_in(body: IO[bytes], content_type: str | bytes | None) -> IO[bytes]:
                     found.write(event)
         return found.file()
     except (MultipartError, ValueError, UnicodeError) as error:
-        why = error.args[0] if error.args else "it is malformed"  # what follows in some of them is what the client has sent
+        # what follows in some of them is what the client has sent
+        why = error.args[0] if error.args else "it is malformed"
         raise BadRequest("image", f"is in a form that cannot be read: {why}") from None
     except OSError as error:
         raise refusal(error) from error
@@ -50,7 +56,9 @@ def image_in(body: IO[bytes], content_type: str | bytes | None) -> IO[bytes]:
 
 
 class _Image:
-    """The part that is the image as far as the form has been read; nothing of the others is kept."""
+    """The part that is the image as far as the form has been read; nothing of the others is
+    kept.
+    """
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
@@ -67,7 +75,8 @@ class _Image:
         self._count = 1 if is_named and not self._is_named else self._count + 1
         self._is_named = is_named
         self.close()
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX)  # noqa: SIM115 - it outlives this
+        # it outlives this
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX)  # noqa: SIM115
 
     def write(self, data: bytes) -> None:
         """A piece of the part."""
@@ -90,4 +99,7 @@ class _Image:
 
 
 def _is_file(part: MultipartSegment) -> bool:
-    return bool(part.filename) or _EXTENDED_FILENAME.search(part.header("Content-Disposition", "")) is not None
+    return (
+        bool(part.filename)
+        or _EXTENDED_FILENAME.search(part.header("Content-Disposition", "")) is not None
+    )

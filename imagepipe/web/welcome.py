@@ -8,10 +8,19 @@ from html import escape
 from imagepipe.web.http.request import BoundedRequest
 from imagepipe.web.status_pages import HTML, TEXT, Content, Page, wants_html
 
-XML_RPC = "This is imagepipe, an image store. This port takes XML-RPC calls (POST); system.listMethods lists the methods."
-HTTP = "This is imagepipe, an image store. This port serves images: GET /PATH for a stored file, GET /PATH/w500.webp for one 500 pixels wide."
+XML_RPC = (
+    "This is imagepipe, an image store. This port takes XML-RPC calls (POST); system.listMethods"
+    " lists the methods."
+)
+HTTP = (
+    "This is imagepipe, an image store. This port serves images: GET /PATH for a stored file, GET"
+    " /PATH/w500.webp for one 500 pixels wide."
+)
 
-DOCUMENTATION = "Documentation: README.md and docs/ in the source tree, or in share/doc/imagepipe below the installation's prefix."
+DOCUMENTATION = (
+    "Documentation: README.md and docs/ in the source tree, or in share/doc/imagepipe below the"
+    " installation's prefix."
+)
 
 _DOCUMENT = """<!doctype html>
 <html lang="en">

@@ -38,7 +38,9 @@ def _run_all(first: int, count: int, out: TextIO) -> int:
         for seed, took, text in pool.imap_unordered(_try, range(first, first + count), 10):
             if text:
                 failed.append(seed)
-                _say(out, f"{text}\nseed {seed} failed; all of it: make simulate SEED={seed} RUNS=1")
+                _say(
+                    out, f"{text}\nseed {seed} failed; all of it: make simulate SEED={seed} RUNS=1"
+                )
             else:
                 seconds.append(took)
             if (len(seconds) + len(failed)) % 500 == 0:
@@ -49,8 +51,15 @@ def _run_all(first: int, count: int, out: TextIO) -> int:
     if seconds:
         _say(out, f"{len(seconds)} runs passed in {time.monotonic() - started:.0f} s")
         of = {"half of them": 50, "99 %": 99}
-        shares = [f"{name} in {seconds[len(seconds) * percent // 100]:.1f} s" for name, percent in of.items()]
-        _say(out, f"after healing they converged: {', '.join(shares)}, all in {seconds[-1]:.1f} s of virtual time")
+        shares = [
+            f"{name} in {seconds[len(seconds) * percent // 100]:.1f} s"
+            for name, percent in of.items()
+        ]
+        _say(
+            out,
+            f"after healing they converged: {', '.join(shares)}, all in {seconds[-1]:.1f} s of"
+            " virtual time",
+        )
     if failed:
         _say(out, f"failed: {', '.join(map(str, sorted(failed)))}")
     return 1 if failed else 0
@@ -74,11 +83,17 @@ def _main() -> int:
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--runs", type=int, default=1000, help="how many seeds")
-    parser.add_argument("--mutants", action="store_true", help="tell which seed is the first to find each mutant")
+    parser.add_argument(
+        "--mutants", action="store_true", help="tell which seed is the first to find each mutant"
+    )
     arguments = parser.parse_args()
     if arguments.mutants:
         return _find_mutants(arguments.seed, arguments.runs, sys.stdout)
-    return _show(arguments.seed, sys.stdout) if arguments.runs == 1 else _run_all(arguments.seed, arguments.runs, sys.stdout)
+    return (
+        _show(arguments.seed, sys.stdout)
+        if arguments.runs == 1
+        else _run_all(arguments.seed, arguments.runs, sys.stdout)
+    )
 
 
 if __name__ == "__main__":

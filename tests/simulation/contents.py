@@ -1,4 +1,6 @@
-"""The images of a simulated world: few, so that equal bytes occur, from one byte to several ranges of a Get."""
+"""The images of a simulated world: few, so that equal bytes occur, from one byte to several ranges
+of a Get.
+"""
 
 import hashlib
 import random
@@ -6,7 +8,9 @@ import random
 from imagepipe.core.rows.entries import Content
 
 GET_BYTES = 1024
-"""How many bytes a Get asks for at most, here: much less than in truth, or the runs would take long."""
+"""How many bytes a Get asks for at most, here: much less than in truth, or the runs would take
+long.
+"""
 
 _SIZES = (1, 2, 9, 700, 1023, 1024, 1025, 2500, 2600, 5000)
 

@@ -1,4 +1,5 @@
-"""What is durable on a simulated node: the catalogue and the objects, as storage/ keeps them; each method is one transaction.
+"""What is durable on a simulated node: the catalogue and the objects, as storage/ keeps them; each
+method is one transaction.
 
 It is a model of the store's promises, not of its making: here a transaction is an instant.
 """
@@ -19,7 +20,8 @@ from tests.simulation.contents import BYTES, is_good
 class Disk:
     """`changed` is told of every row that is written: the one before, and the new one.
 
-    objects: bytes by digest, which may have gone bad. damaged: digests whose bytes were spoilt or taken away from outside.
+    objects: bytes by digest, which may have gone bad. damaged: digests whose bytes were spoilt or
+    taken away from outside.
     """
 
     node: str
@@ -36,9 +38,17 @@ class Disk:
     def copy(self) -> "Disk":
         """A backup."""
         return Disk(
-            self.node, self.changed, list(self.epochs), dict(self.rows), dict(self.pending), dict(self.cursors), list(self.history),
-            dict(self.objects), set(self.damaged), self.seq,
-        )  # fmt: skip
+            self.node,
+            self.changed,
+            list(self.epochs),
+            dict(self.rows),
+            dict(self.pending),
+            dict(self.cursors),
+            list(self.history),
+            dict(self.objects),
+            set(self.damaged),
+            self.seq,
+        )
 
     def start(self, epoch: str) -> None:
         """The daemon starts."""
@@ -61,14 +71,22 @@ class Disk:
 
     def write(self, changes: tuple[Change, ...], wall_ms: int) -> tuple[Entry, ...]:
         """What a call does. The bytes are kept first."""
-        given = versions.next_versions([change.path for change in changes], self.node, wall_ms, self.known_at)
+        given = versions.next_versions(
+            [change.path for change in changes], self.node, wall_ms, self.known_at
+        )
         written = []
         for change in changes:
             if change.content:
                 self.keep(change.content.digest, BYTES[change.content.digest])
             before = self.rows.get(change.path)
             self.seq += 1
-            entry = Entry(change.path, given[change.path], before.version if before else None, change.content, self.seq)
+            entry = Entry(
+                change.path,
+                given[change.path],
+                before.version if before else None,
+                change.content,
+                self.seq,
+            )
             self._set(entry)
             written.append(entry)
         return tuple(written)
@@ -82,23 +100,30 @@ class Disk:
         """Join rows, and move the cursor."""
         before = dict(self.pending)
         if action.afresh:
-            self.pending = {key: row for key, row in self.pending.items() if key[0] != action.upstream}
+            self.pending = {
+                key: row for key, row in self.pending.items() if key[0] != action.upstream
+            }
         outcome = joining.join(action.rows, self.rows.get, self.has_bytes, self.node, self.seq)
         self.history += outcome.lost
-        for entry in sorted(outcome.taken, key=lambda entry: erased_path(entry.path) is None):  # all is one transaction
+        # all is one transaction
+        for entry in sorted(outcome.taken, key=lambda entry: erased_path(entry.path) is None):
             self.seq = max(self.seq, entry.seq)
             self._set(entry)
         if action.upstream is not None:
             self.pending |= {(action.upstream, row.entry.path): row for row in outcome.pending}
         touched = {row.entry.path for row in action.rows}
         self.pending = {
-            key: row for key, row in self.pending.items() if key[1] not in touched or wins(row.entry, self.rows.get(key[1]))
-        }  # fmt: skip
+            key: row
+            for key, row in self.pending.items()
+            if key[1] not in touched or wins(row.entry, self.rows.get(key[1]))
+        }
         if action.upstream is not None and action.cursor is not None:
             self.cursors[action.upstream] = action.cursor
         return Joined(
             self.seq,
-            tuple(Pending(key[0], row) for key, row in self.pending.items() if before.get(key) != row),
+            tuple(
+                Pending(key[0], row) for key, row in self.pending.items() if before.get(key) != row
+            ),
             tuple(key for key in before if key not in self.pending),
         )
 
@@ -110,12 +135,17 @@ class Disk:
 
     def changes(self, after: int, limit: int) -> tuple[Row, ...]:
         """The rows with greater numbers, in order."""
-        entries = sorted((entry for entry in self.rows.values() if entry.seq > after), key=lambda entry: entry.seq)
+        entries = sorted(
+            (entry for entry in self.rows.values() if entry.seq > after),
+            key=lambda entry: entry.seq,
+        )
         return tuple(Row(entry, None) for entry in entries[:limit])
 
     def collect(self, pins: Mapping[str, int]) -> None:
         """Remove the objects that nothing names."""
-        named = {entry.content.digest for entry in (*self.rows.values(), *self.history) if entry.content}
+        named = {
+            entry.content.digest for entry in (*self.rows.values(), *self.history) if entry.content
+        }
         for digest in [one for one in self.objects if one not in named and not pins.get(one)]:
             del self.objects[digest]
 

@@ -1,4 +1,6 @@
-"""What goes wrong in a simulated world, each with the moment at which it passes; `World.heal` ends what has not."""
+"""What goes wrong in a simulated world, each with the moment at which it passes; `World.heal` ends
+what has not.
+"""
 
 from collections.abc import Callable
 
@@ -10,7 +12,9 @@ from tests.simulation.world import World
 from tests.simulation.writes import random_write
 
 REPAIRED_SECONDS = 1.5
-"""How long after an object has gone bad somebody verifies; by then it may be overtaken, the node down, or the others away."""
+"""How long after an object has gone bad somebody verifies; by then it may be overtaken, the node
+down, or the others away.
+"""
 
 
 def happen(world: World, kind: str) -> None:
@@ -44,7 +48,9 @@ def stall(world: World, node: Node) -> None:
 
 
 def partition(world: World, node: Node) -> None:
-    """Nothing comes through from or to it, or in one direction only, or between it and one other."""
+    """Nothing comes through from or to it, or in one direction only, or between it and one
+    other.
+    """
     others = [other.name for other in world.nodes.values() if other is not node]
     if world.is_well:
         return
@@ -55,7 +61,10 @@ def partition(world: World, node: Node) -> None:
         out = world.random.random() < 0.5
         cut = {pair for pair in cut if (pair[0] == node.name) == out}
     world.network.cut |= cut
-    world.later(world.random.choice((1.0, 6.0, 15.0)) * world.random.random(), lambda: world.network.cut.difference_update(cut))
+    world.later(
+        world.random.choice((1.0, 6.0, 15.0)) * world.random.random(),
+        lambda: world.network.cut.difference_update(cut),
+    )
 
 
 def flap(world: World, node: Node) -> None:
@@ -73,7 +82,11 @@ def fill_disk(world: World, node: Node) -> None:
 def rot(world: World, node: Node) -> None:
     """An object goes bad, or is not there any more."""
     if node.disk.objects:
-        spoil(node.disk, world.random.choice(list(node.disk.objects)), gone=world.random.random() < 0.4)
+        spoil(
+            node.disk,
+            world.random.choice(list(node.disk.objects)),
+            gone=world.random.random() < 0.4,
+        )
         if world.plan.mends:
             world.later(REPAIRED_SECONDS, node.repair)
 
@@ -84,7 +97,9 @@ def spoil(disk: Disk, digest: str, *, gone: bool) -> None:
     if gone:
         del disk.objects[digest]
     else:
-        disk.objects[digest] = bytes(len(disk.objects[digest]))[: -1 if len(disk.objects[digest]) % 2 else None] + b"?"
+        disk.objects[digest] = (
+            bytes(len(disk.objects[digest]))[: -1 if len(disk.objects[digest]) % 2 else None] + b"?"
+        )
 
 
 def clock(world: World, node: Node) -> None:
@@ -134,9 +149,15 @@ def restore(world: World, node: Node) -> None:
 
 
 def live_again(world: World, node: Node) -> None:
-    """Some seconds are undone by a backup, and lived again under a clock that is behind what was written; who was cut off meanwhile is half-way."""
+    """Some seconds are undone by a backup, and lived again under a clock that is behind what was
+    written; who was cut off meanwhile is half-way.
+    """
     node.clock_offset -= HOUR_MS
-    cut = {(node.name, other) for other in world.nodes if other != node.name and world.random.random() < 0.5}
+    cut = {
+        (node.name, other)
+        for other in world.nodes
+        if other != node.name and world.random.random() < 0.5
+    }
     world.network.cut |= cut
     _write(world, node, 4)
     world.later(0.5, lambda: back_up(world, node))
@@ -158,7 +179,9 @@ def _undo(world: World, node: Node) -> None:
 
 
 def hide(world: World, node: Node) -> None:
-    """Bytes that were just stored are away for a while, and who asks for them may crash meanwhile."""
+    """Bytes that were just stored are away for a while, and who asks for them may crash
+    meanwhile.
+    """
     _write(world, node, 2)
     world.later(0.05, lambda: _hide(world, node))
 
@@ -170,7 +193,11 @@ def _write(world: World, node: Node, count: int) -> None:
 
 def _hide(world: World, node: Node) -> None:
     disk = node.disk
-    newest = max((entry for entry in disk.rows.values() if entry.content), key=lambda entry: entry.seq, default=None)
+    newest = max(
+        (entry for entry in disk.rows.values() if entry.content),
+        key=lambda entry: entry.seq,
+        default=None,
+    )
     if newest is None or newest.content is None or newest.content.digest not in disk.objects:
         return
     digest = newest.content.digest
@@ -178,7 +205,10 @@ def _hide(world: World, node: Node) -> None:
     world.later(world.random.uniform(2, 10), lambda: disk.keep(digest, BYTES[digest]))
     pullers = [other for other in world.nodes.values() if node.name in other.upstreams]
     if pullers:
-        world.later(world.random.uniform(0.5, 5), lambda: None if world.is_well else crash(world, world.random.choice(pullers)))
+        world.later(
+            world.random.uniform(0.5, 5),
+            lambda: None if world.is_well else crash(world, world.random.choice(pullers)),
+        )
 
 
 def lose_folder(world: World, node: Node) -> None:
@@ -190,7 +220,11 @@ def lose_folder(world: World, node: Node) -> None:
 
 def clone(world: World, node: Node) -> None:
     """The data folder of another node is put in the place of its own, and both run."""
-    others = [other for other in world.nodes.values() if other is not node and other.name not in world.clones]
+    others = [
+        other
+        for other in world.nodes.values()
+        if other is not node and other.name not in world.clones
+    ]
     if others and not world.clones:
         world.clones.add(node.name)
         node.crash()
@@ -201,7 +235,24 @@ def clone(world: World, node: Node) -> None:
 _FAULTS: dict[str, Callable[[World, Node], None]] = {
     fault.__name__: fault
     for fault in (
-        crash, crash_after_commit, away, stall, partition, flap, fill_disk, rot, clock, cut_connection, relink, slow_store, collect, back_up, restore,
-        live_again, hide, lose_folder, clone,
+        crash,
+        crash_after_commit,
+        away,
+        stall,
+        partition,
+        flap,
+        fill_disk,
+        rot,
+        clock,
+        cut_connection,
+        relink,
+        slow_store,
+        collect,
+        back_up,
+        restore,
+        live_again,
+        hide,
+        lose_folder,
+        clone,
     )
-}  # fmt: skip
+}

@@ -1,8 +1,12 @@
-"""A hostile peer: it has a place in the cluster and a good key, and nothing that it says is to be trusted.
+"""A hostile peer: it has a place in the cluster and a good key, and nothing that it says is to be
+trusted.
 
-    as an upstream    it rings with made-up ids, epochs and numbers; it answers with rows that it made up, with bytes that
-                      are not what their digest says, with answers to other questions, to questions nobody asked, and noise
-    as a puller       it acknowledges numbers that do not exist, asks for what there is not, and asks too much
+    as an upstream    it rings with made-up ids, epochs and numbers; it answers with rows that it
+                      made up, with bytes that
+                      are not what their digest says, with answers to other questions, to questions
+                      nobody asked, and noise
+    as a puller       it acknowledges numbers that do not exist, asks for what there is not, and
+                      asks too much
 
 What it may do to others: change the paths that it names. It names few, so that there are others.
 """
@@ -12,7 +16,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from imagepipe.core.replication import messages
-from imagepipe.core.replication.messages import Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request, WireRow
+from imagepipe.core.replication.messages import (
+    Batch,
+    Changes,
+    Get,
+    Head,
+    Hello,
+    Pieces,
+    Range,
+    Refused,
+    Reply,
+    Request,
+    WireRow,
+)
 from imagepipe.core.rows.erasure import erasure_path
 from imagepipe.core.rows.stamp import STAMP_MAX
 from tests.simulation.contents import BYTES, CONTENTS, GET_BYTES
@@ -28,7 +44,17 @@ SECONDS_BETWEEN = 0.15
 CLUSTER = "simulated"
 NOW = 1_700_000_000_000 << 16
 HOUR = 3_600_000 << 16
-STAMPS = (0, 1, NOW, NOW + HOUR, NOW + 20_000 * HOUR, STAMP_MAX // 2, STAMP_MAX - 2, STAMP_MAX - 1, STAMP_MAX)
+STAMPS = (
+    0,
+    1,
+    NOW,
+    NOW + HOUR,
+    NOW + 20_000 * HOUR,
+    STAMP_MAX // 2,
+    STAMP_MAX - 2,
+    STAMP_MAX - 1,
+    STAMP_MAX,
+)
 MALFORMED_STAMPS = (-1, STAMP_MAX + 1, 1 << 62, (1 << 63) - 1, 1 << 63)
 NUMBERS = (0, 1, 2, 7, 300, 1 << 40, (1 << 63) - 1)
 UNCLEAN = ("", "/a", "../a", "a//c", "a/./c", ".imagepipe/x", "a\0", "d/")
@@ -42,7 +68,8 @@ class Liar:
         self.boot = 0
         self.is_active = True
         self.lies_told = 0
-        self._random = rng = random.Random(f"liar {seed}")  # noqa: S311 - the same every time is what it is for
+        # the same every time is what it is for
+        self._random = rng = random.Random(f"liar {seed}")  # noqa: S311
         self._world = world
         self._ids = [f"{rng.getrandbits(64):x}" for _ in range(rng.choice((1, 1, 3)))]
         if rng.random() < 0.3:
@@ -83,7 +110,12 @@ class Liar:
             return self._head()
         if isinstance(request, Changes):
             return self._batch(request)
-        return Pieces(request.rid, tuple(self._piece(one) for one in request.ranges[: self._random.choice((1, 64, 64, 64))]))
+        return Pieces(
+            request.rid,
+            tuple(
+                self._piece(one) for one in request.ranges[: self._random.choice((1, 64, 64, 64))]
+            ),
+        )
 
     # What it makes up.
 
@@ -92,7 +124,13 @@ class Liar:
         if self._random.random() < 0.1:
             self._epoch = f"{self._random.getrandbits(32):x}"
         node = pick(self._node_ids())
-        return Head(node, self._epoch_of(node), pick((self._number, *NUMBERS)), pick(("", "", "9", "ipc")), pick(NUMBERS))
+        return Head(
+            node,
+            self._epoch_of(node),
+            pick((self._number, *NUMBERS)),
+            pick(("", "", "9", "ipc")),
+            pick(NUMBERS),
+        )
 
     def _node_ids(self) -> list[str]:
         honest = [node.disk.node for node in self._world.nodes.values()]
@@ -100,7 +138,11 @@ class Liar:
 
     def _epoch_of(self, id: str) -> str:
         """An epoch: that of an honest node, where it passes for one."""
-        epochs = [node.disk.epochs[-1].id for node in self._world.nodes.values() if node.disk.node == id and node.disk.epochs]
+        epochs = [
+            node.disk.epochs[-1].id
+            for node in self._world.nodes.values()
+            if node.disk.node == id and node.disk.epochs
+        ]
         return epochs[0] if epochs and self._random.random() < 0.8 else self._epoch
 
     def _batch(self, request: Changes) -> Batch:
@@ -116,7 +158,15 @@ class Liar:
         end = max(upto, pick((0, 0, *NUMBERS)))
         self._number = max(self._number, min(upto, 1 << 40))
         node = pick(self._node_ids())
-        return Batch(request.rid, node, pick((self._epoch_of(node), self._epoch_of(node), "e9")), after, upto, pick((end, end, end, 0)), tuple(rows))
+        return Batch(
+            request.rid,
+            node,
+            pick((self._epoch_of(node), self._epoch_of(node), "e9")),
+            after,
+            upto,
+            pick((end, end, end, 0)),
+            tuple(rows),
+        )
 
     def _row(self, path: str, seq: int) -> WireRow:
         pick, rng = self._random.choice, self._random
@@ -134,11 +184,34 @@ class Liar:
             path = pick(UNCLEAN)
         self._world.oracle.lied(path, stamp)
         format, width = pick(((None, 0), ("jpeg", 10), ("svg+xml", 10), ("jpeg", (1 << 63) - 1)))
-        return WireRow(path, stamp, origin, replaced, None if replaced is None else origin, digest, size, seq, format, width, width)
+        return WireRow(
+            path,
+            stamp,
+            origin,
+            replaced,
+            None if replaced is None else origin,
+            digest,
+            size,
+            seq,
+            format,
+            width,
+            width,
+        )
 
     def _piece(self, wanted: Range) -> bytes | None:
         data = BYTES.get(wanted.digest, b"?" * 5000)[wanted.offset : wanted.offset + wanted.length]
-        return self._random.choice((data, data, data, data[:-1] + b"?", b"!" * min(wanted.length, GET_BYTES), data[:-1], None, b""))
+        return self._random.choice(
+            (
+                data,
+                data,
+                data,
+                data[:-1] + b"?",
+                b"!" * min(wanted.length, GET_BYTES),
+                data[:-1],
+                None,
+                b"",
+            )
+        )
 
     def _noise(self, data: bytes) -> bytes:
         at = self._random.randrange(len(data))
@@ -164,7 +237,11 @@ class Liar:
             network.ring(self, self._noise(head) if self._random.random() < 0.1 else head)
         for _ in range(pick((0, 1, 20))):
             request = messages.encode(CLUSTER, self._any_request())
-            network.ask(self, pick(list(self._world.nodes)), self._noise(request) if self._random.random() < 0.2 else request)
+            network.ask(
+                self,
+                pick(list(self._world.nodes)),
+                self._noise(request) if self._random.random() < 0.2 else request,
+            )
         self._world.later(self._random.uniform(0, 2 * SECONDS_BETWEEN), self._go_on)
 
     def _any_request(self) -> Request:
@@ -172,9 +249,25 @@ class Liar:
         epochs = [epoch.id for one in self._world.nodes.values() for epoch in one.disk.epochs]
         number = pick((*NUMBERS, self._random.randrange(1, 50)))
         asked = (Range(pick(list(BYTES)), pick((0, 7)), 9), Range("0" * 64, pick(NUMBERS), 9))
-        return pick((
-            Hello(number, node),
-            Changes(number, node, pick(("", "e1", *epochs)), pick(NUMBERS), pick(NUMBERS), pick(NUMBERS)),
-            Changes(number, node, pick(("", "e1", *epochs)), pick(NUMBERS), pick(NUMBERS), pick(NUMBERS)),
-            Get(number, asked[: pick((1, 2))]),
-        ))  # fmt: skip
+        return pick(
+            (
+                Hello(number, node),
+                Changes(
+                    number,
+                    node,
+                    pick(("", "e1", *epochs)),
+                    pick(NUMBERS),
+                    pick(NUMBERS),
+                    pick(NUMBERS),
+                ),
+                Changes(
+                    number,
+                    node,
+                    pick(("", "e1", *epochs)),
+                    pick(NUMBERS),
+                    pick(NUMBERS),
+                    pick(NUMBERS),
+                ),
+                Get(number, asked[: pick((1, 2))]),
+            )
+        )

@@ -1,4 +1,8 @@
-"""Faults put into the code on purpose: a simulation that does not find each of them within a few hundred seeds proves nothing."""
+"""Faults put into the code on purpose: a simulation that does not find each of them within a few
+hundred seeds proves nothing.
+"""
+
+
 # ruff: noqa: ARG001, SLF001 - a mutant takes what the original takes, and is at home inside
 
 import contextlib
@@ -28,7 +32,9 @@ from tests.simulation.node import Node
 
 @dataclass(frozen=True)
 class Mutant:
-    """`attribute` of `owner`, a module or class, is `value` instead. seed: one that finds it, where the plans have not changed since."""
+    """`attribute` of `owner`, a module or class, is `value` instead. seed: one that finds it, where
+    the plans have not changed since.
+    """
 
     name: str
     owner: object
@@ -56,12 +62,16 @@ def _blind_to_pending(self: Disk, path: str) -> list[Entry]:
     return [self.rows[path]] if path in self.rows else []
 
 
-def _blind_to_erasure(paths: Sequence[str], node: str, wall_ms: int, known_at: Callable[[str], Iterable[Entry]]) -> dict[str, Version]:
+def _blind_to_erasure(
+    paths: Sequence[str], node: str, wall_ms: int, known_at: Callable[[str], Iterable[Entry]]
+) -> dict[str, Version]:
     known = (entry.version.stamp for path in paths for entry in known_at(path))
     return dict.fromkeys(paths, Version(stamp.next_stamp(wall_ms, known), node))
 
 
-def _one_version_even_if_forged(paths: Sequence[str], node: str, wall_ms: int, known_at: Callable[[str], Iterable[Entry]]) -> dict[str, Version]:
+def _one_version_even_if_forged(
+    paths: Sequence[str], node: str, wall_ms: int, known_at: Callable[[str], Iterable[Entry]]
+) -> dict[str, Version]:
     found = _NEXT_VERSIONS(paths, node, wall_ms, known_at)
     return dict.fromkeys(paths, max(found.values())) if found else found
 
@@ -71,7 +81,11 @@ def _blind_to_deletes(self: Disk, path: str) -> list[Entry]:
 
 
 def _blind_to_hidden(self: Disk, path: str) -> list[Entry]:
-    related = [entry for other, entry in self.rows.items() if other in ancestors(path) or path in ancestors(other)]
+    related = [
+        entry
+        for other, entry in self.rows.items()
+        if other in ancestors(path) or path in ancestors(other)
+    ]
     return [entry for entry in _KNOWN_AT(self, path) if not entry.content or shown(entry, related)]
 
 
@@ -84,7 +98,9 @@ def _rank_without_digest(entry: Entry) -> object:
 
 
 def _weak_delete(one: Entry, other: Entry | None) -> bool:
-    return other is None or (entries.wins(one, other) and (one.content is not None or other.content is None))
+    return other is None or (
+        entries.wins(one, other) and (one.content is not None or other.content is None)
+    )
 
 
 def _never_erased(loser: Entry, erasures: object) -> bool:
@@ -143,7 +159,9 @@ def _acked_though_pending(self: Replica, link: Link) -> int:
     return link.cursor.seq if link.cursor else 0
 
 
-def _acked_in_any_epoch(self: Upstream, message: Changes, now: float, client: bytes, key: str) -> None:
+def _acked_in_any_epoch(
+    self: Upstream, message: Changes, now: float, client: bytes, key: str
+) -> None:
     self.subscribers[key or message.node] = Subscriber(message.acked, now, message.node, key=key)
 
 
@@ -183,9 +201,13 @@ def _without_end(self: Upstream, message: Changes) -> bool:
     return epochs.holds(self._epochs, self.last_seq, message.epoch, message.after)
 
 
-def _acked_though_afresh(self: Upstream, message: Changes, now: float, client: bytes, key: str) -> None:
+def _acked_though_afresh(
+    self: Upstream, message: Changes, now: float, client: bytes, key: str
+) -> None:
     holds = epochs.holds(self._epochs, self.last_seq, message.epoch, message.acked)
-    self.subscribers[key or message.node] = Subscriber(message.acked if holds else 0, now, message.node, key=key)
+    self.subscribers[key or message.node] = Subscriber(
+        message.acked if holds else 0, now, message.node, key=key
+    )
 
 
 def _room_for_all(self: Replica, link: Link, node: str, now: float) -> bool:
@@ -269,30 +291,72 @@ _REPEAT = Replica._repeat
 MUTANTS = (
     Mutant("the stamp is the plain wall clock", versions, "next_stamp", _wall_clock, 1),
     Mutant("the stamp is above all that a peer has sent", Disk, "known_at", _above_all_received, 1),
-    Mutant("the stamp is not above rows that wait for their bytes", Disk, "known_at", _blind_to_pending, 1),
+    Mutant(
+        "the stamp is not above rows that wait for their bytes",
+        Disk,
+        "known_at",
+        _blind_to_pending,
+        1,
+    ),
     Mutant("the stamp is not above an erasure", versions, "next_versions", _blind_to_erasure, 557),
-    Mutant("a forged stamp spreads to all paths of a call", versions, "next_versions", _one_version_even_if_forged, 65),
-    Mutant("the greatest stamp is taken for one that can be exceeded", stamp, "STAMP_MAX", 1 << 62, 89),
-    Mutant("a row that nothing could overtake waits for its bytes", joining, "STAMP_MAX", 1 << 62, 17),
+    Mutant(
+        "a forged stamp spreads to all paths of a call",
+        versions,
+        "next_versions",
+        _one_version_even_if_forged,
+        65,
+    ),
+    Mutant(
+        "the greatest stamp is taken for one that can be exceeded", stamp, "STAMP_MAX", 1 << 62, 89
+    ),
+    Mutant(
+        "a row that nothing could overtake waits for its bytes", joining, "STAMP_MAX", 1 << 62, 17
+    ),
     Mutant("the stamp is not above a delete", Disk, "known_at", _blind_to_deletes, 1),
-    Mutant("the stamp is not above a row that the tree does not show", Disk, "known_at", _blind_to_hidden, 55),
+    Mutant(
+        "the stamp is not above a row that the tree does not show",
+        Disk,
+        "known_at",
+        _blind_to_hidden,
+        55,
+    ),
     Mutant("each path of a call has a stamp of its own", Disk, "write", _a_version_each, 1),
     Mutant("a tie is not broken by the digest", entries, "_rank", _rank_without_digest, 502),
     Mutant("a delete does not win over a put", joining, "wins", _weak_delete, 1),
     Mutant("no loser is kept as history", joining, "was_unseen", _never_unseen, 1),
     Mutant("what was erased is kept when it is lost", joining, "is_erased", _never_erased, 12),
     Mutant("what was joined is not announced again", joining, "join", _without_own_number, 1),
-    Mutant("rows are joined and announced before their bytes are here", joining, "join", _before_the_bytes, 12),
+    Mutant(
+        "rows are joined and announced before their bytes are here",
+        joining,
+        "join",
+        _before_the_bytes,
+        12,
+    ),
     Mutant("the cursor moves before the rows are joined", Node, "_do", _cursor_first, 54),
-    Mutant("the cursor moves though the join failed", Replica, "_leave_queue", _cursor_though_it_failed, 214),
+    Mutant(
+        "the cursor moves though the join failed",
+        Replica,
+        "_leave_queue",
+        _cursor_though_it_failed,
+        214,
+    ),
     Mutant("a second batch is joined before the first", Replica, "_go_on", _last_batch_first, 2),
     Mutant("a crash forgets what is pending", Disk, "start", _start_without_pending, 49),
     Mutant("the cursor jumps over what was only looked at", Link, "begin", _on_from_ahead, 75),
     Mutant("what was pending of a restored upstream stays so", Node, "_do", _never_afresh, 236),
     Mutant("a batch is acknowledged when it arrives", Replica, "acked", _acked_on_arrival, 2),
     Mutant("what is pending is acknowledged", Replica, "acked", _acked_though_pending, 12),
-    Mutant("an acknowledgement counts in any epoch", Upstream, "_note_acked", _acked_in_any_epoch, 12),
-    Mutant("what is acknowledged counts though the cursor does not", Upstream, "_note_acked", _acked_though_afresh, 339),
+    Mutant(
+        "an acknowledgement counts in any epoch", Upstream, "_note_acked", _acked_in_any_epoch, 12
+    ),
+    Mutant(
+        "what is acknowledged counts though the cursor does not",
+        Upstream,
+        "_note_acked",
+        _acked_though_afresh,
+        339,
+    ),
     Mutant("that pending bytes have come is not told", Replica, "joined", _silent_relief, 1),
     Mutant("epochs are ignored", serving, "holds", _any_epoch, 129),
     Mutant("an epoch has no end", serving, "holds", _endless_epoch, 129),
@@ -300,14 +364,52 @@ MUTANTS = (
     Mutant("two links lead to one node", Replica, "_make_room", _room_for_all, 18),
     Mutant("an upstream is still taken for who it was", Replica, "_take_batch", _mistaken, 15),
     Mutant("bytes are not verified", Node, "_complete", _unverified, 40),
-    Mutant("who does not have the bytes is the last who is asked", Fetches, "_fail", _first_refusal, 270),
-    Mutant("what has rotted is asked for from one peer alone", Replica, "mend", _mend_from_one, 1226),
-    Mutant("that rotten bytes are not to be had is never said", Mends, "take_ended", _mends_without_end, 4),
+    Mutant(
+        "who does not have the bytes is the last who is asked",
+        Fetches,
+        "_fail",
+        _first_refusal,
+        270,
+    ),
+    Mutant(
+        "what has rotted is asked for from one peer alone", Replica, "mend", _mend_from_one, 1226
+    ),
+    Mutant(
+        "that rotten bytes are not to be had is never said",
+        Mends,
+        "take_ended",
+        _mends_without_end,
+        4,
+    ),
     Mutant("pending bytes are not asked for again", Replica, "_retry_pending", _no_second_try, 29),
-    Mutant("a lost request for bytes is neither repeated nor given up", Replica, "_repeat", _not_repeated, 1),
-    Mutant("a request for bytes is put off by the answers to polls", Link, "overdue_at", _put_off_by_polls, 40),
+    Mutant(
+        "a lost request for bytes is neither repeated nor given up",
+        Replica,
+        "_repeat",
+        _not_repeated,
+        1,
+    ),
+    Mutant(
+        "a request for bytes is put off by the answers to polls",
+        Link,
+        "overdue_at",
+        _put_off_by_polls,
+        40,
+    ),
     Mutant("what was held is not let go of", Node, "_do", _held, 18),
     Mutant("an attempt that was given up is not discarded", Node, "_do", _attempts_stay, 1),
-    Mutant("an upstream is asked once more after each answer", Link, "wants_changes", _always_curious, 4),
-    Mutant("a time that has come by addition has not by subtraction", Fetches, "pass_over", _difference_of_times, 350),
+    Mutant(
+        "an upstream is asked once more after each answer",
+        Link,
+        "wants_changes",
+        _always_curious,
+        4,
+    ),
+    Mutant(
+        "a time that has come by addition has not by subtraction",
+        Fetches,
+        "pass_over",
+        _difference_of_times,
+        350,
+    ),
 )

@@ -1,6 +1,8 @@
-"""The simulated network: doorbells, requests and answers, each of which may be lost, doubled, late, out of order or cut off.
+"""The simulated network: doorbells, requests and answers, each of which may be lost, doubled, late,
+out of order or cut off.
 
-A puller asks over a connection of its own for each link; when either end is gone or the connection was cut, answers to it are lost.
+A puller asks over a connection of its own for each link; when either end is gone or the connection
+was cut, answers to it are lost.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """How bad it is. ordered: what was sent first comes first. doorbells: whether any come through at all."""
+    """How bad it is. ordered: what was sent first comes first. doorbells: whether any come through
+    at all.
+    """
 
     loss: float = 0.0
     doubled: float = 0.0
@@ -25,7 +29,9 @@ class Weather:
 
 
 LATE = 0.3
-"""How much of what meets a partition is not lost but comes much later, as a connection that survives brings it."""
+"""How much of what meets a partition is not lost but comes much later, as a connection that
+survives brings it.
+"""
 
 LATE_SECONDS_MAX = 20.0
 
@@ -67,23 +73,44 @@ class Network:
         """Who asked over this connection, if it still stands."""
         name, upstream, boot, connection = client.split(" ")
         node = self._world.nodes.get(name)
-        return node if node and node.boot == int(boot) and self.connections.get((name, upstream), 0) == int(connection) else None
+        return (
+            node
+            if node
+            and node.boot == int(boot)
+            and self.connections.get((name, upstream), 0) == int(connection)
+            else None
+        )
 
     def _carry(self, source: str, target: str, lane: str, data: bytes, client: str | None) -> None:
         weather, chance = self.weather, self._random.random
         if weather.loss and chance() < weather.loss:
             return
         for _ in range(2 if weather.doubled and chance() < weather.doubled else 1):
-            time = self._world.now + weather.delay_min + (weather.delay_max - weather.delay_min) * chance()
+            time = (
+                self._world.now
+                + weather.delay_min
+                + (weather.delay_max - weather.delay_min) * chance()
+            )
             if weather.ordered:
                 key = (source, target, lane)
                 time = self._last[key] = max(time, self._last.get(key, 0.0))
             self._world.at(time, self._arrive, source, target, lane, data, client, False)
 
-    def _arrive(self, source: str, target: str, lane: str, data: bytes, client: str | None, late: bool) -> None:
+    def _arrive(
+        self, source: str, target: str, lane: str, data: bytes, client: str | None, late: bool
+    ) -> None:
         if (source, target) in self.cut:
             if not late and self._random.random() < LATE:
-                self._world.at(self._world.now + self._random.uniform(1, LATE_SECONDS_MAX), self._arrive, source, target, lane, data, client, True)
+                self._world.at(
+                    self._world.now + self._random.uniform(1, LATE_SECONDS_MAX),
+                    self._arrive,
+                    source,
+                    target,
+                    lane,
+                    data,
+                    client,
+                    True,
+                )
             return
         liar = self._world.liar
         if liar and target == liar.name:

@@ -1,7 +1,9 @@
-"""A simulated daemon: the real Replica, and a shell that does what it asks with a store that takes its time, fails, and dies at any moment.
+"""A simulated daemon: the real Replica, and a shell that does what it asks with a store that takes
+its time, fails, and dies at any moment.
 
-Reads and pieces are worked at all at once, and come to an end in any order; transactions, of joins and of clients' calls, one after the other. Each has
-two moments, of which a crash may fall between: when it is durable, and when the core is told.
+Reads and pieces are worked at all at once, and come to an end in any order; transactions, of joins
+and of clients' calls, one after the other. Each has two moments, of which a crash may fall between:
+when it is durable, and when the core is told.
 """
 
 from collections import Counter
@@ -51,11 +53,18 @@ class Node:
 
     liars: hostile peers that it pulls from besides `upstreams`, until they are cut off.
 
-    wall_ms: what its clock is off by. slowness: how long the store takes at most, in seconds. full: the disk is. dies_after_commit: it crashes when the
-    next transaction is durable.
+    wall_ms: what its clock is off by. slowness: how long the store takes at most, in seconds. full:
+    the disk is. dies_after_commit: it crashes when the next transaction is durable.
     """
 
-    def __init__(self, world: "World", name: str, upstreams: tuple[str, ...], disk: Disk, clock: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        world: "World",
+        name: str,
+        upstreams: tuple[str, ...],
+        disk: Disk,
+        clock: tuple[float, float],
+    ) -> None:
         self.name = name
         self.upstreams = upstreams
         self.liars: tuple[str, ...] = ()
@@ -132,7 +141,9 @@ class Node:
 
     def reply(self, upstream: str, data: bytes) -> None:
         """An answer has come."""
-        message = self._decoded(messages.decode_reply, upstream, data) if upstream in self.links else None
+        message = (
+            self._decoded(messages.decode_reply, upstream, data) if upstream in self.links else None
+        )
         if message is None:
             return
         if isinstance(message, Batch) and upstream in self.upstreams:
@@ -158,7 +169,10 @@ class Node:
             return decode(CLUSTER, data)
         except (messages.Malformed, messages.Foreign) as error:
             liar = self._world.liar
-            self._world.oracle.require(liar is not None and sender == liar.name, f"{sender} has sent {self.name} a message that {error}")
+            self._world.oracle.require(
+                liar is not None and sender == liar.name,
+                f"{sender} has sent {self.name} a message that {error}",
+            )
             self._world.note(self.name, "drops a message of", sender, error)
             if isinstance(error, messages.Foreign) and sender in self.links:
                 self.replica.refuse(sender, str(error), self._world.now)
@@ -182,7 +196,10 @@ class Node:
             self._world.note(self.name, "links anew", upstream)
             self.replica.remove_link(upstream, self._world.now)
             self._perform()
-            self._later(self._world.random.uniform(0, 1), lambda: self.replica.add_link(upstream, self._world.now))
+            self._later(
+                self._world.random.uniform(0, 1),
+                lambda: self.replica.add_link(upstream, self._world.now),
+            )
 
     def write(self, decide: Callable[[Disk], tuple[Change, ...]], min_acks: int) -> None:
         """A client's call."""
@@ -190,25 +207,44 @@ class Node:
             self._in_turn(lambda: self._write(decide, min_acks))
 
     def ask_for_news(self) -> None:
-        """A call wants to know what the upstreams have now; in a while it looks which of them have told."""
+        """A call wants to know what the upstreams have now; in a while it looks which of them have
+        told.
+        """
         if self.up and self.stalled_until <= self._world.now and not self._world.clones:
             since = self._world.now
-            had = {name: (self._world.nodes[name].disk, list(self._world.nodes[name].disk.rows.values())) for name in self.upstreams}
+            had = {
+                name: (
+                    self._world.nodes[name].disk,
+                    list(self._world.nodes[name].disk.rows.values()),
+                )
+                for name in self.upstreams
+            }
             self.replica.refresh(since)
             self._perform()
             for _ in range(4):
-                self._work(self._world.random.uniform(0, 3), lambda: self._look_for_news(since, had))
+                self._work(
+                    self._world.random.uniform(0, 3), lambda: self._look_for_news(since, had)
+                )
 
     def _look_for_news(self, since: float, had: dict[str, tuple[Disk, list[Entry]]]) -> None:
         for name, (disk, rows) in had.items():
             link = self.replica.links.get(name)
-            if link and link.current_as_of >= since and self._world.nodes[name].disk is disk and not self._world.clones:
+            if (
+                link
+                and link.current_as_of >= since
+                and self._world.nodes[name].disk is disk
+                and not self._world.clones
+            ):
                 missed = [
                     row
                     for row in self._world.oracle.reliable(rows)
-                    if not self.disk.dominates(row) and not any(path == row.path for _, path in self.disk.pending)
+                    if not self.disk.dominates(row)
+                    and not any(path == row.path for _, path in self.disk.pending)
                 ]
-                self._world.oracle.require(not missed, f"{self.name} takes itself to be as of {since} of {name} without {missed}")
+                self._world.oracle.require(
+                    not missed,
+                    f"{self.name} takes itself to be as of {since} of {name} without {missed}",
+                )
 
     def collect(self) -> None:
         """Remove objects that nothing names."""
@@ -217,14 +253,22 @@ class Node:
             self.disk.collect(self.pins)
 
     def repair(self) -> None:
-        """An operator runs verify --repair: the bytes of live rows that were spoilt are fetched from whoever has them."""
+        """An operator runs verify --repair: the bytes of live rows that were spoilt are fetched
+        from whoever has them.
+        """
         if self.up:
             self._when_running(self.boot, self._repair, True)
 
     def _repair(self) -> None:
-        contents = {entry.content for entry in self.disk.rows.values() if entry.content and entry.content.digest in self.disk.damaged}
+        contents = {
+            entry.content
+            for entry in self.disk.rows.values()
+            if entry.content and entry.content.digest in self.disk.damaged
+        }
         if contents:
-            number = self.replica.mend(sorted(contents, key=lambda content: content.digest), self._world.now)
+            number = self.replica.mend(
+                sorted(contents, key=lambda content: content.digest), self._world.now
+            )
             self.mends[number] = self._world.now
             self._world.note(self.name, "mends", number, contents)
 
@@ -249,7 +293,13 @@ class Node:
                 self._world.note(self.name, "examines", action)
                 self._work(self._pause(), lambda: self._examine(action))
             case Keep():
-                self._world.note(self.name, "keeps", action.link, action.rid, [part.transfer for part in action.parts])
+                self._world.note(
+                    self.name,
+                    "keeps",
+                    action.link,
+                    action.rid,
+                    [part.transfer for part in action.parts],
+                )
                 for part in action.parts:
                     self.transfers.setdefault(part.transfer, {})
                 self._work(self._pause(), lambda: self._keep(action))
@@ -258,7 +308,9 @@ class Node:
             case Join():
                 self._world.note(self.name, "joins", action)
                 self._joining += 1
-                self._world.oracle.require(self._joining == 1, f"{self.name} joins two batches at once")
+                self._world.oracle.require(
+                    self._joining == 1, f"{self.name} joins two batches at once"
+                )
                 self._in_turn(lambda: self._join(action))
             case Release(rows):
                 self._unpin(rows)
@@ -270,7 +322,9 @@ class Node:
                 self._work(self._pause(), lambda: self._read_pieces(action))
             case Mended(number):
                 took = self._world.now - self.mends.pop(number)
-                self._world.oracle.require(took <= MENDED_SECONDS_MAX, f"{self.name} has fetched bytes for {took} s")
+                self._world.oracle.require(
+                    took <= MENDED_SECONDS_MAX, f"{self.name} has fetched bytes for {took} s"
+                )
             case Redirect() | Report():
                 pass
 
@@ -280,13 +334,21 @@ class Node:
             self._later(0.0, lambda: self.replica.failed_pull(action.pull, self._world.now))
             return
         self.pins.update(_digests(action.rows))
-        lacking = [content for content in joining.wanted(action.rows, self.disk.rows.get) if not self.disk.has_bytes(content)]
+        lacking = [
+            content
+            for content in joining.wanted(action.rows, self.disk.rows.get)
+            if not self.disk.has_bytes(content)
+        ]
         self._world.note(self.name, "has examined", action.pull, lacking, now)
-        self._later(self._pause(), lambda: self.replica.examined(action.pull, lacking, self._world.now))
+        self._later(
+            self._pause(), lambda: self.replica.examined(action.pull, lacking, self._world.now)
+        )
 
     def _keep(self, action: Keep) -> None:
         if self._fails():
-            self._later(0.0, lambda: self.replica.failed_keep(action.link, action.rid, self._world.now))
+            self._later(
+                0.0, lambda: self.replica.failed_keep(action.link, action.rid, self._world.now)
+            )
             return
         results: dict[int, Received] = {}
         for part, piece in zip(action.parts, action.pieces, strict=True):
@@ -296,9 +358,16 @@ class Node:
             pieces[part.offset] = piece
             results[part.transfer] = Received.MORE
             if sum(map(len, pieces.values())) == part.content.size:
-                results[part.transfer] = self._complete(part.content.digest, b"".join(pieces[offset] for offset in sorted(pieces)))
+                results[part.transfer] = self._complete(
+                    part.content.digest, b"".join(pieces[offset] for offset in sorted(pieces))
+                )
                 del self.transfers[part.transfer]
-        self._later(self._pause(), lambda: self.replica.kept(action.link, action.rid, list(results.items()), self._world.now))
+        self._later(
+            self._pause(),
+            lambda: self.replica.kept(
+                action.link, action.rid, list(results.items()), self._world.now
+            ),
+        )
 
     def _complete(self, digest: str, data: bytes) -> Received:
         if not is_good(digest, data):
@@ -324,9 +393,12 @@ class Node:
         if not changes or self._fails():
             return
         seq = self.disk.seq
-        # As they lie there, not as `known_at` has them: whether that is right is what the oracle looks at.
+        # As they lie there, not as `known_at` has them: whether that is right is what the oracle
+        # looks at.
         rows = [*self.disk.rows.values(), *(row.entry for row in self.disk.pending.values())]
-        before = {change.path: [row for row in rows if row.path == change.path] for change in changes}
+        before = {
+            change.path: [row for row in rows if row.path == change.path] for change in changes
+        }
         entries = self.disk.write(changes, self.wall_ms())
         self._world.note(self.name, "writes", entries)
         self._world.oracle.dated(self, entries, before)
@@ -350,11 +422,16 @@ class Node:
             self._later(0.0, lambda: self.replica.read_failed(action.client))
             return
         end, rows = self.disk.seq, self.disk.changes(action.after, action.rows_max)
-        self._later(self._pause(), lambda: self.replica.changes_read(action.client, action.rid, action.after, end, rows))
+        self._later(
+            self._pause(),
+            lambda: self.replica.changes_read(action.client, action.rid, action.after, end, rows),
+        )
 
     def _read_pieces(self, action: ReadPieces) -> None:
         pieces = [self._read(one.digest, one.offset, one.length) for one in action.ranges]
-        self._later(self._pause(), lambda: self.replica.pieces_read(action.client, action.rid, pieces))
+        self._later(
+            self._pause(), lambda: self.replica.pieces_read(action.client, action.rid, pieces)
+        )
 
     def _read(self, digest: str, offset: int, length: int) -> bytes | None:
         data = self.disk.objects.get(digest)
@@ -365,7 +442,9 @@ class Node:
     def _unpin(self, rows: tuple[Row, ...]) -> None:
         for digest in _digests(rows):
             self.pins[digest] -= 1
-            self._world.oracle.require(self.pins[digest] >= 0, f"{self.name} lets go of what it does not hold")
+            self._world.oracle.require(
+                self.pins[digest] >= 0, f"{self.name} lets go of what it does not hold"
+            )
 
     def _fails(self) -> bool:
         return self.full and self._world.random.random() < 0.7
@@ -399,7 +478,9 @@ class Node:
         deadline = self.replica.next_deadline(self._world.now)
         if deadline < self._armed:
             self._armed = deadline
-            self._world.at(deadline, self._when_running, self.boot, lambda: self._tick(deadline), False)
+            self._world.at(
+                deadline, self._when_running, self.boot, lambda: self._tick(deadline), False
+            )
 
     def _tick(self, armed: float) -> None:
         if armed != self._armed:
@@ -408,7 +489,10 @@ class Node:
         self._armed = NEVER
         if self.replica.next_deadline(now) <= now:
             self._ticks = (now, self._ticks[1] + 1 if self._ticks[0] == now else 1)
-            self._world.oracle.require(self._ticks[1] <= TICKS_AT_ONCE_MAX, f"{self.name} ticks for ever: {self._ticks[1]} times at {now}")
+            self._world.oracle.require(
+                self._ticks[1] <= TICKS_AT_ONCE_MAX,
+                f"{self.name} ticks for ever: {self._ticks[1]} times at {now}",
+            )
             self.replica.tick(now)
             self._check_bounds(None)
             self._perform()
@@ -419,22 +503,50 @@ class Node:
         require = self._world.oracle.require
         for one in [self.replica.links[link]] if link else self.replica.links.values():
             gets = sum(1 for asked in one.asked.values() if isinstance(asked.message, Get))
-            require(gets + len(one.keeping) <= GETS_MAX, f"{self.name} has {gets} Gets under way and {len(one.keeping)} kept from {one.name}")
-            require(len(one.asked) - gets <= 1, f"{self.name} has asked {one.name} two things at once: {one.asked}")
-            require(len(one.pulls) <= PULLS_MAX, f"{self.name} has {len(one.pulls)} batches of {one.name}")
+            require(
+                gets + len(one.keeping) <= GETS_MAX,
+                f"{self.name} has {gets} Gets under way and {len(one.keeping)} kept from"
+                f" {one.name}",
+            )
+            require(
+                len(one.asked) - gets <= 1,
+                f"{self.name} has asked {one.name} two things at once: {one.asked}",
+            )
+            require(
+                len(one.pulls) <= PULLS_MAX,
+                f"{self.name} has {len(one.pulls)} batches of {one.name}",
+            )
         nodes = [one.node for one in self.replica.links.values() if one.node]
-        require(len(nodes) == len(set(nodes)), f"{self.name} pulls from a node and from a copy of it: {nodes}")
-        require(len(self.disk.cursors) <= len(self._world.nodes) + 1, f"{self.name} keeps {len(self.disk.cursors)} cursors")
-        require(len(self.replica.upstream.subscribers) <= SUBSCRIBERS_MAX, f"{self.name} remembers too many subscribers")
+        require(
+            len(nodes) == len(set(nodes)),
+            f"{self.name} pulls from a node and from a copy of it: {nodes}",
+        )
+        require(
+            len(self.disk.cursors) <= len(self._world.nodes) + 1,
+            f"{self.name} keeps {len(self.disk.cursors)} cursors",
+        )
+        require(
+            len(self.replica.upstream.subscribers) <= SUBSCRIBERS_MAX,
+            f"{self.name} remembers too many subscribers",
+        )
         reads = self.replica.upstream.reads_under_way
         require(reads <= READS_OF_ALL_MAX, f"{self.name} reads {reads} answers at once")
 
     def busy(self) -> "str | None":
-        """What it has not come to an end with, or still holds; None: nothing. A poll may always be under way."""
-        links = [link.name for link in self.replica.links.values() if link.pulls or link.keeping or any(one.parts for one in link.asked.values())]
+        """What it has not come to an end with, or still holds; None: nothing. A poll may always be
+        under way.
+        """
+        links = [
+            link.name
+            for link in self.replica.links.values()
+            if link.pulls or link.keeping or any(one.parts for one in link.asked.values())
+        ]
         pins = [digest for digest, count in self.pins.items() if count]
         if links or pins or self.transfers or self.mends or self.replica.missing_bytes:
-            return f"{self.name}: links {links}, pins {pins}, transfers {self.transfers}, mends {self.mends}"
+            return (
+                f"{self.name}: links {links}, pins {pins}, transfers {self.transfers}, mends"
+                f" {self.mends}"
+            )
         return None
 
 

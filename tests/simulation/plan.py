@@ -1,4 +1,6 @@
-"""What a seed makes of a run: how many nodes, who pulls from whom, how bad the weather is, what goes wrong and how often."""
+"""What a seed makes of a run: how many nodes, who pulls from whom, how bad the weather is, what
+goes wrong and how often.
+"""
 
 import random
 from dataclasses import dataclass, field, replace
@@ -9,19 +11,39 @@ from tests.simulation.network import Weather
 HOUR_MS = 3_600_000.0
 
 FAULTS = {
-    "crash": 6, "crash_after_commit": 6, "partition": 4, "flap": 2, "stall": 4, "fill_disk": 3, "rot": 3, "clock": 3, "cut_connection": 4, "relink": 2,
-    "slow_store": 3, "collect": 8, "back_up": 6, "restore": 3, "live_again": 6, "hide": 3, "lose_folder": 2, "clone": 1, "away": 1,
-}  # fmt: skip
+    "crash": 6,
+    "crash_after_commit": 6,
+    "partition": 4,
+    "flap": 2,
+    "stall": 4,
+    "fill_disk": 3,
+    "rot": 3,
+    "clock": 3,
+    "cut_connection": 4,
+    "relink": 2,
+    "slow_store": 3,
+    "collect": 8,
+    "back_up": 6,
+    "restore": 3,
+    "live_again": 6,
+    "hide": 3,
+    "lose_folder": 2,
+    "clone": 1,
+    "away": 1,
+}
 """The faults of faults.py, and how often each is chosen."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """links: for each node those it pulls from. seconds: how long things go wrong. clocks: offset in ms and rate of each node's wall clock.
+    """links: for each node those it pulls from. seconds: how long things go wrong. clocks: offset
+    in ms and rate of each node's wall clock.
 
-    victims: nodes that pull from a hostile peer too; none: there is no such peer. It is there until the others have converged, and is cut off then.
+    victims: nodes that pull from a hostile peer too; none: there is no such peer. It is there until
+    the others have converged, and is cut off then.
 
-    late: nodes that join the cluster only then. mends: what is damaged is mended in the end, and now and then before, where anyone it can be had from has good bytes: verify --repair.
+    late: nodes that join the cluster only then. mends: what is damaged is mended in the end, and
+    now and then before, where anyone it can be had from has good bytes: verify --repair.
     pending_max: as for Replica.
     """
 
@@ -65,7 +87,10 @@ def random_plan(seed: int) -> Plan:
         links=_links(rng, names),
         seconds=seconds,
         weather=_weather(rng),
-        clocks={name: (rng.uniform(-spread, spread), rng.choice((1.0, 1.0, 1.01, 0.98))) for name in names},
+        clocks={
+            name: (rng.uniform(-spread, spread), rng.choice((1.0, 1.0, 1.01, 0.98)))
+            for name in names
+        },
         late={names[-1]: rng.uniform(0, seconds)} if rng.random() < 0.2 else {},
         faults=faults,
         writes=rng.choice((5, 20, 40, 60)),
@@ -76,7 +101,9 @@ def random_plan(seed: int) -> Plan:
         victims=_victims(seed, names),
     )
     # Rows beyond the bound are not pending: where nothing is mended, some would never be heard of.
-    return replace(plan, pending_max=rng.choice((1, 1, 2, PENDING_MAX)) if plan.mends else PENDING_MAX)
+    return replace(
+        plan, pending_max=rng.choice((1, 1, 2, PENDING_MAX)) if plan.mends else PENDING_MAX
+    )
 
 
 def _victims(seed: int, names: list[str]) -> tuple[str, ...]:
@@ -115,4 +142,9 @@ def _links(rng: random.Random, names: list[str]) -> dict[str, tuple[str, ...]]:
         order = rng.sample(names, count)
         chosen = {(order[at], order[at - 1]) for at in range(count)}  # so that each reaches each
         chosen |= {(rng.choice(names), rng.choice(names)) for _ in range(rng.randrange(count + 1))}
-    return {name: tuple(other for other in rng.sample(names, count) if other != name and (name, other) in chosen) for name in names}
+    return {
+        name: tuple(
+            other for other in rng.sample(names, count) if other != name and (name, other) in chosen
+        )
+        for name in names
+    }

@@ -10,9 +10,13 @@ from tests.simulation.world import Failure, Result, simulate
 
 
 def run(seed: int, show: Callable[[str], None] | None = None, *, with_liar: bool = True) -> Result:
-    """Run a seed, without the hostile peer that it may have if `with_liar` is false. Raises Failure."""
+    """Run a seed, without the hostile peer that it may have if `with_liar` is false. Raises
+    Failure.
+    """
     plan = random_plan(seed)
-    return simulate(plan if with_liar else replace(plan, victims=()), seed, faults.happen, lambda _: None, show)
+    return simulate(
+        plan if with_liar else replace(plan, victims=()), seed, faults.happen, lambda _: None, show
+    )
 
 
 def finds(seed: int, mutant: Mutant, *, with_liar: bool = True) -> bool:

@@ -1,6 +1,7 @@
 """Runs worth keeping, by name: what once went wrong, and what an operator would ask about first.
 
-Each is a plan, and a script that is put on the world's timetable before it runs; in the end all must be as the oracle wants it.
+Each is a plan, and a script that is put on the world's timetable before it runs; in the end all
+must be as the oracle wants it.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,9 @@ SCENARIOS: dict[str, "Scenario"] = {}
 
 @dataclass(frozen=True)
 class Scenario:
-    """`script` may do anything to the world; what it wants to happen later it says by `world.at`."""
+    """`script` may do anything to the world; what it wants to happen later it says by
+    `world.at`.
+    """
 
     plan: Plan
     script: Callable[[World], None]
@@ -50,7 +53,12 @@ def _put(world: World, time: float, node: str, path: str, content: Content | Non
 
 
 def _must_have(world: World, time: float, node: str, path: str, content: Content) -> None:
-    world.at(time, lambda: world.oracle.require(world.nodes[node].disk.content_of(path) == content, f"{node} has no {path} at {time}"))
+    world.at(
+        time,
+        lambda: world.oracle.require(
+            world.nodes[node].disk.content_of(path) == content, f"{node} has no {path} at {time}"
+        ),
+    )
 
 
 def _when(world: World, is_so: Callable[[], bool], do: Callable[[], object]) -> None:
@@ -66,7 +74,12 @@ def _is_fetching(node: Node, upstream: str) -> bool:
 
 def _spoil(world: World, time: float, node: str, *, gone: bool) -> None:
     disk = world.nodes[node].disk
-    world.at(time, lambda: faults.spoil(disk, LARGE.digest, gone=gone) if LARGE.digest in disk.objects else None)
+    world.at(
+        time,
+        lambda: (
+            faults.spoil(disk, LARGE.digest, gone=gone) if LARGE.digest in disk.objects else None
+        ),
+    )
 
 
 def _go_back(world: World, node: Node) -> None:
@@ -80,7 +93,13 @@ def _a_ring(world: World) -> None:
     del world
 
 
-@_scenario(Plan(MESH, writes=40, clocks={"n0": (-5 * HOUR_MS, 1.0), "n1": (0.0, 1.02), "n2": (7 * HOUR_MS, 0.97)}))
+@_scenario(
+    Plan(
+        MESH,
+        writes=40,
+        clocks={"n0": (-5 * HOUR_MS, 1.0), "n1": (0.0, 1.02), "n2": (7 * HOUR_MS, 0.97)},
+    )
+)
 def _clocks_off_by_hours(world: World) -> None:
     for second in range(1, 15, 3):
         world.at(second, faults.clock, world, world.nodes["n1"])
@@ -127,7 +146,12 @@ def _an_upstream_is_restored_again_and_again(world: World) -> None:
 def _rotten_bytes_hold_up_their_row_alone_and_come_from_another(world: World) -> None:
     _put(world, 21, "n0", "e", LARGE)
     world.at(
-        21.003, lambda: faults.spoil(world.nodes["n0"].disk, LARGE.digest, gone=False) if LARGE.digest in world.nodes["n0"].disk.objects else None
+        21.003,
+        lambda: (
+            faults.spoil(world.nodes["n0"].disk, LARGE.digest, gone=False)
+            if LARGE.digest in world.nodes["n0"].disk.objects
+            else None
+        ),
     )
     _put(world, 22, "n0", "f", SMALL)
     _must_have(world, 23, "n1", "f", SMALL)
@@ -142,16 +166,26 @@ def _what_has_rotted_on_two_nodes_comes_from_the_third(world: World) -> None:
     world.at(10, lambda: faults.spoil(world.nodes["n0"].disk, LARGE.digest, gone=True))
     world.at(10, lambda: faults.spoil(world.nodes["n1"].disk, LARGE.digest, gone=False))
     world.at(11, world.nodes["n0"].repair)
-    world.at(19, lambda: world.oracle.require(not world.nodes["n0"].disk.damaged, "n0 is not mended"))
+    world.at(
+        19, lambda: world.oracle.require(not world.nodes["n0"].disk.damaged, "n0 is not mended")
+    )
     world.at(20, world.nodes["n1"].repair)
-    world.at(29, lambda: world.oracle.require(not world.nodes["n1"].disk.damaged, "n1 is not mended"))
+    world.at(
+        29, lambda: world.oracle.require(not world.nodes["n1"].disk.damaged, "n1 is not mended")
+    )
 
 
 @_scenario(Plan(BOTH, writes=0, slowness=0.001, seconds=40.0))
 def _one_of_two_upstreams_hangs_in_the_middle_of_an_object(world: World) -> None:
     hanging, puller = world.nodes["n0"], world.nodes["n2"]
     _put(world, 1, "n0", "a", LARGE)
-    world.at(1, _when, world, lambda: _is_fetching(puller, "n0"), lambda: setattr(hanging, "stalled_until", 35.0))
+    world.at(
+        1,
+        _when,
+        world,
+        lambda: _is_fetching(puller, "n0"),
+        lambda: setattr(hanging, "stalled_until", 35.0),
+    )
     _put(world, 2, "n1", "b", SMALL)
     _must_have(world, 3, "n2", "b", SMALL)
     _put(world, 4, "n1", "c", LARGE)
@@ -162,7 +196,13 @@ def _one_of_two_upstreams_hangs_in_the_middle_of_an_object(world: World) -> None
 def _a_row_waits_for_one_who_hangs_and_the_others_do_not(world: World) -> None:
     hanging, puller = world.nodes["n0"], world.nodes["n2"]
     _put(world, 1, "n0", "a", LARGE)
-    world.at(1, _when, world, lambda: _is_fetching(puller, "n0"), lambda: setattr(hanging, "stalled_until", 50.0))
+    world.at(
+        1,
+        _when,
+        world,
+        lambda: _is_fetching(puller, "n0"),
+        lambda: setattr(hanging, "stalled_until", 50.0),
+    )
     _put(world, 2, "n1", "c", LARGE)
     _spoil(world, 2.003, "n1", gone=True)
     _put(world, 4, "n1", "d", SMALL)

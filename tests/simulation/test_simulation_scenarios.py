@@ -16,6 +16,8 @@ class ScenarioTests:
             SCENARIOS[name].run(seed)
 
     def test_half_way_through_an_upstream_restored_the_cursor_says_so(self) -> None:
-        mutant = next(one for one in MUTANTS if one.name == "the cursor does not say what was still to come")
+        mutant = next(
+            one for one in MUTANTS if one.name == "the cursor does not say what was still to come"
+        )
         with mutant.put_in(), pytest.raises(Failure, match=r"acknowledged .* without having it"):
             SCENARIOS["an upstream is restored while its puller is half way"].run(1)

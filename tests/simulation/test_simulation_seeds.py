@@ -1,4 +1,6 @@
-"""Replication keeps its promises in some hundred simulated worlds; `make simulate` runs as many as one likes."""
+"""Replication keeps its promises in some hundred simulated worlds; `make simulate` runs as many as
+one likes.
+"""
 
 import pytest
 

@@ -1,4 +1,6 @@
-"""Virtual time, and one run: writes and faults for a while, then everything heals, and in bounded time all is as promised."""
+"""Virtual time, and one run: writes and faults for a while, then everything heals, and in bounded
+time all is as promised.
+"""
 
 import heapq
 import itertools
@@ -41,14 +43,18 @@ class Failure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a run went: virtual seconds from healing until all had converged, and how many events there were."""
+    """How a run went: virtual seconds from healing until all had converged, and how many events
+    there were.
+    """
 
     converged_seconds: float
     events: int
 
 
 class World:
-    """`trace` has the last events, for a run that fails; `show` is told of each of them. is_well: it has healed, and nothing goes wrong any more."""
+    """`trace` has the last events, for a run that fails; `show` is told of each of them. is_well:
+    it has healed, and nothing goes wrong any more.
+    """
 
     def __init__(self, plan: Plan, seed: int, show: Callable[[str], None] | None = None) -> None:
         self.plan = plan
@@ -67,7 +73,9 @@ class World:
         self._count = itertools.count()
         self.nodes: dict[str, Node] = {}
         for name, upstreams in plan.links.items():
-            node = self.nodes[name] = Node(self, name, upstreams, self.new_disk(), plan.clocks.get(name, (0.0, 1.0)))
+            node = self.nodes[name] = Node(
+                self, name, upstreams, self.new_disk(), plan.clocks.get(name, (0.0, 1.0))
+            )
             node.slowness = plan.slowness
             node.liars = (LIAR,) if name in plan.victims else ()
             self.at(plan.late.get(name, 0.0), node.start)
@@ -124,7 +132,10 @@ class World:
             self.at(self.random.uniform(0, self.plan.seconds), self.write_somewhere)
         for second in range(int(self.plan.seconds)):
             self.at(second, self.oracle.sample)
-            self.at(second + self.random.random(), self.random.choice(list(self.nodes.values())).ask_for_news)
+            self.at(
+                second + self.random.random(),
+                self.random.choice(list(self.nodes.values())).ask_for_news,
+            )
         self.run_until(self.plan.seconds)
 
     def write_somewhere(self) -> None:
@@ -162,7 +173,8 @@ class World:
         start = repaired = self.now
         while (why := self.oracle.unsettled()) is not None:
             self.oracle.require(
-                self.now - max(start, self.oracle.last_written) < CONVERGE_SECONDS_MAX, f"after {CONVERGE_SECONDS_MAX} s still: {why}"
+                self.now - max(start, self.oracle.last_written) < CONVERGE_SECONDS_MAX,
+                f"after {CONVERGE_SECONDS_MAX} s still: {why}",
             )
             if self.plan.mends and self.now >= repaired + REPAIR_SECONDS:
                 repaired = self.now
@@ -180,8 +192,14 @@ class World:
         self.run_until(self.now + SILENCE_SECONDS)
         links = sum(len(node.upstreams) for node in self.nodes.values())
         rung, asked = self.network.rung - rung, self.network.asked - asked
-        self.oracle.require(rung <= len(self.nodes) * (SILENCE_SECONDS + 1), f"{rung} doorbells of {len(self.nodes)} nodes in silence")
-        self.oracle.require(asked <= links * (SILENCE_SECONDS / 5 + 1), f"{asked} requests over {links} links in silence")
+        self.oracle.require(
+            rung <= len(self.nodes) * (SILENCE_SECONDS + 1),
+            f"{rung} doorbells of {len(self.nodes)} nodes in silence",
+        )
+        self.oracle.require(
+            asked <= links * (SILENCE_SECONDS / 5 + 1),
+            f"{asked} requests over {links} links in silence",
+        )
         why = self.oracle.unsettled()
         self.oracle.require(why is None, f"it did not stay settled: {why}")
         reads = 0
@@ -194,7 +212,11 @@ class World:
 
 
 def simulate(
-    plan: Plan, seed: int, fault: Callable[[World, str], None], prepare: Callable[[World], None], show: Callable[[str], None] | None
+    plan: Plan,
+    seed: int,
+    fault: Callable[[World, str], None],
+    prepare: Callable[[World], None],
+    show: Callable[[str], None] | None,
 ) -> Result:
     """One run. Raises Failure."""
     world = World(plan, seed, show)
@@ -212,7 +234,9 @@ def simulate(
             world.watch_silence()
     except Exception as error:
         tail = "\n".join(text_of(one) for one in world.trace)
-        raise Failure(f"{tail}\n{plan}\nat {world.now:.3f}: {type(error).__name__}: {error}") from error
+        raise Failure(
+            f"{tail}\n{plan}\nat {world.now:.3f}: {type(error).__name__}: {error}"
+        ) from error
     return Result(took, world.events)
 
 

@@ -1,4 +1,6 @@
-"""What clients ask for: put, delete, erase and move on few nested paths, as operations.py would do it."""
+"""What clients ask for: put, delete, erase and move on few nested paths, as operations.py would do
+it.
+"""
 
 import random
 from collections.abc import Callable
@@ -18,11 +20,19 @@ def random_write(rng: random.Random) -> Callable[[Disk], tuple[Change, ...]]:
     kind = rng.random()
     if kind < 0.6:
         content = rng.choice(CONTENTS)
-        return put(*((path, rng.choice((content, rng.choice(CONTENTS)))) for path in rng.sample(PATHS, rng.choice((1, 1, 2, 3)))))
+        return put(
+            *(
+                (path, rng.choice((content, rng.choice(CONTENTS))))
+                for path in rng.sample(PATHS, rng.choice((1, 1, 2, 3)))
+            )
+        )
     if kind < 0.8:
         paths = rng.sample(PATHS, rng.choice((1, 1, 2)))
         return put(*((path, None) for path in paths)) if kind < 0.75 else erase(*paths)
-    pairs = tuple((source, destination) for source, destination in [rng.sample(PATHS, 2) for _ in range(rng.choice((1, 1, 2)))])
+    pairs = tuple(
+        (source, destination)
+        for source, destination in [rng.sample(PATHS, 2) for _ in range(rng.choice((1, 1, 2)))]
+    )
     return lambda disk: _checked(disk, _moves(disk, pairs))
 
 
@@ -45,9 +55,16 @@ def _moves(disk: Disk, pairs: tuple[tuple[str, str], ...]) -> tuple[Change, ...]
 
 
 def _checked(disk: Disk, changes: tuple[Change, ...]) -> tuple[Change, ...]:
-    after = {path: entry.content for path, entry in disk.rows.items()} | {change.path: change.content for change in changes}
+    after = {path: entry.content for path, entry in disk.rows.items()} | {
+        change.path: change.content for change in changes
+    }
     for change in changes:
         for path in after:
-            if change.content and after[path] and path != change.path and (path in ancestors(change.path) or change.path in ancestors(path)):
+            if (
+                change.content
+                and after[path]
+                and path != change.path
+                and (path in ancestors(change.path) or change.path in ancestors(path))
+            ):
                 return ()
     return changes

@@ -1,4 +1,6 @@
-"""A client of a site in memory: Twisted's own channel, on a transport and a clock that the tests move."""
+"""A client of a site in memory: Twisted's own channel, on a transport and a clock that the tests
+move.
+"""
 
 from typing import Any, cast
 
@@ -27,10 +29,19 @@ class Turns(Clock):
 
 
 class Browser:
-    """One connection to a site that serves `page`; `clock` is also the site's. `read_bytes`: what it has read."""
+    """One connection to a site that serves `page`; `clock` is also the site's. `read_bytes`: what
+    it has read.
+    """
 
     def __init__(
-        self, page: Resource, admit: Admit = admit_all, *, connect: bool = True, site: Any = None, host: str = "192.0.2.1", **options: Any
+        self,
+        page: Resource,
+        admit: Admit = admit_all,
+        *,
+        connect: bool = True,
+        site: Any = None,
+        host: str = "192.0.2.1",
+        **options: Any,
     ) -> None:
         self.read_bytes = 0
         transport: Any = StringTransport(peerAddress=IPv4Address("TCP", host, 54321), lenient=True)
@@ -51,7 +62,9 @@ class Browser:
         self._channel.makeConnection(self.transport)
 
     def drain(self) -> list[None]:
-        """Bring the site to an end; the list has something in it once there is no connection left."""
+        """Bring the site to an end; the list has something in it once there is no
+        connection left.
+        """
         drained: list[None] = []
         self.site.drain().addCallback(drained.append)
         return drained
@@ -115,7 +128,12 @@ def _site(page: Resource, admit: Admit, options: Any) -> Any:
     content = SiteContent(cast(Any, page), 1 << 20, admit, options.pop("authenticate", None))
     site = cast(
         Any,
-        LoggingSite(content, clock.seconds, acknowledged=lambda transport: transport.browser.read_bytes, **options),
+        LoggingSite(
+            content,
+            clock.seconds,
+            acknowledged=lambda transport: transport.browser.read_bytes,
+            **options,
+        ),
     )
     site.reactor = clock
     return site

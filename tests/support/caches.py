@@ -1,4 +1,6 @@
-"""Render caches for tests: opened on a folder, filled with a line, and held against what they should have."""
+"""Render caches for tests: opened on a folder, filled with a line, and held against what they
+should have.
+"""
 
 import hashlib
 import os
@@ -26,14 +28,28 @@ def hexed(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-def open_cache(root: Path, bytes_max: int = PLENTY, *, is_there: Callable[[str], bool] = always, remembered_max: int = 100) -> RenderCache:
+def open_cache(
+    root: Path,
+    bytes_max: int = PLENTY,
+    *,
+    is_there: Callable[[str], bool] = always,
+    remembered_max: int = 100,
+) -> RenderCache:
     """A cache in `root`, beside a folder for staged files."""
     (root / "staging").mkdir(parents=True, exist_ok=True)
-    return RenderCache.open(root / "cache", bytes_max, is_there=is_there, remembered_max=remembered_max)
+    return RenderCache.open(
+        root / "cache", bytes_max, is_there=is_there, remembered_max=remembered_max
+    )
 
 
 @contextmanager
-def opened(root: Path, bytes_max: int = PLENTY, *, is_there: Callable[[str], bool] = always, remembered_max: int = 100) -> Iterator[RenderCache]:
+def opened(
+    root: Path,
+    bytes_max: int = PLENTY,
+    *,
+    is_there: Callable[[str], bool] = always,
+    remembered_max: int = 100,
+) -> Iterator[RenderCache]:
     """The same, closed at the end."""
     cache = open_cache(root, bytes_max, is_there=is_there, remembered_max=remembered_max)
     try:
@@ -50,7 +66,9 @@ def stage(root: Path, content: bytes) -> Path:
     return Path(name)
 
 
-def put(cache: RenderCache, root: Path, name: str, content: bytes, source: str = "source") -> bytes | None:
+def put(
+    cache: RenderCache, root: Path, name: str, content: bytes, source: str = "source"
+) -> bytes | None:
     """Put `content` in as the rendition `name`, made of `source`; the bytes that came back."""
     return read(cache.put(hexed(name), hexed(source), stage(root, content), FACTS))
 
@@ -66,7 +84,11 @@ def read(cached: CachedFile | None) -> bytes | None:
         return None
     with cached.file as file:
         content = file.read()
-    assert (cached.digest, cached.size, cached.facts) == (hashlib.sha256(content).hexdigest(), len(content), FACTS)
+    assert (cached.digest, cached.size, cached.facts) == (
+        hashlib.sha256(content).hexdigest(),
+        len(content),
+        FACTS,
+    )
     return content
 
 

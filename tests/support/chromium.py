@@ -1,4 +1,6 @@
-"""A real browser without a window, for tests of the status page: headless Chromium, driven by Selenium."""
+"""A real browser without a window, for tests of the status page: headless Chromium, driven by
+Selenium.
+"""
 
 import contextlib
 import shutil
@@ -45,27 +47,46 @@ class Page:
             raise AssertionError(self.text) from None
 
     def complaints(self) -> list[str]:
-        """What the console has said since it was last asked: errors of scripts, and what the policy of the page has forbidden."""
+        """What the console has said since it was last asked: errors of scripts, and what the policy
+        of the page has forbidden.
+        """
         return [entry["message"] for entry in self._driver.get_log("browser")]
 
     def requests(self) -> list[str]:
         """The URLs that the page has asked for."""
-        return list(self.run("return performance.getEntriesByType('resource').map((entry) => entry.name)"))
+        return list(
+            self.run("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+        )
 
     def resize(self, width: int, height: int) -> None:
-        """Be seen through a window of this size, in CSS pixels; narrower than a real window can be made."""
-        self._command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        """Be seen through a window of this size, in CSS pixels; narrower than a real window can be
+        made.
+        """
+        self._command(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
 
     def prefer(self, scheme: str) -> None:
         """Prefer `light` or `dark`."""
-        self._command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self._command(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
 
     def picture(self) -> str:
         """All of it as a PNG, in base64."""
         width, height = self.run("return [innerWidth, document.documentElement.scrollHeight]")
         # Without a clip, the width is less what a scrollbar would take.
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-        return str(self._command("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)["data"])
+        return str(
+            self._command(
+                "Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip
+            )["data"]
+        )
 
     def _command(self, name: str, **arguments: object) -> Any:
         return self._driver.execute_cdp_cmd(name, arguments)

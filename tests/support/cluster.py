@@ -1,4 +1,6 @@
-"""Clusters of real daemons on one machine, for tests: who pulls from whom, started, killed, and compared."""
+"""Clusters of real daemons on one machine, for tests: who pulls from whom, started, killed, and
+compared.
+"""
 
 import contextlib
 import os
@@ -30,7 +32,10 @@ def ring(*names: str) -> Links:
 
 def chain(*names: str) -> Links:
     """Each pulls from its neighbours."""
-    return {name: [*names[max(0, at - 1) : at], *names[at + 1 : at + 2]] for at, name in enumerate(names)}
+    return {
+        name: [*names[max(0, at - 1) : at], *names[at + 1 : at + 2]]
+        for at, name in enumerate(names)
+    }
 
 
 def star(*names: str) -> Links:
@@ -44,11 +49,14 @@ def mesh(*names: str) -> Links:
 
 
 class Cluster:
-    """Daemons below `folder`, linked by sockets in a folder of their own (a path of pytest's would be too long for one).
+    """Daemons below `folder`, linked by sockets in a folder of their own (a path of pytest's would
+    be too long for one).
 
-    options: of all nodes; each: of single ones. endpoints: where peers find a node, if not where it publishes; for a proxy between. over_tcp: on ports
-    that the system chooses; nodes are then started in order, and find only those that were started before.
-    named: they know each other by their names. As a context they run, and every process is gone at its end, as it is after `clean_up`.
+    options: of all nodes; each: of single ones. endpoints: where peers find a node, if not where it
+    publishes; for a proxy between. over_tcp: on ports that the system chooses; nodes are then
+    started in order, and find only those that were started before. named: they know each other by
+    their names. As a context they run, and every process is gone at its end, as it is after
+    `clean_up`.
     """
 
     def __init__(
@@ -85,14 +93,20 @@ class Cluster:
 
     def publish(self, name: str) -> str:
         """Where a node publishes; over TCP only once it has started."""
-        return self._listens(name, "published on") if self._over_tcp else f"ipc://{self._sockets / name}"
+        return (
+            self._listens(name, "published on")
+            if self._over_tcp
+            else f"ipc://{self._sockets / name}"
+        )
 
     def sync(self, name: str) -> str:
         """Where a node answers its peers; once it has started."""
         return self._listens(name, "answered on")
 
     def start(self, *names: str, options: Options | None = None) -> None:
-        """Start nodes, all of them if none is named; those that ran before on the folder that they had. `options` are for this time."""
+        """Start nodes, all of them if none is named; those that ran before on the folder that they
+        had. `options` are for this time.
+        """
         for name in names or self.links:
             if name in self.nodes:
                 self.nodes[name].clean_up()
@@ -110,8 +124,13 @@ class Cluster:
     def _made(self, name: str, options: Options) -> DaemonProcess:
         folder = self._folder / name
         folder.mkdir(exist_ok=True)
-        peers = [self._endpoints.get((name, peer)) or f"{self._prefix(name, peer)}{self.publish(peer)}" for peer in self.links[name]]
-        replication: dict[str, object] = {"publish": "tcp://127.0.0.1:0" if self._over_tcp else self.publish(name)}
+        peers = [
+            self._endpoints.get((name, peer)) or f"{self._prefix(name, peer)}{self.publish(peer)}"
+            for peer in self.links[name]
+        ]
+        replication: dict[str, object] = {
+            "publish": "tcp://127.0.0.1:0" if self._over_tcp else self.publish(name)
+        }
         if peers:
             replication["subscribe"] = ", ".join(peers)
         merged: dict[str, dict[str, object]] = {"replication": replication}
@@ -121,7 +140,11 @@ class Cluster:
         return DaemonProcess(folder, merged)
 
     def _prefix(self, name: str, peer: str) -> str:
-        return f"{peer}@" if self._named or "keys" in self._each.get(name, {}).get("replication", {}) else ""
+        return (
+            f"{peer}@"
+            if self._named or "keys" in self._each.get(name, {}).get("replication", {})
+            else ""
+        )
 
     def _listens(self, name: str, where: str) -> str:
         [endpoint] = re.findall(rf"{where} ([^\s,]+)", "".join(self.nodes[name].log))
@@ -154,14 +177,19 @@ class Cluster:
             first = tree(some[0])
             return all(tree(one) == first for one in some[1:])
 
-        eventually(equal, lambda: "\n".join(f"{one.folder.name}: {len(tree(one))} files" for one in some))
+        eventually(
+            equal, lambda: "\n".join(f"{one.folder.name}: {len(tree(one))} files" for one in some)
+        )
         return tree(some[0])
 
     def wait_until_all_have(self, images: Mapping[str, bytes], *names: str) -> None:
         """Wait until the nodes' trees hold exactly these files."""
         for name in names or self.nodes:
             node = self.nodes[name]
-            eventually(lambda node=node: tree(node) == images, lambda node=node: f"{node.folder.name} has {sorted(tree(node))}")  # type: ignore[misc]
+            eventually(
+                lambda node=node: tree(node) == images,  # type: ignore[misc]
+                lambda node=node: f"{node.folder.name} has {sorted(tree(node))}",  # type: ignore[misc]
+            )
 
     def clean_up(self) -> None:
         """Whatever is left of it, dies."""
@@ -189,8 +217,14 @@ def tree(node: DaemonProcess) -> dict[str, bytes]:
     return found
 
 
-def eventually(condition: Callable[[], bool], what: Callable[[], str] = lambda: "", seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until `condition` holds: there is no event of another process to wait for. AssertionError says `what` was seen instead."""
+def eventually(
+    condition: Callable[[], bool],
+    what: Callable[[], str] = lambda: "",
+    seconds: float = PATIENCE_SECONDS,
+) -> None:
+    """Wait until `condition` holds: there is no event of another process to wait for.
+    AssertionError says `what` was seen instead.
+    """
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():

@@ -40,29 +40,62 @@ def port_of(daemon: DaemonProcess) -> str:
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Of a command: none of the options that whoever runs the tests may have set."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("IMAGEPIPE_", "XDG_", "LC_", "LANG"))}
+    plain = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("IMAGEPIPE_", "XDG_", "LC_", "LANG"))
+    }
     return {**plain, "LC_ALL": "C.UTF-8", "COLUMNS": "150", "TERM": "xterm", **(more or {})}
 
 
-def run(*arguments: str | Path, input: bytes = b"", cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Ended:
+def run(
+    *arguments: str | Path,
+    input: bytes = b"",
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Ended:
     """Run `imagepipe` with these arguments to its end, with no terminal."""
     done = subprocess.run(
-        [PROGRAM, *map(str, arguments)], input=input, cwd=cwd, env=environment(env), capture_output=True, timeout=PATIENCE_SECONDS, check=False
+        [PROGRAM, *map(str, arguments)],
+        input=input,
+        cwd=cwd,
+        env=environment(env),
+        capture_output=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
-    ended = Ended(done.returncode, done.stdout.decode(errors="surrogateescape"), done.stderr.decode(errors="surrogateescape"))
+    ended = Ended(
+        done.returncode,
+        done.stdout.decode(errors="surrogateescape"),
+        done.stderr.decode(errors="surrogateescape"),
+    )
     assert "Traceback" not in ended.err, ended.err
     return ended
 
 
-def against(daemon: DaemonProcess, command: str, *arguments: str | Path, input: bytes = b"", env: Mapping[str, str] | None = None) -> Ended:
+def against(
+    daemon: DaemonProcess,
+    command: str,
+    *arguments: str | Path,
+    input: bytes = b"",
+    env: Mapping[str, str] | None = None,
+) -> Ended:
     """Run a command against a daemon, with its state in the daemon's folder."""
-    return run(command, "--port", port_of(daemon), *arguments, input=input, env={"XDG_STATE_HOME": str(daemon.folder / "state"), **(env or {})})
+    return run(
+        command,
+        "--port",
+        port_of(daemon),
+        *arguments,
+        input=input,
+        env={"XDG_STATE_HOME": str(daemon.folder / "state"), **(env or {})},
+    )
 
 
 class Terminal:
     """A command on a terminal of its own; as a context it is gone at the end.
 
-    Ctrl-C reaches it even where the tests themselves ignore it, as they do under `nohup make test &`.
+    Ctrl-C reaches it even where the tests themselves ignore it, as they do under `nohup make test
+    &`.
     """
 
     def __init__(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> None:

@@ -1,4 +1,6 @@
-"""Many clients at once, for tests: each asks, checks the answer, and asks again; whatever is not a right answer is noted."""
+"""Many clients at once, for tests: each asks, checks the answer, and asks again; whatever is not a
+right answer is noted.
+"""
 
 import asyncio
 import itertools
@@ -15,7 +17,9 @@ WRONG_MAX = 20
 
 @dataclass(frozen=True)
 class Ask:
-    """A request to the server at `url`; its body by its number, and whether the body of an answer is right."""
+    """A request to the server at `url`; its body by its number, and whether the body of an answer
+    is right.
+    """
 
     url: str
     method: str
@@ -33,16 +37,19 @@ def store(url: str, image: bytes, path: Callable[[int], str], *arguments: Any) -
     """A store of this image, at a path for each number."""
 
     def body(number: int) -> bytes:
-        return xmlrpc.client.dumps((xmlrpc.client.Binary(image), path(number), *arguments), "store_image", allow_none=True).encode()
+        return xmlrpc.client.dumps(
+            (xmlrpc.client.Binary(image), path(number), *arguments), "store_image", allow_none=True
+        ).encode()
 
     return Ask(url, "POST", "/", body, lambda body: b"<string>OK</string>" in body)
 
 
 class Crowd:
-    """So many clients, who ask in turn what there is to ask, every second one over a connection that it keeps while it asks the same server; on a thread
-    of their own.
+    """So many clients, who ask in turn what there is to ask, every second one over a connection
+    that it keeps while it asks the same server; on a thread of their own.
 
-    As a context they end when each has its last answer. `asked` and `answered` count, `wrong` says what went wrong.
+    As a context they end when each has its last answer. `asked` and `answered` count, `wrong` says
+    what went wrong.
     """
 
     def __init__(self, asks: Sequence[Ask], clients: int) -> None:
@@ -72,7 +79,9 @@ class Crowd:
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until it holds; it is looked at whenever somebody has asked or been answered."""
         with self._changed:
-            assert self._changed.wait_for(lambda: condition() or len(self.wrong) >= WRONG_MAX, PATIENCE_SECONDS), f"{self.asked}, {self.answered}"
+            assert self._changed.wait_for(
+                lambda: condition() or len(self.wrong) >= WRONG_MAX, PATIENCE_SECONDS
+            ), f"{self.asked}, {self.answered}"
 
     def wait_for(self, answers: int) -> None:
         """Wait until so many more have been answered."""
@@ -80,7 +89,9 @@ class Crowd:
         self.wait_until(lambda: self.answered >= enough)
 
     async def _run(self) -> None:
-        await asyncio.gather(*(self._client(keeps=number % 2 == 0) for number in range(self._clients)))
+        await asyncio.gather(
+            *(self._client(keeps=number % 2 == 0) for number in range(self._clients))
+        )
 
     async def _client(self, *, keeps: bool) -> None:
         link: _Link | None = None
@@ -88,7 +99,9 @@ class Crowd:
             ask, number = next(self._asks), next(self._numbers)
             try:
                 if link and link.url != ask.url:
-                    link.close()  # an idle connection may be closed by the server at any time, and that is no fault
+                    # an idle connection may be closed by the server at any time, and that is no
+                    # fault
+                    link.close()
                     link = None
                 link = link or await _Link.make(ask.url)
                 await link.send(ask, number, keeps=keeps)
@@ -117,7 +130,9 @@ class Crowd:
 class _Link:
     """A connection to the server at `url`."""
 
-    def __init__(self, url: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, url: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self.url = url
         self._reader = reader
         self._writer = writer
@@ -130,14 +145,24 @@ class _Link:
     async def send(self, ask: Ask, number: int, *, keeps: bool) -> None:
         body = ask.body(number)
         connection = "keep-alive" if keeps else "close"
-        head = f"{ask.method} {ask.path} HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"{ask.method} {ask.path} HTTP/1.1\r\nHost: x\r\nConnection:"
+            f" {connection}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
         self._writer.write(head.encode() + body)
         await self._writer.drain()
 
     async def receive(self) -> tuple[int, Mapping[str, str], bytes]:
         lines = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-        return int(lines[0].split()[1]), headers, await self._reader.readexactly(int(headers["content-length"]))
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines[1:])
+        }
+        return (
+            int(lines[0].split()[1]),
+            headers,
+            await self._reader.readexactly(int(headers["content-length"])),
+        )
 
     def close(self) -> None:
         self._writer.close()

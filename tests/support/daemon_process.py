@@ -1,4 +1,6 @@
-"""A real imagepipe daemon on loopback, for tests: started by twistd, found ready by its own ready line, stopped for sure."""
+"""A real imagepipe daemon on loopback, for tests: started by twistd, found ready by its own ready
+line, stopped for sure.
+"""
 
 import base64
 import contextlib
@@ -15,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 READY = re.compile(r"is ready: XML-RPC on (\S+)(?: and HTTP on (\S+))?")
-RELOADED = re.compile(r"was loaded again, and the files that it names: XML-RPC on (\S+)(?: and HTTP on (\S+))?")
+RELOADED = re.compile(
+    r"was loaded again, and the files that it names: XML-RPC on (\S+)(?: and HTTP on (\S+))?"
+)
 PATIENCE_SECONDS = 60
 
 
 class DaemonProcess:
-    """`twistd -n imagepipe` over `folder`; `options` are {section: {option: value}} on top of a loopback default, `arguments` stand at the end,
-    `descriptors` are what it inherits.
+    """`twistd -n imagepipe` over `folder`; `options` are {section: {option: value}} on top of a
+    loopback default, `arguments` stand at the end, `descriptors` are what it inherits.
 
     Invariant: the process group is dead after `stop`, `kill` or the end of `running`.
     """
@@ -66,7 +70,16 @@ class DaemonProcess:
         """Start it and return at once."""
         twistd = Path(sys.executable).with_name("twistd")
         self.process = subprocess.Popen(
-            [*self._wrapper, str(twistd), "-n", "--pidfile=", "imagepipe", "-c", str(self.config), *self._arguments],
+            [
+                *self._wrapper,
+                str(twistd),
+                "-n",
+                "--pidfile=",
+                "imagepipe",
+                "-c",
+                str(self.config),
+                *self._arguments,
+            ],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -84,7 +97,9 @@ class DaemonProcess:
         while True:
             line = self._lines.get(timeout=PATIENCE_SECONDS)
             if line is None:
-                raise RuntimeError(f"the daemon ended without a line with {pattern!r}:\n" + "".join(self.log))
+                raise RuntimeError(
+                    f"the daemon ended without a line with {pattern!r}:\n" + "".join(self.log)
+                )
             if re.search(pattern, line):
                 return line
 
@@ -100,7 +115,9 @@ class DaemonProcess:
         return self.wait()
 
     def reload(self, options: Mapping[str, Mapping[str, object]] | None = None) -> None:
-        """SIGHUP, with other options if any are given; returns when they are in use. RuntimeError with the log if the old ones stay."""
+        """SIGHUP, with other options if any are given; returns when they are in use. RuntimeError
+        with the log if the old ones stay.
+        """
         if options is not None:
             self.configure(options)
         self.process.send_signal(signal.SIGHUP)
@@ -131,10 +148,14 @@ class DaemonProcess:
     @property
     def resident_bytes(self) -> int:
         """The daemon's resident memory, without that of its workers."""
-        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
 
     def tree(self) -> dict[str, bytes]:
-        """{path: bytes} of everything served; temporary names too, folders with a slash and no bytes."""
+        """{path: bytes} of everything served; temporary names too, folders with a slash and no
+        bytes.
+        """
         found: dict[str, bytes] = {}
         for folder, folders, files in os.walk(self.images):
             if ".imagepipe" in folders:
@@ -142,14 +163,26 @@ class DaemonProcess:
             for name in folders:
                 found[str((Path(folder) / name).relative_to(self.images)) + "/"] = b""
             for name in files:
-                found[str((Path(folder) / name).relative_to(self.images))] = (Path(folder) / name).read_bytes()
+                found[str((Path(folder) / name).relative_to(self.images))] = (
+                    Path(folder) / name
+                ).read_bytes()
         return found
 
     def configure(self, options: Mapping[str, Mapping[str, object]]) -> None:
         """Write its file, on top of the default; one that runs reads it at the next `reload`."""
-        listen: dict[str, object] = {} if "endpoint" in options.get("network", {}) else {"interface": "127.0.0.1", "port": 0}
-        defaults: dict[str, dict[str, object]] = {"network": listen, "images": {"path": self.images}}
-        merged = {name: defaults.get(name, {}) | dict(options.get(name, {})) for name in defaults | dict(options)}
+        listen: dict[str, object] = (
+            {}
+            if "endpoint" in options.get("network", {})
+            else {"interface": "127.0.0.1", "port": 0}
+        )
+        defaults: dict[str, dict[str, object]] = {
+            "network": listen,
+            "images": {"path": self.images},
+        }
+        merged = {
+            name: defaults.get(name, {}) | dict(options.get(name, {}))
+            for name in defaults | dict(options)
+        }
         lines = []
         for name, section in merged.items():
             lines.append(f"[{name}]")

@@ -1,6 +1,7 @@
 """Two stores that exchange rows and bytes as nodes do, without the network between.
 
-pull(b, a)                       b hears from a what it has not heard, up to `limit` rows, fetches what it lacks, and joins it
+pull(b, a)                       b hears from a what it has not heard, up to `limit` rows, fetches
+                                 what it lacks, and joins it
 retry(b, [a, c])                 b tries again to get the bytes of what is pending
 rows_of(b)                       its map
 check_shown(b, root)             its tree is what core.showing makes of its map
@@ -24,10 +25,19 @@ from tests.support.stores import digest, expected_tree, tree
 _transfers = iter(range(1, 1 << 60))
 
 
-def pull(store: Store, upstream: Store, *, limit: int = 256, cut: random.Random | None = None, lost: Iterable[str] = ()) -> Joined:
+def pull(
+    store: Store,
+    upstream: Store,
+    *,
+    limit: int = 256,
+    cut: random.Random | None = None,
+    lost: Iterable[str] = (),
+) -> Joined:
     """One batch; `cut` cuts the bytes into pieces, and `lost` are digests that do not come."""
     cursor = store.cursors().get(upstream.node_id)
-    known = cursor is not None and holds(upstream.epochs, upstream.last_seq, cursor.epoch, cursor.seq)
+    known = cursor is not None and holds(
+        upstream.epochs, upstream.last_seq, cursor.epoch, cursor.seq
+    )
     after = cursor.seq if cursor and known else 0
     end = upstream.last_seq
     rows = upstream.changes(after, limit).rows
@@ -37,7 +47,9 @@ def pull(store: Store, upstream: Store, *, limit: int = 256, cut: random.Random 
         for content in lacking:
             if content.digest not in lost:
                 fetch(store, [upstream], content, cut)
-        return store.join(rows, upstream.node_id, Cursor(upstream.epochs[-1].id, upto), afresh=after == 0)
+        return store.join(
+            rows, upstream.node_id, Cursor(upstream.epochs[-1].id, upto), afresh=after == 0
+        )
     finally:
         store.release(rows)
 
@@ -54,14 +66,24 @@ def retry(store: Store, peers: Sequence[Store]) -> Joined:
         store.release(rows)
 
 
-def fetch(store: Store, peers: Sequence[Store], content: Content, cut: random.Random | None = None) -> Received:
+def fetch(
+    store: Store, peers: Sequence[Store], content: Content, cut: random.Random | None = None
+) -> Received:
     """Get an object from the first peer that has it, whole or in pieces that come in any order."""
     for peer in peers:
         if peer.read_piece(content.digest, 0, content.size) is not None:
             break
     else:
         return Received.MORE
-    places = [0, *sorted(cut.sample(range(1, content.size), min(content.size - 1, cut.randint(0, 3)))), content.size] if cut else [0, content.size]
+    places = (
+        [
+            0,
+            *sorted(cut.sample(range(1, content.size), min(content.size - 1, cut.randint(0, 3)))),
+            content.size,
+        ]
+        if cut
+        else [0, content.size]
+    )
     ranges = list(pairwise(places))
     if cut:
         cut.shuffle(ranges)
@@ -83,7 +105,15 @@ def expected_shown(rows: Iterable[Entry]) -> dict[str, str]:
     """What a tree shows of a map: {path: digest}."""
     live = [row for row in rows if row.content]
     contents = {
-        row.path: shown(row, [other for other in live if row.path in ancestors(other.path) or other.path in ancestors(row.path)]) for row in live
+        row.path: shown(
+            row,
+            [
+                other
+                for other in live
+                if row.path in ancestors(other.path) or other.path in ancestors(row.path)
+            ],
+        )
+        for row in live
     }
     return {path: content.digest for path, content in contents.items() if content}
 
@@ -92,7 +122,9 @@ def check_shown(store: Store, root: Path) -> None:
     """The tree is what the map says, to the last folder."""
     found = tree(root)
     expected = expected_shown(rows_of(store).values())
-    assert {path: digest(content) for path, content in found.items() if content is not None} == expected
+    assert {
+        path: digest(content) for path, content in found.items() if content is not None
+    } == expected
     assert set(found) == set(expected_tree(dict.fromkeys(expected, b"")))
     hidden = {one.entry.path for one in store.hidden()}
     assert hidden == set(store.list("", "", 1_000_000)) - expected.keys()

@@ -1,4 +1,6 @@
-"""A `convert` that waits at a gate: lets a test hold a render for as long as it needs to look at the daemon meanwhile."""
+"""A `convert` that waits at a gate: lets a test hold a render for as long as it needs to look at
+the daemon meanwhile.
+"""
 
 import fcntl
 import os
@@ -17,7 +19,10 @@ class Gate:
         self._arrivals = os.open(arrivals, os.O_RDWR)
         self._lock = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        self.convert.write_text(f'#!/bin/sh\necho . > {arrivals}\n/usr/bin/flock --shared {lock} true\nexec /usr/bin/convert "$@"\n')
+        self.convert.write_text(
+            f"#!/bin/sh\necho . > {arrivals}\n/usr/bin/flock --shared {lock} true\nexec"
+            ' /usr/bin/convert "$@"\n'
+        )
         self.convert.chmod(self.convert.stat().st_mode | stat.S_IXUSR)
 
     def wait_for_arrival(self) -> None:

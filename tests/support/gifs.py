@@ -43,8 +43,14 @@ def gif(parts: Sequence[Part], canvas: tuple[int, int] = (48, 32), loop: int = 0
     blocks.append(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", loop) + b"\0")
     for part in parts:
         flags = part.disposal << 2 | (part.transparent is not None)
-        blocks.append(b"!\xf9\x04" + struct.pack("<BHB", flags, part.delay, part.transparent or 0) + b"\0")
-        blocks.append(b"," + struct.pack("<HHHH", *part.place) + bytes([0x81 * part.local | 0x40 * part.interlaced]))
+        blocks.append(
+            b"!\xf9\x04" + struct.pack("<BHB", flags, part.delay, part.transparent or 0) + b"\0"
+        )
+        blocks.append(
+            b","
+            + struct.pack("<HHHH", *part.place)
+            + bytes([0x81 * part.local | 0x40 * part.interlaced])
+        )
         blocks.append(bytes(sum(LOCAL_PALETTE, ())) if part.local else b"")
         rows = part.indices
         if part.interlaced:
@@ -61,9 +67,13 @@ def shown(parts: Sequence[Part], canvas: tuple[int, int] = (48, 32)) -> Pixels:
         left, top, width, height = part.place
         place = now[top : top + height, left : left + width]
         before = place.copy()
-        palette = np.array([(*colour, 255) for colour in (LOCAL_PALETTE if part.local else PALETTE)], np.uint8)
+        palette = np.array(
+            [(*colour, 255) for colour in (LOCAL_PALETTE if part.local else PALETTE)], np.uint8
+        )
         indices = part.indices[: place.shape[0], : place.shape[1]]
-        visible = np.ones_like(indices, bool) if part.transparent is None else indices != part.transparent
+        visible = (
+            np.ones_like(indices, bool) if part.transparent is None else indices != part.transparent
+        )
         place[visible] = palette[indices][visible]
         pages.append(now.copy())
         if part.disposal == 2:
@@ -78,4 +88,11 @@ def _coded(indices: bytes) -> bytes:
     codes = [code for at in range(0, len(indices), 2) for code in (4, *indices[at : at + 2])] + [5]
     bits = sum(code << 3 * n for n, code in enumerate(codes))
     packed = bits.to_bytes((3 * len(codes) + 7) // 8, "little")
-    return b"\2" + b"".join(bytes([len(packed[at : at + 255])]) + packed[at : at + 255] for at in range(0, len(packed), 255)) + b"\0"
+    return (
+        b"\2"
+        + b"".join(
+            bytes([len(packed[at : at + 255])]) + packed[at : at + 255]
+            for at in range(0, len(packed), 255)
+        )
+        + b"\0"
+    )

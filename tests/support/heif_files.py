@@ -1,7 +1,8 @@
 """HEIC files put together box by box, of pictures that libheif encodes: what phones write and
 Pillow cannot.
 
-Item(picture)                           a picture, or a grid of others, with its properties (rotation, colours, ...)
+Item(picture)                           a picture, or a grid of others, with its properties
+                                        (rotation, colours, ...)
 heif([item, ...], primary=0, ...)       the file; ISO/IEC 23008-12 and 14496-12
 """
 
@@ -105,7 +106,9 @@ def encoded_deep(colours: npt.NDArray[np.uint16], bits: int, *properties: bytes)
     """The same of RGB values of 16 bits, of which 10 or 12 are kept."""
     options.SAVE_HDR_TO_12_BIT = bits == 12
     height, width, _ = colours.shape
-    return _item_of(pillow_heif.from_bytes("RGB;16", (width, height), colours.tobytes()), *properties)
+    return _item_of(
+        pillow_heif.from_bytes("RGB;16", (width, height), colours.tobytes()), *properties
+    )
 
 
 def _item_of(file: pillow_heif.HeifFile, *properties: bytes) -> Item:
@@ -138,30 +141,42 @@ def heif(
     ftyp = box(b"ftyp", brand, bytes(4), b"mif1", brand)
     kinds = list(dict.fromkeys(each for item in items for each in item.properties))
     infos = [
-        full_box(b"infe", struct.pack(">HH4s", n, 0, item.kind), b"\0", version=2, flags=int(n in hidden)) for n, item in enumerate(items, start=1)
+        full_box(
+            b"infe", struct.pack(">HH4s", n, 0, item.kind), b"\0", version=2, flags=int(n in hidden)
+        )
+        for n, item in enumerate(items, start=1)
     ]
     links = [
-        struct.pack(">HB", n, len(item.properties)) + b"".join(bytes([1 + kinds.index(each)]) for each in item.properties)
+        struct.pack(">HB", n, len(item.properties))
+        + b"".join(bytes([1 + kinds.index(each)]) for each in item.properties)
         for n, item in enumerate(items, start=1)
     ]
     parts = [
         full_box(b"hdlr", bytes(4), b"pict", bytes(13)),
         full_box(b"pitm", struct.pack(">H", primary)),
         full_box(b"iinf", struct.pack(">H", len(items)), *infos),
-        box(b"iprp", box(b"ipco", *kinds), full_box(b"ipma", struct.pack(">I", len(items)), *links)),
+        box(
+            b"iprp", box(b"ipco", *kinds), full_box(b"ipma", struct.pack(">I", len(items)), *links)
+        ),
         full_box(
             b"iref",
             *[
                 box(
                     one.kind,
-                    struct.pack(f">HH{len(one.targets)}H", one.source, len(one.targets), *one.targets),
+                    struct.pack(
+                        f">HH{len(one.targets)}H", one.source, len(one.targets), *one.targets
+                    ),
                 )
                 for one in references
             ],
         ),
     ]
     length = len(ftyp) + len(full_box(b"meta", *parts, _places(items, 0))) + 8
-    return ftyp + full_box(b"meta", *parts, _places(items, length)) + box(b"mdat", *[item.data for item in items])
+    return (
+        ftyp
+        + full_box(b"meta", *parts, _places(items, length))
+        + box(b"mdat", *[item.data for item in items])
+    )
 
 
 def _places(items: Sequence[Item], start: int) -> bytes:

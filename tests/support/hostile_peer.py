@@ -1,4 +1,6 @@
-"""An upstream that lies: it answers Hello, Changes and Get over real sockets, with whatever rows and bytes it was given."""
+"""An upstream that lies: it answers Hello, Changes and Get over real sockets, with whatever rows
+and bytes it was given.
+"""
 
 import contextlib
 import hashlib
@@ -11,7 +13,18 @@ import zmq
 from msgspec import structs
 
 from imagepipe.core.replication import messages
-from imagepipe.core.replication.messages import Batch, Changes, Get, Head, Hello, Pieces, Range, Reply, Request, WireRow
+from imagepipe.core.replication.messages import (
+    Batch,
+    Changes,
+    Get,
+    Head,
+    Hello,
+    Pieces,
+    Range,
+    Reply,
+    Request,
+    WireRow,
+)
 
 NODE, EPOCH, ORIGIN = "ab" * 16, "cd" * 16, "ee" * 16
 CLUSTER = "imagepipe"
@@ -28,7 +41,9 @@ def forged(
     height: int = 0,
     stamp: int = 0,
 ) -> WireRow:
-    """A row that claims these things; digest and size are those of `data`, if there is any. It is numbered when it is sent."""
+    """A row that claims these things; digest and size are those of `data`, if there is any. It is
+    numbered when it is sent.
+    """
     if data is not None:
         digest, size = hashlib.sha256(data).hexdigest(), len(data)
     stamp = stamp or int(time.time() * 1000) << 16
@@ -36,7 +51,8 @@ def forged(
 
 
 class HostilePeer:
-    """rows: what it tells. objects: its bytes by digest. bytes_of: what it sends for a range instead. reply: what it answers before it answers as a node would.
+    """rows: what it tells. objects: its bytes by digest. bytes_of: what it sends for a range
+    instead. reply: what it answers before it answers as a node would.
 
     sent_bytes: how many bytes of objects it has sent. requests: all that it was asked.
     """
@@ -54,7 +70,9 @@ class HostilePeer:
         self.sent_bytes = 0
         self.requests: list[Request] = []
         self._rows = [_numbered(row, seq) for seq, row in enumerate(rows, 1)]
-        self._objects: Mapping[str, bytes] = {hashlib.sha256(one).hexdigest(): one for one in objects}
+        self._objects: Mapping[str, bytes] = {
+            hashlib.sha256(one).hexdigest(): one for one in objects
+        }
         self._bytes_of = bytes_of
         self._reply = reply
         self._ends = threading.Event()
@@ -86,7 +104,10 @@ class HostilePeer:
                 client, data = server.recv_multipart()
                 request = messages.decode_request(CLUSTER, data)
                 self.requests.append(request)
-                for answer in (*self._reply(request), messages.encode(CLUSTER, self._answer(request))):
+                for answer in (
+                    *self._reply(request),
+                    messages.encode(CLUSTER, self._answer(request)),
+                ):
                     server.send_multipart([client, answer])
 
     def _answer(self, request: Request) -> Reply:
@@ -96,7 +117,9 @@ class HostilePeer:
             case Changes(rid, _, epoch, after):
                 after = after if epoch == EPOCH else 0
                 rows = self._rows[after : after + messages.ROWS_MAX]
-                return Batch(rid, NODE, EPOCH, after, after + len(rows), len(self._rows), tuple(rows))
+                return Batch(
+                    rid, NODE, EPOCH, after, after + len(rows), len(self._rows), tuple(rows)
+                )
             case Get(rid, ranges):
                 return Pieces(rid, tuple(self._piece(one) for one in ranges))
 

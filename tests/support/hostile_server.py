@@ -1,9 +1,11 @@
-r"""A server that sends what it is told to, byte for byte, for tests of what fetches from servers that are not to be trusted.
+r"""A server that sends what it is told to, byte for byte, for tests of what fetches from servers
+that are not to be trusted.
 
     with HostileServer(lambda exchange: exchange.send(b"HTTP/1.1 200 OK\r\n\r\n")) as server:
         ...                       GET http://127.0.0.1:{server.port}/
 
-Each connection has a thread, which reads a request's head and then does as it is told; it closes the connection afterwards.
+Each connection has a thread, which reads a request's head and then does as it is told; it closes
+the connection afterwards.
 """
 
 import contextlib
@@ -25,7 +27,9 @@ PATIENCE_SECONDS = 30.0
 
 
 class Exchange:
-    """One connection, of which the request has been read. Whatever the client does to it ends the answer without a word."""
+    """One connection, of which the request has been read. Whatever the client does to it ends the
+    answer without a word.
+    """
 
     def __init__(self, server: "HostileServer", connection: socket.socket, request: bytes) -> None:
         self.request = request
@@ -62,11 +66,14 @@ class Exchange:
 class HostileServer:
     """Listens on a port of 127.0.0.1.
 
-    requests: the heads that were read. sent_bytes: what the kernel has taken from it. requested: set once there is a request; ended: once a connection
-    has ended, which an answer that goes on for ever does when the client hangs up.
+    requests: the heads that were read. sent_bytes: what the kernel has taken from it. requested:
+    set once there is a request; ended: once a connection has ended, which an answer that goes on
+    for ever does when the client hangs up.
     """
 
-    def __init__(self, answer: Callable[[Exchange], None], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, answer: Callable[[Exchange], None], tls: ssl.SSLContext | None = None
+    ) -> None:
         self.requests: list[bytes] = []
         self.connections = 0
         self.sent_bytes = 0
@@ -77,7 +84,8 @@ class HostileServer:
         self._tls = tls
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)  # so that what was sent was mostly received
+        # so that what was sent was mostly received
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
         self.port: int = self._listener.getsockname()[1]
         self.netloc = f"127.0.0.1:{self.port}"
 
@@ -97,7 +105,9 @@ class HostileServer:
         assert event.wait(PATIENCE_SECONDS)
 
     def untouched(self) -> bool:
-        """Whether nobody has connected: asked by a connection of the test's own, which would come after."""
+        """Whether nobody has connected: asked by a connection of the test's own, which would come
+        after.
+        """
         with socket.create_connection(("127.0.0.1", self.port)) as own:
             own.sendall(b"GET /own HTTP/1.1\r\n\r\n")
             self.wait_for(self.requested)
@@ -132,18 +142,24 @@ class HostileServer:
 
 
 def tls_server(folder: Path, host: str) -> ssl.SSLContext:
-    """A context for a server of this name; its certificate, which nobody has signed but itself, is put into `cert.pem`."""
+    """A context for a server of this name; its certificate, which nobody has signed but itself, is
+    put into `cert.pem`.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "imagepipe test")])
     now = dt.datetime.now(dt.UTC)
     certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now - dt.timedelta(days=1), now + dt.timedelta(days=1))
+        x509.CertificateBuilder(
+            name, name, key.public_key(), 1, now - dt.timedelta(days=1), now + dt.timedelta(days=1)
+        )
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     pem = certificate.public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     (folder / "cert.pem").write_bytes(pem)
     (folder / "both.pem").write_bytes(pem + private)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,6 @@
-"""HTTP as tests speak it: one request a connection, and the answer as a value; no redirects, no decoding, the path as it is given."""
+"""HTTP as tests speak it: one request a connection, and the answer as a value; no redirects, no
+decoding, the path as it is given.
+"""
 
 import http.client
 import json
@@ -24,12 +26,22 @@ class Response:
         return json.loads(self.body)
 
 
-def request(url: str, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Response:
-    """Ask the server at `url` for `path`, which begins with a slash; underscores in the names of headers are dashes."""
+def request(
+    url: str, path: str, method: str = "GET", body: bytes | None = None, **headers: str
+) -> Response:
+    """Ask the server at `url` for `path`, which begins with a slash; underscores in the names of
+    headers are dashes.
+    """
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_SECONDS)
     try:
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        connection.request(
+            method, path, body, {name.replace("_", "-"): value for name, value in headers.items()}
+        )
         response = connection.getresponse()
-        return Response(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+        return Response(
+            response.status,
+            {name.lower(): value for name, value in response.getheaders()},
+            response.read(),
+        )
     finally:
         connection.close()

@@ -35,7 +35,9 @@ def exchange(daemon: DaemonProcess, *pieces: bytes) -> bytes:
 def connected(daemon: DaemonProcess) -> socket.socket:
     """A plain connection to it."""
     parts = urlsplit(daemon.http_url)
-    return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=PATIENCE_SECONDS)
+    return socket.create_connection(
+        (parts.hostname or "", parts.port or 0), timeout=PATIENCE_SECONDS
+    )
 
 
 def received(client: socket.socket) -> Iterable[bytes]:
@@ -44,11 +46,17 @@ def received(client: socket.socket) -> Iterable[bytes]:
 
 
 def form(*parts: tuple[str, str | None, bytes]) -> bytes:
-    """A body of multipart/form-data, with the boundary BOUNDARY: of each part its name, its file name and its content."""
+    """A body of multipart/form-data, with the boundary BOUNDARY: of each part its name, its file
+    name and its content.
+    """
     body = b""
     for name, file, content in parts:
         named = f'; filename="{file}"' if file is not None else ""
-        body += f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n'.encode() + content + b"\r\n"
+        body += (
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n'.encode()
+            + content
+            + b"\r\n"
+        )
     return body + f"--{BOUNDARY}--\r\n".encode()
 
 
@@ -70,11 +78,17 @@ def renders(daemon: DaemonProcess) -> int:
 
 def wait_for_renditions(daemon: DaemonProcess, count: int) -> None:
     """Wait until its cache holds so many renditions."""
-    eventually(lambda: status(daemon)["cache"]["files"] >= count, lambda: str(status(daemon)["cache"]))
+    eventually(
+        lambda: status(daemon)["cache"]["files"] >= count, lambda: str(status(daemon)["cache"])
+    )
     assert status(daemon)["cache"]["files"] == count
 
 
 def check_log(daemon: DaemonProcess) -> None:
     """Nothing that is our fault has happened to it."""
-    wrong = [line for line in daemon.log if "Traceback" in line or "a bug" in line or "Unhandled" in line or "#critical" in line]
+    wrong = [
+        line
+        for line in daemon.log
+        if "Traceback" in line or "a bug" in line or "Unhandled" in line or "#critical" in line
+    ]
     assert not wrong, "".join(daemon.log)

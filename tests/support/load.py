@@ -23,7 +23,9 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Operation:
-    """One call: `images` is what it puts, `deletes` what it deletes, `moves` what it moves; only one of them is there. erases: a delete is an erasure."""
+    """One call: `images` is what it puts, `deletes` what it deletes, `moves` what it moves; only
+    one of them is there. erases: a delete is an erasure.
+    """
 
     images: tuple[tuple[str, bytes], ...] = ()
     deletes: tuple[str, ...] = ()
@@ -58,7 +60,8 @@ class Walk:
     """Calls from a seed. No two put equal bytes, but for some that all put."""
 
     def __init__(self, seed: str, folder: str) -> None:
-        self._random = random.Random(f"{seed} {folder}")  # noqa: S311 - the same again is what is wanted
+        # the same again is what is wanted
+        self._random = random.Random(f"{seed} {folder}")  # noqa: S311
         self._seed = seed
         self._folder = folder
         self._number = 0
@@ -73,10 +76,17 @@ class Walk:
             return Operation(deletes=tuple(self._paths(1)), erases=True)
         if kind < 0.75:
             return Operation(deletes=tuple(self._paths(2)))
-        return Operation(moves=tuple((self._paths(1)[0], self._paths(1)[0]) for _ in range(self._random.randint(1, 2))))
+        return Operation(
+            moves=tuple(
+                (self._paths(1)[0], self._paths(1)[0]) for _ in range(self._random.randint(1, 2))
+            )
+        )
 
     def _paths(self, count_max: int) -> list[str]:
-        return [f"{self._folder}/{name}" for name in self._random.sample(NAMES, self._random.randint(1, count_max))]
+        return [
+            f"{self._folder}/{name}"
+            for name in self._random.sample(NAMES, self._random.randint(1, count_max))
+        ]
 
     def _content(self, path: str) -> bytes:
         if self._random.random() < 0.2:

@@ -1,6 +1,8 @@
-"""A stand-in for a daemon, with moods: full exactly so often, gone in the middle of a call, or silent until it is told to go on.
+"""A stand-in for a daemon, with moods: full exactly so often, gone in the middle of a call, or
+silent until it is told to go on.
 
-No real one can be made to do these things at a certain call, and the command line has to live with all of them.
+No real one can be made to do these things at a certain call, and the command line has to live with
+all of them.
 """
 
 import socket
@@ -14,7 +16,9 @@ from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
 PATIENCE_SECONDS = 60
 Mood = Callable[[str, int], Any]
-"""Path, or the method if it takes none, and number of the call for it, from 1 -> None to let it succeed, HANG_UP, a fault, or another answer."""
+"""Path, or the method if it takes none, and number of the call for it, from 1 -> None to let it
+succeed, HANG_UP, a fault, or another answer.
+"""
 
 HANG_UP = object()
 
@@ -78,7 +82,9 @@ class _Server(SimpleXMLRPCServer):
 
 
 class MoodyDaemon:
-    """Public: `port`; `calls`, how often it was asked for each path. It makes every rendition, and does not count being asked about that."""
+    """Public: `port`; `calls`, how often it was asked for each path. It makes every rendition, and
+    does not count being asked about that.
+    """
 
     def __init__(self, mood: Mood) -> None:
         self._server = _Server(mood)
@@ -93,7 +99,9 @@ class MoodyDaemon:
     def wait_for(self, count: int) -> None:
         """Wait until it was called so often."""
         with self._server.counted:
-            assert self._server.counted.wait_for(lambda: self._server.calls.total() >= count, PATIENCE_SECONDS)
+            assert self._server.counted.wait_for(
+                lambda: self._server.calls.total() >= count, PATIENCE_SECONDS
+            )
 
     @contextmanager
     def serving(self) -> "Iterator[MoodyDaemon]":
@@ -110,4 +118,6 @@ class MoodyDaemon:
 
 def full(times: int) -> Mood:
     """Its queue is full the first times that it is asked for a path."""
-    return lambda _path, number: xmlrpc.client.Fault(1004, "[1004] overloaded") if number <= times else None
+    return lambda _path, number: (
+        xmlrpc.client.Fault(1004, "[1004] overloaded") if number <= times else None
+    )

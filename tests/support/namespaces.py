@@ -1,6 +1,7 @@
 """A disk or a network of a test's own, in Linux namespaces that end with the process in them.
 
-No root is needed, but the system must let this user make user namespaces: containers and chroots often do not.
+No root is needed, but the system must let this user make user namespaces: containers and chroots
+often do not.
 """
 
 import functools
@@ -29,9 +30,14 @@ if _refusal() and "CI" in os.environ:
 
 needs_namespaces = pytest.mark.skipif(
     bool(_refusal()),
-    reason=f"needs user, mount and network namespaces, which this system does not permit ({_refusal()})",
+    reason=(
+        "needs user, mount and network namespaces, which this system does not permit"
+        f" ({_refusal()})"
+    ),
 )
-"""Marks tests that cannot run without namespaces; they are skipped, with the reason, where there are none."""
+"""Marks tests that cannot run without namespaces; they are skipped, with the reason, where there
+are none.
+"""
 
 
 def small_disk(folder: Path, options: str, environment: str = "") -> tuple[str, ...]:
@@ -44,6 +50,8 @@ def small_disk(folder: Path, options: str, environment: str = "") -> tuple[str, 
 
 
 def machine_with_address(address: str) -> tuple[str, ...]:
-    """What runs a command on a network of its own, where the loopback interface also has `address`."""
+    """What runs a command on a network of its own, where the loopback interface also has
+    `address`.
+    """
     command = f'ip link set lo up && ip address add {address}/32 dev lo && exec "$@"'
     return ("unshare", "--map-root-user", "--net", "sh", "-c", command, "sh")

@@ -1,4 +1,6 @@
-"""A real nginx with contrib/nginx.conf, for tests: on a free port of loopback, as the user who runs the tests, all its files in one folder."""
+"""A real nginx with contrib/nginx.conf, for tests: on a free port of loopback, as the user who runs
+the tests, all its files in one folder.
+"""
 
 import contextlib
 import grp
@@ -45,8 +47,12 @@ def _program() -> Path:
     return program
 
 
-def configuration(daemon: DaemonProcess, cache: Path, listen: str, changes: Mapping[str, str]) -> str:
-    """contrib/nginx.conf for `daemon`, with these words in place of others; each stands in it once."""
+def configuration(
+    daemon: DaemonProcess, cache: Path, listen: str, changes: Mapping[str, str]
+) -> str:
+    """contrib/nginx.conf for `daemon`, with these words in place of others; each stands in
+    it once.
+    """
     text = CONFIGURATION.read_text()
     operators = {
         "127.0.0.1:7000;": f"{urlsplit(daemon.http_url).netloc};",
@@ -55,21 +61,31 @@ def configuration(daemon: DaemonProcess, cache: Path, listen: str, changes: Mapp
         "/srv/imagepipe/images": str(daemon.images),
     }
     for old, new in {**operators, **changes}.items():
-        assert text.count(old) == 1, f"{CONFIGURATION} has {old!r} not once but {text.count(old)} times"
+        assert text.count(old) == 1, (
+            f"{CONFIGURATION} has {old!r} not once but {text.count(old)} times"
+        )
         text = text.replace(old, new)
     return text
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, daemon: DaemonProcess, changes: Mapping[str, str] | None = None) -> Iterator[str]:
+def nginx(
+    folder: Path, daemon: DaemonProcess, changes: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """The URL of an nginx in front of a daemon, gone at the end; its log is in `folder`/error.log.
 
-    It gets a socket that listens already, as one nginx hands it to the next: whoever connects before it is ready is answered when it is.
+    It gets a socket that listens already, as one nginx hands it to the next: whoever connects
+    before it is ready is answered when it is.
     """
     folder.mkdir(exist_ok=True)
-    with socket.create_server(("127.0.0.1", 0), backlog=511) as listener, (folder / "error.log").open("wb") as log:
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=511) as listener,
+        (folder / "error.log").open("wb") as log,
+    ):
         listen = f"127.0.0.1:{listener.getsockname()[1]}"
-        (folder / "imagepipe.conf").write_text(configuration(daemon, folder / "cache", listen, changes or {}))
+        (folder / "imagepipe.conf").write_text(
+            configuration(daemon, folder / "cache", listen, changes or {})
+        )
         user = f"{pwd.getpwuid(os.getuid()).pw_name} {grp.getgrgid(os.getgid()).gr_name}"
         (folder / "nginx.conf").write_text(_MAIN.format(user=user, folder=folder))
         process = subprocess.Popen(

@@ -20,7 +20,9 @@ def psd(mode: int, channels: Sequence[int], *, layers: int = 0, profile: bytes =
     """
     area = 16 * 12
     header = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", len(channels), 12, 16, 8, mode)
-    resources = struct.pack(">4sHHI", b"8BIM", 1039, 0, len(profile)) + profile + bytes(len(profile) % 2)
+    resources = (
+        struct.pack(">4sHHI", b"8BIM", 1039, 0, len(profile)) + profile + bytes(len(profile) % 2)
+    )
     pixels = b"\0\0" + b"".join(bytes([value]) * area for value in channels)
     parts = [b"", resources if profile else b"", _layers(layers, area) if layers else b""]
     return header + b"".join(struct.pack(">I", len(part)) + part for part in parts) + pixels
@@ -49,7 +51,9 @@ def jp2(picture: Image.Image, *, colours: bytes = b"") -> bytes:
     return image[:head] + grown + image[head + 4 : at] + new + image[at + old_bytes :]
 
 
-def bmp(picture: Image.Image, kind: bytes, *, numbers: bytes = bytes(48), profile: bytes = b"") -> bytes:
+def bmp(
+    picture: Image.Image, kind: bytes, *, numbers: bytes = bytes(48), profile: bytes = b""
+) -> bytes:
     """A BMP with a header of the fifth version.
 
     `kind` of colours, the `numbers` of calibrated ones, and an embedded `profile`.

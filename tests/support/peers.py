@@ -1,4 +1,6 @@
-"""Peers for the tests of the sockets that are not ours: plain pyzmq in a context of its own, and bare TCP that speaks as much ZMTP as it likes."""
+"""Peers for the tests of the sockets that are not ours: plain pyzmq in a context of its own, and
+bare TCP that speaks as much ZMTP as it likes.
+"""
 
 import socket
 import struct
@@ -16,8 +18,12 @@ GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + byt
 
 
 @contextmanager
-def zmq_peer(kind: int, endpoint: str, *, bind: bool = False, **options: Any) -> Iterator["zmq.Socket[bytes]"]:
-    """A plain ZeroMQ socket that blocks for some seconds at most; options by their pyzmq names, set first."""
+def zmq_peer(
+    kind: int, endpoint: str, *, bind: bool = False, **options: Any
+) -> Iterator["zmq.Socket[bytes]"]:
+    """A plain ZeroMQ socket that blocks for some seconds at most; options by their pyzmq names, set
+    first.
+    """
     context = zmq.Context()
     peer = context.socket(kind)
     peer.linger, peer.rcvtimeo, peer.sndtimeo, peer.reconnect_ivl = 0, PATIENCE_MS, PATIENCE_MS, 20
@@ -47,11 +53,16 @@ def tcp(endpoint: str) -> socket.socket:
 
 
 def shake_hands(connection: socket.socket, kind: bytes, **properties: bytes) -> None:
-    """Pass for a NULL peer of a kind, such as b"DEALER"; libzmq wants nothing more before it has said READY itself."""
+    """Pass for a NULL peer of a kind, such as b"DEALER"; libzmq wants nothing more before it has
+    said READY itself.
+    """
     connection.sendall(GREETING)
     receive(connection, len(GREETING))
     named = {"Socket-Type": kind, **properties}
-    ready = b"\x05READY" + b"".join(bytes([len(name)]) + name.encode() + struct.pack(">I", len(value)) + value for name, value in named.items())
+    ready = b"\x05READY" + b"".join(
+        bytes([len(name)]) + name.encode() + struct.pack(">I", len(value)) + value
+        for name, value in named.items()
+    )
     connection.sendall(b"\x04" + bytes([len(ready)]) + ready)
     receive(connection, receive(connection, 2)[1])
 

@@ -1,4 +1,6 @@
-"""Real photographs, from Debian's gnome-backgrounds and lomiri-wallpapers-20.04, which `make test` fetches."""
+"""Real photographs, from Debian's gnome-backgrounds and lomiri-wallpapers-20.04, which `make test`
+fetches.
+"""
 
 from tests.support.repository import ROOT
 

@@ -1,12 +1,14 @@
 """A TCP proxy that does to a connection what networks do, for tests between real daemons.
 
     with FaultProxy() as proxy:                    listens on 127.0.0.1, on a port P and on P + 1
-        proxy.target(publish, sync)                P -> publish, P + 1 -> sync; before that it hangs up on whoever calls
+        proxy.target(publish, sync)                P -> publish, P + 1 -> sync; before that it hangs
+                                                   up on whoever calls
         proxy.endpoint                             tcp://127.0.0.1:P
         proxy.cut() ... proxy.heal()
 
-It has a reactor of its own, on a thread of its own, so that a plain test can drive it. Every fault is for both ports; a call has taken effect when it
-returns, on connections that are open too, but for `truncate`, which is for new ones.
+It has a reactor of its own, on a thread of its own, so that a plain test can drive it. Every fault
+is for both ports; a call has taken effect when it returns, on connections that are open too, but
+for `truncate`, which is for new ones.
 """
 
 import random
@@ -48,7 +50,9 @@ class _Faults:
 
 
 class FaultProxy:
-    """Two ports that forward what they get, and can be made to fail. All methods are for the test's thread."""
+    """Two ports that forward what they get, and can be made to fail. All methods are for the test's
+    thread.
+    """
 
     def __init__(self) -> None:
         self.reactor: Any = EPollReactor()
@@ -56,7 +60,9 @@ class FaultProxy:
         self.noise = random.Random(0)  # noqa: S311 - to be the same each time
         self.links: set[_Link] = set()
         self.sides: tuple[_Side, ...] = ()
-        self._thread = threading.Thread(target=lambda: self.reactor.run(installSignalHandlers=False), name="proxy", daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: self.reactor.run(installSignalHandlers=False), name="proxy", daemon=True
+        )
 
     def __enter__(self) -> Self:
         running = threading.Event()
@@ -76,7 +82,9 @@ class FaultProxy:
         return f"tcp://127.0.0.1:{self.sides[0].port}"
 
     def target(self, publish: str, sync: str) -> None:
-        """Forward to these ZeroMQ endpoints, tcp:// or ipc://, from now on; open connections stay."""
+        """Forward to these ZeroMQ endpoints, tcp:// or ipc://, from now on; open
+        connections stay.
+        """
 
         def change() -> None:
             for side, endpoint in zip(self.sides, (publish, sync), strict=True):
@@ -102,7 +110,9 @@ class FaultProxy:
         self._set(delay_seconds=seconds)
 
     def truncate(self, after_bytes: int) -> None:
-        """Of each new connection forward so many bytes a direction, and then drop it, in the middle of whatever it is."""
+        """Of each new connection forward so many bytes a direction, and then drop it, in the middle
+        of whatever it is.
+        """
         self._set(truncate_after=after_bytes)
 
     def corrupt(self, probability: float, seed: int = 0) -> None:
@@ -115,7 +125,9 @@ class FaultProxy:
         self._do(change)
 
     def heal(self) -> None:
-        """Nothing is wrong any more. A connection that has lost bytes in a black hole is dropped: TCP would never go on without them."""
+        """Nothing is wrong any more. A connection that has lost bytes in a black hole is dropped:
+        TCP would never go on without them.
+        """
 
         def change() -> None:
             self.faults = _Faults()
@@ -191,7 +203,9 @@ class _Side(Factory):
 
 
 class _Link:
-    """A caller, its connection to the target, and the bytes between them. Invariant: it is in `proxy.links` until it is dropped."""
+    """A caller, its connection to the target, and the bytes between them. Invariant: it is in
+    `proxy.links` until it is dropped.
+    """
 
     def __init__(self, side: _Side, target: str) -> None:
         self.proxy = side.proxy
@@ -232,7 +246,9 @@ class _Link:
         delayed = self._delayed[direction]
         if delayed or self.proxy.faults.delay_seconds:  # never overtake what was delayed before
             delayed.append(data)
-            self.proxy.reactor.callLater(self.proxy.faults.delay_seconds, lambda: self._forward(direction, delayed.popleft()))
+            self.proxy.reactor.callLater(
+                self.proxy.faults.delay_seconds, lambda: self._forward(direction, delayed.popleft())
+            )
         else:
             self._forward(direction, data)
 
@@ -244,7 +260,9 @@ class _Link:
             data, left = data[:left], left - len(data)
             self._left[direction] = left
         counted = self._side.forwarded
-        self._side.forwarded = replace(counted, **{direction: getattr(counted, direction) + len(data)})
+        self._side.forwarded = replace(
+            counted, **{direction: getattr(counted, direction) + len(data)}
+        )
         data = self._corrupted(data)
         if direction == "down":
             self.caller.transport.write(data)
@@ -275,7 +293,10 @@ class _Link:
         if not probability:
             return data
         noise = self.proxy.noise
-        return bytes(byte ^ (1 << noise.randrange(8)) if noise.random() < probability else byte for byte in data)
+        return bytes(
+            byte ^ (1 << noise.randrange(8)) if noise.random() < probability else byte
+            for byte in data
+        )
 
 
 class _End(Protocol):
@@ -283,7 +304,12 @@ class _End(Protocol):
 
     transport: Any
 
-    def __init__(self, received: Callable[[bytes], None], lost: Callable[[], None], made: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        received: Callable[[bytes], None],
+        lost: Callable[[], None],
+        made: Callable[[], None] = lambda: None,
+    ) -> None:
         self.transport = None
         self._received = received
         self._lost = lost

@@ -1,4 +1,6 @@
-"""Twisted's global reactor on a thread of the test process, which txZMQ cannot do without, and ways to wait for what happens there."""
+"""Twisted's global reactor on a thread of the test process, which txZMQ cannot do without, and ways
+to wait for what happens there.
+"""
 
 import functools
 import queue
@@ -25,7 +27,9 @@ reactor: Any = global_reactor
 
 @functools.cache
 def _start() -> None:
-    thread = threading.Thread(target=lambda: reactor.run(installSignalHandlers=False), name="reactor", daemon=True)
+    thread = threading.Thread(
+        target=lambda: reactor.run(installSignalHandlers=False), name="reactor", daemon=True
+    )
     running = threading.Event()
     reactor.callWhenRunning(running.set)
     thread.start()
@@ -64,7 +68,9 @@ class Inbox:
 
 
 @contextmanager
-def open_sockets(keys: NodeKeys | None = None, reconnect_seconds_max: float = 0.2) -> Iterator[Sockets]:
+def open_sockets(
+    keys: NodeKeys | None = None, reconnect_seconds_max: float = 0.2
+) -> Iterator[Sockets]:
     """The sockets of a node, closed at the end."""
     sockets = on_reactor(Sockets, keys, reconnect_seconds_max)
     try:

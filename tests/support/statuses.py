@@ -1,4 +1,6 @@
-"""Statuses for tests: of a node that has everything there is, and of one that has next to nothing."""
+"""Statuses for tests: of a node that has everything there is, and of one that has next to
+nothing.
+"""
 
 from dataclasses import dataclass
 
@@ -6,8 +8,20 @@ from imagepipe.core.queues.turns import Kind
 from imagepipe.core.rows.versions import Ahead
 from imagepipe.monitoring.counters import Answered, Failed, NotedError, Rendered, Totals
 from imagepipe.monitoring.disk_space import DiskStatus
-from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, Problem, QueueShare, QueueStatus, Severity
-from imagepipe.replication.status import PendingStatus, ReplicationStatus, SubscriberStatus, UpstreamStatus
+from imagepipe.monitoring.node_status import (
+    CacheStatus,
+    NodeStatus,
+    Problem,
+    QueueShare,
+    QueueStatus,
+    Severity,
+)
+from imagepipe.replication.status import (
+    PendingStatus,
+    ReplicationStatus,
+    SubscriberStatus,
+    UpstreamStatus,
+)
 
 NORTH = UpstreamStatus(
     name="north",
@@ -44,10 +58,16 @@ REPLICATION = ReplicationStatus(
     seq=1000,
     unreplicated=7,
     upstreams=(NORTH, SOUTH),
-    subscribers=(SubscriberStatus("bb" * 16, key="south", peer="img-2", acked=993, behind=7, heard_seconds=1.5),),
+    subscribers=(
+        SubscriberStatus(
+            "bb" * 16, key="south", peer="img-2", acked=993, behind=7, heard_seconds=1.5
+        ),
+    ),
     pending=3,
     pending_seconds=61.0,
-    pending_rows=(PendingStatus("north", "a/b.jpg", 3 << 20, "no peer that can be reached has its bytes"),),
+    pending_rows=(
+        PendingStatus("north", "a/b.jpg", 3 << 20, "no peer that can be reached has its bytes"),
+    ),
     conflicts=5,
     dropped_messages=8,
     bad_messages=9,
@@ -84,9 +104,18 @@ FULL = NodeStatus(
     engine_workers=4,
     totals=TOTALS,
     cache=CacheStatus(bytes=1 << 20, bytes_max=1 << 30, files=17, hits=75, misses=25, evictions=2),
-    disk=DiskStatus(total_bytes=100 << 30, free_bytes=25 << 30, age_seconds=1.0, total_inodes=1000, free_inodes=900),
+    disk=DiskStatus(
+        total_bytes=100 << 30,
+        free_bytes=25 << 30,
+        age_seconds=1.0,
+        total_inodes=1000,
+        free_inodes=900,
+    ),
     replication=REPLICATION,
-    last_errors=(NotedError("2026-01-01T00:00:01Z", "store", "the disk is full"), NotedError("2026-01-01T00:00:00Z", "fetch", "no answer")),
+    last_errors=(
+        NotedError("2026-01-01T00:00:01Z", "store", "the disk is full"),
+        NotedError("2026-01-01T00:00:00Z", "fetch", "no answer"),
+    ),
     ahead=Ahead(images=2, path="a/b.jpg", seconds=7230.0),
 )
 
@@ -134,7 +163,9 @@ class Jobs:
 
 @dataclass
 class Part:
-    """A part of the daemon that is asked for numbers and does nothing: the real ones need a store and threads to have any."""
+    """A part of the daemon that is asked for numbers and does nothing: the real ones need a store
+    and threads to have any.
+    """
 
     bytes: int = 0
     bytes_max: int = 20

@@ -1,4 +1,6 @@
-"""Stores for tests: opened on a folder, filled with a line, and compared with what they should hold."""
+"""Stores for tests: opened on a folder, filled with a line, and compared with what they should
+hold.
+"""
 
 import hashlib
 import os
@@ -82,13 +84,17 @@ def tree(root: Path) -> dict[str, bytes | None]:
             found[f"{(Path(folder) / name).relative_to(root)}/"] = None
         for name in files:
             file = Path(folder) / name
-            found[str(file.relative_to(root))] = os.fsencode(file.readlink()) if file.is_symlink() else file.read_bytes()
+            found[str(file.relative_to(root))] = (
+                os.fsencode(file.readlink()) if file.is_symlink() else file.read_bytes()
+            )
     return found
 
 
 def expected_tree(images: Mapping[str, bytes]) -> dict[str, bytes | None]:
     """The tree that holds exactly `images`."""
-    folders = {f"{folder}/" for path in images for folder in list(map(str, Path(path).parents))[:-1]}
+    folders = {
+        f"{folder}/" for path in images for folder in list(map(str, Path(path).parents))[:-1]
+    }
     return {**dict.fromkeys(folders), **images}
 
 
@@ -113,15 +119,21 @@ def check_whole(store: Store, root: Path) -> None:
     assert store.tidy().result(60), "housekeeping is left to do"
     catalogue = held(store)
     shown = tree(root)
-    assert {path: digest(content) for path, content in shown.items() if content is not None} == catalogue
+    assert {
+        path: digest(content) for path, content in shown.items() if content is not None
+    } == catalogue
     assert set(shown) == set(expected_tree(dict.fromkeys(catalogue, b"")))
     check_kept(store, root)
 
 
 def check_kept(store: Store, root: Path) -> None:
-    """After all housekeeping: the objects are those that the catalogue names, and good, and nothing else is left."""
+    """After all housekeeping: the objects are those that the catalogue names, and good, and nothing
+    else is left.
+    """
     assert store.tidy().result(60), "housekeeping is left to do"
     kept = objects(root)
-    assert set(kept) == set(held(store).values()) | {lost.content.digest for lost in store.history()}
+    assert set(kept) == set(held(store).values()) | {
+        lost.content.digest for lost in store.history()
+    }
     assert all(digest(content) == name for name, content in kept.items())
     assert list((root / PRIVATE / "staging").iterdir()) == []

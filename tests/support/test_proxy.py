@@ -31,7 +31,9 @@ class Echo:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                threading.Thread(target=self._answer, args=(self._listener.accept()[0],), daemon=True).start()
+                threading.Thread(
+                    target=self._answer, args=(self._listener.accept()[0],), daemon=True
+                ).start()
 
     def _answer(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
@@ -46,14 +48,20 @@ class Echo:
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[FaultProxy]:
     """A proxy before two echoes: TCP for publish, a path for sync."""
-    with contextlib.closing(Echo()) as publish, contextlib.closing(Echo(tmp_path / "sync")) as sync, FaultProxy() as started:
+    with (
+        contextlib.closing(Echo()) as publish,
+        contextlib.closing(Echo(tmp_path / "sync")) as sync,
+        FaultProxy() as started,
+    ):
         started.target(publish.endpoint, sync.endpoint)
         yield started
 
 
 def call(proxy: FaultProxy, offset: int = 0) -> socket.socket:
     """A connection to one of its ports."""
-    return socket.create_connection(("127.0.0.1", int(proxy.endpoint.rsplit(":", 1)[1]) + offset), timeout=PATIENCE_SECONDS)
+    return socket.create_connection(
+        ("127.0.0.1", int(proxy.endpoint.rsplit(":", 1)[1]) + offset), timeout=PATIENCE_SECONDS
+    )
 
 
 def receive(connection: socket.socket, count: int = len(MESSAGE)) -> bytes:
@@ -115,7 +123,9 @@ class ProxyTests:
             assert exchange(after) == MESSAGE
 
     @pytest.mark.parametrize(("up", "down"), [(True, True), (True, False), (False, True)])
-    def test_a_black_hole_swallows_and_keeps_connections(self, proxy: FaultProxy, up: bool, down: bool) -> None:
+    def test_a_black_hole_swallows_and_keeps_connections(
+        self, proxy: FaultProxy, up: bool, down: bool
+    ) -> None:
         with call(proxy) as caller:
             assert exchange(caller) == MESSAGE
             proxy.blackhole(up=up, down=down)

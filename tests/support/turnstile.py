@@ -1,4 +1,6 @@
-"""A `convert` that lets renders through one by one, when a test says so, and reads headers at once."""
+"""A `convert` that lets renders through one by one, when a test says so, and reads headers
+at once.
+"""
 
 import os
 import stat
@@ -6,7 +8,9 @@ from pathlib import Path
 
 
 class Turnstile:
-    """Each render announces itself and waits for a token; `headers` and `renders` are how many there were."""
+    """Each render announces itself and waits for a token; `headers` and `renders` are how many
+    there were.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()

@@ -33,11 +33,21 @@ class Layer:
         return pixels
 
 
-def webp(layers: Sequence[Layer], canvas: tuple[int, int] = (48, 32), profile: bytes = b"", *, alpha: bool = True) -> bytes:
+def webp(
+    layers: Sequence[Layer],
+    canvas: tuple[int, int] = (48, 32),
+    profile: bytes = b"",
+    *,
+    alpha: bool = True,
+) -> bytes:
     """The file; `alpha`: its header says that it has alpha."""
     flags = 0x02 | 0x10 * alpha | 0x20 * bool(profile)
     head = struct.pack("<I", flags) + _three(canvas[0] - 1) + _three(canvas[1] - 1)
-    chunks = [_chunk(b"VP8X", head), _chunk(b"ICCP", profile) if profile else b"", _chunk(b"ANIM", b"\xff\0\0\xff\0\0")]
+    chunks = [
+        _chunk(b"VP8X", head),
+        _chunk(b"ICCP", profile) if profile else b"",
+        _chunk(b"ANIM", b"\xff\0\0\xff\0\0"),
+    ]
     for layer in layers:
         left, top, width, height = layer.place
         file = io.BytesIO()

@@ -19,7 +19,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
 
 
 @pytest.fixture(scope="module", params=["auto", "imagemagick"])
-def each_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+def each_engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DaemonProcess]:
     """A daemon, once with each engine."""
     folder: Path = tmp_path_factory.mktemp("daemon")
     with running(folder, {"images": {"engine": request.param, "io_threads": 2}}) as process:

@@ -1,4 +1,6 @@
-"""What the command line says when there is no daemon, another one, or not the right password: one line, status 1, no traceback."""
+"""What the command line says when there is no daemon, another one, or not the right password: one
+line, status 1, no traceback.
+"""
 
 import os
 import socket
@@ -20,10 +22,14 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]
     """A daemon with TLS and one user, ann, whose password is `open sesame`."""
     folder = tmp_path_factory.mktemp("guarded")
     write_certificate(folder)
-    (folder / "users").write_text(f"ann:{bcrypt.hashpw(b'open sesame', bcrypt.gensalt(4)).decode()}\n")
+    (folder / "users").write_text(
+        f"ann:{bcrypt.hashpw(b'open sesame', bcrypt.gensalt(4)).decode()}\n"
+    )
     (folder / "right").write_text("open sesame\n")
     (folder / "wrong").write_text("open says me\n")
-    with running(folder, {"network": {"users": "users", "tls_certificate": "cert.pem", "tls_key": "key.pem"}}) as daemon:
+    with running(
+        folder, {"network": {"users": "users", "tls_certificate": "cert.pem", "tls_key": "key.pem"}}
+    ) as daemon:
         yield daemon
 
 
@@ -37,13 +43,33 @@ def only_line(done: Ended) -> str:
 
 class GuardedTests:
     def test_the_right_password_is_let_in(self, guarded: DaemonProcess) -> None:
-        right = ("--user", "ann", "--password-file", guarded.folder / "right", "--ca-file", guarded.folder / "cert.pem")
+        right = (
+            "--user",
+            "ann",
+            "--password-file",
+            guarded.folder / "right",
+            "--ca-file",
+            guarded.folder / "cert.pem",
+        )
         assert against(guarded, "list", *right).status == 0
-        environment = {"IMAGEPIPE_USER": "ann", "IMAGEPIPE_PASSWORD_FILE": str(right[3]), "IMAGEPIPE_TLS": "1", "IMAGEPIPE_CA_FILE": str(right[5])}
+        environment = {
+            "IMAGEPIPE_USER": "ann",
+            "IMAGEPIPE_PASSWORD_FILE": str(right[3]),
+            "IMAGEPIPE_TLS": "1",
+            "IMAGEPIPE_CA_FILE": str(right[5]),
+        }
         assert against(guarded, "list", env=environment).status == 0
 
     def test_without_a_file_the_password_is_asked_for(self, guarded: DaemonProcess) -> None:
-        with Terminal("list", "--port", port_of(guarded), "--user", "ann", "--ca-file", guarded.folder / "cert.pem") as terminal:
+        with Terminal(
+            "list",
+            "--port",
+            port_of(guarded),
+            "--user",
+            "ann",
+            "--ca-file",
+            guarded.folder / "cert.pem",
+        ) as terminal:
             terminal.read_until("Password of ann: ")
             terminal.type("open sesame\n")
             status, seen = terminal.end()
@@ -52,18 +78,34 @@ class GuardedTests:
 
     def test_a_wrong_or_missing_password_is_told(self, guarded: DaemonProcess) -> None:
         trust = ("--ca-file", guarded.folder / "cert.pem")
-        assert "wrong name or password" in only_line(against(guarded, "list", *trust, "--user", "ann", "--password-file", guarded.folder / "wrong"))
+        assert "wrong name or password" in only_line(
+            against(
+                guarded,
+                "list",
+                *trust,
+                "--user",
+                "ann",
+                "--password-file",
+                guarded.folder / "wrong",
+            )
+        )
         assert "wants a name and a password" in only_line(against(guarded, "list", *trust))
 
     def test_a_certificate_that_nobody_trusts_is_told(self, guarded: DaemonProcess) -> None:
         assert "its certificate is not trusted" in only_line(against(guarded, "list", "--tls"))
 
-    def test_plain_where_tls_is_spoken_is_told_and_the_other_way_round(self, guarded: DaemonProcess, daemon: DaemonProcess) -> None:
+    def test_plain_where_tls_is_spoken_is_told_and_the_other_way_round(
+        self, guarded: DaemonProcess, daemon: DaemonProcess
+    ) -> None:
         assert "say --tls" in only_line(against(guarded, "list"))
-        assert "does that port speak TLS?" in only_line(against(daemon, "list", "--tls", "--timeout", "0.5"))
+        assert "does that port speak TLS?" in only_line(
+            against(daemon, "list", "--tls", "--timeout", "0.5")
+        )
 
     def test_files_that_are_not_there_are_told(self, guarded: DaemonProcess) -> None:
-        assert "No such file" in only_line(against(guarded, "list", "--user", "ann", "--password-file", "/nothing"))
+        assert "No such file" in only_line(
+            against(guarded, "list", "--user", "ann", "--password-file", "/nothing")
+        )
         assert "No such file" in only_line(against(guarded, "list", "--ca-file", "/nothing"))
         assert against(guarded, "list", "--password-file", "/nothing").status == 2
 
@@ -72,7 +114,9 @@ class NobodyTests:
     def test_a_refused_connection_is_told(self) -> None:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
-            assert "connection refused" in only_line(run("list", "--port", str(unused.getsockname()[1])))
+            assert "connection refused" in only_line(
+                run("list", "--port", str(unused.getsockname()[1]))
+            )
 
     def test_a_name_that_is_none_is_told(self) -> None:
         assert "imagepipe.invalid" in only_line(run("list", "--host", "imagepipe.invalid"))
@@ -80,7 +124,9 @@ class NobodyTests:
 
     def test_a_server_that_never_answers_is_a_timeout(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
-            assert "no answer within 0.1 s" in only_line(run("list", "--timeout", "0.1", "--port", str(silent.getsockname()[1])))
+            assert "no answer within 0.1 s" in only_line(
+                run("list", "--timeout", "0.1", "--port", str(silent.getsockname()[1]))
+            )
 
     @pytest.mark.parametrize(
         "answer",
@@ -103,10 +149,18 @@ class NobodyTests:
         assert "no imagepipe" in only_line(done)
 
     def test_a_name_that_the_daemon_does_not_know_itself_by_is_told_in_its_own_words(self) -> None:
-        sentence = b"images.example.org is not a known name of this server; if it should be, add it to [network] hosts"
-        head = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % (len(sentence) + 5)
+        sentence = (
+            b"images.example.org is not a known name of this server; if it should be, add it to"
+            b" [network] hosts"
+        )
+        head = (
+            b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
+            % (len(sentence) + 5)
+        )
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            refusing = threading.Thread(target=_answer_once, args=(listening, head + sentence + b"\n\x1b[2J"))
+            refusing = threading.Thread(
+                target=_answer_once, args=(listening, head + sentence + b"\n\x1b[2J")
+            )
             refusing.start()
             done = run("list", "--port", str(listening.getsockname()[1]))
             refusing.join(PATIENCE_SECONDS)
@@ -115,7 +169,11 @@ class NobodyTests:
     def test_an_answer_that_breaks_off_is_told(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             broken = threading.Thread(
-                target=_answer_once, args=(listening, b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 99\r\n\r\n<a>")
+                target=_answer_once,
+                args=(
+                    listening,
+                    b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 99\r\n\r\n<a>",
+                ),
             )
             broken.start()
             done = run("list", "--port", str(listening.getsockname()[1]))
@@ -124,25 +182,47 @@ class NobodyTests:
 
 
 class OutputTests:
-    def test_a_reader_that_goes_away_is_a_line_and_no_traceback(self, daemon: DaemonProcess) -> None:
+    def test_a_reader_that_goes_away_is_a_line_and_no_traceback(
+        self, daemon: DaemonProcess
+    ) -> None:
         reader, writer = os.pipe()
         os.close(reader)
         done = subprocess.run(
-            [PROGRAM, "status", "--port", port_of(daemon)], stdout=writer, stderr=subprocess.PIPE, text=True, env=environment(), check=False
+            [PROGRAM, "status", "--port", port_of(daemon)],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            check=False,
         )
         os.close(writer)
-        assert (done.returncode, done.stderr) == (1, "imagepipe: nobody reads the output any more\n")
+        assert (done.returncode, done.stderr) == (
+            1,
+            "imagepipe: nobody reads the output any more\n",
+        )
 
     def test_a_full_disk_is_a_line_too(self, daemon: DaemonProcess) -> None:
         with Path("/dev/full").open("w") as full:
             done = subprocess.run(
-                [PROGRAM, "status", "--port", port_of(daemon)], stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False
+                [PROGRAM, "status", "--port", port_of(daemon)],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment(),
+                check=False,
             )
-        assert (done.returncode, done.stderr) == (1, "imagepipe: cannot write: No space left on device\n")
+        assert (done.returncode, done.stderr) == (
+            1,
+            "imagepipe: cannot write: No space left on device\n",
+        )
 
-    def test_a_name_that_is_no_text_is_refused_before_it_is_sent(self, daemon: DaemonProcess) -> None:
+    def test_a_name_that_is_no_text_is_refused_before_it_is_sent(
+        self, daemon: DaemonProcess
+    ) -> None:
         assert "cannot be in a name" in only_line(run("info", "--port", port_of(daemon), "a\x1bb"))
-        assert "cannot be in a name" in only_line(run("info", "--port", port_of(daemon), os.fsdecode(b"a\xff")))
+        assert "cannot be in a name" in only_line(
+            run("info", "--port", port_of(daemon), os.fsdecode(b"a\xff"))
+        )
 
 
 def _answer_once(listening: socket.socket, answer: bytes) -> None:

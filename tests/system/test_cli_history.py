@@ -37,15 +37,27 @@ def north(cluster: Cluster) -> DaemonProcess:
 
 
 class HistoryTests:
-    def test_the_loser_is_listed_where_it_is_kept(self, cluster: Cluster, north: DaemonProcess) -> None:
+    def test_the_loser_is_listed_where_it_is_kept(
+        self, cluster: Cluster, north: DaemonProcess
+    ) -> None:
         for arguments in ([], ["x/a.png"], ["x/"]):
-            [[path, version, size, digest, _lost, winner]] = against(north, "history", *arguments).rows
-            assert (path, int(size), len(version), len(winner), len(digest)) == ("x/a.png", len(LOST), 49, 49, 64)
+            [[path, version, size, digest, _lost, winner]] = against(
+                north, "history", *arguments
+            ).rows
+            assert (path, int(size), len(version), len(winner), len(digest)) == (
+                "x/a.png",
+                len(LOST),
+                49,
+                49,
+                64,
+            )
         assert json.loads(against(north, "history", "--json").out)["version"] == version
         assert against(north, "history", "y/").rows == []
         assert against(cluster["south"], "history").rows == []
 
-    def test_it_is_stored_again_somewhere_else_or_where_it_was(self, cluster: Cluster, north: DaemonProcess) -> None:
+    def test_it_is_stored_again_somewhere_else_or_where_it_was(
+        self, cluster: Cluster, north: DaemonProcess
+    ) -> None:
         [[path, version, *_]] = against(north, "history").rows
         elsewhere = against(north, "restore", path, version[:12], "--to", "x/b.png", "--json")
         assert (elsewhere.status, json.loads(elsewhere.out)["path"]) == (0, "x/b.png")
@@ -53,7 +65,9 @@ class HistoryTests:
         assert ["width", "32"] in here.rows
         cluster.wait_until_all_have({"x/a.png": LOST, "x/b.png": LOST})
 
-    def test_a_version_that_there_is_not_is_the_daemons_sentence(self, north: DaemonProcess) -> None:
+    def test_a_version_that_there_is_not_is_the_daemons_sentence(
+        self, north: DaemonProcess
+    ) -> None:
         done = against(north, "restore", "x/a.png", "ffff")
         assert done.status == 1
         assert done.err.startswith("imagepipe: [1000] version: ")
@@ -68,7 +82,9 @@ class EraseTests:
         assert (done.status, done.err) == (0, "")
         cluster.start("north")
         eventually(lambda: against(cluster["north"], "history", "x/a.png").rows == [])
-        assert against(cluster["north"], "restore", "x/a.png", version).err.startswith("imagepipe: [1000] version: ")
+        assert against(cluster["north"], "restore", "x/a.png", version).err.startswith(
+            "imagepipe: [1000] version: "
+        )
         assert "x/a.png" not in cluster.wait_until_equal()
 
     def test_a_path_of_which_nothing_was_ever_heard_is_told(self, north: DaemonProcess) -> None:

@@ -17,17 +17,33 @@ from tests.support.command_line import PROGRAM, Terminal, environment, run
 from tests.support.moody_daemon import HANG_UP, PATIENCE_SECONDS, Mood, MoodyDaemon, full
 
 
-def range_of(daemon: MoodyDaemon, start: int, end: int, *more: str | Path, command: str = "process") -> list[str]:
+def range_of(
+    daemon: MoodyDaemon, start: int, end: int, *more: str | Path, command: str = "process"
+) -> list[str]:
     """The arguments for a range of ids in the namespace p."""
     outputs = ["--outputs", "w5.jpg,x6.png"] if command == "process" else []
-    return [command, "--port", daemon.port, "--namespace", "p", "--start", str(start), "--end", str(end), *outputs, *map(str, more)]
+    return [
+        command,
+        "--port",
+        daemon.port,
+        "--namespace",
+        "p",
+        "--start",
+        str(start),
+        "--end",
+        str(end),
+        *outputs,
+        *map(str, more),
+    ]
 
 
 class RetryTests:
     @pytest.mark.parametrize("command", ["process", "pull"])
     def test_a_full_queue_is_waited_out(self, tmp_path: Path, command: str) -> None:
         with MoodyDaemon(full(2)).serving() as daemon:
-            done = run(*range_of(daemon, 1, 4, command=command), env={"XDG_STATE_HOME": str(tmp_path)})
+            done = run(
+                *range_of(daemon, 1, 4, command=command), env={"XDG_STATE_HOME": str(tmp_path)}
+            )
         assert (done.status, len(done.rows)) == (0, 4)
         assert daemon.calls == {f"p/{id}": 3 for id in range(1, 5)}
 
@@ -38,8 +54,12 @@ class RetryTests:
         assert (done.status, done.rows) == (0, [["p/1", "rendered", ""]])
 
     def test_a_connection_that_breaks_is_made_again(self, tmp_path: Path) -> None:
-        with MoodyDaemon(lambda path, number: HANG_UP if number < 4 and path == "p/7" else None).serving() as daemon:
-            done = run(*range_of(daemon, 1, 9, "--concurrency", "1"), env={"XDG_STATE_HOME": str(tmp_path)})
+        with MoodyDaemon(
+            lambda path, number: HANG_UP if number < 4 and path == "p/7" else None
+        ).serving() as daemon:
+            done = run(
+                *range_of(daemon, 1, 9, "--concurrency", "1"), env={"XDG_STATE_HOME": str(tmp_path)}
+            )
         assert (done.status, len(done.rows)) == (0, 9)
 
     def test_a_daemon_that_is_gone_ends_the_run_which_continues_later(self, tmp_path: Path) -> None:
@@ -62,7 +82,9 @@ class RetryTests:
         assert "connection refused" in done.err
 
     def test_a_fault_that_is_about_the_daemon_ends_the_run(self, tmp_path: Path) -> None:
-        with MoodyDaemon(lambda _path, _number: Fault(8001, "procedure admin.render_outputs not found")).serving() as daemon:
+        with MoodyDaemon(
+            lambda _path, _number: Fault(8001, "procedure admin.render_outputs not found")
+        ).serving() as daemon:
             done = run(*range_of(daemon, 1, 100000), env={"XDG_STATE_HOME": str(tmp_path)})
         assert done.status == 1
         assert "admin.render_outputs not found" in done.err
@@ -70,16 +92,23 @@ class RetryTests:
 
 
 class FailureTests:
-    def test_what_failed_is_listed_and_tried_again_by_the_next_run_alone(self, tmp_path: Path) -> None:
+    def test_what_failed_is_listed_and_tried_again_by_the_next_run_alone(
+        self, tmp_path: Path
+    ) -> None:
         def mood(path: str, number: int) -> Any:
-            return Fault(1000, f"[1000] path: there is no image \u202e {path}") if path in ("p/3", "p/8") and number == 1 else None
+            return (
+                Fault(1000, f"[1000] path: there is no image \u202e {path}")
+                if path in ("p/3", "p/8") and number == 1
+                else None
+            )
 
         with MoodyDaemon(mood).serving() as daemon:
             arguments = range_of(daemon, 0, 9, "--state", tmp_path / "state")
             first, second = run(*arguments), run(*arguments)
             assert first.status == 1
             assert sorted(row for row in first.rows if row[1] == "failed") == [
-                [path, "failed", f"[1000] path: there is no image \\u202e {path}"] for path in ("p/3", "p/8")
+                [path, "failed", f"[1000] path: there is no image \\u202e {path}"]
+                for path in ("p/3", "p/8")
             ]
             assert "imagepipe: p/3: [1000]" in first.err
             assert "2 failed, 8 rendered" in first.err
@@ -112,11 +141,28 @@ class FailureTests:
         assert (done.status, len(done.err.splitlines())) == (2, 1), done.err
 
     def test_a_source_without_the_id_is_wrong_usage(self) -> None:
-        assert run("pull", "--port", "1", "--namespace", "p", "--start", "0", "--end", "1", "--source", "http://x/1.jpg").status == 2
+        assert (
+            run(
+                "pull",
+                "--port",
+                "1",
+                "--namespace",
+                "p",
+                "--start",
+                "0",
+                "--end",
+                "1",
+                "--source",
+                "http://x/1.jpg",
+            ).status
+            == 2
+        )
 
 
 class ResumeTests:
-    def test_killed_half_way_it_continues_and_does_again_what_was_in_flight_at_most(self, tmp_path: Path) -> None:
+    def test_killed_half_way_it_continues_and_does_again_what_was_in_flight_at_most(
+        self, tmp_path: Path
+    ) -> None:
         """On a terminal, with its bar."""
         half = threading.Event()
 
@@ -130,7 +176,9 @@ class ResumeTests:
             with Terminal(*arguments) as terminal:
                 daemon.wait_for(504)
                 terminal.read_until(r"500/1000 +[\d.]+/s .*left +\d+:\d\d")
-                eventually(lambda: json.loads(state.read_text())["left"] == [[500, 999]], state.read_text)
+                eventually(
+                    lambda: json.loads(state.read_text())["left"] == [[500, 999]], state.read_text
+                )
                 terminal.process.kill()
                 terminal.process.wait(PATIENCE_SECONDS)
             in_flight = {f"p/{id}" for id in range(500, 504)}
@@ -144,8 +192,15 @@ class ResumeTests:
         assert set(daemon.calls) == {f"p/{id}" for id in range(1000)}
         assert {path for path, count in daemon.calls.items() if count > 1} == in_flight
 
-    def test_ctrl_c_lets_finish_what_is_under_way_and_says_how_to_continue(self, tmp_path: Path) -> None:
-        with _held_at(5) as (daemon, go_on), Terminal(*range_of(daemon, 0, 99, "--state", tmp_path / "state", "--concurrency", "2")) as terminal:
+    def test_ctrl_c_lets_finish_what_is_under_way_and_says_how_to_continue(
+        self, tmp_path: Path
+    ) -> None:
+        with (
+            _held_at(5) as (daemon, go_on),
+            Terminal(
+                *range_of(daemon, 0, 99, "--state", tmp_path / "state", "--concurrency", "2")
+            ) as terminal,
+        ):
             daemon.wait_for(7)
             terminal.interrupt()
             go_on.set()
@@ -156,10 +211,17 @@ class ResumeTests:
         assert len(daemon.calls) == 100 - sum(last - first + 1 for first, last in left)
 
     def test_a_second_ctrl_c_ends_at_once(self, tmp_path: Path) -> None:
-        with _held_at(5) as (daemon, _), Terminal(*range_of(daemon, 0, 99, "--state", tmp_path / "state", "--concurrency", "2")) as terminal:
+        with (
+            _held_at(5) as (daemon, _),
+            Terminal(
+                *range_of(daemon, 0, 99, "--state", tmp_path / "state", "--concurrency", "2")
+            ) as terminal,
+        ):
             daemon.wait_for(7)
             terminal.read_until("5/100")
-            eventually(lambda: "[[5, 99]]" in (tmp_path / "state").read_text(), lambda: terminal.seen)
+            eventually(
+                lambda: "[[5, 99]]" in (tmp_path / "state").read_text(), lambda: terminal.seen
+            )
             terminal.interrupt()
             while terminal.process.poll() is None:
                 terminal.interrupt()
@@ -174,10 +236,18 @@ class ResumeTests:
     def test_a_second_run_is_refused_while_the_first_is_under_way(self, tmp_path: Path) -> None:
         with _held_at(0) as (daemon, go_on):
             arguments = range_of(daemon, 0, 3)
-            first = subprocess.Popen([PROGRAM, *arguments], env=environment({"XDG_STATE_HOME": str(tmp_path)}), stdout=subprocess.PIPE, text=True)
+            first = subprocess.Popen(
+                [PROGRAM, *arguments],
+                env=environment({"XDG_STATE_HOME": str(tmp_path)}),
+                stdout=subprocess.PIPE,
+                text=True,
+            )
             daemon.wait_for(1)
             second = run(*arguments, env={"XDG_STATE_HOME": str(tmp_path)})
-            other = run(*range_of(daemon, 0, 0, "--timeout", "0.2", "--patience", "0"), env={"XDG_STATE_HOME": str(tmp_path)})
+            other = run(
+                *range_of(daemon, 0, 0, "--timeout", "0.2", "--patience", "0"),
+                env={"XDG_STATE_HOME": str(tmp_path)},
+            )
             go_on.set()
             out, _ = first.communicate(timeout=PATIENCE_SECONDS)
         assert second.status == 1
@@ -185,23 +255,39 @@ class ResumeTests:
         assert "no answer within 0.2 s" in other.err  # another range is another run
         assert (first.returncode, len(out.splitlines())) == (0, 4)
 
-    def test_a_file_that_is_damaged_or_of_another_run_is_refused_until_it_shall_not_count(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_damaged_or_of_another_run_is_refused_until_it_shall_not_count(
+        self, tmp_path: Path
+    ) -> None:
         file = tmp_path / "state"
         with MoodyDaemon(full(0)).serving() as daemon:
-            for content in ("", "{", "[]", '{"run": 1, "left": []}', json.dumps({"run": _run(daemon), "left": [[4, 2]]})):
+            for content in (
+                "",
+                "{",
+                "[]",
+                '{"run": 1, "left": []}',
+                json.dumps({"run": _run(daemon), "left": [[4, 2]]}),
+            ):
                 file.write_text(content)
                 refused = run(*range_of(daemon, 0, 3, "--state", file))
                 assert (refused.status, refused.out, "--restart" in refused.err) == (1, "", True)
                 assert file.read_text() == content
             file.write_text(json.dumps({"run": _run(daemon), "left": [[2, 3]]}))
-            assert {row[0] for row in run(*range_of(daemon, 0, 3, "--state", file)).rows} == {"p/2", "p/3"}
+            assert {row[0] for row in run(*range_of(daemon, 0, 3, "--state", file)).rows} == {
+                "p/2",
+                "p/3",
+            }
             file.write_text("{")
             assert len(run(*range_of(daemon, 0, 3, "--state", file, "--restart")).rows) == 4
 
     def test_a_range_of_millions_takes_no_memory(self, tmp_path: Path) -> None:
         with _held_at(100) as (daemon, _):
             arguments = range_of(daemon, 0, 100_000_000, "--state", tmp_path / "state")
-            process = subprocess.Popen([PROGRAM, *arguments], env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                [PROGRAM, *arguments],
+                env=environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
             try:
                 daemon.wait_for(108)
                 status = Path(f"/proc/{process.pid}/status").read_text()
@@ -215,7 +301,19 @@ class ResumeTests:
     def test_a_state_that_cannot_be_written_is_a_line(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         done = run(
-            "process", "--port", "1", "--namespace", "p", "--outputs", "w5.jpg", "--start", "0", "--end", "1", "--state", tmp_path / "file" / "state"
+            "process",
+            "--port",
+            "1",
+            "--namespace",
+            "p",
+            "--outputs",
+            "w5.jpg",
+            "--start",
+            "0",
+            "--end",
+            "1",
+            "--state",
+            tmp_path / "file" / "state",
         )
         assert done.status == 1
         assert len(done.err.splitlines()) == 1
@@ -252,7 +350,9 @@ class TerminalTests:
 
 class EraseTests:
     def test_each_path_is_erased_and_those_that_are_not_are_listed(self) -> None:
-        with MoodyDaemon(lambda path, _number: Fault(1000, "[1000] path: no") if path == "x/2" else "OK").serving() as daemon:
+        with MoodyDaemon(
+            lambda path, _number: Fault(1000, "[1000] path: no") if path == "x/2" else "OK"
+        ).serving() as daemon:
             done = run("erase", "x/1", "x/2", "x/3", "--port", daemon.port)
         assert (done.status, done.out, done.err) == (1, "", "imagepipe: x/2: [1000] path: no\n")
         assert daemon.calls == {"x/1": 1, "x/2": 1, "x/3": 1}
@@ -262,18 +362,32 @@ class VerifyTests:
     """Of a verification that takes its time."""
 
     def test_it_is_watched_with_a_bar_until_it_is_over_and_its_findings_are_listed(self) -> None:
-        problems = [{"path": f"p/{at}\u202e", "problem": "rotten", "outcome": "repaired"} for at in (3, 4)]
-        end = _progress(checked=1000, running=False, rotten=2, repaired=2, finished="2026-01-02T03:04:05.678Z", problems=problems)
+        problems = [
+            {"path": f"p/{at}\u202e", "problem": "rotten", "outcome": "repaired"} for at in (3, 4)
+        ]
+        end = _progress(
+            checked=1000,
+            running=False,
+            rotten=2,
+            repaired=2,
+            finished="2026-01-02T03:04:05.678Z",
+            problems=problems,
+        )
         go_on, half = threading.Event(), _progress(checked=400, rotten=1)
         with MoodyDaemon(_verifying(lambda: end if go_on.is_set() else half)).serving() as daemon:
-            with Terminal("verify", "--repair", "--rate", "1 MiB", "--port", daemon.port) as terminal:
+            with Terminal(
+                "verify", "--repair", "--rate", "1 MiB", "--port", daemon.port
+            ) as terminal:
                 terminal.read_until(r"400/1000 .*/s 1 rotten")
                 go_on.set()
                 status, seen = terminal.end()
             lines = run("verify", "--watch", "--port", daemon.port)
             assert json.loads(run("verify", "--watch", "--json", "--port", daemon.port).out) == end
         assert (status, "1000 of 1000 checked: 2 rotten, 2 repaired" in seen) == (0, True)
-        assert lines.rows == [["p/3\\u202e", "rotten", "repaired"], ["p/4\\u202e", "rotten", "repaired"]]
+        assert lines.rows == [
+            ["p/3\\u202e", "rotten", "repaired"],
+            ["p/4\\u202e", "rotten", "repaired"],
+        ]
         assert daemon.calls["admin.verify"] == 1
 
     @pytest.mark.parametrize(
@@ -285,8 +399,12 @@ class VerifyTests:
             ({"repair": True, "finished": None}, 1),
         ],
     )
-    def test_the_exit_status_says_whether_all_is_well(self, outcome: dict[str, object], status: int) -> None:
-        end = _progress(**{"running": False, "checked": 1000, "finished": "2026-01-02T03:04:05.678Z", **outcome})
+    def test_the_exit_status_says_whether_all_is_well(
+        self, outcome: dict[str, object], status: int
+    ) -> None:
+        end = _progress(
+            **{"running": False, "checked": 1000, "finished": "2026-01-02T03:04:05.678Z", **outcome}
+        )
         with MoodyDaemon(_verifying(lambda: end)).serving() as daemon:
             assert run("verify", "--port", daemon.port).status == status
 
@@ -303,7 +421,10 @@ class VerifyTests:
     def test_where_nothing_was_ever_verified_it_is_a_line(self) -> None:
         with MoodyDaemon(lambda _method, _number: "null").serving() as daemon:
             done = run("verify", "--watch", "--port", daemon.port)
-        assert (done.status, done.err) == (1, "imagepipe: nothing was ever verified since the daemon started\n")
+        assert (done.status, done.err) == (
+            1,
+            "imagepipe: nothing was ever verified since the daemon started\n",
+        )
 
     def test_options_that_mean_nothing_are_wrong_usage(self) -> None:
         assert run("verify", "--stop", "--repair").status == 2
@@ -312,7 +433,20 @@ class VerifyTests:
 
 def _progress(**more: object) -> dict[str, object]:
     """What admin.verify_progress says, of 1000 images."""
-    counts = dict.fromkeys(("checked", "bytes", "missing", "rotten", "changed", "strangers", "repaired", "unrepaired", "more_problems"), 0)
+    counts = dict.fromkeys(
+        (
+            "checked",
+            "bytes",
+            "missing",
+            "rotten",
+            "changed",
+            "strangers",
+            "repaired",
+            "unrepaired",
+            "more_problems",
+        ),
+        0,
+    )
     ours = {
         "running": True,
         "repair": True,
@@ -327,7 +461,9 @@ def _progress(**more: object) -> dict[str, object]:
 
 def _verifying(progress: Callable[[], dict[str, object]]) -> Mood:
     """A daemon that says this when it is asked for its progress."""
-    return lambda method, _number: json.dumps(progress()) if method == "admin.verify_progress" else "OK"
+    return lambda method, _number: (
+        json.dumps(progress()) if method == "admin.verify_progress" else "OK"
+    )
 
 
 @contextmanager
@@ -348,5 +484,11 @@ def _held_at(first: int) -> Iterator[tuple[MoodyDaemon, threading.Event]]:
 
 def _run(daemon: MoodyDaemon) -> dict[str, object]:
     """What the file says that a run over 0 to 3 is about."""
-    run = {"command": "process", "outputs": ["w5.jpg", "x6.png"], "namespace": "p", "start": 0, "end": 3}
+    run = {
+        "command": "process",
+        "outputs": ["w5.jpg", "x6.png"],
+        "namespace": "p",
+        "start": 0,
+        "end": 3,
+    }
     return {**run, "host": "127.0.0.1", "port": int(daemon.port)}

@@ -15,7 +15,9 @@ COUNT = 1000
 
 @pytest.fixture(scope="module")
 def originals(picture: bytes) -> Iterator[str]:
-    """The URL of a server that has an original for each id but those that end in 3. Their bytes differ, or one rendition would do for all."""
+    """The URL of a server that has an original for each id but those that end in 3. Their bytes
+    differ, or one rendition would do for all.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -38,7 +40,9 @@ def originals(picture: bytes) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory, originals: str, picture: bytes) -> Iterator[DaemonProcess]:
+def daemon(
+    tmp_path_factory: pytest.TempPathFactory, originals: str, picture: bytes
+) -> Iterator[DaemonProcess]:
     """A daemon that adopted an original for each of the ids 0 to 999 in the namespace p."""
     folder = tmp_path_factory.mktemp("daemon")
     options: dict[str, dict[str, object]] = {
@@ -61,12 +65,27 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, originals: str, picture: by
 
 
 class ProcessTests:
-    def test_a_range_is_rendered_with_a_bar_killed_half_way_and_continued_with_nothing_rendered_twice(self, daemon: DaemonProcess) -> None:
+    def test_a_range_killed_half_way_is_continued_with_nothing_rendered_twice(
+        self, daemon: DaemonProcess
+    ) -> None:
         before = renders(daemon)
         state = daemon.folder / "range.state"
-        arguments = ["process", "--port", port_of(daemon), "--namespace", "p", "--outputs", "w5.jpg", "--start", "0", "--end", str(COUNT - 1)]
+        arguments = [
+            "process",
+            "--port",
+            port_of(daemon),
+            "--namespace",
+            "p",
+            "--outputs",
+            "w5.jpg",
+            "--start",
+            "0",
+            "--end",
+            str(COUNT - 1),
+        ]
         with Terminal(*arguments, "--state", state) as terminal:
-            terminal.read_until(r"(?s) [1-9]\d*/1000 +[\d.]+/s .*left +\d+:\d\d.* ([3-9]\d\d)/1000")  # it moves, and is half-way
+            # it moves, and is half-way
+            terminal.read_until(r"(?s) [1-9]\d*/1000 +[\d.]+/s .*left +\d+:\d\d.* ([3-9]\d\d)/1000")
             terminal.process.kill()
             terminal.process.wait(PATIENCE_SECONDS)
         assert state.exists()
@@ -80,13 +99,29 @@ class ProcessTests:
         assert get(daemon, f"/p/{COUNT - 1}/w5.jpg").status == 200
         assert renders(daemon) - before == COUNT
 
-    def test_a_line_a_record_says_what_was_done_and_failures_are_listed(self, daemon: DaemonProcess) -> None:
-        arguments = ("--namespace", "p", "--outputs", "w6.jpg,x7.webp", "--start", "998", "--end", "1003")
+    def test_a_line_a_record_says_what_was_done_and_failures_are_listed(
+        self, daemon: DaemonProcess
+    ) -> None:
+        arguments = (
+            "--namespace",
+            "p",
+            "--outputs",
+            "w6.jpg,x7.webp",
+            "--start",
+            "998",
+            "--end",
+            "1003",
+        )
         first = against(daemon, "process", *arguments)
         assert first.status == 1
         assert sorted(row[:2] for row in first.rows) == [
-            ["p/1000", "rendered"], ["p/1001", "rendered"], ["p/1002", "rendered"], ["p/1003", "failed"], ["p/998", "rendered"], ["p/999", "rendered"],
-        ]  # fmt: skip
+            ["p/1000", "rendered"],
+            ["p/1001", "rendered"],
+            ["p/1002", "rendered"],
+            ["p/1003", "failed"],
+            ["p/998", "rendered"],
+            ["p/999", "rendered"],
+        ]
         assert "imagepipe: p/1003: [1000] " in first.err
         assert "1 failed, 5 rendered" in first.err
         second = against(daemon, "process", *arguments)
@@ -95,8 +130,21 @@ class ProcessTests:
         assert sorted(row[1] for row in third.rows) == ["cached"] * 5 + ["failed"]
 
     @pytest.mark.parametrize("name", ["w5.tiff", "w1001.jpg", "w5.nosuch"])
-    def test_a_name_that_the_daemon_makes_no_rendition_of_ends_it_before_the_first_id(self, daemon: DaemonProcess, name: str) -> None:
-        done = against(daemon, "process", "--namespace", "p", "--outputs", f"w5.jpg,{name}", "--start", "0", "--end", "999")
+    def test_a_name_that_the_daemon_makes_no_rendition_of_ends_it_before_the_first_id(
+        self, daemon: DaemonProcess, name: str
+    ) -> None:
+        done = against(
+            daemon,
+            "process",
+            "--namespace",
+            "p",
+            "--outputs",
+            f"w5.jpg,{name}",
+            "--start",
+            "0",
+            "--end",
+            "999",
+        )
         assert (done.status, done.rows) == (1, [])
         [line] = done.err.splitlines()
         assert line.startswith("imagepipe: [1000] rendition: ")
@@ -115,12 +163,47 @@ class PullTests:
         ]
         assert "not at its source" in done.err
         assert daemon.proxy.list_images("q/") == [f"q/{id}/original" for id in (1, 2, 4, 5)]
-        again = against(daemon, "pull", "--namespace", "q", "--start", "1", "--end", "5", "--restart")
-        assert sorted(row[1] for row in again.rows) == ["failed", "stored", "stored", "stored", "stored"]
+        again = against(
+            daemon, "pull", "--namespace", "q", "--start", "1", "--end", "5", "--restart"
+        )
+        assert sorted(row[1] for row in again.rows) == [
+            "failed",
+            "stored",
+            "stored",
+            "stored",
+            "stored",
+        ]
 
-    def test_or_from_a_source_with_the_id_in_it(self, daemon: DaemonProcess, originals: str) -> None:
-        done = against(daemon, "pull", "--namespace", "r", "--start", "1", "--end", "2", "--source", f"{originals}/new/{{id}}.jpg")
-        assert (done.status, daemon.proxy.list_images("r/")) == (0, ["r/1/original", "r/2/original"])
-        refused = against(daemon, "pull", "--namespace", "s", "--start", "1", "--end", "1", "--source", f"{originals}/elsewhere/{{id}}.jpg")
+    def test_or_from_a_source_with_the_id_in_it(
+        self, daemon: DaemonProcess, originals: str
+    ) -> None:
+        done = against(
+            daemon,
+            "pull",
+            "--namespace",
+            "r",
+            "--start",
+            "1",
+            "--end",
+            "2",
+            "--source",
+            f"{originals}/new/{{id}}.jpg",
+        )
+        assert (done.status, daemon.proxy.list_images("r/")) == (
+            0,
+            ["r/1/original", "r/2/original"],
+        )
+        refused = against(
+            daemon,
+            "pull",
+            "--namespace",
+            "s",
+            "--start",
+            "1",
+            "--end",
+            "1",
+            "--source",
+            f"{originals}/elsewhere/{{id}}.jpg",
+        )
         assert refused.status == 1
         assert "sources" in refused.err

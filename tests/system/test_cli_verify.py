@@ -32,7 +32,9 @@ class VerifyTests:
         assert "nothing is wrong" in done.err
         assert json.loads(against(north, "verify", "--watch", "--json").out)["running"] is False
 
-    def test_what_is_rotten_is_listed_and_repaired_from_the_peer(self, cluster: Cluster, north: DaemonProcess) -> None:
+    def test_what_is_rotten_is_listed_and_repaired_from_the_peer(
+        self, cluster: Cluster, north: DaemonProcess
+    ) -> None:
         image = encoded(gradient(40, 40), "PNG")
         north.proxy.store_image(image, "v/rotten.png")
         file = north.images / "v" / "rotten.png"
@@ -50,7 +52,8 @@ class VerifyTests:
         assert against(north, "verify").status == 0
 
     def test_ctrl_c_stops_watching_and_stop_stops_it(self, north: DaemonProcess) -> None:
-        north.proxy.store_image(encoded(gradient(1500, 1500), "BMP"), "v/large.bmp")  # 6.75 MB: at this rate, it takes hours
+        # 6.75 MB: at this rate, it takes hours
+        north.proxy.store_image(encoded(gradient(1500, 1500), "BMP"), "v/large.bmp")
         with Terminal("verify", "--rate", "1 KiB", "--port", port_of(north)) as terminal:
             terminal.read_until("left")
             eventually(lambda: json.loads(north.proxy.admin.verify_progress())["running"])

@@ -1,4 +1,6 @@
-"""Several real daemons: what is stored, moved and deleted on any of them is the same on all, whoever was away meanwhile."""
+"""Several real daemons: what is stored, moved and deleted on any of them is the same on all,
+whoever was away meanwhile.
+"""
 
 import concurrent.futures
 import itertools
@@ -26,7 +28,12 @@ class TopologyTests:
 
     @pytest.mark.parametrize(
         "links",
-        [ring("a", "b", "c"), chain("a", "b", "c", "d"), star("a", "b", "c", "d"), mesh("a", "b", "c")],
+        [
+            ring("a", "b", "c"),
+            chain("a", "b", "c", "d"),
+            star("a", "b", "c", "d"),
+            mesh("a", "b", "c"),
+        ],
         ids=["ring", "chain", "star", "mesh"],
     )
     def test_writes_on_every_node_reach_all_of_them(self, tmp_path: Path, links: Links) -> None:
@@ -35,10 +42,15 @@ class TopologyTests:
             together(writer.run for writer in writers)
             expected = {path: image for writer in writers for path, image in writer.images.items()}
             nodes.wait_until_all_have(expected)
-            assert all(node.proxy.list_images() == sorted(expected, key=str.encode) for node in nodes.nodes.values())
+            assert all(
+                node.proxy.list_images() == sorted(expected, key=str.encode)
+                for node in nodes.nodes.values()
+            )
             for path in itertools.islice(expected, 5):
                 facts = [node.proxy.image_info(path) for node in nodes.nodes.values()]
-                assert all(one == facts[0] for one in facts), "digest, size, pixels and time are those of the node that stored it"
+                assert all(one == facts[0] for one in facts), (
+                    "digest, size, pixels and time are those of the node that stored it"
+                )
 
     def test_one_way_links_replicate_one_way(self, tmp_path: Path) -> None:
         with Cluster(tmp_path, {"source": [], "copy": ["source"]}) as nodes:
@@ -53,12 +65,17 @@ class TopologyTests:
 class AbsenceTests:
     """Who was away, or is new, catches up."""
 
-    def test_a_ring_takes_back_a_node_that_missed_a_thousand_writes_and_takes_in_a_newcomer(self, tmp_path: Path) -> None:
+    def test_a_ring_takes_back_a_node_that_missed_a_thousand_writes_and_takes_in_a_newcomer(
+        self, tmp_path: Path
+    ) -> None:
         with Cluster(tmp_path, {**ring("a", "b", "c"), "a": ["c", "b"]}) as nodes:
             together(Writer(nodes[name], f"before-{name}", calls=20).run for name in "abc")
             nodes.wait_until_equal()
             nodes["c"].kill()
-            together(Writer(nodes[name], f"meanwhile-{name}", calls=ABSENT_WRITES // 2).run for name in "ab")
+            together(
+                Writer(nodes[name], f"meanwhile-{name}", calls=ABSENT_WRITES // 2).run
+                for name in "ab"
+            )
             nodes.links["new"] = ["a", "b"]
             nodes.start("c", "new")
             together(Writer(nodes[name], f"after-{name}", calls=20).run for name in ("a", "b", "c"))
@@ -67,13 +84,17 @@ class AbsenceTests:
     def test_each_is_killed_and_restarted_under_load(self, tmp_path: Path) -> None:
         names = ("a", "b", "c")
         with Cluster(tmp_path, mesh(*names)) as nodes:
-            writers = {name: Writer(nodes[name], name, calls=150, stores_only=True) for name in names}
+            writers = {
+                name: Writer(nodes[name], name, calls=150, stores_only=True) for name in names
+            }
             for name in names:
                 others = [writers[other].run for other in names if other != name]
                 together([*others, lambda name=name: kill_and_restart(nodes, name)])  # type: ignore[misc]
                 for writer in writers.values():
                     writer.daemon = nodes[writer.name]
-            expected = {path: image for writer in writers.values() for path, image in writer.images.items()}
+            expected = {
+                path: image for writer in writers.values() for path, image in writer.images.items()
+            }
             nodes.wait_until_all_have(expected)
 
     def test_a_node_that_was_stopped_for_a_while_goes_on(self, tmp_path: Path) -> None:
@@ -117,7 +138,9 @@ class AbsenceTests:
 class ConflictTests:
     """Two nodes that do not hear each other."""
 
-    def test_the_same_version_wins_everywhere_and_a_path_may_be_a_file_here_and_a_folder_there(self, tmp_path: Path) -> None:
+    def test_the_same_version_wins_everywhere_and_a_path_may_be_a_file_here_and_a_folder_there(
+        self, tmp_path: Path
+    ) -> None:
         links = mesh("a", "b")
         apart: Links = {"a": [], "b": []}
         with Cluster(tmp_path, apart) as nodes:
@@ -137,9 +160,15 @@ class ConflictTests:
 class ConfirmationTests:
     """min_acks: the answer waits for the peers."""
 
-    def test_what_was_confirmed_survives_the_loss_of_the_machine_that_took_it(self, tmp_path: Path) -> None:
-        """LOSSES times: the node answers OK, is killed at once, and its folder is gone. The image is on the peer."""
-        with Cluster(tmp_path, mesh("a", "b"), {"replication": {"min_acks": 1, "ack_timeout": "20 s"}}) as nodes:
+    def test_what_was_confirmed_survives_the_loss_of_the_machine_that_took_it(
+        self, tmp_path: Path
+    ) -> None:
+        """LOSSES times: the node answers OK, is killed at once, and its folder is gone. The image
+        is on the peer.
+        """
+        with Cluster(
+            tmp_path, mesh("a", "b"), {"replication": {"min_acks": 1, "ack_timeout": "20 s"}}
+        ) as nodes:
             expected = {}
             for loss in range(LOSSES):
                 taker, peer = ("a", "b") if loss % 2 else ("b", "a")
@@ -152,8 +181,12 @@ class ConfirmationTests:
                 nodes.start(taker)
                 nodes.wait_until_all_have(expected, taker)
 
-    def test_without_enough_peers_the_answer_is_a_fault_and_the_change_is_kept(self, tmp_path: Path) -> None:
-        with Cluster(tmp_path, mesh("a", "b"), {"replication": {"min_acks": 1, "ack_timeout": "1 s"}}) as nodes:
+    def test_without_enough_peers_the_answer_is_a_fault_and_the_change_is_kept(
+        self, tmp_path: Path
+    ) -> None:
+        with Cluster(
+            tmp_path, mesh("a", "b"), {"replication": {"min_acks": 1, "ack_timeout": "1 s"}}
+        ) as nodes:
             eventually(lambda: stored(nodes["a"], png(1), "a.png"))
             nodes["b"].kill()
             fault = fault_of(nodes["a"].proxy.store_image, text(png(2)), "b.png")
@@ -186,19 +219,27 @@ class MissTests:
             nodes.start("b")
             assert nodes["b"].proxy.image_info("a.png")["path"] == "a.png"
 
-    def test_what_nobody_has_is_unknown_and_a_dead_peer_does_not_hold_the_answer_up(self, tmp_path: Path) -> None:
+    def test_what_nobody_has_is_unknown_and_a_dead_peer_does_not_hold_the_answer_up(
+        self, tmp_path: Path
+    ) -> None:
         with Cluster(tmp_path, mesh("a", "b")) as nodes:
             nodes["b"].process.send_signal(signal.SIGSTOP)
             assert fault_of(nodes["a"].proxy.image_info, "nowhere.png").faultCode == 1000
-            assert fault_of(nodes["a"].proxy.move_image, "nowhere.png", "else.png").faultCode == 1000
+            assert (
+                fault_of(nodes["a"].proxy.move_image, "nowhere.png", "else.png").faultCode == 1000
+            )
             assert nodes["a"].proxy.delete_image("nowhere.png") == "OK"
             nodes["b"].process.send_signal(signal.SIGCONT)
 
 
 class Writer:
-    """A client that stores, replaces, moves and deletes images below a folder of its own, or stores only; `images` is what must be there then."""
+    """A client that stores, replaces, moves and deletes images below a folder of its own, or stores
+    only; `images` is what must be there then.
+    """
 
-    def __init__(self, daemon: DaemonProcess, name: str, calls: int = 60, *, stores_only: bool = False) -> None:
+    def __init__(
+        self, daemon: DaemonProcess, name: str, calls: int = 60, *, stores_only: bool = False
+    ) -> None:
         self.daemon = daemon
         self.name = name
         self.images: dict[str, bytes] = {}
@@ -216,7 +257,11 @@ class Writer:
     def _call(self, proxy: xmlrpc.client.ServerProxy) -> None:
         number = next(self._numbers)
         mine = sorted(self.images)
-        what = "store" if self._stores_only or len(mine) < 4 else self._random.choice(["store", "store", "replace", "move", "delete"])
+        what = (
+            "store"
+            if self._stores_only or len(mine) < 4
+            else self._random.choice(["store", "store", "replace", "move", "delete"])
+        )
         image = png(zlib.crc32(self.name.encode()) + number)
         path = f"{self.name}/{number % 5}/{number}.png"
         if what == "store":
@@ -266,8 +311,16 @@ def together(runs: Iterable[Callable[[], object]]) -> None:
 
 def png(number: int) -> bytes:
     """A small PNG; each number another."""
-    rows = b"".join(b"\0" + struct.pack(">III", number & 0xFFFFFFFF, row, number >> 3 & 0xFFFFFFFF) for row in range(16))
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 4, 16, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    rows = b"".join(
+        b"\0" + struct.pack(">III", number & 0xFFFFFFFF, row, number >> 3 & 0xFFFFFFFF)
+        for row in range(16)
+    )
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 4, 16, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
     )

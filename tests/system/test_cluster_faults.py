@@ -1,4 +1,6 @@
-"""Real daemons on a bad network: connections cut, slow, silent, garbled; strangers who call; and peace."""
+"""Real daemons on a bad network: connections cut, slow, silent, garbled; strangers who call; and
+peace.
+"""
 
 import contextlib
 import random
@@ -42,13 +44,28 @@ class NetworkTests:
             lambda proxy: (proxy.truncate(5000), proxy.drop()),
             lambda proxy: proxy.corrupt(0.0005),
         ],
-        ids=["cut", "drop", "silence", "silence up", "silence down", "delay", "truncated", "garbled"],
+        ids=[
+            "cut",
+            "drop",
+            "silence",
+            "silence up",
+            "silence down",
+            "delay",
+            "truncated",
+            "garbled",
+        ],
     )
-    def test_nodes_converge_whatever_the_network_did(self, tmp_path: Path, break_network: Callable[[FaultProxy], object]) -> None:
+    def test_nodes_converge_whatever_the_network_did(
+        self, tmp_path: Path, break_network: Callable[[FaultProxy], object]
+    ) -> None:
         with (
             FaultProxy() as to_a,
             FaultProxy() as to_b,
-            Cluster(tmp_path, mesh("a", "b"), endpoints={("a", "b"): to_b.endpoint, ("b", "a"): to_a.endpoint}) as nodes,
+            Cluster(
+                tmp_path,
+                mesh("a", "b"),
+                endpoints={("a", "b"): to_b.endpoint, ("b", "a"): to_a.endpoint},
+            ) as nodes,
         ):
             for proxy, name in ((to_a, "a"), (to_b, "b")):
                 proxy.target(nodes.publish(name), nodes.publish(name) + ".sync")
@@ -63,9 +80,16 @@ class NetworkTests:
             to_b.heal()
             nodes.wait_until_all_have(before.images | writers[0].images | writers[1].images)
 
-    def test_a_large_image_survives_connections_that_are_cut_in_its_middle(self, tmp_path: Path) -> None:
+    def test_a_large_image_survives_connections_that_are_cut_in_its_middle(
+        self, tmp_path: Path
+    ) -> None:
         image = png(1) + random.Random(1).randbytes(3_000_000)  # noqa: S311
-        with FaultProxy() as proxy, Cluster(tmp_path, {"a": [], "b": ["a"]}, endpoints={("b", "a"): proxy.endpoint}) as nodes:
+        with (
+            FaultProxy() as proxy,
+            Cluster(
+                tmp_path, {"a": [], "b": ["a"]}, endpoints={("b", "a"): proxy.endpoint}
+            ) as nodes,
+        ):
             proxy.target(nodes.publish("a"), nodes.publish("a") + ".sync")
             proxy.truncate(1_000_000)
             proxy.drop()
@@ -91,15 +115,23 @@ class NetworkTests:
             nodes = {}
             for name, peer in (("1", "2"), ("2", "1")):
                 (tmp_path / name).mkdir()
-                replication = {"publish": f"tcp://10.203.0.{name}:8086", "subscribe": f"tcp://10.203.0.{peer}:8086"}
-                nodes[name] = stack.enter_context(running(tmp_path / name, {"replication": replication}, wrapper=machines[name]))
+                replication = {
+                    "publish": f"tcp://10.203.0.{name}:8086",
+                    "subscribe": f"tcp://10.203.0.{peer}:8086",
+                }
+                nodes[name] = stack.enter_context(
+                    running(tmp_path / name, {"replication": replication}, wrapper=machines[name])
+                )
             images = {"a.png": png(1)}
             store_inside(machines["1"], nodes["1"], "a.png", png(1))
             eventually(lambda: all(tree(node) == images for node in nodes.values()))
             subprocess.run([*machines["1"], "ip", "link", "set", "line", "down"], check=True)
             store_inside(machines["1"], nodes["1"], "b.png", png(2))
             store_inside(machines["2"], nodes["2"], "c.png", png(3))
-            assert [sorted(tree(node)) for node in nodes.values()] == [["a.png", "b.png"], ["a.png", "c.png"]]
+            assert [sorted(tree(node)) for node in nodes.values()] == [
+                ["a.png", "b.png"],
+                ["a.png", "c.png"],
+            ]
             subprocess.run([*machines["1"], "ip", "link", "set", "line", "up"], check=True)
             images |= {"b.png": png(2), "c.png": png(3)}
             eventually(lambda: all(tree(node) == images for node in nodes.values()))
@@ -108,7 +140,9 @@ class NetworkTests:
 class StrangersTests:
     """Whoever reaches the ports can say what he likes."""
 
-    def test_garbage_huge_and_lying_messages_change_nothing_and_cost_no_memory(self, tmp_path: Path) -> None:
+    def test_garbage_huge_and_lying_messages_change_nothing_and_cost_no_memory(
+        self, tmp_path: Path
+    ) -> None:
         links: Links = {"a": [], "b": ["a"]}
         with Cluster(tmp_path, links, over_tcp=True) as nodes:
             writer = Writer(nodes["a"], "a", calls=20)
@@ -127,7 +161,9 @@ class StrangersTests:
         with Cluster(tmp_path, {"a": [], "b": ["a"]}) as nodes:
             nodes["b"].stop()
             nodes.start("b", options={"replication": {"cluster": "another"}})
-            assert "it belongs to the cluster 'imagepipe'" in nodes["b"].wait_for_line("cannot be replicated from")
+            assert "it belongs to the cluster 'imagepipe'" in nodes["b"].wait_for_line(
+                "cannot be replicated from"
+            )
             nodes["a"].proxy.store_image(text(png(1)), "a.png")
             assert fault_of(nodes["b"].proxy.image_info, "a.png").faultCode == 1000
 
@@ -135,21 +171,34 @@ class StrangersTests:
         for name in ("a", "b", "stranger"):
             create_keys(tmp_path / f"keys-{name}")
         for name, peer in (("a", "b"), ("b", "a"), ("stranger", "a")):
-            (tmp_path / f"keys-{name}" / "authorized" / f"{peer}.key").write_bytes((tmp_path / f"keys-{peer}" / "server.key").read_bytes())
+            (tmp_path / f"keys-{name}" / "authorized" / f"{peer}.key").write_bytes(
+                (tmp_path / f"keys-{peer}" / "server.key").read_bytes()
+            )
         links: Links = {"a": ["b"], "b": ["a"], "stranger": ["a"], "nobody": ["a"]}
-        with_keys = {name: {"replication": {"keys": tmp_path / f"keys-{name}"}} for name in ("a", "b", "stranger")}
+        with_keys = {
+            name: {"replication": {"keys": tmp_path / f"keys-{name}"}}
+            for name in ("a", "b", "stranger")
+        }
         with Cluster(tmp_path, links, each=with_keys) as nodes:
             writers = [Writer(nodes[name], name, calls=20) for name in ("a", "b")]
             together(writer.run for writer in writers)
             nodes.wait_until_all_have(writers[0].images | writers[1].images, "a", "b")
-            assert fault_of(nodes["stranger"].proxy.image_info, min(writers[0].images)).faultCode == 1000
+            assert (
+                fault_of(nodes["stranger"].proxy.image_info, min(writers[0].images)).faultCode
+                == 1000
+            )
             assert tree(nodes["stranger"]) == tree(nodes["nobody"]) == {}
 
 
 class PeaceTests:
     def test_a_quiet_cluster_sends_only_heartbeats_and_logs_nothing(self, tmp_path: Path) -> None:
-        """A doorbell a second and a question each five, some hundred bytes; the log says nothing."""
-        with FaultProxy() as proxy, Cluster(tmp_path, mesh("a", "b"), endpoints={("b", "a"): proxy.endpoint}) as nodes:
+        """A doorbell a second and a question each five, some hundred bytes; the log says
+        nothing.
+        """
+        with (
+            FaultProxy() as proxy,
+            Cluster(tmp_path, mesh("a", "b"), endpoints={("b", "a"): proxy.endpoint}) as nodes,
+        ):
             proxy.target(nodes.publish("a"), nodes.publish("a") + ".sync")
             writer = Writer(nodes["a"], "a", calls=20)
             writer.run()
@@ -224,7 +273,9 @@ def zmq_client(endpoint: str) -> Iterator[zmq.Socket[bytes]]:
 
 def connected(endpoint: str) -> socket.socket:
     """A bare connection."""
-    return socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2])), timeout=PATIENCE_SECONDS)
+    return socket.create_connection(
+        ("127.0.0.1", int(endpoint.rpartition(":")[2])), timeout=PATIENCE_SECONDS
+    )
 
 
 def memory_kib(node: DaemonProcess) -> int:
@@ -239,12 +290,24 @@ Inside = tuple[str, ...]
 
 @contextlib.contextmanager
 def two_machines() -> Iterator[dict[str, Inside]]:
-    """Two machines with a line between them, of the addresses 10.203.0.1 and .2: network namespaces, in a user namespace where anybody is root."""
-    with namespace("unshare", "--map-root-user", "--net") as one, namespace(*entered(one, "--user"), "unshare", "--net") as two:
+    """Two machines with a line between them, of the addresses 10.203.0.1 and .2: network
+    namespaces, in a user namespace where anybody is root.
+    """
+    with (
+        namespace("unshare", "--map-root-user", "--net") as one,
+        namespace(*entered(one, "--user"), "unshare", "--net") as two,
+    ):
         machines = {"1": entered(one, "--user", "--net"), "2": entered(two, "--user", "--net")}
-        subprocess.run([*machines["1"], "ip", *f"link add line type veth peer name line netns {two}".split()], check=True)
+        subprocess.run(
+            [*machines["1"], "ip", *f"link add line type veth peer name line netns {two}".split()],
+            check=True,
+        )
         for number, machine in machines.items():
-            for what in ("link set lo up", f"address add 10.203.0.{number}/24 dev line", "link set line up"):
+            for what in (
+                "link set lo up",
+                f"address add 10.203.0.{number}/24 dev line",
+                "link set line up",
+            ):
                 subprocess.run([*machine, "ip", *what.split()], check=True)
         yield machines
 
@@ -252,7 +315,9 @@ def two_machines() -> Iterator[dict[str, Inside]]:
 @contextlib.contextmanager
 def namespace(*unshare: str) -> Iterator[int]:
     """The process that holds what `unshare` makes; it ends with this one, whatever happens."""
-    with subprocess.Popen([*unshare, "sh", "-c", "echo here; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+    with subprocess.Popen(
+        [*unshare, "sh", "-c", "echo here; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == b"here\n"
         yield holder.pid
@@ -265,6 +330,15 @@ def entered(holder: int, *kinds: str) -> Inside:
 
 def store_inside(machine: Inside, node: DaemonProcess, path: str, image: bytes) -> None:
     """Call the daemon from its own machine."""
-    call = "import sys, xmlrpc.client as x; print(x.ServerProxy(sys.argv[1]).store_image(x.Binary(sys.stdin.buffer.read()), sys.argv[2]))"
-    done = subprocess.run([*machine, sys.executable, "-c", call, node.url, path], input=image, capture_output=True, check=True)
+    call = (
+        "import sys, xmlrpc.client as x;"
+        " print(x.ServerProxy(sys.argv[1]).store_image(x.Binary(sys.stdin.buffer.read()),"
+        " sys.argv[2]))"
+    )
+    done = subprocess.run(
+        [*machine, sys.executable, "-c", call, node.url, path],
+        input=image,
+        capture_output=True,
+        check=True,
+    )
     assert done.stdout == b"OK\n"

@@ -1,4 +1,6 @@
-"""delete_image, move_image, image_info and list_images (docs/design/contract.md, "XML-RPC"), at the XML-RPC boundary of a real daemon."""
+"""delete_image, move_image, image_info and list_images (docs/design/contract.md, "XML-RPC"), at the
+XML-RPC boundary of a real daemon.
+"""
 
 import datetime as dt
 import hashlib
@@ -12,7 +14,10 @@ from tests.support.gradients import encoded, gradient
 
 def stored(daemon: DaemonProcess, folder: str, names: str) -> dict[str, bytes]:
     """Store a different picture at each of `names`; {path: bytes}."""
-    pictures = {f"{folder}/{name}": encoded(gradient(10 + number, 10), "PNG") for number, name in enumerate(names.split())}
+    pictures = {
+        f"{folder}/{name}": encoded(gradient(10 + number, 10), "PNG")
+        for number, name in enumerate(names.split())
+    }
     for path, picture in pictures.items():
         daemon.proxy.store_image(picture, path)
     return pictures
@@ -21,12 +26,16 @@ def stored(daemon: DaemonProcess, folder: str, names: str) -> dict[str, bytes]:
 def files(daemon: DaemonProcess, folder: str) -> dict[str, bytes]:
     """What the tree has below `folder`, empty folders and leftovers included."""
     return {
-        path: image for path, image in daemon.tree().items() if path.startswith(f"{folder}/") and (not path.endswith("/") or path == f"{folder}/")
+        path: image
+        for path, image in daemon.tree().items()
+        if path.startswith(f"{folder}/") and (not path.endswith("/") or path == f"{folder}/")
     }
 
 
 class DeleteTests:
-    def test_a_deleted_image_is_gone_with_its_emptied_folders(self, daemon: DaemonProcess, folder: str) -> None:
+    def test_a_deleted_image_is_gone_with_its_emptied_folders(
+        self, daemon: DaemonProcess, folder: str
+    ) -> None:
         stored(daemon, folder, "x/y/a.png")
         assert daemon.proxy.delete_image(f"{folder}/x/y/a.png") == "OK"
         assert [path for path in daemon.tree() if path.startswith(folder)] == []
@@ -39,13 +48,23 @@ class DeleteTests:
     def test_a_list_is_deleted_as_one(self, daemon: DaemonProcess, folder: str) -> None:
         pictures = stored(daemon, folder, "a b c")
         before = daemon.tree()
-        assert fault_of(daemon.proxy.delete_image, [f"{folder}/a", "..", f"{folder}/b"]).faultCode == 1000
+        assert (
+            fault_of(daemon.proxy.delete_image, [f"{folder}/a", "..", f"{folder}/b"]).faultCode
+            == 1000
+        )
         assert daemon.tree() == before
-        assert daemon.proxy.delete_image([f"{folder}/a", f"//{folder}/b", f"{folder}/never", f"{folder}/a"]) == "OK"
+        assert (
+            daemon.proxy.delete_image(
+                [f"{folder}/a", f"//{folder}/b", f"{folder}/never", f"{folder}/a"]
+            )
+            == "OK"
+        )
         assert daemon.proxy.list_images(folder) == [f"{folder}/c"]
         assert files(daemon, folder) == {f"{folder}/": b"", f"{folder}/c": pictures[f"{folder}/c"]}
 
-    @pytest.mark.parametrize("path", ["", "..", 5, None, [5], {"a": "b"}, "a/.imagepipe/x", "a" * 50_000])
+    @pytest.mark.parametrize(
+        "path", ["", "..", 5, None, [5], {"a": "b"}, "a/.imagepipe/x", "a" * 50_000]
+    )
     def test_a_wrong_path_is_fault_1000(self, daemon: DaemonProcess, path: Any) -> None:
         fault = fault_of(daemon.proxy.delete_image, path)
         assert (fault.faultCode, fault.faultString[:13]) == (1000, "[1000] path: ")
@@ -71,7 +90,9 @@ class MoveTests:
         assert (daemon.images / folder / "y/z/b").read_bytes() == pictures[f"{folder}/x/a"]
         assert not (daemon.images / folder / "x").exists()
 
-    def test_what_is_at_the_destination_is_replaced(self, daemon: DaemonProcess, folder: str) -> None:
+    def test_what_is_at_the_destination_is_replaced(
+        self, daemon: DaemonProcess, folder: str
+    ) -> None:
         pictures = stored(daemon, folder, "a b")
         daemon.proxy.move_image(f"{folder}/a", f"{folder}/b")
         assert files(daemon, folder) == {f"{folder}/": b"", f"{folder}/b": pictures[f"{folder}/a"]}
@@ -96,23 +117,41 @@ class MoveTests:
         before = daemon.proxy.image_info(f"{folder}/a")
         assert daemon.proxy.move_image(f"{folder}/a", f"{folder}//a") == "OK"
         assert daemon.proxy.image_info(f"{folder}/a") == before
-        assert fault_of(daemon.proxy.move_image, f"{folder}/never", f"{folder}/never").faultCode == 1000
+        assert (
+            fault_of(daemon.proxy.move_image, f"{folder}/never", f"{folder}/never").faultCode
+            == 1000
+        )
 
-    def test_an_image_may_move_below_or_above_its_own_path(self, daemon: DaemonProcess, folder: str) -> None:
+    def test_an_image_may_move_below_or_above_its_own_path(
+        self, daemon: DaemonProcess, folder: str
+    ) -> None:
         pictures = stored(daemon, folder, "a")
         daemon.proxy.move_image(f"{folder}/a", f"{folder}/a/b")
-        assert files(daemon, folder) | {f"{folder}/": b""} == {f"{folder}/": b"", f"{folder}/a/b": pictures[f"{folder}/a"]}
+        assert files(daemon, folder) | {f"{folder}/": b""} == {
+            f"{folder}/": b"",
+            f"{folder}/a/b": pictures[f"{folder}/a"],
+        }
         daemon.proxy.move_image(f"{folder}/a/b", f"{folder}/a")
         assert files(daemon, folder) == {f"{folder}/": b"", f"{folder}/a": pictures[f"{folder}/a"]}
 
     @pytest.mark.parametrize(
         ("sources", "destinations", "argument"),
         [
-            (["a", "b"], "c", "dst_path"), ("a", ["b", "c"], "dst_path"), (["a", "b"], ["c"], "dst_path"), (["a"], [], "dst_path"), (5, "b", "src_path"),
-            ("a", 5, "dst_path"), ("a", "b.php", "dst_path"), ("..", "b", "src_path"), ("a", "../b", "dst_path"), (None, None, "src_path"),
+            (["a", "b"], "c", "dst_path"),
+            ("a", ["b", "c"], "dst_path"),
+            (["a", "b"], ["c"], "dst_path"),
+            (["a"], [], "dst_path"),
+            (5, "b", "src_path"),
+            ("a", 5, "dst_path"),
+            ("a", "b.php", "dst_path"),
+            ("..", "b", "src_path"),
+            ("a", "../b", "dst_path"),
+            (None, None, "src_path"),
         ],
-    )  # fmt: skip
-    def test_wrong_paths_are_fault_1000(self, daemon: DaemonProcess, sources: Any, destinations: Any, argument: str) -> None:
+    )
+    def test_wrong_paths_are_fault_1000(
+        self, daemon: DaemonProcess, sources: Any, destinations: Any, argument: str
+    ) -> None:
         before = daemon.tree()
         fault = fault_of(daemon.proxy.move_image, sources, destinations)
         assert fault.faultCode == 1000
@@ -137,10 +176,17 @@ class InfoTests:
         }
         assert began <= modified <= dt.datetime.now(dt.UTC)
 
-    def test_a_rendition_has_facts_too(self, daemon: DaemonProcess, folder: str, picture: bytes) -> None:
-        daemon.proxy.store_image(text(picture), f"{folder}/a.jpg", "webp", {"": [30, 30], "_c": [9, 7]}, 0, {"_c": 1})
+    def test_a_rendition_has_facts_too(
+        self, daemon: DaemonProcess, folder: str, picture: bytes
+    ) -> None:
+        daemon.proxy.store_image(
+            text(picture), f"{folder}/a.jpg", "webp", {"": [30, 30], "_c": [9, 7]}, 0, {"_c": 1}
+        )
         facts = [daemon.proxy.image_info(f"{folder}/{name}") for name in ("a.webp", "a_c.webp")]
-        assert [(fact["width"], fact["height"], fact["format"]) for fact in facts] == [(30, 23, "webp"), (9, 7, "webp")]
+        assert [(fact["width"], fact["height"], fact["format"]) for fact in facts] == [
+            (30, 23, "webp"),
+            (9, 7, "webp"),
+        ]
 
     @pytest.mark.parametrize("path", ["never", "..", 5])
     def test_no_image_is_fault_1000(self, daemon: DaemonProcess, path: Any) -> None:
@@ -154,16 +200,25 @@ class ListTests:
         assert daemon.proxy.list_images(f"{folder}/") == paths
         assert daemon.proxy.list_images(f"{folder}/", "", 3) == paths[:3]
         assert daemon.proxy.list_images(f"{folder}/", paths[2], 3) == paths[3:6]
-        assert daemon.proxy.list_images(f"{folder}/c") == [path for path in paths if path.startswith(f"{folder}/c")]
+        assert daemon.proxy.list_images(f"{folder}/c") == [
+            path for path in paths if path.startswith(f"{folder}/c")
+        ]
         assert daemon.proxy.list_images(f"{folder}/", paths[-1]) == []
 
-    @pytest.mark.parametrize("arguments", [(5,), ("", 5), ("", "", 0), ("", "", 100_001), ("", "", "x"), ("", "", True), ([],)])
-    def test_wrong_arguments_are_fault_1000(self, daemon: DaemonProcess, arguments: tuple[Any, ...]) -> None:
+    @pytest.mark.parametrize(
+        "arguments",
+        [(5,), ("", 5), ("", "", 0), ("", "", 100_001), ("", "", "x"), ("", "", True), ([],)],
+    )
+    def test_wrong_arguments_are_fault_1000(
+        self, daemon: DaemonProcess, arguments: tuple[Any, ...]
+    ) -> None:
         assert fault_of(daemon.proxy.list_images, *arguments).faultCode == 1000
 
 
 class HugeTests:
-    def test_deep_paths_by_the_hundreds_are_answered_and_thousands_refused(self, daemon: DaemonProcess, folder: str) -> None:
+    def test_deep_paths_by_the_hundreds_are_answered_and_thousands_refused(
+        self, daemon: DaemonProcess, folder: str
+    ) -> None:
         deep = [f"{folder}/{number}" + "/a" * 450 for number in range(1000)]
         assert daemon.proxy.delete_image(deep[:200]) == "OK"
         fault = fault_of(daemon.proxy.delete_image, deep)

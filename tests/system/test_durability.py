@@ -24,8 +24,12 @@ KILLS = 50
 
 
 class KillTests:
-    def test_kill_9_in_the_middle_of_load_loses_nothing_acknowledged_and_shows_nothing_half(self, tmp_path: Path) -> None:
-        """Fifty times: three clients store, replace, move and delete until the daemon is killed; then what is there is held against what was answered."""
+    def test_kill_9_in_the_middle_of_load_loses_nothing_acknowledged_and_shows_nothing_half(
+        self, tmp_path: Path
+    ) -> None:
+        """Fifty times: three clients store, replace, move and delete until the daemon is killed;
+        then what is there is held against what was answered.
+        """
         load = Load(seed=20261122)
         for kill in range(KILLS):
             with running(tmp_path, {"images": {"io_threads": 2}}) as daemon:
@@ -34,7 +38,9 @@ class KillTests:
         with running(tmp_path) as daemon:
             load.check(daemon)
             assert daemon.stop() == 0
-            assert [path for path in daemon.tree() if "/.imagepipe-" in path] == [], "a link of a killed daemon that was never renamed"
+            assert [path for path in daemon.tree() if "/.imagepipe-" in path] == [], (
+                "a link of a killed daemon that was never renamed"
+            )
         assert load.acknowledged > KILLS
 
 
@@ -50,7 +56,9 @@ class DiskTests:
             while outcome(daemon, noise(len(stored)), f"folder{len(stored)}/a.png") == "OK":
                 stored.append(f"folder{len(stored)}/a.png")
                 before = daemon.tree()
-            fault = fault_of(daemon.proxy.store_image, noise(len(stored)), f"folder{len(stored)}/a.png")
+            fault = fault_of(
+                daemon.proxy.store_image, noise(len(stored)), f"folder{len(stored)}/a.png"
+            )
             assert (fault.faultCode, "disk is full" in fault.faultString) == (1001, True)
             assert daemon.tree() == before
             assert daemon.proxy.list_images() == stored
@@ -59,7 +67,9 @@ class DiskTests:
             assert set(answers) <= {1001}  # until the bytes of what was deleted are off the disk
             assert daemon.stop() == 0
 
-    def test_a_disk_that_fails_to_flush_ends_the_daemon_with_a_clear_word(self, tmp_path: Path, picture: bytes) -> None:
+    def test_a_disk_that_fails_to_flush_ends_the_daemon_with_a_clear_word(
+        self, tmp_path: Path, picture: bytes
+    ) -> None:
         with running(tmp_path) as daemon:
             assert daemon.proxy.store_image(text(picture), "before.jpg") == "OK"
             with failing_flushes(daemon):
@@ -77,7 +87,16 @@ class DiskTests:
 @contextlib.contextmanager
 def failing_flushes(daemon: DaemonProcess) -> Iterator[None]:
     """From now on every flush that the daemon asks for fails with EIO."""
-    command = ["strace", "-f", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO", "-p", str(daemon.process.pid)]
+    command = [
+        "strace",
+        "-f",
+        "-e",
+        "trace=fsync,fdatasync",
+        "-e",
+        "inject=fsync,fdatasync:error=EIO",
+        "-p",
+        str(daemon.process.pid),
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
         assert strace.stderr
         assert "attached" in strace.stderr.readline()
@@ -100,7 +119,8 @@ def noise(seed: int) -> bytes:
 
 
 class Load:
-    """Three clients, each on a folder of its own, and what each path must hold: a set of possible contents, more than one where no answer came.
+    """Three clients, each on a folder of its own, and what each path must hold: a set of possible
+    contents, more than one where no answer came.
 
     A content is the SHA-256 of the bytes, None for "no image", and for a rendition its box.
     """
@@ -116,7 +136,9 @@ class Load:
         self._lock = threading.Lock()
 
     def run_until_killed(self, daemon: DaemonProcess, after: int) -> None:
-        """Kill the daemon when it has acknowledged `after` calls of this round, with more under way."""
+        """Kill the daemon when it has acknowledged `after` calls of this round, with more under
+        way.
+        """
         enough = threading.Event()
         count = 0
 
@@ -128,7 +150,10 @@ class Load:
                 if count >= after:
                     enough.set()
 
-        clients = [threading.Thread(target=self._client, args=(daemon, number, acknowledged)) for number in range(self.CLIENTS)]
+        clients = [
+            threading.Thread(target=self._client, args=(daemon, number, acknowledged))
+            for number in range(self.CLIENTS)
+        ]
         for client in clients:
             client.start()
         assert enough.wait(60)
@@ -137,9 +162,16 @@ class Load:
             client.join()
 
     def check(self, daemon: DaemonProcess) -> None:
-        """Every path holds one of the contents that it may; then that one is what it must hold from now on."""
-        # A killed daemon may leave temporary names, which no server shows; they are swept away while the next one is at work.
-        tree = {path: image for path, image in daemon.tree().items() if not path.endswith("/") and "/.imagepipe-" not in path}
+        """Every path holds one of the contents that it may; then that one is what it must hold from
+        now on.
+        """
+        # A killed daemon may leave temporary names, which no server shows; they are swept away
+        # while the next one is at work.
+        tree = {
+            path: image
+            for path, image in daemon.tree().items()
+            if not path.endswith("/") and "/.imagepipe-" not in path
+        }
         assert sorted(tree, key=str.encode) == daemon.proxy.list_images("", "", 10000)
         assert set(tree) <= set(self.expected)
         for path, possible in self.expected.items():
@@ -147,11 +179,19 @@ class Load:
             assert content in possible, (path, content, possible)
             self.expected[path] = {content}
             if path in tree:
-                assert daemon.proxy.image_info(path)["digest"] == hashlib.sha256(tree[path]).hexdigest()
+                assert (
+                    daemon.proxy.image_info(path)["digest"]
+                    == hashlib.sha256(tree[path]).hexdigest()
+                )
         for path in self.expected:
             if path.endswith("_s.png"):
-                (small,), (medium,) = self.expected[path], self.expected[path.replace("_s.png", "_m.png")]
-                assert (small and (small[0] * 2, small[1] * 2)) == medium, f"{path}: one output of a call without the other"
+                (small,), (medium,) = (
+                    self.expected[path],
+                    self.expected[path.replace("_s.png", "_m.png")],
+                )
+                assert (small and (small[0] * 2, small[1] * 2)) == medium, (
+                    f"{path}: one output of a call without the other"
+                )
 
     def _content(self, image: bytes | None, possible: set[Any]) -> Any:
         if image is None:
@@ -174,7 +214,9 @@ class Load:
             acknowledged()
 
     def _call(self, proxy: Any, folder: str, choice: random.Random) -> None:
-        """One call: its effect is possible from when it is sent, and certain from when it is answered."""
+        """One call: its effect is possible from when it is sent, and certain from when it is
+        answered.
+        """
         path, other = (f"{folder}/{choice.choice('ab')}/{choice.choice('xyz')}" for _ in range(2))
         (content,) = self.expected.get(path, {None})
         kind = choice.choice(["store", "store", "sizes", "delete", "move"])
@@ -182,10 +224,16 @@ class Load:
         call: Callable[[], object]
         if kind == "store":
             picture = choice.choice(self.pictures)
-            effect, call = {path: hashlib.sha256(picture).hexdigest()}, partial(proxy.store_image, text(picture), path)
+            effect, call = (
+                {path: hashlib.sha256(picture).hexdigest()},
+                partial(proxy.store_image, text(picture), path),
+            )
         elif kind == "sizes":
             stem, width = f"{path}{choice.randrange(4)}", choice.choice([60, 90])
-            effect = {f"{stem}_s.png": (width // 2, width // 3), f"{stem}_m.png": (width, width * 2 // 3)}
+            effect = {
+                f"{stem}_s.png": (width // 2, width // 3),
+                f"{stem}_m.png": (width, width * 2 // 3),
+            }
             sizes = {"_s": [width // 2, width // 2], "_m": [width, width]}
             call = partial(proxy.store_image, text(self.source), f"{stem}.png", None, sizes)
         elif kind == "delete" or content is None or path == other:

@@ -1,4 +1,6 @@
-"""The image servers of a cluster: what was stored on one is served by all, and what was replaced or deleted by none to which the word has come."""
+"""The image servers of a cluster: what was stored on one is served by all, and what was replaced or
+deleted by none to which the word has come.
+"""
 
 import hashlib
 import io
@@ -21,7 +23,17 @@ from tests.support.cluster import Cluster, eventually, mesh
 from tests.support.daemon_process import DaemonProcess, text
 from tests.support.gradients import encoded
 from tests.support.hostile_server import Exchange, HostileServer
-from tests.support.image_server import HTTP, check_log, connected, get, post, received, renders, status, wait_for_renditions
+from tests.support.image_server import (
+    HTTP,
+    check_log,
+    connected,
+    get,
+    post,
+    received,
+    renders,
+    status,
+    wait_for_renditions,
+)
 
 NAMES = ("a", "b", "c")
 ENDINGS = ("original", "w10.png", "x12.webp", "full_size.auto", "info.json")
@@ -32,7 +44,9 @@ OVERWRITES = 15
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three nodes that all pull from each other, for tests that leave them running."""
-    with Cluster(tmp_path_factory.mktemp("three"), mesh(*NAMES), HTTP | {"images": {"io_threads": 2}}) as nodes:
+    with Cluster(
+        tmp_path_factory.mktemp("three"), mesh(*NAMES), HTTP | {"images": {"io_threads": 2}}
+    ) as nodes:
         wait_until_linked(nodes)
         yield nodes
         for node in nodes.nodes.values():
@@ -40,9 +54,13 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 class ArrivalTests:
-    """A path that a node has not heard of may be on a peer: it asks before it says that there is none."""
+    """A path that a node has not heard of may be on a peer: it asks before it says that there is
+    none.
+    """
 
-    def test_what_was_posted_on_one_node_is_there_on_the_others_at_once(self, three: Cluster, folder: str) -> None:
+    def test_what_was_posted_on_one_node_is_there_on_the_others_at_once(
+        self, three: Cluster, folder: str
+    ) -> None:
         for number, (one, other, ending) in enumerate(itertools.product(NAMES, NAMES, ENDINGS)):
             answer = post(three[one], f"/{folder}/{number}", solid(number))
             assert answer.status == 200
@@ -55,27 +73,46 @@ class ArrivalTests:
         for number, (one, other) in enumerate(itertools.permutations(NAMES, 2)):
             three[one].proxy.store_image(text(solid(number)), f"{folder}/{number}.png")
             assert get(three[other], f"/{folder}/{number}.png").body == solid(number)
-            assert three[other].proxy.move_image(f"{folder}/{number}.png", f"{folder}/m/{number}.png") == "OK"
+            assert (
+                three[other].proxy.move_image(f"{folder}/{number}.png", f"{folder}/m/{number}.png")
+                == "OK"
+            )
             assert get(three[one], f"/{folder}/m/{number}.png/w10.png").status == 200
 
     def test_all_who_ask_at_once_find_it(self, three: Cluster, folder: str) -> None:
         for number in range(5):
             assert post(three["a"], f"/{folder}/{number}", solid(number)).status == 200
             with ThreadPoolExecutor(40) as clients:
-                paths = [(name, f"/{folder}/{number}/{ending}") for name in ("b", "c") for ending in ENDINGS] * 4
-                assert {answer.status for answer in clients.map(lambda one: get(three[one[0]], one[1]), paths)} == {200}
+                paths = [
+                    (name, f"/{folder}/{number}/{ending}")
+                    for name in ("b", "c")
+                    for ending in ENDINGS
+                ] * 4
+                assert {
+                    answer.status
+                    for answer in clients.map(lambda one: get(three[one[0]], one[1]), paths)
+                } == {200}
 
-    def test_outputs_are_rendered_where_it_was_posted_and_on_demand_elsewhere(self, tmp_path: Path) -> None:
+    def test_outputs_are_rendered_where_it_was_posted_and_on_demand_elsewhere(
+        self, tmp_path: Path
+    ) -> None:
         with Cluster(tmp_path, mesh("a", "b"), HTTP) as nodes:
             wait_until_linked(nodes)
             assert post(nodes["a"], "/x?outputs=w10.png,w11.png", solid(1)).status == 200
             wait_for_renditions(nodes["a"], 2)
             same = [get(nodes[name], "/x/w10.png") for name in ("a", "b")]
-            assert (same[0].body, same[0].headers["etag"]) == (same[1].body, same[1].headers["etag"])
+            assert (same[0].body, same[0].headers["etag"]) == (
+                same[1].body,
+                same[1].headers["etag"],
+            )
             assert (renders(nodes["a"]), renders(nodes["b"])) == (2, 1)
 
-    def test_what_a_peer_has_confirmed_it_serves_when_the_first_machine_is_gone(self, tmp_path: Path) -> None:
-        with Cluster(tmp_path, mesh("a", "b"), HTTP | {"replication": {"min_acks": 1, "ack_timeout": "20 s"}}) as nodes:
+    def test_what_a_peer_has_confirmed_it_serves_when_the_first_machine_is_gone(
+        self, tmp_path: Path
+    ) -> None:
+        with Cluster(
+            tmp_path, mesh("a", "b"), HTTP | {"replication": {"min_acks": 1, "ack_timeout": "20 s"}}
+        ) as nodes:
             wait_until_linked(nodes)
             for number, (taker, peer) in enumerate([("a", "b"), ("b", "a")]):
                 assert post(nodes[taker], f"/{number}?outputs=w10.png", solid(number)).status == 200
@@ -93,7 +130,9 @@ class ChangeTests:
     """Once a change has arrived on a node, no GET there gets what was before."""
 
     def test_no_request_among_many_gets_an_old_picture(self, three: Cluster, folder: str) -> None:
-        """Overwritten, deleted, moved away and back, on one node after the other, while clients ask all of them for the file, its facts and its renditions."""
+        """Overwritten, deleted, moved away and back, on one node after the other, while clients ask
+        all of them for the file, its facts and its renditions.
+        """
         history = History(three, f"{folder}/original")
         with asking(three, history) as faults:
             choice = random.Random(20261123)  # noqa: S311
@@ -101,21 +140,37 @@ class ChangeTests:
                 node = three[choice.choice(NAMES)]
                 what = choice.choice(["post", "post", "store", "delete", "move"])
                 if what == "post" or history.current is None:
-                    history.change(solid(number), lambda: post(node, f"/{folder}?outputs=w10.png", solid(number)))  # noqa: B023
+                    history.change(
+                        solid(number),
+                        lambda: post(node, f"/{folder}?outputs=w10.png", solid(number)),  # noqa: B023
+                    )
                 elif what == "store":
-                    history.change(solid(number), lambda: node.proxy.store_image(text(solid(number)), f"{folder}/original"))  # noqa: B023
+                    history.change(
+                        solid(number),
+                        lambda: node.proxy.store_image(text(solid(number)), f"{folder}/original"),  # noqa: B023
+                    )
                 elif what == "delete":
                     history.change(None, lambda: node.proxy.delete_image(f"{folder}/original"))  # noqa: B023
                 else:
                     kept = history.current
-                    history.change(None, lambda: node.proxy.move_image(f"{folder}/original", f"{folder}-away"))  # noqa: B023
-                    history.change(kept, lambda: node.proxy.move_image(f"{folder}-away", f"{folder}/original"))  # noqa: B023
+                    history.change(
+                        None,
+                        lambda: node.proxy.move_image(f"{folder}/original", f"{folder}-away"),  # noqa: B023
+                    )
+                    history.change(
+                        kept,
+                        lambda: node.proxy.move_image(f"{folder}-away", f"{folder}/original"),  # noqa: B023
+                    )
         assert not faults, faults[:5]
         assert history.asked > 10 * STEPS
 
-    def test_a_get_among_overwrites_on_all_nodes_gets_one_version_whole(self, three: Cluster, folder: str) -> None:
+    def test_a_get_among_overwrites_on_all_nodes_gets_one_version_whole(
+        self, three: Cluster, folder: str
+    ) -> None:
         images = {
-            f"{name}{number}": long(f"{folder}{name}{number}", 20 * NAMES.index(name) + number) for name in NAMES for number in range(OVERWRITES)
+            f"{name}{number}": long(f"{folder}{name}{number}", 20 * NAMES.index(name) + number)
+            for name in NAMES
+            for number in range(OVERWRITES)
         }
         versions = {hashlib.sha256(image).hexdigest() for image in images.values()}
         colours = {colour(image) for image in images.values()}
@@ -125,11 +180,16 @@ class ChangeTests:
         def overwrite(name: str) -> None:
             for number in range(OVERWRITES):
                 answer = post(three[name], f"/{folder}", images[f"{name}{number}"])
-                assert (answer.status, answer.json["digest"]) == (200, hashlib.sha256(images[f"{name}{number}"]).hexdigest())
+                assert (answer.status, answer.json["digest"]) == (
+                    200,
+                    hashlib.sha256(images[f"{name}{number}"]).hexdigest(),
+                )
 
         def ask(name: str) -> None:
             while not written.is_set():
-                file, rendition = (get(three[name], f"/{folder}/{ending}") for ending in ("original", "w10.png"))
+                file, rendition = (
+                    get(three[name], f"/{folder}/{ending}") for ending in ("original", "w10.png")
+                )
                 for answer in (file, rendition):
                     assert answer.status == 200, answer
                     assert answer.headers["etag"] == f'"{hashlib.sha256(answer.body).hexdigest()}"'
@@ -157,8 +217,14 @@ class ChangeTests:
     def test_a_deletion_elsewhere_is_not_undone_by_fetching(self, tmp_path: Path) -> None:
         """The peer that is asked before the source knows that it was deleted."""
         with (
-            HostileServer(lambda exchange: exchange.send(b"HTTP/1.1 200 OK\r\n\r\n" + solid(1))) as source,
-            Cluster(tmp_path, mesh("a", "b"), {"http": HTTP["http"] | {"source_base": f"http://{source.netloc}"}}) as nodes,
+            HostileServer(
+                lambda exchange: exchange.send(b"HTTP/1.1 200 OK\r\n\r\n" + solid(1))
+            ) as source,
+            Cluster(
+                tmp_path,
+                mesh("a", "b"),
+                {"http": HTTP["http"] | {"source_base": f"http://{source.netloc}"}},
+            ) as nodes,
         ):
             wait_until_linked(nodes)
             assert get(nodes["b"], "/there/original").body == solid(1)
@@ -178,11 +244,18 @@ class ChangeTests:
 
         with (
             HostileServer(answer) as source,
-            Cluster(tmp_path, mesh("a", "b"), {"http": HTTP["http"] | {"source_base": f"http://{source.netloc}"}}) as nodes,
+            Cluster(
+                tmp_path,
+                mesh("a", "b"),
+                {"http": HTTP["http"] | {"source_base": f"http://{source.netloc}"}},
+            ) as nodes,
             ThreadPoolExecutor(4) as clients,
         ):
             wait_until_linked(nodes)
-            answers = [clients.submit(get, nodes["b"], f"/x/{ending}") for ending in ("original", "w10.png", "info.json", "w10.auto")]
+            answers = [
+                clients.submit(get, nodes["b"], f"/x/{ending}")
+                for ending in ("original", "w10.png", "info.json", "w10.auto")
+            ]
             assert asked.wait(60)
             assert nodes["a"].proxy.delete_image("x/original") == "OK"
             nodes["a"].proxy.store_image(text(solid(2)), "later.png")
@@ -195,12 +268,23 @@ class ChangeTests:
     def test_two_nodes_that_fetch_the_same_agree(self, tmp_path: Path) -> None:
         numbers = itertools.count()
         with (
-            HostileServer(lambda exchange: exchange.send(b"HTTP/1.1 200 OK\r\n\r\n" + solid(next(numbers)))) as source,
-            Cluster(tmp_path, mesh(*NAMES), {"http": HTTP["http"] | {"source_base": f"http://{source.netloc}"}}) as nodes,
+            HostileServer(
+                lambda exchange: exchange.send(b"HTTP/1.1 200 OK\r\n\r\n" + solid(next(numbers)))
+            ) as source,
+            Cluster(
+                tmp_path,
+                mesh(*NAMES),
+                {"http": HTTP["http"] | {"source_base": f"http://{source.netloc}"}},
+            ) as nodes,
             ThreadPoolExecutor(12) as clients,
         ):
             for number in range(10):
-                answers = list(clients.map(lambda name: get(nodes[name], f"/{number}/w10.png").status, NAMES * 4))  # noqa: B023
+                answers = list(
+                    clients.map(
+                        lambda name: get(nodes[name], f"/{number}/w10.png").status,  # noqa: B023
+                        NAMES * 4,
+                    )
+                )
                 assert answers == [200] * 12
             tree = nodes.wait_until_equal()
             assert sorted(tree) == sorted(f"{number}/original" for number in range(10))
@@ -220,13 +304,18 @@ class SilenceTests:
             assert nodes["a"].proxy.delete_image("x/original") == "OK"
             nodes["b"].process.send_signal(signal.SIGSTOP)
             with connected(nodes["a"]) as client:
-                client.sendall(b"GET /unknown/w10.png HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                client.sendall(
+                    b"GET /unknown/w10.png HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+                )
                 assert get(nodes["a"], "/x/w10.png").status == 404
-                assert not select.select([client], [], [], 0)[0]  # for which they are still waited for
+                # for which they are still waited for
+                assert not select.select([client], [], [], 0)[0]
                 assert b"".join(received(client)).startswith(b"HTTP/1.1 404 ")
             nodes["b"].process.send_signal(signal.SIGCONT)
 
-    def test_a_node_alone_serves_what_it_has_and_says_of_the_rest_that_there_is_none(self, tmp_path: Path) -> None:
+    def test_a_node_alone_serves_what_it_has_and_says_of_the_rest_that_there_is_none(
+        self, tmp_path: Path
+    ) -> None:
         with Cluster(tmp_path, mesh("a", "b", "c"), HTTP) as nodes:
             wait_until_linked(nodes)
             assert post(nodes["b"], "/x", solid(1)).status == 200
@@ -235,8 +324,13 @@ class SilenceTests:
             nodes["c"].process.send_signal(signal.SIGSTOP)
             with ThreadPoolExecutor(20) as clients:
                 paths = [f"/unknown/{number}/{ending}" for number in range(4) for ending in ENDINGS]
-                assert {answer.status for answer in clients.map(lambda path: get(nodes["a"], path), paths)} == {404}
-            assert [get(nodes["a"], f"/x/{ending}").status for ending in ENDINGS] == [200] * len(ENDINGS)
+                assert {
+                    answer.status
+                    for answer in clients.map(lambda path: get(nodes["a"], path), paths)
+                } == {404}
+            assert [get(nodes["a"], f"/x/{ending}").status for ending in ENDINGS] == [200] * len(
+                ENDINGS
+            )
             assert post(nodes["a"], "/y", solid(2)).status == 200
             assert get(nodes["a"], "/y/w10.png").status == 200
             nodes["c"].process.send_signal(signal.SIGCONT)
@@ -254,7 +348,9 @@ class SilenceTests:
 
 
 class History:
-    """What a path has held, one state after the other, and from which of them on each node is: it has said so itself."""
+    """What a path has held, one state after the other, and from which of them on each node is: it
+    has said so itself.
+    """
 
     def __init__(self, nodes: Cluster, path: str) -> None:
         self.path = path
@@ -291,7 +387,9 @@ class History:
 
 @contextmanager
 def asking(nodes: Cluster, history: History) -> Iterator[list[str]]:
-    """Clients that ask all nodes all the time; the list says what they were answered that they may not be."""
+    """Clients that ask all nodes all the time; the list says what they were answered that they may
+    not be.
+    """
     faults: list[str] = []
     ended = threading.Event()
     folder = history.path.removesuffix("/original")
@@ -308,15 +406,23 @@ def asking(nodes: Cluster, history: History) -> Iterator[list[str]]:
             elif ending == "info.json":
                 right = answer.json["digest"] in [digest(image) for image in possible if image]
             elif ending == "original":
-                right = answer.body in possible and answer.headers["etag"] == f'"{digest(answer.body)}"'
+                right = (
+                    answer.body in possible and answer.headers["etag"] == f'"{digest(answer.body)}"'
+                )
             else:
                 right = colour(answer.body) in [colour(image) for image in possible if image]
             if not right:
-                faults.append(f"{name} {ending}: {answer.status}, one of {len(possible)} states since {floor}")
+                faults.append(
+                    f"{name} {ending}: {answer.status}, one of {len(possible)} states since {floor}"
+                )
             history.asked += 1
 
     with ThreadPoolExecutor(len(NAMES) * 3) as clients:
-        running = [clients.submit(ask, name, ending) for name in NAMES for ending in ("original", "w10.png", "info.json")]
+        running = [
+            clients.submit(ask, name, ending)
+            for name in NAMES
+            for ending in ("original", "w10.png", "info.json")
+        ]
         try:
             yield faults
         finally:
@@ -330,7 +436,11 @@ def wait_until_linked(nodes: Cluster) -> None:
 
     def linked() -> bool:
         replications = [status(node)["replication"] for node in nodes.nodes.values()]
-        return all(upstream["connected"] for replication in replications for upstream in replication["upstreams"])
+        return all(
+            upstream["connected"]
+            for replication in replications
+            for upstream in replication["upstreams"]
+        )
 
     eventually(linked)
 
@@ -349,7 +459,9 @@ def digest_at(node: DaemonProcess, path: str) -> str | None:
 
 def solid(number: int) -> bytes:
     """A PNG of one colour; each number another."""
-    return encoded(Image.new("RGB", (16, 12), (number % 256, 255 - number % 256, number // 256)), "PNG")
+    return encoded(
+        Image.new("RGB", (16, 12), (number % 256, 255 - number % 256, number // 256)), "PNG"
+    )
 
 
 def long(seed: str, number: int) -> bytes:

@@ -1,4 +1,6 @@
-"""A daemon whose image server is turned off keeps no renditions: nobody would remove those of images that are deleted."""
+"""A daemon whose image server is turned off keeps no renditions: nobody would remove those of
+images that are deleted.
+"""
 
 import os
 import xmlrpc.client

@@ -1,4 +1,6 @@
-"""Nothing is read or rendered twice: not after a restart, not for two names of one picture, not for a POST and a GET at once."""
+"""Nothing is read or rendered twice: not after a restart, not for two names of one picture, not for
+a POST and a GET at once.
+"""
 
 import threading
 import xmlrpc.client
@@ -12,10 +14,15 @@ from tests.support.turnstile import Turnstile
 
 def behind(turnstile: Turnstile, **images: object) -> dict[str, dict[str, object]]:
     """Options of an image server that renders behind a turnstile."""
-    return HTTP | {"images": {"engine": "imagemagick", **images}, "imagemagick": {"convert": turnstile.convert}}
+    return HTTP | {
+        "images": {"engine": "imagemagick", **images},
+        "imagemagick": {"convert": turnstile.convert},
+    }
 
 
-def test_what_was_rendered_before_a_restart_is_found_without_looking_at_its_source(tmp_path: Path, picture: bytes, turnstile: Turnstile) -> None:
+def test_what_was_rendered_before_a_restart_is_found_without_looking_at_its_source(
+    tmp_path: Path, picture: bytes, turnstile: Turnstile
+) -> None:
     turnstile.let_through(2)
     with running(tmp_path, behind(turnstile)) as daemon:
         assert post(daemon, "/a", picture).status == 200
@@ -26,11 +33,17 @@ def test_what_was_rendered_before_a_restart_is_found_without_looking_at_its_sour
         # One by its own name, one by another, and by what a client accepts.
         after = [get(daemon, path) for path in ("/a/w10-q75.jpeg", "/a/x9.png")]
         auto = get(daemon, "/a/w10.auto")
-        assert [one.body for one in (*after, auto)] == [before[0].body, before[1].body, before[0].body]
+        assert [one.body for one in (*after, auto)] == [
+            before[0].body,
+            before[1].body,
+            before[0].body,
+        ]
         assert (turnstile.headers, renders(daemon)) == (looked, 0)
 
 
-def test_a_get_of_what_a_post_has_promised_waits_for_it(tmp_path: Path, picture: bytes, turnstile: Turnstile) -> None:
+def test_a_get_of_what_a_post_has_promised_waits_for_it(
+    tmp_path: Path, picture: bytes, turnstile: Turnstile
+) -> None:
     with running(tmp_path, behind(turnstile, io_threads=2)) as daemon:
         assert post(daemon, "/a?outputs=w10.jpg,w20.jpg", picture).status == 200
         turnstile.wait_for_arrival()
@@ -43,7 +56,9 @@ def test_a_get_of_what_a_post_has_promised_waits_for_it(tmp_path: Path, picture:
         assert (answers, renders(daemon), turnstile.renders) == ([200], 2, 1)
 
 
-def test_a_deleted_image_with_a_renditions_name_does_not_hide_the_original_at_the_source(tmp_path: Path, picture: bytes) -> None:
+def test_a_deleted_image_with_a_renditions_name_does_not_hide_the_original_at_the_source(
+    tmp_path: Path, picture: bytes
+) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(picture)}\r\n\r\n".encode()
 
     def stored_and_deleted(daemon: DaemonProcess) -> None:

@@ -1,4 +1,6 @@
-"""Originals that a daemon fetches by itself, from servers on loopback that are slow, huge, lying or worse."""
+"""Originals that a daemon fetches by itself, from servers on loopback that are slow, huge, lying or
+worse.
+"""
 
 import re
 import threading
@@ -15,7 +17,15 @@ from tests.support.daemon_process import DaemonProcess, running, text
 from tests.support.gradients import encoded, gradient
 from tests.support.hostile_server import Exchange, HostileServer
 from tests.support.http_client import request
-from tests.support.image_server import HTTP, check_log, connected, get, post, status, wait_for_renditions
+from tests.support.image_server import (
+    HTTP,
+    check_log,
+    connected,
+    get,
+    post,
+    status,
+    wait_for_renditions,
+)
 
 BYTES_MAX = 1 << 20
 CLIENTS = 100
@@ -29,7 +39,9 @@ class Source:
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
-        self.server = HostileServer(lambda exchange: self.answers.get(exchange.path, send(404))(exchange))
+        self.server = HostileServer(
+            lambda exchange: self.answers.get(exchange.path, send(404))(exchange)
+        )
 
     @property
     def url(self) -> str:
@@ -43,7 +55,9 @@ class Source:
 
 def send(code: int, body: bytes = b"", *headers: str) -> Answer:
     """Answers with a status, a body of declared length and headers."""
-    head = "\r\n".join([f"HTTP/1.1 {code} Whatever", f"Content-Length: {len(body)}", *headers, "", ""]).encode()
+    head = "\r\n".join(
+        [f"HTTP/1.1 {code} Whatever", f"Content-Length: {len(body)}", *headers, "", ""]
+    ).encode()
     return lambda exchange: exchange.send(head + body)
 
 
@@ -112,7 +126,12 @@ def fetching(folder: Path, source: Source, **http: object) -> Iterator[DaemonPro
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Iterator[DaemonProcess]:
     """One that the tests share, where a client may name what is below /allowed."""
-    with fetching(tmp_path_factory.mktemp("server"), source, sources=f"{source.url}/allowed", allow_private_sources="yes") as daemon:
+    with fetching(
+        tmp_path_factory.mktemp("server"),
+        source,
+        sources=f"{source.url}/allowed",
+        allow_private_sources="yes",
+    ) as daemon:
         yield daemon
         check_log(daemon)
 
@@ -120,7 +139,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Iterator
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Iterator[DaemonProcess]:
     """One that waits for a second."""
-    options: Options = {"http": HTTP["http"] | {"source_base": source.url}, "images": {"timeout": "1 s"}}
+    options: Options = {
+        "http": HTTP["http"] | {"source_base": source.url},
+        "images": {"timeout": "1 s"},
+    }
     with running(tmp_path_factory.mktemp("hasty"), options) as daemon:
         yield daemon
         check_log(daemon)
@@ -130,18 +152,31 @@ class FetchTests:
     """A GET of what nobody here has heard of."""
 
     @pytest.mark.parametrize("ending", ["w10.png", "original", "info.json", "full_size.auto"])
-    def test_the_original_is_fetched_once_and_stored(self, server: DaemonProcess, source: Source, folder: str, picture: bytes, ending: str) -> None:
+    def test_the_original_is_fetched_once_and_stored(
+        self, server: DaemonProcess, source: Source, folder: str, picture: bytes, ending: str
+    ) -> None:
         source.answers[f"/originals/{folder}/a%20b"] = send(200, picture, "Content-Type: text/html")
-        answers = [get(server, f"/{folder}/a%20b/{path}") for path in (ending, ending, "w10.png", "original", "info.json")]
+        answers = [
+            get(server, f"/{folder}/a%20b/{path}")
+            for path in (ending, ending, "w10.png", "original", "info.json")
+        ]
         assert [answer.status for answer in answers] == [200] * 5
         assert answers[0].body == answers[1].body
-        assert answers[3].body == picture == (server.images / folder / "a b" / "original").read_bytes()
+        assert (
+            answers[3].body == picture == (server.images / folder / "a b" / "original").read_bytes()
+        )
         assert answers[4].json == server.proxy.image_info(f"{folder}/a b/original")
         assert source.asked_for(f"/originals/{folder}/a%20b") == 1
 
-    def test_it_is_fetched_once_however_many_ask(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+    def test_it_is_fetched_once_however_many_ask(
+        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+    ) -> None:
         source.answers[f"/originals/{folder}"] = held = Held(send(200, picture))
-        paths = [f"/{folder}/{ending}" for _ in range(CLIENTS // 4) for ending in ("w10.png", "w11.png", "original", "info.json")]
+        paths = [
+            f"/{folder}/{ending}"
+            for _ in range(CLIENTS // 4)
+            for ending in ("w10.png", "w11.png", "original", "info.json")
+        ]
         before = status(server)["totals"]["originals_downloaded"]
         with ThreadPoolExecutor(CLIENTS) as clients:
             answers = [clients.submit(get, server, path) for path in paths]
@@ -153,11 +188,20 @@ class FetchTests:
         assert len({answer.body for answer in answered}) == 4
         assert source.asked_for(f"/originals/{folder}") == 1
         totals = status(server)
-        assert (totals["totals"]["originals_downloaded"], totals["originals_being_downloaded"]) == (before + 1, 0)
+        assert (totals["totals"]["originals_downloaded"], totals["originals_being_downloaded"]) == (
+            before + 1,
+            0,
+        )
 
-    def test_who_comes_while_it_is_stored_does_not_have_it_fetched_again(self, server: DaemonProcess, source: Source, folder: str) -> None:
-        """Clients that ask all the time, while the answer comes: some look before it is stored and go on after it."""
-        images = {f"/originals/{folder}/{n}": encoded(gradient(20 + n, 20), "PNG") for n in range(20)}
+    def test_who_comes_while_it_is_stored_does_not_have_it_fetched_again(
+        self, server: DaemonProcess, source: Source, folder: str
+    ) -> None:
+        """Clients that ask all the time, while the answer comes: some look before it is stored and
+        go on after it.
+        """
+        images = {
+            f"/originals/{folder}/{n}": encoded(gradient(20 + n, 20), "PNG") for n in range(20)
+        }
         source.answers |= {path: send(200, image) for path, image in images.items()}
 
         def ask(path: str) -> int:
@@ -167,11 +211,17 @@ class FetchTests:
             assert set(clients.map(ask, [path for path in images for _ in range(10)])) == {200}
         assert [source.asked_for(path) for path in images] == [1] * len(images)
 
-    def test_a_head_fetches_too(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+    def test_a_head_fetches_too(
+        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+    ) -> None:
         source.answers[f"/originals/{folder}"] = send(200, picture)
-        assert request(server.http_url, f"/{folder}/original", "HEAD").headers["content-length"] == str(len(picture))
+        assert request(server.http_url, f"/{folder}/original", "HEAD").headers[
+            "content-length"
+        ] == str(len(picture))
 
-    def test_nothing_is_fetched_for_what_is_no_rendition_or_none_that_is_made_here(self, server: DaemonProcess, source: Source, folder: str) -> None:
+    def test_nothing_is_fetched_for_what_is_no_rendition_or_none_that_is_made_here(
+        self, server: DaemonProcess, source: Source, folder: str
+    ) -> None:
         paths = {
             "a.jpg": 404,
             "original": 404,
@@ -183,24 +233,37 @@ class FetchTests:
             ".a/w10.jpg": 404,
             "a.php/w10.jpg": 404,
         }
-        answers = {path: get(server, f"/{folder}/{path}" if path != "original" else "/original").status for path in paths}
+        answers = {
+            path: get(server, f"/{folder}/{path}" if path != "original" else "/original").status
+            for path in paths
+        }
         assert answers == paths
         assert source.asked_for("/originals/" + folder) == 0
         assert not any(folder in request.decode() for request in source.server.requests)
 
-    def test_what_is_there_is_not_fetched(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+    def test_what_is_there_is_not_fetched(
+        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+    ) -> None:
         server.proxy.store_image(text(picture), f"{folder}/a.jpg")
-        assert [get(server, f"/{folder}/a.jpg/{path}").status for path in ("w10.png", "info.json", "original")] == [200, 200, 404]
+        assert [
+            get(server, f"/{folder}/a.jpg/{path}").status
+            for path in ("w10.png", "info.json", "original")
+        ] == [200, 200, 404]
         assert not any(folder in request.decode() for request in source.server.requests)
 
-    def test_a_fetch_goes_on_though_its_client_has_gone(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+    def test_a_fetch_goes_on_though_its_client_has_gone(
+        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+    ) -> None:
         source.answers[f"/originals/{folder}"] = held = Held(send(200, picture))
         with connected(server) as client:
             client.sendall(f"GET /{folder}/w10.png HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             held.wait()
         held.released.set()
         eventually((server.images / folder / "original").exists)
-        assert (source.asked_for(f"/originals/{folder}"), get(server, f"/{folder}/original").body) == (1, picture)
+        assert (
+            source.asked_for(f"/originals/{folder}"),
+            get(server, f"/{folder}/original").body,
+        ) == (1, picture)
 
     def test_only_so_many_are_fetched_at_once_and_the_rest_is_told_to_come_again(
         self, server: DaemonProcess, source: Source, folder: str, picture: bytes
@@ -214,10 +277,13 @@ class FetchTests:
             assert (refused.status, refused.headers["retry-after"]) == (429, "1")
             assert get(server, "/healthz").status == 200
             held.released.set()
-            assert {answer.result().status for answer in answers} <= {200, 429}  # the queue of renders takes as many as it has room for
+            # the queue of renders takes as many as it has room for
+            assert {answer.result().status for answer in answers} <= {200, 429}
         assert get(server, f"/{folder}/64/original").status == 200
 
-    def test_what_is_fetched_reaches_the_other_nodes(self, tmp_path: Path, source: Source, folder: str, picture: bytes) -> None:
+    def test_what_is_fetched_reaches_the_other_nodes(
+        self, tmp_path: Path, source: Source, folder: str, picture: bytes
+    ) -> None:
         source.answers[f"/originals/{folder}"] = send(200, picture)
         with_base = {"a": {"http": {"source_base": f"{source.url}/originals"}}}
         with Cluster(tmp_path, mesh("a", "b"), HTTP, each=with_base) as nodes:
@@ -227,10 +293,15 @@ class FetchTests:
             nodes.wait_until_all_have({f"{folder}/original": picture})
         assert source.asked_for(f"/originals/{folder}") == 1
 
-    def test_what_must_be_signed_is_not_fetched_for_who_has_no_signature(self, tmp_path: Path, source: Source, folder: str, picture: bytes) -> None:
+    def test_what_must_be_signed_is_not_fetched_for_who_has_no_signature(
+        self, tmp_path: Path, source: Source, folder: str, picture: bytes
+    ) -> None:
         source.answers[f"/originals/{folder}"] = send(200, picture)
         with fetching(tmp_path, source, secrets="a-secret-of-some-length") as daemon:
-            statuses = [get(daemon, f"/{folder}/{path}").status for path in ("w10.png", "w10.png?signature=00", "original", "info.json")]
+            statuses = [
+                get(daemon, f"/{folder}/{path}").status
+                for path in ("w10.png", "w10.png?signature=00", "original", "info.json")
+            ]
             assert statuses == [401, 403, 404, 404]
             assert source.asked_for(f"/originals/{folder}") == 0
             signature = signing.sign("a-secret-of-some-length", f"/{folder}/w10.png", "")
@@ -242,14 +313,36 @@ class FailureTests:
     """A server that does not give it."""
 
     @pytest.mark.parametrize(
-        ("code", "expected"), [(404, 404), (410, 404), (403, 502), (401, 502), (500, 502), (503, 502), (204, 502), (206, 502), (304, 502), (999, 502)]
+        ("code", "expected"),
+        [
+            (404, 404),
+            (410, 404),
+            (403, 502),
+            (401, 502),
+            (500, 502),
+            (503, 502),
+            (204, 502),
+            (206, 502),
+            (304, 502),
+            (999, 502),
+        ],
     )
-    def test_its_status_is_told_by_one(self, server: DaemonProcess, source: Source, folder: str, picture: bytes, code: int, expected: int) -> None:
+    def test_its_status_is_told_by_one(
+        self,
+        server: DaemonProcess,
+        source: Source,
+        folder: str,
+        picture: bytes,
+        code: int,
+        expected: int,
+    ) -> None:
         source.answers[f"/originals/{folder}"] = send(code, picture)
         before = status(server)["totals"]
         check_refused(server, folder, expected)
         after = status(server)["totals"]
-        assert after["originals_unavailable"] - before["originals_unavailable"] == (3 if expected == 404 else 0)
+        assert after["originals_unavailable"] - before["originals_unavailable"] == (
+            3 if expected == 404 else 0
+        )
         assert after["originals_downloaded"] == before["originals_downloaded"]
         source.answers[f"/originals/{folder}"] = send(200, picture)
         assert get(server, f"/{folder}/w10.png").status == 200  # it is asked again
@@ -258,23 +351,34 @@ class FailureTests:
         ("answer", "expected"),
         [
             (send(200, b"<html><body>Not here</body></html>", "Content-Type: text/html"), 415),
-            (send(200, b"<svg xmlns='http://www.w3.org/2000/svg'/>", "Content-Type: image/png"), 415),
+            (
+                send(200, b"<svg xmlns='http://www.w3.org/2000/svg'/>", "Content-Type: image/png"),
+                415,
+            ),
             (send(200, b"\xff\xd8\xff\xe0" + b"\x55" * 200), 422),
             (send(200, b""), 502),
             (send(200, b"x" * 100, "Content-Encoding: gzip"), 502),
             (send_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n\xff\xd8\xff"), 502),
-            (send_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 9\r\n\r\n12345"), 502),
+            (
+                send_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 9\r\n\r\n12345"),
+                502,
+            ),
             (send_raw(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n12345"), 502),
             (send_raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"), 502),
             (send_raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n"), 502),
             (send_and_hold(b"HTTP/1.1 200 OK\r\nContent-Length: 1048577\r\n\r\n"), 413),
-            (send_and_hold(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n"), 413),
+            (
+                send_and_hold(
+                    b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n"
+                ),
+                413,
+            ),
             (send_raw(b"SSH-2.0-OpenSSH_9.2\r\n"), 502),
             (send_raw(), 502),
             (lambda exchange: exchange.reset(), 502),
         ],
         ids=range(15),
-    )  # fmt: skip
+    )
     def test_what_is_no_image_or_no_answer_stores_nothing(
         self, server: DaemonProcess, source: Source, folder: str, answer: Answer, expected: int
     ) -> None:
@@ -282,16 +386,33 @@ class FailureTests:
         check_refused(server, folder, expected)
 
     @pytest.mark.parametrize(
-        "begin", [b"", b"HTTP/1.1 200 OK\r\nA: b", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n\xff\xd8", b"HTTP/1.1 302 Found\r\n"]
+        "begin",
+        [
+            b"",
+            b"HTTP/1.1 200 OK\r\nA: b",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n\xff\xd8",
+            b"HTTP/1.1 302 Found\r\n",
+        ],
     )
-    def test_one_that_is_slow_is_504(self, hasty: DaemonProcess, source: Source, folder: str, begin: bytes) -> None:
+    def test_one_that_is_slow_is_504(
+        self, hasty: DaemonProcess, source: Source, folder: str, begin: bytes
+    ) -> None:
         source.answers[f"/{folder}"] = send_and_hold(begin)
         with ThreadPoolExecutor(10) as clients:
-            answers = list(clients.map(lambda path: get(hasty, path), [f"/{folder}/{ending}" for ending in ("w10.png", "original", "info.json")] * 3))
-        assert {(answer.status, "within 1 s" in answer.json["error"]) for answer in answers} == {(504, True)}
+            answers = list(
+                clients.map(
+                    lambda path: get(hasty, path),
+                    [f"/{folder}/{ending}" for ending in ("w10.png", "original", "info.json")] * 3,
+                )
+            )
+        assert {(answer.status, "within 1 s" in answer.json["error"]) for answer in answers} == {
+            (504, True)
+        }
         assert not (hasty.images / folder).exists()
 
-    def test_one_that_sends_byte_by_byte_is_504(self, hasty: DaemonProcess, source: Source, folder: str) -> None:
+    def test_one_that_sends_byte_by_byte_is_504(
+        self, hasty: DaemonProcess, source: Source, folder: str
+    ) -> None:
         def drip(exchange: Exchange) -> None:
             exchange.send(b"HTTP/1.1 200 OK\r\n\r\n\xff\xd8\xff")
             exchange.drip(b"x")
@@ -303,7 +424,11 @@ class FailureTests:
         ("begin", "piece", "expected"),
         [
             (b"HTTP/1.1 200 OK\r\n\r\n\xff\xd8\xff", bytes(1 << 16), 413),
-            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + bytes(1 << 16) + b"\r\n", 413),
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                b"10000\r\n" + bytes(1 << 16) + b"\r\n",
+                413,
+            ),
             (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 1000, 502),
             (b"HTTP/1.1 200 OK\r\n", b"A: b\r\n" * 1000, 502),
             (b"HTTP/1.1 200 OK\r\nA: ", b"b" * 1000, 502),
@@ -312,12 +437,22 @@ class FailureTests:
         ids=["body", "chunks", "tiny chunks", "headers", "a header", "interim answers"],
     )
     def test_one_that_never_ends_is_cut_off_and_costs_no_memory(
-        self, server: DaemonProcess, source: Source, folder: str, begin: bytes, piece: bytes, expected: int
+        self,
+        server: DaemonProcess,
+        source: Source,
+        folder: str,
+        begin: bytes,
+        piece: bytes,
+        expected: int,
     ) -> None:
-        source.answers |= {f"/originals/{folder}/{n}": send_for_ever(begin, piece) for n in range(20)}
+        source.answers |= {
+            f"/originals/{folder}/{n}": send_for_ever(begin, piece) for n in range(20)
+        }
         before = peak_kib(server)
         with ThreadPoolExecutor(20) as clients:
-            answers = list(clients.map(lambda n: get(server, f"/{folder}/{n}/original").status, range(20)))
+            answers = list(
+                clients.map(lambda n: get(server, f"/{folder}/{n}/original").status, range(20))
+            )
         assert answers == [expected] * 20
         assert peak_kib(server) - before < GROWTH_KIB
         assert get(server, "/healthz").status == 200
@@ -370,13 +505,19 @@ class FailureTests:
             assert other.untouched()
         assert source.asked_for("/secret") + source.asked_for("/originals/secret") == 0
 
-    def test_a_redirect_that_stays_below_source_base_is_followed(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+    def test_a_redirect_that_stays_below_source_base_is_followed(
+        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+    ) -> None:
         source.answers[f"/originals/{folder}"] = send(301, b"", f"Location: {folder}-2")
-        source.answers[f"/originals/{folder}-2"] = send(302, b"", f"Location: {source.url}/allowed/{folder}")
+        source.answers[f"/originals/{folder}-2"] = send(
+            302, b"", f"Location: {source.url}/allowed/{folder}"
+        )
         source.answers[f"/allowed/{folder}"] = send(200, picture)
         assert get(server, f"/{folder}/original").body == picture
 
-    def test_a_redirect_without_end_is_502(self, server: DaemonProcess, source: Source, folder: str) -> None:
+    def test_a_redirect_without_end_is_502(
+        self, server: DaemonProcess, source: Source, folder: str
+    ) -> None:
         source.answers[f"/originals/{folder}"] = send(302, b"", f"Location: /originals/{folder}")
         check_refused(server, folder, 502)
 
@@ -385,24 +526,36 @@ class DeletionTests:
     """What was deleted stays deleted."""
 
     @pytest.mark.parametrize("deleted", ["{}/original", "{}"])
-    def test_it_is_404_at_once_and_not_asked_for(self, server: DaemonProcess, source: Source, folder: str, picture: bytes, deleted: str) -> None:
+    def test_it_is_404_at_once_and_not_asked_for(
+        self, server: DaemonProcess, source: Source, folder: str, picture: bytes, deleted: str
+    ) -> None:
         source.answers[f"/originals/{folder}"] = send(200, picture)
         assert server.proxy.delete_image(deleted.format(folder)) == "OK"
         for ending in ("w10.png", "original", "info.json"):
             assert get(server, f"/{folder}/{ending}").status == 404
         assert source.asked_for(f"/originals/{folder}") == 0
 
-    def test_also_once_it_was_fetched(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+    def test_also_once_it_was_fetched(
+        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+    ) -> None:
         source.answers[f"/originals/{folder}"] = send(200, picture)
         assert get(server, f"/{folder}/w10.png").status == 200
         assert server.proxy.delete_image(f"{folder}/original") == "OK"
-        assert [get(server, f"/{folder}/{ending}").status for ending in ("w10.png", "original", "info.json")] == [404] * 3
+        assert [
+            get(server, f"/{folder}/{ending}").status
+            for ending in ("w10.png", "original", "info.json")
+        ] == [404] * 3
         assert source.asked_for(f"/originals/{folder}") == 1
 
-    def test_also_while_it_is_fetched(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+    def test_also_while_it_is_fetched(
+        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+    ) -> None:
         source.answers[f"/originals/{folder}"] = held = Held(send(200, picture))
         with ThreadPoolExecutor(10) as clients:
-            answers = [clients.submit(get, server, f"/{folder}/{ending}") for ending in ["w10.png", "original", "info.json"] * 3]
+            answers = [
+                clients.submit(get, server, f"/{folder}/{ending}")
+                for ending in ["w10.png", "original", "info.json"] * 3
+            ]
             held.wait()
             assert server.proxy.delete_image(f"{folder}/original") == "OK"
             held.released.set()
@@ -410,7 +563,9 @@ class DeletionTests:
         assert not (server.images / folder).exists()
         assert source.asked_for(f"/originals/{folder}") == 1
 
-    def test_what_is_stored_while_it_is_fetched_is_not_replaced(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+    def test_what_is_stored_while_it_is_fetched_is_not_replaced(
+        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+    ) -> None:
         mine = encoded(gradient(30, 30), "PNG")
         source.answers[f"/originals/{folder}"] = held = Held(send(200, picture))
         with ThreadPoolExecutor(1) as clients:
@@ -421,7 +576,9 @@ class DeletionTests:
             assert answer.result().body == mine
         assert get(server, f"/{folder}/original").body == mine
 
-    def test_a_post_may_store_it_anew(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+    def test_a_post_may_store_it_anew(
+        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+    ) -> None:
         assert server.proxy.delete_image(f"{folder}/original") == "OK"
         source.answers[f"/allowed/{folder}"] = send(200, picture)
         assert post(server, f"/{folder}?source={source.url}/allowed/{folder}", b"").status == 200
@@ -443,20 +600,34 @@ class NamedTests:
         assert get(server, f"/{folder}/original").body == picture
         assert status(server)["totals"]["originals_downloaded"] == before + 2
 
-    def test_it_replaces_what_is_there_and_outputs_are_rendered_of_it(self, tmp_path: Path, source: Source, picture: bytes) -> None:
+    def test_it_replaces_what_is_there_and_outputs_are_rendered_of_it(
+        self, tmp_path: Path, source: Source, picture: bytes
+    ) -> None:
         with fetching(tmp_path, source, sources=source.url, allow_private_sources="yes") as daemon:
-            assert post(daemon, "/a?outputs=w10.png", encoded(gradient(30, 30), "PNG")).status == 200
+            assert (
+                post(daemon, "/a?outputs=w10.png", encoded(gradient(30, 30), "PNG")).status == 200
+            )
             source.answers["/b"] = send(200, picture)
             assert post(daemon, f"/a?outputs=w10.png&source={source.url}/b", b"").status == 200
             wait_for_renditions(daemon, 2)
             assert get(daemon, "/a/original").body == picture
 
-    def test_each_failure_has_its_status_and_leaves_what_is_there(self, server: DaemonProcess, source: Source, folder: str, picture: bytes) -> None:
+    def test_each_failure_has_its_status_and_leaves_what_is_there(
+        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+    ) -> None:
         assert post(server, f"/{folder}", picture).status == 200
-        failures = {404: send(404), 415: send(200, b"text"), 422: send(200, b"GIF89a"), 502: send(500), 413: send(200, bytes(BYTES_MAX + 1))}
+        failures = {
+            404: send(404),
+            415: send(200, b"text"),
+            422: send(200, b"GIF89a"),
+            502: send(500),
+            413: send(200, bytes(BYTES_MAX + 1)),
+        }
         for expected, answer in failures.items():
             source.answers[f"/allowed/{folder}"] = answer
-            refused = post(server, f"/{folder}?outputs=w10.png&source={source.url}/allowed/{folder}", b"")
+            refused = post(
+                server, f"/{folder}?outputs=w10.png&source={source.url}/allowed/{folder}", b""
+            )
             assert (refused.status, set(refused.json)) == (expected, {"error"}), refused
         assert get(server, f"/{folder}/original").body == picture
 
@@ -492,20 +663,41 @@ class NamedTests:
         ],
     )
     def test_anything_else_is_refused_and_not_asked_for(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes, url: str, expected: int
+        self,
+        server: DaemonProcess,
+        source: Source,
+        folder: str,
+        picture: bytes,
+        url: str,
+        expected: int,
     ) -> None:
         before = len(source.server.requests)
-        answer = post(server, f"/{folder}?source={url.format(source=source.url, port=source.server.port)}", picture)
+        answer = post(
+            server,
+            f"/{folder}?source={url.format(source=source.url, port=source.server.port)}",
+            picture,
+        )
         assert (answer.status, set(answer.json)) == (expected, {"error"}), answer
         assert len(source.server.requests) == before
         assert not (server.images / folder).exists()
 
     def test_a_private_address_is_refused_unless_it_is_allowed(self, tmp_path: Path) -> None:
-        hosts = ("127.0.0.1", "localhost", "0x7f000001", "127.1", "0", "[::ffff:127.0.0.1]", "[::1]")
+        hosts = (
+            "127.0.0.1",
+            "localhost",
+            "0x7f000001",
+            "127.1",
+            "0",
+            "[::ffff:127.0.0.1]",
+            "[::1]",
+        )
         base = Source()
         with HostileServer(send(200)) as other, base.server:
             urls = [f"http://{host}:{other.port}/a" for host in hosts]
-            with running(tmp_path, {"http": HTTP["http"] | {"sources": ", ".join(urls), "source_base": base.url}}) as daemon:
+            with running(
+                tmp_path,
+                {"http": HTTP["http"] | {"sources": ", ".join(urls), "source_base": base.url}},
+            ) as daemon:
                 for url in urls:
                     named = post(daemon, f"/a?source={url}", b"")
                     assert (named.status, str(other.port) in named.body.decode()) == (403, False)
@@ -514,7 +706,9 @@ class NamedTests:
             assert other.untouched()
         assert base.asked_for("/a") == len(hosts)
 
-    def test_without_sources_nothing_may_be_named(self, hasty: DaemonProcess, source: Source) -> None:
+    def test_without_sources_nothing_may_be_named(
+        self, hasty: DaemonProcess, source: Source
+    ) -> None:
         before = len(source.server.requests)
         assert post(hasty, f"/a?source={source.url}/a", b"").status == 403
         assert len(source.server.requests) == before
@@ -523,8 +717,13 @@ class NamedTests:
 class EndTests:
     """A daemon that ends while it fetches."""
 
-    def test_stopped_it_answers_and_killed_it_has_stored_nothing(self, tmp_path: Path, source: Source, picture: bytes) -> None:
-        options: Options = {"http": HTTP["http"] | {"source_base": source.url}, "images": {"timeout": "1 s"}}
+    def test_stopped_it_answers_and_killed_it_has_stored_nothing(
+        self, tmp_path: Path, source: Source, picture: bytes
+    ) -> None:
+        options: Options = {
+            "http": HTTP["http"] | {"source_base": source.url},
+            "images": {"timeout": "1 s"},
+        }
         for end in ("stop", "kill"):
             source.answers["/a"] = held = Held(send(200, picture))
             with running(tmp_path, options) as daemon, ThreadPoolExecutor(1) as clients:
@@ -544,7 +743,9 @@ class EndTests:
 
 
 def check_refused(server: DaemonProcess, folder: str, expected: int) -> None:
-    """All that could have it fetched is answered with this status and a short reason, and nothing is stored."""
+    """All that could have it fetched is answered with this status and a short reason, and nothing
+    is stored.
+    """
     for ending in ("w10.png", "original", "info.json"):
         answer = get(server, f"/{folder}/{ending}")
         assert (answer.status, set(answer.json)) == (expected, {"error"}), answer
@@ -554,6 +755,8 @@ def check_refused(server: DaemonProcess, folder: str, expected: int) -> None:
 
 def peak_kib(daemon: DaemonProcess) -> int:
     """The most memory that it has had."""
-    found = re.search(r"VmHWM:\s+([0-9]+) kB", Path(f"/proc/{daemon.process.pid}/status").read_text())
+    found = re.search(
+        r"VmHWM:\s+([0-9]+) kB", Path(f"/proc/{daemon.process.pid}/status").read_text()
+    )
     assert found
     return int(found[1])

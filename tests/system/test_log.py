@@ -1,4 +1,6 @@
-"""The log of a real daemon: a line a request, none that a client has written, no secret in any, and in a file that logrotate takes away."""
+"""The log of a real daemon: a line a request, none that a client has written, no secret in any, and
+in a file that logrotate takes away.
+"""
 
 import base64
 import json
@@ -22,24 +24,52 @@ from tests.support.hostile_server import HostileServer
 from tests.support.image_server import HTTP, exchange, get, post
 from tests.support.repository import ROOT
 
-PASSWORD, WRONG, KEY, QUERY, SIGNATURE = "open-sesame-7", "let-me-in-8", "hmac-key-9", "query-token-10", "0badf00d" * 8
+PASSWORD, WRONG, KEY, QUERY, SIGNATURE = (
+    "open-sesame-7",
+    "let-me-in-8",
+    "hmac-key-9",
+    "query-token-10",
+    "0badf00d" * 8,
+)
 AUTHORIZATION = {"Authorization": "Basic " + base64.b64encode(f"ann:{PASSWORD}".encode()).decode()}
-WRONG_AUTHORIZATION = {"Authorization": "Basic " + base64.b64encode(f"ann:{WRONG}".encode()).decode()}
+WRONG_AUTHORIZATION = {
+    "Authorization": "Basic " + base64.b64encode(f"ann:{WRONG}".encode()).decode()
+}
 
-TEXT_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+0000 \[[\w.]+#(?:info|warn|error|critical)\] |\t")
+TEXT_LINE = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+0000 \[[\w.]+#(?:info|warn|error|critical)\] |\t"
+)
 
 
 @pytest.fixture(scope="module", params=["text", "json"])
-def daemon(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, picture: bytes) -> Iterator[DaemonProcess]:
-    """A daemon that has heard many secrets and much that is meant to harm its log, and has ended."""
+def daemon(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, picture: bytes
+) -> Iterator[DaemonProcess]:
+    """A daemon that has heard many secrets and much that is meant to harm its log, and has
+    ended.
+    """
     folder = tmp_path_factory.mktemp("daemon")
-    (folder / "users").write_text(f"ann:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}\n")
+    (folder / "users").write_text(
+        f"ann:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}\n"
+    )
     (folder / "secrets").write_text(f"{KEY}\n")
-    answer = b"HTTP/1.1 103 Early\r\n\r\n" * 500 + b"HTTP/1.1 302 Found\r\nLocation: /else?token=" + QUERY.encode() + b"\r\n\r\n"
+    answer = (
+        b"HTTP/1.1 103 Early\r\n\r\n" * 500
+        + b"HTTP/1.1 302 Found\r\nLocation: /else?token="
+        + QUERY.encode()
+        + b"\r\n\r\n"
+    )
     with HostileServer(lambda exchange: exchange.send(answer)) as source:
         options: dict[str, dict[str, object]] = {
             "network": {"users": "users"},
-            "http": HTTP["http"] | {"secrets_file": "secrets", "allow_private_sources": "yes", "sources": f"http://{source.netloc}/"},
+            "http": (
+                HTTP["http"]
+                | {
+                    "secrets_file": "secrets",
+                    "allow_private_sources": "yes",
+                    "sources": f"http://{source.netloc}/",
+                }
+            ),
         }
         with running(folder, options, arguments=("--log-format", request.param)) as process:
             talk(process, picture, source.netloc)
@@ -49,7 +79,9 @@ def daemon(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def talk(daemon: DaemonProcess, picture: bytes, source: str) -> None:
     """What a client of every kind may ask."""
-    proxy = xmlrpc.client.ServerProxy(daemon.url.replace("://", f"://ann:{PASSWORD}@"), allow_none=True)
+    proxy = xmlrpc.client.ServerProxy(
+        daemon.url.replace("://", f"://ann:{PASSWORD}@"), allow_none=True
+    )
     proxy.store_image(xmlrpc.client.Binary(picture), "a.jpg", "png", [10, 10])
     proxy.store_image(xmlrpc.client.Binary(picture), "a.jpg")
     for call in (
@@ -78,8 +110,12 @@ def talk(daemon: DaemonProcess, picture: bytes, source: str) -> None:
         assert get(daemon, target).status in (status, 400), target
     url = f"http://{source}/photo?token={QUERY}"
     assert post(daemon, f"/c?source={url}", b"", **AUTHORIZATION).status == 502
-    assert post(daemon, f"/c?source=http://ann:{PASSWORD}@{source}/", b"", **AUTHORIZATION).status in (400, 403)
-    assert post(daemon, "/c?source=https://example.org/" + QUERY, b"", **AUTHORIZATION).status == 403
+    assert post(
+        daemon, f"/c?source=http://ann:{PASSWORD}@{source}/", b"", **AUTHORIZATION
+    ).status in (400, 403)
+    assert (
+        post(daemon, "/c?source=https://example.org/" + QUERY, b"", **AUTHORIZATION).status == 403
+    )
     assert post(daemon, "/c?outputs=nothing", picture, **AUTHORIZATION).status == 400
     assert post(daemon, "/d", picture, **AUTHORIZATION).status == 200
     assert post(daemon, "/d", picture, **WRONG_AUTHORIZATION).status == 401
@@ -88,7 +124,11 @@ def talk(daemon: DaemonProcess, picture: bytes, source: str) -> None:
         b"G\x1b[2K\rforged /a HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /a HTTP/1.1\r\nHost: a\r\nX: a\rforged\r\nConnection: close\r\n\r\n",
         b"FORGED" * 1000 + b" / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        b"POST /a?" + QUERY.encode() + b" HTTP/1.1\r\nHost: a\r\nAuthorization: " + PASSWORD.encode() + b"\r\nContent-Length: -1\r\n\r\n",
+        b"POST /a?"
+        + QUERY.encode()
+        + b" HTTP/1.1\r\nHost: a\r\nAuthorization: "
+        + PASSWORD.encode()
+        + b"\r\nContent-Length: -1\r\n\r\n",
         b"GET /" + b"y" * 20000 + b" HTTP/1.1\r\n\r\n",
         b"\xff\xfe\x00\r\n\r\n",
     ):
@@ -106,26 +146,58 @@ class LineTests:
     def test_no_client_has_written_one(self, daemon: DaemonProcess) -> None:
         log = "".join(daemon.log)
         if log.startswith("{"):
-            assert all(json.loads(line)["level"] in ("info", "warn", "error") for line in log.splitlines())
+            assert all(
+                json.loads(line)["level"] in ("info", "warn", "error") for line in log.splitlines()
+            )
         else:
             assert [line for line in log.splitlines() if not TEXT_LINE.match(line)] == []
             assert not re.search(r"^\S+ \[[^]]*#critical\]", log, re.MULTILINE)
         assert all(line[:-1].replace("\t", "").isprintable() for line in daemon.log)
 
-    def test_each_request_has_one_with_its_facts(self, daemon: DaemonProcess, picture: bytes) -> None:
+    def test_each_request_has_one_with_its_facts(
+        self, daemon: DaemonProcess, picture: bytes
+    ) -> None:
         stored = [line for line in daemon.log if "store_image" in line and "'a." in line]
         assert len(stored) == 2
         if stored[0].startswith("{"):
             line = json.loads(stored[0])
-            assert line.items() >= {"method": "POST", "call": "'store_image'", "outputs": 1, "status": 200, "client": "127.0.0.1"}.items()
-            assert {"path", "bytes", "waited", "ran", "total", "result", "time", "level", "namespace", "message"} <= line.keys()
+            assert (
+                line.items()
+                >= {
+                    "method": "POST",
+                    "call": "'store_image'",
+                    "outputs": 1,
+                    "status": 200,
+                    "client": "127.0.0.1",
+                }.items()
+            )
+            assert {
+                "path",
+                "bytes",
+                "waited",
+                "ran",
+                "total",
+                "result",
+                "time",
+                "level",
+                "namespace",
+                "message",
+            } <= line.keys()
             assert int(line["bytes"]) > len(picture)
 
     def test_libraries_are_silent(self, daemon: DaemonProcess) -> None:
-        assert not [line for line in daemon.log if re.search(r"Starting factory|Stopping factory|unexpected 103|Timing out", line)]
+        assert not [
+            line
+            for line in daemon.log
+            if re.search(r"Starting factory|Stopping factory|unexpected 103|Timing out", line)
+        ]
 
     def test_nothing_of_this_is_our_fault(self, daemon: DaemonProcess) -> None:
-        assert not [line for line in daemon.log if "Traceback" in line or "Unhandled" in line or "a bug" in line]
+        assert not [
+            line
+            for line in daemon.log
+            if "Traceback" in line or "Unhandled" in line or "a bug" in line
+        ]
 
 
 class SecretTests:
@@ -135,7 +207,11 @@ class SecretTests:
         log = "".join(daemon.log)
         path = "/a.jpg/w20.jpg"
         secrets = [PASSWORD, WRONG, KEY, QUERY, SIGNATURE, sign(KEY, path), "$2b$", "Basic "]
-        secrets += [value.split()[1] for headers in (AUTHORIZATION, WRONG_AUTHORIZATION) for value in headers.values()]
+        secrets += [
+            value.split()[1]
+            for headers in (AUTHORIZATION, WRONG_AUTHORIZATION)
+            for value in headers.values()
+        ]
         assert [secret for secret in secrets if secret in log] == []
 
     def test_no_image_is_in_it(self, daemon: DaemonProcess, picture: bytes) -> None:
@@ -155,12 +231,24 @@ class StartTests:
             ({"users": f"{PASSWORD}\n"}, {"network": {"users": "users"}}),
             ({}, {"http": HTTP["http"] | {"secrets": f"{KEY}, '', {KEY}"}}),
             ({}, {"http": HTTP["http"] | {"source_base": f"https://ann:{PASSWORD}@example.org/"}}),
-            ({}, {"http": HTTP["http"] | {"sources": f"https://ann:{PASSWORD}@example.org/a?{QUERY}"}}),
-            ({"server.key_secret": KEY}, {"replication": {"publish": "tcp://127.0.0.1:0", "keys": "."}}),
+            (
+                {},
+                {
+                    "http": (
+                        HTTP["http"] | {"sources": f"https://ann:{PASSWORD}@example.org/a?{QUERY}"}
+                    )
+                },
+            ),
+            (
+                {"server.key_secret": KEY},
+                {"replication": {"publish": "tcp://127.0.0.1:0", "keys": "."}},
+            ),
             ({}, {"http": HTTP["http"] | {"secret": KEY}}),
         ],
     )
-    def test_no_secret_is_in_what_it_says(self, tmp_path: Path, files: dict[str, str], options: dict[str, dict[str, object]]) -> None:
+    def test_no_secret_is_in_what_it_says(
+        self, tmp_path: Path, files: dict[str, str], options: dict[str, dict[str, object]]
+    ) -> None:
         for name, content in files.items():
             (tmp_path / name).write_text(content)
             (tmp_path / name).chmod(0o600)
@@ -179,8 +267,18 @@ class Daemonised:
         self.log = folder / "imagepipe.log"
         self._pid = folder / "twistd.pid"
         twistd = Path(sys.executable).with_name("twistd")
-        command = [twistd, f"--pidfile={self._pid}", f"--logfile={self.log}", "imagepipe", "-c", self.daemon.config, *arguments]
-        subprocess.run([str(word) for word in command], cwd=folder, check=True, timeout=PATIENCE_SECONDS)
+        command = [
+            twistd,
+            f"--pidfile={self._pid}",
+            f"--logfile={self.log}",
+            "imagepipe",
+            "-c",
+            self.daemon.config,
+            *arguments,
+        ]
+        subprocess.run(
+            [str(word) for word in command], cwd=folder, check=True, timeout=PATIENCE_SECONDS
+        )
         eventually(lambda: "is ready" in self.log.read_text(), self.log.read_text)
         [self.daemon.http_url] = re.findall(r"HTTP on (http://[\d.:]+/)", self.log.read_text())[:1]
 
@@ -219,12 +317,18 @@ class FileTests:
         lines = [json.loads(line) for line in daemonised.log.read_text().splitlines()]
         assert [line["status"] for line in lines if line.get("path") == "'/none'"] == [404]
 
-    def test_contribs_logrotate_takes_it_away_and_no_line_is_lost(self, tmp_path: Path, daemonise: Callable[..., Daemonised]) -> None:
+    def test_contribs_logrotate_takes_it_away_and_no_line_is_lost(
+        self, tmp_path: Path, daemonise: Callable[..., Daemonised]
+    ) -> None:
         program = shutil.which("logrotate", path=f"{os.environ['PATH']}:/usr/sbin")
         assert program, "logrotate is missing: `make test` installs it"
         daemonised = daemonise()
         configuration = (ROOT / "contrib/logrotate").read_text()
-        for ours, here in {"/var/log/imagepipe/": f"{tmp_path}/", "/run/imagepipe/": f"{tmp_path}/", "su imagepipe imagepipe": ""}.items():
+        for ours, here in {
+            "/var/log/imagepipe/": f"{tmp_path}/",
+            "/run/imagepipe/": f"{tmp_path}/",
+            "su imagepipe imagepipe": "",
+        }.items():
             assert ours in configuration
             configuration = configuration.replace(ours, here)
         tmp_path.chmod(0o755)  # it refuses a folder that others may write to
@@ -232,13 +336,27 @@ class FileTests:
         for at in range(3):
             get(daemonised.daemon, f"/none{at}")
             files = sorted(tmp_path.glob("imagepipe.log*"))
-            subprocess.run([program, "--force", "--state", tmp_path / "state", tmp_path / "logrotate"], check=True, timeout=PATIENCE_SECONDS)
-            eventually(lambda files=files: len(list(tmp_path.glob("imagepipe.log*"))) > len(files), lambda: str(list(tmp_path.iterdir())))  # type: ignore[misc]
+            subprocess.run(
+                [program, "--force", "--state", tmp_path / "state", tmp_path / "logrotate"],
+                check=True,
+                timeout=PATIENCE_SECONDS,
+            )
+            eventually(
+                lambda files=files: (  # type: ignore[misc]
+                    len(list(tmp_path.glob("imagepipe.log*"))) > len(files)
+                ),
+                lambda: str(list(tmp_path.iterdir())),
+            )
         get(daemonised.daemon, "/none3")
         eventually(lambda: "none3" in daemonised.log.read_text(), daemonised.log.read_text)
         rotated = [path for path in tmp_path.glob("imagepipe.log?*") if path.suffix != ".gz"]
         packed = list(tmp_path.glob("*.gz"))
-        unpacked = [subprocess.run(["gzip", "-dc", path], check=True, capture_output=True, text=True).stdout for path in packed]
-        log = "".join([*unpacked, *(path.read_text() for path in rotated), daemonised.log.read_text()])
+        unpacked = [
+            subprocess.run(["gzip", "-dc", path], check=True, capture_output=True, text=True).stdout
+            for path in packed
+        ]
+        log = "".join(
+            [*unpacked, *(path.read_text() for path in rotated), daemonised.log.read_text()]
+        )
         assert [len(re.findall(f"/none{at}'", log)) for at in range(4)] == [1, 1, 1, 1]
         assert log.count("is ready") == 1

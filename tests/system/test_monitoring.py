@@ -1,4 +1,6 @@
-"""A real daemon, as its operator sees it: the pages, Prometheus' metrics, and what Graphite is told."""
+"""A real daemon, as its operator sees it: the pages, Prometheus' metrics, and what Graphite is
+told.
+"""
 
 import contextlib
 import socket
@@ -40,7 +42,9 @@ class PageTests:
         assert status["totals"]["images_stored"] == 1
         assert status["totals"]["image_requests"] == [{"format": "png", "count": 1}]
         assert status["totals"]["image_requests_failed"] == 1
-        assert {"operation": "move_image", "kind": "BadRequest", "count": 1} in status["totals"]["failures"]
+        assert {"operation": "move_image", "kind": "BadRequest", "count": 1} in status["totals"][
+            "failures"
+        ]
         assert status["cache"]["files"] == 1
         assert status["engine_workers"] >= 1
         assert status["replication"] is None
@@ -91,11 +95,20 @@ class BusyTests:
             with hanging_flushes(daemon) as hangs:
                 deletion = clients.submit(lambda: daemon.proxy.delete_image("a.jpg"))
                 hangs()
-                images = [clients.submit(get, daemon, f"/a.jpg/w{width}.jpg") for width in (10, 20, 30)]
+                images = [
+                    clients.submit(get, daemon, f"/a.jpg/w{width}.jpg") for width in (10, 20, 30)
+                ]
                 turnstile.wait_for_arrival()
                 eventually(lambda: status(daemon)["queue"]["waiting"] == 2)
                 assert get(daemon, "/a.jpg/w40.jpg").status == 429
-                for path in ("/healthz", "/readyz", "/status", "/status.json", "/status.json?since=0", "/metrics"):
+                for path in (
+                    "/healthz",
+                    "/readyz",
+                    "/status",
+                    "/status.json",
+                    "/status.json?since=0",
+                    "/metrics",
+                ):
                     assert get(daemon, path).status == 200
                 assert not deletion.done()
                 assert not any(image.done() for image in images)
@@ -106,9 +119,20 @@ class BusyTests:
 
 @contextlib.contextmanager
 def hanging_flushes(daemon: DaemonProcess) -> Iterator[Callable[[], object]]:
-    """From now on whoever flushes a file waits, until the end of this; the callable returns when somebody waits."""
+    """From now on whoever flushes a file waits, until the end of this; the callable returns when
+    somebody waits.
+    """
     calls = "fsync,fdatasync"
-    command = ["strace", "-f", "-e", f"trace={calls}", "-e", f"inject={calls}:delay_enter=600s", "-p", str(daemon.process.pid)]
+    command = [
+        "strace",
+        "-f",
+        "-e",
+        f"trace={calls}",
+        "-e",
+        f"inject={calls}:delay_enter=600s",
+        "-p",
+        str(daemon.process.pid),
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as strace:
         stderr = strace.stderr
         assert stderr
@@ -127,7 +151,10 @@ class GraphiteTests:
     def test_events_and_totals_arrive(self, tmp_path: Path, picture: bytes) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(60)
-            options = {"http": HTTP, "graphite": {"host": "localhost", "port": server.getsockname()[1]}}
+            options = {
+                "http": HTTP,
+                "graphite": {"host": "localhost", "port": server.getsockname()[1]},
+            }
             with running(tmp_path, options) as process:
                 process.proxy.store_image(xmlrpc.client.Binary(picture), "a.jpg")
                 request(process.http_url, "/a.jpg/w20.jpg")

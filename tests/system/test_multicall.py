@@ -11,8 +11,13 @@ from tests.support.gradients import encoded
 
 
 class MulticallTests:
-    def test_images_are_stored_and_each_call_has_its_own_answer(self, daemon: DaemonProcess, folder: str) -> None:
-        large = [encoded(Image.effect_noise((300 + 10 * number, 300), 90).convert("RGB"), "PNG") for number in range(3)]
+    def test_images_are_stored_and_each_call_has_its_own_answer(
+        self, daemon: DaemonProcess, folder: str
+    ) -> None:
+        large = [
+            encoded(Image.effect_noise((300 + 10 * number, 300), 90).convert("RGB"), "PNG")
+            for number in range(3)
+        ]
         calls = xmlrpc.client.MultiCall(daemon.proxy)
         for number, image in enumerate(large):
             calls.store_image(text(image) if number else image, f"{folder}/{number}.png")
@@ -27,13 +32,21 @@ class MulticallTests:
         for number, image in enumerate(large):
             assert (daemon.images / folder / f"{number}.png").read_bytes() == image
 
-        lines = [f"call {number + 1} of 6: 'store_image' '{folder}/{number}.png', 1 outputs, waited " for number in range(3)]
+        lines = [
+            f"call {number + 1} of 6: 'store_image' '{folder}/{number}.png', 1 outputs, waited "
+            for number in range(3)
+        ]
         for line in (*lines, "POST 'system.multicall' 6 calls, 1 failed"):
-            eventually(lambda line=line: any(line in logged for logged in daemon.log), lambda line=line: line)  # type: ignore[misc]
+            eventually(
+                lambda line=line: any(line in logged for logged in daemon.log),  # type: ignore[misc]
+                lambda line=line: line,  # type: ignore[misc]
+            )
 
     def test_what_it_may_not_do_is_a_fault(self, daemon: DaemonProcess) -> None:
         many = [{"methodName": "list_images", "params": []}] * 101
-        assert fault_of(daemon.proxy.system.multicall, many).faultString.startswith("[1000] calls: lists 101 calls")
+        assert fault_of(daemon.proxy.system.multicall, many).faultString.startswith(
+            "[1000] calls: lists 101 calls"
+        )
         answers: Any = daemon.proxy.system.multicall(
             [
                 {"methodName": "system.multicall", "params": [[]]},
@@ -43,7 +56,9 @@ class MulticallTests:
         )
         assert [answer["faultCode"] for answer in answers] == [1000, 8001, 8002]
 
-    def test_a_name_that_no_method_has_is_not_repeated_at_length(self, daemon: DaemonProcess) -> None:
+    def test_a_name_that_no_method_has_is_not_repeated_at_length(
+        self, daemon: DaemonProcess
+    ) -> None:
         wrong: tuple[Any, ...] = ("x" * 100_000, 5, None, ["a"], {})
         for name in wrong:
             fault = fault_of(daemon.proxy.system.methodHelp, name)

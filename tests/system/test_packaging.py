@@ -1,4 +1,6 @@
-"""What `pip install .` installs: the whole package and the plugin, and nothing that would get in Twisted's way."""
+"""What `pip install .` installs: the whole package and the plugin, and nothing that would get in
+Twisted's way.
+"""
 
 import os
 import shutil
@@ -13,7 +15,17 @@ from imagepipe.web import welcome
 from tests.support.repository import ROOT
 
 DOCUMENTATION = "share/doc/imagepipe"
-SOURCES = ("pyproject.toml", "setup.py", "README.md", "CHANGELOG.md", "LICENSE", "imagepipe.ini.dist", "docs", "imagepipe", "twisted")
+SOURCES = (
+    "pyproject.toml",
+    "setup.py",
+    "README.md",
+    "CHANGELOG.md",
+    "LICENSE",
+    "imagepipe.ini.dist",
+    "docs",
+    "imagepipe",
+    "twisted",
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,21 +47,40 @@ class WheelTests:
     """The wheel's files, and that Twisted finds them."""
 
     def test_it_has_every_file_of_the_package(self, wheel: Path) -> None:
-        ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / "imagepipe").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-        assert {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("imagepipe/")} == ours
+        ours = {
+            path.relative_to(ROOT).as_posix()
+            for path in (ROOT / "imagepipe").rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        assert {
+            name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("imagepipe/")
+        } == ours
 
     def test_among_twisteds_packages_it_has_the_plugin_alone(self, wheel: Path) -> None:
         names = zipfile.ZipFile(wheel).namelist()
-        assert [name for name in names if name.startswith("twisted/")] == ["twisted/plugins/imagepipe_plugin.py"]
+        assert [name for name in names if name.startswith("twisted/")] == [
+            "twisted/plugins/imagepipe_plugin.py"
+        ]
 
     def test_it_has_no_other_top_level(self, wheel: Path) -> None:
         tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-        assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == {"imagepipe", "twisted"}
+        assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == {
+            "imagepipe",
+            "twisted",
+        }
 
     def test_it_installs_the_documentation_where_its_links_work(self, wheel: Path) -> None:
         names = zipfile.ZipFile(wheel).namelist()
-        documents = {name.partition(f"{DOCUMENTATION}/")[2] for name in names if f".data/data/{DOCUMENTATION}/" in name}
-        docs = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*") if path.is_file()}
+        documents = {
+            name.partition(f"{DOCUMENTATION}/")[2]
+            for name in names
+            if f".data/data/{DOCUMENTATION}/" in name
+        }
+        docs = {
+            path.relative_to(ROOT).as_posix()
+            for path in (ROOT / "docs").rglob("*")
+            if path.is_file()
+        }
         assert documents == {"README.md", "CHANGELOG.md", "LICENSE", "imagepipe.ini.dist"} | docs
 
     def test_whoever_names_the_documentation_names_that_folder(self) -> None:
@@ -57,17 +88,22 @@ class WheelTests:
         assert f"\nDocumentation=file:///opt/imagepipe/{DOCUMENTATION}/README.md\n" in unit
         assert DOCUMENTATION in welcome.DOCUMENTATION
 
-    def test_twistd_finds_the_plugin_in_it_from_any_folder(self, wheel: Path, tmp_path: Path) -> None:
+    def test_twistd_finds_the_plugin_in_it_from_any_folder(
+        self, wheel: Path, tmp_path: Path
+    ) -> None:
         site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
         zipfile.ZipFile(wheel).extractall(site)
         elsewhere.mkdir()
         # An editable install of this tree, where there is one, must not answer in its place.
         script = (
-            f"import sys; sys.path[:] = [path for path in sys.path if path != {str(ROOT)!r}]\n"
-            "import imagepipe; assert imagepipe.__file__.startswith(sys.argv.pop(1)), imagepipe.__file__\n"
-            "from twisted.scripts.twistd import run; run()"
+            "import sys; sys.path[:] = [path for path in sys.path if path !="
+            f" {str(ROOT)!r}]\nimport imagepipe; assert"
+            " imagepipe.__file__.startswith(sys.argv.pop(1)), imagepipe.__file__\nfrom"
+            " twisted.scripts.twistd import run; run()"
         )
         environment = {**os.environ, "PYTHONPATH": str(site)}
         command = [sys.executable, "-c", script, str(site), "--help"]
-        said = subprocess.run(command, cwd=elsewhere, env=environment, check=True, capture_output=True, text=True).stdout
+        said = subprocess.run(
+            command, cwd=elsewhere, env=environment, check=True, capture_output=True, text=True
+        ).stdout
         assert "imagepipe        A high-availability image store." in said

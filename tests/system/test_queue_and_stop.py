@@ -1,4 +1,6 @@
-"""The bounded queue, the job timeout and the clean stop of a real daemon, whose renders wait at a gate."""
+"""The bounded queue, the job timeout and the clean stop of a real daemon, whose renders wait at a
+gate.
+"""
 
 import threading
 import xmlrpc.client
@@ -36,7 +38,9 @@ def clients() -> Iterator[ThreadPoolExecutor]:
         yield executor
 
 
-def store(daemon: DaemonProcess, clients: ThreadPoolExecutor, picture: bytes, path: str) -> "Future[Any]":
+def store(
+    daemon: DaemonProcess, clients: ThreadPoolExecutor, picture: bytes, path: str
+) -> "Future[Any]":
     """A store of one rendition, under way."""
     return clients.submit(lambda: daemon.proxy.store_image(text(picture), path, None, [10, 10]))
 
@@ -52,12 +56,18 @@ class QueueTests:
         while len(refused) < 2:  # one runs, one waits: two of four are refused, while nothing moves
             refused |= wait(calls - refused, return_when=FIRST_COMPLETED).done
         faults = [call.exception() for call in refused]
-        assert [(fault.faultCode, fault.faultString[:7]) for fault in faults if isinstance(fault, xmlrpc.client.Fault)] == [(1004, "[1004] ")] * 2
+        assert [
+            (fault.faultCode, fault.faultString[:7])
+            for fault in faults
+            if isinstance(fault, xmlrpc.client.Fault)
+        ] == [(1004, "[1004] ")] * 2
         gate.open()
         assert [call.result() for call in calls - refused] == ["OK", "OK"]
         assert len(gated.proxy.list_images()) == 2
 
-    def test_small_calls_do_not_wait_behind_renders(self, gated: DaemonProcess, gate: Gate, clients: ThreadPoolExecutor, picture: bytes) -> None:
+    def test_small_calls_do_not_wait_behind_renders(
+        self, gated: DaemonProcess, gate: Gate, clients: ThreadPoolExecutor, picture: bytes
+    ) -> None:
         render = store(gated, clients, picture, "a.jpg")
         gate.wait_for_arrival()
         assert gated.proxy.delete_image("never") == "OK"
@@ -68,8 +78,13 @@ class QueueTests:
         gate.open()
         assert render.result() == "OK"
 
-    def test_a_job_that_takes_too_long_is_ended(self, gated: DaemonProcess, gate: Gate, picture: bytes) -> None:
-        behind_the_gate: dict[str, dict[str, object]] = {"images": {"engine": "imagemagick"}, "imagemagick": {"convert": gate.convert}}
+    def test_a_job_that_takes_too_long_is_ended(
+        self, gated: DaemonProcess, gate: Gate, picture: bytes
+    ) -> None:
+        behind_the_gate: dict[str, dict[str, object]] = {
+            "images": {"engine": "imagemagick"},
+            "imagemagick": {"convert": gate.convert},
+        }
         gated.reload(behind_the_gate | {"images": {"engine": "imagemagick", "timeout": "1 s"}})
         fault = fault_of(gated.proxy.store_image, text(picture), "a.jpg", None, [10, 10])
         assert fault.faultCode == 1001
@@ -81,7 +96,9 @@ class QueueTests:
 
 
 class StopTests:
-    def test_what_was_accepted_is_answered(self, gated: DaemonProcess, gate: Gate, clients: ThreadPoolExecutor, picture: bytes) -> None:
+    def test_what_was_accepted_is_answered(
+        self, gated: DaemonProcess, gate: Gate, clients: ThreadPoolExecutor, picture: bytes
+    ) -> None:
         calls = [store(gated, clients, picture, path) for path in ("a.jpg", "b.jpg")]
         gate.wait_for_arrival()
         probe = store(gated, clients, picture, "c.jpg")
@@ -96,7 +113,9 @@ class StopTests:
         assert gated.process.returncode == 0
         assert len(gated.tree()) == 2
 
-    def test_an_idle_daemon_stops_with_status_0_and_starts_again(self, tmp_path: Path, picture: bytes) -> None:
+    def test_an_idle_daemon_stops_with_status_0_and_starts_again(
+        self, tmp_path: Path, picture: bytes
+    ) -> None:
         with running(tmp_path) as daemon:
             daemon.proxy.store_image(text(picture), "a.jpg")
             kept_open = daemon.proxy

@@ -1,4 +1,6 @@
-"""What README.md shows of the image server is what happens: its examples are run as they are written, against a real daemon."""
+"""What README.md shows of the image server is what happens: its examples are run as they are
+written, against a real daemon.
+"""
 
 import re
 import subprocess
@@ -22,7 +24,8 @@ XML_RPC = "http://127.0.0.1:8085"
 SOURCES = "https://photos.example.org"
 PATIENCE_SECONDS = 60
 
-# What differs from picture to picture and from day to day: in README.md, and so in what is compared with it.
+# What differs from picture to picture and from day to day: in README.md, and so in what is compared
+# with it.
 _VARYING = (
     (r'("size": |Content-Length: |\d-\d+/)\d+', r"\1N"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "T"),
@@ -41,24 +44,35 @@ class Example:
 
 def sections(chapter: str) -> Iterator[tuple[str, str]]:
     """The heading and the text of each section of a chapter, the chapter's own opening first."""
-    [text] = re.findall(rf"^## {re.escape(chapter)}\n.*?(?=^## )", README, flags=re.MULTILINE | re.DOTALL)
+    [text] = re.findall(
+        rf"^## {re.escape(chapter)}\n.*?(?=^## )", README, flags=re.MULTILINE | re.DOTALL
+    )
     for part in re.split(r"^(?=### )", text, flags=re.MULTILINE):
         heading, _, body = part.partition("\n")
         yield heading.lstrip("# "), body
 
 
 def examples(text: str) -> list[Example]:
-    """The commands of a text's console blocks; one that ends in a backslash goes on in the next line."""
+    """The commands of a text's console blocks; one that ends in a backslash goes on in the next
+    line.
+    """
     blocks = re.findall(r"^```console\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     typed = r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)"
-    return [Example(command, output) for block in blocks for command, output in re.findall(typed, block, flags=re.MULTILINE)]
+    return [
+        Example(command, output)
+        for block in blocks
+        for command, output in re.findall(typed, block, flags=re.MULTILINE)
+    ]
 
 
 def options(text: str) -> dict[str, dict[str, object]]:
     """What a text's ini blocks say, beside what a daemon needs that is tested on loopback."""
     blocks = re.findall(r"^```ini\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     said = ConfigObj("".join(blocks).splitlines(), list_values=False)
-    return {**said, "http": {**HTTP["http"], "allow_private_sources": "yes", **said.get("http", {})}}
+    return {
+        **said,
+        "http": {**HTTP["http"], "allow_private_sources": "yes", **said.get("http", {})},
+    }
 
 
 def masked(output: str) -> list[str]:
@@ -69,12 +83,20 @@ def masked(output: str) -> list[str]:
 
 
 def printed(command: str, folder: Path, places: Mapping[str, str]) -> str:
-    """What a command prints that is run in a folder, as a newcomer would run it, with these URLs in place of others."""
+    """What a command prints that is run in a folder, as a newcomer would run it, with these URLs in
+    place of others.
+    """
     for old, new in places.items():
         command = command.replace(old, new)
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     done = subprocess.run(
-        ["/bin/sh", "-c", command], cwd=folder, env={"PATH": path}, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+        ["/bin/sh", "-c", command],
+        cwd=folder,
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.returncode == 0, (command, done.stdout, done.stderr)
     return done.stdout
@@ -104,13 +126,21 @@ def source(workplace: Path) -> Iterator[str]:
 class ImageServerTests:
     """The chapter on the image server, from its beginning to its end."""
 
-    def test_its_examples_print_what_it_says(self, workplace: Path, tmp_path: Path, source: str) -> None:
+    def test_its_examples_print_what_it_says(
+        self, workplace: Path, tmp_path: Path, source: str
+    ) -> None:
         count = 0
         for heading, text in sections("Images over HTTP"):
             with running(tmp_path, options(text.replace(SOURCES, source))) as daemon:
                 for example in examples(text):
-                    output = printed(example.command, workplace, _places(daemon) | {SOURCES: source})
-                    assert masked(output) == masked(example.output), (heading, example.command, output)
+                    output = printed(
+                        example.command, workplace, _places(daemon) | {SOURCES: source}
+                    )
+                    assert masked(output) == masked(example.output), (
+                        heading,
+                        example.command,
+                        output,
+                    )
                     count += 1
         assert count > 10
 
@@ -118,16 +148,22 @@ class ImageServerTests:
 class NewcomerTests:
     """The first minute."""
 
-    def test_its_commands_work_and_leave_the_files_that_it_names(self, workplace: Path, tmp_path: Path) -> None:
+    def test_its_commands_work_and_leave_the_files_that_it_names(
+        self, workplace: Path, tmp_path: Path
+    ) -> None:
         [(_, text)] = sections("Start in 60 seconds")
         [script] = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
         with running(tmp_path, HTTP) as daemon:
             for old, new in _places(daemon).items():
                 script = script.replace(old, new)
-            subprocess.run([sys.executable, "-c", script], cwd=workplace, check=True, timeout=PATIENCE_SECONDS)
+            subprocess.run(
+                [sys.executable, "-c", script], cwd=workplace, check=True, timeout=PATIENCE_SECONDS
+            )
             for example in examples(text):
                 if example.command.startswith("curl"):
-                    assert masked(printed(example.command, workplace, _places(daemon))) == masked(example.output)
+                    assert masked(printed(example.command, workplace, _places(daemon))) == masked(
+                        example.output
+                    )
         stored = sorted(path.name for path in (daemon.images / "x/y").iterdir())
         assert [name for name in stored if f"`{name}`" not in text] == []
         assert len(stored) == 3

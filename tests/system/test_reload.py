@@ -1,4 +1,6 @@
-"""SIGHUP to a real daemon: what changes takes effect, what is wrong changes nothing, and no request notices."""
+"""SIGHUP to a real daemon: what changes takes effect, what is wrong changes nothing, and no request
+notices.
+"""
 
 import http.client
 import io
@@ -35,7 +37,10 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 def users(folder: Path, **passwords: str) -> None:
     """Write an htpasswd file."""
-    lines = [f"{name}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()}\n" for name, password in passwords.items()]
+    lines = [
+        f"{name}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()}\n"
+        for name, password in passwords.items()
+    ]
     (folder / "users").write_text("".join(lines))
 
 
@@ -51,13 +56,17 @@ def is_let_in(daemon: DaemonProcess, credentials: str) -> bool:
 def certificate(daemon: DaemonProcess) -> str:
     """The one that the daemon presents."""
     parts = urlsplit(daemon.url)
-    return ssl.get_server_certificate((parts.hostname or "", parts.port or 0), timeout=PATIENCE_SECONDS)
+    return ssl.get_server_certificate(
+        (parts.hostname or "", parts.port or 0), timeout=PATIENCE_SECONDS
+    )
 
 
 class LoadTests:
     """While requests are under way."""
 
-    def test_a_thousand_requests_that_run_are_answered(self, tmp_path: Path, picture: bytes) -> None:
+    def test_a_thousand_requests_that_run_are_answered(
+        self, tmp_path: Path, picture: bytes
+    ) -> None:
         gate = Gate(tmp_path / "gate")
         with running(tmp_path, HTTP) as daemon:
             daemon.proxy.store_image(text(picture), "a.jpg")
@@ -77,7 +86,10 @@ class LoadTests:
                 crowd.wait_for(1000)
             assert crowd.wrong == []
             assert len(daemon.proxy.list_images("stored/")) >= 40
-            eventually(lambda: status(daemon)["engine_workers"] == 3, lambda: str(status(daemon)["engine_workers"]))
+            eventually(
+                lambda: status(daemon)["engine_workers"] == 3,
+                lambda: str(status(daemon)["engine_workers"]),
+            )
             assert daemon.stop() == 0
             check_log(daemon)
         gate.remove()
@@ -86,14 +98,20 @@ class LoadTests:
         daemon.proxy.store_image(text(picture), "a.jpg")
         asks = [
             get(daemon.http_url, "/a.jpg", picture.__eq__),
-            get(daemon.http_url, "/a.jpg/w16.jpg", request(daemon.http_url, "/a.jpg/w16.jpg").body.__eq__),
+            get(
+                daemon.http_url,
+                "/a.jpg/w16.jpg",
+                request(daemon.http_url, "/a.jpg/w16.jpg").body.__eq__,
+            ),
             store(daemon.url, picture, "stored/{}.jpg".format),
             store(daemon.url, picture, "rendered/{}.jpg".format, None, [8, 8]),
         ]
         with Crowd(asks, clients=24) as crowd:
             for io_threads in (2, 1, 3):
                 crowd.wait_for(60)
-                daemon.reload(HTTP | {"images": {"io_threads": io_threads, "quality": 80 + io_threads}})
+                daemon.reload(
+                    HTTP | {"images": {"io_threads": io_threads, "quality": 80 + io_threads}}
+                )
             for _ in range(3):
                 daemon.process.send_signal(signal.SIGHUP)
             crowd.wait_for(200)
@@ -109,12 +127,24 @@ def is_png(body: bytes) -> bool:
 
 
 class ChangesTests:
-    def test_more_threads_take_effect_and_what_has_been_counted_stays(self, daemon: DaemonProcess, picture: bytes) -> None:
+    def test_more_threads_take_effect_and_what_has_been_counted_stays(
+        self, daemon: DaemonProcess, picture: bytes
+    ) -> None:
         daemon.proxy.store_image(text(picture), "a.jpg")
         before = status(daemon)
-        daemon.reload(HTTP | {"images": {"io_threads": 2, "queue": 7}, "http": {**HTTP["http"], "cache_size": "2 MiB"}})
+        daemon.reload(
+            HTTP
+            | {
+                "images": {"io_threads": 2, "queue": 7},
+                "http": {**HTTP["http"], "cache_size": "2 MiB"},
+            }
+        )
         after = status(daemon)
-        assert (after["queue"]["running_max"], after["queue"]["waiting_max"], after["cache"]["bytes_max"]) == (2, 7, 2 << 20)
+        assert (
+            after["queue"]["running_max"],
+            after["queue"]["waiting_max"],
+            after["cache"]["bytes_max"],
+        ) == (2, 7, 2 << 20)
         assert after["totals"]["images_stored"] == before["totals"]["images_stored"] == 1
         assert after["uptime_seconds"] >= before["uptime_seconds"]
         log = "".join(daemon.log)
@@ -122,9 +152,13 @@ class ChangesTests:
         assert "[http] cache_size: 1073741824 -> 2097152\n" in log
         eventually(lambda: status(daemon)["engine_workers"] == 2)
 
-    def test_a_connection_that_is_kept_goes_on_with_what_is_new(self, daemon: DaemonProcess, picture: bytes) -> None:
+    def test_a_connection_that_is_kept_goes_on_with_what_is_new(
+        self, daemon: DaemonProcess, picture: bytes
+    ) -> None:
         daemon.proxy.store_image(text(picture), "a.jpg")
-        connection = http.client.HTTPConnection(urlsplit(daemon.http_url).netloc, timeout=PATIENCE_SECONDS)
+        connection = http.client.HTTPConnection(
+            urlsplit(daemon.http_url).netloc, timeout=PATIENCE_SECONDS
+        )
         connection.request("GET", "/a.jpg/w20.jpg")
         response = connection.getresponse()
         assert (response.status, len(response.read()) > 0) == (200, True)
@@ -140,7 +174,9 @@ class ChangesTests:
         assert connection.sock is its_own
         connection.close()
 
-    def test_the_image_server_is_turned_off_and_on(self, daemon: DaemonProcess, picture: bytes) -> None:
+    def test_the_image_server_is_turned_off_and_on(
+        self, daemon: DaemonProcess, picture: bytes
+    ) -> None:
         daemon.proxy.store_image(text(picture), "a.jpg")
         first, url = request(daemon.http_url, "/a.jpg/w20.jpg"), daemon.http_url
         daemon.reload({})
@@ -152,15 +188,24 @@ class ChangesTests:
         assert request(daemon.http_url, "/b.jpg?outputs=w10.jpg", "POST", picture).status == 200
         eventually(lambda: status(daemon)["cache"]["files"] == 2)
 
-    def test_a_new_port_is_listened_on_and_connections_of_the_old_one_go_on(self, tmp_path: Path) -> None:
+    def test_a_new_port_is_listened_on_and_connections_of_the_old_one_go_on(
+        self, tmp_path: Path
+    ) -> None:
         one, other = tmp_path / "one.sock", tmp_path / "other.sock"
         with running(tmp_path, HTTP | {"network": {"endpoint": f"unix:{one}"}}) as daemon:
-            kept = http.client.HTTPConnection(urlsplit(daemon.http_url).netloc, timeout=PATIENCE_SECONDS)
+            kept = http.client.HTTPConnection(
+                urlsplit(daemon.http_url).netloc, timeout=PATIENCE_SECONDS
+            )
             kept.request("GET", "/healthz")
             assert kept.getresponse().read() == b"ok\n"
             before = daemon.http_url
             # Written with another backlog it is another endpoint.
-            daemon.reload({"http": {"endpoint": "tcp:0:interface=127.0.0.1:backlog=99"}, "network": {"endpoint": f"unix:{other}"}})
+            daemon.reload(
+                {
+                    "http": {"endpoint": "tcp:0:interface=127.0.0.1:backlog=99"},
+                    "network": {"endpoint": f"unix:{other}"},
+                }
+            )
             assert daemon.http_url != before
             kept.request("GET", "/healthz")
             assert kept.getresponse().read() == b"ok\n"
@@ -179,9 +224,13 @@ class ChangesTests:
                 assert daemon.http_url == f"http://{interface}:{port}/"
                 assert request(url, "/healthz").status == 200
 
-    def test_another_certificate_is_presented_and_connections_under_the_old_one_go_on(self, tmp_path: Path) -> None:
+    def test_another_certificate_is_presented_and_connections_under_the_old_one_go_on(
+        self, tmp_path: Path
+    ) -> None:
         write_certificate(tmp_path)
-        with running(tmp_path, {"network": {"tls_certificate": "cert.pem", "tls_key": "key.pem"}}) as daemon:
+        with running(
+            tmp_path, {"network": {"tls_certificate": "cert.pem", "tls_key": "key.pem"}}
+        ) as daemon:
             old = certificate(daemon)
             assert old == (tmp_path / "cert.pem").read_text()
             trusted = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
@@ -205,12 +254,19 @@ class ChangesTests:
             users(tmp_path, ann="second", bob="third")
             assert is_let_in(daemon, "ann:first")
             daemon.reload()
-            assert [is_let_in(daemon, credentials) for credentials in ("ann:first", "ann:second", "bob:third")] == [False, True, True]
+            assert [
+                is_let_in(daemon, credentials)
+                for credentials in ("ann:first", "ann:second", "bob:third")
+            ] == [False, True, True]
             daemon.reload({})
             assert daemon.proxy.list_images() == []
 
-    def test_what_cannot_be_changed_is_said_each_time_and_the_rest_is(self, daemon: DaemonProcess) -> None:
-        options = HTTP | {"images": {"path": daemon.folder / "elsewhere", "umask": "0077", "io_threads": 2}}
+    def test_what_cannot_be_changed_is_said_each_time_and_the_rest_is(
+        self, daemon: DaemonProcess
+    ) -> None:
+        options = HTTP | {
+            "images": {"path": daemon.folder / "elsewhere", "umask": "0077", "io_threads": 2}
+        }
         for _ in range(2):
             daemon.reload(options)
             assert status(daemon)["queue"]["running_max"] == 2
@@ -227,32 +283,59 @@ class RefusalTests:
     @pytest.mark.parametrize(
         ("options", "why"),
         [
-            ({"network": {"port": "many"}, "images": {"io_treads": 2}}, ["port = many: must be a whole number", "did you mean io_threads"]),
+            (
+                {"network": {"port": "many"}, "images": {"io_treads": 2}},
+                ["port = many: must be a whole number", "did you mean io_threads"],
+            ),
             ({"network": {"users": "users"}}, ["users, line 1: not NAME:BCRYPT-HASH"]),
-            ({"network": {"tls_certificate": "users", "tls_key": "users"}}, ["has no certificate in PEM form"]),
+            (
+                {"network": {"tls_certificate": "users", "tls_key": "users"}},
+                ["has no certificate in PEM form"],
+            ),
             ({"replication": {"keys": "keys"}}, ["there is no key file"]),
-            ({"images": {"engine": "imagemagick"}, "imagemagick": {"convert": "/nowhere/convert"}}, ["/nowhere/convert"]),
-            ({"http": {"endpoint": "unix:/nowhere/socket"}}, ["cannot listen on unix:/nowhere/socket"]),
-            ({"http": {"endpoint": "systemd:domain=INET:index=0"}}, ["no such socket was handed over"]),
+            (
+                {
+                    "images": {"engine": "imagemagick"},
+                    "imagemagick": {"convert": "/nowhere/convert"},
+                },
+                ["/nowhere/convert"],
+            ),
+            (
+                {"http": {"endpoint": "unix:/nowhere/socket"}},
+                ["cannot listen on unix:/nowhere/socket"],
+            ),
+            (
+                {"http": {"endpoint": "systemd:domain=INET:index=0"}},
+                ["no such socket was handed over"],
+            ),
         ],
     )
-    def test_it_is_said_why(self, daemon: DaemonProcess, options: dict[str, dict[str, object]], why: list[str]) -> None:
+    def test_it_is_said_why(
+        self, daemon: DaemonProcess, options: dict[str, dict[str, object]], why: list[str]
+    ) -> None:
         (daemon.folder / "users").write_text("ann:hushhush\n")
         (daemon.folder / "keys").mkdir()
         before = status(daemon)
         daemon.configure(HTTP | {"images": {"io_threads": 5}} | options)
         daemon.process.send_signal(signal.SIGHUP)
         daemon.wait_for_line("the old one stays")
-        eventually(lambda: all(reason in "".join(daemon.log) for reason in why), lambda: "".join(daemon.log))
+        eventually(
+            lambda: all(reason in "".join(daemon.log) for reason in why),
+            lambda: "".join(daemon.log),
+        )
         assert "hushhush" not in "".join(daemon.log)
         assert status(daemon)["queue"] == before["queue"]
         assert daemon.proxy.list_images() == []
         daemon.reload(HTTP | {"images": {"io_threads": 2}})
         assert status(daemon)["queue"]["running_max"] == 2
 
-    def test_of_two_new_ports_neither_is_opened_if_one_cannot_be(self, daemon: DaemonProcess, tmp_path: Path) -> None:
+    def test_of_two_new_ports_neither_is_opened_if_one_cannot_be(
+        self, daemon: DaemonProcess, tmp_path: Path
+    ) -> None:
         good = tmp_path / "good.sock"
-        daemon.configure({"network": {"endpoint": f"unix:{good}"}, "http": {"endpoint": "unix:/nowhere/socket"}})
+        daemon.configure(
+            {"network": {"endpoint": f"unix:{good}"}, "http": {"endpoint": "unix:/nowhere/socket"}}
+        )
         daemon.process.send_signal(signal.SIGHUP)
         daemon.wait_for_line("the old one stays")
         assert request(daemon.http_url, "/healthz").status == 200

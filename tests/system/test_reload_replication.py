@@ -33,7 +33,10 @@ def endpoint(node: DaemonProcess) -> str:
 
 def subscribed(*peers: str, **more: object) -> dict[str, dict[str, object]]:
     """The options of a node with an image server that pulls from these."""
-    return {"replication": {"publish": "tcp://127.0.0.1:0", "subscribe": ", ".join(peers), **more}, **HTTP}
+    return {
+        "replication": {"publish": "tcp://127.0.0.1:0", "subscribe": ", ".join(peers), **more},
+        **HTTP,
+    }
 
 
 def peers_of(node: DaemonProcess) -> list[dict[str, Any]]:
@@ -63,7 +66,9 @@ class PeersTests:
             arrives(a, b, "after.jpg", picture)
             assert (b.images / "meanwhile.jpg").is_file()
 
-    def test_the_place_where_a_node_publishes_moves_and_its_peers_follow(self, tmp_path: Path, picture: bytes) -> None:
+    def test_the_place_where_a_node_publishes_moves_and_its_peers_follow(
+        self, tmp_path: Path, picture: bytes
+    ) -> None:
         with node(tmp_path, "a", ALONE) as a, node(tmp_path, "b", subscribed(endpoint(a))) as b:
             arrives(a, b, "before.jpg", picture)
             old = endpoint(a)
@@ -75,20 +80,31 @@ class PeersTests:
             [peer] = peers_of(b)
             assert peer["name"] == moved
 
-    def test_a_port_that_cannot_be_had_changes_nothing(self, tmp_path: Path, picture: bytes) -> None:
-        with node(tmp_path, "other", ALONE) as other, node(tmp_path, "a", ALONE) as a, node(tmp_path, "b", subscribed(endpoint(a))) as b:
+    def test_a_port_that_cannot_be_had_changes_nothing(
+        self, tmp_path: Path, picture: bytes
+    ) -> None:
+        with (
+            node(tmp_path, "other", ALONE) as other,
+            node(tmp_path, "a", ALONE) as a,
+            node(tmp_path, "b", subscribed(endpoint(a))) as b,
+        ):
             before = endpoint(a)
             with pytest.raises(RuntimeError, match="another process listens there"):
                 a.reload({"replication": {"publish": endpoint(other)}})
             assert endpoint(a) == before
             arrives(a, b, "after.jpg", picture)
 
-    def test_a_node_whose_sockets_cannot_even_be_opened_again_is_back_with_the_next_reload(self, tmp_path: Path, picture: bytes) -> None:
+    def test_a_node_whose_sockets_cannot_even_be_opened_again_is_back_with_the_next_reload(
+        self, tmp_path: Path, picture: bytes
+    ) -> None:
         """Its folder is gone: it says so, goes on serving, and replicates once it can."""
         sockets = tmp_path / "sockets"
         sockets.mkdir()
         ours: dict[str, dict[str, object]] = {"replication": {"publish": f"ipc://{sockets}/a"}}
-        with node(tmp_path, "a", ours) as a, node(tmp_path, "b", subscribed(f"ipc://{sockets}/a")) as b:
+        with (
+            node(tmp_path, "a", ours) as a,
+            node(tmp_path, "b", subscribed(f"ipc://{sockets}/a")) as b,
+        ):
             arrives(a, b, "before.jpg", picture)
             shutil.rmtree(sockets)
             with pytest.raises(RuntimeError, match="nothing is replicated until the next reload"):
@@ -101,9 +117,17 @@ class PeersTests:
             arrives(a, b, "after.jpg", picture)
             assert (b.images / "meanwhile.jpg").is_file()
 
-    def test_who_waits_for_confirmations_goes_on_waiting_for_as_many_as_it_takes_now(self, tmp_path: Path, picture: bytes) -> None:
-        waiting = {"replication": {"publish": "tcp://127.0.0.1:0", "min_acks": 1, "ack_timeout": 60}}
-        with node(tmp_path, "a", waiting) as a, node(tmp_path, "b", HTTP) as b, ThreadPoolExecutor() as pool:
+    def test_who_waits_for_confirmations_goes_on_waiting_for_as_many_as_it_takes_now(
+        self, tmp_path: Path, picture: bytes
+    ) -> None:
+        waiting = {
+            "replication": {"publish": "tcp://127.0.0.1:0", "min_acks": 1, "ack_timeout": 60}
+        }
+        with (
+            node(tmp_path, "a", waiting) as a,
+            node(tmp_path, "b", HTTP) as b,
+            ThreadPoolExecutor() as pool,
+        ):
             stored = pool.submit(a.proxy.store_image, text(picture), "a.jpg")
             eventually((a.images / "a.jpg").is_file)
             a.reload(waiting)
@@ -111,14 +135,18 @@ class PeersTests:
             b.reload(subscribed(endpoint(a)))
             assert stored.result() == "OK"
 
-    def test_no_descriptor_and_no_thread_is_left_behind(self, tmp_path: Path, picture: bytes) -> None:
+    def test_no_descriptor_and_no_thread_is_left_behind(
+        self, tmp_path: Path, picture: bytes
+    ) -> None:
         with node(tmp_path, "a", ALONE) as a, node(tmp_path, "b", HTTP) as b:
             one, other = subscribed(endpoint(a)), subscribed(endpoint(a), "tcp://127.0.0.1:1")
             moved = subscribed(endpoint(a), publish=f"ipc://{tmp_path}/b.socket")
 
             def held() -> tuple[int, int]:
                 process = Path(f"/proc/{b.process.pid}")
-                return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
+                return len(list((process / "fd").iterdir())), len(
+                    list((process / "task").iterdir())
+                )
 
             for options in (one, other, moved, HTTP, one):  # whatever is made once is there
                 b.reload(options)
@@ -128,8 +156,12 @@ class PeersTests:
                 for options in (other, moved, HTTP, one):
                     b.reload(options)
             arrives(a, b, "1.jpg", picture)
-            # Pools start threads when several are wanted at a time, a few in all. A reload of any of the four kinds that left one would have left eight.
-            eventually(lambda: held()[0] <= before[0] and held()[1] <= before[1] + 4, lambda: f"{before} {held()}")
+            # Pools start threads when several are wanted at a time, a few in all. A reload of any
+            # of the four kinds that left one would have left eight.
+            eventually(
+                lambda: held()[0] <= before[0] and held()[1] <= before[1] + 4,
+                lambda: f"{before} {held()}",
+            )
 
 
 class KeysTests:
@@ -137,8 +169,12 @@ class KeysTests:
         for name in ("a", "b"):
             create_keys(tmp_path / f"keys-{name}")
         knows_b = tmp_path / "keys-a" / "authorized" / "b.key"
-        (tmp_path / "keys-b" / "authorized" / "a.key").write_bytes((tmp_path / "keys-a" / "server.key").read_bytes())
-        of_a: dict[str, dict[str, object]] = {"replication": {"publish": "tcp://127.0.0.1:0", "keys": tmp_path / "keys-a"}}
+        (tmp_path / "keys-b" / "authorized" / "a.key").write_bytes(
+            (tmp_path / "keys-a" / "server.key").read_bytes()
+        )
+        of_a: dict[str, dict[str, object]] = {
+            "replication": {"publish": "tcp://127.0.0.1:0", "keys": tmp_path / "keys-a"}
+        }
         with node(tmp_path, "a", of_a) as a, node(tmp_path, "b", HTTP) as b:
             with_keys = subscribed(f"a@{endpoint(a)}", keys=tmp_path / "keys-b")
             b.reload(with_keys)
@@ -156,11 +192,16 @@ class KeysTests:
             arrives(a, b, "in-clear.jpg", picture)
             assert (b.images / "withdrawn.jpg").is_file()
 
-    def test_a_node_is_added_in_the_order_that_the_documentation_gives(self, tmp_path: Path, picture: bytes) -> None:
+    def test_a_node_is_added_in_the_order_that_the_documentation_gives(
+        self, tmp_path: Path, picture: bytes
+    ) -> None:
         keys = {name: tmp_path / f"keys-{name}" for name in ("old", "newcomer")}
         for folder in keys.values():
             create_keys(folder)
-        of_old: dict[str, dict[str, object]] = {"replication": {"publish": "tcp://127.0.0.1:0", "keys": keys["old"]}, **HTTP}
+        of_old: dict[str, dict[str, object]] = {
+            "replication": {"publish": "tcp://127.0.0.1:0", "keys": keys["old"]},
+            **HTTP,
+        }
         with node(tmp_path, "old", of_old) as old:
             old.proxy.store_image(text(picture), "before.jpg")
             for one, other in (("old", "newcomer"), ("newcomer", "old")):
@@ -168,7 +209,10 @@ class KeysTests:
             old.reload()  # 1, its end
             of_newcomer = subscribed(f"old@{endpoint(old)}", keys=keys["newcomer"])
             with node(tmp_path, "newcomer", of_newcomer) as newcomer:  # 2
-                eventually((newcomer.images / "before.jpg").is_file, lambda: "".join(old.log + newcomer.log))
+                eventually(
+                    (newcomer.images / "before.jpg").is_file,
+                    lambda: "".join(old.log + newcomer.log),
+                )
                 assert not any("unknown key" in line for line in old.log)
                 old.reload(subscribed(f"newcomer@{endpoint(newcomer)}", keys=keys["old"]))  # 3
                 arrives(newcomer, old, "after.jpg", picture)
@@ -177,7 +221,9 @@ class KeysTests:
 
 
 class BusyTests:
-    def test_a_cluster_that_is_reloaded_again_and_again_stays_equal(self, tmp_path: Path, picture: bytes) -> None:
+    def test_a_cluster_that_is_reloaded_again_and_again_stays_equal(
+        self, tmp_path: Path, picture: bytes
+    ) -> None:
         with Cluster(tmp_path, mesh("a", "b", "c")) as nodes:
             configurations = {name: node.config.read_text() for name, node in nodes.nodes.items()}
             for number in range(12):
@@ -187,7 +233,9 @@ class BusyTests:
                     node.config.write_text(configurations[name])
                 else:  # alone for a while
                     lines = configurations[name].splitlines(keepends=True)
-                    node.config.write_text("".join(line for line in lines if not line.startswith("subscribe")))
+                    node.config.write_text(
+                        "".join(line for line in lines if not line.startswith("subscribe"))
+                    )
                 node.reload()
                 for each in nodes.nodes.values():
                     each.proxy.store_image(text(picture), f"{number}/{each.folder.name}.jpg")

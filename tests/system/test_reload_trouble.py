@@ -23,7 +23,9 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 
 def held_reload(daemon: DaemonProcess) -> tuple[IO[str], str]:
-    """Begin a reload that waits for its file; what is written to it goes on with what the file said, and ends the wait when it is closed."""
+    """Begin a reload that waits for its file; what is written to it goes on with what the file
+    said, and ends the wait when it is closed.
+    """
     said = daemon.config.read_text()
     daemon.config.unlink()
     os.mkfifo(daemon.config)
@@ -40,7 +42,11 @@ def refused(daemon: DaemonProcess, why: str) -> None:
 
 class FileTests:
     def test_a_file_that_is_no_configuration_changes_nothing(self, daemon: DaemonProcess) -> None:
-        before, urls, good = status(daemon)["queue"], (daemon.url, daemon.http_url), daemon.config.read_bytes()
+        before, urls, good = (
+            status(daemon)["queue"],
+            (daemon.url, daemon.http_url),
+            daemon.config.read_bytes(),
+        )
         for content, why in (
             (b"\0" * 4096, "this is neither `option = value` nor"),
             (good.replace(b"[images]", b"[images]\nio_threads = 2\0"), "io_threads"),
@@ -57,7 +63,9 @@ class FileTests:
         assert (status(daemon)["queue"], (daemon.url, daemon.http_url)) == (before, urls)
         assert daemon.proxy.list_images() == []
 
-    def test_a_key_that_does_not_belong_to_the_certificate_changes_nothing(self, daemon: DaemonProcess, tmp_path: Path) -> None:
+    def test_a_key_that_does_not_belong_to_the_certificate_changes_nothing(
+        self, daemon: DaemonProcess, tmp_path: Path
+    ) -> None:
         write_certificate(tmp_path)
         key = (tmp_path / "key.pem").read_bytes()
         write_certificate(tmp_path)
@@ -115,7 +123,9 @@ class TimeTests:
             file.write(said.replace("[images]", "[images]\nio_threads = 2"))
         assert daemon.wait() == 0
 
-    def test_a_stop_does_not_wait_for_a_file_that_cannot_be_read(self, daemon: DaemonProcess) -> None:
+    def test_a_stop_does_not_wait_for_a_file_that_cannot_be_read(
+        self, daemon: DaemonProcess
+    ) -> None:
         file, _ = held_reload(daemon)
         with file:
             assert daemon.stop() == 0

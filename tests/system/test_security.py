@@ -21,15 +21,30 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]
     """A daemon with TLS and one user, ann, whose password is `open sesame`."""
     folder = tmp_path_factory.mktemp("guarded")
     write_certificate(folder)
-    (folder / "users").write_text(f"ann:{bcrypt.hashpw(b'open sesame', bcrypt.gensalt(4)).decode()}\n")
-    with running(folder, {"network": {"users": "users", "tls_certificate": "cert.pem", "tls_key": "key.pem", "max_request": "1 MiB"}}) as daemon:
+    (folder / "users").write_text(
+        f"ann:{bcrypt.hashpw(b'open sesame', bcrypt.gensalt(4)).decode()}\n"
+    )
+    with running(
+        folder,
+        {
+            "network": {
+                "users": "users",
+                "tls_certificate": "cert.pem",
+                "tls_key": "key.pem",
+                "max_request": "1 MiB",
+            }
+        },
+    ) as daemon:
         yield daemon
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
     """A daemon that takes requests of up to 1 MiB and sources of up to 64 KiB."""
-    with running(tmp_path_factory.mktemp("small"), {"network": {"max_request": "1 MiB"}, "images": {"max_bytes": "64 KiB"}}) as daemon:
+    with running(
+        tmp_path_factory.mktemp("small"),
+        {"network": {"max_request": "1 MiB"}, "images": {"max_bytes": "64 KiB"}},
+    ) as daemon:
         yield daemon
 
 
@@ -39,25 +54,43 @@ def tls(daemon: DaemonProcess) -> ssl.SSLContext:
 
 
 class UsersTests:
-    def test_the_right_password_is_let_in_over_tls(self, guarded: DaemonProcess, picture: bytes) -> None:
+    def test_the_right_password_is_let_in_over_tls(
+        self, guarded: DaemonProcess, picture: bytes
+    ) -> None:
         url = guarded.url.replace("https://", "https://ann:open%20sesame@")
         proxy = xmlrpc.client.ServerProxy(url, context=tls(guarded))
         assert proxy.store_image(text(picture), "a.jpg") == "OK"
         assert proxy.list_images() == ["a.jpg"]
 
     @pytest.mark.parametrize(
-        "credentials", ["", "ann:wrong@", "bob:open%20sesame@", "ann:@", ":@", "ann:open%20sesame%00@", "ann:" + "x" * 500 + "@"]
+        "credentials",
+        [
+            "",
+            "ann:wrong@",
+            "bob:open%20sesame@",
+            "ann:@",
+            ":@",
+            "ann:open%20sesame%00@",
+            "ann:" + "x" * 500 + "@",
+        ],
     )
     def test_anything_else_is_401(self, guarded: DaemonProcess, credentials: str) -> None:
-        proxy = xmlrpc.client.ServerProxy(guarded.url.replace("https://", "https://" + credentials), context=tls(guarded))
+        proxy = xmlrpc.client.ServerProxy(
+            guarded.url.replace("https://", "https://" + credentials), context=tls(guarded)
+        )
         with pytest.raises(xmlrpc.client.ProtocolError) as error:
             proxy.list_images()
         assert error.value.errcode == 401
 
-    @pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Bearer x", "Basic " + base64.b64encode(b"ann").decode(), "\xff"])
+    @pytest.mark.parametrize(
+        "header",
+        ["Basic", "Basic !!!", "Bearer x", "Basic " + base64.b64encode(b"ann").decode(), "\xff"],
+    )
     def test_a_malformed_header_is_401(self, guarded: DaemonProcess, header: str) -> None:
         parts = urlsplit(guarded.url)
-        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, context=tls(guarded))
+        connection = http.client.HTTPSConnection(
+            parts.hostname or "", parts.port, context=tls(guarded)
+        )
         connection.request("POST", "/", b"<methodCall/>", {"Authorization": header})
         assert connection.getresponse().status == 401
 
@@ -82,10 +115,16 @@ class UsersTests:
 class TlsEndpointTests:
     """`endpoint = ssl:...`, which brings a certificate of its own."""
 
-    def test_it_serves_clients_with_and_without_alpn_and_is_logged_as_https(self, tmp_path: Path) -> None:
+    def test_it_serves_clients_with_and_without_alpn_and_is_logged_as_https(
+        self, tmp_path: Path
+    ) -> None:
         write_certificate(tmp_path)
-        ssl_endpoint = f"ssl:0:interface=127.0.0.1:privateKey={tmp_path}/key.pem:certKey={tmp_path}/cert.pem"
-        with running(tmp_path, {"network": {"endpoint": ssl_endpoint}, "http": {"endpoint": ssl_endpoint}}) as daemon:
+        ssl_endpoint = (
+            f"ssl:0:interface=127.0.0.1:privateKey={tmp_path}/key.pem:certKey={tmp_path}/cert.pem"
+        )
+        with running(
+            tmp_path, {"network": {"endpoint": ssl_endpoint}, "http": {"endpoint": ssl_endpoint}}
+        ) as daemon:
             for url, status in ((daemon.url, 405), (daemon.http_url, 404)):
                 assert url.startswith("https://127.0.0.1:")
                 for protocols in ([], ["http/1.1"], ["h2", "http/1.1"]):
@@ -102,10 +141,15 @@ class TlsEndpointTests:
 class BoundTests:
     def test_a_body_that_is_announced_too_large_is_413_at_once(self, small: DaemonProcess) -> None:
         with connected(small) as client:
-            client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999999999\r\n\r\n")
+            client.sendall(
+                b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length:"
+                b" 99999999999\r\n\r\n"
+            )
             assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
 
-    def test_a_client_that_sends_first_and_listens_then_reads_413(self, small: DaemonProcess) -> None:
+    def test_a_client_that_sends_first_and_listens_then_reads_413(
+        self, small: DaemonProcess
+    ) -> None:
         parts = urlsplit(small.url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
         connection.request("POST", "/", bytes(20_000_000))
@@ -125,17 +169,34 @@ class BoundTests:
         body = xmlrpc.client.dumps((text(picture), "chunked.jpg"), "store_image").encode()
         parts = urlsplit(small.url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
-        connection.request("POST", "/", iter([body[:100], body[100:]]), {"Content-Type": "text/xml"}, encode_chunked=True)
+        connection.request(
+            "POST",
+            "/",
+            iter([body[:100], body[100:]]),
+            {"Content-Type": "text/xml"},
+            encode_chunked=True,
+        )
         assert xmlrpc.client.loads(connection.getresponse().read())[0][0] == "OK"
 
-    def test_an_image_over_max_bytes_is_fault_1000(self, small: DaemonProcess, picture: bytes) -> None:
+    def test_an_image_over_max_bytes_is_fault_1000(
+        self, small: DaemonProcess, picture: bytes
+    ) -> None:
         for size in (None, [10, 10]):
-            fault = fault_of(small.proxy.store_image, text(picture + bytes(70_000)), "a.jpg", None, size)
+            fault = fault_of(
+                small.proxy.store_image, text(picture + bytes(70_000)), "a.jpg", None, size
+            )
             assert (fault.faultCode, "max_bytes" in fault.faultString) == (1000, True)
 
     @pytest.mark.parametrize(
         ("method", "path"),
-        [("GET", "/RPC2"), ("HEAD", "/RPC2"), ("PUT", "/"), ("DELETE", "/"), ("OPTIONS", "/"), ("NONSENSE", "/")],
+        [
+            ("GET", "/RPC2"),
+            ("HEAD", "/RPC2"),
+            ("PUT", "/"),
+            ("DELETE", "/"),
+            ("OPTIONS", "/"),
+            ("NONSENSE", "/"),
+        ],
     )
     def test_other_methods_are_refused(self, small: DaemonProcess, method: str, path: str) -> None:
         parts = urlsplit(small.url)

@@ -1,4 +1,6 @@
-"""A daemon under a service manager: sockets that are handed over, restarts that no client notices, and what the manager is told."""
+"""A daemon under a service manager: sockets that are handed over, restarts that no client notices,
+and what the manager is told.
+"""
 
 import contextlib
 import http.client
@@ -44,7 +46,9 @@ def started(daemon: DaemonProcess) -> Iterator[DaemonProcess]:
 
 
 class SocketTests:
-    def test_a_restart_under_load_loses_no_request(self, manager: ServiceManager, tmp_path: Path, picture: bytes) -> None:
+    def test_a_restart_under_load_loses_no_request(
+        self, manager: ServiceManager, tmp_path: Path, picture: bytes
+    ) -> None:
         methods, pages = manager.url("methods"), manager.url("pages")
         daemon = manager.daemon(tmp_path, BY_NAME)
         with contextlib.ExitStack() as stack:
@@ -66,7 +70,9 @@ class SocketTests:
             assert crowd.wrong == []
             assert daemon.stop() == 0
 
-    def test_who_connects_while_no_daemon_runs_is_answered_by_the_next(self, manager: ServiceManager, tmp_path: Path) -> None:
+    def test_who_connects_while_no_daemon_runs_is_answered_by_the_next(
+        self, manager: ServiceManager, tmp_path: Path
+    ) -> None:
         with started(manager.daemon(tmp_path, BY_NAME)) as first:
             assert first.stop() == 0
         waiting = http.client.HTTPConnection(manager.url("pages").split("/")[2])
@@ -76,7 +82,9 @@ class SocketTests:
             waiting.close()
             assert second.stop() == 0
 
-    def test_a_reload_changes_between_them_and_ports_of_its_own(self, manager: ServiceManager, tmp_path: Path) -> None:
+    def test_a_reload_changes_between_them_and_ports_of_its_own(
+        self, manager: ServiceManager, tmp_path: Path
+    ) -> None:
         own: dict[str, object] = {"interface": "127.0.0.1", "port": 0}
         with started(manager.daemon(tmp_path, BY_NAME)) as daemon:
             daemon.reload(BY_NAME | {"http": own})
@@ -92,8 +100,12 @@ class SocketTests:
             assert daemon.proxy.list_images() == []
             assert daemon.stop() == 0
 
-    @pytest.mark.parametrize("endpoint", ["systemd:domain=INET:index=2", "systemd:domain=INET:name=nobody"])
-    def test_a_socket_that_nobody_handed_over_is_said_to_be_missing(self, manager: ServiceManager, tmp_path: Path, endpoint: str) -> None:
+    @pytest.mark.parametrize(
+        "endpoint", ["systemd:domain=INET:index=2", "systemd:domain=INET:name=nobody"]
+    )
+    def test_a_socket_that_nobody_handed_over_is_said_to_be_missing(
+        self, manager: ServiceManager, tmp_path: Path, endpoint: str
+    ) -> None:
         daemon = manager.daemon(tmp_path, {"network": {"endpoint": endpoint}})
         try:
             with pytest.raises(RuntimeError, match="no such socket was handed over"):
@@ -102,24 +114,36 @@ class SocketTests:
         finally:
             daemon.clean_up()
 
-    @pytest.mark.parametrize(("address", "is_warned_about"), [("0.0.0.0", True), ("127.0.0.1", False)])
-    def test_a_public_address_without_users_and_tls_is_a_warning(self, tmp_path: Path, address: str, is_warned_about: bool) -> None:
+    @pytest.mark.parametrize(
+        ("address", "is_warned_about"), [("0.0.0.0", True), ("127.0.0.1", False)]
+    )
+    def test_a_public_address_without_users_and_tls_is_a_warning(
+        self, tmp_path: Path, address: str, is_warned_about: bool
+    ) -> None:
         endpoint = "systemd:domain=INET:name=methods"
         with (
             ServiceManager(tmp_path, "methods", address=address) as manager,
             started(manager.daemon(tmp_path, {"network": {"endpoint": endpoint}})) as daemon,
         ):
-            warning = f"[network] endpoint = {endpoint} (which is {address}): anyone who can reach it can store"
+            warning = (
+                f"[network] endpoint = {endpoint} (which is {address}): anyone who can reach it can"
+                " store"
+            )
             assert (warning in "".join(daemon.log)) == is_warned_about
 
 
 class NotificationTests:
     @pytest.mark.parametrize("abstract", [False, True])
     def test_the_manager_hears_of_each_step(self, tmp_path: Path, abstract: bool) -> None:
-        with ServiceManager(tmp_path, abstract=abstract) as manager, started(manager.daemon(tmp_path, {})) as daemon:
+        with (
+            ServiceManager(tmp_path, abstract=abstract) as manager,
+            started(manager.daemon(tmp_path, {})) as daemon,
+        ):
             ready = manager.hears_of("READY")
             assert ready == {"READY": "1", "STATUS": f"XML-RPC on {daemon.url}"}
-            assert xmlrpc.client.ServerProxy(ready["STATUS"].partition(" on ")[2]).list_images() == []
+            assert (
+                xmlrpc.client.ServerProxy(ready["STATUS"].partition(" on ")[2]).list_images() == []
+            )
             before = time.monotonic_ns() // 1000
             daemon.reload()
             reloading = manager.hears()
@@ -143,15 +167,22 @@ class NotificationTests:
             finally:
                 daemon.clean_up()
 
-    def test_the_watchdog_is_told_again_and_again_that_the_daemon_lives(self, tmp_path: Path) -> None:
-        with ServiceManager(tmp_path) as manager, started(manager.daemon(tmp_path, {}, WATCHDOG_USEC=20_000)):
+    def test_the_watchdog_is_told_again_and_again_that_the_daemon_lives(
+        self, tmp_path: Path
+    ) -> None:
+        with (
+            ServiceManager(tmp_path) as manager,
+            started(manager.daemon(tmp_path, {}, WATCHDOG_USEC=20_000)),
+        ):
             for name in ("READY", "WATCHDOG", "WATCHDOG"):
                 manager.hears_of(name)
 
     def test_a_manager_that_does_not_listen_does_no_harm(self, tmp_path: Path) -> None:
         with (
             ServiceManager(tmp_path) as manager,
-            started(manager.daemon(tmp_path, {}, NOTIFY_SOCKET="/nowhere/notify", WATCHDOG_USEC="soon")) as daemon,
+            started(
+                manager.daemon(tmp_path, {}, NOTIFY_SOCKET="/nowhere/notify", WATCHDOG_USEC="soon")
+            ) as daemon,
         ):
             daemon.reload()
             assert daemon.proxy.list_images() == []

@@ -25,7 +25,16 @@ def ended(daemon: DaemonProcess) -> str:
 
 class ConfigurationTests:
     def test_every_problem_is_told_at_once(self, tmp_path: Path) -> None:
-        log = ended(DaemonProcess(tmp_path, {"images": {"io_threads": "many", "umask": "22"}, "network": {"prot": 8085}, "nonsense": {"a": 1}}))
+        log = ended(
+            DaemonProcess(
+                tmp_path,
+                {
+                    "images": {"io_threads": "many", "umask": "22"},
+                    "network": {"prot": 8085},
+                    "nonsense": {"a": 1},
+                },
+            )
+        )
         for word in ("io_threads", "umask", "prot", "nonsense"):
             assert word in log
 
@@ -53,14 +62,18 @@ class FolderTests:
             assert str(daemon.process.pid) in log
             assert daemon.proxy.store_image(text(picture), "a.jpg") == "OK"
 
-    def test_files_without_a_catalogue_are_left_alone_and_adopt_is_named(self, tmp_path: Path, picture: bytes) -> None:
+    def test_files_without_a_catalogue_are_left_alone_and_adopt_is_named(
+        self, tmp_path: Path, picture: bytes
+    ) -> None:
         daemon = DaemonProcess(tmp_path)
         (daemon.images / "old").mkdir(parents=True)
         (daemon.images / "old/a.jpg").write_bytes(picture)
         assert "adopt" in ended(daemon)
         assert daemon.tree() == {"old/": b"", "old/a.jpg": picture}
 
-    def test_modes_come_from_umask_and_not_from_the_process(self, tmp_path: Path, picture: bytes) -> None:
+    def test_modes_come_from_umask_and_not_from_the_process(
+        self, tmp_path: Path, picture: bytes
+    ) -> None:
         before = os.umask(0o077)
         try:
             with running(tmp_path, {"images": {"umask": "0027"}}) as daemon:
@@ -69,7 +82,10 @@ class FolderTests:
                 status = Path(f"/proc/{daemon.process.pid}/status").read_text()
         finally:
             os.umask(before)
-        modes = {path: stat.S_IMODE((daemon.images / path).stat().st_mode) for path in ("a", "a/b.jpg", "a/c.jpg", ".imagepipe")}
+        modes = {
+            path: stat.S_IMODE((daemon.images / path).stat().st_mode)
+            for path in ("a", "a/b.jpg", "a/c.jpg", ".imagepipe")
+        }
         assert modes == {"a": 0o750, "a/b.jpg": 0o640, "a/c.jpg": 0o640, ".imagepipe": 0o700}
         assert "Umask:\t0077" in status
 
@@ -85,7 +101,9 @@ class FolderTests:
 class ListeningTests:
     def test_a_port_in_use_ends_the_start(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
-            assert "cannot listen" in ended(DaemonProcess(tmp_path, {"network": {"port": taken.getsockname()[1]}}))
+            assert "cannot listen" in ended(
+                DaemonProcess(tmp_path, {"network": {"port": taken.getsockname()[1]}})
+            )
 
     def test_a_unix_socket_may_be_the_endpoint(self, tmp_path: Path) -> None:
         path = tmp_path / "socket"
@@ -104,5 +122,11 @@ class ListeningTests:
     @pytest.mark.parametrize("argument", ["--help", "--version"])
     def test_the_command_line_explains_itself(self, tmp_path: Path, argument: str) -> None:
         twistd = Path(sys.executable).with_name("twistd")
-        done = subprocess.run([str(twistd), "imagepipe", argument], cwd=tmp_path, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [str(twistd), "imagepipe", argument],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         assert "imagepipe" in done.stdout

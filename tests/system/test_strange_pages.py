@@ -1,4 +1,6 @@
-"""What web pages of strangers can do to a daemon, in a real browser and over real sockets: nothing."""
+"""What web pages of strangers can do to a daemon, in a real browser and over real sockets:
+nothing.
+"""
 
 import base64
 import contextlib
@@ -23,12 +25,24 @@ PAGES = ("status", "status.json", "metrics", "healthz", "readyz")
 KEPT = "keep.jpg"
 
 ATTACKS = """
-const call = (method, ...values) => '<?xml version="1.0"?><methodCall><methodName>' + method + '</methodName><params>'
-    + values.map((value) => '<param><value><string>' + value + '</string></value></param>').join('') + '</params></methodCall>';
-const calls = (name) => [call('store_image', image, 'evil/' + name), call('delete_image', kept), call('admin.erase', kept)];
+const parameter = (value) => '<param><value><string>' + value + '</string></value></param>';
+const call = (method, ...values) =>
+    '<?xml version="1.0"?><methodCall><methodName>' + method + '</methodName>'
+    + '<params>' + values.map(parameter).join('') + '</params></methodCall>';
+const calls = (name) => [
+    call('store_image', image, 'evil/' + name),
+    call('delete_image', kept),
+    call('admin.erase', kept),
+];
+const blind = (more) => ({mode: 'no-cors', ...more});
 const results = [];
 const tried = async (name, attack) => {
-    try { await attack(); results.push(name + ' sent'); } catch (error) { results.push(name + ' blocked'); }
+    try {
+        await attack();
+        results.push(name + ' sent');
+    } catch (error) {
+        results.push(name + ' blocked');
+    }
 };
 const post = (url, body, more) => fetch(url, {method: 'POST', body, ...more});
 const open = (url, body, type) => new Promise((resolve, reject) => {
@@ -52,28 +66,36 @@ const submit = (url, encoding, name, value) => new Promise((resolve) => {
 });
 (async () => {
     for (const body of calls('call.jpg')) {
-        for (const type of ['text/plain', 'text/xml', 'application/xml'])
-            await tried('fetch ' + type, () => post(methods, body, {mode: 'no-cors', headers: {'Content-Type': type}}));
-        await tried('fetch', () => post(methods, new Blob([body]), {mode: 'no-cors', credentials: 'include'}));
+        for (const type of ['text/plain', 'text/xml', 'application/xml']) {
+            const headers = {'Content-Type': type};
+            await tried('fetch ' + type, () => post(methods, body, blind({headers})));
+        }
+        const blob = new Blob([body]);
+        await tried('fetch', () => post(methods, blob, blind({credentials: 'include'})));
         await tried('cors', () => post(methods, body, {headers: {'Content-Type': 'text/xml'}}));
-        await tried('no referrer', () => post(methods, new Blob([body]), {mode: 'no-cors', referrerPolicy: 'no-referrer'}));
-        await tried('redirected', () => post('/to?' + methods, new Blob([body]), {mode: 'no-cors'}));
+        const noReferrer = blind({referrerPolicy: 'no-referrer'});
+        await tried('no referrer', () => post(methods, blob, noReferrer));
+        await tried('redirected', () => post('/to?' + methods, blob, blind()));
         await tried('xhr', () => open(methods, body));
         await tried('xhr xml', () => open(methods, body, 'text/xml'));
         await tried('xhr blob', () => open(methods, new Blob([body])));
         await tried('beacon', () => navigator.sendBeacon(methods, new Blob([body])));
         await tried('beacon text', () => navigator.sendBeacon(methods, body));
         const [name, ...rest] = body.split('=');
-        for (const encoding of ['text/plain', 'multipart/form-data', 'application/x-www-form-urlencoded'])
+        const encoded = 'application/x-www-form-urlencoded';
+        for (const encoding of ['text/plain', 'multipart/form-data', encoded])
             await tried('form ' + encoding, () => submit(methods, encoding, name, rest.join('=')));
     }
-    for (const more of [{mode: 'no-cors'}, {}, {mode: 'no-cors', referrerPolicy: 'no-referrer'}])
-        await tried('post', () => post(images + 'evil/post', new Blob([bytes]), more));
-    await tried('post redirected', () => post('/to?' + images + 'evil/post', new Blob([bytes]), {mode: 'no-cors'}));
-    await tried('post empty', () => post(images + 'evil/source?source=http://127.0.0.1/', null, {mode: 'no-cors'}));
-    await tried('xhr post', () => open(images + 'evil/post', new Blob([bytes])));
-    await tried('beacon post', () => navigator.sendBeacon(images + 'evil/post', new Blob([bytes])));
-    await tried('form post', () => submit(images + 'evil/post', 'multipart/form-data', 'image', 'x'));
+    const blob = new Blob([bytes]);
+    const target = images + 'evil/post';
+    const source = images + 'evil/source?source=http://127.0.0.1/';
+    for (const more of [blind(), {}, blind({referrerPolicy: 'no-referrer'})])
+        await tried('post', () => post(target, blob, more));
+    await tried('post redirected', () => post('/to?' + target, blob, blind()));
+    await tried('post empty', () => post(source, null, blind()));
+    await tried('xhr post', () => open(target, blob));
+    await tried('beacon post', () => navigator.sendBeacon(target, blob));
+    await tried('form post', () => submit(target, 'multipart/form-data', 'image', 'x'));
     for (const page of %(pages)s)
         await tried('read ' + page, async () => {
             const answer = await fetch(images + page);
@@ -126,7 +148,9 @@ class Stranger:
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
     """A daemon without users."""
-    with running(tmp_path_factory.mktemp("daemon"), {"images": {"io_threads": 2}, **HTTP}) as daemon:
+    with running(
+        tmp_path_factory.mktemp("daemon"), {"images": {"io_threads": 2}, **HTTP}
+    ) as daemon:
         yield daemon
 
 
@@ -147,7 +171,10 @@ def attack(browser: Page, daemon: DaemonProcess, picture: bytes, host: str) -> s
                 f"const images = {json.dumps(daemon.http_url)}",
                 f"const image = {json.dumps(base64.b64encode(picture).decode())}",
                 f"const kept = {json.dumps(KEPT)}",
-                "const bytes = Uint8Array.from(atob(image), (letter) => letter.charCodeAt(0)), seen = []",
+                (
+                    "const bytes = Uint8Array.from(atob(image), (letter) => letter.charCodeAt(0)),"
+                    " seen = []"
+                ),
                 ATTACKS % {"pages": json.dumps(PAGES)},
             ]
         )
@@ -167,7 +194,9 @@ class BrowserTests:
     """Chromium, and a page that tries all that browsers let a page send."""
 
     @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1"])
-    def test_a_page_of_another_origin_changes_nothing(self, browser: Page, daemon: DaemonProcess, picture: bytes, host: str) -> None:
+    def test_a_page_of_another_origin_changes_nothing(
+        self, browser: Page, daemon: DaemonProcess, picture: bytes, host: str
+    ) -> None:
         """Of another site, or of another port of this machine."""
         daemon.proxy.store_image(text(picture), KEPT)
         assert attack(browser, daemon, picture, host) == "58 attacks, seen:"
@@ -176,14 +205,17 @@ class BrowserTests:
         refused = [line for line in daemon.log if " POST " in line and " 403 " in line]
         assert len(refused) > 30, "the attacks did not even arrive"
 
-    def test_nor_does_one_whose_name_leads_here(self, browser: Page, daemon: DaemonProcess, picture: bytes) -> None:
-        """Scripts of an origin whose name resolves to the daemon's address. A 404 and a 405 of its own stand for the page that they came with."""
+    def test_nor_does_one_whose_name_leads_here(
+        self, browser: Page, daemon: DaemonProcess, picture: bytes
+    ) -> None:
+        """Scripts of an origin whose name resolves to the daemon's address. A 404 and a 405 of its
+        own stand for the page that they came with.
+        """
         daemon.proxy.store_image(text(picture), KEPT)
         call = xmlrpc.client.dumps((KEPT,), "delete_image")
         for url, body in ((daemon.url, call), (daemon.http_url, "x")):
             browser.go(named(url, "rebound.example") + "nothing")
-            statuses = browser.run(
-                f"""const answers = [];
+            statuses = browser.run(f"""const answers = [];
                 for (const path of {json.dumps(["", "evil", *PAGES])})
                     for (const method of ['GET', 'POST']) {{
                         const request = new XMLHttpRequest();
@@ -192,12 +224,15 @@ class BrowserTests:
                         request.send(method === 'POST' ? {json.dumps(body)} : null);
                         answers.push([method, path, request.status]);
                     }}
-                return answers"""
-            )
+                return answers""")
             posts = {status for method, _, status in statuses if method == "POST"}
             assert posts == {403}
             if url == daemon.http_url:
-                assert {path: status for method, path, status in statuses if method == "GET" and path in PAGES} == dict.fromkeys(PAGES, 403)
+                assert {
+                    path: status
+                    for method, path, status in statuses
+                    if method == "GET" and path in PAGES
+                } == dict.fromkeys(PAGES, 403)
         assert daemon.proxy.list_images() == [KEPT]
 
 
@@ -205,7 +240,9 @@ class SocketTests:
     """Both ports, as programs see them."""
 
     @pytest.mark.parametrize("page", PAGES)
-    def test_a_status_page_needs_a_name_that_nobody_else_can_have(self, daemon: DaemonProcess, page: str) -> None:
+    def test_a_status_page_needs_a_name_that_nobody_else_can_have(
+        self, daemon: DaemonProcess, page: str
+    ) -> None:
         assert get(daemon, f"/{page}").status == 200
         assert get(daemon, f"/{page}", Host="localhost").status == 200
         refused = get(daemon, f"/{page}", Host="images.example.org")
@@ -220,8 +257,12 @@ class SocketTests:
                 assert words in found.body
                 assert request(url, "/", "HEAD", Host=host).status == 200
 
-    def test_a_name_is_let_in_by_its_option_at_a_reload_and_never_where_there_are_users(self, tmp_path: Path, picture: bytes) -> None:
-        (tmp_path / "users").write_text(f"ann:{bcrypt.hashpw(b'sesame', bcrypt.gensalt(4)).decode()}\n")
+    def test_a_name_is_let_in_by_its_option_at_a_reload_and_never_where_there_are_users(
+        self, tmp_path: Path, picture: bytes
+    ) -> None:
+        (tmp_path / "users").write_text(
+            f"ann:{bcrypt.hashpw(b'sesame', bcrypt.gensalt(4)).decode()}\n"
+        )
         basic = "Basic " + base64.b64encode(b"ann:sesame").decode()
         name = "images.example.org"
         evil = {"Origin": "http://evil.example"}
@@ -229,14 +270,18 @@ class SocketTests:
         def answers(daemon: DaemonProcess, **headers: str) -> tuple[int, int, int]:
             call = xmlrpc.client.dumps((), "list_images").encode()
             return (
-                request(daemon.url, "/", "POST", call, Content_Type="text/xml", Host=name, **headers).status,
+                request(
+                    daemon.url, "/", "POST", call, Content_Type="text/xml", Host=name, **headers
+                ).status,
                 request(daemon.http_url, "/posted", "POST", picture, Host=name, **headers).status,
                 request(daemon.http_url, "/status", Host=name).status,
             )
 
         with running(tmp_path, HTTP) as daemon:
             assert answers(daemon) == (403, 403, 403)
-            daemon.reload({"network": {"hosts": f"other.example.org, {name.upper()}."}, "http": HTTP["http"]})
+            daemon.reload(
+                {"network": {"hosts": f"other.example.org, {name.upper()}."}, "http": HTTP["http"]}
+            )
             assert answers(daemon) == (200, 403, 403)
             daemon.reload({"http": HTTP["http"] | {"hosts": name}})
             assert answers(daemon) == (403, 200, 200)
@@ -245,21 +290,43 @@ class SocketTests:
             assert answers(daemon) == (401, 401, 200)
             assert answers(daemon, Authorization=basic) == (200, 200, 200)
             assert answers(daemon, Authorization=basic, **evil) == (403, 403, 200)
-            assert answers(daemon, Authorization=basic, Sec_Fetch_Site="same-site") == (403, 403, 200)
+            assert answers(daemon, Authorization=basic, Sec_Fetch_Site="same-site") == (
+                403,
+                403,
+                200,
+            )
 
-    def test_two_hosts_or_none_are_400_on_both_ports(self, daemon: DaemonProcess, picture: bytes) -> None:
+    def test_two_hosts_or_none_are_400_on_both_ports(
+        self, daemon: DaemonProcess, picture: bytes
+    ) -> None:
         daemon.proxy.store_image(text(picture), "hosts.jpg")
-        assert get(daemon, "/hosts.jpg").status == 200  # so that it is in memory, and answered at once
+        # so that it is in memory, and answered at once
+        assert get(daemon, "/hosts.jpg").status == 200
         for url in (daemon.url, daemon.http_url):
             for method in ("GET", "POST"):
-                for hosts in ("", "Host: localhost\r\nHost: localhost\r\n", "host: localhost\r\nX: y\r\nHOST: evil.example\r\n"):
+                for hosts in (
+                    "",
+                    "Host: localhost\r\nHost: localhost\r\n",
+                    "host: localhost\r\nX: y\r\nHOST: evil.example\r\n",
+                ):
                     said = f"{method} /hosts.jpg HTTP/1.1\r\n{hosts}Content-Length: 0\r\n\r\n"
                     assert exchanged(url, said).startswith(b"HTTP/1.1 400 "), said
-                    assert exchanged(url, said.replace("Content-Length: 0\r\n", "")).startswith(b"HTTP/1.1 400 "), said
+                    assert exchanged(url, said.replace("Content-Length: 0\r\n", "")).startswith(
+                        b"HTTP/1.1 400 "
+                    ), said
 
-    @pytest.mark.parametrize("type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+    @pytest.mark.parametrize(
+        "type",
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"],
+    )
     def test_a_call_that_is_no_xml_is_415(self, daemon: DaemonProcess, type: str) -> None:
-        answered = request(daemon.url, "/RPC2", "POST", xmlrpc.client.dumps((), "list_images").encode(), Content_Type=type)
+        answered = request(
+            daemon.url,
+            "/RPC2",
+            "POST",
+            xmlrpc.client.dumps((), "list_images").encode(),
+            Content_Type=type,
+        )
         assert answered.status == 415
         assert b"text/xml or application/xml" in answered.body
 
@@ -267,6 +334,8 @@ class SocketTests:
 def exchanged(url: str, said: str) -> bytes:
     """What a server says to these bytes, until it closes the connection."""
     parts = urlsplit(url)
-    with contextlib.closing(socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60)) as client:
+    with contextlib.closing(
+        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60)
+    ) as client:
         client.sendall(said.encode())
         return b"".join(iter(lambda: client.recv(1 << 16), b""))

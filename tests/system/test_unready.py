@@ -27,14 +27,20 @@ def check_unready(daemon: DaemonProcess, why: str) -> None:
     """All three say so."""
     page = get(daemon, "/readyz")
     assert (page.status, why in page.body.decode()) == (503, True), page
-    assert f"not ready: {page.body.decode().strip()}" in {problem["text"] for problem in status(daemon)["problems"]}
-    assert re.search(r"^imagepipe_ready 0.0$", get(daemon, "/metrics").body.decode(), flags=re.MULTILINE)
+    assert f"not ready: {page.body.decode().strip()}" in {
+        problem["text"] for problem in status(daemon)["problems"]
+    }
+    assert re.search(
+        r"^imagepipe_ready 0.0$", get(daemon, "/metrics").body.decode(), flags=re.MULTILINE
+    )
 
 
 @needs_namespaces
 def test_a_file_system_without_inodes(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    with running(tmp_path, OPTIONS, small_disk(tmp_path / "images", "size=200m,nr_inodes=400")) as daemon:
+    with running(
+        tmp_path, OPTIONS, small_disk(tmp_path / "images", "size=200m,nr_inodes=400")
+    ) as daemon:
         stored, fault = 0, None
         while fault is None:
             try:
@@ -42,14 +48,19 @@ def test_a_file_system_without_inodes(tmp_path: Path) -> None:
                 stored += 1
             except xmlrpc.client.Fault as error:
                 fault = error
-        assert (fault.faultCode, "the file system has no inodes left" in fault.faultString) == (1001, True)
+        assert (fault.faultCode, "the file system has no inodes left" in fault.faultString) == (
+            1001,
+            True,
+        )
         check_unready(daemon, "the file system has no inodes left")
         eventually(lambda: status(daemon)["disk"]["free_inodes"] < 8)
         assert status(daemon)["disk"]["total_inodes"] == 400
         assert status(daemon)["disk"]["free_bytes"] > 100 << 20
         for number in range(stored):
             daemon.proxy.delete_image(f"{number}.png")
-        eventually(lambda: get(daemon, "/readyz").status == 200, lambda: str(get(daemon, "/readyz")))
+        eventually(
+            lambda: get(daemon, "/readyz").status == 200, lambda: str(get(daemon, "/readyz"))
+        )
         assert store(daemon, "again.png") == "OK"
 
 
@@ -59,12 +70,17 @@ def test_a_catalogue_that_goes_away_and_comes_back_and_is_damaged(tmp_path: Path
         catalogue, away = daemon.images / ".imagepipe" / "catalogue.sqlite", tmp_path / "away"
         catalogue.rename(away)
         fault = fault_of(store, daemon, "b.png")
-        assert (fault.faultCode, ".imagepipe/catalogue.sqlite is gone" in fault.faultString) == (1001, True)
+        assert (fault.faultCode, ".imagepipe/catalogue.sqlite is gone" in fault.faultString) == (
+            1001,
+            True,
+        )
         assert fault_of(daemon.proxy.delete_image, "a.png").faultCode == 1001
         check_unready(daemon, ".imagepipe/catalogue.sqlite is gone")
         assert get(daemon, "/a.png").status == 200
         away.rename(catalogue)
-        eventually(lambda: get(daemon, "/readyz").status == 200, lambda: str(get(daemon, "/readyz")))
+        eventually(
+            lambda: get(daemon, "/readyz").status == 200, lambda: str(get(daemon, "/readyz"))
+        )
         assert store(daemon, "c.png") == "OK"
 
         for file in (catalogue, catalogue.with_name("catalogue.sqlite-wal")):
@@ -94,9 +110,15 @@ def test_what_cannot_be_looked_up_has_a_sentence(tmp_path: Path) -> None:
             opened.seek(4096)
             opened.write(b"\xff" * (catalogue.stat().st_size - 4096))
         fault = fault_of(daemon.proxy.list_images)
-        assert (fault.faultCode, "the catalogue is damaged (SQLITE_CORRUPT" in fault.faultString) == (1001, True)
+        assert (
+            fault.faultCode,
+            "the catalogue is damaged (SQLITE_CORRUPT" in fault.faultString,
+        ) == (1001, True)
         page = get(daemon, "/1.png")
-        assert (page.status, "the catalogue is damaged" in json.loads(page.body)["error"]) == (503, True)
+        assert (page.status, "the catalogue is damaged" in json.loads(page.body)["error"]) == (
+            503,
+            True,
+        )
         check_unready(daemon, "the catalogue is damaged")
 
 
@@ -104,14 +126,22 @@ def test_an_engine_that_renders_nothing(tmp_path: Path) -> None:
     convert = tmp_path / "convert"
     convert.symlink_to("/usr/bin/convert")
     images: dict[str, object] = {"engine": "imagemagick"}
-    with running(tmp_path, {**HTTP, "images": images, "imagemagick": {"convert": convert}}) as daemon:
-        fault_of(daemon.proxy.store_image, xmlrpc.client.Binary(b"\xff\xd8\xff\xe0 no more"), "a.jpg")
+    with running(
+        tmp_path, {**HTTP, "images": images, "imagemagick": {"convert": convert}}
+    ) as daemon:
+        fault_of(
+            daemon.proxy.store_image, xmlrpc.client.Binary(b"\xff\xd8\xff\xe0 no more"), "a.jpg"
+        )
         assert get(daemon, "/readyz").status == 200
         convert.unlink()
         convert.symlink_to("/bin/false")
-        eventually(lambda: bool(fault_of(store, daemon, "b.png")) and get(daemon, "/readyz").status == 503)
+        eventually(
+            lambda: bool(fault_of(store, daemon, "b.png")) and get(daemon, "/readyz").status == 503
+        )
         check_unready(daemon, "no image can be rendered: ")
         convert.unlink()
         convert.symlink_to("/usr/bin/convert")
-        eventually(lambda: get(daemon, "/readyz").status == 200, lambda: str(get(daemon, "/readyz")))
+        eventually(
+            lambda: get(daemon, "/readyz").status == 200, lambda: str(get(daemon, "/readyz"))
+        )
         assert store(daemon, "c.png") == "OK"

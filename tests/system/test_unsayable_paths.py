@@ -1,4 +1,6 @@
-"""Paths that XML cannot carry: refused at every door, and got rid of where an earlier release stored one."""
+"""Paths that XML cannot carry: refused at every door, and got rid of where an earlier release
+stored one.
+"""
 
 import hashlib
 import json
@@ -32,7 +34,10 @@ def store_as_before(images: Path, paths: Mapping[str, bytes]) -> None:
     store = Store.open(images, umask=0o022, now_ms=lambda: int(time.time() * 1000), on_fatal=fail)
     try:
         with store.staging() as folder:
-            staged = [StagedImage(path, folder / str(at), ImageFacts("png", 32, 24)) for at, path in enumerate(paths)]
+            staged = [
+                StagedImage(path, folder / str(at), ImageFacts("png", 32, 24))
+                for at, path in enumerate(paths)
+            ]
             for image, picture in zip(staged, paths.values(), strict=True):
                 image.file.write_bytes(picture)
             store.put(staged)
@@ -44,7 +49,9 @@ def store_as_before(images: Path, paths: Mapping[str, bytes]) -> None:
 def source() -> Iterator[Source]:
     """A server that has every original that anyone asks for."""
     source = Source()
-    source.answers = dict.fromkeys(("/good", "/" + quote("bad\uffff"), "/" + quote("bad\ufffe")), send(200, PICTURE))
+    source.answers = dict.fromkeys(
+        ("/good", "/" + quote("bad\uffff"), "/" + quote("bad\ufffe")), send(200, PICTURE)
+    )
     with source.server:
         yield source
 
@@ -52,7 +59,9 @@ def source() -> Iterator[Source]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Iterator[DaemonProcess]:
     """An image server that fetches originals from there."""
-    with running(tmp_path_factory.mktemp("server"), {"http": HTTP["http"] | {"source_base": source.url}}) as daemon:
+    with running(
+        tmp_path_factory.mktemp("server"), {"http": HTTP["http"] | {"source_base": source.url}}
+    ) as daemon:
         yield daemon
 
 
@@ -62,10 +71,13 @@ class RefusedTests:
         refused = post(server, quote(path), PICTURE)
         assert refused.status == 400
         assert "XML" in json.loads(refused.body)["error"]
-        assert post(server, "/%ED%A0%80", PICTURE).status == 400  # half a character, in what would be UTF-8
+        # half a character, in what would be UTF-8
+        assert post(server, "/%ED%A0%80", PICTURE).status == 400
 
     @pytest.mark.parametrize("name", ["", "/w20.png", "/info.json", "/original"])
-    def test_a_get_of_it_fetches_nothing(self, server: DaemonProcess, source: Source, name: str) -> None:
+    def test_a_get_of_it_fetches_nothing(
+        self, server: DaemonProcess, source: Source, name: str
+    ) -> None:
         for path in ("/bad\ufffe", "/bad\uffff"):
             refused = get(server, quote(path) + name)
             assert refused.status == 400
@@ -85,7 +97,14 @@ class RefusedTests:
 
 class LeftOverTests:
     def test_what_an_earlier_release_stored_is_listed_and_removed(self, tmp_path: Path) -> None:
-        paths = {BAD: PICTURE, WORSE: PICTURE, "x/c\ufffe": PICTURE, "x/d\ufffe": PICTURE, "x/e\ufffe": PICTURE, "x/good.png": PICTURE}
+        paths = {
+            BAD: PICTURE,
+            WORSE: PICTURE,
+            "x/c\ufffe": PICTURE,
+            "x/d\ufffe": PICTURE,
+            "x/e\ufffe": PICTURE,
+            "x/good.png": PICTURE,
+        }
         store_as_before(tmp_path / "images", paths)
         with running(tmp_path, HTTP) as daemon:
             assert daemon.proxy.list_images("x/") == [
@@ -100,15 +119,23 @@ class LeftOverTests:
             assert daemon.proxy.image_info(FORM)["path"] == FORM
             assert daemon.proxy.image_info(FORM)["digest"] == hashlib.sha256(PICTURE).hexdigest()
 
-            assert [path for [path] in against(daemon, "list", "x/").rows] == daemon.proxy.list_images("x/")
+            assert [
+                path for [path] in against(daemon, "list", "x/").rows
+            ] == daemon.proxy.list_images("x/")
             assert against(daemon, "delete", WORSE_FORM).status == 0
             assert against(daemon, "erase", FORM).status == 0
             assert against(daemon, "move", ".escaped/x/c%EF%BF%BE", "x/c.png").status == 0
             assert against(daemon, "info", "x/d\ufffe").rows[0] == ["path", ".escaped/x/d%EF%BF%BE"]
             assert against(daemon, "delete", "x/d\ufffe", "x/never\uffff").status == 0
-            assert daemon.proxy.delete_image([".escaped/x/e%EF%BF%BE", ".escaped/never%EF%BF%BE"]) == "OK"
+            assert (
+                daemon.proxy.delete_image([".escaped/x/e%EF%BF%BE", ".escaped/never%EF%BF%BE"])
+                == "OK"
+            )
             assert daemon.proxy.list_images() == ["x/c.png", "x/good.png"]
-            assert sorted(path for path in daemon.tree() if not path.endswith("/")) == ["x/c.png", "x/good.png"]
+            assert sorted(path for path in daemon.tree() if not path.endswith("/")) == [
+                "x/c.png",
+                "x/good.png",
+            ]
 
     def test_a_peer_does_not_take_it_over_but_all_else(self, tmp_path: Path) -> None:
         store_as_before(tmp_path / "north" / "images", {BAD: PICTURE, "a.png": PICTURE})
@@ -118,7 +145,12 @@ class LeftOverTests:
             north.proxy.store_image(PICTURE, "b.png")
             nodes.wait_until_all_have({"a.png": PICTURE, "b.png": PICTURE}, "south")
             assert south.proxy.list_images() == ["a.png", "b.png"]
-            eventually(lambda: any("1 changes refused" in line and ascii(BAD) in line for line in south.log), lambda: "".join(south.log))
+            eventually(
+                lambda: any(
+                    "1 changes refused" in line and ascii(BAD) in line for line in south.log
+                ),
+                lambda: "".join(south.log),
+            )
 
             assert against(north, "delete", FORM).status == 0
             assert nodes.wait_until_equal() == {"a.png": PICTURE, "b.png": PICTURE}

@@ -17,8 +17,21 @@ SECTION = Section(
     (Table("Speed", ("way", "images/s"), [("ours", "3 (2 to 4)")], "A note."),),
     (Goal("speed, times theirs", 2, 3.0), Goal("memory", 80, 81.5, at_most=True, unit=" MiB")),
     (
-        Chart("bars", "Bars", "images/s", {"imagepipe": [Series((1.0, 2.0, 4.0))], "theirs": [Series((1.0,))]}),
-        Chart("lines", "Lines", "ms", {"imagepipe": [Series((1.0, 2.0)), Series((3.0,))]}, (1000, 1_000_000), "paths", logarithmic=True),
+        Chart(
+            "bars",
+            "Bars",
+            "images/s",
+            {"imagepipe": [Series((1.0, 2.0, 4.0))], "theirs": [Series((1.0,))]},
+        ),
+        Chart(
+            "lines",
+            "Lines",
+            "ms",
+            {"imagepipe": [Series((1.0, 2.0)), Series((3.0,))]},
+            (1000, 1_000_000),
+            "paths",
+            logarithmic=True,
+        ),
     ),
 )
 
@@ -32,7 +45,10 @@ class ResultsTests:
     def test_a_ratio_is_taken_round_by_round(self) -> None:
         assert ratio(Series((2.0, 40.0, 6.0)), Series((1.0, 10.0, 2.0))) == 3.0
 
-    @pytest.mark.parametrize(("found", "at_most", "met"), [(2.0, False, True), (1.9, False, False), (2.0, True, True), (2.1, True, False)])
+    @pytest.mark.parametrize(
+        ("found", "at_most", "met"),
+        [(2.0, False, True), (1.9, False, False), (2.0, True, True), (2.1, True, False)],
+    )
     def test_a_goal_is_met_or_missed(self, found: float, at_most: bool, met: bool) -> None:
         assert Goal("", 2.0, found, at_most=at_most).met is met
 
@@ -50,7 +66,11 @@ class ReportTests:
     def test_the_document_has_a_place_for_each_section(self) -> None:
         document = report.DOCUMENT.read_text()
         for name in bench.SECTIONS:
-            assert document.count(f"<!-- {name} -->\n") == document.count(f"<!-- end of {name} -->\n") == 1
+            assert (
+                document.count(f"<!-- {name} -->\n")
+                == document.count(f"<!-- end of {name} -->\n")
+                == 1
+            )
 
     def test_only_the_place_of_the_section_changes(self, tmp_path: Path) -> None:
         document = tmp_path / "performance.md"
@@ -72,7 +92,10 @@ class PhotographsTests:
 
     def test_distinct_ones_are_other_bytes_and_nearly_the_same_picture(self) -> None:
         image = saved(scene().resize((400, 300)), "JPEG", quality=92)
-        pictures = [np.asarray(Image.open(io.BytesIO(one)), dtype=float) for one in (image, distinct(image, 5), distinct(image, 6))]
+        pictures = [
+            np.asarray(Image.open(io.BytesIO(one)), dtype=float)
+            for one in (image, distinct(image, 5), distinct(image, 6))
+        ]
         assert not np.array_equal(pictures[1], pictures[2])
         assert max(np.abs(pictures[0] - one).mean() for one in pictures[1:]) < 3
         assert distinct(image, 5) == distinct(image, 5) != distinct(image, 5 + 4**9)

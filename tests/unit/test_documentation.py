@@ -1,4 +1,6 @@
-"""What a user can see is written down: every option, method, fault and command is in README.md and imagepipe.ini.dist."""
+"""What a user can see is written down: every option, method, fault and command is in README.md and
+imagepipe.ini.dist.
+"""
 
 import inspect
 import re
@@ -27,17 +29,25 @@ from tests.support.repository import ROOT
 from tests.support.statuses import FULL, REPLICATION, TOTALS
 
 README = (ROOT / "README.md").read_text()
-SPECIFICATION = ConfigObj(CONFIGSPEC.split("\n"), interpolation=False, list_values=False, _inspec=True)
+SPECIFICATION = ConfigObj(
+    CONFIGSPEC.split("\n"), interpolation=False, list_values=False, _inspec=True
+)
 ADMINISTRATION = (ROOT / "docs/administration.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 MIGRATION = (ROOT / "docs/migration.md").read_text()
-METHODS = sorted(name.removeprefix("xmlrpc_") for name in dir(ImageMethods) if name.startswith("xmlrpc_"))
-ADMIN_METHODS = sorted(name.removeprefix("xmlrpc_") for name in dir(AdminMethods) if name.startswith("xmlrpc_"))
+METHODS = sorted(
+    name.removeprefix("xmlrpc_") for name in dir(ImageMethods) if name.startswith("xmlrpc_")
+)
+ADMIN_METHODS = sorted(
+    name.removeprefix("xmlrpc_") for name in dir(AdminMethods) if name.startswith("xmlrpc_")
+)
 
 
 def chapter(heading: str) -> str:
     """The part of README.md below the heading that begins so, with all headings below it."""
-    found = re.search(rf"^(#+) {re.escape(heading)}.*?(?=^#{{1,2}} |\Z)", README, flags=re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^(#+) {re.escape(heading)}.*?(?=^#{{1,2}} |\Z)", README, flags=re.MULTILINE | re.DOTALL
+    )
     assert found, f"README.md has no heading {heading}"
     return found[0]
 
@@ -52,15 +62,24 @@ class OptionTests:
     """Each option is explained where an operator looks for it."""
 
     @pytest.mark.parametrize(
-        ("section", "option"), [(section, option) for section in SPECIFICATION.sections for option in SPECIFICATION[section].scalars]
+        ("section", "option"),
+        [
+            (section, option)
+            for section in SPECIFICATION.sections
+            for option in SPECIFICATION[section].scalars
+        ],
     )
-    def test_readme_names_every_option_with_its_section_and_default(self, section: str, option: str) -> None:
+    def test_readme_names_every_option_with_its_section_and_default(
+        self, section: str, option: str
+    ) -> None:
         lines = [line for line in chapter("Configuration").splitlines() if f"`{option}`" in line]
         below = [line for line in _table_of(section) if f"`{option}`" in line]
         assert lines
         assert below, f"[{section}] {option} is not in README.md"
         default = defaults(SPECIFICATION[section][option]).replace("0022", "18")
-        assert any(default in line.replace("`", "") for line in below), f"README.md does not say that [{section}] {option} is {default}"
+        assert any(default in line.replace("`", "") for line in below), (
+            f"README.md does not say that [{section}] {option} is {default}"
+        )
 
     @pytest.mark.parametrize("section", SPECIFICATION.sections)
     def test_the_distributed_file_has_every_section(self, section: str) -> None:
@@ -80,11 +99,16 @@ class MethodTests:
         assert _headings(name, README) == [_arguments(ImageMethods, name)]
 
     @pytest.mark.parametrize("name", ADMIN_METHODS)
-    def test_the_chapter_on_administration_has_the_method_with_its_arguments_and_their_defaults(self, name: str) -> None:
+    def test_the_chapter_on_administration_has_the_method_with_its_arguments_and_their_defaults(
+        self, name: str
+    ) -> None:
         assert _headings(f"admin.{name}", ADMINISTRATION) == [_arguments(AdminMethods, name)]
 
     def test_the_chapter_on_administration_has_no_other_method(self) -> None:
-        assert sorted(re.findall(r"^### admin\.(\w+)", ADMINISTRATION, flags=re.MULTILINE)) == ADMIN_METHODS
+        assert (
+            sorted(re.findall(r"^### admin\.(\w+)", ADMINISTRATION, flags=re.MULTILINE))
+            == ADMIN_METHODS
+        )
 
     def test_there_are_the_methods_of_the_first_imagepipe_and_ours(self) -> None:
         assert METHODS == ["delete_image", "image_info", "list_images", "move_image", "store_image"]
@@ -97,37 +121,61 @@ class MethodTests:
 class FaultTests:
     """Each fault code is in the table of faults."""
 
-    @pytest.mark.parametrize("error", ImagepipeError.__subclasses__(), ids=lambda error: error.__name__)
+    @pytest.mark.parametrize(
+        "error", ImagepipeError.__subclasses__(), ids=lambda error: error.__name__
+    )
     def test_readme_explains_every_fault(self, error: type[ImagepipeError]) -> None:
-        assert re.search(rf"^\| {error.fault_code} \| `\[{error.fault_code}\]` \| .+ \|$", chapter("Faults"), flags=re.MULTILINE)
+        assert re.search(
+            rf"^\| {error.fault_code} \| `\[{error.fault_code}\]` \| .+ \|$",
+            chapter("Faults"),
+            flags=re.MULTILINE,
+        )
 
 
 class StatusTests:
     """Each status of the image server is in the table of its errors."""
 
     def test_readme_explains_every_status_that_an_error_can_have(self) -> None:
-        told = re.findall(r"^\| ([0-9, ]+) \| .+ \|$", chapter("Images over HTTP"), flags=re.MULTILINE)
-        assert {str(error.http_status) for error in _below(ImagepipeError)} <= set(", ".join(told).split(", "))
+        told = re.findall(
+            r"^\| ([0-9, ]+) \| .+ \|$", chapter("Images over HTTP"), flags=re.MULTILINE
+        )
+        assert {str(error.http_status) for error in _below(ImagepipeError)} <= set(
+            ", ".join(told).split(", ")
+        )
 
 
 class MetricTests:
     """Each page, metric and name of Graphite's is in the chapter on them, and nothing else is."""
 
     def test_readme_has_every_page_and_no_other(self) -> None:
-        pages = re.findall(r"^\| `/([\w.]+)` \|", chapter("Status pages and metrics"), flags=re.MULTILINE)
+        pages = re.findall(
+            r"^\| `/([\w.]+)` \|", chapter("Status pages and metrics"), flags=re.MULTILINE
+        )
         assert set(pages) == RESERVED_FIRST
 
     def test_readme_has_every_metric_with_its_type_and_no_other(self) -> None:
-        rows = re.findall(r"^\| (`[^|]+`) \| ((?:gauge|counter|histogram|, )+) \|", chapter("Prometheus"), flags=re.MULTILINE)
+        rows = re.findall(
+            r"^\| (`[^|]+`) \| ((?:gauge|counter|histogram|, )+) \|",
+            chapter("Prometheus"),
+            flags=re.MULTILINE,
+        )
         told = {name: types for names, types in rows for name in re.findall(r"`(\w+)`", names)}
         registry = registry_of(lambda: FULL, Counters(lambda: 0.0).durations)
-        exposed = dict(re.findall(r"^# TYPE (\w+) (\w+)$", generate_latest(registry).decode(), flags=re.MULTILINE))
+        exposed = dict(
+            re.findall(
+                r"^# TYPE (\w+) (\w+)$", generate_latest(registry).decode(), flags=re.MULTILINE
+            )
+        )
         assert told.keys() == exposed.keys()
         assert [name for name, type in exposed.items() if type not in told[name]] == []
 
     def test_readme_has_every_name_of_graphites(self) -> None:
         formats = {f"image_request.{each.format}" for each in TOTALS.image_requests}
-        names = (events_of(TOTALS).keys() - formats) | {"image_request.<format>"} | states_of(REPLICATION).keys()
+        names = (
+            (events_of(TOTALS).keys() - formats)
+            | {"image_request.<format>"}
+            | states_of(REPLICATION).keys()
+        )
         assert [name for name in names if f"`{name}`" not in chapter("Graphite")] == []
 
 
@@ -135,32 +183,49 @@ class OperationsTests:
     """What an operator is woken up by has its words."""
 
     def test_every_alert_says_what_it_means_and_what_to_do_and_there_is_no_other(self) -> None:
-        alerts = re.findall(r"^ +- alert: (\w+)$", (ROOT / "contrib/prometheus/alerts.yml").read_text(), flags=re.MULTILINE)
+        alerts = re.findall(
+            r"^ +- alert: (\w+)$",
+            (ROOT / "contrib/prometheus/alerts.yml").read_text(),
+            flags=re.MULTILINE,
+        )
         told = re.findall(r"^### (Imagepipe\w+)\n\n\w", OPERATIONS, flags=re.MULTILINE)
         assert sorted(told) == sorted(alerts)
 
     def test_every_kind_of_failure_that_alerts_has_its_advice(self) -> None:
-        [kinds] = re.findall(r'kind=~"([^"]+)"', (ROOT / "contrib/prometheus/alerts.yml").read_text())
+        [kinds] = re.findall(
+            r'kind=~"([^"]+)"', (ROOT / "contrib/prometheus/alerts.yml").read_text()
+        )
         table = "\n".join(re.findall(r"^\| (`.+`) \|", OPERATIONS, flags=re.MULTILINE))
         assert [kind for kind in kinds.split("|") if f"`{kind}`" not in table] == []
         assert set(kinds.split("|")) <= {error.__name__ for error in _below(ImagepipeError)}
 
     def test_every_file_of_contrib_is_named(self) -> None:
         files = {path.relative_to(ROOT) for path in (ROOT / "contrib").rglob("*") if path.is_file()}
-        assert [str(file) for file in files if str(file) not in README + OPERATIONS and str(file.parent) not in README] == []
+        assert [
+            str(file)
+            for file in files
+            if str(file) not in README + OPERATIONS and str(file.parent) not in README
+        ] == []
 
 
 class MigrationTests:
     """What the guide for old clients says is refused is refused in these words."""
 
     def test_every_format_that_it_names_is_refused(self) -> None:
-        [table] = re.findall(r"^### Formats\n.*?(?=^### )", MIGRATION, flags=re.MULTILINE | re.DOTALL)
-        rows = [row.split(" | ") for row in re.findall(r"^\| `fmt` names .*$", table, flags=re.MULTILINE)]
+        [table] = re.findall(
+            r"^### Formats\n.*?(?=^### )", MIGRATION, flags=re.MULTILINE | re.DOTALL
+        )
+        rows = [
+            row.split(" | ")
+            for row in re.findall(r"^\| `fmt` names .*$", table, flags=re.MULTILINE)
+        ]
         names = re.findall(r"`(\w+)`", " ".join(examples for _, examples, _ in rows))
         assert len(names) > 30
         sentence = _refusal(fmt=names[0])
         assert f"`{sentence}`" in table
-        assert [_refusal(fmt=name) for name in names] == [sentence.replace(names[0], name) for name in names]
+        assert [_refusal(fmt=name) for name in names] == [
+            sentence.replace(names[0], name) for name in names
+        ]
 
     @pytest.mark.parametrize(
         "call",
@@ -179,10 +244,19 @@ class MigrationTests:
         assert f"`{_refusal(**call)}`" in MIGRATION
 
     def test_so_are_those_that_need_no_call(self) -> None:
-        assert f"`{_why(lambda: decode_image(b'x' * 11, 10))}`".replace("10 bytes", f"{32 << 20} bytes") in MIGRATION
+        assert (
+            f"`{_why(lambda: decode_image(b'x' * 11, 10))}`".replace(
+                "10 bytes", f"{32 << 20} bytes"
+            )
+            in MIGRATION
+        )
         assert f"`{_why(lambda: decode_image('%', 10))}`" in MIGRATION
         encoded: Any = SimpleNamespace(requestHeaders=Headers({b"content-encoding": [b"gzip"]}))
-        form: Any = SimpleNamespace(requestHeaders=Headers({b"content-type": [b"application/x-www-form-urlencoded"]}), method=b"POST", uri=b"/")
+        form: Any = SimpleNamespace(
+            requestHeaders=Headers({b"content-type": [b"application/x-www-form-urlencoded"]}),
+            method=b"POST",
+            uri=b"/",
+        )
         for denied in (refuse_encoded(encoded), Strangers(None).admit_call(form)):
             assert denied
             assert f"| {denied.status} | `{denied.why}` |" in MIGRATION
@@ -192,12 +266,23 @@ class CommandTests:
     """Each command is one that exists."""
 
     def test_every_make_command_that_readme_names_is_in_the_makefile(self) -> None:
-        targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-        named = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(re.findall(r"`[^`\n]+`|^(?:\$ |    )make .*$", README, flags=re.MULTILINE))))
+        targets = set(
+            re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+        )
+        named = set(
+            re.findall(
+                r"\bmake ([a-z]+)\b",
+                "\n".join(
+                    re.findall(r"`[^`\n]+`|^(?:\$ |    )make .*$", README, flags=re.MULTILINE)
+                ),
+            )
+        )
         assert named <= targets
         assert {"run", "test", "check"} <= named
 
-    @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:docs|scripts|contrib|benchmarks)/[\w./-]+)`", README))))
+    @pytest.mark.parametrize(
+        "path", sorted(set(re.findall(r"`((?:docs|scripts|contrib|benchmarks)/[\w./-]+)`", README)))
+    )
     def test_every_file_that_readme_names_is_there(self, path: str) -> None:
         assert (ROOT / path).exists()
 
@@ -209,14 +294,28 @@ class CitationTests:
     def test_every_document_that_the_code_names_is_there(self, folder: str) -> None:
         missing = []
         for file in (ROOT / folder).rglob("*.py"):
-            for path, heading in re.findall(r'\b(docs/[\w/.-]+\.md)(?:,\s+"([^"]+)")?', file.read_text()):
+            for path, quoted in re.findall(
+                r'\b(docs/[\w/.-]+\.md)(?:,\s+"([^"]+)")?', file.read_text()
+            ):
+                heading = " ".join(re.sub(r"\n *#?", " ", quoted).split())  # it may be wrapped
                 document = ROOT / path
-                if not document.exists() or (heading and not re.search(rf"^#+ {re.escape(heading)}$", document.read_text(), re.MULTILINE)):
+                if not document.exists() or (
+                    heading
+                    and not re.search(
+                        rf"^#+ {re.escape(heading)}$", document.read_text(), re.MULTILINE
+                    )
+                ):
                     missing.append(f"{file.relative_to(ROOT)}: {path} {heading}")
         assert missing == []
 
 
-def _refusal(path: str = "a.jpg", fmt: object = None, size: object = None, composite: object = 0, crop: object = 0) -> str:
+def _refusal(
+    path: str = "a.jpg",
+    fmt: object = None,
+    size: object = None,
+    composite: object = 0,
+    crop: object = 0,
+) -> str:
     """Why a call of store_image is refused."""
     return _why(lambda: parse_store(path, fmt, size, composite, crop, size_max=8192))
 
@@ -235,11 +334,16 @@ def _headings(method: str, text: str) -> list[str]:
 def _arguments(methods: type, name: str) -> str:
     """The arguments of a method as a heading has them."""
     parameters = list(inspect.signature(getattr(methods, f"xmlrpc_{name}")).parameters.values())[2:]
-    return ", ".join(each.name if each.default is each.empty else f"{each.name}={each.default!r}" for each in parameters)
+    return ", ".join(
+        each.name if each.default is each.empty else f"{each.name}={each.default!r}"
+        for each in parameters
+    )
 
 
 def _table_of(section: str) -> list[str]:
-    """The lines of README.md about a section: those below its heading, or its row in a table of sections."""
+    """The lines of README.md about a section: those below its heading, or its row in a table of
+    sections.
+    """
     rows = re.findall(rf"^\| `\[{section}\]` \|.*$", README, flags=re.MULTILINE)
     headed = re.search(rf"^### `\[{section}\]`.*?(?=^##)", README, flags=re.MULTILINE | re.DOTALL)
     assert rows or headed, f"README.md says nothing of [{section}]"

@@ -25,7 +25,7 @@ from imagepipe.errors import (
     TooLarge,
     Unauthorized,
     shown,
-)  # fmt: skip
+)
 
 
 class ErrorTests:
@@ -53,7 +53,9 @@ class ErrorTests:
             (FlushError("EIO"), 1001, 503),
         ],
     )
-    def test_each_has_its_code_at_the_beginning_of_its_text(self, error: ImagepipeError, code: int, status: int) -> None:
+    def test_each_has_its_code_at_the_beginning_of_its_text(
+        self, error: ImagepipeError, code: int, status: int
+    ) -> None:
         assert (error.fault_code, error.http_status) == (code, status)
         assert error.fault_string == f"[{code}] {error}"
 

@@ -1,6 +1,7 @@
 """Who may import whom: docs/design/architecture.md's picture, held against the code.
 
-web -> operations -> workers, engines, storage      all -> core -> errors      only assembly and generations put the parts together
+web -> operations -> workers, engines, storage      all -> core -> errors      only assembly and
+    generations put the parts together
 """
 
 import ast
@@ -16,48 +17,102 @@ MAY_IMPORT = {
     "imagepipe.core": ("imagepipe.core", "imagepipe.errors"),
     "imagepipe.config": ("imagepipe.config", "imagepipe.core", "imagepipe.errors"),
     # `imagepipe` itself is no more than the version, and the place of the package.
-    "imagepipe.engines": ("imagepipe.engines", "imagepipe.core", "imagepipe.errors", "imagepipe.runtime.profiling", "imagepipe"),
-    "imagepipe.storage": ("imagepipe.storage", "imagepipe.core", "imagepipe.errors", "imagepipe.runtime.profiling"),
+    "imagepipe.engines": (
+        "imagepipe.engines",
+        "imagepipe.core",
+        "imagepipe.errors",
+        "imagepipe.runtime.profiling",
+        "imagepipe",
+    ),
+    "imagepipe.storage": (
+        "imagepipe.storage",
+        "imagepipe.core",
+        "imagepipe.errors",
+        "imagepipe.runtime.profiling",
+    ),
     "imagepipe.replication": (
-        "imagepipe.replication", "imagepipe.storage", "imagepipe.config.settings", "imagepipe.runtime.rate_limited_log", "imagepipe.core", "imagepipe.errors",
+        "imagepipe.replication",
+        "imagepipe.storage",
+        "imagepipe.config.settings",
+        "imagepipe.runtime.rate_limited_log",
+        "imagepipe.core",
+        "imagepipe.errors",
     ),
     "imagepipe.runtime": ("imagepipe.runtime", "imagepipe.core", "imagepipe.errors"),
     # Of replication what it says about itself, which are values.
     "imagepipe.monitoring": (
-        "imagepipe.monitoring", "imagepipe.replication.status", "imagepipe.engines.engine", "imagepipe.core", "imagepipe.errors",
+        "imagepipe.monitoring",
+        "imagepipe.replication.status",
+        "imagepipe.engines.engine",
+        "imagepipe.core",
+        "imagepipe.errors",
     ),
     # Of the engines the protocol alone: which of them it is, assembly decides.
     "imagepipe.usecases": (
-        "imagepipe.usecases", "imagepipe.runtime", "imagepipe.engines.engine", "imagepipe.storage", "imagepipe.monitoring.counters",
-        "imagepipe.monitoring.engine_trial", "imagepipe.core", "imagepipe.errors",
+        "imagepipe.usecases",
+        "imagepipe.runtime",
+        "imagepipe.engines.engine",
+        "imagepipe.storage",
+        "imagepipe.monitoring.counters",
+        "imagepipe.monitoring.engine_trial",
+        "imagepipe.core",
+        "imagepipe.errors",
     ),
-    # Of the storage what it says about images, open files, and what an error of the disk means. `imagepipe` itself is the version.
+    # Of the storage what it says about images, open files, and what an error of the disk means.
+    # `imagepipe` itself is the version.
     "imagepipe.web": (
-        "imagepipe", "imagepipe.web", "imagepipe.usecases", "imagepipe.runtime", "imagepipe.storage.images",
-        "imagepipe.storage.opened", "imagepipe.storage.disk", "imagepipe.core", "imagepipe.errors", "imagepipe.monitoring",
+        "imagepipe",
+        "imagepipe.web",
+        "imagepipe.usecases",
+        "imagepipe.runtime",
+        "imagepipe.storage.images",
+        "imagepipe.storage.opened",
+        "imagepipe.storage.disk",
+        "imagepipe.core",
+        "imagepipe.errors",
+        "imagepipe.monitoring",
         "imagepipe.replication.status",
     ),
     # It puts all parts together.
     "imagepipe.daemon": (
-        "imagepipe", "imagepipe.daemon", "imagepipe.web", "imagepipe.usecases", "imagepipe.replication", "imagepipe.storage", "imagepipe.engines",
-        "imagepipe.monitoring", "imagepipe.config", "imagepipe.runtime", "imagepipe.core", "imagepipe.errors",
+        "imagepipe",
+        "imagepipe.daemon",
+        "imagepipe.web",
+        "imagepipe.usecases",
+        "imagepipe.replication",
+        "imagepipe.storage",
+        "imagepipe.engines",
+        "imagepipe.monitoring",
+        "imagepipe.config",
+        "imagepipe.runtime",
+        "imagepipe.core",
+        "imagepipe.errors",
     ),
     # It talks to a daemon over the network alone; but for what is done on the node itself.
     "imagepipe.cli": (
-        "imagepipe", "imagepipe.cli", "imagepipe.config", "imagepipe.core", "imagepipe.errors", "imagepipe.daemon.offline", "imagepipe.replication.zmq.curve_keys",
+        "imagepipe",
+        "imagepipe.cli",
+        "imagepipe.config",
+        "imagepipe.core",
+        "imagepipe.errors",
+        "imagepipe.daemon.offline",
+        "imagepipe.replication.zmq.curve_keys",
         "imagepipe.storage.adopt",
     ),
     "imagepipe.tap": ("imagepipe", "imagepipe.config", "imagepipe.daemon", "imagepipe.errors"),
-}  # fmt: skip
+}
 """Part of imagepipe -> the parts that it may import. What is not here may not be in the package."""
 
 PURE = frozenset(
-    "bisect collections collections.abc dataclasses email.utils enum functools hashlib heapq hmac ipaddress itertools math msgspec operator re string struct typing"
-    " unicodedata urllib.parse zlib".split()
+    "bisect collections collections.abc dataclasses email.utils enum functools hashlib heapq hmac"
+    " ipaddress itertools math msgspec operator re string struct typing unicodedata urllib.parse"
+    " zlib".split()
 )
 """What the core may import besides: modules without I/O, clock, randomness or threads."""
 
-IMPURE_BUILTINS = frozenset({"open", "print", "input", "breakpoint", "exec", "eval", "__import__", "id", "hash"})
+IMPURE_BUILTINS = frozenset(
+    {"open", "print", "input", "breakpoint", "exec", "eval", "__import__", "id", "hash"}
+)
 
 
 def module_of(file: Path) -> str:
@@ -81,12 +136,17 @@ def imports(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
             inner = {f"{module}.{alias.name}" for alias in node.names}
-            found |= {name if name.startswith("imagepipe.") and is_module(name) else module for name in inner}
+            found |= {
+                name if name.startswith("imagepipe.") and is_module(name) else module
+                for name in inner
+            }
     return found
 
 
 def within(name: str, part: str) -> bool:
-    """Whether a module is `part` or lies in it; in the package itself lies only its own __init__."""
+    """Whether a module is `part` or lies in it; in the package itself lies only its own
+    __init__.
+    """
     return name == part or (part != "imagepipe" and name.startswith(part + "."))
 
 
@@ -99,17 +159,31 @@ class ImportsTests:
     @pytest.mark.parametrize("file", SOURCES, ids=module_of)
     def test_a_module_imports_only_what_its_part_may(self, file: Path) -> None:
         ours = {name for name in imports(file) if name.split(".")[0] == "imagepipe"}
-        for [allowed] in [[allowed for part, allowed in MAY_IMPORT.items() if within(module_of(file), part)]] if ours else []:
-            assert {name for name in ours if not any(within(name, part) for part in allowed)} == set()
+        for [allowed] in (
+            [[allowed for part, allowed in MAY_IMPORT.items() if within(module_of(file), part)]]
+            if ours
+            else []
+        ):
+            assert {
+                name for name in ours if not any(within(name, part) for part in allowed)
+            } == set()
 
     @pytest.mark.parametrize("file", SOURCES, ids=module_of)
     def test_imports_are_absolute(self, file: Path) -> None:
         assert not [name for name in imports(file) if name.startswith(".")]
 
-    @pytest.mark.parametrize("file", [file for file in SOURCES if within(module_of(file), "imagepipe.core")], ids=module_of)
+    @pytest.mark.parametrize(
+        "file",
+        [file for file in SOURCES if within(module_of(file), "imagepipe.core")],
+        ids=module_of,
+    )
     def test_the_core_is_pure(self, file: Path) -> None:
         assert {name for name in imports(file) if name.split(".")[0] != "imagepipe"} <= PURE
-        names = {node.id for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        names = {
+            node.id
+            for node in ast.walk(ast.parse(file.read_text()))
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+        }
         assert names & IMPURE_BUILTINS == set()
 
     @pytest.mark.parametrize("part", ["imagepipe.errors", "imagepipe.config"])
@@ -119,23 +193,37 @@ class ImportsTests:
                 assert not [name for name in imports(file) if name.startswith("twisted")]
 
     def test_only_the_parts_that_put_it_together_import_the_web(self) -> None:
-        importers = {module_of(file) for file in SOURCES if any(within(name, "imagepipe.web") for name in imports(file))}
+        importers = {
+            module_of(file)
+            for file in SOURCES
+            if any(within(name, "imagepipe.web") for name in imports(file))
+        }
         assert {name for name in importers if not within(name, "imagepipe.web")} == {
-            "imagepipe.daemon.assembly", "imagepipe.daemon.foundation", "imagepipe.daemon.generations", "imagepipe.daemon.node",
-        }  # fmt: skip
+            "imagepipe.daemon.assembly",
+            "imagepipe.daemon.foundation",
+            "imagepipe.daemon.generations",
+            "imagepipe.daemon.node",
+        }
 
     def test_only_generations_name_an_engine_outside_the_engines(self) -> None:
         naming = {
             module_of(file)
             for file in SOURCES
-            if any(within(name, "imagepipe.engines") and name != "imagepipe.engines.engine" for name in imports(file))
+            if any(
+                within(name, "imagepipe.engines") and name != "imagepipe.engines.engine"
+                for name in imports(file)
+            )
         }
-        assert {name for name in naming if not within(name, "imagepipe.engines")} <= {"imagepipe.daemon.generations"}
+        assert {name for name in naming if not within(name, "imagepipe.engines")} <= {
+            "imagepipe.daemon.generations"
+        }
 
     def test_only_the_mended_connection_knows_txzmq(self) -> None:
-        assert [module_of(file) for file in SOURCES if any(name.split(".")[0] == "txzmq" for name in imports(file))] == [
-            "imagepipe.replication.zmq.connection"
-        ]
+        assert [
+            module_of(file)
+            for file in SOURCES
+            if any(name.split(".")[0] == "txzmq" for name in imports(file))
+        ] == ["imagepipe.replication.zmq.connection"]
 
     def test_the_plugin_is_a_service_maker_and_nothing_else(self) -> None:
         plugin = ROOT / "twisted" / "plugins" / "imagepipe_plugin.py"

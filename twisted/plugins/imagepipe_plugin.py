@@ -2,4 +2,6 @@
 
 from twisted.application.service import ServiceMaker
 
-imagepipe = ServiceMaker("imagepipe", "imagepipe.tap", "A high-availability image store.", "imagepipe")
+imagepipe = ServiceMaker(
+    "imagepipe", "imagepipe.tap", "A high-availability image store.", "imagepipe"
+)

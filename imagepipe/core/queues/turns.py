@@ -29,7 +29,8 @@ _OTHER = {Kind.WRITE: Kind.READ, Kind.READ: Kind.WRITE}
 
 
 class Turns:
-    """Gives out turns. Invariant: while more are taken than `threads` (it was lowered), none is given.
+    """Gives out turns. Invariant: while more are taken than `threads` (it was lowered), none is
+    given.
 
     All times are seconds of one monotonic clock.
     """

@@ -91,12 +91,21 @@ def by_gamma(gamma: int, chromaticities: Primaries | None) -> Colourimetry | Non
     if gamma not in _GAMMAS:
         return None
     usual = abs(gamma / _SRGB_GAMMA - 1) <= _GAMMA_TOLERANCE
-    primaries = chromaticities if chromaticities and _is_possible(chromaticities) else SRGB_PRIMARIES
-    if all(abs(ours - theirs) <= _XY_TOLERANCE for ours, theirs in zip(primaries, SRGB_PRIMARIES, strict=True)):
+    primaries = (
+        chromaticities if chromaticities and _is_possible(chromaticities) else SRGB_PRIMARIES
+    )
+    if all(
+        abs(ours - theirs) <= _XY_TOLERANCE
+        for ours, theirs in zip(primaries, SRGB_PRIMARIES, strict=True)
+    ):
         if usual:
             return None
         primaries = SRGB_PRIMARIES
-    return Colourimetry(primaries, Transfer.SRGB) if usual else Colourimetry(primaries, Transfer.GAMMA, _GAMMA_UNIT / gamma)
+    return (
+        Colourimetry(primaries, Transfer.SRGB)
+        if usual
+        else Colourimetry(primaries, Transfer.GAMMA, _GAMMA_UNIT / gamma)
+    )
 
 
 REFERENCE_WHITE_NITS = 203.0
@@ -120,7 +129,9 @@ def light(colourimetry: Colourimetry, value: float) -> float:
         return math.pow(value, colourimetry.gamma)
     if transfer is Transfer.SRGB:
         return value / 12.92 if value <= 0.04045 else math.pow((value + 0.055) / 1.055, 2.4)
-    return _compressed((_pq_nits(value) if transfer is Transfer.PQ else _hlg_nits(value)) / REFERENCE_WHITE_NITS)
+    return _compressed(
+        (_pq_nits(value) if transfer is Transfer.PQ else _hlg_nits(value)) / REFERENCE_WHITE_NITS
+    )
 
 
 def _is_possible(chromaticities: Primaries) -> bool:
@@ -132,7 +143,9 @@ def _is_possible(chromaticities: Primaries) -> bool:
     return min(sides) > 1e-6 or max(sides) < -1e-6
 
 
-def _side(start: tuple[float, float], end: tuple[float, float], point: tuple[float, float]) -> float:
+def _side(
+    start: tuple[float, float], end: tuple[float, float], point: tuple[float, float]
+) -> float:
     """Positive or negative: on which side of a line a point is."""
     return (end[0] - start[0]) * (point[1] - start[1]) - (end[1] - start[1]) * (point[0] - start[0])
 
@@ -140,12 +153,18 @@ def _side(start: tuple[float, float], end: tuple[float, float], point: tuple[flo
 def _pq_nits(value: float) -> float:
     """SMPTE ST 2084."""
     root = math.pow(value, 1 / 78.84375)
-    return 10_000 * math.pow(max(root - 0.8359375, 0.0) / (18.8515625 - 18.6875 * root), 1 / 0.1593017578125)
+    return 10_000 * math.pow(
+        max(root - 0.8359375, 0.0) / (18.8515625 - 18.6875 * root), 1 / 0.1593017578125
+    )
 
 
 def _hlg_nits(value: float) -> float:
     """ITU-R BT.2100 on a screen of 1000 nits, each channel by itself."""
-    scene = value * value / 3 if value <= 0.5 else (math.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12
+    scene = (
+        value * value / 3
+        if value <= 0.5
+        else (math.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12
+    )
     return PEAK_NITS * math.pow(scene, 1.2)
 
 

@@ -1,7 +1,8 @@
 """Box arithmetic, in ImageMagick's own rounding, so that no engine rounds again.
 
-The rules are those of ImageMagick 6: ParseMetaGeometry in magick/geometry.c for `WxH>` and `WxH^`, and GravityAdjustGeometry for
-`-gravity center`; they were checked against `convert` itself, and a test does so again. Lengths are pixels.
+The rules are those of ImageMagick 6: ParseMetaGeometry in magick/geometry.c for `WxH>` and `WxH^`,
+and GravityAdjustGeometry for `-gravity center`; they were checked against `convert` itself, and a
+test does so again. Lengths are pixels.
 """
 
 import math
@@ -46,14 +47,23 @@ def fit(source: Size, box: Size) -> Size:
 
 
 def cover(source: Size, box: Size) -> Size:
-    """The size of `source` that just covers `box`, enlarged if need be: what `-resize WxH^` gives."""
+    """The size of `source` that just covers `box`, enlarged if need be: what `-resize WxH^`
+    gives.
+    """
     return _scaled(source, max(box.width / source.width, box.height / source.height))
 
 
 def centred_crop(picture: Size, box: Size) -> Region:
-    """The region of `picture` that `-gravity center -crop WxH+0+0!` keeps; `picture` covers `box`."""
+    """The region of `picture` that `-gravity center -crop WxH+0+0!` keeps; `picture` covers
+    `box`.
+    """
     # Halved one by one: (8 - 5) / 2 would be 1, ImageMagick says 4 - 2.
-    return Region(picture.width // 2 - box.width // 2, picture.height // 2 - box.height // 2, box.width, box.height)
+    return Region(
+        picture.width // 2 - box.width // 2,
+        picture.height // 2 - box.height // 2,
+        box.width,
+        box.height,
+    )
 
 
 def centred_offset(canvas: Size, picture: Size) -> tuple[int, int]:
@@ -63,7 +73,9 @@ def centred_offset(canvas: Size, picture: Size) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A part of the source that is scaled in place of the whole: source[region] -> `scaled`, of which `crop` is kept."""
+    """A part of the source that is scaled in place of the whole: source[region] -> `scaled`, of
+    which `crop` is kept.
+    """
 
     region: Region
     scaled: Size
@@ -71,13 +83,19 @@ class Cut:
 
 
 def cut_before_enlarging(source: Size, covering: Size, crop: Region) -> Cut:
-    """The least of `source` that is needed to fill `crop`, a region of `source` enlarged to `covering`.
+    """The least of `source` that is needed to fill `crop`, a region of `source` enlarged to
+    `covering`.
 
-    Around the region lie a few source pixels for the resampling filter. Where the cut lies is chosen, within a few pixels, so that its edges fall
-    nearly on whole pixels of the enlarged picture: rounding them there would shift the result.
+    Around the region lie a few source pixels for the resampling filter. Where the cut lies is
+    chosen, within a few pixels, so that its edges fall nearly on whole pixels of the enlarged
+    picture: rounding them there would shift the result.
     """
-    left, width, scaled_width, crop_left = _cut_side(source.width, covering.width, crop.left, crop.width)
-    top, height, scaled_height, crop_top = _cut_side(source.height, covering.height, crop.top, crop.height)
+    left, width, scaled_width, crop_left = _cut_side(
+        source.width, covering.width, crop.left, crop.width
+    )
+    top, height, scaled_height, crop_top = _cut_side(
+        source.height, covering.height, crop.top, crop.height
+    )
     return Cut(
         Region(left, top, width, height),
         Size(scaled_width, scaled_height),
@@ -92,7 +110,10 @@ _CHOICES = 8
 
 
 def _scaled(size: Size, factor: float) -> Size:
-    return Size(max(math.floor(factor * size.width + 0.5), 1), max(math.floor(factor * size.height + 0.5), 1))
+    return Size(
+        max(math.floor(factor * size.width + 0.5), 1),
+        max(math.floor(factor * size.height + 0.5), 1),
+    )
 
 
 def _cut_side(source: int, covering: int, kept_from: int, kept: int) -> tuple[int, int, int, int]:

@@ -1,7 +1,7 @@
 """The width and height in an image's header, for the formats in which that takes a few lines.
 
-It is a check of what a peer claims, not a decoder: where it cannot tell, or is wrong about an odd file,
-the engine reads the header when somebody asks.
+It is a check of what a peer claims, not a decoder: where it cannot tell, or is wrong about an odd
+file, the engine reads the header when somebody asks.
 """
 
 from imagepipe.core.rendering.formats import GIF, JPEG, PNG, WEBP, Format
@@ -14,7 +14,9 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def header_size(head: bytes, format: Format) -> tuple[int, int] | None:
-    """The width and height of an image that begins with `head`; None if the header is not enough."""
+    """The width and height of an image that begins with `head`; None if the header is not
+    enough.
+    """
     if format is JPEG:
         return _jpeg(head)
     if format is PNG and head[12:16] == b"IHDR":
@@ -46,7 +48,8 @@ def _jpeg(head: bytes) -> tuple[int, int] | None:
             at += 2
         elif marker in _FRAMES:
             size = _numbers(head[at + 5 : at + 9], 2, "big")
-            return (size[1], size[0]) if size and size[0] else None  # a height of 0 comes later, in DNL
+            # a height of 0 comes later, in DNL
+            return (size[1], size[0]) if size and size[0] else None
         else:
             at += 2 + max(2, int.from_bytes(head[at + 2 : at + 4], "big"))
     return None

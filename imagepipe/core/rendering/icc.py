@@ -2,7 +2,8 @@
 
 header(128): size(4) ... class "mntr" at 12, colour space at 16, "XYZ " at 20, "acsp" at 36
 count(4)  { name(4) offset(4) size(4) }...  data
-rXYZ gXYZ bXYZ    the primaries, adapted to D50        rTRC gTRC bTRC    the curve, one for all three
+rXYZ gXYZ bXYZ    the primaries, adapted to D50        rTRC gTRC bTRC    the curve, one for all
+    three
 """
 
 import struct
@@ -87,9 +88,13 @@ def _to_d50(colourimetry: Colourimetry) -> _Matrix:
     red, green, blue, white = (_of_xy(x[at], x[at + 1]) for at in (0, 2, 4, 6))
     matrix = _columns((red, green, blue))
     weights = _applied(_inverse(matrix), white)
-    matrix = _columns((_scaled(red, weights[0]), _scaled(green, weights[1]), _scaled(blue, weights[2])))
+    matrix = _columns(
+        (_scaled(red, weights[0]), _scaled(green, weights[1]), _scaled(blue, weights[2]))
+    )
     ours, wanted = _applied(_BRADFORD, white), _applied(_BRADFORD, _D50)
-    cone = _product(_diagonal((wanted[0] / ours[0], wanted[1] / ours[1], wanted[2] / ours[2])), _BRADFORD)
+    cone = _product(
+        _diagonal((wanted[0] / ours[0], wanted[1] / ours[1], wanted[2] / ours[2])), _BRADFORD
+    )
     return _product(_product(_inverse(_BRADFORD), cone), matrix)
 
 

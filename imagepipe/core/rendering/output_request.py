@@ -19,7 +19,8 @@ class Method(enum.Enum):
 class OutputRequest:
     """One image to render: where it goes and what it should be.
 
-    `box` None: the source's own size. `format` None: the source's format. `quality` None: the one of `[images]`.
+    `box` None: the source's own size. `format` None: the source's format. `quality` None: the one
+    of `[images]`.
     """
 
     path: str

@@ -1,13 +1,16 @@
-"""A request and the facts of its source -> a render plan: every number final, nothing left for an engine to round.
+"""A request and the facts of its source -> a render plan: every number final, nothing left for an
+engine to round.
 
     source 4000x3000 JPEG, orientation 6; size={"": [500, 500], "_s": [50, 50]}, crop={"_s": 1}
 
-    RenderPlan(shrink=4,                                     read at 1/4: still twice what the largest output needs
+    RenderPlan(shrink=4,                                     read at 1/4: still twice what the
+        largest output needs
       a.jpg    scale 3000x4000 -> 375x500
       a_s.jpg  scale 3000x4000 -> 50x67, keep 50x50 from (0, 8))
 
-Coordinates are those of the oriented picture (after `auto_orient`). An engine does, in this order: read (at 1/shrink); orient; convert the
-colours to sRGB; then for each output cut, scale, crop, put on the canvas, flatten, encode.
+Coordinates are those of the oriented picture (after `auto_orient`). An engine does, in this order:
+read (at 1/shrink); orient; convert the colours to sRGB; then for each output cut, scale, crop, put
+on the canvas, flatten, encode.
 """
 
 import enum
@@ -41,15 +44,13 @@ class Colours(enum.Enum):
 class SourceFacts:
     """What a source's header says.
 
-    `size` is as stored, before orientation. `orientation` is EXIF's, 1 to 8.
-    `frames` counts the pictures of an animation and is 1 for all else.
-    `indexed`: ImageMagick holds it as a palette (palette and up to 8-bit grey sources): that
-    decides
-    its filter.
-    `profile`: an ICC profile is embedded that is for such pixels and counts. `colourimetry`: what
-    counts in its place, where the colours are not sRGB.
-    `full_chroma`: a JPEG with a colour sample for each pixel (4:4:4).
-    `block_bytes`: what a decoder must hold at once, whatever the size of the picture (a tile of a TIFF).
+    `size` is as stored, before orientation. `orientation` is EXIF's, 1 to 8. `frames` counts the
+    pictures of an animation and is 1 for all else. `indexed`: ImageMagick holds it as a palette
+    (palette and up to 8-bit grey sources): that decides its filter. `profile`: an ICC profile is
+    embedded that is for such pixels and counts. `colourimetry`: what counts in its place, where the
+    colours are not sRGB. `full_chroma`: a JPEG with a colour sample for each pixel (4:4:4).
+    `block_bytes`: what a decoder must hold at once, whatever the size of the picture (a tile of a
+    TIFF).
     """
 
     format: Format
@@ -123,8 +124,9 @@ class OutputPlan:
 class RenderPlan:
     """What an engine does to one source.
 
-    `orient`: the EXIF orientation to apply, 1 for none. `picture`: the oriented source's full size, which cuts and scales refer to. `shrink`: an engine may
-    read the source at 1/shrink (1, 2, 4 or 8), by its decoder or by averaging. `frames`: how many of the source's frames any output needs.
+    `orient`: the EXIF orientation to apply, 1 for none. `picture`: the oriented source's full size,
+    which cuts and scales refer to. `shrink`: an engine may read the source at 1/shrink (1, 2, 4 or
+    8), by its decoder or by averaging. `frames`: how many of the source's frames any output needs.
     """
 
     source: Format
@@ -146,11 +148,14 @@ def check_source(facts: SourceFacts, settings: RenderSettings) -> None:
     """
     if facts.size.pixels * facts.frames > settings.pixels_max:
         frames = f" in {facts.frames} frames" if facts.frames > 1 else ""
-        raise BadRequest("image", f"{facts.size} pixels{frames} are more than {settings.pixels_max} (max_pixels)")
+        raise BadRequest(
+            "image", f"{facts.size} pixels{frames} are more than {settings.pixels_max} (max_pixels)"
+        )
     if facts.block_bytes > _PIXEL_BYTES_MAX * settings.pixels_max:
         raise BadRequest(
             "image",
-            f"tiles of {facts.block_bytes} bytes are more than {settings.pixels_max} pixels take (max_pixels)",
+            f"tiles of {facts.block_bytes} bytes are more than {settings.pixels_max} pixels take"
+            " (max_pixels)",
         )
 
 
@@ -160,7 +165,9 @@ def upright(facts: SourceFacts, settings: RenderSettings) -> Size:
     return facts.size.turned if _orient(facts, settings) >= 5 else facts.size
 
 
-def plan_render(requests: tuple[OutputRequest, ...], facts: SourceFacts, settings: RenderSettings) -> RenderPlan:
+def plan_render(
+    requests: tuple[OutputRequest, ...], facts: SourceFacts, settings: RenderSettings
+) -> RenderPlan:
     """The plan that renders `requests` from one decode of the source.
 
     Raises BadRequest if the source is too large, if its format cannot be written and none is named,
@@ -185,10 +192,16 @@ def plan_render(requests: tuple[OutputRequest, ...], facts: SourceFacts, setting
     )
 
 
-def _plan_output(request: OutputRequest, picture: Size, facts: SourceFacts, settings: RenderSettings) -> OutputPlan:
+def _plan_output(
+    request: OutputRequest, picture: Size, facts: SourceFacts, settings: RenderSettings
+) -> OutputPlan:
     format = request.format or facts.format
     if not format.renders:
-        raise BadRequest("fmt", f"a {format} source cannot be written as {format}: name the format to render {shown(request.path)} to")
+        raise BadRequest(
+            "fmt",
+            f"a {format} source cannot be written as {format}: name the format to render"
+            f" {shown(request.path)} to",
+        )
     quality = request.quality or settings.quality
     animated = facts.frames > 1 and facts.format.animates and format.animates
     frames = facts.frames if animated else 1
@@ -200,7 +213,9 @@ def _plan_output(request: OutputRequest, picture: Size, facts: SourceFacts, sett
     elif request.method is Method.CROP:
         scale = geometry.cover(picture, request.box)
         crop = geometry.centred_crop(scale, request.box)
-        wasteful = scale.pixels > 2 * request.box.pixels or scale.pixels * frames > settings.pixels_max
+        wasteful = (
+            scale.pixels > 2 * request.box.pixels or scale.pixels * frames > settings.pixels_max
+        )
         if scale.pixels > picture.pixels and wasteful:
             smaller = geometry.cut_before_enlarging(picture, scale, crop)
             cut, scale, crop = smaller.region, smaller.scaled, smaller.crop
@@ -224,9 +239,17 @@ def _plan_output(request: OutputRequest, picture: Size, facts: SourceFacts, sett
     )
     largest = max(scale.pixels, plan.size.pixels) * frames
     if largest > settings.pixels_max:
-        raise BadRequest("size", f"rendering {shown(request.path)} takes {largest} pixels, more than {settings.pixels_max} (max_pixels)")
+        raise BadRequest(
+            "size",
+            f"rendering {shown(request.path)} takes {largest} pixels, more than"
+            f" {settings.pixels_max} (max_pixels)",
+        )
     if not format.holds(max(plan.size.width, plan.size.height)):
-        raise BadRequest("size", f"{shown(request.path)} would have {plan.size} pixels: {format} takes at most {format.side_max} a side")
+        raise BadRequest(
+            "size",
+            f"{shown(request.path)} would have {plan.size} pixels: {format} takes at most"
+            f" {format.side_max} a side",
+        )
     return plan
 
 
@@ -241,10 +264,12 @@ def _filter(facts: SourceFacts, before: Size, after: Size) -> Filter:
 
 
 def _shrink(facts: SourceFacts, picture: Size, outputs: tuple[OutputPlan, ...]) -> int:
-    """How far the source may be shrunk as it is read: the resampler keeps at least a factor of 2, below which the picture visibly suffers.
+    """How far the source may be shrunk as it is read: the resampler keeps at least a factor of 2,
+    below which the picture visibly suffers.
 
-    At 1/2 a JPEG decoder loses less than at 1/4, so that a factor of 1.5 is as good there (52 dB and more of 4000x3000 photographs, in 60 % of the time;
-    `benchmarks/settings.py`). Decoders of JPEG and WebP take any size; others read all, and whole blocks are averaged, of opaque pixels.
+    At 1/2 a JPEG decoder loses less than at 1/4, so that a factor of 1.5 is as good there (52 dB
+    and more of 4000x3000 photographs, in 60 % of the time; `benchmarks/settings.py`). Decoders of
+    JPEG and WebP take any size; others read all, and whole blocks are averaged, of opaque pixels.
     """
     if not outputs or facts.alpha or facts.frames > 1:
         return 1
@@ -252,7 +277,12 @@ def _shrink(facts: SourceFacts, picture: Size, outputs: tuple[OutputPlan, ...]) 
     height = max(output.scale.height for output in outputs)
     for shrink in (8, 4, 2):
         keeps = 1.5 if shrink == 2 and facts.format == JPEG else 2.0
-        enough = picture.width >= keeps * shrink * width and picture.height >= keeps * shrink * height
-        if enough and (facts.format in (JPEG, WEBP) or (picture.width % shrink, picture.height % shrink) == (0, 0)):
+        enough = (
+            picture.width >= keeps * shrink * width and picture.height >= keeps * shrink * height
+        )
+        if enough and (
+            facts.format in (JPEG, WEBP)
+            or (picture.width % shrink, picture.height % shrink) == (0, 0)
+        ):
             return shrink
     return 1

@@ -5,7 +5,8 @@
     300x400-q50.webp    300x400, cropped to cover, at quality 50
     full_size.auto      not resized; the format is chosen for the client
 
-A rendition is rendered again whenever its `cache_key` is a new one: it names the bytes of the source and every number of the plan.
+A rendition is rendered again whenever its `cache_key` is a new one: it names the bytes of the
+source and every number of the plan.
 """
 
 import re
@@ -24,14 +25,23 @@ AUTO = "auto"
 """The extension of a rendition whose format is chosen for the client."""
 
 RECIPE = 4
-"""To be raised whenever the same plan begins to give other pictures: what was rendered before is of no use then."""
+"""To be raised whenever the same plan begins to give other pictures: what was rendered before is of
+no use then.
+"""
 
-_NAME = re.compile(r"(?:w(?P<w>N)|x(?P<x>N)|(?P<width>N)x(?P<height>N)|full_size)(?:-q(?P<quality>[1-9][0-9]?|100))?\.(?P<extension>[A-Za-z0-9]{1,16})".replace("N", "[1-9][0-9]*"))  # fmt: skip
+_NAME = re.compile(
+    (
+        r"(?:w(?P<w>N)|x(?P<x>N)|(?P<width>N)x(?P<height>N)|full_size)"
+        r"(?:-q(?P<quality>[1-9][0-9]?|100))?\.(?P<extension>[A-Za-z0-9]{1,16})"
+    ).replace("N", "[1-9][0-9]*")
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """What a name asks for. `box` None: the source's own size; its height None: any. `quality` None: the default one. `extension` may be `AUTO`."""
+    """What a name asks for. `box` None: the source's own size; its height None: any. `quality`
+    None: the default one. `extension` may be `AUTO`.
+    """
 
     name: str
     width: int | None
@@ -47,7 +57,9 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True)
 class RenditionLimits:
-    """The part of `[http]` that says which renditions there are. `outputs`: if not empty, no others. `side_max`: pixels a side of any output."""
+    """The part of `[http]` that says which renditions there are. `outputs`: if not empty, no
+    others. `side_max`: pixels a side of any output.
+    """
 
     extensions: tuple[str, ...]
     width_max: int
@@ -72,15 +84,29 @@ def parse(name: str) -> Rendition | None:
 
 
 def check(rendition: Rendition, limits: RenditionLimits) -> None:
-    """Raise NotFound if it is not one of `outputs`; NotAcceptable if it is larger than `maximum_width` or not in `extensions`."""
+    """Raise NotFound if it is not one of `outputs`; NotAcceptable if it is larger than
+    `maximum_width` or not in `extensions`.
+    """
     if limits.outputs and rendition.name not in limits.outputs:
-        raise NotFound("rendition", f"{shown(rendition.name)} is not one of those that this server renders (outputs)")
-    if not rendition.is_auto and (rendition.extension not in limits.extensions or formats.by_extension(rendition.extension) is None):
-        raise NotAcceptable("rendition", f"the extension {shown(rendition.extension)} is not one of {', '.join(limits.extensions)}")
+        raise NotFound(
+            "rendition",
+            f"{shown(rendition.name)} is not one of those that this server renders (outputs)",
+        )
+    if not rendition.is_auto and (
+        rendition.extension not in limits.extensions
+        or formats.by_extension(rendition.extension) is None
+    ):
+        raise NotAcceptable(
+            "rendition",
+            f"the extension {shown(rendition.extension)} is not one of"
+            f" {', '.join(limits.extensions)}",
+        )
     side_max = min(limits.width_max, limits.side_max)
     for side in (rendition.width, rendition.height):
         if side is not None and side > side_max:
-            raise NotAcceptable("rendition", f"{side} pixels are more than {side_max} (maximum_width)")
+            raise NotAcceptable(
+                "rendition", f"{side} pixels are more than {side_max} (maximum_width)"
+            )
 
 
 def output_request(
@@ -104,11 +130,17 @@ def output_request(
     else:
         box = size = Size(rendition.width, rendition.height)
         method = Method.CROP
-    format = choose(accepted, facts, limits.extensions, size) if rendition.is_auto else formats.by_extension(rendition.extension)
+    format = (
+        choose(accepted, facts, limits.extensions, size)
+        if rendition.is_auto
+        else formats.by_extension(rendition.extension)
+    )
     return OutputRequest(rendition.name, box, format, method, quality=quality)
 
 
-def choose(accepted: tuple[Format, ...], facts: SourceFacts, extensions: Iterable[str], size: Size) -> Format:
+def choose(
+    accepted: tuple[Format, ...], facts: SourceFacts, extensions: Iterable[str], size: Size
+) -> Format:
     """The format of an `.auto` rendition: one that the client names, the one it likes best first,
     else PNG for alpha, else JPEG.
 
@@ -124,22 +156,30 @@ def choose(accepted: tuple[Format, ...], facts: SourceFacts, extensions: Iterabl
     for format in liked + fallback:
         if format in possible and format.holds(max(size.width, size.height)):
             return format
-    raise NotAcceptable("rendition", f"none of the server's extensions is a format that can hold {size} pixels")
+    raise NotAcceptable(
+        "rendition", f"none of the server's extensions is a format that can hold {size} pixels"
+    )
 
 
 def accepted_formats(accept: str) -> tuple[Format, ...]:
-    """Of AVIF and WebP those that an `Accept` header names, the one with the greater q first; a wildcard names none (RFC 9110, 12.5.1)."""
+    """Of AVIF and WebP those that an `Accept` header names, the one with the greater q first; a
+    wildcard names none (RFC 9110, 12.5.1).
+    """
     found: list[tuple[float, int, Format]] = []
     for part in accept.split(","):
         media_type, *parameters = (word.strip().lower() for word in part.split(";"))
         for order, format in enumerate((AVIF, WEBP)):
             if media_type == format.media_type:
                 found.append((-_q(parameters), order, format))
-    return tuple(dict.fromkeys(format for q, _, format in sorted(found, key=lambda one: one[:2]) if q < 0))
+    return tuple(
+        dict.fromkeys(format for q, _, format in sorted(found, key=lambda one: one[:2]) if q < 0)
+    )
 
 
 def cache_key(digest: str, plan: RenderPlan, engine: str) -> str:
-    """The name, 64 hex digits, of what `plan`, with one output, makes of the source with this digest."""
+    """The name, 64 hex digits, of what `plan`, with one output, makes of the source with this
+    digest.
+    """
     nameless = replace(plan, outputs=tuple(replace(output, path="") for output in plan.outputs))
     return sha256(f"{RECIPE} {engine} {digest} {nameless!r}".encode()).hexdigest()
 
@@ -153,5 +193,9 @@ def _q(parameters: list[str]) -> float:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
             # A q that is none is taken for the least harmful one: the client did name the type.
-            return min(float(value), 1.0) if re.fullmatch(r"\s*[0-9](?:\.[0-9]{0,3})?\s*", value) else 1.0
+            return (
+                min(float(value), 1.0)
+                if re.fullmatch(r"\s*[0-9](?:\.[0-9]{0,3})?\s*", value)
+                else 1.0
+            )
     return 1.0

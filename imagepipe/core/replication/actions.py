@@ -1,8 +1,9 @@
 """What the replication state machine wants done, in the order in which it wants it begun.
 
-Some are answered by an event, on Replica: Examine by `examined`, Keep by `kept`, Join by `joined`, ReadChanges by `changes_read`, ReadPieces by
-`pieces_read`; what fails is answered by `failed_pull` or `failed_keep`, or, for a read, by `read_failed`. Answers may
-come in any order. There is one Join at a time.
+Some are answered by an event, on Replica: Examine by `examined`, Keep by `kept`, Join by `joined`,
+ReadChanges by `changes_read`, ReadPieces by `pieces_read`; what fails is answered by `failed_pull`
+or `failed_keep`, or, for a read, by `read_failed`. Answers may come in any order. There is one Join
+at a time.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,9 @@ from imagepipe.core.rows.joining import Cursor
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Ask the upstream at the end of `link`; where that cannot be done now, it is asked again in time."""
+    """Ask the upstream at the end of `link`; where that cannot be done now, it is asked again in
+    time.
+    """
 
     link: str
     message: Request
@@ -39,7 +42,9 @@ class Ring:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """The upstream at the end of `link` is to be asked elsewhere: at the port or the path `sync`, or, where it is empty, where one would expect it."""
+    """The upstream at the end of `link` is to be asked elsewhere: at the port or the path `sync`,
+    or, where it is empty, where one would expect it.
+    """
 
     link: str
     sync: str
@@ -47,7 +52,9 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class Examine:
-    """Hold the bytes that `rows` name, until Join or Release; and say which are wanted and not here."""
+    """Hold the bytes that `rows` name, until Join or Release; and say which are wanted and not
+    here.
+    """
 
     pull: int
     rows: tuple[Row, ...]
@@ -72,9 +79,11 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Join rows with the map, durably, and move the cursor of `upstream`, the name of a link; then let go of what was held.
+    """Join rows with the map, durably, and move the cursor of `upstream`, the name of a link; then
+    let go of what was held.
 
-    upstream, cursor None: rows that were pending, or for which the cursor waits. afresh: the upstream sends its rows from the start again, so its pending rows are void.
+    upstream, cursor None: rows that were pending, or for which the cursor waits. afresh: the
+    upstream sends its rows from the start again, so its pending rows are void.
     """
 
     pull: int
@@ -93,7 +102,9 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Forget how far the upstreams at the end of these links were pulled, and their pending rows: one that comes back tells everything again."""
+    """Forget how far the upstreams at the end of these links were pulled, and their pending rows:
+    one that comes back tells everything again.
+    """
 
     upstreams: tuple[str, ...]
 
@@ -107,7 +118,9 @@ class Mended:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Log that the bytes which a row of the upstream at the end of `link` names are not taken, and why."""
+    """Log that the bytes which a row of the upstream at the end of `link` names are not taken, and
+    why.
+    """
 
     link: str
     path: str
@@ -133,4 +146,19 @@ class ReadPieces:
     ranges: Sequence[Range]
 
 
-Action = Send | Answer | Ring | Redirect | Examine | Keep | Discard | Join | Release | Forget | Mended | Report | ReadChanges | ReadPieces
+Action = (
+    Send
+    | Answer
+    | Ring
+    | Redirect
+    | Examine
+    | Keep
+    | Discard
+    | Join
+    | Release
+    | Forget
+    | Mended
+    | Report
+    | ReadChanges
+    | ReadPieces
+)

@@ -1,4 +1,5 @@
-"""What this node takes over from a peer: which facts it believes, which sizes it fetches, which bytes it keeps.
+"""What this node takes over from a peer: which facts it believes, which sizes it fetches, which
+bytes it keeps.
 
 A peer can be broken or hostile, so nothing that it claims is used before it has passed here.
 """
@@ -31,14 +32,21 @@ class Admission:
         """Why the bytes of `row` are not fetched; None: they may be.
 
         A source has at most max_bytes, but what was rendered from one can be larger: a PNG of a
-        photograph, say. Its size is then bounded by its pixels, of which there are at most max_pixels.
+        photograph, say. Its size is then bounded by its pixels, of which there are at most
+        max_pixels.
         """
         content = row.entry.content
         if content is None or content.size <= self.bytes_max:
             return None
-        if row.facts is not None and content.size <= HEADER_BYTES_MAX + PIXEL_BYTES_MAX * self._pixels(row.facts):
+        if (
+            row.facts is not None
+            and content.size <= HEADER_BYTES_MAX + PIXEL_BYTES_MAX * self._pixels(row.facts)
+        ):
             return None
-        return f"its size of {shown_bytes(content.size)} is more than this node takes (max_bytes, max_pixels)"
+        return (
+            f"its size of {shown_bytes(content.size)} is more than this node takes (max_bytes,"
+            " max_pixels)"
+        )
 
     def _pixels(self, facts: ImageFacts) -> int:
         """How many pixels an image with these facts may have, all frames summed."""
@@ -57,7 +65,8 @@ def believable_facts(format: object, width: object, height: object) -> ImageFact
 
 
 def facts_of_bytes(head: bytes, claimed: ImageFacts | None) -> ImageFacts | None:
-    """What to believe of `claimed` now that the bytes are here, which begin with `head` (HEAD_BYTES of it suffice).
+    """What to believe of `claimed` now that the bytes are here, which begin with `head` (HEAD_BYTES
+    of it suffice).
 
     Facts that differ from what the header says, as far as that is easily read, count as missing.
     """

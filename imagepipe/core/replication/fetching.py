@@ -1,11 +1,14 @@
 """Fetching bytes from peers by their digest: what is asked of whom next, and what an answer means.
 
-    want      the pull P wants an object, and these peers may have it         one fetch an object, however many pulls want it
+    want      the pull P wants an object, and these peers may have it         one fetch an object,
+        however many pulls want it
     take      the next ranges to ask a peer for, many small objects at once
     received  a piece was kept: more to come, complete, or damaged
-    lacks     the peer has it not: the next one that may have it is asked from the start on; when none is left, the fetch is given up
+    lacks     the peer has it not: the next one that may have it is asked from the start on; when
+              none is left, the fetch is given up
 
-A fetch asks one peer at a time. A peer that makes it wait while another may have the bytes is passed over, but may be asked again.
+A fetch asks one peer at a time. A peer that makes it wait while another may have the bytes is
+passed over, but may be asked again.
 """
 
 import enum
@@ -23,8 +26,9 @@ PATIENCE_SECONDS = 1.0
 class Received(enum.Enum):
     """What a piece made of an object.
 
-    MORE: there is more to come. COMPLETE: it is complete and verified. DAMAGED: its bytes are not what the digest says.
-    UNWANTED: its bytes are no image. NO_ROOM: the disk has no room for it. In these last two cases no other peer could help.
+    MORE: there is more to come. COMPLETE: it is complete and verified. DAMAGED: its bytes are not
+    what the digest says. UNWANTED: its bytes are no image. NO_ROOM: the disk has no room for it. In
+    these last two cases no other peer could help.
     """
 
     MORE = "more"
@@ -36,7 +40,9 @@ class Received(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A range of an object that is asked for in a transfer, which is one attempt to get all of it from one peer."""
+    """A range of an object that is asked for in a transfer, which is one attempt to get all of it
+    from one peer.
+    """
 
     transfer: int
     content: Content
@@ -46,7 +52,9 @@ class Part:
 
 @dataclass(slots=True)
 class _Fetch:
-    """Invariant: `source` is the peer that is asked in the attempt `transfer`, or None where none can be; `others` may be asked after it."""
+    """Invariant: `source` is the peer that is asked in the attempt `transfer`, or None where none
+    can be; `others` may be asked after it.
+    """
 
     content: Content
     wanted_by: set[int]
@@ -55,17 +63,22 @@ class _Fetch:
     transfer: int = 0
     next_offset: int = 0
     waits_since: float = 0.0
-    patience: float = PATIENCE_SECONDS  # doubled each time, or of two slow peers neither would ever be let finish
+    # doubled each time, or of two slow peers neither would ever be let finish
+    patience: float = PATIENCE_SECONDS
 
     @property
     def waits_until(self) -> float:
-        """How long the source may still make it wait: compared as it is, for a difference of times may be less than the patience for ever."""
+        """How long the source may still make it wait: compared as it is, for a difference of times
+        may be less than the patience for ever.
+        """
         return self.waits_since + self.patience
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The fetch of `content` has ended, because the object is here or because nobody has it; `pulls` waited for it."""
+    """The fetch of `content` has ended, because the object is here or because nobody has it;
+    `pulls` waited for it.
+    """
 
     content: Content
     pulls: frozenset[int]
@@ -76,9 +89,11 @@ class Fetches:
 
     def __init__(self, bytes_max: int = GET_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
-        self._fetches: dict[Content, _Fetch] = {}  # not by digest: a peer may be wrong about the size, and others right
+        # not by digest: a peer may be wrong about the size, and others right
+        self._fetches: dict[Content, _Fetch] = {}
         self._transfers: dict[int, _Fetch] = {}
-        self._queues: dict[str, deque[int]] = {}  # peer -> transfers with ranges that were not asked for yet
+        # peer -> transfers with ranges that were not asked for yet
+        self._queues: dict[str, deque[int]] = {}
         self._last_transfer = 0
         self._ended: list[int] = []
 
@@ -90,7 +105,9 @@ class Fetches:
             self._next_source(fetch, now)
             return
         fetch.wanted_by.add(pull)
-        fetch.others.extend(peer for peer in peers if peer != fetch.source and peer not in fetch.others)
+        fetch.others.extend(
+            peer for peer in peers if peer != fetch.source and peer not in fetch.others
+        )
 
     def take(self, peer: str) -> tuple[Part, ...]:
         """The ranges to ask `peer` for next; `bytes_max` in all at most."""

@@ -1,6 +1,8 @@
-"""Bytes of rows that are here already, and are fetched once more because they are missing or rotten: which of them are on their way, and for how long.
+"""Bytes of rows that are here already, and are fetched once more because they are missing or
+rotten: which of them are on their way, and for how long.
 
-Nothing is joined when they come: the map has its rows, and the store has put the bytes in their place. Who wanted them looks at them itself.
+Nothing is joined when they come: the map has its rows, and the store has put the bytes in their
+place. Who wanted them looks at them itself.
 """
 
 from collections.abc import Iterable
@@ -29,7 +31,10 @@ class Mends:
     def begin(self, number: int, contents: Iterable[Content], now: float) -> None:
         """These are asked for."""
         missing = set(contents)
-        self._mends[number] = _Mend(missing, now + MEND_SECONDS + sum(content.size for content in missing) / MEND_BYTES_A_SECOND)
+        self._mends[number] = _Mend(
+            missing,
+            now + MEND_SECONDS + sum(content.size for content in missing) / MEND_BYTES_A_SECOND,
+        )
 
     def settle(self, number: int, content: Content) -> None:
         """One of them is here, or nobody has it."""
@@ -37,7 +42,9 @@ class Mends:
 
     def take_ended(self, now: float) -> list[int]:
         """Those for which nothing is on its way any more, or for too long."""
-        ended = [number for number, mend in self._mends.items() if not mend.missing or now >= mend.until]
+        ended = [
+            number for number, mend in self._mends.items() if not mend.missing or now >= mend.until
+        ]
         for number in ended:
             del self._mends[number]
         return ended

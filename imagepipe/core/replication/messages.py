@@ -1,8 +1,10 @@
-"""What nodes say to each other, and how it looks on the wire (docs/design/replication.md, "The messages").
+"""What nodes say to each other, and how it looks on the wire (docs/design/replication.md, "The
+messages").
 
     1 byte    PROTOCOL
     msgpack   [cluster, [type, field, field, ...]]
-    4 bytes   CRC-32 of all that, big-endian: TCP's own check lets one damaged segment in many thousands through, and a path with a wrong bit is a path
+    4 bytes   CRC-32 of all that, big-endian: TCP's own check lets one damaged segment in many
+              thousands through, and a path with a wrong bit is a path
 
     a puller asks (DEALER)             its upstream answers (ROUTER)
     Hello    who are you?              Head
@@ -11,9 +13,9 @@
                                        Refused   to any of them
     and an upstream publishes (PUB)    Head      after a commit, and every second
 
-A message from the outside is hostile until `decode` has returned it: types, lengths and digests are checked, and numbers are in bounds. What no
-node would say raises Malformed.
-A row with a path that no image may have is left out of `Batch.rows`, and the rest of the batch is taken.
+A message from the outside is hostile until `decode` has returned it: types, lengths and digests are
+checked, and numbers are in bounds. What no node would say raises Malformed. A row with a path that
+no image may have is left out of `Batch.rows`, and the rest of the batch is taken.
 """
 
 import zlib
@@ -77,8 +79,9 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
 class Head(_Message, frozen=True, tag="head"):
     """Who I am, my start, and my newest number.
 
-    sync: where to send requests, if it is not one port above what I publish on: a port, or the path of a socket; else empty. clock_ms: my wall clock.
-    name: what I call myself, in every message that has it; empty: a release that has no names.
+    sync: where to send requests, if it is not one port above what I publish on: a port, or the path
+    of a socket; else empty. clock_ms: my wall clock. name: what I call myself, in every message
+    that has it; empty: a release that has no names.
     """
 
     node: Id
@@ -100,7 +103,8 @@ class Hello(_Message, frozen=True, tag="hello"):
 class Changes(_Message, frozen=True, tag="changes"):
     """What is new since the number `after`, as counted in `epoch` (empty: never heard of you)?
 
-    acked: everything of yours up to this number, as counted in `epoch`, is durable here, bytes and all. end: as in Cursor.
+    acked: everything of yours up to this number, as counted in `epoch`, is durable here, bytes and
+    all. end: as in Cursor.
     """
 
     rid: Number
@@ -129,7 +133,9 @@ class WireRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Batch(_Message, frozen=True, tag="batch"):
-    """The rows with numbers in (`after`, `upto`], in order, of `end` in all. `after` is 0 where what was asked for cannot be told from the start on."""
+    """The rows with numbers in (`after`, `upto`], in order, of `end` in all. `after` is 0 where
+    what was asked for cannot be told from the start on.
+    """
 
     rid: Number
     node: Id
@@ -146,7 +152,9 @@ class Batch(_Message, frozen=True, tag="batch"):
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """Why the other rows are refused, a sentence for each; they do not hold up the rows behind them."""
+        """Why the other rows are refused, a sentence for each; they do not hold up the rows behind
+        them.
+        """
         return tuple(why for why in map(_refusal, self.wire_rows) if why is not None)
 
 
@@ -222,11 +230,29 @@ def decode_head(cluster: str, data: bytes) -> Head:
     return _decode(_head_decoder, cluster, data)
 
 
-def batch(rid: int, node: str, epoch: str, after: int, end: int, rows: Sequence[Row], rows_max: int = ROWS_MAX) -> Batch:
-    """The Batch of `rows`, read after the number `after`, `rows_max` at most; `end` was the newest number at the same moment."""
+def batch(
+    rid: int,
+    node: str,
+    epoch: str,
+    after: int,
+    end: int,
+    rows: Sequence[Row],
+    rows_max: int = ROWS_MAX,
+) -> Batch:
+    """The Batch of `rows`, read after the number `after`, `rows_max` at most; `end` was the newest
+    number at the same moment.
+    """
     last = rows[-1].entry.seq if rows else after
     end = max(end, last)
-    return Batch(rid, node, epoch, after, last if len(rows) >= rows_max else end, end, tuple(_wire(row) for row in rows))
+    return Batch(
+        rid,
+        node,
+        epoch,
+        after,
+        last if len(rows) >= rows_max else end,
+        end,
+        tuple(_wire(row) for row in rows),
+    )
 
 
 def _decode(decoder: "msgspec.msgpack.Decoder[T]", cluster: str, data: bytes) -> T:
@@ -264,7 +290,9 @@ def _check_batch(message: Batch) -> None:
 def _check_row(row: WireRow) -> None:
     if erasure.erased_path(row.path) is not None and row.digest is not None:
         raise Malformed(f"the row of {shown(row.path)} is no delete")
-    if (row.digest is None) != (row.size is None) or (row.replaced_stamp is None) != (row.replaced_origin is None):
+    if (row.digest is None) != (row.size is None) or (row.replaced_stamp is None) != (
+        row.replaced_origin is None
+    ):
         raise Malformed(f"the row of {shown(row.path)} is half a row")
 
 
@@ -276,7 +304,8 @@ def _refusal(row: WireRow) -> str | None:
     return _path_refusal(row.path, row.digest is None)
 
 
-@lru_cache(2 * ROWS_MAX)  # a batch is asked for its rows, and for what is refused: the checks take 10 ms
+# a batch is asked for its rows, and for what is refused: the checks take 10 ms
+@lru_cache(2 * ROWS_MAX)
 def _path_refusal(whole: str, is_delete: bool) -> str | None:
     erased = erasure.erased_path(whole)
     path = whole if erased is None else erased
@@ -288,10 +317,16 @@ def _path_refusal(whole: str, is_delete: bool) -> str | None:
 
 
 def _row(wire: WireRow) -> Row:
-    replaced = None if wire.replaced_stamp is None or wire.replaced_origin is None else Version(wire.replaced_stamp, wire.replaced_origin)
+    replaced = (
+        None
+        if wire.replaced_stamp is None or wire.replaced_origin is None
+        else Version(wire.replaced_stamp, wire.replaced_origin)
+    )
     content = None if wire.digest is None or wire.size is None else Content(wire.digest, wire.size)
     facts = believable_facts(wire.format, wire.width, wire.height)
-    return Row(Entry(wire.path, Version(wire.stamp, wire.origin), replaced, content, wire.seq), facts)
+    return Row(
+        Entry(wire.path, Version(wire.stamp, wire.origin), replaced, content, wire.seq), facts
+    )
 
 
 def _wire(row: Row) -> WireRow:

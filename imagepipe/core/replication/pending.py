@@ -1,12 +1,15 @@
-"""The rows that wait for their bytes: which are tried next, and what may be acknowledged to an upstream in spite of them.
+"""The rows that wait for their bytes: which are tried next, and what may be acknowledged to an
+upstream in spite of them.
 
-    upstream, path -> row    an upstream has one row a path; of several upstreams the same path may wait
+    upstream, path -> row    an upstream has one row a path; of several upstreams the same path may
+                             wait
     a turn                   of each upstream, those that have not been tried for the longest time
     the oldest number        everything of the upstream below it is here
 
 All of it is quick with any number of rows: it is asked for whenever an upstream is.
 
-Upstreams do not wait for each other's turns: one that sends bytes as slowly as it may would hold up the rows of all.
+Upstreams do not wait for each other's turns: one that sends bytes as slowly as it may would hold up
+the rows of all.
 """
 
 from collections import OrderedDict
@@ -21,24 +24,30 @@ PENDING_SECONDS = 5.0
 """How often the bytes of pending rows are asked for."""
 
 PENDING_MAX = 20_000
-"""How many rows of an upstream may wait. Then its cursor does, and what it tells beyond is taken over as far as its bytes can be had.
+"""How many rows of an upstream may wait. Then its cursor does, and what it tells beyond is taken
+over as far as its bytes can be had.
 
 Not much more, for each takes a kilobyte of memory here, and the time of a start.
 """
 
 SPARE_MAX = 256
-"""How many numbers of rows that have gone are kept for an upstream besides as many as there are rows."""
+"""How many numbers of rows that have gone are kept for an upstream besides as many as there are
+rows.
+"""
 
 
 class PendingRows(Mapping[tuple[str, str], Row]):
-    """(Upstream, path) -> its row, an upstream's in the order in which they are tried. try_at: when the next of them are to be.
+    """(Upstream, path) -> its row, an upstream's in the order in which they are tried. try_at: when
+    the next of them are to be.
 
-    Invariant: the number of every row is in the heap of its upstream. Numbers of rows that have gone are too, until they come to its top, or are too many.
+    Invariant: the number of every row is in the heap of its upstream. Numbers of rows that have
+    gone are too, until they come to its top, or are too many.
     """
 
     def __init__(self, rows: Iterable[Pending]) -> None:
         self.try_at = float("-inf")
-        self._rows: dict[str, OrderedDict[str, Row]] = {}  # upstream -> path -> row; no upstream is without rows
+        # upstream -> path -> row; no upstream is without rows
+        self._rows: dict[str, OrderedDict[str, Row]] = {}
         self._numbers: dict[str, list[tuple[int, str]]] = {}  # upstream -> heap of (number, path)
         self.add(rows)
 
@@ -86,10 +95,14 @@ class PendingRows(Mapping[tuple[str, str], Row]):
             if rows is not None and rows.pop(path, None) is not None and not rows:
                 self.drop([upstream])
 
-    def take_turn(self, now: float, count: int, busy: Container[str] = ()) -> dict[str, tuple[Row, ...]]:
-        """The rows to be tried now, by upstream, `count` of each at most. The next turn is PENDING_SECONDS later.
+    def take_turn(
+        self, now: float, count: int, busy: Container[str] = ()
+    ) -> dict[str, tuple[Row, ...]]:
+        """The rows to be tried now, by upstream, `count` of each at most. The next turn is
+        PENDING_SECONDS later.
 
-        busy: the upstreams whose rows are being tried already. What is tried now comes after an upstream's other rows.
+        busy: the upstreams whose rows are being tried already. What is tried now comes after an
+        upstream's other rows.
         """
         self.try_at = now + PENDING_SECONDS
         turn: dict[str, tuple[Row, ...]] = {}

@@ -1,10 +1,12 @@
-"""A puller's side of the protocol: what it knows of an upstream, and the batches of rows that are on their way from there.
+"""A puller's side of the protocol: what it knows of an upstream, and the batches of rows that are
+on their way from there.
 
     asked      Changes was sent                             -> Batch
     examining  which bytes are wanted and not here?         -> examined
     fetching   until none is missing, or nobody has it      -> fetched, or given up
     ready      the batches before it are joined first
-    joining    rows and cursor in one transaction           -> joined, and Changes tells the upstream
+    joining    rows and cursor in one transaction           -> joined, and Changes tells the
+        upstream
 
 While one batch is joined the bytes of the next are fetched; there are never more than two.
 """
@@ -24,7 +26,9 @@ POLL_SECONDS = 5.0
 """How often an upstream is asked though its doorbell did not ring."""
 
 REPLY_SECONDS = 2.0
-"""After so long without an answer, or a sign that answers are coming, a question is repeated; each time after twice as long, up to POLL_SECONDS."""
+"""After so long without an answer, or a sign that answers are coming, a question is repeated; each
+time after twice as long, up to POLL_SECONDS.
+"""
 
 PIECES_SECONDS = 5.0
 """The same for bytes, which take longer on a slow line; up to PIECES_SECONDS_MAX."""
@@ -32,16 +36,21 @@ PIECES_SECONDS = 5.0
 PIECES_SECONDS_MAX = 20.0
 
 HOPELESS_SECONDS = 20.0
-"""When an upstream has sent none of the bytes that it was asked for for so long, the rows that wait for them do so no more, and are pending."""
+"""When an upstream has sent none of the bytes that it was asked for for so long, the rows that wait
+for them do so no more, and are pending.
+"""
 
 REACHABLE_SECONDS = 7.5
-"""For so long after it was last heard of a peer counts as reachable: a poll and its answer, for its doorbell may not come through."""
+"""For so long after it was last heard of a peer counts as reachable: a poll and its answer, for its
+doorbell may not come through.
+"""
 
 FIRST_SECONDS = 2.0
 """For so long one may wait for a peer that was never heard of."""
 
 BACK_OFF_SECONDS = 5.0
-"""For so long nothing is asked of an upstream after this node could not keep what came from there."""
+"""For so long nothing is asked of an upstream after this node could not keep what came from there.
+"""
 
 HELLO_SECONDS = 1.0
 """How often at most an upstream is asked who it is."""
@@ -62,7 +71,9 @@ NEVER = float("-inf")
 
 
 class Stage(enum.Enum):
-    """How far a pull has come. DROPPED: it was given up while it was examined, and is let go of once it was."""
+    """How far a pull has come. DROPPED: it was given up while it was examined, and is let go of
+    once it was.
+    """
 
     EXAMINING = "examining"
     FETCHING = "fetching"
@@ -72,10 +83,12 @@ class Stage(enum.Enum):
 
 @dataclass(slots=True)
 class Pull:
-    """Rows on their way into the map. `link` and `upstream` None: rows that were pending. `upstream` alone None: it looks ahead.
+    """Rows on their way into the map. `link` and `upstream` None: rows that were pending.
+    `upstream` alone None: it looks ahead.
 
-    missing: contents that are being fetched. asked_at: when the upstream was asked; what it had at that time is in the map once the pull that is `last`
-    has been joined. waited_for: the upstream whose rows were pending.
+    missing: contents that are being fetched. asked_at: when the upstream was asked; what it had at
+    that time is in the map once the pull that is `last` has been joined. waited_for: the upstream
+    whose rows were pending.
     """
 
     id: int
@@ -93,7 +106,8 @@ class Pull:
 
 @dataclass(slots=True)
 class Asked:
-    """A request that waits for its answer. `position`: of a Changes, where the batch will begin; `parts`: of a Get.
+    """A request that waits for its answer. `position`: of a Changes, where the batch will begin;
+    `parts`: of a Get.
 
     tries: how often it was repeated since the upstream last answered anything.
     """
@@ -106,22 +120,29 @@ class Asked:
     tries: int = 0
 
     def overdue_at(self, answered: float) -> float:
-        """When it is to be repeated, where the last answer of its kind came at `answered`; what comes in the meantime puts it off, but not for ever."""
-        first, most = (PIECES_SECONDS, PIECES_SECONDS_MAX) if self.parts else (REPLY_SECONDS, POLL_SECONDS)
+        """When it is to be repeated, where the last answer of its kind came at `answered`; what
+        comes in the meantime puts it off, but not for ever.
+        """
+        first, most = (
+            (PIECES_SECONDS, PIECES_SECONDS_MAX) if self.parts else (REPLY_SECONDS, POLL_SECONDS)
+        )
         patience = min(first * (1 << min(self.tries, 8)), most)
         return min(max(self.sent, answered) + patience, self.sent + 2 * most)
 
 
 @dataclass(slots=True)
 class Link:
-    """An upstream as `subscribe` names it. Invariant: `pulls` are in the order in which they are joined, each begins where the one before it ends.
+    """An upstream as `subscribe` names it. Invariant: `pulls` are in the order in which they are
+    joined, each begins where the one before it ends.
 
-    head: the newest that is known of it, and head_at since when. sync: where it said that it is to be asked. refused: why it cannot be an upstream. keeping: answers whose bytes are being kept.
-    heard, answered, delivered: when it last said something, answered, and sent pieces. idle_until: nothing is asked before. untold: there is more to acknowledge.
-    peer_name: what it calls itself, since named_at.
-    is_full: as many of its rows are pending as may be. looks_ahead: its pulls do not move the cursor, because it was full when they began; ahead: how far they have come.
-    restarts: how often it began again lately, as of restarted_at.
-    current_as_of: all that it had at this time is here; refresh_from: the same, as it is wanted.
+    head: the newest that is known of it, and head_at since when. sync: where it said that it is to
+    be asked. refused: why it cannot be an upstream. keeping: answers whose bytes are being kept.
+    heard, answered, delivered: when it last said something, answered, and sent pieces. idle_until:
+    nothing is asked before. untold: there is more to acknowledge. peer_name: what it calls itself,
+    since named_at. is_full: as many of its rows are pending as may be. looks_ahead: its pulls do
+    not move the cursor, because it was full when they began; ahead: how far they have come.
+    restarts: how often it began again lately, as of restarted_at. current_as_of: all that it had at
+    this time is here; refresh_from: the same, as it is wanted.
     """
 
     name: str
@@ -172,12 +193,16 @@ class Link:
         return position is None or position.epoch != self.head.epoch or position.seq < self.head.seq
 
     def begin(self) -> None:
-        """The next pull begins now: where the last one ended, or at the cursor if looking ahead ends or begins."""
+        """The next pull begins now: where the last one ended, or at the cursor if looking ahead
+        ends or begins.
+        """
         if not self.pulls and self.is_full != self.looks_ahead:
             self.looks_ahead, self.ahead = self.is_full, None
 
     def may_restart(self, now: float) -> bool:
-        """Whether it may begin again, as another node or from its first row; what it does all the time is no work for this node."""
+        """Whether it may begin again, as another node or from its first row; what it does all the
+        time is no work for this node.
+        """
         self.restarts = max(0.0, self.restarts - (now - self.restarted_at) / RESTART_SECONDS)
         self.restarted_at = now
         if self.restarts > RESTARTS_MAX - 1:
@@ -186,7 +211,9 @@ class Link:
         return True
 
     def note_name(self, text: str, now: float) -> None:
-        """The peer has sent its name. Names appear in the log and in metrics, so they may not change all the time."""
+        """The peer has sent its name. Names appear in the log and in metrics, so they may not
+        change all the time.
+        """
         name = clean_name(text)
         if name != self.peer_name and now >= self.named_at + NAME_SECONDS:
             self.peer_name, self.named_at = name, now
@@ -205,7 +232,9 @@ class Link:
 
     def can_ask_for_changes(self) -> bool:
         """Whether there is room for one more batch, and none is on its way."""
-        if len(self.pulls) >= PULLS_MAX or any(isinstance(asked.message, Changes) for asked in self.asked.values()):
+        if len(self.pulls) >= PULLS_MAX or any(
+            isinstance(asked.message, Changes) for asked in self.asked.values()
+        ):
             return False
         if self.pulls and self.is_full != self.looks_ahead:
             return False  # from one to the other only when nothing is on its way
@@ -213,7 +242,8 @@ class Link:
 
     def wants_changes(self, now: float) -> bool:
         """Whether there is a reason to ask for one."""
-        is_refreshed = self.current_as_of >= self.refresh_from or self.looks_ahead  # looking ahead never makes it current
+        # looking ahead never makes it current
+        is_refreshed = self.current_as_of >= self.refresh_from or self.looks_ahead
         if self.is_ahead or self.untold or now >= self.poll_at or not is_refreshed:
             return True
         return bool(self.pulls) and not self.pulls[-1].last
@@ -223,13 +253,24 @@ class Link:
         return GETS_MAX - len(self.keeping) - sum(1 for asked in self.asked.values() if asked.parts)
 
     def overdue_at(self, asked: Asked) -> float:
-        """When a request is to be repeated. A poll that is answered says nothing of pieces; while pieces come, a batch may have to wait for its turn."""
+        """When a request is to be repeated. A poll that is answered says nothing of pieces; while
+        pieces come, a batch may have to wait for its turn.
+        """
         return asked.overdue_at(self.delivered if asked.parts else self.answered)
 
     @property
     def hopeless_at(self) -> float:
         """When the Gets that are under way are given up."""
-        return max(self.delivered, min((asked.first_sent for asked in self.asked.values() if asked.parts), default=float("inf"))) + HOPELESS_SECONDS
+        return (
+            max(
+                self.delivered,
+                min(
+                    (asked.first_sent for asked in self.asked.values() if asked.parts),
+                    default=float("inf"),
+                ),
+            )
+            + HOPELESS_SECONDS
+        )
 
     def deadlines(self, now: float) -> Iterator[float]:
         """When something is due here if nothing happens."""

@@ -1,19 +1,25 @@
-"""The replication state machine: every decision about what to ask of whom, when, and what an answer means; no I/O.
+"""The replication state machine: every decision about what to ask of whom, when, and what an answer
+means; no I/O.
 
-    heard_head, answered     a message from an upstream            asked, changes_read, ...   serving.py: a puller is answered
-    examined, kept, joined   an action was done                    committed                  this node's map has changed
+    heard_head, answered     a message from an upstream            asked, changes_read, ...
+        serving.py: a puller is answered
+    examined, kept, joined   an action was done                    committed                  this
+        node's map has changed
     tick                     time has passed
 
     after each of them: take_actions(), and next_deadline() for the next tick
 
-The same calls give the same actions, in an order that is the safety rule: a cursor moves only in the transaction that joins the rows; an upstream is told
-that rows are here only after that; nothing is announced but what was committed. All else may be lost, doubled, late or out of order:
+The same calls give the same actions, in an order that is the safety rule: a cursor moves only in
+the transaction that joins the rows; an upstream is told that rows are here only after that; nothing
+is announced but what was committed. All else may be lost, doubled, late or out of order:
 
     a doorbell is lost             the next one, or the poll, finds the same
     a request or answer is lost    it is repeated when overdue
     this node dies                 it goes on from the durable cursor
-    an upstream is another         its node id and its epoch differ: everything is pulled again; likewise if restored or rebuilt
-    bytes cannot be had            their rows are pending, and are asked for from every peer; the rest flows on
+    an upstream is another         its node id and its epoch differ: everything is pulled again;
+                                   likewise if restored or rebuilt
+    bytes cannot be had            their rows are pending, and are asked for from every peer; the
+                                   rest flows on
 """
 
 from collections import deque
@@ -21,12 +27,46 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import structs
 
-from imagepipe.core.replication.actions import Action, Discard, Examine, Forget, Join, Keep, Mended, Redirect, Release, Report, Send
+from imagepipe.core.replication.actions import (
+    Action,
+    Discard,
+    Examine,
+    Forget,
+    Join,
+    Keep,
+    Mended,
+    Redirect,
+    Release,
+    Report,
+    Send,
+)
 from imagepipe.core.replication.fetching import Ended, Fetches, Received
 from imagepipe.core.replication.mending import Mends
-from imagepipe.core.replication.messages import GET_BYTES_MAX, ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, Reply, Request
+from imagepipe.core.replication.messages import (
+    GET_BYTES_MAX,
+    ROWS_MAX,
+    Batch,
+    Changes,
+    Get,
+    Head,
+    Hello,
+    Pieces,
+    Range,
+    Refused,
+    Reply,
+    Request,
+)
 from imagepipe.core.replication.pending import PENDING_MAX, PendingRows
-from imagepipe.core.replication.pulling import BACK_OFF_SECONDS, HELLO_SECONDS, POLL_SECONDS, REFUSED_SECONDS, Asked, Link, Pull, Stage
+from imagepipe.core.replication.pulling import (
+    BACK_OFF_SECONDS,
+    HELLO_SECONDS,
+    POLL_SECONDS,
+    REFUSED_SECONDS,
+    Asked,
+    Link,
+    Pull,
+    Stage,
+)
 from imagepipe.core.replication.serving import Upstream
 from imagepipe.core.replication.shunned import Shunned
 from imagepipe.core.rows.entries import Content, Row
@@ -38,15 +78,21 @@ CURSORS_MAX = 1000
 """How many links are remembered."""
 
 OWN_NODE = "it has this node's own id: its data folder is a copy, or it is this node itself"
-TWICE = "another entry leads to a node of the same id: it is the same node, or the data folder of one is a copy of the other's"
+TWICE = (
+    "another entry leads to a node of the same id: it is the same node, or the data folder of one"
+    " is a copy of the other's"
+)
 
 
 class Replica:
     """One node's part in replication.
 
-    node: its id. epochs, last_seq, cursors, pending: what is durable at the start. sync: where requests reach it, as in Head. publishes: whether it has
-    a doorbell. wall_ms: the wall clock, told to others for them to compare. rows_max: how many rows are told, or tried again, at once. get_bytes_max: how
-    many bytes a Get asks for. pending_max: how many rows of an upstream may wait for their bytes. refusal: why this node does not fetch the bytes of a row; None: it does. name: what the node calls itself.
+    node: its id. epochs, last_seq, cursors, pending: what is durable at the start. sync: where
+    requests reach it, as in Head. publishes: whether it has a doorbell. wall_ms: the wall clock,
+    told to others for them to compare. rows_max: how many rows are told, or tried again, at once.
+    get_bytes_max: how many bytes a Get asks for. pending_max: how many rows of an upstream may wait
+    for their bytes. refusal: why this node does not fetch the bytes of a row; None: it does. name:
+    what the node calls itself.
     """
 
     def __init__(
@@ -66,7 +112,9 @@ class Replica:
         refusal: Callable[[Row], str | None] = lambda _: None,
         name: str = "",
     ) -> None:
-        self.upstream = Upstream(node, epochs, last_seq, sync, wall_ms, publishes=publishes, rows_max=rows_max, name=name)
+        self.upstream = Upstream(
+            node, epochs, last_seq, sync, wall_ms, publishes=publishes, rows_max=rows_max, name=name
+        )
         self.links: dict[str, Link] = {}
         self.pending = PendingRows(pending)
         self._node = node
@@ -78,7 +126,9 @@ class Replica:
         self._refusal = refusal
         self._shunned = Shunned()
         self._pulls: dict[int, Pull] = {}
-        self._joins: deque[Pull] = deque()  # the first is being joined: of two at once one could not tell which came first, and what is pending now
+        # the first is being joined: of two at once one could not tell which came first, and what is
+        # pending now
+        self._joins: deque[Pull] = deque()
         self._last_id = 0
         self._actions: list[Action] = []
 
@@ -97,7 +147,9 @@ class Replica:
     # What peers say.
 
     def heard_head(self, name: str, head: Head, now: float) -> None:
-        """The upstream says who it is and how far it has come: by its doorbell, or because it was asked."""
+        """The upstream says who it is and how far it has come: by its doorbell, or because it was
+        asked.
+        """
         link = self.links.get(name)
         if link is None:
             return
@@ -105,7 +157,9 @@ class Replica:
             self.refuse(name, OWN_NODE, now)
             return
         if link.node != head.node:
-            if (link.head and link.head.node != head.node and not link.may_restart(now)) or not self._make_room(link, head.node, now):
+            if (
+                link.head and link.head.node != head.node and not link.may_restart(now)
+            ) or not self._make_room(link, head.node, now):
                 return
             self._drop_all(link, now)
             link.refused = None
@@ -117,7 +171,8 @@ class Replica:
             link.sync = head.sync
             self._actions.append(Redirect(name, head.sync))
         if not link.is_heard(now):
-            for rid, asked in list(link.asked.items()):  # it is back: what it was asked meanwhile has not reached it
+            # it is back: what it was asked meanwhile has not reached it
+            for rid, asked in list(link.asked.items()):
                 self._repeat(link, rid, asked, now)
         link.heard = now
         link.note_name(head.name, now)
@@ -130,7 +185,11 @@ class Replica:
         if link is None:
             return
         if isinstance(message, Head):
-            link.asked = {rid: asked for rid, asked in link.asked.items() if not isinstance(asked.message, Hello)}
+            link.asked = {
+                rid: asked
+                for rid, asked in link.asked.items()
+                if not isinstance(asked.message, Hello)
+            }
             link.answered = now
             self.heard_head(name, message, now)
             return
@@ -138,7 +197,8 @@ class Replica:
         if asked is None:
             return
         link.heard = link.answered = now
-        for other in link.asked.values():  # it answers: what is overdue was lost, and need not wait longer and longer
+        # it answers: what is overdue was lost, and need not wait longer and longer
+        for other in link.asked.values():
             other.tries = 0
         if isinstance(message, Refused):
             self.refuse(name, f"it says {shown(message.why)}", now)
@@ -172,11 +232,14 @@ class Replica:
         self.upstream.committed(seq)
         self._actions += self.upstream.ring(now)
 
-    def changes_read(self, client: bytes, rid: int, after: int, end: int, rows: Sequence[Row]) -> None:
+    def changes_read(
+        self, client: bytes, rid: int, after: int, end: int, rows: Sequence[Row]
+    ) -> None:
         """ReadChanges was done; `end` was the newest number at the same moment.
 
-        With an older one a full batch could say that it is the last, though a row that it would have had was renumbered to come after it; with a newer
-        one, one that is not full could say that all is in it.
+        With an older one a full batch could say that it is the last, though a row that it would
+        have had was renumbered to come after it; with a newer one, one that is not full could say
+        that all is in it.
         """
         self._actions += self.upstream.changes_read(client, rid, after, end, rows)
 
@@ -204,7 +267,9 @@ class Replica:
                 self._fetches.want(content, pull.id, peers, now)
         self._go_on_all(now)
 
-    def kept(self, name: str, rid: int, results: Sequence[tuple[int, Received]], now: float) -> None:
+    def kept(
+        self, name: str, rid: int, results: Sequence[tuple[int, Received]], now: float
+    ) -> None:
         """Keep was done: what became of each transfer."""
         link = self.links.get(name)
         if link:
@@ -215,7 +280,9 @@ class Replica:
         self._go_on_all(now)
 
     def failed_keep(self, name: str, rid: int, now: float) -> None:
-        """Keep failed, as on a full disk: the rows go on without their bytes, as pending, for among them may be the deletes that make room."""
+        """Keep failed, as on a full disk: the rows go on without their bytes, as pending, for among
+        them may be the deletes that make room.
+        """
         link = self.links.get(name)
         if link:
             link.keeping.discard(rid)
@@ -247,7 +314,9 @@ class Replica:
         self._go_on_all(now)
 
     def failed_pull(self, pull_id: int, now: float) -> None:
-        """Examine or Join failed, as on a full disk, and nothing is held for it: nothing is pulled from there for a while."""
+        """Examine or Join failed, as on a full disk, and nothing is held for it: nothing is pulled
+        from there for a while.
+        """
         pull = self._pulls.pop(pull_id)
         if pull.stage is Stage.JOINING:
             self._end_join()
@@ -275,7 +344,17 @@ class Replica:
         times = [time for link in self.links.values() for time in link.deadlines(now)]
         if self.pending:
             times.append(self.pending.try_at)
-        return max(now, min([*times, self.upstream.ring_at, self._fetches.next_deadline(), self._mends.next_deadline()]))
+        return max(
+            now,
+            min(
+                [
+                    *times,
+                    self.upstream.ring_at,
+                    self._fetches.next_deadline(),
+                    self._mends.next_deadline(),
+                ]
+            ),
+        )
 
     def take_actions(self) -> list[Action]:
         """What is to be done, in order; since this was last asked."""
@@ -286,7 +365,9 @@ class Replica:
     # What the daemon asks for.
 
     def mend(self, contents: Sequence[Content], now: float) -> int:
-        """Fetch bytes that rows of this node name, from whoever can be reached and has them; Mended with the number returned says that it is over."""
+        """Fetch bytes that rows of this node name, from whoever can be reached and has them; Mended
+        with the number returned says that it is over.
+        """
         number = self._new_id()
         peers = self._reachable(now)
         self._mends.begin(number, contents if peers else (), now)
@@ -296,19 +377,25 @@ class Replica:
         return number
 
     def refresh(self, now: float) -> None:
-        """Ask every upstream what is new; `is_current` tells when all that could be reached have told."""
+        """Ask every upstream what is new; `is_current` tells when all that could be reached have
+        told.
+        """
         for link in self.links.values():
             link.refresh_from = now
             self._go_on(link, now)
 
     def is_current(self, since: float, now: float) -> bool:
         """Whether all that the reachable upstreams had at the time `since` is in the map."""
-        links = [link for link in self.links.values() if link.is_reachable(now) or link.is_awaited(now)]
+        links = [
+            link for link in self.links.values() if link.is_reachable(now) or link.is_awaited(now)
+        ]
         return all(link.current_as_of >= since or link.looks_ahead for link in links)
 
     def has_pulled_all(self, now: float) -> bool:
         """Whether all that the reachable upstreams have spoken of is in the map."""
-        return not any(link.is_ahead or link.pulls for link in self.links.values() if link.is_reachable(now))
+        return not any(
+            link.is_ahead or link.pulls for link in self.links.values() if link.is_reachable(now)
+        )
 
     @property
     def missing_bytes(self) -> int:
@@ -322,7 +409,9 @@ class Replica:
         return why or "no peer that can be reached has its bytes"
 
     def acked(self, link: Link) -> int:
-        """Up to which of its numbers everything of the upstream is in this node's map, bytes and all."""
+        """Up to which of its numbers everything of the upstream is in this node's map, bytes and
+        all.
+        """
         if link.cursor is None or link.node is None:
             return 0
         oldest = self.pending.oldest(link.name)
@@ -332,7 +421,8 @@ class Replica:
 
     def _take_batch(self, link: Link, asked: Asked, message: Batch, now: float) -> None:
         position = link.position
-        if link.head is None or message.node != link.node:  # another node has taken its place: it is asked who it is
+        # another node has taken its place: it is asked who it is
+        if link.head is None or message.node != link.node:
             self._drop_all(link, now)
             self._cursors.pop(link.name, None)
             link.head = None
@@ -349,18 +439,29 @@ class Replica:
                 if link.pulls:
                     return
                 link.looks_ahead, link.ahead = False, None
-        # What it answers counts for more than what it said before it was asked; but it may have rung since it wrote the answer.
-        if message.epoch != link.head.epoch or asked.sent >= link.head_at or message.end > link.head.seq:
+        # What it answers counts for more than what it said before it was asked; but it may have
+        # rung since it wrote the answer.
+        if (
+            message.epoch != link.head.epoch
+            or asked.sent >= link.head_at
+            or message.end > link.head.seq
+        ):
             if message.epoch == link.head.epoch and message.end > link.head.seq:
                 link.lost_rings += 1
-            self._note_head(link, structs.replace(link.head, epoch=message.epoch, seq=message.end), now)
+            self._note_head(
+                link, structs.replace(link.head, epoch=message.epoch, seq=message.end), now
+            )
         last = message.upto == message.end
         cursor = Cursor(message.epoch, message.upto, 0 if last else message.end)
         rows = message.rows
         if position != cursor or rows:
             afresh = message.after == 0
             upstream = None if link.looks_ahead else link.name
-            link.pulls.append(self._new_pull(rows, link.name, upstream, cursor, asked.first_sent, afresh=afresh, last=last))
+            link.pulls.append(
+                self._new_pull(
+                    rows, link.name, upstream, cursor, asked.first_sent, afresh=afresh, last=last
+                )
+            )
         elif link.pulls:
             link.pulls[-1].asked_at = asked.first_sent
             link.pulls[-1].last = True
@@ -368,7 +469,15 @@ class Replica:
             self._note_current(link, asked.first_sent, now)
 
     def _new_pull(
-        self, rows: tuple[Row, ...], link: str | None, upstream: str | None, cursor: Cursor | None, asked_at: float, *, afresh: bool, last: bool
+        self,
+        rows: tuple[Row, ...],
+        link: str | None,
+        upstream: str | None,
+        cursor: Cursor | None,
+        asked_at: float,
+        *,
+        afresh: bool,
+        last: bool,
     ) -> Pull:
         pull = Pull(self._new_id(), rows, link, upstream, cursor, afresh, asked_at, last)
         self._pulls[pull.id] = pull
@@ -385,14 +494,24 @@ class Replica:
                 here.append((part, piece))
         if here:
             link.keeping.add(message.rid)
-            self._actions.append(Keep(link.name, message.rid, tuple(part for part, _ in here), tuple(piece for _, piece in here)))
+            self._actions.append(
+                Keep(
+                    link.name,
+                    message.rid,
+                    tuple(part for part, _ in here),
+                    tuple(piece for _, piece in here),
+                )
+            )
 
     def _forget_strangers(self) -> None:
         """Bound what is known of links that were removed."""
         known = {*self.links} | {pull.upstream for pull in self._pulls.values()}
         waiting = [name for name in self.pending.upstreams if name not in known]
         waiting_max = (1 + len(self.links)) * self._pending_max
-        if len(self._cursors) <= CURSORS_MAX and sum(map(self.pending.count, waiting)) <= waiting_max:
+        if (
+            len(self._cursors) <= CURSORS_MAX
+            and sum(map(self.pending.count, waiting)) <= waiting_max
+        ):
             return
         gone = tuple({*self._cursors, *waiting} - known)
         self._cursors = {name: cursor for name, cursor in self._cursors.items() if name in known}
@@ -400,7 +519,9 @@ class Replica:
         self._actions.append(Forget(gone))
 
     def _wanted(self, pull: Pull, lacking: Sequence[Content], now: float) -> list[Content]:
-        """Those of the `lacking` bytes that are to be fetched; the others' rows are pending without further ado."""
+        """Those of the `lacking` bytes that are to be fetched; the others' rows are pending without
+        further ado.
+        """
         refused = {}
         for row in pull.rows:
             content = row.entry.content
@@ -461,9 +582,11 @@ class Replica:
         link.behind_since = now if link.is_ahead else None
 
     def _make_room(self, link: Link, node: str, now: float) -> bool:
-        """Let `link` alone lead to the node; False: it cannot now, because another does, or did and what came from there is still being joined.
+        """Let `link` alone lead to the node; False: it cannot now, because another does, or did and
+        what came from there is still being joined.
 
-        Of two links, one could lead to a copy of the data folder, and the changes of two nodes with one id cannot be distinguished.
+        Of two links, one could lead to a copy of the data folder, and the changes of two nodes with
+        one id cannot be distinguished.
         """
         for other in self.links.values():
             if other is not link and other.node == node:
@@ -472,10 +595,14 @@ class Replica:
                     return False
                 self._drop_all(other, now)
                 other.head = None
-        return not any(pull.link == link.name and pull.stage is Stage.JOINING for pull in self._pulls.values())
+        return not any(
+            pull.link == link.name and pull.stage is Stage.JOINING for pull in self._pulls.values()
+        )
 
     def _drop_all(self, link: Link, now: float) -> None:
-        """Forget what is on its way from the upstream. What is being joined will be so, but the link does not wait for it."""
+        """Forget what is on its way from the upstream. What is being joined will be so, but the
+        link does not wait for it.
+        """
         self._begin_again(link, now)
         link.pulls.clear()
 
@@ -489,7 +616,9 @@ class Replica:
         self._lose_bytes(link, now)
 
     def _lose_bytes(self, link: Link, now: float) -> None:
-        """Fetch no more from the upstream: others may have the bytes, or their rows go on as pending."""
+        """Fetch no more from the upstream: others may have the bytes, or their rows go on as
+        pending.
+        """
         link.asked = {rid: asked for rid, asked in link.asked.items() if not asked.parts}
         for ended in self._fetches.lose(link.name, now):
             self._settle(ended)
@@ -521,14 +650,18 @@ class Replica:
         if link.node is None:
             if now >= link.hello_at and not link.asked:
                 link.hello_at = now + HELLO_SECONDS
-                self._ask(link, Asked(Hello(self._new_id(), self._node, self.upstream.name), now, now))
+                self._ask(
+                    link, Asked(Hello(self._new_id(), self._node, self.upstream.name), now, now)
+                )
             return
         if link.pulls:
             self._join_if_complete(link.pulls[0])
         if now < link.idle_until:
             return
         # Without a cursor it starts over, and voids what is pending.
-        link.is_full = link.cursor is not None and self.pending.count(link.name) >= self._pending_max
+        link.is_full = (
+            link.cursor is not None and self.pending.count(link.name) >= self._pending_max
+        )
         if link.can_ask_for_changes() and link.wants_changes(now):
             link.begin()
             self._ask_for_changes(link, now)
@@ -555,21 +688,32 @@ class Replica:
     def _ask_for_changes(self, link: Link, now: float) -> None:
         link.poll_at = now + POLL_SECONDS
         link.untold = False
-        self._ask(link, Asked(self._changes(self._new_id(), link), now, now, position=link.position))
+        self._ask(
+            link, Asked(self._changes(self._new_id(), link), now, now, position=link.position)
+        )
 
     def _changes(self, rid: int, link: Link) -> Changes:
         position = link.position
-        # An acknowledgement counts in the epoch of the durable cursor; while a batch of a newer one is under way there is none.
-        acked = self.acked(link) if link.cursor and position and link.cursor.epoch == position.epoch else 0
+        # An acknowledgement counts in the epoch of the durable cursor; while a batch of a newer one
+        # is under way there is none.
+        acked = (
+            self.acked(link)
+            if link.cursor and position and link.cursor.epoch == position.epoch
+            else 0
+        )
         start = position or Cursor("", 0)
-        return Changes(rid, self._node, start.epoch, start.seq, acked, start.end, self.upstream.name)
+        return Changes(
+            rid, self._node, start.epoch, start.seq, acked, start.end, self.upstream.name
+        )
 
     def _retry_pending(self, now: float) -> None:
         if not self.pending or now < self.pending.try_at:
             return
         busy = {pull.waited_for for pull in self._pulls.values() if pull.waited_for is not None}
         for upstream, rows in self.pending.take_turn(now, self._rows_max, busy).items():
-            self._new_pull(rows, None, None, None, now, afresh=False, last=False).waited_for = upstream
+            self._new_pull(
+                rows, None, None, None, now, afresh=False, last=False
+            ).waited_for = upstream
 
     def _end_mends(self, now: float) -> None:
         for number in self._mends.take_ended(now):
@@ -584,7 +728,9 @@ class Replica:
         self._actions.append(Send(link.name, asked.message))
 
     def _repeat(self, link: Link, rid: int, asked: Asked, now: float) -> None:
-        if asked.parts and not any(self._fetches.is_under_way(part.transfer) for part in asked.parts):
+        if asked.parts and not any(
+            self._fetches.is_under_way(part.transfer) for part in asked.parts
+        ):
             del link.asked[rid]
             return
         asked.sent = now

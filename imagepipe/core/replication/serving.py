@@ -1,6 +1,8 @@
-"""The upstream's side of the protocol: rings the doorbell, answers what pullers ask, and knows how far each of them has come.
+"""The upstream's side of the protocol: rings the doorbell, answers what pullers ask, and knows how
+far each of them has come.
 
-No state about a puller matters for the answer: it may ask anything at any time, again, in any order, over a new connection.
+No state about a puller matters for the answer: it may ask anything at any time, again, in any
+order, over a new connection.
 """
 
 from collections import Counter
@@ -9,7 +11,16 @@ from dataclasses import dataclass
 
 from imagepipe.core.node_names import clean_name
 from imagepipe.core.replication.actions import Action, Answer, ReadChanges, ReadPieces, Ring
-from imagepipe.core.replication.messages import ROWS_MAX, Changes, Head, Hello, Pieces, Refused, Request, batch
+from imagepipe.core.replication.messages import (
+    ROWS_MAX,
+    Changes,
+    Head,
+    Hello,
+    Pieces,
+    Refused,
+    Request,
+    batch,
+)
 from imagepipe.core.rows.entries import Row
 from imagepipe.core.rows.epochs import Epoch, holds
 
@@ -20,7 +31,9 @@ RING_SECONDS = 0.01
 """How long after the last time it rings again, where there is."""
 
 READS_MAX = 16
-"""How many answers to one client are read at once; what it asks beyond that is dropped, and it asks again."""
+"""How many answers to one client are read at once; what it asks beyond that is dropped, and it asks
+again.
+"""
 
 READS_OF_ALL_MAX = 128
 
@@ -28,16 +41,20 @@ ABSENT_SECONDS = 60.0
 """Who has not asked for so long is forgotten when the cluster changes, until it asks again."""
 
 SUBSCRIBERS_MAX = 256
-"""How many subscribers are remembered; the one that was not heard of for the longest time is forgotten for one more."""
+"""How many subscribers are remembered; the one that was not heard of for the longest time is
+forgotten for one more.
+"""
 
 OWN_NODE = "you have my node id: your data folder is a copy of mine"
 
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """A node that pulls from this one: everything up to `acked` is durable there. `heard`: when it last asked.
+    """A node that pulls from this one: everything up to `acked` is durable there. `heard`: when it
+    last asked.
 
-    node: its id, and name: its name, as it says. key: the one that it has proved to have; empty where there are no keys.
+    node: its id, and name: its name, as it says. key: the one that it has proved to have; empty
+    where there are no keys.
     """
 
     acked: int
@@ -50,7 +67,8 @@ class Subscriber:
 class Upstream:
     """`epochs` are this node's starts, the last one its own; `last_seq` its newest durable number.
 
-    sync: as in Head. wall_ms: the wall clock. publishes: whether anyone can hear the doorbell. rows_max, name: as in Replica.
+    sync: as in Head. wall_ms: the wall clock. publishes: whether anyone can hear the doorbell.
+    rows_max, name: as in Replica.
     """
 
     def __init__(
@@ -66,7 +84,8 @@ class Upstream:
         name: str = "",
     ) -> None:
         self.name = name
-        self.subscribers: dict[str, Subscriber] = {}  # by key, or by node id where there are no keys
+        # by key, or by node id where there are no keys
+        self.subscribers: dict[str, Subscriber] = {}
         self._node_of: dict[bytes, str] = {}  # connection -> the node id for which it acknowledges
         self.dropped = 0
         self.last_seq = last_seq
@@ -80,8 +99,11 @@ class Upstream:
         self._rung = float("-inf")
         self._ring_at = float("-inf") if publishes else float("inf")
 
-    def listens(self, sync: str, now: float, *, publishes: bool, keys: frozenset[str] | None = None) -> None:
-        """The cluster has changed, and perhaps where this node is asked, and whether it can be heard: it rings at once.
+    def listens(
+        self, sync: str, now: float, *, publishes: bool, keys: frozenset[str] | None = None
+    ) -> None:
+        """The cluster has changed, and perhaps where this node is asked, and whether it can be
+        heard: it rings at once.
 
         keys: the names of those that may connect; None: there are no keys.
         """
@@ -91,12 +113,15 @@ class Upstream:
         self.subscribers = {
             who: one
             for who, one in self.subscribers.items()
-            if now - one.heard < ABSENT_SECONDS and (one.key in keys if keys is not None else not one.key)
+            if now - one.heard < ABSENT_SECONDS
+            and (one.key in keys if keys is not None else not one.key)
         }
 
     def head(self) -> Head:
         """What this node says of itself."""
-        return Head(self._node, self._epochs[-1].id, self.last_seq, self._sync, self._wall_ms(), self.name)
+        return Head(
+            self._node, self._epochs[-1].id, self.last_seq, self._sync, self._wall_ms(), self.name
+        )
 
     def committed(self, seq: int) -> None:
         """Changes up to the number `seq` are durable."""
@@ -119,7 +144,9 @@ class Upstream:
         return self._ring_at
 
     def asked(self, client: bytes, message: Request, now: float, key: str = "") -> list[Action]:
-        """`client`, a connection, has asked. key: the one that it has proved to have; empty where there are no keys."""
+        """`client`, a connection, has asked. key: the one that it has proved to have; empty where
+        there are no keys.
+        """
         if isinstance(message, Hello | Changes) and message.node == self._node:
             return [Answer(client, Refused(message.rid, OWN_NODE))]
         if isinstance(message, Hello):
@@ -131,14 +158,25 @@ class Upstream:
             return []
         self._reads[client] += 1
         if isinstance(message, Changes):
-            return [ReadChanges(client, message.rid, message.after if self._holds(message) else 0, self._rows_max)]
+            return [
+                ReadChanges(
+                    client,
+                    message.rid,
+                    message.after if self._holds(message) else 0,
+                    self._rows_max,
+                )
+            ]
         return [ReadPieces(client, message.rid, message.ranges)]
 
-    def changes_read(self, client: bytes, rid: int, after: int, end: int, rows: Sequence[Row]) -> list[Action]:
+    def changes_read(
+        self, client: bytes, rid: int, after: int, end: int, rows: Sequence[Row]
+    ) -> list[Action]:
         """`rows` were read; `end` was the newest number at the same moment."""
         self._has_read(client)
         answer = batch(rid, self._node, self._epochs[-1].id, after, end, rows, self._rows_max)
-        self.committed(answer.end)  # rows can be read a moment before `committed` tells of them, and the client will say that it has them
+        # rows can be read a moment before `committed` tells of them, and the client will say that
+        # it has them
+        self.committed(answer.end)
         return [Answer(client, answer)]
 
     def pieces_read(self, client: bytes, rid: int, pieces: Sequence[bytes | None]) -> list[Action]:
@@ -157,7 +195,9 @@ class Upstream:
         return self._reads.total()
 
     def confirmed_by(self, count: int) -> int:
-        """The number up to which `count` other nodes, one at least, have everything on their disks."""
+        """The number up to which `count` other nodes, one at least, have everything on
+        their disks.
+        """
         acked = sorted(self._acked().values(), reverse=True)
         return acked[count - 1] if len(acked) >= count else 0
 
@@ -166,7 +206,9 @@ class Upstream:
         return sum(1 for acked in self._acked().values() if acked >= seq)
 
     def _acked(self) -> dict[str, int]:
-        """How far each node has come. A key speaks for one node, and a node counts once, however many keys claim its id."""
+        """How far each node has come. A key speaks for one node, and a node counts once, however
+        many keys claim its id.
+        """
         acked: dict[str, int] = {}
         for one in self.subscribers.values():
             acked[one.node] = max(one.acked, acked.get(one.node, 0))
@@ -177,8 +219,9 @@ class Upstream:
         return holds(self._epochs, self.last_seq, message.epoch, max(message.after, message.end))
 
     def _note_acked(self, message: Changes, now: float, client: bytes, key: str) -> None:
-        # Not the greatest that it ever said: a node that lost its folder, or was restored, has less than it had.
-        # Nothing, where it was told what is not so any more: of what it then was not told because it had changed, something may be so again.
+        # Not the greatest that it ever said: a node that lost its folder, or was restored, has less
+        # than it had. Nothing, where it was told what is not so any more: of what it then was not
+        # told because it had changed, something may be so again.
         acked = min(message.acked, message.after) if self._holds(message) else 0
         who = key or message.node
         if not key:

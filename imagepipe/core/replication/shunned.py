@@ -36,11 +36,21 @@ class Shunned:
         before = self._shunned.get(content)
         times = before.times + 1 if before else 1
         pause = min(WRONG_SECONDS * (1 << min(times - 1, 8)), WRONG_SECONDS_MAX)
-        self._note(content, _Shunned(now + pause, times, "the bytes received for it do not match its digest"))
+        self._note(
+            content,
+            _Shunned(now + pause, times, "the bytes received for it do not match its digest"),
+        )
 
     def was_unwanted(self, content: Content, now: float) -> None:
         """Its bytes are no image."""
-        self._note(content, _Shunned(now + UNWANTED_SECONDS, 1, "its bytes are not an image in a format that this release knows"))
+        self._note(
+            content,
+            _Shunned(
+                now + UNWANTED_SECONDS,
+                1,
+                "its bytes are not an image in a format that this release knows",
+            ),
+        )
 
     def is_here(self, content: Content) -> None:
         """Its bytes have come after all."""

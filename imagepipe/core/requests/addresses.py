@@ -3,8 +3,9 @@
     is_public("93.184.216.34")       -> True
     is_public("::ffff:127.0.0.1")    -> False
 
-The ranges are written out, from IANA's registries of special-purpose addresses (RFC 6890 and what has been added since): `ipaddress.is_global` means
-something else in each version of Python. In doubt an address is not public; of IPv6 only what has been given out as global unicast is.
+The ranges are written out, from IANA's registries of special-purpose addresses (RFC 6890 and what
+has been added since): `ipaddress.is_global` means something else in each version of Python. In
+doubt an address is not public; of IPv6 only what has been given out as global unicast is.
 """
 
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -16,7 +17,8 @@ _NOT_PUBLIC_4 = tuple(
         "10.0.0.0/8",  # private
         "100.64.0.0/10",  # carrier-grade NAT
         "127.0.0.0/8",  # loopback
-        "168.63.129.16/32",  # registered as public, but in Azure the host itself, which tells a machine its secrets
+        # registered as public, but in Azure the host itself, which tells a machine its secrets
+        "168.63.129.16/32",
         "169.254.0.0/16",  # link-local; the metadata of most clouds
         "172.16.0.0/12",  # private
         "192.0.0.0/24",  # protocol assignments
@@ -32,7 +34,9 @@ _NOT_PUBLIC_4 = tuple(
 )
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-"""Outside of it: unspecified, loopback, IPv4-compatible, -mapped and -translated, unique local, link-local, site-local, multicast."""
+"""Outside of it: unspecified, loopback, IPv4-compatible, -mapped and -translated, unique local,
+link-local, site-local, multicast.
+"""
 
 _NOT_PUBLIC_6 = tuple(
     IPv6Network(text)
@@ -49,9 +53,15 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: str) -> bool:
-    """Whether a connection to this address, in its usual notation, leads to the public internet. False for what is no address, or has a scope id."""
+    """Whether a connection to this address, in its usual notation, leads to the public internet.
+    False for what is no address, or has a scope id.
+    """
     try:
-        return _is_public_4(IPv4Address(address)) if ":" not in address else _is_public_6(IPv6Address(address))
+        return (
+            _is_public_4(IPv4Address(address))
+            if ":" not in address
+            else _is_public_6(IPv6Address(address))
+        )
     except AddressValueError:
         return False
 

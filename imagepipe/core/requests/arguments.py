@@ -2,7 +2,8 @@
 
     a text           a string, or base64 of its UTF-8 (some clients encode whatever is not ASCII)
     a whole number   5, 5.0, "5" or "5.0"
-    not given        nil, "", "0", 0, false, [] and {}: what the first imagepipe took for false, and "0"
+    not given        nil, "", "0", 0, false, [] and {}: what the first imagepipe took for false, and
+                     "0"
 
 Every function raises BadRequest, naming the argument.
 """
@@ -79,7 +80,8 @@ def parse_flag(value: object, argument: str) -> bool:
 def parse_truth(value: object, argument: str) -> bool:
     """Yes or no, as the first imagepipe took it: any value is yes that is neither missing nor zero.
 
-    It took "false" for yes, too. A client that sends it hardly means yes, so such a word is refused.
+    It took "false" for yes, too. A client that sends it hardly means yes, so such a word is
+    refused.
     """
     if isinstance(value, str) and value[:10].strip().lower() in _WORDS_FOR_NO:
         raise BadRequest(argument, f"{shown(value)} is neither 0 nor 1")
@@ -88,5 +90,12 @@ def parse_truth(value: object, argument: str) -> bool:
 
 def _kind(value: object) -> str:
     """What a value is, in the words of XML-RPC."""
-    names = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "a struct", type(None): "nil"}
+    names = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "a struct",
+        type(None): "nil",
+    }
     return names.get(type(value), "something else")

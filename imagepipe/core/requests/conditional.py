@@ -1,4 +1,5 @@
-"""Conditional requests and ranges (RFC 9110, sections 13 and 14): which bytes of a file to send, if any.
+"""Conditional requests and ranges (RFC 9110, sections 13 and 14): which bytes of a file to send, if
+any.
 
 What is looked at, in this order; several ranges at once get the whole, which is allowed:
 
@@ -19,13 +20,19 @@ NOT_MODIFIED = 304
 PRECONDITION_FAILED = 412
 RANGE_NOT_SATISFIABLE = 416
 
-_RANGE = re.compile(r"bytes\s*=\s*(?:(?P<first>[0-9]{1,18})\s*-\s*(?P<last>[0-9]{1,18})?|-\s*(?P<suffix>[0-9]{1,18}))\s*", re.ASCII | re.IGNORECASE)
+_RANGE = re.compile(
+    r"bytes\s*=\s*"
+    r"(?:(?P<first>[0-9]{1,18})\s*-\s*(?P<last>[0-9]{1,18})?|-\s*(?P<suffix>[0-9]{1,18}))\s*",
+    re.ASCII | re.IGNORECASE,
+)
 _ETAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What there is. etag: without its quotes, and strong. modified: Unix time in whole seconds. dated: whether that time tells this version from others."""
+    """What there is. etag: without its quotes, and strong. modified: Unix time in whole seconds.
+    dated: whether that time tells this version from others.
+    """
 
     etag: str
     modified: int
@@ -77,7 +84,9 @@ def http_date(seconds: int) -> str:
 
 def _preconditions_hold(headers: Mapping[str, str], version: Version) -> bool:
     if (match := headers.get("if-match")) is not None:
-        return match.strip() == "*" or any(not tag.startswith("W/") and tag[1:-1] == version.etag for tag in _tags(match))
+        return match.strip() == "*" or any(
+            not tag.startswith("W/") and tag[1:-1] == version.etag for tag in _tags(match)
+        )
     if (date := _date(headers.get("if-unmodified-since"))) is not None:
         return version.modified <= date
     return True
@@ -85,7 +94,9 @@ def _preconditions_hold(headers: Mapping[str, str], version: Version) -> bool:
 
 def _client_has_it(headers: Mapping[str, str], version: Version) -> bool:
     if (none_match := headers.get("if-none-match")) is not None:
-        return none_match.strip() == "*" or any(tag.removeprefix("W/")[1:-1] == version.etag for tag in _tags(none_match))
+        return none_match.strip() == "*" or any(
+            tag.removeprefix("W/")[1:-1] == version.etag for tag in _tags(none_match)
+        )
     if (date := _date(headers.get("if-modified-since"))) is not None:
         return version.dated and version.modified <= date
     return False
@@ -105,7 +116,9 @@ def _tags(header: str) -> list[str]:
 
 
 def _date(header: str | None) -> int | None:
-    """A Unix time, from any of the forms that HTTP knows; None if it is none: then the header does not count."""
+    """A Unix time, from any of the forms that HTTP knows; None if it is none: then the header does
+    not count.
+    """
     if header is None:
         return None
     try:

@@ -75,7 +75,9 @@ def cross_origin(sender: Sender) -> str | None:
     Schemes are not compared: behind a proxy that terminates TLS, only `Origin` says https.
     """
     own = parse_authority(sender.sent_to or "")
-    if all(_is_own(origin, own) for origin in sender.origins) and all(site.strip().lower() in ("same-origin", "none") for site in sender.fetch_sites):
+    if all(_is_own(origin, own) for origin in sender.origins) and all(
+        site.strip().lower() in ("same-origin", "none") for site in sender.fetch_sites
+    ):
         return None
     return "sent by a web page of another origin"
 

@@ -1,8 +1,11 @@
 """Which of the images that lost a conflict are meant, by what an operator writes.
 
-    path      a/b.jpg     those that lost at that path        a/     all below it        nothing    all
-    version   01937f3ad4c00000-9f86d081884c7d659a2feaa0c55ad015    the stamp in 16 hex digits and the node id, or a beginning of it
-    cursor    a path, a space and a version: the place of a row in the answer, which the next page comes after
+    path      a/b.jpg     those that lost at that path        a/     all below it        nothing
+        all
+    version   01937f3ad4c00000-9f86d081884c7d659a2feaa0c55ad015    the stamp in 16 hex digits and
+        the node id, or a beginning of it
+    cursor    a path, a space and a version: the place of a row in the answer, which the next page
+              comes after
 
 Pages are in byte order of the paths, and the newest version of a path comes first.
 """
@@ -27,7 +30,9 @@ _AFTER_ALL_BELOW = "0"
 
 @dataclass(frozen=True, slots=True)
 class LostPage:
-    """`limit` rows at most, of paths from `begin` to before `end`, or to the last one, that come after the row of `after`."""
+    """`limit` rows at most, of paths from `begin` to before `end`, or to the last one, that come
+    after the row of `after`.
+    """
 
     begin: str
     end: str | None
@@ -48,7 +53,9 @@ def cursor(path: str, version: Version) -> str:
 def parse_lost_page(path: object, after: object, limit: object) -> LostPage:
     """What is asked for. Raises BadRequest, naming the argument that is wrong."""
     begin, end = _parse_range(optional_text(path, "path"))
-    return LostPage(begin, end, _parse_cursor(optional_text(after, "after")), parse_limit(limit, LIMIT_MAX))
+    return LostPage(
+        begin, end, _parse_cursor(optional_text(after, "after")), parse_limit(limit, LIMIT_MAX)
+    )
 
 
 def parse_beginning(value: object, argument: str = "version") -> str:
@@ -56,7 +63,9 @@ def parse_beginning(value: object, argument: str = "version") -> str:
     text = parse_text(value, argument)
     lowered = text.lower() if len(text) <= 49 else ""
     if not _BEGINNING.fullmatch(lowered):
-        raise BadRequest(argument, f"{shown(text)} is not a version as history shows it, or the beginning of one")
+        raise BadRequest(
+            argument, f"{shown(text)} is not a version as history shows it, or the beginning of one"
+        )
     return lowered
 
 

@@ -1,7 +1,9 @@
-"""How long the server waits for a client, and which clients it gives up first when there are too many.
+"""How long the server waits for a client, and which clients it gives up first when there are too
+many.
 
     phase     the server waits for        and gives up after
-    HEAD      a request's headers         20 s, however many bytes arrive; a TLS handshake counts too
+    HEAD      a request's headers         20 s, however many bytes arrive; a TLS handshake counts
+                                          too
     BODY      a request's body            20 s behind a rate of 1 KiB/s
     ANSWER    the client to read          60 s behind a rate of 1 KiB/s
     IDLE      the next request            60 s
@@ -79,7 +81,9 @@ def slowest_body(bodies: Iterable[tuple[T, int, float]]) -> T | None:
 
     A body that has only begun has no rate yet and is not chosen.
     """
-    rates = ((size / seconds, body) for body, size, seconds in bodies if seconds >= RATE_SECONDS_MIN)
+    rates = (
+        (size / seconds, body) for body, size, seconds in bodies if seconds >= RATE_SECONDS_MIN
+    )
     return min(rates, key=lambda entry: entry[0], default=(0.0, None))[1]
 
 

@@ -1,10 +1,13 @@
-"""The arguments of a call -> what is asked for, checked (docs/design/contract.md, "XML-RPC"). Those of store_image:
+"""The arguments of a call -> what is asked for, checked (docs/design/contract.md, "XML-RPC"). Those
+of store_image:
 
     size=[500, 500]                                  one output
     size={"": [500, 500], "_small": ["50", "50"]}    one output a suffix
-    fmt, composite, crop                             one value for all, or {suffix: value}; missing there means the default
+    fmt, composite, crop                             one value for all, or {suffix: value}; missing
+                                                     there means the default
 
-Every rule that needs nothing but the arguments is here. What also needs the source (its format, its size) is in `plan`.
+Every rule that needs nothing but the arguments is here. What also needs the source (its format, its
+size) is in `plan`.
 """
 
 import unicodedata
@@ -18,7 +21,14 @@ from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.output_request import Method, OutputRequest
-from imagepipe.core.requests.arguments import is_given, optional_text, parse_limit, parse_text, parse_truth, whole_number
+from imagepipe.core.requests.arguments import (
+    is_given,
+    optional_text,
+    parse_limit,
+    parse_text,
+    parse_truth,
+    whole_number,
+)
 from imagepipe.errors import BadRequest, shown
 
 OUTPUTS_MAX = 256
@@ -33,7 +43,9 @@ PREFIX_LENGTH_MAX = 4096
 
 @dataclass(frozen=True, slots=True)
 class StoreRequest:
-    """A store: the source is rendered to `outputs`, or, without any, kept byte for byte at `path`."""
+    """A store: the source is rendered to `outputs`, or, without any, kept byte for byte at
+    `path`.
+    """
 
     path: str
     outputs: tuple[OutputRequest, ...]
@@ -44,7 +56,9 @@ class StoreRequest:
         return tuple(output.path for output in self.outputs) or (self.path,)
 
 
-def parse_store(path: object, fmt: object, size: object, composite: object, crop: object, size_max: int) -> StoreRequest:
+def parse_store(
+    path: object, fmt: object, size: object, composite: object, crop: object, size_max: int
+) -> StoreRequest:
     """What a call of store_image asks for; `size_max` bounds each side of a box, in pixels.
 
     Raises BadRequest, naming the argument that is wrong.
@@ -52,9 +66,17 @@ def parse_store(path: object, fmt: object, size: object, composite: object, crop
     cleaned = parse_path(path)
     sizes = _parse_sizes(size, size_max)
     suffixes = tuple(sizes) if sizes else ("",)
-    format_of = {suffix: _parse_format(value) for suffix, value in _per_suffix("fmt", fmt, suffixes).items()}
-    composite_of = {suffix: parse_truth(value, "composite") for suffix, value in _per_suffix("composite", composite, suffixes).items()}
-    crop_of = {suffix: parse_truth(value, "crop") for suffix, value in _per_suffix("crop", crop, suffixes).items()}
+    format_of = {
+        suffix: _parse_format(value) for suffix, value in _per_suffix("fmt", fmt, suffixes).items()
+    }
+    composite_of = {
+        suffix: parse_truth(value, "composite")
+        for suffix, value in _per_suffix("composite", composite, suffixes).items()
+    }
+    crop_of = {
+        suffix: parse_truth(value, "crop")
+        for suffix, value in _per_suffix("crop", crop, suffixes).items()
+    }
     for argument, flags in (("composite", composite_of), ("crop", crop_of)):
         if not sizes and any(flags.values()):
             raise BadRequest(argument, "needs a size")
@@ -66,7 +88,13 @@ def parse_store(path: object, fmt: object, size: object, composite: object, crop
         extension = format_of.get(suffix)
         if composite_of.get(suffix) and crop_of.get(suffix):
             raise BadRequest("composite", f"cannot go together with crop{_of(suffix)}")
-        method = Method.COMPOSITE if composite_of.get(suffix) else Method.CROP if crop_of.get(suffix) else Method.RESIZE
+        method = (
+            Method.COMPOSITE
+            if composite_of.get(suffix)
+            else Method.CROP
+            if crop_of.get(suffix)
+            else Method.RESIZE
+        )
         target = paths.output_path(cleaned, suffix, extension)
         if target in outputs:
             raise BadRequest("size", f"two outputs would have the path {shown(target)}")
@@ -95,24 +123,32 @@ def parse_paths(
     if not isinstance(value, list | tuple):
         return (parse(value, argument),)
     if len(value) > count_max:
-        raise BadRequest(argument, f"lists {len(value)} paths; at most {count_max} go into one call")
+        raise BadRequest(
+            argument, f"lists {len(value)} paths; at most {count_max} go into one call"
+        )
     cleaned = tuple(parse(item, argument) for item in value)
     _check_components(argument, cleaned)
     return cleaned
 
 
 def parse_names(value: object, argument: str = "outputs") -> tuple[str, ...]:
-    """Names of renditions, from one or a list of them; what they are is looked at later. Raises BadRequest."""
+    """Names of renditions, from one or a list of them; what they are is looked at later. Raises
+    BadRequest.
+    """
     names = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not names:
         raise BadRequest(argument, "names no rendition")
     if len(names) > OUTPUTS_MAX:
-        raise BadRequest(argument, f"names {len(names)} renditions; at most {OUTPUTS_MAX} go into one call")
+        raise BadRequest(
+            argument, f"names {len(names)} renditions; at most {OUTPUTS_MAX} go into one call"
+        )
     return tuple(parse_text(name, argument) for name in names)
 
 
 def parse_moves(src_path: object, dst_path: object) -> tuple[tuple[str, str], ...]:
-    """(source, destination) pairs, from two paths or two lists of equal length; a path counts as a list of one."""
+    """(source, destination) pairs, from two paths or two lists of equal length; a path counts as a
+    list of one.
+    """
     sources = parse_paths(src_path, "src_path")
     destinations = parse_paths(dst_path, "dst_path", parse=parse_path)
     if len(sources) != len(destinations):
@@ -123,12 +159,18 @@ def parse_moves(src_path: object, dst_path: object) -> tuple[tuple[str, str], ..
 def _check_components(argument: str, cleaned: tuple[str, ...]) -> None:
     count = sum(path.count("/") + 1 for path in cleaned)
     if count > COMPONENTS_MAX:
-        raise BadRequest(argument, f"the paths have {count} components together; at most {COMPONENTS_MAX} go into one call")
+        raise BadRequest(
+            argument,
+            f"the paths have {count} components together; at most {COMPONENTS_MAX} go into one"
+            " call",
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which stored paths are asked for: `limit` at most of those that begin with `prefix` and are greater than `after`."""
+    """Which stored paths are asked for: `limit` at most of those that begin with `prefix` and are
+    greater than `after`.
+    """
 
     prefix: str
     after: str
@@ -137,11 +179,15 @@ class Page:
 
 def parse_page(prefix: object, after: object, limit: object, limit_max: int = 100_000) -> Page:
     """The arguments of list_images; prefix and after are brought to the form of stored paths."""
-    return Page(_parse_start("prefix", prefix), _parse_start("after", after), parse_limit(limit, limit_max))
+    return Page(
+        _parse_start("prefix", prefix), _parse_start("after", after), parse_limit(limit, limit_max)
+    )
 
 
 def _parse_start(argument: str, value: object) -> str:
-    text = unicodedata.normalize("NFC", optional_text(value, argument)[:PREFIX_LENGTH_MAX]).lstrip("/")
+    text = unicodedata.normalize("NFC", optional_text(value, argument)[:PREFIX_LENGTH_MAX]).lstrip(
+        "/"
+    )
     return unescaped(text) or text
 
 
@@ -152,7 +198,9 @@ def _parse_sizes(size: object, size_max: int) -> dict[str, Size]:
     if not isinstance(size, dict):
         return {"": _parse_size(size, size_max, "")}
     if len(size) > OUTPUTS_MAX:
-        raise BadRequest("size", f"names {len(size)} outputs; at most {OUTPUTS_MAX} go into one call")
+        raise BadRequest(
+            "size", f"names {len(size)} outputs; at most {OUTPUTS_MAX} go into one call"
+        )
     _check_suffixes("size", size)
     return {suffix: _parse_size(value, size_max, suffix) for suffix, value in size.items()}
 
@@ -168,7 +216,9 @@ def _parse_side(value: object, size_max: int, suffix: str) -> int:
     if side is None:
         raise BadRequest("size", f"a side is not a whole number{_of(suffix)}")
     if not 1 <= side <= size_max:
-        raise BadRequest("size", f"a side is not within 1 to {size_max} pixels (max_size){_of(suffix)}")
+        raise BadRequest(
+            "size", f"a side is not within 1 to {size_max} pixels (max_size){_of(suffix)}"
+        )
     return side
 
 
@@ -196,15 +246,23 @@ def _parse_format(value: object) -> str | None:
     text = parse_text(value, "fmt")
     extension = text.lower()
     if extension not in formats.RENDERED_EXTENSIONS:
-        raise BadRequest("fmt", f"{shown(text)} is not one of {', '.join(formats.RENDERED_EXTENSIONS)}")
+        raise BadRequest(
+            "fmt", f"{shown(text)} is not one of {', '.join(formats.RENDERED_EXTENSIONS)}"
+        )
     return extension
 
 
 def _format_of(path: str) -> Format | None:
-    """The format that a path's extension asks for; None where there is none, or none that we know."""
+    """The format that a path's extension asks for; None where there is none, or none that
+    we know.
+    """
     format = formats.by_extension(paths.split_extension(path)[1])
     if format and not format.renders:
-        raise BadRequest("fmt", f"{shown(path)} asks for {format}, which is not written: name one of {', '.join(formats.RENDERED_EXTENSIONS)}")
+        raise BadRequest(
+            "fmt",
+            f"{shown(path)} asks for {format}, which is not written: name one of"
+            f" {', '.join(formats.RENDERED_EXTENSIONS)}",
+        )
     return format
 
 

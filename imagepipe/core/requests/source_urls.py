@@ -1,10 +1,12 @@
 """Which URLs an original may be fetched from (docs/design/contract.md, "Originals from elsewhere").
 
-    source_base = http://storage/originals      GET of user/1, not stored     -> http://storage/originals/user/1
+    source_base = http://storage/originals      GET of user/1, not stored     ->
+        http://storage/originals/user/1
     sources = https://example.org/photos        source=https://example.org/photos/a.jpg
 
-A URL that passes is taken apart here, once, by a strict pattern, and what is fetched is put together from these parts: no other parser can find
-another host in it. A URL below source_base is the operator's: the address that its name leads to is not checked (`exempt`). A redirect leads there
+A URL that passes is taken apart here, once, by a strict pattern, and what is fetched is put
+together from these parts: no other parser can find another host in it. A URL below source_base is
+the operator's: the address that its name leads to is not checked (`exempt`). A redirect leads there
 only from there, so that no other server gets at what only this one can reach.
 """
 
@@ -34,7 +36,8 @@ _HOST_LENGTH_MAX = 253
 
 @dataclass(frozen=True, slots=True)
 class SourceUrl:
-    """A URL that may be fetched, in parts. host: lower case, without a final dot or brackets. path: from its slash. query: from its `?`, or empty.
+    """A URL that may be fetched, in parts. host: lower case, without a final dot or brackets. path:
+    from its slash. query: from its `?`, or empty.
 
     exempt: it is below source_base; its address is not checked.
     """
@@ -70,7 +73,9 @@ class SourceUrl:
 
 @dataclass(frozen=True, slots=True)
 class SourceRules:
-    """What the operator allows. Raises ConfigError where `base` or one of `prefixes` is no URL that could be fetched."""
+    """What the operator allows. Raises ConfigError where `base` or one of `prefixes` is no URL that
+    could be fetched.
+    """
 
     base: str | None
     prefixes: tuple[str, ...]
@@ -79,11 +84,16 @@ class SourceRules:
     _prefixes: tuple[SourceUrl, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_base", None if self.base is None else _configured("source_base", self.base))
-        object.__setattr__(self, "_prefixes", tuple(_configured("sources", prefix) for prefix in self.prefixes))
+        object.__setattr__(
+            self, "_base", None if self.base is None else _configured("source_base", self.base)
+        )
+        object.__setattr__(
+            self, "_prefixes", tuple(_configured("sources", prefix) for prefix in self.prefixes)
+        )
 
     def of_image(self, path: str) -> SourceUrl:
-        """Where the original of the image at a clean path is: below source_base, whose query, if it has one, stays at the end.
+        """Where the original of the image at a clean path is: below source_base, whose query, if it
+        has one, stays at the end.
 
         A query that ends in `=` (http://storage/get?name=) is waiting for the path, and gets it.
         """
@@ -94,7 +104,9 @@ class SourceRules:
         return replace(self._base, path=f"{self._base.path.rstrip('/')}/{quote(path)}", exempt=True)
 
     def admit_named(self, url: str) -> SourceUrl:
-        """The URL that a client named; raises BadRequest if it is malformed, Forbidden if it is not below one of `sources`."""
+        """The URL that a client named; raises BadRequest if it is malformed, Forbidden if it is not
+        below one of `sources`.
+        """
         try:
             parts = _parse(url)
         except ValueError as error:
@@ -104,7 +116,9 @@ class SourceRules:
         return replace(parts, exempt=self._below_base(parts))
 
     def redirected(self, redirecting: SourceUrl, location: bytes) -> SourceUrl:
-        """Where a redirect leads that `redirecting` answered with; raises SourceFailed if nothing may be fetched there."""
+        """Where a redirect leads that `redirecting` answered with; raises SourceFailed if nothing
+        may be fetched there.
+        """
         try:
             # A fragment is the browser's business (RFC 9110, section 10.2.2).
             parts = _parse(location.partition(b"#")[0].decode(), relative_to=redirecting.url)
@@ -144,23 +158,36 @@ def _configured(option: str, url: str) -> SourceUrl:
 
 
 def _parse(text: str, relative_to: str | None = None) -> SourceUrl:
-    """The parts of a URL; of one that is `relative_to` another, once it is resolved. Raises ValueError, with a text that follows "source: "."""
+    """The parts of a URL; of one that is `relative_to` another, once it is resolved. Raises
+    ValueError, with a text that follows "source: ".
+    """
     if len(text) > URL_LENGTH_MAX or len(encoded := _encode(text)) > URL_LENGTH_MAX:
         raise ValueError(f"is longer than {URL_LENGTH_MAX} bytes")
     whole = encoded if relative_to is None else urljoin(relative_to, encoded)
     found = _URL.fullmatch(whole)
     port = int(found["port"] or _PORTS[found["scheme"].lower()]) if found else 0
     if not found or port > 65535 or len(whole) > URL_LENGTH_MAX:
-        raise ValueError("is not a URL to fetch from: write http:// or https://, a host in ASCII and a path, without user or password")
+        raise ValueError(
+            "is not a URL to fetch from: write http:// or https://, a host in ASCII and a path,"
+            " without user or password"
+        )
     path = found["path"] or "/"
     if path.startswith("//"):
         raise ValueError("its path begins with two slashes")
     query = found["query"] or ""
-    return SourceUrl(found["scheme"].lower(), _host(found["name"], found["address"]), port, path, "" if query == "?" else query)
+    return SourceUrl(
+        found["scheme"].lower(),
+        _host(found["name"], found["address"]),
+        port,
+        path,
+        "" if query == "?" else query,
+    )
 
 
 def _encode(text: str) -> str:
-    """The text in printable ASCII, as browsers make it: spaces and letters of other alphabets are percent-encoded."""
+    """The text in printable ASCII, as browsers make it: spaces and letters of other alphabets are
+    percent-encoded.
+    """
     if has_control(text) or "\\" in text or "#" in text:
         raise ValueError("may not contain control characters, backslashes or a fragment")
     try:
@@ -181,16 +208,23 @@ def _host(name: str | None, address: str | None) -> str:
 
 
 def _below(url: SourceUrl, prefix: SourceUrl) -> bool:
-    """Whether a URL is a prefix or below it, by whole segments of the path; one that might lead up again is not."""
+    """Whether a URL is a prefix or below it, by whole segments of the path; one that might lead up
+    again is not.
+    """
     top = prefix.path.rstrip("/")
     same_server = (url.scheme, url.host, url.port) == (prefix.scheme, prefix.host, prefix.port)
-    return same_server and (url.path == top or url.path.startswith(top + "/")) and not any(map(_leads_up, url.path[len(top) :].split("/")))
+    return (
+        same_server
+        and (url.path == top or url.path.startswith(top + "/"))
+        and not any(map(_leads_up, url.path[len(top) :].split("/")))
+    )
 
 
 def _leads_up(segment: str) -> bool:
     """Whether any server might take this segment for `.` or `..`, or for several.
 
-    Servers are known to decode twice, to take a backslash for a slash, and to drop what follows a semicolon before they look.
+    Servers are known to decode twice, to take a backslash for a slash, and to drop what follows a
+    semicolon before they look.
     """
     decoded = unquote(unquote(segment))
     return decoded.partition(";")[0] in (".", "..") or not {"/", "\\", "\0"}.isdisjoint(decoded)

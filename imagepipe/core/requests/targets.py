@@ -1,10 +1,12 @@
 """The path of a request -> what it asks for (docs/design/contract.md, "Images over HTTP").
 
     /a/b.jpg              the image a/b.jpg
-    /a/b.jpg/w500.jpg     the image of that path if there is one, else the rendition w500.jpg of a/b.jpg, or of a/b.jpg/original
+    /a/b.jpg/w500.jpg     the image of that path if there is one, else the rendition w500.jpg of
+                          a/b.jpg, or of a/b.jpg/original
     /a/b/info.json        the facts of a/b, or of a/b/original
 
-A path is decoded once. What is malformed is refused here; what is merely no path that an image could have asks for nothing there is.
+A path is decoded once. What is malformed is refused here; what is merely no path that an image
+could have asks for nothing there is.
 """
 
 import re
@@ -30,8 +32,9 @@ _AUTHORITY = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 class Target:
     """What a request asks for.
 
-    text: the decoded path, with its leading slash. path: where a file would be stored; None if no image can be there. image: the path before the
-    last component, where that is a rendition's name or `info.json`.
+    text: the decoded path, with its leading slash. path: where a file would be stored; None if no
+    image can be there. image: the path before the last component, where that is a rendition's name
+    or `info.json`.
     """
 
     text: str
@@ -46,7 +49,9 @@ class Target:
 
 
 def parse_target(raw: bytes) -> Target:
-    """The target of a request with the path `raw`, without its query. Raises BadRequest if it is malformed."""
+    """The target of a request with the path `raw`, without its query. Raises BadRequest if it is
+    malformed.
+    """
     text = decode(raw)
     parent, _, last = text.rpartition("/")
     rendition = renditions.parse(last)
@@ -64,7 +69,8 @@ def decode(raw: bytes) -> str:
         raise BadRequest("path", "does not begin with a slash")
     if _PERCENT.search(raw):
         raise BadRequest("path", "a percent sign is not followed by two hex digits")
-    if b"%" not in raw and b".." not in raw and b"\0" not in raw and raw.isascii():  # most are: taking them apart takes ten times as long
+    # most are: taking them apart takes ten times as long
+    if b"%" not in raw and b".." not in raw and b"\0" not in raw and raw.isascii():
         return raw.decode("ascii")
     text = "/" + "/".join(_decode_segment(segment) for segment in raw[1:].split(b"/"))
     if paths.UNSAYABLE.search(text):
@@ -73,12 +79,16 @@ def decode(raw: bytes) -> str:
 
 
 def origin_form(raw: bytes) -> bytes:
-    """A path as it was sent, without the scheme and the authority that a proxy puts before it (RFC 9112, 3.2.2)."""
+    """A path as it was sent, without the scheme and the authority that a proxy puts before it (RFC
+    9112, 3.2.2).
+    """
     return raw if raw.startswith(b"/") else _AUTHORITY.sub(b"", raw, count=1)
 
 
 def original_of(image: str) -> str:
-    """Where the original of the image at a clean path is stored if it came by HTTP. Raises BadRequest if it would be too long."""
+    """Where the original of the image at a clean path is stored if it came by HTTP. Raises
+    BadRequest if it would be too long.
+    """
     return paths.clean(f"{image}/{ORIGINAL}")
 
 

@@ -1,9 +1,10 @@
 """Catalogue rows, what a call does to them, and how two of them join.
 
-The state of a node is a map path -> newest row (docs/design/replication.md, "The idea"). A delete is a row too, so that it can be told from "never heard of".
+The state of a node is a map path -> newest row (docs/design/replication.md, "The idea"). A delete
+is a row too, so that it can be told from "never heard of".
 
-Per path the greater of two rows wins, put or delete alike. That rule does not care for order or repetition, so nodes that have heard of the same rows
-hold the same map, whatever way the rows came.
+Per path the greater of two rows wins, put or delete alike. That rule does not care for order or
+repetition, so nodes that have heard of the same rows hold the same map, whatever way the rows came.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +24,9 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The newest row of a path. `content` None: deleted. `seq`: this node's number of the change. `replaced`: the version it was written over."""
+    """The newest row of a path. `content` None: deleted. `seq`: this node's number of the change.
+    `replaced`: the version it was written over.
+    """
 
     path: str
     version: Version
@@ -51,7 +54,9 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An entry as one node tells it to another: its `seq` is the teller's. `facts` are those of its content, where the teller has them."""
+    """An entry as one node tells it to another: its `seq` is the teller's. `facts` are those of its
+    content, where the teller has them.
+    """
 
     entry: Entry
     facts: ImageFacts | None
@@ -59,7 +64,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """Rows as a node has numbered them, in order, and its newest number at the very moment when they were read."""
+    """Rows as a node has numbered them, in order, and its newest number at the very moment when
+    they were read.
+    """
 
     rows: tuple[Row, ...]
     end: int
@@ -68,17 +75,18 @@ class Excerpt:
 def wins(one: Entry, other: Entry | None) -> bool:
     """Whether `one` wins over `other`, or there is no other. Of two that are equal neither does.
 
-    All that a row says settles what only a cloned or restored node can bring about: two rows of one version. Or it would depend on their order which
-    of them a node has.
+    All that a row says settles what only a cloned or restored node can bring about: two rows of one
+    version. Or it would depend on their order which of them a node has.
     """
     return other is None or _rank(one) > _rank(other)
 
 
 def was_unseen(loser: Entry, winner: Entry) -> bool:
-    """Whether the image in `loser` was stored by someone whom the writer of `winner` had not heard: what is lost then is lost in a conflict.
+    """Whether the image in `loser` was stored by someone whom the writer of `winner` had not heard:
+    what is lost then is lost in a conflict.
 
-    A node knows its own writes. Of other nodes it says no more than what it wrote over, so what it heard and skipped counts as unseen too: rather an
-    image too many is kept than one too few.
+    A node knows its own writes. Of other nodes it says no more than what it wrote over, so what it
+    heard and skipped counts as unseen too: rather an image too many is kept than one too few.
     """
     if loser.content is None or loser.content == winner.content:
         return False
@@ -88,18 +96,27 @@ def was_unseen(loser: Entry, winner: Entry) -> bool:
 def _rank(entry: Entry) -> tuple[Version, str, int, Version, str]:
     content = entry.content
     # The path is for rows of two paths, of which the tree can show only one.
-    return entry.version, content.digest if content else "", content.size if content else 0, entry.replaced or _NEVER, entry.path
+    return (
+        entry.version,
+        content.digest if content else "",
+        content.size if content else 0,
+        entry.replaced or _NEVER,
+        entry.path,
+    )
 
 
 _NEVER = Version(-1, "")
 
 
-def net_moves(pairs: Iterable[tuple[str, str]], content_of: Callable[[str], Content | None]) -> tuple[Change, ...]:
+def net_moves(
+    pairs: Iterable[tuple[str, str]], content_of: Callable[[str], Content | None]
+) -> tuple[Change, ...]:
     """The net effect of moves that apply in order; `content_of` is the state before them.
 
-    A path that ends with what it itself began with is not among the changes. One that received equal bytes from elsewhere is: its version must be newer
-    than all that was written to it before, or a delete still on its way from a peer would take the only copy.
-    Raises BadRequest for a source that does not exist when its turn comes.
+    A path that ends with what it itself began with is not among the changes. One that received
+    equal bytes from elsewhere is: its version must be newer than all that was written to it before,
+    or a delete still on its way from a peer would take the only copy. Raises BadRequest for a
+    source that does not exist when its turn comes.
     """
     before: dict[str, Content | None] = {}
     holds: dict[str, str | None] = {}  # path -> the path at which what it holds lay before the call
@@ -117,4 +134,8 @@ def net_moves(pairs: Iterable[tuple[str, str]], content_of: Callable[[str], Cont
             raise BadRequest("src_path", f"there is no image {shown(source)}")
         holds[source] = None
         holds[destination] = held
-    return tuple(Change(path, before[held] if held else None) for path, held in holds.items() if held != (path if before[path] else None))
+    return tuple(
+        Change(path, before[held] if held else None)
+        for path, held in holds.items()
+        if held != (path if before[path] else None)
+    )

@@ -1,10 +1,12 @@
 """Erasing: a path is deleted, and of what lost a conflict at it nothing is kept, on any node.
 
     a/b.jpg             a delete like any other
-    .erased/a/b.jpg     a row that is always a delete, at a path that no image can have: nothing that lost at a/b.jpg up to its version is kept
+    .erased/a/b.jpg     a row that is always a delete, at a path that no image can have: nothing
+                        that lost at a/b.jpg up to its version is kept
 
-Both are written as one, with one version. The second stays when an image is stored at the path again, and travels as every row does, so that a node that
-was away drops what it kept, and keeps nothing that it hears of later.
+Both are written as one, with one version. The second stays when an image is stored at the path
+again, and travels as every row does, so that a node that was away drops what it kept, and keeps
+nothing that it hears of later.
 """
 
 from collections.abc import Mapping
@@ -26,6 +28,8 @@ def erased_path(path: str) -> str | None:
 
 
 def is_erased(loser: Entry, erasures: Mapping[str, Entry | None]) -> bool:
-    """Whether nothing may be kept of `loser`; `erasures`: the rows by their paths, that of its erasure among them if there is one."""
+    """Whether nothing may be kept of `loser`; `erasures`: the rows by their paths, that of its
+    erasure among them if there is one.
+    """
     erasure = erasures.get(erasure_path(loser.path))
     return erasure is not None and loser.version <= erasure.version

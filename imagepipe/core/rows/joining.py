@@ -1,10 +1,14 @@
-"""What a node makes of the rows that a peer has told it: which it takes over, which must wait for their bytes, which of its own are lost by it.
+"""What a node makes of the rows that a peer has told it: which it takes over, which must wait for
+their bytes, which of its own are lost by it.
 
-    a row that wins, and is a delete or has its bytes here    taken over under this node's own next number, so that its own peers hear of it
-    a row that wins, and whose bytes are not here             pending: not part of the map, asked for from every peer
+    a row that wins, and is a delete or has its bytes here    taken over under this node's own next
+        number, so that its own peers hear of it
+    a row that wins, and whose bytes are not here             pending: not part of the map, asked
+        for from every peer
     a row that does not win                                   nothing: it is known, or overtaken
 
-Nothing is taken over before its bytes are here, because what is in the map is announced, acknowledged and served.
+Nothing is taken over before its bytes are here, because what is in the map is announced,
+acknowledged and served.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,10 +21,12 @@ from imagepipe.core.rows.stamp import STAMP_MAX
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a node has pulled from a peer: all rows up to `seq` of the peer's numbering, as of the peer's start `epoch`.
+    """How far a node has pulled from a peer: all rows up to `seq` of the peer's numbering, as of
+    the peer's start `epoch`.
 
-    end: the peer's newest number when it told them, where it had more to tell; else 0. What had a number up to `seq` until a change up to `end` gave it a
-    greater one was not told: a peer that was restored from a backup and has lost that change still has the row below `seq`.
+    end: the peer's newest number when it told them, where it had more to tell; else 0. What had a
+    number up to `seq` until a change up to `end` gave it a greater one was not told: a peer that
+    was restored from a backup and has lost that change still has the row below `seq`.
     """
 
     epoch: str
@@ -30,9 +36,11 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A row of `upstream` that wins, but whose bytes are not here. An upstream has at most one for a path: it has one row a path.
+    """A row of `upstream` that wins, but whose bytes are not here. An upstream has at most one for
+    a path: it has one row a path.
 
-    An upstream is known by the name of its link, as for its cursor: what it says of itself could be another's node id.
+    An upstream is known by the name of its link, as for its cursor: what it says of itself could be
+    another's node id.
     """
 
     upstream: str
@@ -43,8 +51,8 @@ class Pending:
 class Join:
     """The outcome.
 
-    taken: new rows, numbered. pending: those that wait. lost: own rows that lost a conflict, to be kept as history: not what was erased. facts: of the bytes that were taken
-    over, by digest.
+    taken: new rows, numbered. pending: those that wait. lost: own rows that lost a conflict, to be
+    kept as history: not what was erased. facts: of the bytes that were taken over, by digest.
     """
 
     taken: tuple[Entry, ...]
@@ -57,7 +65,8 @@ class Join:
 class Joined:
     """What is durable after a join, of which `seq` is this node's newest number.
 
-    added, settled: rows that began to wait for their bytes, and (upstream, path) of those that do so no more: their bytes came, or they were overtaken.
+    added, settled: rows that began to wait for their bytes, and (upstream, path) of those that do
+    so no more: their bytes came, or they were overtaken.
     """
 
     seq: int
@@ -65,10 +74,18 @@ class Joined:
     settled: tuple[tuple[str, str], ...]
 
 
-def join(rows: Iterable[Row], entry_of: Callable[[str], Entry | None], has_bytes: Callable[[Content], bool], node_id: str, seq: int) -> Join:
-    """Join rows, of distinct paths, with the map that `entry_of` tells; `seq` is the newest number of this node.
+def join(
+    rows: Iterable[Row],
+    entry_of: Callable[[str], Entry | None],
+    has_bytes: Callable[[Content], bool],
+    node_id: str,
+    seq: int,
+) -> Join:
+    """Join rows, of distinct paths, with the map that `entry_of` tells; `seq` is the newest number
+    of this node.
 
-    A row with the greatest stamp does not wait for its bytes: nothing could overtake it, so it might wait for ever.
+    A row with the greatest stamp does not wait for its bytes: nothing could overtake it, so it
+    might wait for ever.
     """
     taken: list[Entry] = []
     pending: list[Row] = []
@@ -96,5 +113,13 @@ def join(rows: Iterable[Row], entry_of: Callable[[str], Entry | None], has_bytes
 
 
 def wanted(rows: Iterable[Row], entry_of: Callable[[str], Entry | None]) -> Sequence[Content]:
-    """The contents of the rows that win: what must be here before they are joined. Each once, in order."""
-    return tuple(dict.fromkeys(row.entry.content for row in rows if row.entry.content is not None and wins(row.entry, entry_of(row.entry.path))))
+    """The contents of the rows that win: what must be here before they are joined. Each once, in
+    order.
+    """
+    return tuple(
+        dict.fromkeys(
+            row.entry.content
+            for row in rows
+            if row.entry.content is not None and wins(row.entry, entry_of(row.entry.path))
+        )
+    )

@@ -2,8 +2,9 @@
 
     stamp = max(wall clock in ms << 16, newest known stamp + 1)
 
-The upper 48 bits are milliseconds since 1970, the lower 16 count writes within a millisecond. Ties go by origin.
-Which stamps are known is decided per path (versions.py), so a wrong stamp affects its path and no other.
+The upper 48 bits are milliseconds since 1970, the lower 16 count writes within a millisecond. Ties
+go by origin. Which stamps are known is decided per path (versions.py), so a wrong stamp affects its
+path and no other.
 """
 
 from collections.abc import Iterable
@@ -19,7 +20,9 @@ CLOCK_MAX = 1 << 60
 
 @dataclass(frozen=True, slots=True, order=True)
 class Version:
-    """Which of two writes of one path is the newer: the greater. `origin` is the node id of the writer."""
+    """Which of two writes of one path is the newer: the greater. `origin` is the node id of the
+    writer.
+    """
 
     stamp: int
     origin: str
@@ -28,8 +31,8 @@ class Version:
 def next_stamp(wall_milliseconds: int, known: Iterable[int]) -> int:
     """The stamp of a write now, by someone who knows of writes with the stamps `known`.
 
-    It exceeds all of them but STAMP_MAX, which nothing can exceed. No clock reaches that, so it was forged, and a write
-    goes over it as if it were not there.
+    It exceeds all of them but STAMP_MAX, which nothing can exceed. No clock reaches that, so it was
+    forged, and a write goes over it as if it were not there.
     """
     newest = max((stamp for stamp in known if stamp < STAMP_MAX), default=-1)
     return max(min(wall_milliseconds << COUNTER_BITS, CLOCK_MAX), newest + 1)

@@ -1,7 +1,9 @@
-r"""What is wrong in the headers of many BMP files, put right before ImageMagick reads one: it is stricter than every viewer.
+r"""What is wrong in the headers of many BMP files, put right before ImageMagick reads one: it is
+stricter than every viewer.
 
     "BM"  length of the file(4)  reserved(4)  offset of the pixels(4)
-    length of this header(4)  width(4) height(4) planes(2) bits(2) compression(4) ...  [masks]  [palette]
+    length of this header(4)  width(4) height(4) planes(2) bits(2) compression(4) ...  [masks]
+        [palette]
 
 Viewers look at neither the length nor the reserved bytes, and many programs write a wrong length.
 Where the profile lies, in a header of the fifth version, ImageMagick only checks.
@@ -21,12 +23,16 @@ _BLUE_GREEN_RED = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
 
 
 def corrected(bmp: bytes) -> bytes:
-    """The same picture with a header that is right; what is too short to have one is returned as it is."""
+    """The same picture with a header that is right; what is too short to have one is returned as it
+    is.
+    """
     if len(bmp) < _FILE_HEADER.size + _PLAIN_HEADER_BYTES:
         return bmp
     name, _, _, pixels_at = _FILE_HEADER.unpack_from(bmp)
     header_bytes, bits, compression = struct.unpack_from("<I10xHI", bmp, _FILE_HEADER.size)
-    headers = bytearray(bmp[: _FILE_HEADER.size + max(_PLAIN_HEADER_BYTES, min(header_bytes, _LARGE_HEADER_BYTES))])
+    headers = bytearray(
+        bmp[: _FILE_HEADER.size + max(_PLAIN_HEADER_BYTES, min(header_bytes, _LARGE_HEADER_BYTES))]
+    )
     if len(headers) == _FILE_HEADER.size + _LARGE_HEADER_BYTES:
         struct.pack_into("<II", headers, _PROFILE_AT, 0, 0)
     masks = b""

@@ -2,7 +2,8 @@
 them.
 
     file header(14)  header: length(4) ... at 56 the kind of colours(4)
-      0       calibrated: at 60 x y z(4 each, 2.30 bits) of red, green, blue; at 96 the gamma of each(16.16)
+      0       calibrated: at 60 x y z(4 each, 2.30 bits) of red, green, blue; at 96 the gamma of
+              each(16.16)
       "DEBM"  embedded: at 112 offset and length of an ICC profile
       else    sRGB, or nothing
 
@@ -39,7 +40,9 @@ def calibration(bmp: bytes) -> Colourimetry | None:
     gammas = struct.unpack_from("<3I", header, 96)
     if not all(sum(colour) for colour in corners) or not all(gammas):
         return None
-    rx, ry, gx, gy, bx, by, wx, wy = (value / sum(colour) for colour in (*corners, white) for value in colour[:2])
+    rx, ry, gx, gy, bx, by, wx, wy = (
+        value / sum(colour) for colour in (*corners, white) for value in colour[:2]
+    )
     return colourimetry.by_gamma(round(_GAMMA_UNIT / gammas[1]), (rx, ry, gx, gy, bx, by, wx, wy))
 
 

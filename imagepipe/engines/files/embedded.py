@@ -1,9 +1,11 @@
-r"""What an engine does not say of a file's metadata: the EXIF orientation in PNG and WebP, and whether an ICC profile is for such colours.
+r"""What an engine does not say of a file's metadata: the EXIF orientation in PNG and WebP, and
+whether an ICC profile is for such colours.
 
     PNG    chunks  length(4, big) type(4) data crc(4)       the EXIF block is in "eXIf"
     WebP   chunks  type(4) length(4, little) data, padded   in "EXIF"
 
-The EXIF block is a TIFF file: "II*\0" or "MM\0*", the offset of the first directory, its entries of 12 bytes; tag 274 is the orientation.
+The EXIF block is a TIFF file: "II*\0" or "MM\0*", the offset of the first directory, its entries of
+12 bytes; tag 274 is the orientation.
 """
 
 import struct
@@ -21,7 +23,8 @@ _SPACES = {Colours.RGB: b"RGB ", Colours.GREY: b"GRAY", Colours.CMYK: b"CMYK"}
 def orientation(image: bytes, format: Format) -> int:
     """The orientation, 1 to 8; 1 where there is none, or none that makes sense.
 
-    A PNG may have its block behind the pixels, where libvips does not look and ImageMagick writes it.
+    A PNG may have its block behind the pixels, where libvips does not look and ImageMagick writes
+    it.
     """
     name_of_block = {PNG: b"eXIf", WEBP: b"EXIF"}[format]
     if find(image, name_of_block) < 0:

@@ -31,9 +31,13 @@ def profile(image: bytes, format: Format) -> bytes:
     """The profile, or at least its beginning; empty if there is none."""
     try:
         if format == PSD:
-            return next((content for number, content in _resources(image) if number == _PSD_PROFILE), b"")
+            return next(
+                (content for number, content in _resources(image) if number == _PSD_PROFILE), b""
+            )
         if format == JP2:
-            return next((content[3:] for content in _colours(image) if content[:1] in (b"\2", b"\3")), b"")
+            return next(
+                (content[3:] for content in _colours(image) if content[:1] in (b"\2", b"\3")), b""
+            )
     except struct.error:  # cut short
         return b""
     if format == GIF:

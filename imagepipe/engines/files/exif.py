@@ -1,7 +1,8 @@
 r"""EXIF blocks that are a trap, found and made unreadable before a decoder is let near them.
 
     "II*\0" or "MM\0*"   offset of the first directory(4)
-    a directory:  count(2)  { tag(2) type(2) count(4) value or its offset(4) }...  offset of the next one(4)
+    a directory:  count(2)  { tag(2) type(2) count(4) value or its offset(4) }...  offset of the
+        next one(4)
 
 libexif, which libvips calls for every header, follows each entry that leads to another directory,
 also back to one that it is in: 7.8 KB of them take it half a minute. ImageMagick prints the value
@@ -122,7 +123,9 @@ def _offset(image: Buffer, at: int, order: str) -> int:
 
 
 def _correct_checksum(png: bytearray, at: int) -> None:
-    """Make the CRC of the eXIf chunk around `at` that of its data: a wrong one would be the picture's end."""
+    """Make the CRC of the eXIf chunk around `at` that of its data: a wrong one would be the
+    picture's end.
+    """
     name = png.rfind(_PNG_CHUNK, 0, at)
     length = int.from_bytes(png[name - 4 : name], "big")
     end = name + 4 + length

@@ -1,9 +1,12 @@
-"""The frames of a GIF as its blocks say, and whether libvips may compose them; GIF89a specification.
+"""The frames of a GIF as its blocks say, and whether libvips may compose them; GIF89a
+specification.
 
     "GIF89a"  width(2) height(2) flags(1) background(1) aspect(1)  [palette]
-    "!" 0xF9  4  flags(1: disposal in bits 2 to 4, transparency in bit 0) delay(2) index(1)  0      before a frame
+    "!" 0xF9  4  flags(1: disposal in bits 2 to 4, transparency in bit 0) delay(2) index(1)  0
+        before a frame
     ","       left(2) top(2) width(2) height(2) flags(1) [palette]  code size(1)  sub-blocks
-    "!" kind  sub-blocks                                                                           all else
+    "!" kind  sub-blocks
+        all else
     ";"       the end;   sub-blocks: { length(1) bytes }... 0
 
 Browsers and ImageMagick (`-coalesce`) begin with a transparent canvas and give back transparency.
@@ -31,7 +34,8 @@ class Frame:
     """A frame: where it lies on the canvas, its disposal, its delay in hundredths of a second.
 
     `transparent`: it has a transparent colour. `control` and `start` are where its control block
-    and its descriptor begin in the file, `end` is where its pixels end; 0 where there is no such place.
+    and its descriptor begin in the file, `end` is where its pixels end; 0 where there is no such
+    place.
     """
 
     left: int
@@ -52,7 +56,9 @@ def canvas(gif: Any) -> tuple[int, int]:
 
 
 def is_plain(gif: Any, decoded: tuple[int, int]) -> bool:
-    """Whether libvips, for which the GIF is `decoded` (width, height) in size, composes it as browsers do."""
+    """Whether libvips, for which the GIF is `decoded` (width, height) in size, composes it as
+    browsers do.
+    """
     if 0 in canvas(gif):
         return True
     all_frames = list(frames(gif))
@@ -70,7 +76,11 @@ def has_holes(gif: Any, all_frames: Sequence[Frame]) -> bool:
     first = all_frames[0]
     width, height = canvas(gif)
     covers = first.left == first.top == 0 and first.width >= width and first.height >= height
-    return not covers or (first.disposal == PREVIOUS and len(all_frames) > 1) or any(frame.disposal == BACKGROUND for frame in all_frames[:-1])
+    return (
+        not covers
+        or (first.disposal == PREVIOUS and len(all_frames) > 1)
+        or any(frame.disposal == BACKGROUND for frame in all_frames[:-1])
+    )
 
 
 def frames(gif: Any) -> Iterator[Frame]:
@@ -98,7 +108,9 @@ def frames(gif: Any) -> Iterator[Frame]:
 
 
 def with_delays(gif: bytes, delays: Sequence[int]) -> bytes:
-    """`gif` with the delays of its frames, in hundredths of a second; unchanged if it has another number of frames."""
+    """`gif` with the delays of its frames, in hundredths of a second; unchanged if it has another
+    number of frames.
+    """
     controls = [frame.control for frame in frames(gif)]
     if len(controls) != len(delays) or 0 in controls:
         return gif
@@ -126,7 +138,9 @@ def palette_bytes(flags: int) -> int:
 
 
 def _frame(gif: Any, control: int, start: int, end: int) -> Frame:
-    left, top, width, height = (int.from_bytes(gif[at : at + 2], "little") for at in range(start + 1, start + 9, 2))
+    left, top, width, height = (
+        int.from_bytes(gif[at : at + 2], "little") for at in range(start + 1, start + 9, 2)
+    )
     flags = gif[control + 3] if control else 0
     # Old encoders mean 3 by 4, and browsers read it so.
     disposal = {4: PREVIOUS}.get(flags >> 2 & 7, flags >> 2 & 7)

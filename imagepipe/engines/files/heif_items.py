@@ -23,7 +23,11 @@ def exif_is_scattered(image: Buffer) -> bool:
     ids = {int.from_bytes(found[1] or found[2], "big") for found in _EXIF_ITEM.finditer(image)}
     if not ids:
         return False
-    return any(item in ids and extents > 1 for found in _LOCATIONS.finditer(image) for item, extents in _items(image, found.end()))
+    return any(
+        item in ids and extents > 1
+        for found in _LOCATIONS.finditer(image)
+        for item, extents in _items(image, found.end())
+    )
 
 
 def _items(image: Buffer, at: int) -> Iterator[tuple[int, int]]:

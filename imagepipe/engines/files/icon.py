@@ -68,10 +68,16 @@ def _pictures(ico: bytes) -> Iterator[_Picture]:
         head = ico[offset : offset + min(length, _BMP_HEADER_BYTES)]
         if head.startswith(_PNG) and len(head) >= _PNG_HEADER_BYTES:
             width, height, depth, kind = struct.unpack_from(">IIBB", head, 16)
-            yield _Picture(width, height, depth * (1, 1, 3, 1, 2, 1, 4)[min(kind, 6)], offset, length)
+            yield _Picture(
+                width, height, depth * (1, 1, 3, 1, 2, 1, 4)[min(kind, 6)], offset, length
+            )
         elif len(head) >= _BMP_HEADER_BYTES:
             size, width, height, _, bits, _ = _BMP_HEADER.unpack_from(head)
-            if size >= _BMP_HEADER_BYTES and 0 < width <= _BMP_SIDE_MAX and 1 < height <= 2 * _BMP_SIDE_MAX:
+            if (
+                size >= _BMP_HEADER_BYTES
+                and 0 < width <= _BMP_SIDE_MAX
+                and 1 < height <= 2 * _BMP_SIDE_MAX
+            ):
                 yield _Picture(width, height // 2, bits, offset, length)
 
 

@@ -80,7 +80,9 @@ class _Unreadable(Exception):
 
 
 def _end_of_part(jpeg: Any, start: int, marker: int, scans: "_Scans") -> int:
-    """Where the segment that begins at `start` ends, a scan together with its pixels; `scans` learns of it."""
+    """Where the segment that begins at `start` ends, a scan together with its pixels; `scans`
+    learns of it.
+    """
     if marker in _STANDALONE:
         return start + 2
     end = start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big")
@@ -107,7 +109,9 @@ def _end_of_scan(jpeg: Any, at: int) -> int:
 
 
 def _search(pattern: re.Pattern[bytes], jpeg: Any, at: int) -> re.Match[bytes] | None:
-    """The first two bytes of `pattern` from `at` on; in slices, so that other threads get their turn."""
+    """The first two bytes of `pattern` from `at` on; in slices, so that other threads get their
+    turn.
+    """
     while at < len(jpeg):
         if found := pattern.search(jpeg, at, at + _SEARCHED_BYTES):
             return found
@@ -116,7 +120,9 @@ def _search(pattern: re.Pattern[bytes], jpeg: Any, at: int) -> re.Match[bytes] |
 
 
 class _Scans:
-    """What the scans so far have sent: how many low bits of each component's coefficients are left."""
+    """What the scans so far have sent: how many low bits of each component's coefficients
+    are left.
+    """
 
     def __init__(self) -> None:
         self._bits_left: dict[int, list[int]] = {}
@@ -127,11 +133,17 @@ class _Scans:
         return bool(self._bits_left) and not any(any(bits) for bits in self._bits_left.values())
 
     def frame(self, segment: bytes) -> None:
-        """A frame header: precision(1) height(2) width(2) count(1) { id(1) sampling(1) table(1) }..."""
-        self._bits_left = {segment[6 + 3 * n]: [_ALL_BITS] * _COEFFICIENTS for n in range(segment[5])}
+        """A frame header: precision(1) height(2) width(2) count(1) { id(1) sampling(1) table(1)
+        }...
+        """
+        self._bits_left = {
+            segment[6 + 3 * n]: [_ALL_BITS] * _COEFFICIENTS for n in range(segment[5])
+        }
 
     def scan(self, segment: bytes) -> None:
-        """A scan header: count(1) { id(1) tables(1) }... first(1) last(1) bits(1: those left in the lower half)."""
+        """A scan header: count(1) { id(1) tables(1) }... first(1) last(1) bits(1: those left in the
+        lower half).
+        """
         count = segment[0]
         first, last, bits = segment[1 + 2 * count : 4 + 2 * count]
         for component in segment[1 : 1 + 2 * count : 2]:

@@ -48,7 +48,11 @@ def read(png: Any, colours: Colours) -> PngColours:
     gamma = chunks.get(b"gAMA", b"")
     if b"sRGB" in chunks or len(gamma) != 4:
         return PngColours()
-    return PngColours(colourimetry=colourimetry.by_gamma(int.from_bytes(gamma, "big"), _chromaticities(chunks.get(b"cHRM", b""))))
+    return PngColours(
+        colourimetry=colourimetry.by_gamma(
+            int.from_bytes(gamma, "big"), _chromaticities(chunks.get(b"cHRM", b""))
+        )
+    )
 
 
 def _chunks(png: memoryview) -> dict[bytes, bytes]:
@@ -78,5 +82,7 @@ def _profile_header(content: bytes) -> bytes:
 def _chromaticities(content: bytes) -> Primaries | None:
     if len(content) != 32:
         return None
-    wx, wy, rx, ry, gx, gy, bx, by = (value / _CHUNK_UNIT for value in struct.unpack(">8I", content))
+    wx, wy, rx, ry, gx, gy, bx, by = (
+        value / _CHUNK_UNIT for value in struct.unpack(">8I", content)
+    )
     return rx, ry, gx, gy, bx, by, wx, wy

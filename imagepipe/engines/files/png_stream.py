@@ -17,7 +17,19 @@ _CRC_BYTES = 4
 _SIGNATURE_BYTES = 8
 _END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_ONCE = {b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"bKGD", b"pHYs", b"oFFs", b"tIME", b"eXIf"}
+_ONCE = {
+    b"tRNS",
+    b"gAMA",
+    b"cHRM",
+    b"sRGB",
+    b"iCCP",
+    b"sBIT",
+    b"bKGD",
+    b"pHYs",
+    b"oFFs",
+    b"tIME",
+    b"eXIf",
+}
 _RAW_PROFILE = b"raw profile type"
 _TEXTS_MAX = 1000
 _DEFLATED_BYTES_MAX = 1 << 16

@@ -1,6 +1,7 @@
 """Searching the bytes of an image in slices.
 
-`bytes.find` holds the GIL until it is done: 18 ms for 32 MiB, in which nothing else of the daemon runs.
+`bytes.find` holds the GIL until it is done: 18 ms for 32 MiB, in which nothing else of the daemon
+runs.
 """
 
 from typing import Any
@@ -9,7 +10,9 @@ SLICE_BYTES = 256 << 10
 
 
 def find(image: Any, wanted: bytes, start: int = 0) -> int:
-    """Where `wanted` begins in `image`, bytes or a memory map, from `start` on; -1 if it does not."""
+    """Where `wanted` begins in `image`, bytes or a memory map, from `start` on; -1 if it
+    does not.
+    """
     for at in range(start, len(image), SLICE_BYTES):
         found: int = image.find(wanted, at, at + SLICE_BYTES + len(wanted) - 1)
         if found >= 0:

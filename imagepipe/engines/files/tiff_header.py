@@ -1,11 +1,13 @@
-r"""What the first directory of a TIFF file says, read before a decoder believes it; TIFF 6.0 and BigTIFF.
+r"""What the first directory of a TIFF file says, read before a decoder believes it; TIFF 6.0 and
+BigTIFF.
 
     "II" or "MM", 42(2), offset of the directory(4)           TIFF
     "II" or "MM", 43(2), 8(2), 0(2), offset of it(8)          BigTIFF
-    the directory:  count(2 or 8)  { tag(2) type(2) count(4 or 8) values or their offset(4 or 8) }...
+    the directory:  count(2 or 8)  { tag(2) type(2) count(4 or 8) values or their offset(4 or 8)
+                                   }...
 
-libvips draws tiles that it cannot decompress in black and reports success, so it gets none of these.
-Both engines reserve the memory of a whole tile, also for a picture of 10x10 pixels.
+libvips draws tiles that it cannot decompress in black and reports success, so it gets none of
+these. Both engines reserve the memory of a whole tile, also for a picture of 10x10 pixels.
 """
 
 import struct
@@ -26,14 +28,18 @@ WIDTH, BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION, SAMPLES, PLANES, TILE_WIDTH,
 )
 
 _TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
-"""Also the signed ones, which no writer chooses and libtiff takes: it would reserve a tile that we had not seen."""
+"""Also the signed ones, which no writer chooses and libtiff takes: it would reserve a tile that we
+had not seen.
+"""
 _ENTRIES_MAX = 4096
 _RGB, _INKS, _YCBCR, _LAB = 2, 5, 6, 8
 _JPEG = 7
 _SEPARATE = 2
 
 _BY_LIBVIPS = frozenset({1, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, 50001})
-"""Compressions that the libvips of the wheel reads: none, CCITT, LZW, JPEG, Deflate, PackBits, WebP."""
+"""Compressions that the libvips of the wheel reads: none, CCITT, LZW, JPEG, Deflate, PackBits,
+WebP.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,9 @@ def read(tiff: Any) -> TiffHeader:
 
 
 def _directory(tiff: Any) -> Iterator[tuple[int, int]]:
-    """Tag and first value of each entry. Raises struct.error or OverflowError where the file ends."""
+    """Tag and first value of each entry. Raises struct.error or OverflowError where the
+    file ends.
+    """
     order = {b"II": "<", b"MM": ">"}.get(bytes(tiff[:2]))
     if order is None:
         return

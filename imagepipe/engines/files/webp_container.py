@@ -8,7 +8,8 @@ it lies on a transparent canvas: readers then show black.
 
     "RIFF" size "WEBP"  { fourcc  size(4, little endian)  payload, padded to an even length }...
     payload of "VP8X":  flags, of which 0x10 is alpha, ...
-    payload of "ANMF":  x(3) y(3) width(3) height(3) duration(3, milliseconds, little endian) flags(1) frame
+    payload of "ANMF":  x(3) y(3) width(3) height(3) duration(3, milliseconds, little endian)
+                        flags(1) frame
 
 https://developers.google.com/speed/webp/docs/riff_container
 """
@@ -27,7 +28,9 @@ CHUNKS_MAX = 100_000
 
 
 def with_delays(webp: bytes, delays_ms: Sequence[int]) -> bytes:
-    """`webp`, in which each frame had a delay of UNIT_MS, with these delays, in milliseconds and in order."""
+    """`webp`, in which each frame had a delay of UNIT_MS, with these delays, in milliseconds and in
+    order.
+    """
     changed = bytearray(webp)
     done = 0
     for kind, start, size in chunks(webp):

@@ -1,4 +1,6 @@
-"""Run a child process to its end, whatever it does: bounded in time, in memory and in what it may say."""
+"""Run a child process to its end, whatever it does: bounded in time, in memory and in what it may
+say.
+"""
 
 import contextlib
 import os
@@ -18,7 +20,9 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a child ended (its exit status, or minus the signal that killed it) and the beginning of what it wrote."""
+    """How a child ended (its exit status, or minus the signal that killed it) and the beginning of
+    what it wrote.
+    """
 
     status: int
     out: bytes
@@ -36,10 +40,13 @@ def run(
     running: "set[subprocess.Popen[bytes]] | None" = None,
     is_aborted: Callable[[], bool] = lambda: False,
 ) -> Finished:
-    """Run `command` in `folder`, its standard input being `descriptor`, until `deadline` (time.monotonic).
+    """Run `command` in `folder`, its standard input being `descriptor`, until `deadline`
+    (time.monotonic).
 
-    It gets no other descriptor and no terminal, and a process group of its own, which is killed as a whole. What it writes beyond `said_bytes_max` is
-    read and dropped. While it runs it is in `running`; it is killed at once if by then all that is there was killed, which `is_aborted` says. Raises TimeoutError, and OSError if it cannot be started.
+    It gets no other descriptor and no terminal, and a process group of its own, which is killed as
+    a whole. What it writes beyond `said_bytes_max` is read and dropped. While it runs it is in
+    `running`; it is killed at once if by then all that is there was killed, which `is_aborted`
+    says. Raises TimeoutError, and OSError if it cannot be started.
     """
     process = subprocess.Popen(
         command,
@@ -55,7 +62,8 @@ def run(
     if is_aborted():  # perhaps by one who looked into `running` before it was there
         kill(process)
     try:
-        # Not in the child before exec: Python code there can deadlock, this being one of several threads.
+        # Not in the child before exec: Python code there can deadlock, this being one of several
+        # threads.
         with contextlib.suppress(ProcessLookupError):
             process_limits.lower(resource.RLIMIT_AS, memory_bytes, process.pid)
             process_limits.lower(resource.RLIMIT_CORE, 0, process.pid)
@@ -74,12 +82,16 @@ def run(
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill one of `running` with all that it started, from any thread; its `run` takes in what is left."""
+    """Kill one of `running` with all that it started, from any thread; its `run` takes in what is
+    left.
+    """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _read_all(process: subprocess.Popen[bytes], deadline: float, bytes_max: int) -> tuple[bytes, bytes]:
+def _read_all(
+    process: subprocess.Popen[bytes], deadline: float, bytes_max: int
+) -> tuple[bytes, bytes]:
     """What it writes to both pipes until it closes them, cut to `bytes_max` each."""
     assert process.stdout
     assert process.stderr
@@ -104,7 +116,8 @@ def _read_all(process: subprocess.Popen[bytes], deadline: float, bytes_max: int)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    # Before it is waited for: its number cannot be another's yet. Afterwards only members that outlived it could be left, and convert starts none.
+    # Before it is waited for: its number cannot be another's yet. Afterwards only members that
+    # outlived it could be left, and convert starts none.
     if process.returncode is None:
         kill(process)
         process.wait()

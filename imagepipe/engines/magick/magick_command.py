@@ -1,11 +1,13 @@
-"""A plan -> the arguments of one `convert` that renders all of it. Pure: numbers and words of ours only, nothing that a client sent.
+"""A plan -> the arguments of one `convert` that renders all of it. Pure: numbers and words of ours
+only, nothing that a client sent.
 
     convert LIMITS -define jpeg:size=1000x750 jpeg:-[0]  orient, convert the colours, strip
       ( -clone 0--1  -resize 500x375! ... -write jpeg:0 -delete 0--1 )
       ( -clone 0--1  ...                                  -write png:1  -delete 0--1 )
       null:
 
-Clones share their pixels until one is changed. Settings such as -quality outlive their parentheses, so each output sets all of its own.
+Clones share their pixels until one is changed. Settings such as -quality outlive their parentheses,
+so each output sets all of its own.
 """
 
 from dataclasses import dataclass
@@ -75,14 +77,34 @@ class Limits:
 def facts_arguments(format: Format, limits: Limits) -> list[str]:
     """The arguments that make `convert` print FACTS_FORMAT."""
     facts = FACTS_FORMAT.replace("SAMPLING", "%[jpeg:sampling-factor]" if format == JPEG else "")
-    return [*limits.arguments, "-ping", _input(format, every_frame=format.animates), "-format", facts, "info:-"]
+    return [
+        *limits.arguments,
+        "-ping",
+        _input(format, every_frame=format.animates),
+        "-format",
+        facts,
+        "info:-",
+    ]
 
 
 def render_arguments(plan: RenderPlan, limits: Limits, source: MagickSource) -> list[str]:
     """The arguments that render `plan` to the files 0, 1, ... of the working directory."""
-    hint = ["-define", f"jpeg:size={_hint(plan)}"] if plan.source == JPEG and plan.shrink > 1 else []
-    outputs = [word for n, output in enumerate(plan.outputs) for word in ("(", "-clone", "0--1", *_output(n, output, plan), "-delete", "0--1", ")")]
-    return [*limits.arguments, *hint, _input(plan.source, every_frame=plan.frames > 1), *_source(plan, source), *outputs, "null:"]
+    hint = (
+        ["-define", f"jpeg:size={_hint(plan)}"] if plan.source == JPEG and plan.shrink > 1 else []
+    )
+    outputs = [
+        word
+        for n, output in enumerate(plan.outputs)
+        for word in ("(", "-clone", "0--1", *_output(n, output, plan), "-delete", "0--1", ")")
+    ]
+    return [
+        *limits.arguments,
+        *hint,
+        _input(plan.source, every_frame=plan.frames > 1),
+        *_source(plan, source),
+        *outputs,
+        "null:",
+    ]
 
 
 def has_colours_file(plan: RenderPlan, source: MagickSource) -> bool:
@@ -91,12 +113,15 @@ def has_colours_file(plan: RenderPlan, source: MagickSource) -> bool:
 
 
 def _input(format: Format, *, every_frame: bool) -> str:
-    # Not /proc/self/fd/0: Debian's ImageMagick resolves what it opens, and a file in memory resolves to nothing. It can seek in "-" all the same.
+    # Not /proc/self/fd/0: Debian's ImageMagick resolves what it opens, and a file in memory
+    # resolves to nothing. It can seek in "-" all the same.
     return f"{format.name}:-{'' if every_frame else '[0]'}"
 
 
 def _hint(plan: RenderPlan) -> Size:
-    """The size that makes ImageMagick divide by exactly `shrink`: it takes the whole part of stored size / hint."""
+    """The size that makes ImageMagick divide by exactly `shrink`: it takes the whole part of stored
+    size / hint.
+    """
     stored = plan.picture.turned if plan.orient >= 5 else plan.picture
     return Size(stored.width // plan.shrink, stored.height // plan.shrink)
 
@@ -111,7 +136,13 @@ def _source(plan: RenderPlan, source: MagickSource) -> list[str]:
         words += ["-coalesce"]
         if source.inserted and plan.frames > 1:
             # Each was given back as if the next one were there still: all of them are, instead.
-            words += ["-delete", ",".join(map(str, source.inserted)), "-set", "dispose", "Background"]
+            words += [
+                "-delete",
+                ",".join(map(str, source.inserted)),
+                "-set",
+                "dispose",
+                "Background",
+            ]
     words += [*_ORIENT[plan.orient], "+repage"]
     if plan.source == JP2 and plan.colours is Colours.RGB:
         words += ["-colorspace", "sRGB"]  # YCbCr, which -ping does not say
@@ -125,12 +156,20 @@ def _source(plan: RenderPlan, source: MagickSource) -> list[str]:
     if plan.profile or plan.colourimetry:
         words += ["-profile", SRGB_PROFILE]
     if plan.colours in (Colours.CMYK, Colours.OTHER):
-        words += ["-colorspace", "sRGB"]  # not for the others: it would expand a palette, and change the filter
+        # not for the others: it would expand a palette, and change the filter
+        words += ["-colorspace", "sRGB"]
     words += ["-depth", "8"]
     if plan.strip:
         return [*words, "-strip"]
     # Not the file's times, which are those of /proc.
-    return [*words, *(["-orient", "TopLeft"] if plan.orient != 1 else []), "+set", "date:create", "+set", "date:modify"]
+    return [
+        *words,
+        *(["-orient", "TopLeft"] if plan.orient != 1 else []),
+        "+set",
+        "date:create",
+        "+set",
+        "date:modify",
+    ]
 
 
 def _output(n: int, output: OutputPlan, plan: RenderPlan) -> list[str]:
@@ -140,19 +179,31 @@ def _output(n: int, output: OutputPlan, plan: RenderPlan) -> list[str]:
         words += _crop(output.cut)
         before = Size(output.cut.width, output.cut.height)
     if output.scale != before or plan.shrink > 1:
-        words += ["-resize", f"{output.scale}!"]  # the filter is its own choice, which a plan only repeats
+        # the filter is its own choice, which a plan only repeats
+        words += ["-resize", f"{output.scale}!"]
     if output.crop:
         words += _crop(output.crop)
     white = not output.format.alpha
     if output.canvas:
         canvas = output.canvas
-        see_through = ["-background", "white"] if white else ["-alpha", "set", "-background", "none"]
-        words += [*see_through, "-compose", "over", "-extent", f"{canvas.size}-{canvas.left}-{canvas.top}", "+repage"]
+        see_through = (
+            ["-background", "white"] if white else ["-alpha", "set", "-background", "none"]
+        )
+        words += [
+            *see_through,
+            "-compose",
+            "over",
+            "-extent",
+            f"{canvas.size}-{canvas.left}-{canvas.top}",
+            "+repage",
+        ]
     if white:
         words += ["-background", "white", "-alpha", "remove", "-alpha", "off"]
     return [
         *words,
-        *_encoder(output, see_through=not output.flatten and (plan.alpha or output.canvas is not None)),
+        *_encoder(
+            output, see_through=not output.flatten and (plan.alpha or output.canvas is not None)
+        ),
         "-write",
         f"{output.format.name}:{n}",
     ]
@@ -165,8 +216,21 @@ def _crop(region: Region) -> list[str]:
 def _encoder(output: OutputPlan, *, see_through: bool) -> list[str]:
     quality = ["-quality", str(output.quality)]
     return {
-        JPEG.name: [*quality, "+compress", "-interlace", "none", "-sampling-factor", "2x2" if output.subsample else "1x1"],
-        PNG.name: ["+compress", "-define", "png:compression-level=6", "-define", "png:compression-filter=5"],
+        JPEG.name: [
+            *quality,
+            "+compress",
+            "-interlace",
+            "none",
+            "-sampling-factor",
+            "2x2" if output.subsample else "1x1",
+        ],
+        PNG.name: [
+            "+compress",
+            "-define",
+            "png:compression-level=6",
+            "-define",
+            "png:compression-filter=5",
+        ],
         GIF.name: [*_few_colours(output, see_through=see_through), "+compress"],
         # An animation that is played once would lose all frames but the first.
         WEBP.name: [
@@ -176,12 +240,16 @@ def _encoder(output: OutputPlan, *, see_through: bool) -> list[str]:
             "webp:method=4",
             *(["-loop", "0", "-set", "delay", str(UNIT_MS // 10)] if output.animated else []),
         ],
-        TIFF.name: ["-compress", "LZW", "-define", "tiff:predictor=2"] if output.compressed else ["-compress", "None"],
+        TIFF.name: ["-compress", "LZW", "-define", "tiff:predictor=2"]
+        if output.compressed
+        else ["-compress", "None"],
     }[output.format.name]
 
 
 def _few_colours(output: OutputPlan, *, see_through: bool) -> list[str]:
-    """As GIF has them: for an animation without dithering, which takes 0.1 s a frame of any size, and which the encoder cannot be kept from otherwise."""
+    """As GIF has them: for an animation without dithering, which takes 0.1 s a frame of any size,
+    and which the encoder cannot be kept from otherwise.
+    """
     if not output.animated:
         return ["-dither", "Riemersma"]
     on_or_off = ["-channel", "A", "-threshold", "50%", "+channel"] if see_through else []

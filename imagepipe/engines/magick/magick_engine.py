@@ -1,7 +1,9 @@
-"""The engine that is the reference: ImageMagick's `convert`, one child a call (docs/design/architecture.md, "Rendering").
+"""The engine that is the reference: ImageMagick's `convert`, one child a call
+(docs/design/architecture.md, "Rendering").
 
-It takes the image from a file in memory, its standard input, and writes into its working directory under names of ours: nothing that a client sent is on
-its command line. The coder is named, the policy beside this module allows the formats of our list alone, and limits bound the rest.
+It takes the image from a file in memory, its standard input, and writes into its working directory
+under names of ours: nothing that a client sent is on its command line. The coder is named, the
+policy beside this module allows the formats of our list alone, and limits bound the rest.
 """
 
 import os
@@ -22,12 +24,26 @@ from imagepipe.core.rendering.formats import BMP, GIF, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.icc import profile_of
 from imagepipe.core.rendering.plan import Colours, RenderPlan, SourceFacts
-from imagepipe.engines.files import bmp_colours, embedded, embedded_profile, exif, png_colours, tiff_header
+from imagepipe.engines.files import (
+    bmp_colours,
+    embedded,
+    embedded_profile,
+    exif,
+    png_colours,
+    tiff_header,
+)
 from imagepipe.engines.files.delays import in_hundredths
 from imagepipe.engines.files.gif_frames import with_delays as with_hundredths
 from imagepipe.engines.files.webp_container import with_alpha, with_delays
 from imagepipe.engines.magick import child
-from imagepipe.engines.magick.magick_command import COLOURS_FILE, FRAMES_MAX, Limits, facts_arguments, has_colours_file, render_arguments
+from imagepipe.engines.magick.magick_command import (
+    COLOURS_FILE,
+    FRAMES_MAX,
+    Limits,
+    facts_arguments,
+    has_colours_file,
+    render_arguments,
+)
 from imagepipe.engines.magick.magick_source import MagickSource, prepared
 from imagepipe.engines.memory_file import Image, bytes_of, descriptor_of
 from imagepipe.engines.reasons import of_kind, reason
@@ -37,19 +53,36 @@ from imagepipe.runtime.profiling import spent
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
 _POLICY_FOLDER = str(Path(__file__).parent)
 
-_CORRUPT = re.compile(r"premature end|unexpected end-of-file|insufficient image data|corrupt image|unable to read image data", re.IGNORECASE)
-"""What convert says of an image of which a part is missing, though it may exit with 0. What it else warns of is harmless: phones write JPEGs with
-"extraneous bytes before marker".
+_CORRUPT = re.compile(
+    r"premature end|unexpected end-of-file|insufficient image data|corrupt image|unable to read"
+    r" image data",
+    re.IGNORECASE,
+)
+"""What convert says of an image of which a part is missing, though it may exit with 0. What it else
+warns of is harmless: phones write JPEGs with "extraneous bytes before marker".
 """
 
 _BAD_PROFILE = re.compile(r"unable to create color transform|ColorspaceColorProfileMismatch")
-_WRITING = re.compile(r"no space left|disk quota|unable to write|write error|WriteBlob|file too large|maximum TIFF file size", re.IGNORECASE)
+_WRITING = re.compile(
+    r"no space left|disk quota|unable to write|write error|WriteBlob|file too large|maximum TIFF"
+    r" file size",
+    re.IGNORECASE,
+)
 _FULL = re.compile(r"no space left|disk quota", re.IGNORECASE)
 _COLOURS = {"sRGB": Colours.RGB, "Gray": Colours.GREY, "CMYK": Colours.CMYK}
 _PNG_COLOURS = _COLOURS | {"RGB": Colours.RGB, "LinearGray": Colours.GREY}
 """It says so of a PNG whose gAMA is 1."""
 
-_ORIENTATIONS = {"TopLeft": 1, "TopRight": 2, "BottomRight": 3, "BottomLeft": 4, "LeftTop": 5, "RightTop": 6, "RightBottom": 7, "LeftBottom": 8}
+_ORIENTATIONS = {
+    "TopLeft": 1,
+    "TopRight": 2,
+    "BottomRight": 3,
+    "BottomLeft": 4,
+    "LeftTop": 5,
+    "RightTop": 6,
+    "RightBottom": 7,
+    "LeftBottom": 8,
+}
 
 _log = Logger()
 
@@ -57,8 +90,9 @@ _log = Logger()
 class ImageMagickEngine:
     """An Engine; see `engine`.
 
-    `convert`: the program's path. `environment`: `[[env]]` of the configuration, for the child. `timeout_seconds` bounds a job from its opening to its
-    last output; `pixels_max` is `max_pixels`.
+    `convert`: the program's path. `environment`: `[[env]]` of the configuration, for the child.
+    `timeout_seconds` bounds a job from its opening to its last output; `pixels_max` is
+    `max_pixels`.
     """
 
     def __init__(
@@ -69,7 +103,11 @@ class ImageMagickEngine:
         pixels_max: int = 100_000_000,
     ) -> None:
         self._convert = convert
-        self._environment = {**_ENVIRONMENT, **(environment or {}), "MAGICK_CONFIGURE_PATH": _POLICY_FOLDER}
+        self._environment = {
+            **_ENVIRONMENT,
+            **(environment or {}),
+            "MAGICK_CONFIGURE_PATH": _POLICY_FOLDER,
+        }
         self._timeout_seconds = timeout_seconds
         self._limits = Limits(pixels_max, int(timeout_seconds) + 1)
         self._running: set[subprocess.Popen[bytes]] = set()
@@ -92,7 +130,9 @@ class ImageMagickEngine:
         with descriptor_of(image if source.data is content else source.data) as descriptor:
             # Even to print a line, convert writes a temporary file first.
             with spent("open"), TemporaryDirectory(prefix="imagepipe-") as folder:
-                said = self._run(facts_arguments(format, self._limits), descriptor, Path(folder), deadline)
+                said = self._run(
+                    facts_arguments(format, self._limits), descriptor, Path(folder), deadline
+                )
             facts = _parse_facts(said, format, content, source)
 
             def render(plan: RenderPlan, folder: Path) -> None:
@@ -120,12 +160,20 @@ class ImageMagickEngine:
     def close(self) -> None:
         """See Engine; nothing of it outlives a call."""
 
-    def _render(self, plan: RenderPlan, descriptor: int, folder: Path, deadline: float, source: MagickSource) -> None:
+    def _render(
+        self, plan: RenderPlan, descriptor: int, folder: Path, deadline: float, source: MagickSource
+    ) -> None:
         try:
             self._run(render_arguments(plan, self._limits, source), descriptor, folder, deadline)
         except _BadProfile:
-            # Broken, or of another colour space than its picture: ignored, as it is where ImageMagick happens to exit with 0.
-            self._run(render_arguments(replace(plan, profile=False), self._limits, source), descriptor, folder, deadline)
+            # Broken, or of another colour space than its picture: ignored, as it is where
+            # ImageMagick happens to exit with 0.
+            self._run(
+                render_arguments(replace(plan, profile=False), self._limits, source),
+                descriptor,
+                folder,
+                deadline,
+            )
         # convert is not always honest in its exit status.
         for n, output in enumerate(plan.outputs):
             file = folder / str(n)
@@ -133,8 +181,11 @@ class ImageMagickEngine:
                 raise NotStored("ImageMagick did not write an output")
             if output.animated:
                 see_through = not output.flatten and (plan.alpha or output.canvas is not None)
-                with file.open("r+b") as animation:  # in place: the disk may have filled up meanwhile
-                    mended = _mended(animation.read(), output.format, source.delays_ms, see_through=see_through)
+                # in place: the disk may have filled up meanwhile
+                with file.open("r+b") as animation:
+                    mended = _mended(
+                        animation.read(), output.format, source.delays_ms, see_through=see_through
+                    )
                     animation.seek(0)
                     animation.write(mended)
 
@@ -156,7 +207,9 @@ class ImageMagickEngine:
                 is_aborted=lambda: self._aborted,
             )
         except TimeoutError:
-            raise NotStored(f"rendering took longer than {self._timeout_seconds:g} s (timeout)") from None
+            raise NotStored(
+                f"rendering took longer than {self._timeout_seconds:g} s (timeout)"
+            ) from None
         except OSError as error:
             _log.error("{convert} cannot be started: {error}", convert=self._convert, error=error)
             raise NotStored("ImageMagick, which this image needs, is not installed here") from None
@@ -165,7 +218,12 @@ class ImageMagickEngine:
             return finished.out
         if _BAD_PROFILE.search(errors):
             raise _BadProfile(_short(errors))
-        _log.warn("{convert} ended with {status}:\n{errors}", convert=self._convert, status=finished.status, errors=errors)
+        _log.warn(
+            "{convert} ended with {status}:\n{errors}",
+            convert=self._convert,
+            status=finished.status,
+            errors=errors,
+        )
         if finished.status < 0:
             raise NotStored(f"ImageMagick was killed by signal {-finished.status}")
         raise (DiskFull if _FULL.search(errors) else NotStored)(_short(errors))
@@ -193,17 +251,28 @@ def _parse_facts(said: bytes, format: Format, image: bytes, source: MagickSource
     `indexed` is left out: it is for engines that must choose the filter that ImageMagick would.
     """
     try:
-        numbers, sampling, orientation = said.decode("utf-8", "replace").splitlines()[0].split("|", 2)
+        numbers, sampling, orientation = (
+            said.decode("utf-8", "replace").splitlines()[0].split("|", 2)
+        )
         _, width, height, canvas_width, canvas_height, count, alpha, colourspace = numbers.split()
-        # Only an animation's frames lie on a canvas; elsewhere it is where a scanner had put the page.
-        size = Size(int(canvas_width), int(canvas_height)) if format.animates else Size(int(width), int(height))
+        # Only an animation's frames lie on a canvas; elsewhere it is where a scanner had put the
+        # page.
+        size = (
+            Size(int(canvas_width), int(canvas_height))
+            if format.animates
+            else Size(int(width), int(height))
+        )
         frames = int(count) - len(source.inserted) if format.animates else 1
     except (IndexError, ValueError):
         raise NotStored("the image cannot be read") from None
     if min(size.width, size.height, frames) < 1:
         raise NotStored("the image cannot be read: it has no pixels")
     colours = (_PNG_COLOURS if format == PNG else _COLOURS).get(colourspace, Colours.OTHER)
-    turned = embedded.orientation(image, format) if format in (PNG, WEBP) else _ORIENTATIONS.get(orientation, 1)
+    turned = (
+        embedded.orientation(image, format)
+        if format in (PNG, WEBP)
+        else _ORIENTATIONS.get(orientation, 1)
+    )
     profile, colourimetry = _meaning(image, format, colours)
     tiff = tiff_header.read(image) if format == TIFF else None
     return SourceFacts(
@@ -212,7 +281,11 @@ def _parse_facts(said: bytes, format: Format, image: bytes, source: MagickSource
         orientation=turned,
         frames=frames,
         # `convert -ping` does not report the alpha of a TIFF.
-        alpha=source.alpha if source.alpha is not None else alpha == "True" or (tiff is not None and tiff.has_alpha),
+        alpha=(
+            source.alpha
+            if source.alpha is not None
+            else alpha == "True" or (tiff is not None and tiff.has_alpha)
+        ),
         colours=colours,
         profile=profile,
         colourimetry=colourimetry,
@@ -231,7 +304,9 @@ def _meaning(image: bytes, format: Format, colours: Colours) -> tuple[bool, Colo
     return False, bmp_colours.calibration(image) if format == BMP else None
 
 
-def _mended(animation: bytes, format: Format, delays_ms: Sequence[int], *, see_through: bool) -> bytes:
+def _mended(
+    animation: bytes, format: Format, delays_ms: Sequence[int], *, see_through: bool
+) -> bytes:
     """An animation as ImageMagick wrote it, with the delays and the alpha that it should have."""
     if format == GIF:
         return with_hundredths(animation, in_hundredths(delays_ms))
@@ -242,4 +317,8 @@ def _mended(animation: bytes, format: Format, delays_ms: Sequence[int], *, see_t
 def _short(errors: str) -> str:
     """What convert said, as a sentence for the client."""
     why = reason(errors)
-    return f"the outputs cannot be written: {why}" if _WRITING.search(why) else f"the image cannot be rendered: {why}"
+    return (
+        f"the outputs cannot be written: {why}"
+        if _WRITING.search(why)
+        else f"the image cannot be rendered: {why}"
+    )

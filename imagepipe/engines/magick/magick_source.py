@@ -8,7 +8,15 @@ GIF, WebP         delays to the millisecond, and whether some frame has holes
 from dataclasses import dataclass
 
 from imagepipe.core.rendering.formats import BMP, GIF, ICO, JPEG, PNG, WEBP, Format
-from imagepipe.engines.files import bmp, bmp_colours, gif_frames, icon, jpeg_stream, png_stream, webp_frames
+from imagepipe.engines.files import (
+    bmp,
+    bmp_colours,
+    gif_frames,
+    icon,
+    jpeg_stream,
+    png_stream,
+    webp_frames,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,11 @@ def prepared(image: bytes, format: Format) -> MagickSource:
     if format == GIF:
         parts = list(gif_frames.frames(image))
         delays = tuple(10 * part.delay for part in parts)
-        return MagickSource(gif_frames.disposed_plainly(image, parts), delays_ms=delays, alpha=gif_frames.has_holes(image, parts))
+        return MagickSource(
+            gif_frames.disposed_plainly(image, parts),
+            delays_ms=delays,
+            alpha=gif_frames.has_holes(image, parts),
+        )
     if format == WEBP and (pages := webp_frames.frames(image)):
         blended = webp_frames.blended(image, pages)
         return MagickSource(

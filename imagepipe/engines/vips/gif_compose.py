@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pyvips
 
-from imagepipe.engines.files.gif_frames import BACKGROUND, PREVIOUS, Frame, canvas, frames, palette_bytes
+from imagepipe.engines.files.gif_frames import (
+    BACKGROUND,
+    PREVIOUS,
+    Frame,
+    canvas,
+    frames,
+    palette_bytes,
+)
 
 _Pixels = npt.NDArray[np.uint8]
 """[row, column, red green blue alpha]"""
@@ -47,13 +54,27 @@ def compose(gif: Any, count: int) -> pyvips.Image:
 
 def _decode(gif: Any, frame: Frame, limit: int) -> _Pixels:
     if frame.width * frame.height > limit:
-        raise pyvips.Error(f"a frame of {frame.width}x{frame.height} pixels is larger than its canvas")
+        raise pyvips.Error(
+            f"a frame of {frame.width}x{frame.height} pixels is larger than its canvas"
+        )
     size = gif[frame.start + 5 : frame.start + 9]
     control = bytearray(gif[frame.control : frame.control + 8] if frame.control else b"")
     if control:
         control[3] &= 1  # no disposal
     palette = gif[13 : 13 + palette_bytes(gif[10])]
-    alone = b"".join([b"GIF89a", size, gif[10:11], b"\0\0", palette, control, b",\0\0\0\0", gif[frame.start + 5 : frame.end], b";"])
+    alone = b"".join(
+        [
+            b"GIF89a",
+            size,
+            gif[10:11],
+            b"\0\0",
+            palette,
+            control,
+            b",\0\0\0\0",
+            gif[frame.start + 5 : frame.end],
+            b";",
+        ]
+    )
     decoded = pyvips.Image.gifload_buffer(alone, fail_on="error").colourspace("srgb")
     pixels: _Pixels = (decoded if decoded.hasalpha() else decoded.addalpha()).numpy()
     return pixels

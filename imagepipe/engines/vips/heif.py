@@ -107,7 +107,11 @@ def _info(image: HeifImage) -> dict[str, Any]:
 
 def _of(image: HeifImage) -> Colourimetry | None:
     nclx = _info(image).get("nclx_profile")
-    return colourimetry.by_codes(nclx["color_primaries"], nclx["transfer_characteristics"]) if nclx else None
+    return (
+        colourimetry.by_codes(nclx["color_primaries"], nclx["transfer_characteristics"])
+        if nclx
+        else None
+    )
 
 
 def _with_metadata(picture: pyvips.Image, image: HeifImage) -> pyvips.Image:

@@ -1,9 +1,11 @@
-"""The fast engine: libvips, in worker processes of its own (docs/design/architecture.md, "Rendering").
+"""The fast engine: libvips, in worker processes of its own (docs/design/architecture.md,
+"Rendering").
 
-A job takes an idle worker, or starts one, and has it for itself from `open` until its end: so there are never more workers than threads that
-render. Afterwards the worker is idle again, unless
+A job takes an idle worker, or starts one, and has it for itself from `open` until its end: so there
+are never more workers than threads that render. Afterwards the worker is idle again, unless
 
-    the job failed in a way that leaves it unknown (it died, it hung: killed)      that job alone fails, the next starts another
+    the job failed in a way that leaves it unknown (it died, it hung: killed)      that job alone
+        fails, the next starts another
     it has done `jobs_max` jobs, or its memory grew over `memory_kept_bytes`       it is told to end
 """
 
@@ -29,8 +31,9 @@ FORMATS = (JPEG, PNG, GIF, WEBP, AVIF, TIFF, HEIC)
 class VipsEngine:
     """An Engine; see `engine`.
 
-    `timeout_seconds` bounds a job from its opening to its last output. `pixels_max` is `max_pixels`: a worker's address space is bounded to what so many
-    may take, or to `memory_bytes`. Any thread may call anything.
+    `timeout_seconds` bounds a job from its opening to its last output. `pixels_max` is
+    `max_pixels`: a worker's address space is bounded to what so many may take, or to
+    `memory_bytes`. Any thread may call anything.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class VipsEngine:
         memory_bytes: int | None = None,
     ) -> None:
         self._timeout_seconds = timeout_seconds
-        # Measured: an idle worker maps 70 to 190 MiB; decoding takes 4 bytes a pixel, progressive JPEG 9, AVIF to read or write up to 24.
+        # Measured: an idle worker maps 70 to 190 MiB; decoding takes 4 bytes a pixel, progressive
+        # JPEG 9, AVIF to read or write up to 24.
         self._memory_bytes = memory_bytes or (1 << 30) + 24 * pixels_max
         self._jobs_max = jobs_max
         self._memory_kept_bytes = memory_kept_bytes
-        self._idle: deque[Worker] = deque()  # appended and popped at the right: what has just worked is warm
+        # appended and popped at the right: what has just worked is warm
+        self._idle: deque[Worker] = deque()
         self._workers: set[Worker] = set()  # all that were started and not yet ended
         self._aborted = self._closed = False
 
@@ -69,7 +74,9 @@ class VipsEngine:
         worker.deadline = time.monotonic() + self._timeout_seconds
         try:
             with spent("open"), descriptor_of(image) as descriptor:
-                opened = worker.ask(worker_messages.Open(format.name), worker_messages.Opened, descriptor)
+                opened = worker.ask(
+                    worker_messages.Open(format.name), worker_messages.Opened, descriptor
+                )
             # The format came back as a copy; there is one object for each.
             yield VipsSource(replace(opened.facts, format=format), worker)
         finally:
@@ -100,7 +107,11 @@ class VipsEngine:
 
     def _put_back(self, worker: Worker) -> None:
         worker.forget()
-        if worker.alive and worker.jobs < self._jobs_max and worker.memory_bytes <= self._memory_kept_bytes:
+        if (
+            worker.alive
+            and worker.jobs < self._jobs_max
+            and worker.memory_bytes <= self._memory_kept_bytes
+        ):
             self._idle.append(worker)
             if self._closed:
                 self.close()
@@ -133,5 +144,8 @@ class VipsSource:
 
     def render(self, plan: RenderPlan, folder: Path) -> None:
         """See Source."""
-        rendered = self._worker.ask(worker_messages.Render(plan, str(folder.absolute()), are_measured()), worker_messages.Rendered)
+        rendered = self._worker.ask(
+            worker_messages.Render(plan, str(folder.absolute()), are_measured()),
+            worker_messages.Rendered,
+        )
         add(rendered.stages)

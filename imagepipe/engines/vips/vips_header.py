@@ -1,6 +1,7 @@
 """What libvips reads in a header -> SourceFacts; only a worker process imports this.
 
-libvips opens lazily: no pixel is decoded here. The loader is the one of the format that the bytes were recognised as, never a guess of libvips.
+libvips opens lazily: no pixel is decoded here. The loader is the one of the format that the bytes
+were recognised as, never a guess of libvips.
 """
 
 from types import ModuleType
@@ -41,14 +42,17 @@ def allow_only_our_loaders() -> None:
 
 
 def load(image: Any, format: Format, fail_on: str = "error", **options: Any) -> pyvips.Image:
-    """`image`, a buffer, as a lazy picture. Raises pyvips.Error, then or when its pixels are asked for.
+    """`image`, a buffer, as a lazy picture. Raises pyvips.Error, then or when its pixels are asked
+    for.
 
-    A truncated file is an error; what a decoder only warns of is not: phones write JPEGs with "extraneous bytes before marker".
+    A truncated file is an error; what a decoder only warns of is not: phones write JPEGs with
+    "extraneous bytes before marker".
     """
     if format == HEIC:
         return _heif().load(image)
     if format == TIFF and tiff_header.read(image).tile_bytes:
-        fail_on = "warning"  # libvips only warns of a tile that it cannot read, and draws it in black
+        # libvips only warns of a tile that it cannot read, and draws it in black
+        fail_on = "warning"
     source = pyvips.Source.new_from_memory(image)
     picture = pyvips.Operation.call(_LOADERS[format.name], source, fail_on=fail_on, **options)
     if format == AVIF and image.find(b"prem") >= 0 and _heif().is_premultiplied(image):
@@ -73,9 +77,16 @@ def read_facts(image: Any, format: Format) -> SourceFacts:
     picture = load(image, format)
     alpha = bool(picture.hasalpha())
     colours = _COLOURS.get(picture.interpretation, Colours.OTHER)
-    if picture.format not in ("uchar", "ushort") or picture.bands - alpha != {Colours.GREY: 1, Colours.CMYK: 4}.get(colours, 3):
-        raise pyvips.Error(f"{picture.bands} channels of {picture.format} are not supported in {format}")
-    orientation = embedded.orientation(image, PNG) if format == PNG else _number(picture, "orientation", 1)
+    if picture.format not in ("uchar", "ushort") or picture.bands - alpha != {
+        Colours.GREY: 1,
+        Colours.CMYK: 4,
+    }.get(colours, 3):
+        raise pyvips.Error(
+            f"{picture.bands} channels of {picture.format} are not supported in {format}"
+        )
+    orientation = (
+        embedded.orientation(image, PNG) if format == PNG else _number(picture, "orientation", 1)
+    )
     size = Size(picture.width, picture.height)
     if format == GIF:
         frames = list(gif_frames.frames(image))
@@ -95,37 +106,48 @@ def read_facts(image: Any, format: Format) -> SourceFacts:
         profile=profile,
         colourimetry=colourimetry,
         block_bytes=tiff.tile_bytes if tiff else 0,
-        full_chroma=format == JPEG and picture.get_typeof("jpeg-chroma-subsample") != 0 and picture.get("jpeg-chroma-subsample") == "4:4:4",
+        full_chroma=format == JPEG
+        and picture.get_typeof("jpeg-chroma-subsample") != 0
+        and picture.get("jpeg-chroma-subsample") == "4:4:4",
     )
 
 
 def is_composed(gif: Any, header: pyvips.Image) -> bool:
     """Whether the frames of a GIF, with what libvips read in its header, are for `gif_compose`."""
-    return not gif_frames.is_plain(gif, (header.width, _number(header, "page-height", header.height)))
+    return not gif_frames.is_plain(
+        gif, (header.width, _number(header, "page-height", header.height))
+    )
 
 
 def _indexed(picture: pyvips.Image, format: Format, colours: Colours) -> bool:
-    """Whether ImageMagick holds it as a palette (PseudoClass), as `convert -format %r` shows: also grey JPEG and PNG up to 8 bits, but no TIFF that
-    libvips could tell us of.
+    """Whether ImageMagick holds it as a palette (PseudoClass), as `convert -format %r` shows: also
+    grey JPEG and PNG up to 8 bits, but no TIFF that libvips could tell us of.
     """
     if format in (JPEG, PNG):
-        return _number(picture, "palette", 0) == 1 or (colours is Colours.GREY and picture.bands == 1 and picture.format == "uchar")
+        return _number(picture, "palette", 0) == 1 or (
+            colours is Colours.GREY and picture.bands == 1 and picture.format == "uchar"
+        )
     return format == GIF
 
 
-def _meaning(image: Any, picture: pyvips.Image, format: Format, colours: Colours) -> tuple[bool, Colourimetry | None]:
+def _meaning(
+    image: Any, picture: pyvips.Image, format: Format, colours: Colours
+) -> tuple[bool, Colourimetry | None]:
     """Whether the embedded profile counts, and what counts in its place."""
     if format == PNG:
         said = png_colours.read(image, colours)
         return said.profile, said.colourimetry
-    profile = bytes(picture.get("icc-profile-data")) if picture.get_typeof("icc-profile-data") else b""
+    profile = (
+        bytes(picture.get("icc-profile-data")) if picture.get_typeof("icc-profile-data") else b""
+    )
     if embedded.fits(profile, colours):
         return True, None
     return False, _heif().colourimetry_of(image) if format == AVIF else None
 
 
 def _heif() -> ModuleType:
-    from imagepipe.engines.vips import heif  # noqa: PLC0415 - it takes 50 ms and 12 MiB, which most workers never need
+    # it takes 50 ms and 12 MiB, which most workers never need
+    from imagepipe.engines.vips import heif  # noqa: PLC0415
 
     return heif
 

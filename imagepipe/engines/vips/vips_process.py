@@ -1,4 +1,6 @@
-"""A worker process of libvips, as the daemon sees it: started, asked, told to forget, ended or killed."""
+"""A worker process of libvips, as the daemon sees it: started, asked, told to forget, ended or
+killed.
+"""
 
 import os
 import socket
@@ -37,7 +39,9 @@ class NotRead(NotStored):
 
 
 class Worker:
-    """A worker process, and this end of the link to it. Once a request had no proper reply, it is dead."""
+    """A worker process, and this end of the link to it. Once a request had no proper reply, it is
+    dead.
+    """
 
     def __init__(self, memory_bytes: int, timeout_seconds: float) -> None:
         self.jobs = 0
@@ -47,7 +51,15 @@ class Worker:
         self._link, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "imagepipe.engines.vips.vips_worker", str(theirs.fileno()), str(memory_bytes), str(timeout_seconds)],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "imagepipe.engines.vips.vips_worker",
+                    str(theirs.fileno()),
+                    str(memory_bytes),
+                    str(timeout_seconds),
+                ],
                 cwd="/",
                 env=_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
@@ -74,28 +86,43 @@ class Worker:
             return 0
         return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
 
-    def ask(self, request: worker_messages.Open | worker_messages.Render, expected: type[_Reply], descriptor: int | None = None) -> _Reply:
+    def ask(
+        self,
+        request: worker_messages.Open | worker_messages.Render,
+        expected: type[_Reply],
+        descriptor: int | None = None,
+    ) -> _Reply:
         """The reply to `request`. Raises NotStored, or InternalError."""
         try:
             self._link.settimeout(max(self.deadline - time.monotonic(), 0.001))
             if not self._started:
-                self._started = isinstance(worker_messages.receive_reply(self._link), worker_messages.Started)
+                self._started = isinstance(
+                    worker_messages.receive_reply(self._link), worker_messages.Started
+                )
             worker_messages.send(self._link, request, descriptor)
             reply = worker_messages.receive_reply(self._link)
         except TimeoutError:
             self._kill()
-            raise NotStored(f"rendering took longer than {self._timeout_seconds:g} s (timeout)") from None
+            raise NotStored(
+                f"rendering took longer than {self._timeout_seconds:g} s (timeout)"
+            ) from None
         except (OSError, EOFError):
             self._kill()
             status = self._process.returncode
             if not self._started:
-                _log.error("a vips worker could not start, exit status {status}: its output is above", status=status)
+                _log.error(
+                    "a vips worker could not start, exit status {status}: its output is above",
+                    status=status,
+                )
                 raise EngineUnusable("the decoder could not be started: the log says why") from None
             _log.warn("a vips worker died: exit status {status}", status=status)
             raise NotStored("the image crashed its decoder") from None
         except worker_messages.MalformedReplyError as error:
             self._kill()
-            _log.error("a vips worker sent a malformed reply and was killed: {error}", error=printable(str(error)[:_WHY_LENGTH_MAX]))
+            _log.error(
+                "a vips worker sent a malformed reply and was killed: {error}",
+                error=printable(str(error)[:_WHY_LENGTH_MAX]),
+            )
             raise NotStored("the image crashed its decoder") from None
         except BaseException:
             self._kill()
@@ -107,7 +134,10 @@ class Worker:
             _log.error("a vips worker sent a reply to another request and was killed")
             raise NotStored("the image crashed its decoder")
         if reply.internal:
-            _log.error("a vips worker failed:\n{why}", why="\n".join(map(printable, reply.why.splitlines())))
+            _log.error(
+                "a vips worker failed:\n{why}",
+                why="\n".join(map(printable, reply.why.splitlines())),
+            )
             raise InternalError
         why = printable(reply.why[:_WHY_LENGTH_MAX])
         if reply.full:
@@ -128,7 +158,9 @@ class Worker:
         self._process.kill()
 
     def end(self) -> None:
-        """End it, and take in its exit status; an idle worker ends by itself when its link is closed, another is killed."""
+        """End it, and take in its exit status; an idle worker ends by itself when its link is
+        closed, another is killed.
+        """
         self._link.close()
         try:
             self._process.wait(1.0)

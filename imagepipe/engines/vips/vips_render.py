@@ -1,13 +1,17 @@
 """A plan and an image -> files, by libvips; only a worker process imports this.
 
-The picture is read once, at 1/shrink, made 8-bit sRGB and, if it is small or more than one output wants it, kept in memory; otherwise it streams through.
+The picture is read once, at 1/shrink, made 8-bit sRGB and, if it is small or more than one output
+wants it, kept in memory; otherwise it streams through.
 
-    for each output, and each frame of it:  cut -> scale -> orient -> crop -> white below -> canvas -> encode
+    for each output, and each frame of it:  cut -> scale -> orient -> crop -> white below -> canvas
+                                            -> encode
 
-The largest output is made first: smaller ones start from it where it has at least twice their size. They come out no worse (a photograph of 12 megapixels at 250
-pixels: 55 dB instead of 53 against the whole), and 2000, 1000, 500, 250 and 50 pixels take 150 ms instead of 215.
+The largest output is made first: smaller ones start from it where it has at least twice their size.
+They come out no worse (a photograph of 12 megapixels at 250 pixels: 55 dB instead of 53 against the
+whole), and 2000, 1000, 500, 250 and 50 pixels take 150 ms instead of 215.
 
-Orienting comes after scaling, where there is less to turn; only a cut, which is in oriented coordinates, wants it before.
+Orienting comes after scaling, where there is less to turn; only a cut, which is in oriented
+coordinates, wants it before.
 """
 
 import contextlib
@@ -44,12 +48,15 @@ _ORIENT: dict[int, Callable[[pyvips.Image], pyvips.Image]] = {
 _SMALL_PIXELS = 4_000_000
 """At most 16 MB, and a tenth sooner done than if it streams through."""
 
-# Catmull-Rom of a picture smoothed with this is Mitchell's filter, within rounding; libvips enlarges by Catmull-Rom only.
+# Catmull-Rom of a picture smoothed with this is Mitchell's filter, within rounding; libvips
+# enlarges by Catmull-Rom only.
 _SMOOTH = [1, 16, 1]
 
 
 def render(image: Any, plan: RenderPlan, folder: Path) -> None:
-    """Write output n to `folder`/n. Raises pyvips.Error, or OSError where a file cannot be written."""
+    """Write output n to `folder`/n. Raises pyvips.Error, or OSError where a file cannot be
+    written.
+    """
     streams = not _is_kept(plan)
     with spent("decode"):
         plain = None if streams else plain_jpeg.decode(image, plan)
@@ -61,7 +68,9 @@ def render(image: Any, plan: RenderPlan, folder: Path) -> None:
         _write(_decode(image, plan, streams=streams), plan, folder)
 
 
-def _render_jpeg(stream: jpeg_stream.Stream, plan: RenderPlan, folder: Path, *, streams: bool) -> None:
+def _render_jpeg(
+    stream: jpeg_stream.Stream, plan: RenderPlan, folder: Path, *, streams: bool
+) -> None:
     """In memory if libjpeg warns of anything: its warning can be read only just after decoding."""
     if streams:
         with contextlib.suppress(pyvips.Error):
@@ -76,16 +85,23 @@ def _render_jpeg(stream: jpeg_stream.Stream, plan: RenderPlan, folder: Path, *, 
 
 def _write(frames: list[pyvips.Image], plan: RenderPlan, folder: Path) -> None:
     scaled: list[pyvips.Image] = []
-    for n, output in sorted(enumerate(plan.outputs), key=lambda each: each[1].scale.pixels, reverse=True):
+    for n, output in sorted(
+        enumerate(plan.outputs), key=lambda each: each[1].scale.pixels, reverse=True
+    ):
         with spent("resize"):
-            pages = [_picture(frame, output, plan, scaled) for frame in (frames if output.animated else frames[:1])]
+            pages = [
+                _picture(frame, output, plan, scaled)
+                for frame in (frames if output.animated else frames[:1])
+            ]
             if are_measured():
                 pages = [page.copy_memory() for page in pages]
         with spent("encode"):
             (folder / str(n)).write_bytes(encode(pages, frames[0], output, plan))
 
 
-def _decode(image: Any, plan: RenderPlan, *, streams: bool, fail_on: str = "error") -> list[pyvips.Image]:
+def _decode(
+    image: Any, plan: RenderPlan, *, streams: bool, fail_on: str = "error"
+) -> list[pyvips.Image]:
     """The source's frames, in 8-bit sRGB or grey."""
     with spent("decode"):
         return _frames(image, plan, streams=streams, fail_on=fail_on)
@@ -103,27 +119,41 @@ def _frames(image: Any, plan: RenderPlan, *, streams: bool, fail_on: str) -> lis
     if plan.source == GIF and is_composed(image, picture):
         picture = _composed(image, picture, plan)
     if plan.shrink > 1 and plan.source not in (JPEG, WEBP):
-        # As it is read: of a 12-megapixel PNG 2 MiB are kept instead of 36, and each further output takes 2 ms instead of 10 to 30.
+        # As it is read: of a 12-megapixel PNG 2 MiB are kept instead of 36, and each further output
+        # takes 2 ms instead of 10 to 30.
         picture = picture.shrink(plan.shrink, plan.shrink)
     picture = _to_srgb(picture, plan)
     if not streams or are_measured():
         picture = picture.copy_memory()
     height = picture.height // plan.frames
-    return [picture.crop(0, n * height, picture.width, height) if plan.frames > 1 else picture for n in range(plan.frames)]
+    return [
+        picture.crop(0, n * height, picture.width, height) if plan.frames > 1 else picture
+        for n in range(plan.frames)
+    ]
 
 
 def _composed(gif: Any, header: pyvips.Image, plan: RenderPlan) -> pyvips.Image:
     picture = gif_compose.compose(gif, plan.frames)
-    picture.set_type(pyvips.GValue.gint_type, "loop", header.get("loop") if "loop" in header.get_fields() else 0)
+    picture.set_type(
+        pyvips.GValue.gint_type, "loop", header.get("loop") if "loop" in header.get_fields() else 0
+    )
     return picture if plan.alpha else picture[:3]
 
 
 def _is_kept(plan: RenderPlan) -> bool:
     """Whether the whole picture is kept in memory: it is small, or looked at more than once."""
-    if len(plan.outputs) > 1 or plan.frames > 1 or plan.picture.pixels <= _SMALL_PIXELS * plan.shrink**2:
+    if (
+        len(plan.outputs) > 1
+        or plan.frames > 1
+        or plan.picture.pixels <= _SMALL_PIXELS * plan.shrink**2
+    ):
         return True
     output = plan.outputs[0]
-    return output.cut is not None or output.scale.width > plan.picture.width or output.scale.height > plan.picture.height
+    return (
+        output.cut is not None
+        or output.scale.width > plan.picture.width
+        or output.scale.height > plan.picture.height
+    )
 
 
 def _to_srgb(picture: pyvips.Image, plan: RenderPlan) -> pyvips.Image:
@@ -135,9 +165,16 @@ def _to_srgb(picture: pyvips.Image, plan: RenderPlan) -> pyvips.Image:
         picture.remove("icc-profile-data")
     if plan.profile or plan.colourimetry:
         try:
-            return picture.icc_transform(SRGB_PROFILE, embedded=True, intent="perceptual", black_point_compensation=True, depth=8)
+            return picture.icc_transform(
+                SRGB_PROFILE,
+                embedded=True,
+                intent="perceptual",
+                black_point_compensation=True,
+                depth=8,
+            )
         except pyvips.Error:
-            # A profile that is broken, or of another colour space than its picture: ignored, as ImageMagick does.
+            # A profile that is broken, or of another colour space than its picture: ignored, as
+            # ImageMagick does.
             picture = picture.copy()
             picture.remove("icc-profile-data")
     if picture.interpretation == "cmyk":
@@ -146,7 +183,9 @@ def _to_srgb(picture: pyvips.Image, plan: RenderPlan) -> pyvips.Image:
 
 
 def _naive_rgb(cmyk: pyvips.Image) -> pyvips.Image:
-    """(1 - C)(1 - K) and so on: what ImageMagick makes of CMYK without a profile. libvips would assume a press."""
+    """(1 - C)(1 - K) and so on: what ImageMagick makes of CMYK without a profile. libvips would
+    assume a press.
+    """
     if cmyk.format == "ushort":
         cmyk = (cmyk >> 8).cast("uchar")
     light = cmyk[0:4].invert()
@@ -154,8 +193,12 @@ def _naive_rgb(cmyk: pyvips.Image) -> pyvips.Image:
     return rgb.bandjoin(cmyk[4]) if cmyk.bands > 4 else rgb
 
 
-def _picture(frame: pyvips.Image, output: OutputPlan, plan: RenderPlan, scaled: list[pyvips.Image]) -> pyvips.Image:
-    """One frame of one output, ready to be encoded. `scaled`: what larger outputs left to start from; it is added to."""
+def _picture(
+    frame: pyvips.Image, output: OutputPlan, plan: RenderPlan, scaled: list[pyvips.Image]
+) -> pyvips.Image:
+    """One frame of one output, ready to be encoded. `scaled`: what larger outputs left to start
+    from; it is added to.
+    """
     turned = plan.orient >= 5
     if output.cut:
         cut = output.cut
@@ -164,7 +207,9 @@ def _picture(frame: pyvips.Image, output: OutputPlan, plan: RenderPlan, scaled: 
     else:
         size = output.scale.turned if turned else output.scale
         picture = _scale(_nearest(frame, size, output, scaled), size, output.filter)
-        if output.filter is Filter.LANCZOS and any(_serves(output.scale, other.scale) for other in plan.outputs):
+        if output.filter is Filter.LANCZOS and any(
+            _serves(output.scale, other.scale) for other in plan.outputs
+        ):
             picture = picture.copy_memory()
             scaled.append(picture)
         if plan.orient != 1:
@@ -177,9 +222,17 @@ def _picture(frame: pyvips.Image, output: OutputPlan, plan: RenderPlan, scaled: 
     return _on_canvas(picture, output.canvas, white=output.flatten) if output.canvas else picture
 
 
-def _nearest(frame: pyvips.Image, size: Size, output: OutputPlan, scaled: list[pyvips.Image]) -> pyvips.Image:
-    """The smallest picture that serves `size`. Mitchell's filter is not for a second turn: it smooths."""
-    serve = [picture for picture in scaled if output.filter is Filter.LANCZOS and _serves(Size(picture.width, picture.height), size)]
+def _nearest(
+    frame: pyvips.Image, size: Size, output: OutputPlan, scaled: list[pyvips.Image]
+) -> pyvips.Image:
+    """The smallest picture that serves `size`. Mitchell's filter is not for a second turn: it
+    smooths.
+    """
+    serve = [
+        picture
+        for picture in scaled
+        if output.filter is Filter.LANCZOS and _serves(Size(picture.width, picture.height), size)
+    ]
     return min(serve, key=lambda picture: picture.width, default=frame)
 
 
@@ -200,20 +253,27 @@ def _scale(picture: pyvips.Image, size: Size, filter: Filter) -> pyvips.Image:
 def _resample(picture: pyvips.Image, size: Size, filter: Filter) -> pyvips.Image:
     across, down = size.width / picture.width, size.height / picture.height
     if across < 1 or down < 1:
-        # gap: with 3 instead of the default 2, averaging before the filter costs no accuracy that could be seen (over 47 dB), and no time.
-        picture = picture.resize(min(across, 1.0), vscale=min(down, 1.0), kernel=_KERNELS[filter], gap=3.0)
+        # gap: with 3 instead of the default 2, averaging before the filter costs no accuracy that
+        # could be seen (over 47 dB), and no time.
+        picture = picture.resize(
+            min(across, 1.0), vscale=min(down, 1.0), kernel=_KERNELS[filter], gap=3.0
+        )
     return _enlarge(picture, size, filter) if across > 1 or down > 1 else picture
 
 
 def _enlarge(picture: pyvips.Image, size: Size, filter: Filter) -> pyvips.Image:
-    """Not by `resize`: it lies half a pixel off (libvips 8.18), 20 dB from what the same filter gives in place."""
+    """Not by `resize`: it lies half a pixel off (libvips 8.18), 20 dB from what the same filter
+    gives in place.
+    """
     across, down = size.width / picture.width, size.height / picture.height
     format = picture.format
     if filter is Filter.MITCHELL:
         picture = picture.cast("float")
         for factor, column in ((across, [_SMOOTH]), (down, [[weight] for weight in _SMOOTH])):
             if factor > 1:
-                picture = picture.conv(pyvips.Image.new_from_array(column, scale=sum(_SMOOTH)), precision="float")
+                picture = picture.conv(
+                    pyvips.Image.new_from_array(column, scale=sum(_SMOOTH)), precision="float"
+                )
     enlarged = picture.affine(
         [across, 0, 0, down],
         interpolate=pyvips.Interpolate.new("bicubic"),
@@ -231,4 +291,11 @@ def _on_canvas(picture: pyvips.Image, canvas: Canvas, *, white: bool) -> pyvips.
     if not white and not picture.hasalpha():
         picture = picture.addalpha()
     background = [255.0 if white else 0.0] * picture.bands
-    return picture.embed(canvas.left, canvas.top, canvas.size.width, canvas.size.height, extend="background", background=background)
+    return picture.embed(
+        canvas.left,
+        canvas.top,
+        canvas.size.width,
+        canvas.size.height,
+        extend="background",
+        background=background,
+    )

@@ -1,7 +1,9 @@
-"""The child process in which libvips runs: `python -m imagepipe.engines.vips.vips_worker DESCRIPTOR MEMORY_BYTES TIMEOUT_SECONDS`.
+"""The child process in which libvips runs: `python -m imagepipe.engines.vips.vips_worker DESCRIPTOR
+MEMORY_BYTES TIMEOUT_SECONDS`.
 
-It answers the requests of `messages` that come over DESCRIPTOR, one after another, and ends when that is closed. A decoder that crashes, leaks or
-hangs takes only this process with it: its memory is bounded, it leaves no core, and an alarm ends a job that its daemon did not live to end.
+It answers the requests of `messages` that come over DESCRIPTOR, one after another, and ends when
+that is closed. A decoder that crashes, leaks or hangs takes only this process with it: its memory
+is bounded, it leaves no core, and an alarm ends a job that its daemon did not live to end.
 """
 
 import contextlib
@@ -25,7 +27,15 @@ from imagepipe.engines.reasons import of_kind, reason
 from imagepipe.engines.vips import worker_messages
 from imagepipe.engines.vips.vips_header import allow_only_our_loaders, read_facts
 from imagepipe.engines.vips.vips_render import render
-from imagepipe.engines.vips.worker_messages import Failed, Forget, Open, Opened, Render, Rendered, Reply
+from imagepipe.engines.vips.worker_messages import (
+    Failed,
+    Forget,
+    Open,
+    Opened,
+    Render,
+    Rendered,
+    Reply,
+)
 from imagepipe.runtime.profiling import Stages
 
 DESCRIPTORS_MAX = 64
@@ -47,14 +57,21 @@ class _Job:
                 return self._open(request.format, descriptor)
             return self._render(request.plan, Path(request.folder), measured=request.measured)
         except pyvips.Error as error:
-            return Failed(f"the image cannot be {'read' if isinstance(request, Open) else 'rendered'}: {reason(str(error))}")
+            return Failed(
+                f"the image cannot be {'read' if isinstance(request, Open) else 'rendered'}:"
+                f" {reason(str(error))}"
+            )
         except exif.TooManyBlocksError as error:
             return Failed(f"the image cannot be read: {error}")
         except MemoryError:
             return Failed("the image cannot be rendered: it takes too much memory")
         except OSError as error:
             why = _DISK.get(error.errno or 0)
-            what = "the image cannot be read" if isinstance(request, Open) else "the outputs cannot be written"
+            what = (
+                "the image cannot be read"
+                if isinstance(request, Open)
+                else "the outputs cannot be written"
+            )
             return Failed(f"{what}: {why or os.strerror(error.errno or 0)}", full=why is not None)
         except Exception:  # noqa: BLE001 - a bug here is reported, the worker lives on
             return Failed(traceback.format_exc(), internal=True)

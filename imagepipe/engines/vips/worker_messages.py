@@ -8,8 +8,9 @@
                                          <-  Rendered           or Failed
       Forget                             ->
 
-A message is its length in four bytes, big-endian, and msgpack. The image never goes through the socket: its descriptor is passed (SCM_RIGHTS)
-with the length of Open, and the worker maps it until Forget. The daemon closing its end ends the worker.
+A message is its length in four bytes, big-endian, and msgpack. The image never goes through the
+socket: its descriptor is passed (SCM_RIGHTS) with the length of Open, and the worker maps it until
+Forget. The daemon closing its end ends the worker.
 """
 
 import socket
@@ -30,13 +31,17 @@ SIDE_MAX = 1 << 31
 
 
 class Open(msgspec.Struct, frozen=True, tag=True):
-    """Read the header of the image in the descriptor that comes along; `format` is a Format's name."""
+    """Read the header of the image in the descriptor that comes along; `format` is a
+    Format's name.
+    """
 
     format: str
 
 
 class Render(msgspec.Struct, frozen=True, tag=True):
-    """Render the image that was opened last; output n goes to `folder`/n. measured: decode, resize and encode one after the other, and say how long each took."""
+    """Render the image that was opened last; output n goes to `folder`/n. measured: decode, resize
+    and encode one after the other, and say how long each took.
+    """
 
     plan: RenderPlan
     folder: str
@@ -64,7 +69,9 @@ class Rendered(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """The request failed. `why` is for the client, unless `internal`: then it is a traceback, for the log. `full`: for want of room on the disk."""
+    """The request failed. `why` is for the client, unless `internal`: then it is a traceback, for
+    the log. `full`: for want of room on the disk.
+    """
 
     why: str
     internal: bool = False
@@ -92,7 +99,9 @@ _replies = msgspec.msgpack.Decoder(Reply)
 
 
 def send(link: socket.socket, message: Request | Reply, descriptor: int | None = None) -> None:
-    """Send one message; `descriptor`, if any, goes with its first byte. Raises OSError, TimeoutError included."""
+    """Send one message; `descriptor`, if any, goes with its first byte. Raises OSError,
+    TimeoutError included.
+    """
     encoded = msgspec.msgpack.encode(message)
     if descriptor is None:
         link.sendall(_LENGTH.pack(len(encoded)) + encoded)
@@ -108,11 +117,16 @@ def receive_request(link: socket.socket) -> Received | None:
     if not head:
         return None
     head += _receive_exactly(link, _LENGTH.size - len(head))
-    return Received(_requests.decode(_receive_exactly(link, *_LENGTH.unpack(head))), descriptors[0] if descriptors else None)
+    return Received(
+        _requests.decode(_receive_exactly(link, *_LENGTH.unpack(head))),
+        descriptors[0] if descriptors else None,
+    )
 
 
 def receive_reply(link: socket.socket) -> Reply:
-    """The next reply. Raises EOFError if the worker ended, TimeoutError after the socket's timeout, MalformedReplyError."""
+    """The next reply. Raises EOFError if the worker ended, TimeoutError after the socket's timeout,
+    MalformedReplyError.
+    """
     (length,) = _LENGTH.unpack(_receive_exactly(link, _LENGTH.size))
     if length > REPLY_BYTES_MAX:
         raise MalformedReplyError(f"a reply of {length} bytes")
@@ -127,7 +141,11 @@ def receive_reply(link: socket.socket) -> Reply:
 
 def _check_facts(facts: SourceFacts) -> None:
     """Raise MalformedReplyError for facts that no image can have."""
-    for name, count in (("width", facts.size.width), ("height", facts.size.height), ("frames", facts.frames)):
+    for name, count in (
+        ("width", facts.size.width),
+        ("height", facts.size.height),
+        ("frames", facts.frames),
+    ):
         if not 1 <= count <= SIDE_MAX:
             raise MalformedReplyError(f"{name} {count}")
     if not 1 <= facts.orientation <= 8:

@@ -1,5 +1,5 @@
-"""What libzmq does not look after when it binds: it replaces whatever lies at an ipc path, be it a file or the socket of a live daemon, and leaves
-its own socket behind.
+"""What libzmq does not look after when it binds: it replaces whatever lies at an ipc path, be it a
+file or the socket of a live daemon, and leaves its own socket behind.
 """
 
 import contextlib
@@ -22,7 +22,9 @@ _REASONS = {
     errno.ENODEV: "this machine has no such address",
     errno.ENOENT: "the folder does not exist",
     errno.ENAMETOOLONG: "the path is too long for a socket: at most 107 bytes",
-    errno.EACCES: "it is not allowed: choose a port above 1023, or a folder that imagepipe may write to",
+    errno.EACCES: (
+        "it is not allowed: choose a port above 1023, or a folder that imagepipe may write to"
+    ),
     errno.EINVAL: "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path",
     errno.EPROTONOSUPPORT: "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path",
 }
@@ -51,7 +53,9 @@ class SocketFile:
 
 
 def make_way(endpoint: str) -> None:
-    """Raise StartError unless it is free to bind, as far as libzmq would not find out: a stale socket is, a live one or a file is not."""
+    """Raise StartError unless it is free to bind, as far as libzmq would not find out: a stale
+    socket is, a live one or a file is not.
+    """
     path = ipc_path(endpoint)
     if path is None:
         return
@@ -69,8 +73,13 @@ def make_way(endpoint: str) -> None:
             return
         except OSError as error:
             if error.errno != errno.EAGAIN:  # EAGAIN: so many wait there already
-                raise StartError(f"cannot bind {endpoint}: the socket there cannot be tried, {os.strerror(error.errno or 0)}") from None
-    raise StartError(f"cannot bind {endpoint}: another process listens there: stop it, or choose another path")
+                raise StartError(
+                    f"cannot bind {endpoint}: the socket there cannot be tried,"
+                    f" {os.strerror(error.errno or 0)}"
+                ) from None
+    raise StartError(
+        f"cannot bind {endpoint}: another process listens there: stop it, or choose another path"
+    )
 
 
 def bound(endpoint: str) -> SocketFile | None:

@@ -1,7 +1,9 @@
-"""ZeroMQ sockets that call a peer, and never give up: where libzmq would, they notice, and connect again.
+"""ZeroMQ sockets that call a peer, and never give up: where libzmq would, they notice, and connect
+again.
 
-libzmq keeps a message whose last frame never comes, without any bound. So of a connection over TCP the kernel is asked how many bytes have come, and
-if many more have than were handed on, it is ended.
+libzmq keeps a message whose last frame never comes, without any bound. So of a connection over TCP
+the kernel is asked how many bytes have come, and if many more have than were handed on, it is
+ended.
 """
 
 import contextlib
@@ -21,7 +23,9 @@ from imagepipe.replication.zmq.connection import Connection, Factory, Frames, Op
 _RENEWAL_SECONDS = 5.0
 
 UNDELIVERED_BYTES_MAX = 16 << 20
-"""How many bytes may have come and not been handed on: a message, those that wait for the reactor, and what the heartbeats come to in half a year."""
+"""How many bytes may have come and not been handed on: a message, those that wait for the reactor,
+and what the heartbeats come to in half a year.
+"""
 
 _LOOK_SECONDS = 0.5
 _BYTES_RECEIVED = 128
@@ -30,7 +34,11 @@ _BYTES_RECEIVED = 128
 _FRAME_BYTES = 64
 """What a frame takes on the wire beside what is in it, at most."""
 
-_REFUSED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+_REFUSED = (
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
 _GIVEN_UP = _REFUSED | zmq.EVENT_DISCONNECTED
 _GOES_ON = zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_HANDSHAKE_SUCCEEDED
 
@@ -38,7 +46,14 @@ _GOES_ON = zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_HANDSHAKE_SUCCEEDED
 class Connected(Connection):
     """One that calls, again and again: it never gives up."""
 
-    def __init__(self, factory: Factory, kind: int, options: Options, endpoint: str, received: Callable[[Frames], None]) -> None:
+    def __init__(
+        self,
+        factory: Factory,
+        kind: int,
+        options: Options,
+        endpoint: str,
+        received: Callable[[Frames], None],
+    ) -> None:
         super().__init__(factory, kind, [(zmq.AFFINITY, 0b10), *options], endpoint)
         self._received = received
         self._renewal: Any = None
@@ -79,8 +94,9 @@ class Connected(Connection):
     def _happened(self, event: int, value: int) -> None:
         """Go on where libzmq does not.
 
-        It connects again when a connection is lost, but never to a peer that once said something wrong: one that did not know our key yet, a stranger on
-        its port, or itself by way of a cable that flips bits.
+        It connects again when a connection is lost, but never to a peer that once said something
+        wrong: one that did not know our key yet, a stranger on its port, or itself by way of a
+        cable that flips bits.
         """
         self._look_no_more()
         if event & _GIVEN_UP:
@@ -96,13 +112,20 @@ class Connected(Connection):
         elif self._renewal is None:
             self._renewal = self.factory.reactor.callLater(self._renewal_seconds, self._renew)
         if event & _REFUSED:
-            self._complaints.warn("no understanding with {endpoint}: are the keys right, on both sides, and is it imagepipe?", endpoint=self.endpoint)
+            self._complaints.warn(
+                "no understanding with {endpoint}: are the keys right, on both sides, and is it"
+                " imagepipe?",
+                endpoint=self.endpoint,
+            )
 
     def _look_at_bytes(self) -> None:
         """End the connection if it brings what is never handed on."""
         self._look = None
         if _received_bytes(self._descriptor) - self._delivered > UNDELIVERED_BYTES_MAX:
-            self._complaints.warn("the connection to {endpoint} was closed: it sent a message that is too large", endpoint=self.endpoint)
+            self._complaints.warn(
+                "the connection to {endpoint} was closed: it sent a message that is too large",
+                endpoint=self.endpoint,
+            )
             self._descriptor = -1
             self._disconnect()
             if self._renewal is None:
@@ -133,7 +156,9 @@ class Connected(Connection):
 class _Monitor(Connection):
     """Hears what happens to the connection of another socket."""
 
-    def __init__(self, factory: Factory, endpoint: str, happened: Callable[[int, int], None]) -> None:
+    def __init__(
+        self, factory: Factory, endpoint: str, happened: Callable[[int, int], None]
+    ) -> None:
         self._happened = happened
         super().__init__(factory, zmq.PAIR, [], endpoint)
         self.socket.connect(endpoint)
@@ -151,4 +176,8 @@ def _received_bytes(descriptor: int) -> int:
             info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED + 8)
     except OSError:
         return 0
-    return int(struct.unpack_from("Q", info, _BYTES_RECEIVED)[0]) if len(info) == _BYTES_RECEIVED + 8 else 0
+    return (
+        int(struct.unpack_from("Q", info, _BYTES_RECEIVED)[0])
+        if len(info) == _BYTES_RECEIVED + 8
+        else 0
+    )

@@ -1,7 +1,9 @@
-"""txZMQ's connection, mended: the only module that knows txZMQ. All calls and callbacks are on the reactor thread; txZMQ knows the global reactor alone.
+"""txZMQ's connection, mended: the only module that knows txZMQ. All calls and callbacks are on the
+reactor thread; txZMQ knows the global reactor alone.
 
-What must be kept in mind of ZeroMQ's file descriptor: it is an edge, not a level. Whoever touches the socket (send, connect, ...) may take the edge that
-announced a message, so that each touch must be followed by a read; and a read must go on until there is nothing left, or come back by itself.
+What must be kept in mind of ZeroMQ's file descriptor: it is an edge, not a level. Whoever touches
+the socket (send, connect, ...) may take the edge that announced a message, so that each touch must
+be followed by a read; and a read must go on until there is nothing left, or come back by itself.
 """
 
 from collections.abc import Sequence
@@ -29,14 +31,18 @@ _log = Logger()
 
 
 class Factory(ZmqFactory):  # type: ignore[misc]  # txZMQ has no types
-    """One context. Two threads: the one that serves is not held up by the other, which looks up peers' names, and waits for it."""
+    """One context. Two threads: the one that serves is not held up by the other, which looks up
+    peers' names, and waits for it.
+    """
 
     ioThreads = 2  # noqa: N815 - txZMQ's names
     lingerPeriod = 0  # noqa: N815
 
 
 class Connection(ZmqConnection):  # type: ignore[misc]
-    """txZMQ's connection, mended. Invariant: while it is open, a read is scheduled or ZeroMQ will signal the next message."""
+    """txZMQ's connection, mended. Invariant: while it is open, a read is scheduled or ZeroMQ will
+    signal the next message.
+    """
 
     def __init__(self, factory: Factory, kind: int, options: Options, endpoint: str) -> None:
         self.socketType = kind
@@ -71,7 +77,9 @@ class Connection(ZmqConnection):  # type: ignore[misc]
         except zmq.Again:  # nothing left, and the next one will be signalled
             return
         except zmq.ZMQError as error:
-            self._complaints.warn("cannot read from {endpoint}: {error}", endpoint=self.endpoint, error=error)
+            self._complaints.warn(
+                "cannot read from {endpoint}: {error}", endpoint=self.endpoint, error=error
+            )
             self.recv_parts: list[bytes] = []
             seconds = _READ_AGAIN_SECONDS
         self._read_soon(seconds)
@@ -80,7 +88,9 @@ class Connection(ZmqConnection):  # type: ignore[misc]
         try:
             self._deliver(message)
         except Exception:  # noqa: BLE001 - whatever it is, the next message is read
-            self._complaints.failure("a message of {endpoint} could not be handled", endpoint=self.endpoint)
+            self._complaints.failure(
+                "a message of {endpoint} could not be handled", endpoint=self.endpoint
+            )
 
     def _deliver(self, message: list[bytes]) -> None:
         """Hand a message to who waits for it; a PUB has none."""
@@ -92,10 +102,14 @@ class Connection(ZmqConnection):  # type: ignore[misc]
         try:
             for number, frame in enumerate(frames, 1):
                 try:
-                    self.socket.send(frame, zmq.DONTWAIT | (zmq.SNDMORE if number < len(frames) else 0))
+                    self.socket.send(
+                        frame, zmq.DONTWAIT | (zmq.SNDMORE if number < len(frames) else 0)
+                    )
                 except zmq.ZMQError:
-                    # Full, or nobody there. At the first frame nothing has been sent. Later, when the connection is lost between two frames, libzmq
-                    # takes back those before and drops those that follow up to the last: it must get them, or it would drop the next message.
+                    # Full, or nobody there. At the first frame nothing has been sent. Later, when
+                    # the connection is lost between two frames, libzmq takes back those before and
+                    # drops those that follow up to the last: it must get them, or it would drop the
+                    # next message.
                     if number == 1:
                         return False
                     whole = False

@@ -1,4 +1,5 @@
-"""What a stranger says to a ZeroMQ socket with keys, looked at before libzmq sees it. Pure: bytes in, bytes out. (ZeroMQ's RFC 26, CurveZMQ.)
+"""What a stranger says to a ZeroMQ socket with keys, looked at before libzmq sees it. Pure: bytes
+in, bytes out. (ZeroMQ's RFC 26, CurveZMQ.)
 
     greeting   FF 00*8 7F   03 xx   "CURVE" 00*15   00*32                  64 bytes
     HELLO      a command of 200 bytes
@@ -8,30 +9,46 @@
 
 Until READY a stranger has sent one of each, and nothing else: less than a kilobyte.
 
-After READY the frames cannot be looked into, and libzmq keeps a message whose last frame never comes. So a peer that sends much and is answered little
-is cut off; it connects again, and an honest one repeats what was lost.
-Their sizes can be read, though, and limited: where only short frames are expected, such as subscriptions.
+After READY the frames cannot be looked into, and libzmq keeps a message whose last frame never
+comes. So a peer that sends much and is answered little is cut off; it connects again, and an honest
+one repeats what was lost. Their sizes can be read, though, and limited: where only short frames are
+expected, such as subscriptions.
 """
 
-from imagepipe.replication.zmq.zmtp import GREETING_BYTES, Bounds, Unwelcome, UsedUp, frame_header, greeting_is_wrong
+from imagepipe.replication.zmq.zmtp import (
+    GREETING_BYTES,
+    Bounds,
+    Unwelcome,
+    UsedUp,
+    frame_header,
+    greeting_is_wrong,
+)
 
 _CURVE = b"CURVE".ljust(20, b"\0")
 _HELLO = (b"\x05HELLO", 200, 200)
 _INITIATE = (b"\x08INITIATE", 257, 512)
-"""A command: how it begins, and the least and the greatest size of its body. Ours have 292 bytes at most."""
+"""A command: how it begins, and the least and the greatest size of its body. Ours have 292 bytes at
+most.
+"""
 
 
 HONEST_SECONDS = 3600.0
-"""A subscriber that sends heartbeats alone uses up its bytes in about four hours; a flood takes seconds."""
+"""A subscriber that sends heartbeats alone uses up its bytes in about four hours; a flood takes
+seconds.
+"""
 
 
 def is_worth_a_warning(why: Unwelcome, age_seconds: float) -> bool:
-    """Whether the log should say that a connection of that age was ended: not if it only grew old."""
+    """Whether the log should say that a connection of that age was ended: not if it only
+    grew old.
+    """
     return not isinstance(why, UsedUp) or age_seconds < HONEST_SECONDS
 
 
 class CurveInspection:
-    """One connection. Invariant: before `ready` no more than a greeting, a HELLO and an INITIATE have gone on."""
+    """One connection. Invariant: before `ready` no more than a greeting, a HELLO and an INITIATE
+    have gone on.
+    """
 
     def __init__(self, bounds: Bounds) -> None:
         self.ready = False
@@ -68,7 +85,9 @@ class CurveInspection:
             return
         self._answer += data
         at = GREETING_BYTES
-        while (header := frame_header(self._answer[at : at + 9])) and len(self._answer) >= at + sum(header):
+        while (header := frame_header(self._answer[at : at + 9])) and len(self._answer) >= at + sum(
+            header
+        ):
             at += header[0]
             if self._answer[at : at + 6] == b"\x05READY":
                 self.ready = True

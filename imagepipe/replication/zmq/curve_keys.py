@@ -3,9 +3,11 @@
     keys/
       server.key_secret       this node's pair; nobody but its owner may read it
       server.key              the public half, to be copied to the peers
-      authorized/NAME.key     a peer's server.key: NAME may connect here, and NAME@tcp://... is found by it
+      authorized/NAME.key     a peer's server.key: NAME may connect here, and NAME@tcp://... is
+                              found by it
 
-The files are ZeroMQ certificates, as zmq.auth writes them. Keys are held as in the files: 40 characters of Z85.
+The files are ZeroMQ certificates, as zmq.auth writes them. Keys are held as in the files: 40
+characters of Z85.
 """
 
 import os
@@ -40,10 +42,15 @@ class NodeKeys:
     authorized: Mapping[str, bytes]
 
     def key_of(self, name: str) -> bytes:
-        """The public key of a peer; StartError names the file that is missing. No name, however odd, is looked up on the disk."""
+        """The public key of a peer; StartError names the file that is missing. No name, however
+        odd, is looked up on the disk.
+        """
         key = self.authorized.get(name)
         if key is None:
-            raise StartError(f"there is no key of the peer {shown(name)}: copy its {PUBLIC_FILE} to {self.folder / AUTHORIZED_FOLDER}/NAME.key")
+            raise StartError(
+                f"there is no key of the peer {shown(name)}: copy its {PUBLIC_FILE} to"
+                f" {self.folder / AUTHORIZED_FOLDER}/NAME.key"
+            )
         return key
 
     def name_of(self, key: bytes) -> str | None:
@@ -53,25 +60,43 @@ class NodeKeys:
 
 def load_keys(folder: Path) -> NodeKeys:
     """The keys in `folder`; StartError says what is missing, malformed or readable by others."""
-    secret_file, public_file, authorized = folder / SECRET_FILE, folder / PUBLIC_FILE, folder / AUTHORIZED_FOLDER
+    secret_file, public_file, authorized = (
+        folder / SECRET_FILE,
+        folder / PUBLIC_FILE,
+        folder / AUTHORIZED_FOLDER,
+    )
     public, secret = _certificate(secret_file)
     if secret is None:
-        raise StartError(f"{secret_file} has no secret key in it: make a pair with `imagepipe keygen`")
+        raise StartError(
+            f"{secret_file} has no secret key in it: make a pair with `imagepipe keygen`"
+        )
     if secret_file.stat().st_mode & 0o077:
-        raise StartError(f"{secret_file} can be read by others: chmod 600 it, or make a new pair if they may have read it")
+        raise StartError(
+            f"{secret_file} can be read by others: chmod 600 it, or make a new pair if they may"
+            " have read it"
+        )
     if zmq.curve_public(secret) != public or _certificate(public_file)[0] != public:
-        raise StartError(f"{public_file} is not the public half of {secret_file}: make a new pair with `imagepipe keygen`")
+        raise StartError(
+            f"{public_file} is not the public half of {secret_file}: make a new pair with"
+            " `imagepipe keygen`"
+        )
     return NodeKeys(folder, public, secret, MappingProxyType(_load_authorized(authorized)))
 
 
 def create_keys(folder: Path) -> None:
-    """Write a new pair and an empty `authorized` into `folder`, which is made if need be; StartError if there is a pair already."""
+    """Write a new pair and an empty `authorized` into `folder`, which is made if need be;
+    StartError if there is a pair already.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for file in (folder / SECRET_FILE, folder / PUBLIC_FILE):
             if os.path.lexists(file):
-                raise StartError(f"{file} is there already: remove it if its key shall no longer be used, or choose another folder")
-        # zmq.auth leaves the rights to the umask: in a folder of mode 700 nobody can open the secret before it has its own.
+                raise StartError(
+                    f"{file} is there already: remove it if its key shall no longer be used, or"
+                    " choose another folder"
+                )
+        # zmq.auth leaves the rights to the umask: in a folder of mode 700 nobody can open the
+        # secret before it has its own.
         private = Path(tempfile.mkdtemp(prefix=".keygen-", dir=folder))
         try:
             create_certificates(private, "server")
@@ -88,14 +113,20 @@ def create_keys(folder: Path) -> None:
 
 def _load_authorized(folder: Path) -> dict[str, bytes]:
     if not folder.is_dir():
-        raise StartError(f"there is no folder {folder}: make it, and copy each peer's {PUBLIC_FILE} into it as NAME.key")
+        raise StartError(
+            f"there is no folder {folder}: make it, and copy each peer's {PUBLIC_FILE} into it as"
+            " NAME.key"
+        )
     authorized: dict[str, bytes] = {}
     for file in sorted(folder.glob("*.key")):
         if file.name.startswith("."):  # an editor's or a copy's half-made file
             continue
         authorized[file.name.removesuffix(".key")], secret = _certificate(file)
         if secret is not None:
-            raise StartError(f"{file} has the peer's secret key in it: replace it by the peer's {PUBLIC_FILE}, and give the peer a new pair")
+            raise StartError(
+                f"{file} has the peer's secret key in it: replace it by the peer's {PUBLIC_FILE},"
+                " and give the peer a new pair"
+            )
     return authorized
 
 
@@ -118,5 +149,6 @@ def _certificate(file: Path) -> tuple[bytes, bytes | None]:
 def _is_key(key: bytes) -> bool:
     try:
         return len(z85.decode(key)) == _KEY_BYTES
-    except (ValueError, KeyError, struct.error):  # a length, a character, or five of them beyond 32 bits
+    # a length, a character, or five of them beyond 32 bits
+    except (ValueError, KeyError, struct.error):
         return False

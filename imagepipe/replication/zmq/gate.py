@@ -1,9 +1,11 @@
-"""In front of a listening TCP socket: Twisted listens, looks at what comes in (zmtp), and passes it on to libzmq.
+"""In front of a listening TCP socket: Twisted listens, looks at what comes in (zmtp), and passes it
+on to libzmq.
 
     stranger --TCP--> gate --abstract unix socket, for this process alone--> libzmq
              <------------------------- as it is ---------------------------
 
-With keys libzmq checks who may connect; but it would take any number of connections from anyone who has not proved a key.
+With keys libzmq checks who may connect; but it would take any number of connections from anyone who
+has not proved a key.
 """
 
 import fcntl
@@ -28,7 +30,9 @@ from imagepipe.runtime.rate_limited_log import Seldom
 CONNECTIONS_MAX = 100
 """Each takes three descriptors, and a process often has a thousand."""
 
-_ENDPOINT = re.compile(r"tcp://(?:\[(?P<v6>[^]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>\d{1,5}|\*)", re.ASCII)
+_ENDPOINT = re.compile(
+    r"tcp://(?:\[(?P<v6>[^]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>\d{1,5}|\*)", re.ASCII
+)
 _SIOCGIFADDR = 0x8915
 _INTERFACE_NAME_MAX = 15  # IFNAMSIZ, less the zero at its end
 
@@ -36,11 +40,12 @@ _log = Logger()
 
 
 class Gate(Factory):
-    """Listens at `endpoint` for the ZeroMQ socket that is bound to `inner`, until `close`. Invariant: at most CONNECTIONS_MAX connections.
+    """Listens at `endpoint` for the ZeroMQ socket that is bound to `inner`, until `close`.
+    Invariant: at most CONNECTIONS_MAX connections.
 
-    When it is full, a newcomer takes the place of the oldest that has not said READY; if there is none, of the
-    oldest from the address with the most connections, if that has at least two more than the newcomer's.
-    Otherwise it is turned away.
+    When it is full, a newcomer takes the place of the oldest that has not said READY; if there is
+    none, of the oldest from the address with the most connections, if that has at least two more
+    than the newcomer's. Otherwise it is turned away.
     """
 
     noisy = False
@@ -62,21 +67,30 @@ class Gate(Factory):
     def close(self) -> None:
         """Listen no more, and end every connection; at once."""
         self._port.stopReading()
-        self._port.connectionLost(None)  # stopListening would take a turn of the reactor: the port is free when this returns
+        # stopListening would take a turn of the reactor: the port is free when this returns
+        self._port.connectionLost(None)
         for link in tuple(self.links):
             link.end()
 
     def buildProtocol(self, addr: Any) -> Protocol | None:  # noqa: N802 - Twisted's name
         if len(self.links) >= CONNECTIONS_MAX:
-            leaving = next((link for link in self.links if not link.inspection.ready), None) or self._greedy(addr.host)
+            leaving = next(
+                (link for link in self.links if not link.inspection.ready), None
+            ) or self._greedy(addr.host)
             if leaving is None:
-                self._complaints.warn("{host} was turned away: {count} peers are connected", host=addr.host, count=len(self.links))
+                self._complaints.warn(
+                    "{host} was turned away: {count} peers are connected",
+                    host=addr.host,
+                    count=len(self.links),
+                )
                 return None
             leaving.end()
         return _Stranger(self, addr.host)
 
     def _greedy(self, newcomer: str) -> "_Stranger | None":
-        """The oldest connection of the address that has the most; None if `newcomer` has about as many."""
+        """The oldest connection of the address that has the most; None if `newcomer` has about as
+        many.
+        """
         counts = Counter(link.host for link in self.links)
         host, most = counts.most_common(1)[0]
         if most < counts[newcomer] + 2:
@@ -94,7 +108,9 @@ class _Stranger(Protocol):
     transport: Any
 
     def __init__(self, gate: Gate, host: str) -> None:
-        self.inspection = CurveInspection(gate.bounds) if gate.bounds.has_keys else Inspection(gate.bounds)
+        self.inspection = (
+            CurveInspection(gate.bounds) if gate.bounds.has_keys else Inspection(gate.bounds)
+        )
         self._gate = gate
         self.host = host
         self._began = gate.reactor.seconds()
@@ -107,7 +123,9 @@ class _Stranger(Protocol):
         self._gate.reactor.connectUNIX(self._gate.inner, _InnerFactory(self._inner, self.end))
 
     def joined(self) -> None:
-        """The inner connection is there: each side reads no faster than the other can be written to."""
+        """The inner connection is there: each side reads no faster than the other can be written
+        to.
+        """
         if self not in self._gate.links:
             self._inner.transport.abortConnection()
             return
@@ -146,7 +164,7 @@ class _Inner(Protocol):
         self.transport = None
         self._stranger = stranger
 
-    def connectionMade(self) -> None:  # noqa: N802
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's names
         self._stranger.joined()
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
@@ -172,7 +190,9 @@ class _InnerFactory(ClientFactory):
 
 
 def _address(endpoint: str) -> tuple[str, int]:
-    """The address and port to listen on; a host may be *, an address, a name, or that of a network interface, as for libzmq."""
+    """The address and port to listen on; a host may be *, an address, a name, or that of a network
+    interface, as for libzmq.
+    """
     match = _ENDPOINT.fullmatch(endpoint)
     if match is None:
         raise binding.cannot("bind", endpoint, zmq.ZMQError(zmq.EINVAL))
@@ -185,7 +205,9 @@ def _address(endpoint: str) -> tuple[str, int]:
 
 
 def _interface_address(name: str) -> str | None:
-    """Of IPv4; asked of a socket that whatever confines the daemon lets it have, and not by netlink, as socket.if_nameindex does."""
+    """Of IPv4; asked of a socket that whatever confines the daemon lets it have, and not by
+    netlink, as socket.if_nameindex does.
+    """
     if len(os.fsencode(name)) > _INTERFACE_NAME_MAX:
         return None
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:

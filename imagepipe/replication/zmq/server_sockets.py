@@ -13,10 +13,16 @@ from imagepipe.replication.zmq.zmtp import Bounds
 
 
 class Bound(Connection):
-    """One that listens; `endpoint` is where, with the port that the system chose. A gate with `bounds` stands before TCP."""
+    """One that listens; `endpoint` is where, with the port that the system chose. A gate with
+    `bounds` stands before TCP.
+    """
 
-    def __init__(self, factory: Factory, kind: int, options: Options, endpoint: str, bounds: Bounds) -> None:
-        super().__init__(factory, kind, [(zmq.AFFINITY, 0b01), (zmq.IPV6, "[" in endpoint), *options], endpoint)
+    def __init__(
+        self, factory: Factory, kind: int, options: Options, endpoint: str, bounds: Bounds
+    ) -> None:
+        super().__init__(
+            factory, kind, [(zmq.AFFINITY, 0b01), (zmq.IPV6, "[" in endpoint), *options], endpoint
+        )
         self._file: binding.SocketFile | None = None
         self._gate: Gate | None = None
         try:
@@ -46,7 +52,8 @@ class Bound(Connection):
         self._file = binding.bound(self.endpoint)
 
     def _bind_behind_gate(self, endpoint: str, bounds: Bounds) -> None:
-        name = f"imagepipe-{secrets.token_hex(16)}"  # an abstract socket: no file, and nobody but this process gets in
+        # an abstract socket: no file, and nobody but this process gets in
+        name = f"imagepipe-{secrets.token_hex(16)}"
         self.socket.set(zmq.IPC_FILTER_PID, os.getpid())
         self._bind(f"ipc://@{name}")
         self._gate = Gate(self.factory.reactor, endpoint, f"\0{name}", bounds)

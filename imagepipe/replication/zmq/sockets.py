@@ -2,11 +2,13 @@
 
     publisher    PUB      binds       -> every subscriber that keeps up
     subscriber   SUB      connects    <- everything
-    server       ROUTER   binds       <- requests of many clients, -> answers, by the client's identity
+    server       ROUTER   binds       <- requests of many clients, -> answers, by the client's
+                                      identity
     client       DEALER   connects    -> requests, <- answers
 
-Nothing here is reliable: `send` says False for what was certainly dropped, and True is no promise. Every queue is bounded and nothing blocks:
-what does not fit is dropped. All calls and callbacks are on the reactor thread.
+Nothing here is reliable: `send` says False for what was certainly dropped, and True is no promise.
+Every queue is bounded and nothing blocks: what does not fit is dropped. All calls and callbacks are
+on the reactor thread.
 """
 
 import threading
@@ -30,7 +32,9 @@ ANSWER_BYTES_MAX = 1 << 20
 """The size of a frame in an answer."""
 
 UNANSWERED_BYTES_MAX = 4 << 20
-"""What a peer with a good key may ask that is not answered: 64 requests of that size fit into the queue before them."""
+"""What a peer with a good key may ask that is not answered: 64 requests of that size fit into the
+queue before them.
+"""
 
 SUBSCRIBER_BYTES_MAX = 256 << 10
 """What a subscriber with a good key may send in all.
@@ -41,8 +45,8 @@ It subscribes once, and its heartbeats come to as much in four hours. Then it ha
 SUBSCRIPTION_BYTES_MAX = 512
 """The size of a frame that a subscriber may send: its INITIATE has 292 bytes.
 
-libzmq takes 50 bytes of memory for every byte of a subscription, and walks through all of them,
-on the reactor's thread, when any subscriber leaves. Ours subscribe to everything, which is no bytes.
+libzmq takes 50 bytes of memory for every byte of a subscription, and walks through all of them, on
+the reactor's thread, when any subscriber leaves. Ours subscribe to everything, which is no bytes.
 """
 
 _SEALED_SUBSCRIPTION_BYTES_MAX = 48
@@ -51,16 +55,18 @@ _SEALED_SUBSCRIPTION_BYTES_MAX = 48
 _CLOSING_SECONDS_MAX = 1.0
 _PUBLISHED_MAX = 1000
 _REQUESTS_MAX = 64
-_ANSWERS_MAX = 16  # a peer has nine requests under way; one that does not read costs their answers' size times this
+# a peer has nine requests under way; one that does not read costs their answers' size times this
+_ANSWERS_MAX = 16
 _SUBSCRIPTIONS_MAX = 16
 
 
 class Sockets:
-    """All ZeroMQ sockets of a node, in one context. With `keys` every one of them is CURVE, and only authorised keys get in. Those that listen on TCP do so
-    behind a gate, with and without keys.
+    """All ZeroMQ sockets of a node, in one context. With `keys` every one of them is CURVE, and
+    only authorised keys get in. Those that listen on TCP do so behind a gate, with and without
+    keys.
 
-    Make it in startService, not before: threads do not survive the fork of a daemon. `reconnect_seconds_max`: how long at most between two attempts
-    to reach a peer that is away.
+    Make it in startService, not before: threads do not survive the fork of a daemon.
+    `reconnect_seconds_max`: how long at most between two attempts to reach a peer that is away.
     """
 
     def __init__(self, keys: NodeKeys | None, reconnect_seconds_max: float = 30.0) -> None:
@@ -89,37 +95,75 @@ class Sockets:
             answers_count=False,
             sealed_bytes_max=_SEALED_SUBSCRIPTION_BYTES_MAX,
         )
-        return Publisher(self._factory, zmq.PUB, [*self._serving(endpoint), *options], endpoint, bounds)
+        return Publisher(
+            self._factory, zmq.PUB, [*self._serving(endpoint), *options], endpoint, bounds
+        )
 
-    def subscriber(self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]) -> "Subscriber":
-        """A SUB that hears everything published there; the peer need not be there yet. `received` gets the frames of one message."""
-        options = [(zmq.RCVHWM, _PUBLISHED_MAX), (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX), (zmq.SUBSCRIBE, b"")]
-        return Subscriber(self._factory, zmq.SUB, [*self._calling(peer_key), *options], endpoint, received)
+    def subscriber(
+        self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]
+    ) -> "Subscriber":
+        """A SUB that hears everything published there; the peer need not be there yet. `received`
+        gets the frames of one message.
+        """
+        options = [
+            (zmq.RCVHWM, _PUBLISHED_MAX),
+            (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX),
+            (zmq.SUBSCRIBE, b""),
+        ]
+        return Subscriber(
+            self._factory, zmq.SUB, [*self._calling(peer_key), *options], endpoint, received
+        )
 
     def server(self, endpoint: str, received: Callable[[bytes, Frames, bytes], None]) -> "Server":
         """A ROUTER that listens there.
 
-        `received` gets the identity of a client's connection, to answer by, the frames of one message,
-        and the public key that the client has proved to have, empty without keys.
+        `received` gets the identity of a client's connection, to answer by, the frames of one
+        message, and the public key that the client has proved to have, empty without keys.
         """
-        options = [(zmq.ROUTER_MANDATORY, 1), (zmq.SNDHWM, _ANSWERS_MAX), (zmq.RCVHWM, _REQUESTS_MAX), (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX)]
+        options = [
+            (zmq.ROUTER_MANDATORY, 1),
+            (zmq.SNDHWM, _ANSWERS_MAX),
+            (zmq.RCVHWM, _REQUESTS_MAX),
+            (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX),
+        ]
         has_keys = self._keys is not None
         bounds = Bounds(REQUEST_BYTES_MAX, None, has_keys, UNANSWERED_BYTES_MAX)
-        return Server(self._factory, zmq.ROUTER, [*self._serving(endpoint), *options], endpoint, bounds, received, has_keys=has_keys)
+        return Server(
+            self._factory,
+            zmq.ROUTER,
+            [*self._serving(endpoint), *options],
+            endpoint,
+            bounds,
+            received,
+            has_keys=has_keys,
+        )
 
-    def client(self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]) -> "Client":
+    def client(
+        self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]
+    ) -> "Client":
         """A DEALER that sends there while it is connected, and only then."""
-        options = [(zmq.IMMEDIATE, 1), (zmq.SNDHWM, _REQUESTS_MAX), (zmq.RCVHWM, _REQUESTS_MAX), (zmq.MAXMSGSIZE, ANSWER_BYTES_MAX)]
-        return Client(self._factory, zmq.DEALER, [*self._calling(peer_key), *options], endpoint, received)
+        options = [
+            (zmq.IMMEDIATE, 1),
+            (zmq.SNDHWM, _REQUESTS_MAX),
+            (zmq.RCVHWM, _REQUESTS_MAX),
+            (zmq.MAXMSGSIZE, ANSWER_BYTES_MAX),
+        ]
+        return Client(
+            self._factory, zmq.DEALER, [*self._calling(peer_key), *options], endpoint, received
+        )
 
     def reload_keys(self, keys: NodeKeys) -> None:
-        """Admit the peers of `keys` from now on. Open connections stay, and so does this node's own pair."""
+        """Admit the peers of `keys` from now on. Open connections stay, and so does this node's own
+        pair.
+        """
         if self._gatekeeper is None:
             raise StartError("this node was started without keys: restart it to use them")
         self._gatekeeper.admit(keys)
 
     def close(self) -> None:
-        """End every socket; nothing is called back after it. May be called twice, and blocks for a second at most."""
+        """End every socket; nothing is called back after it. May be called twice, and blocks for a
+        second at most.
+        """
         if self._closed:
             return
         self._closed = True
@@ -127,8 +171,8 @@ class Sockets:
             connection.close()
         if self._gatekeeper:
             self._gatekeeper.stop()
-        # The context ends once its threads have let go of everything: at once, but for one that waits for a name server. The process then ends
-        # without it.
+        # The context ends once its threads have let go of everything: at once, but for one that
+        # waits for a name server. The process then ends without it.
         ending = threading.Thread(target=self._factory.context.term, daemon=True)
         ending.start()
         ending.join(_CLOSING_SECONDS_MAX)
@@ -138,8 +182,17 @@ class Sockets:
         if self._keys is None:
             return self._common
         # Enforced: were nobody there to ask who may connect, everybody might.
-        allowed = ((zmq.CURVE_SERVER, 1), (zmq.ZAP_DOMAIN, DOMAIN.encode()), (zmq.ZAP_ENFORCE_DOMAIN, 1))
-        return (*self._common, (zmq.CURVE_PUBLICKEY, self._keys.public), (zmq.CURVE_SECRETKEY, self._keys.secret), *allowed)
+        allowed = (
+            (zmq.CURVE_SERVER, 1),
+            (zmq.ZAP_DOMAIN, DOMAIN.encode()),
+            (zmq.ZAP_ENFORCE_DOMAIN, 1),
+        )
+        return (
+            *self._common,
+            (zmq.CURVE_PUBLICKEY, self._keys.public),
+            (zmq.CURVE_SECRETKEY, self._keys.secret),
+            *allowed,
+        )
 
     def _calling(self, peer_key: bytes | None) -> Options:
         if self._keys is None:
@@ -159,7 +212,8 @@ class Publisher(Bound):
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
         self._unschedule()
         if not self._closed:
-            self.socket.get(zmq.EVENTS)  # there is nothing to read; but this is when libzmq takes subscriptions in
+            # there is nothing to read; but this is when libzmq takes subscriptions in
+            self.socket.get(zmq.EVENTS)
 
     def send(self, frames: Frames) -> bool:
         """Send to all; a subscriber with 1000 messages waiting misses this one."""
@@ -198,7 +252,8 @@ class Server(Bound):
             message: list[bytes] = super()._readMultipart()
             return message
         frames = self.socket.recv_multipart(zmq.DONTWAIT, copy=False)
-        self._key = str(frames[-1].get("User-Id")).encode("ascii", "replace")  # as the authenticator in zap.py has it
+        # as the authenticator in zap.py has it
+        self._key = str(frames[-1].get("User-Id")).encode("ascii", "replace")
         return [frame.bytes for frame in frames]
 
     def _deliver(self, message: list[bytes]) -> None:
@@ -213,7 +268,8 @@ class Client(Connected):
         return self._send(frames)
 
     def reconnect(self, endpoint: str) -> None:
-        """Call there from now on, and drop the connection to the endpoint before; StartError, and nothing has changed, if it is none.
+        """Call there from now on, and drop the connection to the endpoint before; StartError, and
+        nothing has changed, if it is none.
 
         Nothing happens if it is the same: a connection that is lost comes back by itself.
         """

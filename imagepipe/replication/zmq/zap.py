@@ -1,7 +1,8 @@
 """Who may connect: the keys in `authorized/` and nobody else (ZAP, ZeroMQ's RFC 27).
 
-pyzmq's ThreadAuthenticator answers ZeroMQ's question, on a thread of its own: a handshake does not wait for a busy reactor. Without an answer,
-because the thread is not there, sockets with DOMAIN and ZAP_ENFORCE_DOMAIN let nobody in; without the latter they would let in everybody.
+pyzmq's ThreadAuthenticator answers ZeroMQ's question, on a thread of its own: a handshake does not
+wait for a busy reactor. Without an answer, because the thread is not there, sockets with DOMAIN and
+ZAP_ENFORCE_DOMAIN let nobody in; without the latter they would let in everybody.
 """
 
 import time
@@ -32,11 +33,16 @@ class Gatekeeper:
         """Admit these peers from now on. A connection that is open stays so: ZeroMQ asks once."""
         self._authorized = frozenset(keys.authorized.values())
 
-    def callback(self, domain: str, key: bytes) -> bool:  # noqa: ARG002 - pyzmq's name and arguments
-        """Whether a client with this public key may connect; called on the authenticator's thread."""
+    # pyzmq's name and arguments
+    def callback(self, domain: str, key: bytes) -> bool:  # noqa: ARG002
+        """Whether a client with this public key may connect; called on the authenticator's
+        thread.
+        """
         if key in self._authorized:
             return True
-        self._denied.warn("a peer with an unknown key, {key}, was turned away", key=key.decode("ascii"))
+        self._denied.warn(
+            "a peer with an unknown key, {key}, was turned away", key=key.decode("ascii")
+        )
         return False
 
     def stop(self) -> None:

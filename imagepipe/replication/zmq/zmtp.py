@@ -1,12 +1,15 @@
-"""What a stranger says to a ZeroMQ socket without keys, looked at before libzmq sees it. Pure: bytes in, bytes out. (ZeroMQ's RFC 37, ZMTP 3.)
+"""What a stranger says to a ZeroMQ socket without keys, looked at before libzmq sees it. Pure:
+bytes in, bytes out. (ZeroMQ's RFC 37, ZMTP 3.)
 
     greeting   FF 00*8 7F   03 xx   "NULL" 00*16   00*32         64 bytes
-    frame      flags  size (1 byte, or 8)  body                  flags: 1 more frames follow, 2 size has 8 bytes, 4 a command
+    frame      flags  size (1 byte, or 8)  body                  flags: 1 more frames follow, 2 size
+        has 8 bytes, 4 a command
     READY      a command, the first frame: properties, among them the peer's identity
     then       messages of one or more frames; commands PING, PONG, SUBSCRIBE, CANCEL
 
-libzmq 4.3.5 keeps a message whose last frame never comes without any bound, and remembers every subscription; and the process is aborted when a peer
-takes, as its own, the identity that libzmq would give to the next one, which is easy to guess. So all three are bounded here.
+libzmq 4.3.5 keeps a message whose last frame never comes without any bound, and remembers every
+subscription; and the process is aborted when a peer takes, as its own, the identity that libzmq
+would give to the next one, which is easy to guess. So all three are bounded here.
 """
 
 from dataclasses import dataclass
@@ -32,10 +35,12 @@ class UsedUp(Unwelcome):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a stranger may send: the size of one message, and how many of them in all, if there is an end to it.
+    """What a stranger may send: the size of one message, and how many of them in all, if there is
+    an end to it.
 
-    With keys, of which has_keys tells, frames cannot be looked into: how many bytes it may send once it is let in, less what it was answered if answers_count.
-    sealed_bytes_max: the size of an encrypted frame; None: no limit.
+    With keys, of which has_keys tells, frames cannot be looked into: how many bytes it may send
+    once it is let in, less what it was answered if answers_count. sealed_bytes_max: the size of an
+    encrypted frame; None: no limit.
     """
 
     message_bytes_max: int
@@ -47,7 +52,9 @@ class Bounds:
 
 
 class Inspection:
-    """One connection. Invariant: what `feed` has let through is a prefix of what libzmq can take without harm."""
+    """One connection. Invariant: what `feed` has let through is a prefix of what libzmq can take
+    without harm.
+    """
 
     def __init__(self, bounds: Bounds) -> None:
         self.ready = False
@@ -58,7 +65,9 @@ class Inspection:
         self._messages = 0
 
     def feed(self, data: bytes) -> bytes:
-        """What may go on, now that `data` has come: never more than what came, never half a frame. Raises Unwelcome."""
+        """What may go on, now that `data` has come: never more than what came, never half a frame.
+        Raises Unwelcome.
+        """
         self._held += data
         passed = self._greeting()
         if self._greeted == GREETING_BYTES:
@@ -131,12 +140,17 @@ class Inspection:
 
 
 def greeting_is_wrong(piece: bytes | bytearray, at: int, mechanism: bytes) -> bool:
-    """Whether a piece of a greeting, from its byte `at` on, is not that of ZeroMQ 4 with this mechanism."""
+    """Whether a piece of a greeting, from its byte `at` on, is not that of ZeroMQ 4 with this
+    mechanism.
+    """
     return any(
         (number == 0 and byte != 0xFF)
         or (number == _SIGNATURE_END and not byte & 1)
         or (number == _VERSION and byte < 3)
-        or (_MECHANISM <= number < _MECHANISM + len(mechanism) and byte != mechanism[number - _MECHANISM])
+        or (
+            _MECHANISM <= number < _MECHANISM + len(mechanism)
+            and byte != mechanism[number - _MECHANISM]
+        )
         for number, byte in enumerate(piece, at)
     )
 
@@ -148,7 +162,9 @@ def frame_header(held: bytes | bytearray) -> tuple[int, int] | None:
 
 
 def _check_properties(rest: bytes) -> None:
-    """The properties of READY: name and value, each after its length. An identity of its own would be another's."""
+    """The properties of READY: name and value, each after its length. An identity of its own would
+    be another's.
+    """
     while rest:
         name, rest = rest[1 : 1 + rest[0]], rest[1 + rest[0] :]
         size, rest = int.from_bytes(rest[:4], "big"), rest[4:]

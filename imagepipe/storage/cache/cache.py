@@ -1,21 +1,28 @@
-"""The render cache: images that were rendered on demand, kept for the next who asks; outside the served tree, bounded, the least recently used go first.
+"""The render cache: images that were rendered on demand, kept for the next who asks; outside the
+served tree, bounded, the least recently used go first.
 
-    cache = RenderCache.open(layout.cache, bytes_max, is_there=...)       at once, however many renditions there are
-    cache.tidy()                                                          on a thread, soon after: what an earlier run has left
+    cache = RenderCache.open(layout.cache, bytes_max, is_there=...)       at once, however many
+        renditions there are
+    cache.tidy()                                                          on a thread, soon after:
+        what an earlier run has left
 
-    cached = cache.get(key) or cache.put(key, source, staged, facts)      an open file, with its digest and facts; whoever gets it closes it
-    cache.keep_at_hand(key, file, cached)                                 small ones that are asked for, in memory
+    cached = cache.get(key) or cache.put(key, source, staged, facts)      an open file, with its
+        digest and facts; whoever gets it closes it
+    cache.keep_at_hand(key, file, cached)                                 small ones that are asked
+        for, in memory
     kept = cache.at_hand(key)                                             which alone never blocks
     cache.resize(bytes_max)
-    cache.forget(sources)                                                 their objects are gone, and so is all that was made of them
+    cache.forget(sources)                                                 their objects are gone,
+        and so is all that was made of them
     cache.shed()                                                          the disk is full
     cache.close()
 
-Losing any of it costs work and no more. So nothing is flushed, an error of SQLite or of the disk is logged, and all begins anew; and nothing is
-trusted: a file of an earlier run is read, and compared with its digest, before it is used.
+Losing any of it costs work and no more. So nothing is flushed, an error of SQLite or of the disk is
+logged, and all begins anew; and nothing is trusted: a file of an earlier run is read, and compared
+with its digest, before it is used.
 
-A source that goes while something is made of it: its object is removed before `forget` is called, and `put` looks for the object when its row is there.
-So one of the two sees the other.
+A source that goes while something is made of it: its object is removed before `forget` is called,
+and `put` looks for the object when its row is there. So one of the two sees the other.
 """
 
 import contextlib
@@ -63,7 +70,9 @@ Header = bytes
 
 @dataclass(frozen=True, slots=True)
 class CachedFile:
-    """A rendition: `file` is open, at its beginning, and stays readable whatever becomes of the cache. `digest`: SHA-256 of its bytes, in hex."""
+    """A rendition: `file` is open, at its beginning, and stays readable whatever becomes of the
+    cache. `digest`: SHA-256 of its bytes, in hex.
+    """
 
     file: FileIO
     digest: str
@@ -85,10 +94,11 @@ def _new_id() -> str:
 
 
 class RenderCache:
-    """An open cache; for any thread but the reactor's, because all of it but `at_hand` and the figures may block. Made by `open`.
+    """An open cache; for any thread but the reactor's, because all of it but `at_hand` and the
+    figures may block. Made by `open`.
 
-    A file is there before its row and goes after it. So a row without a file means that someone else has removed it; a file without a row is just
-    coming or going, or a crash has left it.
+    A file is there before its row and goes after it. So a row without a file means that someone
+    else has removed it; a file without a row is just coming or going, or a crash has left it.
     """
 
     @classmethod
@@ -101,14 +111,23 @@ class RenderCache:
         new_id: Callable[[], str] = _new_id,
         remembered_max: int = REMEMBERED_MAX,
     ) -> "RenderCache":
-        """Open the cache in `folder`, or begin one there; never raises, because where there can be no cache one does without.
+        """Open the cache in `folder`, or begin one there; never raises, because where there can be
+        no cache one does without.
 
-        bytes_max: the room that the files may take; 0: nothing is kept, and what there is goes. is_there: whether the object with this digest exists.
-        new_id: a random 128-bit number in hex. Whoever calls holds a lock on what `folder` is in, for as long as the cache is open.
+        bytes_max: the room that the files may take; 0: nothing is kept, and what there is goes.
+        is_there: whether the object with this digest exists. new_id: a random 128-bit number in
+        hex. Whoever calls holds a lock on what `folder` is in, for as long as the cache is open.
         """
         return cls(CacheFiles(folder.absolute()), bytes_max, is_there, new_id, remembered_max)
 
-    def __init__(self, files: CacheFiles, bytes_max: int, is_there: Callable[[str], bool], new_id: Callable[[], str], remembered_max: int) -> None:
+    def __init__(
+        self,
+        files: CacheFiles,
+        bytes_max: int,
+        is_there: Callable[[str], bool],
+        new_id: Callable[[], str],
+        remembered_max: int,
+    ) -> None:
         self._files = files
         self._bytes_max = bytes_max
         self._is_there = is_there
@@ -119,9 +138,13 @@ class RenderCache:
         self._counting = threading.Lock()
         self._found = 0
         self.misses = 0
-        """How many had to be made. Looking one up and not finding it is none: it may be looked up again before it is made."""
+        """How many had to be made. Looking one up and not finding it is none: it may be looked up
+        again before it is made.
+        """
         self._at_hand: Remembered[str, AtHand] = Remembered(AT_HAND_BYTES_MAX)
-        self._rows = CacheRows(files, lambda: new_id()[:16], remembered_max, self._closing, self._at_hand.forget)
+        self._rows = CacheRows(
+            files, lambda: new_id()[:16], remembered_max, self._closing, self._at_hand.forget
+        )
         self._is_right = self._rows.open(keeps=bytes_max > 0)
 
     @property
@@ -168,23 +191,36 @@ class RenderCache:
         return found
 
     def keep_at_hand(self, key: str, file: OpenedFile, cached: CachedFile) -> None:
-        """Have the bytes of what `get` has found at hand, read into `file`, if they are few, and what they should be."""
-        if file.is_all_read and not self._closing.is_set() and hashlib.sha256(file.head).hexdigest() == cached.digest:
-            self._at_hand.put(key, AtHand(file, cached.digest, cached.facts), file.size + AT_HAND_OVERHEAD_BYTES)
+        """Have the bytes of what `get` has found at hand, read into `file`, if they are few, and
+        what they should be.
+        """
+        if (
+            file.is_all_read
+            and not self._closing.is_set()
+            and hashlib.sha256(file.head).hexdigest() == cached.digest
+        ):
+            self._at_hand.put(
+                key, AtHand(file, cached.digest, cached.facts), file.size + AT_HAND_OVERHEAD_BYTES
+            )
 
     def header(self, source: str) -> Header | None:
-        """What the last `put` of something made of `source` said about its header, if any of it is still here."""
+        """What the last `put` of something made of `source` said about its header, if any of it is
+        still here.
+        """
         with contextlib.suppress(Overloaded), self._in_flight.one():
             return self._rows.header(source)
         return None
 
-    def put(self, key: str, source: str, staged: Path, facts: ImageFacts, header: Header = b"") -> CachedFile:
-        """Take over the staged file as the rendition with this key, made of `source`; what was used least recently makes room for it.
+    def put(
+        self, key: str, source: str, staged: Path, facts: ImageFacts, header: Header = b""
+    ) -> CachedFile:
+        """Take over the staged file as the rendition with this key, made of `source`; what was used
+        least recently makes room for it.
 
-        header: to be given back by `header`; it need not be trusted there, for nobody looks at it here.
-        One that is not kept has no name any more and is gone when it is closed: for want of room, if there is one with its key, or if a key or source is
-        not 64 hex digits.
-        Raises OSError if the staged file cannot be read.
+        header: to be given back by `header`; it need not be trusted there, for nobody looks at it
+        here. One that is not kept has no name any more and is gone when it is closed: for want of
+        room, if there is one with its key, or if a key or source is not 64 hex digits. Raises
+        OSError if the staged file cannot be read.
         """
         file = open_cached(staged)
         with self._counting:
@@ -193,10 +229,13 @@ class RenderCache:
             os.fchmod(file.fileno(), stat.S_IRUSR | stat.S_IWUSR)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
-            rendition = CachedRendition(next(self._numbers), key, source, digest, os.fstat(file.fileno()).st_size, facts)
+            rendition = CachedRendition(
+                next(self._numbers), key, source, digest, os.fstat(file.fileno()).st_size, facts
+            )
             with contextlib.suppress(Overloaded), self._in_flight.one():
                 self._keep(rendition, header, staged)
-            with contextlib.suppress(OSError):  # it stays in its staging folder, which goes as a whole
+            # it stays in its staging folder, which goes as a whole
+            with contextlib.suppress(OSError):
                 staged.unlink(missing_ok=True)
         except BaseException:
             file.close()
@@ -211,7 +250,9 @@ class RenderCache:
                 self._rows.remove_made_of(gone[start : start + _SOURCES_AT_ONCE])
 
     def resize(self, bytes_max: int) -> None:
-        """Let the files take so much room from now on; 0: nothing is kept, and what there is goes."""
+        """Let the files take so much room from now on; 0: nothing is kept, and what there
+        is goes.
+        """
         self._bytes_max = bytes_max
         if not bytes_max:
             self.shed()
@@ -226,14 +267,20 @@ class RenderCache:
         return 0
 
     def tidy(self) -> None:
-        """Remove what an earlier run has left: too much, or what a crash has made wrong. Takes its time, unless the cache is closed meanwhile."""
+        """Remove what an earlier run has left: too much, or what a crash has made wrong. Takes its
+        time, unless the cache is closed meanwhile.
+        """
         with contextlib.suppress(Overloaded), self._in_flight.one():
             self._rows.clear_away()
             self._rows.shrink(self._bytes_max)
-            self._is_right = self._is_right or sweep(self._rows, self._files, self._run, self._has_object, self._closing.is_set)
+            self._is_right = self._is_right or sweep(
+                self._rows, self._files, self._run, self._has_object, self._closing.is_set
+            )
 
     def close(self) -> None:
-        """Finish what is under way, and write down what was used when. From then on nothing is found, and nothing kept."""
+        """Finish what is under way, and write down what was used when. From then on nothing is
+        found, and nothing kept.
+        """
         self._closing.set()
         self._in_flight.end()
         self._at_hand.forget_all()
@@ -275,7 +322,9 @@ class RenderCache:
         except OSError:
             return
         else:
-            if self._rows.add(rendition, header, self._bytes_max, index) and not self._has_object(rendition.source):
+            if self._rows.add(rendition, header, self._bytes_max, index) and not self._has_object(
+                rendition.source
+            ):
                 self._remove(rendition)
 
     def _leaves_room(self) -> bool:
@@ -284,7 +333,8 @@ class RenderCache:
             lacking = self._files.lacking()
             if lacking:
                 self._rows.shrink(self.bytes - lacking)
-            return not lacking or not self._files.lacking()  # once: where room is freed only later, the cache would be emptied
+            # once: where room is freed only later, the cache would be emptied
+            return not lacking or not self._files.lacking()
         except OSError:
             return False
 

@@ -5,12 +5,13 @@
       in-use                 lies here from each opening to a clean close
       GENERATION/12/NUMBER   a rendition, 0600: its number in hex, below the last two digits
 
-A file is never written to, and its name never used again: who finds a name in the index, and opens it a moment later, gets that rendition or none.
-A new index begins a new generation, so all that an earlier one knew is told by its folder.
+A file is never written to, and its name never used again: who finds a name in the index, and opens
+it a moment later, gets that rendition or none. A new index begins a new generation, so all that an
+earlier one knew is told by its folder.
 """
 
-# These names are made and opened by the thousand, and a Path takes longer to make than the file to open.
-# ruff: noqa: PTH104, PTH108
+# These names are made and opened by the thousand, and a Path takes longer to make than the file to
+# open. ruff: noqa: PTH104, PTH108
 
 import contextlib
 import os
@@ -27,11 +28,15 @@ from imagepipe.storage.disk import flush_folder, make_folder, status_of
 
 FREE_BYTES_MIN = 64 << 20
 FREE_FILES_MIN = 4096
-"""What the cache leaves free of the file system, in bytes and in inodes, for images to be stored; a twentieth of all where that is less."""
+"""What the cache leaves free of the file system, in bytes and in inodes, for images to be stored; a
+twentieth of all where that is less.
+"""
 
 _FREE_PART = 20
 _MORE_PART = 8
-"""By what part of this more is removed than is lacking: to remove takes some room itself, in the index."""
+"""By what part of this more is removed than is lacking: to remove takes some room itself, in the
+index.
+"""
 
 _FILE_BYTES_MIN = 4096
 _SLICE = 256
@@ -45,7 +50,9 @@ _log = Logger()
 
 
 class CacheFiles:
-    """What is below `folder`; for any thread, but one at a time for what begins, goes on with or ends a generation. All raises OSError, and FlushError."""
+    """What is below `folder`; for any thread, but one at a time for what begins, goes on with or
+    ends a generation. All raises OSError, and FlushError.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -58,7 +65,9 @@ class CacheFiles:
 
     @property
     def is_in_use(self) -> bool:
-        """Whether nobody has called `settle` since a generation was begun or gone on with, in whatever process that was."""
+        """Whether nobody has called `settle` since a generation was begun or gone on with, in
+        whatever process that was.
+        """
         return status_of(self._folder / _IN_USE) is not None
 
     def make(self) -> None:
@@ -73,7 +82,9 @@ class CacheFiles:
             self._folder.chmod(stat.S_IRWXU)
 
     def begin(self, generation: str) -> None:
-        """Begin a generation, of 16 hex digits: there is no index, and all other files are left over."""
+        """Begin a generation, of 16 hex digits: there is no index, and all other files are left
+        over.
+        """
         self.make()
         self.end()
         make_folder(self._folder / generation, stat.S_IRWXU)
@@ -98,14 +109,16 @@ class CacheFiles:
         (self._folder / _IN_USE).unlink(missing_ok=True)
 
     def take(self, staged: Path, number: int) -> None:
-        """Move a file of the same file system in; FileNotFoundError also if the generation's folder has gone."""
+        """Move a file of the same file system in; FileNotFoundError also if the generation's folder
+        has gone.
+        """
         place = self._place(number)
         try:
-            os.rename(staged, place)
+            os.rename(staged, place)  # noqa: PTH104
         except FileNotFoundError:
             with contextlib.suppress(FileExistsError):  # another thread made it
                 make_folder(Path(place).parent, stat.S_IRWXU)
-            os.rename(staged, place)
+            os.rename(staged, place)  # noqa: PTH104
 
     def open(self, number: int) -> FileIO:
         """Open a file; a symbolic link is never followed."""
@@ -116,7 +129,7 @@ class CacheFiles:
         stays = False
         for number in numbers:
             try:
-                os.unlink(self._place(number))
+                os.unlink(self._place(number))  # noqa: PTH108
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -125,22 +138,31 @@ class CacheFiles:
         return not stays
 
     def lacking(self) -> int:
-        """How many bytes have to go for the file system to have the room that is to stay free, and some more; 0: none."""
+        """How many bytes have to go for the file system to have the room that is to stay free, and
+        some more; 0: none.
+        """
         status = os.statvfs(self._folder.parent)
         bytes_min = min(FREE_BYTES_MIN, status.f_blocks * status.f_frsize // _FREE_PART)
         files_min = min(FREE_FILES_MIN, status.f_files // _FREE_PART)
-        lacking = max(bytes_min - status.f_bavail * status.f_frsize, (files_min - status.f_favail) * _FILE_BYTES_MIN)
+        lacking = max(
+            bytes_min - status.f_bavail * status.f_frsize,
+            (files_min - status.f_favail) * _FILE_BYTES_MIN,
+        )
         return lacking + bytes_min // _MORE_PART if lacking > 0 else 0
 
     def left_over(self) -> Sequence[Path]:
-        """What is there besides the index and its generation; while no generation begins. Raises nothing."""
+        """What is there besides the index and its generation; while no generation begins. Raises
+        nothing.
+        """
         kept = (*_INDEX, _IN_USE, self._generation)
         with contextlib.suppress(OSError):
             return [path for path in self._folder.iterdir() if path.name not in kept]
         return ()
 
     def numbers(self) -> Iterator[Sequence[int]]:
-        """The numbers of all files, some at a time; what has no such name, or is no file, is removed."""
+        """The numbers of all files, some at a time; what has no such name, or is no file, is
+        removed.
+        """
         found: list[int] = []
         for folder in list((self._folder / (self._generation or "")).iterdir()):
             if not _FOLDER.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
@@ -148,7 +170,11 @@ class CacheFiles:
                 continue
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if _NUMBER.fullmatch(entry.name) and entry.name.endswith(folder.name) and entry.is_file(follow_symlinks=False):
+                    if (
+                        _NUMBER.fullmatch(entry.name)
+                        and entry.name.endswith(folder.name)
+                        and entry.is_file(follow_symlinks=False)
+                    ):
                         found.append(int(entry.name, 16))
                     else:
                         _remove(Path(entry.path))
@@ -168,11 +194,15 @@ class CacheFiles:
 
 def open_cached(path: str | Path) -> FileIO:
     """Open a file for reading; OSError for a symbolic link, which is never followed."""
-    return FileIO(path, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK))
+    return FileIO(
+        path, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    )
 
 
 def remove_left_over(paths: Sequence[Path], is_enough: Callable[[], bool]) -> None:
-    """Remove files and folders, until all are gone or that `is_enough`; of a folder what is in it one by one. Raises nothing."""
+    """Remove files and folders, until all are gone or that `is_enough`; of a folder what is in it
+    one by one. Raises nothing.
+    """
     for path in paths:
         with contextlib.suppress(OSError):
             if path.is_dir() and not path.is_symlink():
@@ -194,6 +224,12 @@ def _remove(path: Path) -> None:
         _log.error("a leftover of the render cache stays behind: {error}", error=error)
 
 
-def _stays_behind(_function: object, path: str, raised: tuple[type[BaseException], BaseException, object]) -> None:
+def _stays_behind(
+    _function: object, path: str, raised: tuple[type[BaseException], BaseException, object]
+) -> None:
     if not isinstance(raised[1], FileNotFoundError):  # another thread removes it too
-        _log.error("a leftover of the render cache stays behind: {path}: {error}", path=path, error=raised[1])
+        _log.error(
+            "a leftover of the render cache stays behind: {path}: {error}",
+            path=path,
+            error=raised[1],
+        )

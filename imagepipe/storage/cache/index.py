@@ -1,10 +1,12 @@
-"""The render cache's index: which renditions there are, of which sources, and which was used when. SQLite, a row a rendition.
+"""The render cache's index: which renditions there are, of which sources, and which was used when.
+SQLite, a row a rendition.
 
     uses      noted in memory, and written 256 at a time or with the next change
     commits   not flushed: after a power cut the index may have forgotten something, or be damaged
 
-So nothing in it is trusted that can be checked: a row has a checksum, and whoever opens the file that it names checks the bytes. It has a write-ahead
-log, because without flushes that was the fastest of the journals that survive a kill.
+So nothing in it is trusted that can be checked: a row has a checksum, and whoever opens the file
+that it names checks the bytes. It has a write-ahead log, because without flushes that was the
+fastest of the journals that survive a kill.
 """
 
 import contextlib
@@ -44,7 +46,11 @@ CREATE TABLE rendition (
 ) STRICT
 """,
     "CREATE INDEX rendition_source ON rendition (source)",
-    "CREATE TABLE source (digest TEXT NOT NULL PRIMARY KEY, header BLOB NOT NULL) WITHOUT ROWID, STRICT",  # while there is a rendition of it
+    # while there is a rendition of it
+    (
+        "CREATE TABLE source (digest TEXT NOT NULL PRIMARY KEY, header BLOB NOT NULL) WITHOUT"
+        " ROWID, STRICT"
+    ),
     "CREATE INDEX rendition_used ON rendition (used, size)",
     "CREATE TABLE meta (format INTEGER NOT NULL, generation TEXT NOT NULL) STRICT",
 )
@@ -52,7 +58,9 @@ CREATE TABLE rendition (
 
 @dataclass(frozen=True, slots=True)
 class CachedRendition:
-    """A file of the cache. `number` names it. `digest`, `size`: of its bytes; `source`: the digest of what it was made of."""
+    """A file of the cache. `number` names it. `digest`, `size`: of its bytes; `source`: the digest
+    of what it was made of.
+    """
 
     number: int
     key: str
@@ -76,9 +84,11 @@ def room_of(size: int) -> int:
 
 
 class CacheIndex:
-    """The open index; one thread at a time. Every method raises FAILURES, and the index is of no use then.
+    """The open index; one thread at a time. Every method raises FAILURES, and the index is of no
+    use then.
 
-    `count`: how many rows there are; `room_taken`: what their files take on the disk, in bytes. `generation`: the folder that these are in.
+    `count`: how many rows there are; `room_taken`: what their files take on the disk, in bytes.
+    `generation`: the folder that these are in.
     """
 
     @classmethod
@@ -111,13 +121,16 @@ class CacheIndex:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = OFF")
-        [(form, self.generation)] = connection.execute("SELECT format, generation FROM meta").fetchall() or [(None, "")]
+        [(form, self.generation)] = connection.execute(
+            "SELECT format, generation FROM meta"
+        ).fetchall() or [(None, "")]
         if form != FORMAT:
             raise sqlite3.DatabaseError(f"its format is {form}, not {FORMAT}")
         self.count: int
         self.room_taken: int
         self.count, self.room_taken, newest = connection.execute(
-            f"SELECT count(*), coalesce(sum((size + {_BLOCK - 1}) / {_BLOCK} * {_BLOCK}), 0), coalesce(max(used), 0) FROM rendition"  # noqa: S608
+            f"SELECT count(*), coalesce(sum((size + {_BLOCK - 1}) / {_BLOCK} * {_BLOCK}), 0),"  # noqa: S608
+            " coalesce(max(used), 0) FROM rendition"
         ).fetchone()
         self._connection = connection
         self._clock = itertools.count(newest + 1)
@@ -126,23 +139,34 @@ class CacheIndex:
     def look_up(self, key: str) -> CachedRendition | None:
         """The rendition with this key."""
         row = self._connection.execute(
-            "SELECT number, key, source, digest, size, format, width, height, sum FROM rendition WHERE key = ?", (key,)
+            "SELECT number, key, source, digest, size, format, width, height, sum FROM rendition"
+            " WHERE key = ?",
+            (key,),
         ).fetchone()
         if row is None:
             return None
         number, key, source, digest, size, form, width, height, checksum = row
-        rendition = CachedRendition(number, key, source, digest, size, ImageFacts(form, width, height))
+        rendition = CachedRendition(
+            number, key, source, digest, size, ImageFacts(form, width, height)
+        )
         if _sum_of(rendition) != checksum:
             raise sqlite3.DatabaseError("a row is damaged")
         return rendition
 
     def has(self, number: int) -> bool:
         """Whether there is a row of this number."""
-        return bool(self._connection.execute("SELECT 1 FROM rendition WHERE number = ?", (number,)).fetchone())
+        return bool(
+            self._connection.execute(
+                "SELECT 1 FROM rendition WHERE number = ?", (number,)
+            ).fetchone()
+        )
 
     def sources_after(self, source: str) -> Sequence[str]:
         """The next sources in order, SLICE at most."""
-        found = self._connection.execute("SELECT DISTINCT source FROM rendition WHERE source > ? ORDER BY source LIMIT ?", (source, SLICE))
+        found = self._connection.execute(
+            "SELECT DISTINCT source FROM rendition WHERE source > ? ORDER BY source LIMIT ?",
+            (source, SLICE),
+        )
         return [row[0] for row in found]
 
     def use(self, number: int) -> None:
@@ -156,28 +180,40 @@ class CacheIndex:
     def changing(self) -> Iterator[None]:
         """A transaction, for the methods below; the uses so far are written before all else."""
         with _transaction(self._connection):
-            self._connection.executemany("UPDATE rendition SET used = ? WHERE number = ?", [(used, number) for number, used in self._uses.items()])
+            self._connection.executemany(
+                "UPDATE rendition SET used = ? WHERE number = ?",
+                [(used, number) for number, used in self._uses.items()],
+            )
             self._uses.clear()
             yield
 
     def header(self, source: str) -> bytes | None:
         """What was kept of the header of a source."""
-        row = self._connection.execute("SELECT header FROM source WHERE digest = ?", (source,)).fetchone()
+        row = self._connection.execute(
+            "SELECT header FROM source WHERE digest = ?", (source,)
+        ).fetchone()
         return row[0] if row else None
 
     def add(self, rendition: CachedRendition, header: bytes) -> None:
         """Add one whose key is not there."""
-        self._connection.execute("INSERT OR REPLACE INTO source VALUES (?, ?)", (rendition.source, header))
         self._connection.execute(
-            "INSERT INTO rendition VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*_values(rendition), _sum_of(rendition), next(self._clock))
+            "INSERT OR REPLACE INTO source VALUES (?, ?)", (rendition.source, header)
+        )
+        self._connection.execute(
+            "INSERT INTO rendition VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*_values(rendition), _sum_of(rendition), next(self._clock)),
         )
         self.count += 1
         self.room_taken += room_of(rendition.size)
 
     def evict(self, room: int) -> Sequence[Removed]:
-        """Remove what was used least recently, until it made so many bytes of room or SLICE are removed."""
+        """Remove what was used least recently, until it made so many bytes of room or SLICE are
+        removed.
+        """
         numbers = []
-        for number, size in self._connection.execute("SELECT number, size FROM rendition ORDER BY used LIMIT ?", (SLICE,)):
+        for number, size in self._connection.execute(
+            "SELECT number, size FROM rendition ORDER BY used LIMIT ?", (SLICE,)
+        ):
             if room <= 0:
                 break
             numbers.append(number)
@@ -189,20 +225,30 @@ class CacheIndex:
         removed = []
         sources = set()
         for number in numbers:
-            rows = self._connection.execute("DELETE FROM rendition WHERE number = ? RETURNING number, key, size, source", (number,)).fetchall()
+            rows = self._connection.execute(
+                "DELETE FROM rendition WHERE number = ? RETURNING number, key, size, source",
+                (number,),
+            ).fetchall()
             for gone, key, size, source in rows:
                 removed.append(Removed(gone, key))
                 sources.add(source)
                 self.count -= 1
                 self.room_taken -= room_of(size)
         for source in sources:
-            self._connection.execute("DELETE FROM source WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM rendition WHERE source = ?1)", (source,))
+            self._connection.execute(
+                "DELETE FROM source WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM rendition WHERE"
+                " source = ?1)",
+                (source,),
+            )
         return removed
 
     def remove_made_of(self, sources: Collection[str]) -> Sequence[Removed]:
         """Remove what was made of `sources`, SLICE at most."""
         marks = ", ".join("?" * len(sources))
-        found = self._connection.execute(f"SELECT number FROM rendition WHERE source IN ({marks}) LIMIT {SLICE}", tuple(sources))  # noqa: S608
+        found = self._connection.execute(
+            f"SELECT number FROM rendition WHERE source IN ({marks}) LIMIT {SLICE}",  # noqa: S608
+            tuple(sources),
+        )
         return self.remove([row[0] for row in found])
 
     def close(self) -> None:
@@ -222,8 +268,12 @@ class CacheIndex:
 
 
 def check(path: Path, is_enough: Callable[[], bool]) -> None:
-    """Look through an index that is open, as long as another thread changes it too. Raises sqlite3.Error if it is damaged, or `is_enough`."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    """Look through an index that is open, as long as another thread changes it too. Raises
+    sqlite3.Error if it is damaged, or `is_enough`.
+    """
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
+    )
     try:
         connection.set_progress_handler(is_enough, 10_000)
         found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
@@ -251,7 +301,16 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _values(rendition: CachedRendition) -> tuple[int | str, ...]:
     facts = rendition.facts
-    return (rendition.number, rendition.key, rendition.source, rendition.digest, rendition.size, facts.format, facts.width, facts.height)
+    return (
+        rendition.number,
+        rendition.key,
+        rendition.source,
+        rendition.digest,
+        rendition.size,
+        facts.format,
+        facts.width,
+        facts.height,
+    )
 
 
 def _sum_of(rendition: CachedRendition) -> int:

@@ -1,8 +1,12 @@
-"""The render cache's rows, for any thread: an index that may fail at any moment, what is remembered of it, and the files that go with their rows.
+"""The render cache's rows, for any thread: an index that may fail at any moment, what is remembered
+of it, and the files that go with their rows.
 
-index      asked and changed under one lock, for some milliseconds at most; no file is opened, read or removed under it
-memory     the rows used last whose files were seen to be good: finding one of them again asks nobody and writes nothing
-a failure  of SQLite, whatever it is: logged, and all is lost; the next puts try to begin anew, ever more seldom as long as that fails
+index      asked and changed under one lock, for some milliseconds at most; no file is opened, read
+           or removed under it
+memory     the rows used last whose files were seen to be good: finding one of them again asks
+           nobody and writes nothing
+a failure  of SQLite, whatever it is: logged, and all is lost; the next puts try to begin anew, ever
+           more seldom as long as that fails
 """
 
 import sqlite3
@@ -17,7 +21,14 @@ from twisted.logger import Logger
 
 from imagepipe.errors import FlushError
 from imagepipe.storage.cache.files import CacheFiles, remove_left_over
-from imagepipe.storage.cache.index import FAILURES, SLICE, CachedRendition, CacheIndex, Removed, room_of
+from imagepipe.storage.cache.index import (
+    FAILURES,
+    SLICE,
+    CachedRendition,
+    CacheIndex,
+    Removed,
+    room_of,
+)
 
 T = TypeVar("T")
 
@@ -35,10 +46,12 @@ class Found:
 
 
 class CacheRows:
-    """Invariant: what is remembered is in the index, and the index names the generation of `files`. Nothing here raises.
+    """Invariant: what is remembered is in the index, and the index names the generation of `files`.
+    Nothing here raises.
 
-    closing: from then on what takes long is left to the next run. `evictions`: how many rows have made room for others.
-    `some_stay`: a file could not be removed, and has no row. `used`: the keys of rows that were used without being asked for; it may be appended to.
+    closing: from then on what takes long is left to the next run. `evictions`: how many rows have
+    made room for others. `some_stay`: a file could not be removed, and has no row. `used`: the keys
+    of rows that were used without being asked for; it may be appended to.
     """
 
     def __init__(
@@ -49,7 +62,9 @@ class CacheRows:
         closing: threading.Event,
         on_gone: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
-        """new_generation: 16 hex digits at random. on_gone: told which keys are no more, one by one; it must not block."""
+        """new_generation: 16 hex digits at random. on_gone: told which keys are no more, one by
+        one; it must not block.
+        """
         self._files = files
         self._new_generation = new_generation
         self._remembered_max = remembered_max
@@ -77,7 +92,9 @@ class CacheRows:
         return index.room_taken if index else 0
 
     def open(self, *, keeps: bool) -> bool:
-        """Go on with the index that is there, or begin anew, if the cache `keeps` anything; whether rows and files are known to agree."""
+        """Go on with the index that is there, or begin anew, if the cache `keeps` anything; whether
+        rows and files are known to agree.
+        """
         with self._lock:
             try:
                 was_in_use = self._files.is_in_use
@@ -93,7 +110,9 @@ class CacheRows:
             return True
 
     def current(self) -> CacheIndex | None:
-        """The index, to be told from a later one; begun anew if there is none and it is time to try."""
+        """The index, to be told from a later one; begun anew if there is none and it is time to
+        try.
+        """
         with self._lock:
             if self._index is None and self._to_skip:
                 self._to_skip -= 1
@@ -129,16 +148,21 @@ class CacheRows:
         """What was kept of the header of a source of which there is a rendition."""
         return self.ask(lambda index: index.header(source))
 
-    def add(self, rendition: CachedRendition, header: bytes, room_max: int, index_then: CacheIndex) -> bool:
-        """Add a row, when enough of those used least recently have gone; whether it is in. If not its file is gone.
+    def add(
+        self, rendition: CachedRendition, header: bytes, room_max: int, index_then: CacheIndex
+    ) -> bool:
+        """Add a row, when enough of those used least recently have gone; whether it is in. If not
+        its file is gone.
 
-        It is not if there is one with its key, or if `index_then` is no more, of whose generation its file is. Its own room is not above `room_max`.
+        It is not if there is one with its key, or if `index_then` is no more, of whose generation
+        its file is. Its own room is not above `room_max`.
         """
 
         def fit(index: CacheIndex) -> bool | None:
             if index is not index_then:
                 return None
-            if index.look_up(rendition.key):  # rendered twice at once: who has found that one is about to open its file
+            # rendered twice at once: who has found that one is about to open its file
+            if index.look_up(rendition.key):
                 removed.append(Removed(rendition.number, rendition.key))
                 return None
             with index.changing():

@@ -1,7 +1,9 @@
-"""The catalogue: one row a path, the newest. What is in here is what the store holds; tree and objects follow from it.
+"""The catalogue: one row a path, the newest. What is in here is what the store holds; tree and
+objects follow from it.
 
-One thread writes, between `begin` and `commit`; any thread reads, and sees whole commits. A commit is on the disk when it returns.
-What there is beside the rows has modules of its own: upstreams.py and history.py write in the same transactions.
+One thread writes, between `begin` and `commit`; any thread reads, and sees whole commits. A commit
+is on the disk when it returns. What there is beside the rows has modules of its own: upstreams.py
+and history.py write in the same transactions.
 """
 
 import sqlite3
@@ -24,7 +26,9 @@ from imagepipe.storage.memory import RememberedRows
 
 _ENTRY = f"SELECT {columns.ENTRY} FROM entry"  # noqa: S608
 _ROW = f"SELECT {columns.ENTRY}, {columns.FACTS} FROM entry LEFT JOIN image USING (digest)"  # noqa: S608
-_NAMED = "SELECT 1 FROM entry WHERE digest = ? UNION ALL SELECT 1 FROM history WHERE digest = ? LIMIT 1"
+_NAMED = (
+    "SELECT 1 FROM entry WHERE digest = ? UNION ALL SELECT 1 FROM history WHERE digest = ? LIMIT 1"
+)
 _LAST = "\U0010ffff"
 
 AHEAD_MAX = 1000
@@ -34,9 +38,11 @@ REMEMBERED_MAX = 16_384
 
 
 class Catalogue:
-    """The catalogue in the file `path`. The second half of the methods is for the one thread that writes.
+    """The catalogue in the file `path`. The second half of the methods is for the one thread that
+    writes.
 
-    check, refusal: see Database. last_seq: the newest number that was given and is on the disk; any thread reads it.
+    check, refusal: see Database. last_seq: the newest number that was given and is on the disk; any
+    thread reads it.
     """
 
     def __init__(self, path: Path, health: Health) -> None:
@@ -48,7 +54,9 @@ class Catalogue:
         self.node_id: str = meta[0]
         self.projected: int = meta[1]
         self.was_clean = bool(meta[2])
-        self.last_seq: int = self._database.select("SELECT coalesce(max(seq), 0) FROM entry").fetchone()[0]
+        self.last_seq: int = self._database.select(
+            "SELECT coalesce(max(seq), 0) FROM entry"
+        ).fetchone()[0]
         self._coming = self.last_seq
         self._changing: list[str] = []
         self._remembered = RememberedRows(REMEMBERED_MAX)
@@ -60,13 +68,19 @@ class Catalogue:
 
     def look_up(self, path: str) -> Entry | None:
         """The row of a path, live or deleted; None if it was never heard of."""
-        return self._database.read(lambda connection: _one(connection.execute(_ENTRY + " WHERE path = ?", (path,))))
+        return self._database.read(
+            lambda connection: _one(connection.execute(_ENTRY + " WHERE path = ?", (path,)))
+        )
 
     def rows(self, paths: Sequence[str], *, remember: bool = False) -> dict[str, Row]:
-        """The rows of those paths that were ever heard of, with what the headers of their bytes say. remember: they will be asked for again."""
+        """The rows of those paths that were ever heard of, with what the headers of their bytes
+        say. remember: they will be asked for again.
+        """
         query = _ROW + f" WHERE path IN ({', '.join('?' * len(paths))})"
         changes = self._remembered.changes
-        found = self._database.read(lambda connection: [columns.row_of(row) for row in connection.execute(query, paths)])
+        found = self._database.read(
+            lambda connection: [columns.row_of(row) for row in connection.execute(query, paths)]
+        )
         rows = {row.entry.path: row for row in found}
         if remember:
             self._remembered.note(paths, rows, changes)
@@ -84,24 +98,38 @@ class Catalogue:
         return info_of(row)
 
     def paths(self, prefix: str, after: str, limit: int) -> list[str]:
-        """Live paths in order of their UTF-8 bytes that begin with `prefix` and are greater than `after`."""
-        query = "SELECT path FROM entry WHERE digest IS NOT NULL AND path > :after AND path >= :prefix"
+        """Live paths in order of their UTF-8 bytes that begin with `prefix` and are greater than
+        `after`.
+        """
+        query = (
+            "SELECT path FROM entry WHERE digest IS NOT NULL AND path > :after AND path >= :prefix"
+        )
         end = _end_of(prefix)
         if end is not None:
             query += " AND path < :end"
         query += " ORDER BY path LIMIT :limit"
         names = {"after": after, "prefix": prefix, "end": end, "limit": limit}
-        return self._database.read(lambda connection: [row[0] for row in connection.execute(query, names)])
+        return self._database.read(
+            lambda connection: [row[0] for row in connection.execute(query, names)]
+        )
 
     def changes(self, after: int, limit: int) -> Excerpt:
-        """The rows with numbers above `after`, in order, `limit` at most, with what the headers of their bytes say."""
+        """The rows with numbers above `after`, in order, `limit` at most, with what the headers of
+        their bytes say.
+        """
         query = _ROW + " WHERE seq > ? ORDER BY seq LIMIT ?"
 
         def read(connection: sqlite3.Connection) -> Excerpt:
-            connection.execute("BEGIN")  # one moment for both: a row may be given a new number between them
+            # one moment for both: a row may be given a new number between them
+            connection.execute("BEGIN")
             try:
-                rows = tuple(columns.row_of(row) for row in connection.execute(query, (after, limit)))
-                return Excerpt(rows, connection.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()[0])
+                rows = tuple(
+                    columns.row_of(row) for row in connection.execute(query, (after, limit))
+                )
+                return Excerpt(
+                    rows,
+                    connection.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()[0],
+                )
             finally:
                 connection.execute("COMMIT")
 
@@ -109,36 +137,71 @@ class Catalogue:
 
     def unnamed(self, digests: Sequence[str]) -> list[str]:
         """Those of `digests` that nothing names."""
-        return self._database.read(lambda connection: [digest for digest in digests if not connection.execute(_NAMED, (digest, digest)).fetchone()])
+        return self._database.read(
+            lambda connection: [
+                digest
+                for digest in digests
+                if not connection.execute(_NAMED, (digest, digest)).fetchone()
+            ]
+        )
 
     def live_by_digest(self, after: tuple[str, str], limit: int) -> list[Entry]:
-        """The live rows by digest and path, from the first that follows the digest and the path in `after`, `limit` at most."""
-        query = _ENTRY + " WHERE digest IS NOT NULL AND (digest, path) > (?, ?) ORDER BY digest, path LIMIT ?"
-        return self._database.read(lambda connection: [columns.entry_of(row) for row in connection.execute(query, (*after, limit))])
+        """The live rows by digest and path, from the first that follows the digest and the path in
+        `after`, `limit` at most.
+        """
+        query = (
+            _ENTRY
+            + " WHERE digest IS NOT NULL AND (digest, path) > (?, ?) ORDER BY digest, path LIMIT ?"
+        )
+        return self._database.read(
+            lambda connection: [
+                columns.entry_of(row) for row in connection.execute(query, (*after, limit))
+            ]
+        )
 
     def extent(self) -> tuple[int, int]:
-        """How many live rows there are, and how many bytes in their objects; looks at every live row."""
-        query = "SELECT coalesce(sum(rows), 0), coalesce(sum(size), 0) FROM (SELECT count(*) AS rows, max(size) AS size FROM entry"
+        """How many live rows there are, and how many bytes in their objects; looks at every live
+        row.
+        """
+        query = (
+            "SELECT coalesce(sum(rows), 0), coalesce(sum(size), 0) FROM (SELECT count(*) AS rows,"
+            " max(size) AS size FROM entry"
+        )
         query += " WHERE digest IS NOT NULL GROUP BY digest)"
         rows, size = self._database.read(lambda connection: connection.execute(query).fetchone())
         return rows, size
 
     def ahead(self, now_ms: int) -> Ahead | None:
-        """Which live images are dated ahead of the clock, if any are; AHEAD_MAX of them are counted at most."""
+        """Which live images are dated ahead of the clock, if any are; AHEAD_MAX of them are counted
+        at most.
+        """
         later = (now_ms + 1000 * AHEAD_SECONDS + 1) << COUNTER_BITS
-        query = "SELECT path, stamp FROM entry WHERE digest IS NOT NULL AND stamp >= ? ORDER BY stamp DESC LIMIT ?"
-        found = self._database.read(lambda connection: connection.execute(query, (later, AHEAD_MAX)).fetchall())
-        return Ahead(len(found), found[0][0], (milliseconds(found[0][1]) - now_ms) / 1000) if found else None
+        query = (
+            "SELECT path, stamp FROM entry WHERE digest IS NOT NULL AND stamp >= ? ORDER BY stamp"
+            " DESC LIMIT ?"
+        )
+        found = self._database.read(
+            lambda connection: connection.execute(query, (later, AHEAD_MAX)).fetchall()
+        )
+        return (
+            Ahead(len(found), found[0][0], (milliseconds(found[0][1]) - now_ms) / 1000)
+            if found
+            else None
+        )
 
     def hidden(self) -> list[Hidden]:
         """The live rows that the tree does not show; looks at every live row."""
         query = _ENTRY + " WHERE digest IS NOT NULL ORDER BY path"
-        return self._database.read(lambda connection: all_hidden(map(columns.entry_of, connection.execute(query))))
+        return self._database.read(
+            lambda connection: all_hidden(map(columns.entry_of, connection.execute(query)))
+        )
 
     # For the thread that writes.
 
     def begin(self) -> None:
-        """Begin a transaction. Like all that follows it raises NotStored where the disk is full, FlushError where it failed."""
+        """Begin a transaction. Like all that follows it raises NotStored where the disk is full,
+        FlushError where it failed.
+        """
         self._coming = self.last_seq
         self._changing.clear()
         self._database.begin()
@@ -161,7 +224,9 @@ class Catalogue:
         return _one(self._database.select(_ENTRY + " WHERE path = ?", path))
 
     def known_at(self, path: str) -> Iterator[Entry]:
-        """All rows of a path as the transaction under way sees them: its own, and those of upstreams that wait for their bytes."""
+        """All rows of a path as the transaction under way sees them: its own, and those of
+        upstreams that wait for their bytes.
+        """
         entry = self.entry(path)
         if entry is not None:
             yield entry
@@ -170,16 +235,23 @@ class Catalogue:
     def live_below(self, path: str) -> Iterator[Entry]:
         """The live rows below `path`, were it a folder."""
         query = _ENTRY + " WHERE path > ? AND path < ? AND digest IS NOT NULL"
-        return map(columns.entry_of, self._database.select(query, path + "/", path + "0"))  # "0" follows "/"
+        # "0" follows "/"
+        return map(columns.entry_of, self._database.select(query, path + "/", path + "0"))
 
-    def put(self, entries: Sequence[Entry], facts: Mapping[str, ImageFacts], *, is_hearsay: bool = False) -> None:
-        """Write rows, numbered on from last_seq, and what the headers of their bytes say, by digest.
+    def put(
+        self, entries: Sequence[Entry], facts: Mapping[str, ImageFacts], *, is_hearsay: bool = False
+    ) -> None:
+        """Write rows, numbered on from last_seq, and what the headers of their bytes say, by
+        digest.
 
-        is_hearsay: a peer claims these facts. They are no reason to change what is known of a digest, which other paths may have too.
-        What the rows erase goes from the history with them.
+        is_hearsay: a peer claims these facts. They are no reason to change what is known of a
+        digest, which other paths may have too. What the rows erase goes from the history with them.
         """
         self._changing += [entry.path for entry in entries]
-        self._database.write_many("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(columns.of_entry, entries))
+        self._database.write_many(
+            "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            map(columns.of_entry, entries),
+        )
         self._put_facts(facts, "IGNORE" if is_hearsay else "REPLACE")
         for entry in entries:
             if (erased := erased_path(entry.path)) is not None:
@@ -188,7 +260,10 @@ class Catalogue:
 
     def since(self, seq: int) -> list[Entry]:
         """The rows with a greater number, in order."""
-        return [columns.entry_of(row) for row in self._database.select(_ENTRY + " WHERE seq > ? ORDER BY seq", seq)]
+        return [
+            columns.entry_of(row)
+            for row in self._database.select(_ENTRY + " WHERE seq > ? ORDER BY seq", seq)
+        ]
 
     def is_live(self, digest: str) -> bool:
         """Whether anything names the digest: a row, or an image in the history."""
@@ -216,7 +291,9 @@ class Catalogue:
         """Drop the facts of digests that no row names any more."""
         self.begin()
         try:
-            self._database.write_many("DELETE FROM image WHERE digest = ?", [(digest,) for digest in digests])
+            self._database.write_many(
+                "DELETE FROM image WHERE digest = ?", [(digest,) for digest in digests]
+            )
             self.commit()
         except BaseException:
             self.roll_back()
@@ -244,7 +321,9 @@ class Catalogue:
         self._database.write("UPDATE meta SET clean = ?", int(clean))
 
     def fold_log(self) -> None:
-        """Bring the write-ahead log into the main file, flushed, so that it is used again from its start and does not grow."""
+        """Bring the write-ahead log into the main file, flushed, so that it is used again from its
+        start and does not grow.
+        """
         self._database.write("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:

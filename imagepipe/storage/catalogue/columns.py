@@ -16,11 +16,19 @@ def entry_of(columns: Sequence[Any]) -> Entry:
     """The entry in the columns ENTRY."""
     path, stamp, origin, replaced_stamp, replaced_origin, digest, size, seq = columns
     replaced = None if replaced_stamp is None else Version(replaced_stamp, replaced_origin)
-    return Entry(path, Version(stamp, origin), replaced, None if digest is None else Content(digest, size), seq)
+    return Entry(
+        path,
+        Version(stamp, origin),
+        replaced,
+        None if digest is None else Content(digest, size),
+        seq,
+    )
 
 
 def row_of(columns: Sequence[Any]) -> Row:
-    """The row in the columns ENTRY and FACTS. Earlier releases wrote down whatever a peer claimed: unbelievable facts count as missing."""
+    """The row in the columns ENTRY and FACTS. Earlier releases wrote down whatever a peer claimed:
+    unbelievable facts count as missing.
+    """
     *entry, format, width, height = columns
     return Row(entry_of(entry), believable_facts(format, width, height))
 
@@ -43,4 +51,9 @@ def of_entry(entry: Entry) -> tuple[Value, ...]:
 def of_row(row: Row) -> tuple[Value, ...]:
     """The columns ENTRY and FACTS."""
     facts = row.facts
-    return (*of_entry(row.entry), facts.format if facts else None, facts.width if facts else None, facts.height if facts else None)
+    return (
+        *of_entry(row.entry),
+        facts.format if facts else None,
+        facts.width if facts else None,
+        facts.height if facts else None,
+    )

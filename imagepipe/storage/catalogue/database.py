@@ -1,6 +1,8 @@
-"""SQLite as the catalogue uses it: one connection that writes, for one thread; and for any thread as many that read as ever read at once.
+"""SQLite as the catalogue uses it: one connection that writes, for one thread; and for any thread
+as many that read as ever read at once.
 
-What is written between `begin` and `commit` is on the disk when `commit` returns. Readers see whole commits.
+What is written between `begin` and `commit` is on the disk when `commit` returns. Readers see whole
+commits.
 """
 
 import sqlite3
@@ -46,7 +48,9 @@ class Database:
             self._idle_readers.append(connection)
 
     def check(self) -> None:
-        """Read the file's beginning from the disk, by a connection that knows nothing yet. Raises what `read` does."""
+        """Read the file's beginning from the disk, by a connection that knows nothing yet. Raises
+        what `read` does.
+        """
         connection = self._reader()
         try:
             connection.execute("SELECT schema_version FROM meta").fetchone()
@@ -56,7 +60,9 @@ class Database:
             connection.close()
 
     def refusal(self, error: sqlite3.Error) -> Exception:
-        """What a call gets that met `error`; one that says that the file is damaged is the end of all writing."""
+        """What a call gets that met `error`; one that says that the file is damaged is the end of
+        all writing.
+        """
         refused = catalogue_refusal(error, self._path)
         if isinstance(refused, CatalogueDamaged):
             self._health.fail(refused)

@@ -1,6 +1,8 @@
-"""Outputs that were promised: who stored an image by POST has named them, and they are rendered after the answer, even if the daemon ends in between.
+"""Outputs that were promised: who stored an image by POST has named them, and they are rendered
+after the answer, even if the daemon ends in between.
 
-An order whose image never came, because the daemon ended before that, is found out when it is its turn.
+An order whose image never came, because the daemon ended before that, is found out when it is its
+turn.
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,9 @@ class Order:
 
 
 class Orders:
-    """The table wanted. `all` is for any thread, the rest for the one that writes, and each a transaction of its own."""
+    """The table wanted. `all` is for any thread, the rest for the one that writes, and each a
+    transaction of its own.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -31,11 +35,17 @@ class Orders:
             for path, name in rows:
                 names.setdefault(path, []).append(name)
 
-        self._database.read(lambda connection: read(connection.execute("SELECT path, name FROM wanted ORDER BY path, name").fetchall()))
+        self._database.read(
+            lambda connection: read(
+                connection.execute("SELECT path, name FROM wanted ORDER BY path, name").fetchall()
+            )
+        )
         return [Order(path, tuple(some)) for path, some in names.items()]
 
     def add(self, order: Order) -> None:
-        """Take an order; it is on the disk when this returns. Raises NotStored where the disk is full, FlushError where it failed."""
+        """Take an order; it is on the disk when this returns. Raises NotStored where the disk is
+        full, FlushError where it failed.
+        """
         self._write("INSERT OR IGNORE INTO wanted VALUES (?, ?)", order)
 
     def remove(self, order: Order) -> None:

@@ -25,7 +25,7 @@ _REPLICATION_TABLES = (
 CREATE TABLE epoch (
     number    INTEGER NOT NULL PRIMARY KEY,     -- in the order of the starts
     id        TEXT NOT NULL,                    -- 128 random bits in hex
-    first_seq INTEGER NOT NULL                  -- what the first change since this start was or will be numbered
+    first_seq INTEGER NOT NULL                  -- the number of the first change since this start
 ) STRICT
 """,
     """
@@ -47,7 +47,7 @@ CREATE TABLE pending (
     digest          TEXT NOT NULL,
     size            INTEGER NOT NULL,
     seq             INTEGER NOT NULL,           -- the upstream's numbering
-    format          TEXT,                       -- NULL: the upstream does not know what the header says
+    format          TEXT,                       -- NULL: the upstream does not know the facts
     width           INTEGER,
     height          INTEGER,
     PRIMARY KEY (upstream, path)
@@ -119,13 +119,19 @@ CREATE TABLE meta (
     _STAMP_INDEX,
 )
 
-_STAMPS = {"entry": ("stamp", "replaced_stamp"), "pending": ("stamp", "replaced_stamp"), "history": ("stamp", "winner_stamp")}
+_STAMPS = {
+    "entry": ("stamp", "replaced_stamp"),
+    "pending": ("stamp", "replaced_stamp"),
+    "history": ("stamp", "winner_stamp"),
+}
 
 _LOWERED_STAMPS = (
-    # Stamps used to go up to 2^62, and a peer that sent a great one lifted all that were written after it. Halved, they
-    # keep their order and have room above them; all nodes arrive at the same versions.
+    # Stamps used to go up to 2^62, and a peer that sent a great one lifted all that were written
+    # after it. Halved, they keep their order and have room above them; all nodes arrive at the same
+    # versions.
     *(
-        f"UPDATE OR REPLACE {table} SET {column} = {column} >> 1 WHERE {column} > {STAMP_MAX}"  # noqa: S608 - all of it is written here
+        # all of it is written here
+        f"UPDATE OR REPLACE {table} SET {column} = {column} >> 1 WHERE {column} > {STAMP_MAX}"  # noqa: S608
         for table, columns in _STAMPS.items()
         for column in columns
     ),
@@ -140,7 +146,9 @@ _MIGRATIONS = {1: _REPLICATION_TABLES, 2: _ORDER_TABLES, 3: _LOWERED_STAMPS}
 
 
 def has_catalogue(path: Path) -> bool:
-    """Whether there is a catalogue. One without a single table is none: the process died while it made it."""
+    """Whether there is a catalogue. One without a single table is none: the process died while it
+    made it.
+    """
     try:
         if path.stat().st_size == 0:
             return False
@@ -158,7 +166,8 @@ def has_catalogue(path: Path) -> bool:
 def create(path: Path, node_id: str) -> None:
     """Make a new catalogue, whole or not at all."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    os.fchmod(descriptor, stat.S_IRUSR | stat.S_IWUSR)  # the files that SQLite puts beside it take its mode
+    # the files that SQLite puts beside it take its mode
+    os.fchmod(descriptor, stat.S_IRUSR | stat.S_IWUSR)
     os.close(descriptor)
     connection = _connect(path)
     try:
@@ -185,7 +194,9 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     except (sqlite3.Error, TypeError) as error:
         connection.close()
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            raise StartError(f"the catalogue {path} cannot be brought up to date: the disk is full") from error
+            raise StartError(
+                f"the catalogue {path} cannot be brought up to date: the disk is full"
+            ) from error
         raise unreadable(path, error) from error
     except StartError:
         connection.close()
@@ -193,7 +204,8 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     if version > SCHEMA_VERSION:
         connection.close()
         raise StartError(
-            f"the catalogue {path} was written by a newer imagepipe (schema {version}, this one knows {SCHEMA_VERSION}): install that one"
+            f"the catalogue {path} was written by a newer imagepipe (schema {version}, this one"
+            f" knows {SCHEMA_VERSION}): install that one"
         )
     return connection
 
@@ -206,7 +218,9 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> int:
-    """Bring an older catalogue up to date, whole or not at all; returns the version that it has then."""
+    """Bring an older catalogue up to date, whole or not at all; returns the version that it has
+    then.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
         while version in _MIGRATIONS:
@@ -234,14 +248,17 @@ def _make_durable(connection: sqlite3.Connection, path: Path) -> None:
     synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
     if mode != "wal" or synchronous != 2:  # FULL
         raise StartError(
-            f"the catalogue {path} cannot be made durable (journal_mode {mode}, synchronous {synchronous}): it needs a local file system"
+            f"the catalogue {path} cannot be made durable (journal_mode {mode}, synchronous"
+            f" {synchronous}): it needs a local file system"
         )
-    # SQLite runs its own checkpoint silently: a flush that fails there would be forgotten, and the log that still had the rows overwritten.
+    # SQLite runs its own checkpoint silently: a flush that fails there would be forgotten, and the
+    # log that still had the rows overwritten.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
 
 
 def unreadable(path: Path, error: Exception) -> StartError:
     """What the operator is told of a catalogue that is damaged."""
     return StartError(
-        f"the catalogue {path} cannot be read ({error}): put back a backup of {path.parent}, or move {path.parent} away and run imagepipe adopt -c FILE"
+        f"the catalogue {path} cannot be read ({error}): put back a backup of {path.parent}, or"
+        f" move {path.parent} away and run imagepipe adopt -c FILE"
     )

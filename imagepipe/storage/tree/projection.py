@@ -1,7 +1,9 @@
-"""Showing states in the tree again, whatever the tree shows now: after a crash, or after an apply that failed.
+"""Showing states in the tree again, whatever the tree shows now: after a crash, or after an apply
+that failed.
 
-What a path showed before is no longer known. A file there counts as ours if its bytes are those of an object: the objects of replaced
-versions are kept until the tree is flushed, so that this can be told.
+What a path showed before is no longer known. A file there counts as ours if its bytes are those of
+an object: the objects of replaced versions are kept until the tree is flushed, so that this can be
+told.
 """
 
 from collections.abc import Mapping
@@ -16,7 +18,8 @@ _log = Logger()
 
 
 def show_again(states: Mapping[str, str | None], tree: Tree, objects: Objects) -> set[str]:
-    """Make the tree show at each path a digest, or nothing; returns the paths for which that failed and may succeed later.
+    """Make the tree show at each path a digest, or nothing; returns the paths for which that failed
+    and may succeed later.
 
     What is gone is removed first: it may be in the way of an image below or above it.
     """
@@ -33,8 +36,12 @@ def show_again(states: Mapping[str, str | None], tree: Tree, objects: Objects) -
         except FlushError:
             raise
         except NotStored as error:  # a stranger's file, or bytes that are missing
-            _log.critical("the tree does not show {path} as it should: {error}", path=path, error=error)
+            _log.critical(
+                "the tree does not show {path} as it should: {error}", path=path, error=error
+            )
         except OSError as error:
-            _log.critical("the tree does not show {path} as it should: {error}", path=path, error=error)
+            _log.critical(
+                "the tree does not show {path} as it should: {error}", path=path, error=error
+            )
             failed.add(path)
     return failed

@@ -1,6 +1,7 @@
 """Which folders of the tree have changed since they were last flushed."""
 
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
+
 # ruff: noqa: PTH120
 
 import itertools
@@ -13,7 +14,9 @@ _SLICE = 16
 
 
 class TouchedFolders:
-    """Invariant: a folder whose names on disk may be older than those a reader sees is in here, or an ancestor of it that is."""
+    """Invariant: a folder whose names on disk may be older than those a reader sees is in here, or
+    an ancestor of it that is.
+    """
 
     def __init__(self) -> None:
         self._touched: set[bytes] = set()
@@ -24,7 +27,9 @@ class TouchedFolders:
         self._touched.add(folder)
 
     def removed(self, folder: bytes) -> bytes:
-        """`folder` is gone: its parent makes that durable, and does so in the flush that is under way if `folder` was part of it. Returns the parent."""
+        """`folder` is gone: its parent makes that durable, and does so in the flush that is under
+        way if `folder` was part of it. Returns the parent.
+        """
         parent = os.path.dirname(folder)
         self._touched.discard(folder)
         self._touched.add(parent)
@@ -34,7 +39,9 @@ class TouchedFolders:
         return parent
 
     def flush(self) -> Iterator[None]:
-        """Make durable all that was touched before the first step, a few folders a step. What could not be flushed is tried again by the next one."""
+        """Make durable all that was touched before the first step, a few folders a step. What could
+        not be flushed is tried again by the next one.
+        """
         self._flushing |= self._touched
         self._touched.clear()
         while self._flushing:

@@ -1,18 +1,26 @@
 """The served tree: exactly the live images, each a hard link to its object.
 
-    prepare   make the folders, and beside each final name a link to the object under a temporary name    may be refused; undone whole
-    apply     remove what goes, prune the emptied folders, rename the links into place                     after the commit; must not fail
+    prepare   make the folders, and beside each final name a link to the object under a temporary
+        name    may be refused; undone whole
+    apply     remove what goes, prune the emptied folders, rename the links into place
+        after the commit; must not fail
 
-    a/b.jpg                                 what a reader sees: the old image, then the new one, never half of either
-    a/.imagepipe-5f0c31e2a9b87d46-17        the link of the 17th change of this run, until it is renamed
+    a/b.jpg                                 what a reader sees: the old image, then the new one,
+                                            never half of either
+    a/.imagepipe-5f0c31e2a9b87d46-17        the link of the 17th change of this run, until it is
+                                            renamed
 
-Nothing is removed or replaced that imagepipe did not put there. A file is ours if the catalogue says that the path shows some bytes, and the file is
-a link to their object or, where links were impossible, has these bytes. All else is a stranger's: every symbolic link, and what lies behind one.
+Nothing is removed or replaced that imagepipe did not put there. A file is ours if the catalogue
+says that the path shows some bytes, and the file is a link to their object or, where links were
+impossible, has these bytes. All else is a stranger's: every symbolic link, and what lies behind
+one.
 
-Used by one thread alone. That is what keeps a folder from being pruned between its making and its first file.
+Used by one thread alone. That is what keeps a folder from being pruned between its making and its
+first file.
 """
 
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
+
 # ruff: noqa: PTH104, PTH106, PTH108, PTH118, PTH120
 
 import contextlib
@@ -54,17 +62,22 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class Lies:
-    """What lies at the `place` of a path, or in the way to it; status None: nothing. is_file: it is a file in the very place."""
+    """What lies at the `place` of a path, or in the way to it; status None: nothing. is_file: it is
+    a file in the very place.
+    """
 
     place: bytes
     status: os.stat_result | None = field(compare=False)
     is_file: bool
-    mark: tuple[int, ...] = ()  # two looks see the same where it is; when it was last read is of no interest
+    # two looks see the same where it is; when it was last read is of no interest
+    mark: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """The link that waits to be renamed to its final name, where `seen` lay. `deferred`: a file that goes is still in the way of its folder."""
+    """The link that waits to be renamed to its final name, where `seen` lay. `deferred`: a file
+    that goes is still in the way of its folder.
+    """
 
     temporary: bytes
     seen: os.stat_result | None
@@ -81,9 +94,18 @@ class Prepared:
 
 
 class Tree:
-    """The tree below `root`; `run` (16 hex digits) marks the temporary names of this run of the daemon. `link` makes a hard link."""
+    """The tree below `root`; `run` (16 hex digits) marks the temporary names of this run of the
+    daemon. `link` makes a hard link.
+    """
 
-    def __init__(self, root: Path, objects: Objects, run: str, folder_mode: int, link: Callable[[bytes, bytes], None] = os.link) -> None:
+    def __init__(
+        self,
+        root: Path,
+        objects: Objects,
+        run: str,
+        folder_mode: int,
+        link: Callable[[bytes, bytes], None] = os.link,
+    ) -> None:
         self._root = os.fsencode(root)
         self._objects = objects
         self._run = run
@@ -93,9 +115,15 @@ class Tree:
         self.touched = TouchedFolders()
 
     def prepare(self, replacements: Sequence[Replacement]) -> Prepared:
-        """Do all that may fail. Raises NotStored for a stranger's file, OSError for want of space or rights; the tree is then as it was."""
+        """Do all that may fail. Raises NotStored for a stranger's file, OSError for want of space
+        or rights; the tree is then as it was.
+        """
         prepared = Prepared(tuple(replacements))
-        leaving = {self.place_of(one.path): one.before for one in replacements if one.before is not None and one.after is None}
+        leaving = {
+            self.place_of(one.path): one.before
+            for one in replacements
+            if one.before is not None and one.after is None
+        }
         try:
             for one in replacements:
                 if one.after is not None:
@@ -116,7 +144,9 @@ class Tree:
                 os.rmdir(folder)
 
     def apply(self, prepared: Prepared) -> tuple[str, ...]:
-        """Make readers see the change: first what goes, then what comes. Returns the paths whose change failed, which `prepare` should make impossible."""
+        """Make readers see the change: first what goes, then what comes. Returns the paths whose
+        change failed, which `prepare` should make impossible.
+        """
         failed = []
         for folder in prepared.folders:
             self.touched.add(os.path.dirname(folder))
@@ -127,7 +157,11 @@ class Tree:
                 elif one.path in prepared.links:
                     self._put_in_place(one.path, prepared.links[one.path])
             except OSError as error:
-                _log.critical("the tree does not show {path} as it should: {error}", path=one.path, error=error)
+                _log.critical(
+                    "the tree does not show {path} as it should: {error}",
+                    path=one.path,
+                    error=error,
+                )
                 failed.append(one.path)
                 if one.path in prepared.links:
                     self._drop(prepared.links[one.path].temporary)
@@ -153,7 +187,12 @@ class Tree:
             if status is None or not stat.S_ISDIR(status.st_mode):
                 return Lies(folder, status, is_file=False, mark=_mark(status))
         status = status_of(place)
-        return Lies(place, status, is_file=status is not None and stat.S_ISREG(status.st_mode), mark=_mark(status))
+        return Lies(
+            place,
+            status,
+            is_file=status is not None and stat.S_ISREG(status.st_mode),
+            mark=_mark(status),
+        )
 
     def place_of(self, path: str) -> bytes:
         """Where the file of a path is, or would be."""
@@ -174,7 +213,9 @@ class Tree:
         for folder in self._folders_to(self.place_of(path)):
             self.touched.add(folder)
 
-    def _prepare_link(self, one: Replacement, after: str, leaving: Mapping[bytes, str | None], prepared: Prepared) -> None:
+    def _prepare_link(
+        self, one: Replacement, after: str, leaving: Mapping[bytes, str | None], prepared: Prepared
+    ) -> None:
         place = self.place_of(one.path)
         folder = self._root
         deferred = False
@@ -198,14 +239,18 @@ class Tree:
             elif self._objects.is_link(seen, after):
                 return  # a rename of one link of a file over another does nothing at all
         self._number += 1
-        temporary = os.path.join(folder, b".imagepipe-%b-%d" % (self._run.encode("ascii"), self._number))
+        temporary = os.path.join(
+            folder, b".imagepipe-%b-%d" % (self._run.encode("ascii"), self._number)
+        )
         prepared.links[one.path] = _Link(temporary, seen, deferred)
         self._link_object(after, temporary, one.path)
 
     def _check_removable(self, path: str) -> None:
         """Raise NotStored if the file at `path` could not be unlinked after the commit."""
         place = self.place_of(path)
-        if status_of(place) is not None and not os.access(os.path.dirname(place), os.W_OK | os.X_OK):
+        if status_of(place) is not None and not os.access(
+            os.path.dirname(place), os.W_OK | os.X_OK
+        ):
             raise NotStored(f"{shown(path)}: its folder cannot be written to")
 
     def _put_in_place(self, path: str, link: _Link) -> None:
@@ -219,7 +264,11 @@ class Tree:
         if there is not None and stat.S_ISDIR(there.st_mode):
             self._remove_folder(place)
         elif there is not None and not (link.seen and os.path.samestat(link.seen, there)):
-            _log.critical("{path} is not shown: a file that imagepipe did not put there has just appeared in its place", path=path)
+            _log.critical(
+                "{path} is not shown: a file that imagepipe did not put there has just appeared in"
+                " its place",
+                path=path,
+            )
             self._drop(link.temporary)
             return
         os.rename(link.temporary, place)
@@ -233,7 +282,9 @@ class Tree:
         there = status_of(place)
         if there is not None:
             if not self._is_ours(place, there, one.before):
-                _log.warn("{path} is left as it is: imagepipe did not put this file there", path=one.path)
+                _log.warn(
+                    "{path} is left as it is: imagepipe did not put this file there", path=one.path
+                )
                 return
             os.unlink(place)
         if one.before is not None:
@@ -250,7 +301,9 @@ class Tree:
             folder = self.touched.removed(folder)
 
     def _remove_folder(self, top: bytes) -> None:
-        """Remove a folder in which there are only empty folders and leftovers; OSError if there is more."""
+        """Remove a folder in which there are only empty folders and leftovers; OSError if there is
+        more.
+        """
         for folder, names in reversed(list(_walk(top))):
             for name in names:
                 if is_leftover(name, self._run):
@@ -264,7 +317,11 @@ class Tree:
             for name in names:
                 place = os.path.join(folder, name)
                 status = status_of(place)
-                if status is not None and not is_leftover(name, self._run) and not self._is_ours(place, status, leaving.get(place)):
+                if (
+                    status is not None
+                    and not is_leftover(name, self._run)
+                    and not self._is_ours(place, status, leaving.get(place))
+                ):
                     raise self._stranger(place)
 
     def _is_ours(self, place: bytes, status: os.stat_result, digest: str | None) -> bool:
@@ -281,7 +338,9 @@ class Tree:
             self._make_link(source, temporary)
         except FileNotFoundError:
             _log.critical("the object {digest} is missing", digest=digest)
-            raise NotStored(f"{shown(path)}: the bytes of this image are missing: see imagepipe verify") from None
+            raise NotStored(
+                f"{shown(path)}: the bytes of this image are missing: see imagepipe verify"
+            ) from None
         except OSError as error:
             if error.errno not in LINKS_IMPOSSIBLE:
                 raise
@@ -301,7 +360,9 @@ class Tree:
         return all(status is not None and stat.S_ISDIR(status.st_mode) for status in statuses)
 
     def _folders_to(self, place: bytes) -> Iterator[bytes]:
-        """The folders between the root and `place`, from above; one at a time, because most callers stop at the first that is missing."""
+        """The folders between the root and `place`, from above; one at a time, because most callers
+        stop at the first that is missing.
+        """
         end = place.find(b"/", len(self._root) + 1)
         while end >= 0:
             yield place[:end]
@@ -309,7 +370,10 @@ class Tree:
 
     def _stranger(self, place: bytes) -> NotStored:
         path = place[len(self._root) + 1 :].decode("utf-8", "replace")
-        return NotStored(f"{shown(path)} is a file or a link that imagepipe did not put there: it is left as it is")
+        return NotStored(
+            f"{shown(path)} is a file or a link that imagepipe did not put there: it is left as"
+            " it is"
+        )
 
 
 def is_leftover(name: bytes, run: str) -> bool:
@@ -319,7 +383,11 @@ def is_leftover(name: bytes, run: str) -> bool:
 
 
 def _mark(status: os.stat_result | None) -> tuple[int, ...]:
-    return () if status is None else (status.st_dev, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns)
+    return (
+        ()
+        if status is None
+        else (status.st_dev, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns)
+    )
 
 
 def _walk(top: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
@@ -340,7 +408,9 @@ def _walk(top: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
 def _copy(source: bytes, target: bytes) -> None:
     with open_for_reading(source) as original:
         mode = stat.S_IMODE(os.fstat(original.fileno()).st_mode)
-        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as copy:
+        with os.fdopen(
+            os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb"
+        ) as copy:
             shutil.copyfileobj(original, copy, 1 << 20)
             copy.flush()
             os.fchmod(copy.fileno(), mode)

@@ -1,4 +1,6 @@
-"""Every file below a folder, and whether an image could be at its path: for `adopt`, and for `verify`, which looks for what is no image."""
+"""Every file below a folder, and whether an image could be at its path: for `adopt`, and for
+`verify`, which looks for what is no image.
+"""
 
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
 
@@ -24,7 +26,9 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something at a path, made printable, that can be no image, and why. name: its own path; empty where it could not be looked at."""
+    """Something at a path, made printable, that can be no image, and why. name: its own path; empty
+    where it could not be looked at.
+    """
 
     path: str
     why: str
@@ -68,7 +72,9 @@ def _look_at(name: bytes, entry: "os.DirEntry[bytes]") -> "File | Skipped | _Fol
     if stat.S_ISDIR(status.st_mode) and not entry.name.startswith(b"."):
         if len(name) < paths.PATH_BYTES_MAX:
             return _Folder()
-        return Skipped(_printable(name), "its path is too long, and so is that of all below it", name)
+        return Skipped(
+            _printable(name), "its path is too long, and so is that of all below it", name
+        )
     if stat.S_ISLNK(status.st_mode):
         return Skipped(_printable(name), "it is a symbolic link", name)
     why = _illegal(name)
@@ -87,7 +93,14 @@ def _illegal(name: bytes) -> str | None:
         clean = paths.clean(path)
     except BadRequest as error:
         return str(error).removeprefix(f"{error.argument}: ")
-    return None if clean == path else f"its name is not in Unicode's normal form NFC, which is {shown(clean, paths.PATH_BYTES_MAX)}"
+    return (
+        None
+        if clean == path
+        else (
+            "its name is not in Unicode's normal form NFC, which is"
+            f" {shown(clean, paths.PATH_BYTES_MAX)}"
+        )
+    )
 
 
 def _printable(name: bytes) -> str:

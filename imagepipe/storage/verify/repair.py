@@ -1,4 +1,5 @@
-"""What the tree shows of an image, looked at, and put right: the part of `verify` that is for the writer's thread.
+"""What the tree shows of an image, looked at, and put right: the part of `verify` that is for the
+writer's thread.
 
 nothing there                       linked again
 another file, link or folder        moved aside, never destroyed, and ours put in its place
@@ -7,6 +8,7 @@ another file, link or folder        moved aside, never destroyed, and ours put i
 """
 
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
+
 # ruff: noqa: PTH104, PTH118, PTH119, PTH120
 
 import contextlib
@@ -33,7 +35,9 @@ _log = Logger()
 
 
 class Standing(enum.Enum):
-    """What a second look at a row and its file has shown: it is as it was seen; it is another; the row is gone, or its path is hidden."""
+    """What a second look at a row and its file has shown: it is as it was seen; it is another; the
+    row is gone, or its path is hidden.
+    """
 
     SAME = "same"
     CHANGED = "changed"
@@ -43,7 +47,14 @@ class Standing(enum.Enum):
 class Repairs:
     """On the writer's thread alone. `found` is the folder for what is moved aside."""
 
-    def __init__(self, catalogue: Catalogue, tree: Tree, housekeeping: Housekeeping, found: Path, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        tree: Tree,
+        housekeeping: Housekeeping,
+        found: Path,
+        now_ms: Callable[[], int],
+    ) -> None:
         self._catalogue = catalogue
         self._tree = tree
         self._housekeeping = housekeeping
@@ -56,22 +67,31 @@ class Repairs:
         return [entry for entry in entries if self._catalogue.entry(entry.path) == entry]
 
     def look(self, entry: Entry, lies: Lies) -> Standing:
-        """Whether the row is still there, its image to be shown, and what lies in its place what it was."""
-        if not self.current([entry]) or Showing(self._catalogue).states([entry.path])[entry.path] is None:
+        """Whether the row is still there, its image to be shown, and what lies in its place what it
+        was.
+        """
+        if (
+            not self.current([entry])
+            or Showing(self._catalogue).states([entry.path])[entry.path] is None
+        ):
             return Standing.GONE
         return Standing.SAME if self._tree.lies_at(entry.path) == lies else Standing.CHANGED
 
     def put_right(self, entry: Entry, lies: Lies) -> str | None:
-        """Show the image of `entry`, in whose place or way there `lies` something, or nothing; where that is now, if it was moved aside.
+        """Show the image of `entry`, in whose place or way there `lies` something, or nothing;
+        where that is now, if it was moved aside.
 
-        Nothing is changed unless all is as it was seen. Raises NotStored, OSError where it cannot be done.
+        Nothing is changed unless all is as it was seen. Raises NotStored, OSError where it cannot
+        be done.
         """
         assert entry.content
         if self.look(entry, lies) is not Standing.SAME:
             raise NotStored("it changes while it is looked at")
         aside = self._set_aside(lies.place) if lies.status else None
         try:
-            failed = self._tree.apply(self._tree.prepare([Replacement(entry.path, None, entry.content.digest)]))
+            failed = self._tree.apply(
+                self._tree.prepare([Replacement(entry.path, None, entry.content.digest)])
+            )
         except BaseException:
             if aside:
                 os.rename(aside, lies.place)
@@ -82,7 +102,8 @@ class Repairs:
         return _shown_aside(aside) if aside else None
 
     def set_aside(self, name: bytes, *, move: bool) -> str | None:
-        """Move aside what lies at a path, or with `move` off only look; where it is now, or empty; None where there is nothing, or an image by now.
+        """Move aside what lies at a path, or with `move` off only look; where it is now, or empty;
+        None where there is nothing, or an image by now.
 
         Raises OSError where it cannot be moved.
         """
@@ -97,7 +118,9 @@ class Repairs:
 
     def _is_near_an_image(self, path: str) -> bool:
         entry = self._catalogue.entry(path)
-        return (entry is not None and entry.content is not None) or next(Showing(self._catalogue).related(path), None) is not None
+        return (entry is not None and entry.content is not None) or next(
+            Showing(self._catalogue).related(path), None
+        ) is not None
 
     def mended(self, digests: Sequence[str]) -> None:
         """Objects have their right bytes again."""
@@ -107,15 +130,25 @@ class Repairs:
         with contextlib.suppress(FileExistsError):
             make_folder(self._found, 0o700)
             flush_folder(os.path.dirname(self._found))
-        when = dt.datetime.fromtimestamp(self._now_ms() / 1000, dt.UTC).strftime("%Y%m%dT%H%M%SZ").encode()
+        when = (
+            dt.datetime.fromtimestamp(self._now_ms() / 1000, dt.UTC)
+            .strftime("%Y%m%dT%H%M%SZ")
+            .encode()
+        )
         for number in self._numbers:
-            aside = os.path.join(self._found, b"%b-%d-%b" % (when, number, os.path.basename(place)[:_NAME_BYTES_MAX]))
+            aside = os.path.join(
+                self._found, b"%b-%d-%b" % (when, number, os.path.basename(place)[:_NAME_BYTES_MAX])
+            )
             if not os.path.lexists(aside):
                 break
         os.rename(place, aside)
         flush_folder(self._found)
         self._tree.touched.add(os.path.dirname(place))
-        _log.warn("{place} is moved aside, to {aside}", place=shown(os.fsdecode(place), 400), aside=os.fsdecode(aside))
+        _log.warn(
+            "{place} is moved aside, to {aside}",
+            place=shown(os.fsdecode(place), 400),
+            aside=os.fsdecode(aside),
+        )
         return aside
 
 

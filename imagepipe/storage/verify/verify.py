@@ -1,14 +1,20 @@
-"""`verify`: every live image against its digest, at a bounded rate, while the store is at work; and what is wrong put right, where that is asked for.
+"""`verify`: every live image against its digest, at a bounded rate, while the store is at work; and
+what is wrong put right, where that is asked for.
 
-    object     there, of its size, of its digest           each is read once: the walk is by digest, so that the paths which share one follow each other
+    object     there, of its size, of its digest           each is read once: the walk is by digest,
+                                                           so that the paths which share one follow
+                                                           each other
     file       a link to the object; or a copy with its bytes
     all else   that lies in the tree is no image: a stranger's
 
-    rotten or missing object    from a copy in the tree with the right bytes, or from peers; the bad one stays until the good one is here
-    file of the tree            repair.py: linked again; what lies in its place is moved aside, and so is what is no image
+    rotten or missing object    from a copy in the tree with the right bytes, or from peers; the bad
+                                one stays until the good one is here
+    file of the tree            repair.py: linked again; what lies in its place is moved aside, and
+                                so is what is no image
 
-All of it is on one thread of its own, but for what needs the writer's. A row or file that changes while it is looked at is no problem: it is looked at
-again, on the writer's thread, before anything is said of it. An image that another one hides has no file.
+All of it is on one thread of its own, but for what needs the writer's. A row or file that changes
+while it is looked at is no problem: it is looked at again, on the writer's thread, before anything
+is said of it. An image that another one hides has no file.
 """
 
 import enum
@@ -50,7 +56,9 @@ NOBODY = "not repaired: its bytes are not to be had from any peer"
 
 
 class Problem(enum.Enum):
-    """What can be wrong with an image. STRANGER: something that is no file, or in the way of its folder. UNKNOWN: what lies at a path at which there is none."""
+    """What can be wrong with an image. STRANGER: something that is no file, or in the way of its
+    folder. UNKNOWN: what lies at a path at which there is none.
+    """
 
     MISSING = "missing object"
     ROTTEN = "rotten object"
@@ -102,7 +110,9 @@ class Walk(Protocol):
         ...
 
     def checked(self, rows: int, size: int) -> None:
-        """So many rows have been looked at, for which an object of `size` bytes was; 0: the one of the rows before."""
+        """So many rows have been looked at, for which an object of `size` bytes was; 0: the one of
+        the rows before.
+        """
         ...
 
     def found(self, finding: Finding) -> None:
@@ -148,11 +158,14 @@ class Verifier:
         self._staging = staging
         self._walk = walk
         self._repair = repair
-        self._known: tuple[str, Problem | None, Problem | None] | None = None  # of the last object: its digest, what was wrong with it, and still is
+        # of the last object: its digest, what was wrong with it, and still is
+        self._known: tuple[str, Problem | None, Problem | None] | None = None
         self._bad: list[_Group] = []
 
     def run(self) -> None:
-        """Verify everything. Raises what the walk raises, NotStored where the store cannot go on, FlushError."""
+        """Verify everything. Raises what the walk raises, NotStored where the store cannot go on,
+        FlushError.
+        """
         self._walk.begin(Extent(*self._catalogue.extent()))
         for page in self._pages():
             for content, rows in groupby(page, lambda entry: entry.content):
@@ -180,17 +193,29 @@ class Verifier:
         self._walk.checked(len(entries), content.size)
         if problem is not None and self._repair:
             self._bad.append(_Group(content, entries, problem))
-            if len(self._bad) >= FETCHED_AT_ONCE or sum(one.content.size for one in self._bad) >= FETCHED_BYTES_MAX:
+            if (
+                len(self._bad) >= FETCHED_AT_ONCE
+                or sum(one.content.size for one in self._bad) >= FETCHED_BYTES_MAX
+            ):
                 self._mend()
             return
         self._known = content.digest, problem, problem
         self._say(_Group(content, entries, problem) if problem else None, entries, content, problem)
 
-    def _say(self, bad: _Group | None, entries: Sequence[Entry], content: Content, still: Problem | None) -> None:
+    def _say(
+        self, bad: _Group | None, entries: Sequence[Entry], content: Content, still: Problem | None
+    ) -> None:
         """Look at the files of an object that is good, or was bad; report what is bad."""
         for entry in entries:
             if still is not None and bad is not None:
-                self._walk.found(Finding(entry.path, bad.problem, repaired=False, outcome=NOBODY if self._repair else "left as it is"))
+                self._walk.found(
+                    Finding(
+                        entry.path,
+                        bad.problem,
+                        repaired=False,
+                        outcome=NOBODY if self._repair else "left as it is",
+                    )
+                )
             else:
                 self._verify_file(entry, content, bad.problem if bad else None)
 
@@ -213,7 +238,11 @@ class Verifier:
             return Problem.MISSING
         if not stat.S_ISREG(status.st_mode) or status.st_size != content.size:
             return Problem.ROTTEN
-        return None if self._digest_of(self._objects.place(content.digest)) == content.digest else Problem.ROTTEN
+        return (
+            None
+            if self._digest_of(self._objects.place(content.digest)) == content.digest
+            else Problem.ROTTEN
+        )
 
     def _mend(self) -> None:
         """Get the bytes of the objects that are bad, and say what came of it."""
@@ -236,7 +265,9 @@ class Verifier:
         content = group.content
         for entry in group.entries:
             lies = self._tree.lies_at(entry.path)
-            is_copy = lies.is_file and lies.status is not None and lies.status.st_size == content.size
+            is_copy = (
+                lies.is_file and lies.status is not None and lies.status.st_size == content.size
+            )
             if not is_copy or (lies.status and self._objects.is_link(lies.status, content.digest)):
                 continue
             staged = self._staging / "object"
@@ -250,14 +281,17 @@ class Verifier:
                         return True
             except FlushError:
                 raise
-            except OSError:  # a full disk, a file that cannot be read: there may be another, or a peer
+            # a full disk, a file that cannot be read: there may be another, or a peer
+            except OSError:
                 staged.unlink(missing_ok=True)
         return False
 
     # Files.
 
     def _verify_file(self, entry: Entry, content: Content, was: Problem | None) -> None:
-        """Look at the file of an image whose object is good; `was`: it was not, and what is wrong with the file came of that."""
+        """Look at the file of an image whose object is good; `was`: it was not, and what is wrong
+        with the file came of that.
+        """
         for _ in range(LOOKS_MAX):
             lies = self._tree.lies_at(entry.path)
             problem = self._problem_of_file(content, lies)
@@ -294,7 +328,12 @@ class Verifier:
             return Finding(entry.path, problem, repaired=False, outcome=str(error))
         except OSError as error:
             return Finding(entry.path, problem, repaired=False, outcome=str(refusal(error)))
-        return Finding(entry.path, problem, repaired=True, outcome=f"repaired; what lay there is {aside}" if aside else "repaired")
+        return Finding(
+            entry.path,
+            problem,
+            repaired=True,
+            outcome=f"repaired; what lay there is {aside}" if aside else "repaired",
+        )
 
     # Files that are nobody's.
 
@@ -303,7 +342,9 @@ class Verifier:
         files = [one.path for one in batch if isinstance(one, File)]
         known = self._catalogue.rows(files)
         files = [path for path in files if path not in known or known[path].entry.content is None]
-        names = [path.encode() for path in files] + [one.name for one in batch if isinstance(one, Skipped) and one.name]
+        names = [path.encode() for path in files] + [
+            one.name for one in batch if isinstance(one, Skipped) and one.name
+        ]
         for name in names:
             self._walk.read(0)
             try:
@@ -312,13 +353,26 @@ class Verifier:
                 self._say_unknown(name, repaired=False, outcome=str(refusal(error)))
             else:
                 if aside is not None:
-                    self._say_unknown(name, repaired=self._repair, outcome=f"it is {aside} now" if self._repair else "left as it is")
+                    self._say_unknown(
+                        name,
+                        repaired=self._repair,
+                        outcome=f"it is {aside} now" if self._repair else "left as it is",
+                    )
 
     def _say_unknown(self, name: bytes, *, repaired: bool, outcome: str) -> None:
-        self._walk.found(Finding(name.decode("utf-8", "backslashreplace"), Problem.UNKNOWN, repaired=repaired, outcome=outcome))
+        self._walk.found(
+            Finding(
+                name.decode("utf-8", "backslashreplace"),
+                Problem.UNKNOWN,
+                repaired=repaired,
+                outcome=outcome,
+            )
+        )
 
     def _digest_of(self, place: AnyPath) -> str | None:
-        """The SHA-256 of a file's bytes, read at the rate that is allowed; None where it cannot be read."""
+        """The SHA-256 of a file's bytes, read at the rate that is allowed; None where it cannot be
+        read.
+        """
         while True:
             digest = hashlib.sha256()
             try:

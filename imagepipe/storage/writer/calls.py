@@ -1,7 +1,8 @@
 """Calls that wait for the writer, and which of them may share a transaction.
 
-The paths of one call in a group neither equal nor lie above or below those of another. So no decision in a group depends on another: one call
-can be refused without a second look at the rest, and nothing of one is in the way of another in the tree.
+The paths of one call in a group neither equal nor lie above or below those of another. So no
+decision in a group depends on another: one call can be refused without a second look at the rest,
+and nothing of one is in the way of another in the tree.
 """
 
 from collections import deque
@@ -24,8 +25,9 @@ CALLS_MAX = 256
 class Call:
     """A change that was asked for.
 
-    `paths`: all that it looks at. `decide`: from the state before (content of a path) to what changes, or BadRequest. `facts`: of the digests
-    that it brings. `argument`: what a BadRequest is about. `only_new`: it is refused if any of its paths was ever heard of.
+    `paths`: all that it looks at. `decide`: from the state before (content of a path) to what
+    changes, or BadRequest. `facts`: of the digests that it brings. `argument`: what a BadRequest is
+    about. `only_new`: it is refused if any of its paths was ever heard of.
     """
 
     paths: tuple[str, ...]
@@ -45,7 +47,9 @@ class Task(Generic[T]):
 
 
 def take_group(waiting: "deque[Call | Task[Any]]") -> "list[Call] | Task[Any]":
-    """Take from the front of `waiting`, which is not empty: a task, or as many calls as may share a transaction."""
+    """Take from the front of `waiting`, which is not empty: a task, or as many calls as may share a
+    transaction.
+    """
     first = waiting[0]
     if isinstance(first, Task):
         waiting.popleft()
@@ -58,7 +62,11 @@ def take_group(waiting: "deque[Call | Task[Any]]") -> "list[Call] | Task[Any]":
         if isinstance(call, Task):
             break
         folders = {folder for path in call.paths for folder in ancestors(path)}
-        if not (taken.isdisjoint(call.paths) and above.isdisjoint(call.paths) and taken.isdisjoint(folders)):
+        if not (
+            taken.isdisjoint(call.paths)
+            and above.isdisjoint(call.paths)
+            and taken.isdisjoint(folders)
+        ):
             break
         waiting.popleft()
         group.append(call)

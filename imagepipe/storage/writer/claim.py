@@ -1,13 +1,18 @@
-"""Files that lie in the tree already become images where they lie: the part of `adopt` that changes the store.
+"""Files that lie in the tree already become images where they lie: the part of `adopt` that changes
+the store.
 
-    stage     on the caller's thread: the object is a hard link of the very file, flushed; a copy where that cannot be, or where the file has other names
-    claim     on the writer's thread: rows in one transaction; the tree is not changed, for it shows them already
+    stage     on the caller's thread: the object is a hard link of the very file, flushed; a copy
+              where that cannot be, or where the file has other names
+    claim     on the writer's thread: rows in one transaction; the tree is not changed, for it shows
+              them already
 
-A file with other names (hard links) is copied, because whoever has one of these could edit the object through it; it is then itself left as it is, with
-its own mode, and counts as ours by its bytes. All others get the mode of an image.
+A file with other names (hard links) is copied, because whoever has one of these could edit the
+object through it; it is then itself left as it is, with its own mode, and counts as ours by its
+bytes. All others get the mode of an image.
 
-A row's version is as old as the file: two nodes that adopt equal trees then agree without a conflict, and what is newer elsewhere, a delete too, wins.
-Only where this node knows that the path was deleted it is a write of now: the file was put there by hand, and after that.
+A row's version is as old as the file: two nodes that adopt equal trees then agree without a
+conflict, and what is newer elsewhere, a delete too, wins. Only where this node knows that the path
+was deleted it is a write of now: the file was put there by hand, and after that.
 """
 
 import errno
@@ -35,7 +40,9 @@ CHANGED = "it has changed while it was read: adopt again"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A file in the tree that shall be the image at `path`. seen: the file when its bytes were read. staged: what becomes its object."""
+    """A file in the tree that shall be the image at `path`. seen: the file when its bytes were
+    read. staged: what becomes its object.
+    """
 
     path: str
     seen: os.stat_result
@@ -47,7 +54,14 @@ class Claim:
 class Claims:
     """`claim` is for the writer's thread, the rest for any."""
 
-    def __init__(self, catalogue: Catalogue, tree: Tree, objects: Objects, housekeeping: Housekeeping, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        tree: Tree,
+        objects: Objects,
+        housekeeping: Housekeeping,
+        now_ms: Callable[[], int],
+    ) -> None:
         self._catalogue = catalogue
         self._tree = tree
         self._objects = objects
@@ -59,9 +73,12 @@ class Claims:
         return self._objects.is_link(status, content.digest)
 
     def stage(self, path: str, file: FileIO, data: bytes, content: Content, staged: Path) -> bool:
-        """Make `staged` of the file at `path`, which is open and holds `data`; whether it had to be copied. Raises OSError, FlushError."""
+        """Make `staged` of the file at `path`, which is open and holds `data`; whether it had to be
+        copied. Raises OSError, FlushError.
+        """
         seen = os.fstat(file.fileno())
-        names = 2 if self._objects.is_link(seen, content.digest) else 1  # it was being adopted when the power went
+        # it was being adopted when the power went
+        names = 2 if self._objects.is_link(seen, content.digest) else 1
         if seen.st_nlink == names:
             try:
                 os.link(self._tree.place_of(path), os.fsencode(staged), follow_symlinks=False)
@@ -79,7 +96,9 @@ class Claims:
         return True
 
     def claim(self, claims: Sequence[Claim]) -> list[str | None]:
-        """Write their rows, on the disk when this returns; for each why it was not done, or None. Raises NotStored on a full disk; FlushError."""
+        """Write their rows, on the disk when this returns; for each why it was not done, or None.
+        Raises NotStored on a full disk; FlushError.
+        """
         catalogue = self._catalogue
         catalogue.begin()
         try:
@@ -108,7 +127,15 @@ class Claims:
             refusals.append(why)
             if why is None:
                 seq += 1
-                entries.append(Entry(one.path, self._version(one, old, now_ms), old.version if old else None, one.content, seq))
+                entries.append(
+                    Entry(
+                        one.path,
+                        self._version(one, old, now_ms),
+                        old.version if old else None,
+                        one.content,
+                        seq,
+                    )
+                )
         return refusals, entries
 
     def _version(self, one: Claim, old: Entry | None, now_ms: int) -> Version:
@@ -130,12 +157,18 @@ def in_the_way(known: Content, found: Content | None) -> str:
     """Why a file is not taken in where the catalogue has an image."""
     if known == found:
         return "it is in the catalogue already"
-    return "the catalogue has another image here: delete that, or move this file away; imagepipe verify tells more"
+    return (
+        "the catalogue has another image here: delete that, or move this file away; imagepipe"
+        " verify tells more"
+    )
 
 
 def is_same(one: os.stat_result, other: os.stat_result) -> bool:
     """Whether a file was neither replaced nor written to between two looks at it."""
-    return os.path.samestat(one, other) and (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+    return os.path.samestat(one, other) and (one.st_size, one.st_mtime_ns) == (
+        other.st_size,
+        other.st_mtime_ns,
+    )
 
 
 def _stamp_of(seen: os.stat_result, now_ms: int) -> int:

@@ -1,14 +1,17 @@
 """The commit: a group of calls becomes durable and visible, in the one order that loses nothing.
 
     objects are on the disk             (by the call's own thread, before it came here)
-    decide                              from the rows: which paths change; a call that may not is refused
-    prepare in the tree                 folders, and a temporary link beside each final name; what can fail for space or rights fails here
-    one transaction                     the commit point: a crash before it leaves temporary names, one after it is made good from the rows
+    decide                              from the rows: which paths change; a call that may not is
+                                        refused
+    prepare in the tree                 folders, and a temporary link beside each final name; what
+                                        can fail for space or rights fails here
+    one transaction                     the commit point: a crash before it leaves temporary names,
+                                        one after it is made good from the rows
     apply in the tree                   readers see it
     answer
 
-A refused call leaves nothing behind, and the rest of its group goes on. A call that has to do with an image above or below another is a group of its
-own (showing.py).
+A refused call leaves nothing behind, and the rest of its group goes on. A call that has to do with
+an image above or below another is a group of its own (showing.py).
 """
 
 import sqlite3
@@ -21,7 +24,15 @@ from twisted.logger import Logger
 
 from imagepipe.core.rows.entries import Change, Content, Entry
 from imagepipe.core.rows.versions import next_versions
-from imagepipe.errors import Conflict, FlushError, ImagepipeError, InternalError, NotStored, StoreUnusable, shown
+from imagepipe.errors import (
+    Conflict,
+    FlushError,
+    ImagepipeError,
+    InternalError,
+    NotStored,
+    StoreUnusable,
+    shown,
+)
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.health import Health
@@ -39,7 +50,9 @@ _log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """What a call comes to. `before`: the rows of the paths that it changes. `nested`: there are images above or below them."""
+    """What a call comes to. `before`: the rows of the paths that it changes. `nested`: there are
+    images above or below them.
+    """
 
     call: Call
     changes: Sequence[Change]
@@ -49,7 +62,9 @@ class _Decided:
 
 @dataclass(frozen=True, slots=True)
 class _Admitted:
-    """A call that was decided and prepared: it happens if its group does. `awkward`: paths of others that could not be prepared, to be shown later."""
+    """A call that was decided and prepared: it happens if its group does. `awkward`: paths of
+    others that could not be prepared, to be shown later.
+    """
 
     decided: _Decided
     entries: tuple[Entry, ...]
@@ -97,14 +112,19 @@ class Committer:
                 if decided is None:
                     continue
                 if decided.nested:
-                    # What it hides or shows may be hidden or shown by another call too: it has a transaction of its own.
+                    # What it hides or shows may be hidden or shown by another call too: it has a
+                    # transaction of its own.
                     left = calls[at:] if admitted else calls[at + 1 :]
                     if not admitted:
                         self._admit_alone(decided, admitted)
                     break
                 self._admit(decided, admitted)
             if any(one.entries and not one.decided.nested for one in admitted):
-                facts = {digest: facts for one in admitted for digest, facts in one.decided.call.facts.items()}
+                facts = {
+                    digest: facts
+                    for one in admitted
+                    for digest, facts in one.decided.call.facts.items()
+                }
                 self._catalogue.put([entry for one in admitted for entry in one.entries], facts)
             self._catalogue.commit()
         except Exception as error:  # noqa: BLE001 - whatever it was, every call gets an answer
@@ -151,10 +171,14 @@ class Committer:
             raise Conflict("path", f"{shown(call.paths[0])} was stored or deleted before")
         changes = call.decide(self._content)
         before = {change.path: self._catalogue.entry(change.path) for change in changes}
-        return _Decided(call, changes, before, check_nesting(changes, before, showing.related, call.argument))
+        return _Decided(
+            call, changes, before, check_nesting(changes, before, showing.related, call.argument)
+        )
 
     def _admit(self, decided: _Decided, admitted: list[_Admitted]) -> None:
-        prepared = self._answering(decided.call, lambda: self._tree.prepare(plain(decided.before, decided.changes)))
+        prepared = self._answering(
+            decided.call, lambda: self._tree.prepare(plain(decided.before, decided.changes))
+        )
         if prepared is not None:
             admitted.append(_Admitted(decided, self._entries(decided), prepared))
 
@@ -162,12 +186,16 @@ class Committer:
         """What the tree shows then is worked out from the new rows, so they are written first."""
         entries = self._entries(decided)
         self._catalogue.put(entries, decided.call.facts)
-        replacements = Showing(self._catalogue).replacements(decided.before, {entry.path: entry for entry in entries})
+        replacements = Showing(self._catalogue).replacements(
+            decided.before, {entry.path: entry for entry in entries}
+        )
         try:
             admitted.append(_Admitted(decided, entries, self._tree.prepare(replacements)))
         except FlushError:
             raise
-        except (NotStored, OSError):  # a stranger's file, say, where an image would appear: that does not keep another from being deleted
+        # a stranger's file, say, where an image would appear: that does not keep another from being
+        # deleted
+        except (NotStored, OSError):
             own = [one for one in replacements if one.path in decided.before]
             prepared = self._answering(decided.call, lambda: self._tree.prepare(own))
             if prepared is not None:
@@ -188,7 +216,9 @@ class Committer:
             self._seq += 1
             old = decided.before[change.path]
             version = versions[change.path]
-            entries.append(Entry(change.path, version, old.version if old else None, change.content, self._seq))
+            entries.append(
+                Entry(change.path, version, old.version if old else None, change.content, self._seq)
+            )
         return tuple(entries)
 
     def _show(self, one: _Admitted, moved: StoreUnusable | None) -> None:
@@ -198,15 +228,22 @@ class Committer:
             return
         try:
             failed = self._tree.apply(one.prepared)
-        except Exception:  # noqa: BLE001 - the call is committed, so it is OK: what fails from here on is made good later
+        # the call is committed, so it is OK: what fails from here on is made good later
+        except Exception:  # noqa: BLE001 - a bug: this call's, not its neighbours'
             _log.failure("the tree does not show {paths} as it should", paths=call.paths)
             failed = tuple(replacement.path for replacement in one.prepared.replacements)
-        self._housekeeping.committed(one.entries, failed, lost_digests(one.decided.before, one.entries))
+        self._housekeeping.committed(
+            one.entries, failed, lost_digests(one.decided.before, one.entries)
+        )
         if one.awkward:
             self._housekeeping.show_again(one.awkward, one.entries)
-        _answer(call, Commit(min(entry.version for entry in one.entries), one.entries[-1].seq), moved)
+        _answer(
+            call, Commit(min(entry.version for entry in one.entries), one.entries[-1].seq), moved
+        )
 
-    def _abandon(self, calls: Sequence[Call], admitted: Sequence[_Admitted], error: Exception) -> None:
+    def _abandon(
+        self, calls: Sequence[Call], admitted: Sequence[_Admitted], error: Exception
+    ) -> None:
         for one in reversed(admitted):
             self._tree.undo(one.prepared)
         try:
@@ -226,7 +263,9 @@ class Committer:
             _log.failure("a group of changes failed")
         for call in calls:
             if not call.future.done():
-                call.future.set_exception(type(error)(str(error)) if isinstance(error, NotStored) else InternalError())
+                call.future.set_exception(
+                    type(error)(str(error)) if isinstance(error, NotStored) else InternalError()
+                )
 
     def _content(self, path: str) -> Content | None:
         entry = self._catalogue.entry(path)

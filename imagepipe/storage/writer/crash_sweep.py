@@ -1,12 +1,16 @@
-"""After an unclean stop: find what the crash left behind, a slice a step, while the store is at work.
+"""After an unclean stop: find what the crash left behind, a slice a step, while the store is at
+work.
 
-    objects       that no row names (their call never committed, or they were replaced just before)   become suspects, for the next collection
-    the tree      temporary names of earlier runs, and folders made for a call that never committed    removed
+    objects       that no row names (their call never committed, or they were replaced just before)
+        become suspects, for the next collection
+    the tree      temporary names of earlier runs, and folders made for a call that never committed
+        removed
 
 After a clean stop there is nothing to find, and no scan: a million images start as fast as ten.
 """
 
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
+
 # ruff: noqa: PTH106, PTH108
 
 import contextlib
@@ -28,9 +32,14 @@ _log = Logger()
 
 
 def sweep_objects(objects: Objects, catalogue: Catalogue, pins: Pins) -> Iterator[None]:
-    """Suspect every object, and every image's facts, that no row names; one of 256 folders a step."""
+    """Suspect every object, and every image's facts, that no row names; one of 256 folders
+    a step.
+    """
     for folder in FOLDERS:
-        pins.suspect((set(objects.digests(folder)) | catalogue.fact_digests(folder)) - catalogue.live_digests(folder))
+        pins.suspect(
+            (set(objects.digests(folder)) | catalogue.fact_digests(folder))
+            - catalogue.live_digests(folder)
+        )
         yield
 
 
@@ -43,7 +52,10 @@ def sweep_tree(root: Path, run: str, touched: TouchedFolders) -> Iterator[None]:
     while folders:
         folder = folders.pop()
         has_files = False
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        with (
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            os.scandir(folder) as entries,
+        ):
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     if folder != top or entry.name not in _KEPT:

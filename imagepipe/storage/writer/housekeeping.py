@@ -1,9 +1,10 @@
-"""What the writer's thread does between groups, in slices: checkpoints, collection, and the sweep after a crash.
+"""What the writer's thread does between groups, in slices: checkpoints, collection, and the sweep
+after a crash.
 
     checkpoint    flush the folders of the tree that changed -> write down `projected` -> collect
 
-In this order: an object of a replaced version goes only when the tree that no longer shows it is on the disk. Until then a crash may bring the
-old tree back, and the object tells what in it is ours.
+In this order: an object of a replaced version goes only when the tree that no longer shows it is on
+the disk. Until then a crash may bring the old tree back, and the object tells what in it is ours.
 """
 
 import sqlite3
@@ -22,7 +23,9 @@ from imagepipe.storage.tree.tree import Tree
 from imagepipe.storage.writer.tree_view import Showing
 
 _FOLD_ROWS = 1000
-"""After so many rows the write-ahead log is folded. Where each comes in a transaction of its own that is 7 pages, 28 MiB in all."""
+"""After so many rows the write-ahead log is folded. Where each comes in a transaction of its own
+that is 7 pages, 28 MiB in all.
+"""
 
 _COLLECT_SLICE = 64
 
@@ -30,10 +33,12 @@ _log = Logger()
 
 
 class Housekeeping:
-    """Invariant: what rows up to `projected` say, the tree on the disk shows, and `_wrong` names every path that it shows wrongly now.
+    """Invariant: what rows up to `projected` say, the tree on the disk shows, and `_wrong` names
+    every path that it shows wrongly now.
 
-    `interval` is in seconds of the clock `seconds`; `now_ms` is the wall clock, which says how old the history is. `sweep` is the work that an unclean stop has left, in steps.
-    `on_removed` is told of the digests whose bytes are gone.
+    `interval` is in seconds of the clock `seconds`; `now_ms` is the wall clock, which says how old
+    the history is. `sweep` is the work that an unclean stop has left, in steps. `on_removed` is
+    told of the digests whose bytes are gone.
     """
 
     def __init__(
@@ -64,12 +69,17 @@ class Housekeeping:
         self._on_removed = on_removed
         self._checkpoint: Iterator[None] | None = None
         self._due: float | None = None
-        self._wrong: dict[str, int] = {}  # path -> the number of the first row that it does not show
+        # path -> the number of the first row that it does not show
+        self._wrong: dict[str, int] = {}
         self._rows_unfolded = 0
         self._paused_until: float | None = None
 
-    def committed(self, entries: Sequence[Entry], failed: Sequence[str], replaced: set[str]) -> None:
-        """Rows were committed and applied, but for the paths in `failed`; the digests `replaced` lost a row."""
+    def committed(
+        self, entries: Sequence[Entry], failed: Sequence[str], replaced: set[str]
+    ) -> None:
+        """Rows were committed and applied, but for the paths in `failed`; the digests `replaced`
+        lost a row.
+        """
         self._note_wrong(failed, entries)
         self._pins.suspect(replaced)
         self._rows_unfolded += len(entries)
@@ -80,11 +90,17 @@ class Housekeeping:
         self._rows_unfolded += rows
 
     def show_again(self, paths: Sequence[str], entries: Sequence[Entry]) -> None:
-        """Make the tree show what it may not show at `paths`, and at those that they may hide, since `entries` were committed."""
-        self._note_wrong(show_again(Showing(self._catalogue).states(paths), self._tree, self._objects), entries)
+        """Make the tree show what it may not show at `paths`, and at those that they may hide,
+        since `entries` were committed.
+        """
+        self._note_wrong(
+            show_again(Showing(self._catalogue).states(paths), self._tree, self._objects), entries
+        )
 
     def mended(self, digests: Sequence[str]) -> None:
-        """Objects have their right bytes again: what was made of them in the meantime goes. And the tree has changed, perhaps."""
+        """Objects have their right bytes again: what was made of them in the meantime goes. And the
+        tree has changed, perhaps.
+        """
         if digests:
             self._on_removed(digests)
         self._soon()
@@ -124,10 +140,14 @@ class Housekeeping:
         return shown and not self._health.failed and not self._sweep and not self._pins.has_suspects
 
     def recover(self) -> None:
-        """Make the tree show the rows that it may not show since a crash, flushed; before any other call. Raises FlushError, NotStored."""
+        """Make the tree show the rows that it may not show since a crash, flushed; before any other
+        call. Raises FlushError, NotStored.
+        """
         entries = self._catalogue.since(self._catalogue.projected)
         if entries:
-            _log.info("recovering: {count} changes may not have reached the tree", count=len(entries))
+            _log.info(
+                "recovering: {count} changes may not have reached the tree", count=len(entries)
+            )
             self.show_again([entry.path for entry in entries], entries)
             for _ in self._tree.touched.flush():
                 pass
@@ -174,7 +194,9 @@ class Housekeeping:
             if isinstance(error, StoreUnusable):
                 self._paused_until = self._seconds() + self._interval
             if isinstance(error, NotStored | OSError):
-                _log.error("a checkpoint was not finished, and is tried again: {error}", error=error)
+                _log.error(
+                    "a checkpoint was not finished, and is tried again: {error}", error=error
+                )
             else:
                 _log.failure("a checkpoint was not finished, and is tried again")
 
@@ -196,18 +218,28 @@ class Housekeeping:
             self._soon()
 
     def _remove_abandoned(self) -> None:
-        """First of all, and without a word to the catalogue: on a full disk this may be what makes room for all the rest."""
-        dead = [digest for digest in self._pins.take_abandoned() if not self._catalogue.is_live(digest)]
-        removed = [digest for digest in dead if self._pins.unless_in_use(digest, self._objects.remove)]
+        """First of all, and without a word to the catalogue: on a full disk this may be what makes
+        room for all the rest.
+        """
+        dead = [
+            digest for digest in self._pins.take_abandoned() if not self._catalogue.is_live(digest)
+        ]
+        removed = [
+            digest for digest in dead if self._pins.unless_in_use(digest, self._objects.remove)
+        ]
         self._pins.suspect(set(dead).difference(removed))
         if removed:
             self._on_removed(removed)
 
     def _collect(self, suspects: set[str]) -> Iterator[None]:
-        """Remove the objects that no row names and no call holds, some a step; what was settled is taken from `suspects`."""
+        """Remove the objects that no row names and no call holds, some a step; what was settled is
+        taken from `suspects`.
+        """
         for some in _batches(tuple(suspects), _COLLECT_SLICE):
             dead = [digest for digest in some if not self._catalogue.is_live(digest)]
-            removed = [digest for digest in dead if self._pins.unless_in_use(digest, self._objects.remove)]
+            removed = [
+                digest for digest in dead if self._pins.unless_in_use(digest, self._objects.remove)
+            ]
             suspects.difference_update(removed, set(some).difference(dead))
             if removed:
                 self._on_removed(removed)
@@ -216,7 +248,9 @@ class Housekeeping:
 
     def _try_wrong_again(self) -> None:
         if self._wrong:
-            still = show_again(Showing(self._catalogue).states(self._wrong), self._tree, self._objects)
+            still = show_again(
+                Showing(self._catalogue).states(self._wrong), self._tree, self._objects
+            )
             self._wrong = {path: seq for path, seq in self._wrong.items() if path in still}
 
     def _shown_upto(self) -> int:
@@ -224,7 +258,8 @@ class Housekeeping:
 
     def _note_wrong(self, failed: Iterable[str], entries: Sequence[Entry]) -> None:
         numbers = {entry.path: entry.seq for entry in entries}
-        for path in failed:  # one that has no row among them was to be shown or hidden because of one that has
+        # one that has no row among them was to be shown or hidden because of one that has
+        for path in failed:
             self._wrong.setdefault(path, numbers.get(path, entries[0].seq))
 
     def _give_up_reserve(self) -> bool:

@@ -1,12 +1,16 @@
-"""The join: rows that a peer has told become durable and visible, with the cursor that says so, in one transaction.
+"""The join: rows that a peer has told become durable and visible, with the cursor that says so, in
+one transaction.
 
     the bytes are here, flushed         (by the caller's own thread, before it came here)
-    decide                              core.joining: which rows are taken over, which wait for their bytes, what is lost by it
+    decide                              core.joining: which rows are taken over, which wait for
+                                        their bytes, what is lost by it
     prepare in the tree                 as for a call
-    one transaction                     rows, what was lost, what waits, the cursor: a crash leaves all of it or nothing
+    one transaction                     rows, what was lost, what waits, the cursor: a crash leaves
+                                        all of it or nothing
     apply in the tree
 
-A join is not refused for what lies in the tree: the map must be the same on every node. A path that cannot be shown is logged, and tried again.
+A join is not refused for what lies in the tree: the map must be the same on every node. A path that
+cannot be shown is logged, and tried again.
 """
 
 import sqlite3
@@ -34,8 +38,9 @@ _log = Logger()
 class Told:
     """What is to be joined: rows of distinct paths.
 
-    upstream, cursor None: rows that were pending. afresh: the upstream sends its rows from the start again, so its pending rows are void.
-    flushed: the contents whose objects were here, and durable, before the transaction.
+    upstream, cursor None: rows that were pending. afresh: the upstream sends its rows from the
+    start again, so its pending rows are void. flushed: the contents whose objects were here, and
+    durable, before the transaction.
     """
 
     rows: Sequence[Row]
@@ -84,7 +89,9 @@ class Joiner:
         return joined
 
     def forget(self, upstreams: Sequence[str]) -> None:
-        """Forget how far these upstreams were pulled, and what waits of them. Raises NotStored on a full disk; FlushError."""
+        """Forget how far these upstreams were pulled, and what waits of them. Raises NotStored on a
+        full disk; FlushError.
+        """
         self._health.check()
         self._catalogue.begin()
         try:
@@ -100,11 +107,19 @@ class Joiner:
         prepared: list[Prepared] = []
         try:
             catalogue.begin()
-            outcome = joining.join(told.rows, catalogue.entry, self._has_bytes(told), catalogue.node_id, catalogue.last_seq)
+            outcome = joining.join(
+                told.rows,
+                catalogue.entry,
+                self._has_bytes(told),
+                catalogue.node_id,
+                catalogue.last_seq,
+            )
             before = {entry.path: catalogue.entry(entry.path) for entry in outcome.taken}
             self._write(told, outcome)
             added, settled = self._settle(told, outcome)
-            replacements = Showing(catalogue).replacements(before, {entry.path: entry for entry in outcome.taken})
+            replacements = Showing(catalogue).replacements(
+                before, {entry.path: entry for entry in outcome.taken}
+            )
             awkward = self._prepare(replacements, prepared)
             catalogue.commit()
         except Exception as error:
@@ -122,7 +137,8 @@ class Joiner:
         return lambda content: content in told.flushed and self._objects.has(content)
 
     def _brings_images(self, told: Told) -> bool:
-        return any(not self._catalogue.is_live(content.digest) for content in told.flushed)  # the others will only be pending
+        # the others will only be pending
+        return any(not self._catalogue.is_live(content.digest) for content in told.flushed)
 
     def _write(self, told: Told, outcome: Join) -> None:
         catalogue = self._catalogue
@@ -135,8 +151,12 @@ class Joiner:
         if told.upstream is not None and told.cursor is not None:
             catalogue.upstreams.set_cursor(told.upstream, told.cursor)
 
-    def _settle(self, told: Told, outcome: Join) -> tuple[tuple[Pending, ...], tuple[tuple[str, str], ...]]:
-        """Bring the rows that wait up to date: those that begin to do so, and those that do so no more."""
+    def _settle(
+        self, told: Told, outcome: Join
+    ) -> tuple[tuple[Pending, ...], tuple[tuple[str, str], ...]]:
+        """Bring the rows that wait up to date: those that begin to do so, and those that do so no
+        more.
+        """
         upstreams = self._catalogue.upstreams
         paths = [row.entry.path for row in told.rows]
         before = {one for path in paths for one in upstreams.pending_at(path)}
@@ -147,7 +167,11 @@ class Joiner:
         if told.upstream is not None:
             upstreams.add_pending(told.upstream, outcome.pending)
         after = {one for path in paths for one in upstreams.pending_at(path)}
-        overtaken = {one for one in after if not wins(one.row.entry, self._catalogue.entry(one.row.entry.path))}
+        overtaken = {
+            one
+            for one in after
+            if not wins(one.row.entry, self._catalogue.entry(one.row.entry.path))
+        }
         upstreams.drop_pending(overtaken)
         after -= overtaken
         waiting = {_key(one) for one in after}
@@ -155,7 +179,9 @@ class Joiner:
         return tuple(added), tuple(sorted({_key(one) for one in before} - waiting))
 
     def _prepare(self, replacements: Sequence[Replacement], prepared: list[Prepared]) -> list[str]:
-        """Prepare the tree; the paths for which that cannot be done now. Raises NotStored on a full disk."""
+        """Prepare the tree; the paths for which that cannot be done now. Raises NotStored on a full
+        disk.
+        """
         try:
             prepared.append(self._tree.prepare(replacements))
         except (NotStored, OSError) as error:
@@ -171,14 +197,21 @@ class Joiner:
                 awkward.append(one.path)
         return awkward
 
-    def _show(self, outcome: Join, before: dict[str, Entry | None], prepared: Sequence[Prepared], awkward: Sequence[str]) -> None:
+    def _show(
+        self,
+        outcome: Join,
+        before: dict[str, Entry | None],
+        prepared: Sequence[Prepared],
+        awkward: Sequence[str],
+    ) -> None:
         if not outcome.taken:
             return
         failed: list[str] = []
         for one in prepared:
             try:
                 failed += self._tree.apply(one)
-            except Exception:  # noqa: BLE001 - it is committed: what fails from here on is made good later
+            # it is committed: what fails from here on is made good later
+            except Exception:  # noqa: BLE001
                 _log.failure("the tree does not show a joined change as it should")
                 failed += (replacement.path for replacement in one.replacements)
         self._housekeeping.committed(outcome.taken, failed, lost_digests(before, outcome.taken))

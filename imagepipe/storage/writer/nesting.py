@@ -1,6 +1,7 @@
 """`a` and `a/b` cannot both be stored: a file system has no place that is a file and a folder.
 
-What counts is the net result of a call: `a` may move to `a/b`. What two nodes did without having heard of each other is another matter: showing.py.
+What counts is the net result of a call: `a` may move to `a/b`. What two nodes did without having
+heard of each other is another matter: showing.py.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,24 +12,38 @@ from imagepipe.core.rows.visibility import is_above
 from imagepipe.errors import Conflict, shown
 
 
-def check_nesting(changes: Sequence[Change], before: Mapping[str, Entry | None], related: Callable[[str], Iterable[Entry]], argument: str) -> bool:
-    """Raise Conflict, naming `argument`, if `changes` would put one image below another; whether there are images above or below what they change.
+def check_nesting(
+    changes: Sequence[Change],
+    before: Mapping[str, Entry | None],
+    related: Callable[[str], Iterable[Entry]],
+    argument: str,
+) -> bool:
+    """Raise Conflict, naming `argument`, if `changes` would put one image below another; whether
+    there are images above or below what they change.
 
-    `before`, the rows of the changed paths, and `related`, the live rows above and below a path, are the state before.
+    `before`, the rows of the changed paths, and `related`, the live rows above and below a path,
+    are the state before.
     """
     after = {change.path: change.content for change in changes}
     nested = False
     for path, content in after.items():
         if content is None:
             old = before[path]
-            nested = nested or (old is not None and old.content is not None and any(True for _ in related(path)))
+            nested = nested or (
+                old is not None and old.content is not None and any(True for _ in related(path))
+            )
             continue
         for ancestor in ancestors(path):
             if after.get(ancestor) is not None:
-                raise Conflict(argument, f"{shown(path)} would lie below the image {shown(ancestor)}")
+                raise Conflict(
+                    argument, f"{shown(path)} would lie below the image {shown(ancestor)}"
+                )
         for other in related(path):
-            if other.path not in after:  # one that stays and is among the changes is, or has, an ancestor among them
+            # one that stays and is among the changes is, or has, an ancestor among them
+            if other.path not in after:
                 side = "below" if is_above(other.path, path) else "above"
-                raise Conflict(argument, f"{shown(path)} would lie {side} the image {shown(other.path)}")
+                raise Conflict(
+                    argument, f"{shown(path)} would lie {side} the image {shown(other.path)}"
+                )
             nested = True
     return nested

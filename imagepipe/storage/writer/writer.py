@@ -1,7 +1,8 @@
 """The writer: the one thread that changes the catalogue and the tree.
 
-Calls are handed over with `submit` and answered through their futures. All that wait when the thread comes round share a transaction, so that the
-price of a flush is divided by as many as pay it. Between groups it does a slice of the housekeeping.
+Calls are handed over with `submit` and answered through their futures. All that wait when the
+thread comes round share a transaction, so that the price of a flush is divided by as many as pay
+it. Between groups it does a slice of the housekeeping.
 """
 
 import threading
@@ -48,7 +49,9 @@ class Writer:
         self._thread.start()
 
     def submit(self, item: Call | Task[Any]) -> None:
-        """Hand over a call; never blocks. Raises Overloaded if too many wait, or none is taken any more."""
+        """Hand over a call; never blocks. Raises Overloaded if too many wait, or none is taken any
+        more.
+        """
         with self._changed:
             if self._stopping:
                 raise Overloaded("the store is being closed: try again")
@@ -78,7 +81,8 @@ class Writer:
                     due = self._chores.due_in()
                 if not self._waiting and self._stopping:
                     return
-            # Not under the lock, which submitters wait for on the reactor's thread: they only append, and nobody else takes.
+            # Not under the lock, which submitters wait for on the reactor's thread: they only
+            # append, and nobody else takes.
             work = take_group(self._waiting) if self._waiting else None
             if isinstance(work, Task):
                 self._do(work)
@@ -90,7 +94,8 @@ class Writer:
     def _answer(self, calls: Sequence[Call]) -> None:
         try:
             self._commit(calls)
-        except Exception:  # noqa: BLE001 - a bug; without this thread nobody would ever be answered again
+        # a bug; without this thread nobody would ever be answered again
+        except Exception:  # noqa: BLE001
             _log.failure("a group of changes failed")
         for call in calls:
             if not call.future.done():

@@ -1,10 +1,12 @@
 """The connection over which one URL is asked for, to a server that is not trusted.
 
-Addresses are checked when they are resolved, and these very addresses are connected to: what a name leads to cannot change in between, and however a
-client spells 127.0.0.1, it is its address that counts. One address of a name that may not be connected to is enough to refuse it.
+Addresses are checked when they are resolved, and these very addresses are connected to: what a name
+leads to cannot change in between, and however a client spells 127.0.0.1, it is its address that
+counts. One address of a name that may not be connected to is enough to refuse it.
 
-What is received beside the body (status line, headers, 1xx answers, the lengths of chunks, trailers) is bounded, in step with the body: Twisted's parser
-keeps as many headers as it is sent, and takes its time over chunks of one byte each.
+What is received beside the body (status line, headers, 1xx answers, the lengths of chunks,
+trailers) is bounded, in step with the body: Twisted's parser keeps as many headers as it is sent,
+and takes its time over chunks of one byte each.
 """
 
 from collections.abc import Callable
@@ -13,7 +15,11 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHostnameResolver, IReactorPluggableNameResolver, IResolutionReceiver
+from twisted.internet.interfaces import (
+    IHostnameResolver,
+    IReactorPluggableNameResolver,
+    IResolutionReceiver,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
@@ -31,20 +37,28 @@ ADDRESSES_MAX = 8
 """How many addresses of a name are tried."""
 
 FRAMING_BYTES_MAX = 16 << 10
-"""How much may come beside the body; with it, a sixteenth of the body more: a chunk of 100 bytes has 6 bytes of framing."""
+"""How much may come beside the body; with it, a sixteenth of the body more: a chunk of 100 bytes
+has 6 bytes of framing.
+"""
 
 _SLICE_BYTES = 4 << 10
-"""What comes is looked at in pieces, or 64 KiB of short lines would take the reactor's thread 50 ms before anything is counted; so it is 15."""
+"""What comes is looked at in pieces, or 64 KiB of short lines would take the reactor's thread 50 ms
+before anything is counted; so it is 15.
+"""
 
 
 class SourceConnection:
     """One request to one server. `body_bytes` is for whoever takes the body to count up."""
 
-    def __init__(self, reactor: Any, url: SourceUrl, resolver: Any, https_policy: Any, *, any_address: bool) -> None:
+    def __init__(
+        self, reactor: Any, url: SourceUrl, resolver: Any, https_policy: Any, *, any_address: bool
+    ) -> None:
         self.body_bytes = 0
         self._reactor = reactor
         self._url = url
-        self._resolver = _CheckedResolver(resolver, url.host, (lambda _: True) if any_address else is_public)
+        self._resolver = _CheckedResolver(
+            resolver, url.host, (lambda _: True) if any_address else is_public
+        )
         self._endpoints = _Endpoints(reactor, url, self._resolver, https_policy, self)
         self._wire: _BoundedProtocol | None = None
 
@@ -55,7 +69,9 @@ class SourceConnection:
 
     @property
     def resolving(self) -> bool:
-        """Whether the addresses of its name are still being looked for: HostnameEndpoint calls it an error of the name when that is cancelled."""
+        """Whether the addresses of its name are still being looked for: HostnameEndpoint calls it
+        an error of the name when that is cancelled.
+        """
         return not self._resolver.complete
 
     @property
@@ -65,14 +81,25 @@ class SourceConnection:
 
     @property
     def cut(self) -> bool:
-        """Whether the server, or the network, has broken it off, other than by closing it in order."""
+        """Whether the server, or the network, has broken it off, other than by closing it
+        in order.
+        """
         return self._wire is not None and self._wire.cut
 
     async def get(self, user_agent: str) -> Any:
         """The IResponse, once its headers are there. Fails as Twisted's Agent does."""
         agent = Agent.usingEndpointFactory(self._reactor, self._endpoints)
-        headers = {"Host": self._url.authority, "User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
-        return await agent.request(b"GET", self._url.url.encode(), Headers({name: [value] for name, value in headers.items()}))
+        headers = {
+            "Host": self._url.authority,
+            "User-Agent": user_agent,
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+        }
+        return await agent.request(
+            b"GET",
+            self._url.url.encode(),
+            Headers({name: [value] for name, value in headers.items()}),
+        )
 
     def connected(self, wire: "_BoundedProtocol") -> None:
         """The endpoint says so."""
@@ -88,7 +115,14 @@ class SourceConnection:
 class _Endpoints:
     """The one endpoint of a connection, as Agent wants it."""
 
-    def __init__(self, reactor: Any, url: SourceUrl, resolver: "_CheckedResolver", https_policy: Any, connection: SourceConnection) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        url: SourceUrl,
+        resolver: "_CheckedResolver",
+        https_policy: Any,
+        connection: SourceConnection,
+    ) -> None:
         self._reactor = reactor
         self._url = url
         self._resolver = resolver
@@ -96,20 +130,39 @@ class _Endpoints:
         self._connection = connection
 
     def endpointForURI(self, uri: URI) -> "_Endpoints":  # noqa: N802 - Twisted's name
-        # Agent has parsed the URL for itself. Where that came to anything else than what was checked, nothing is sent.
+        # Agent has parsed the URL for itself. Where that came to anything else than what was
+        # checked, nothing is sent.
         url = self._url
-        if (uri.scheme, uri.host, uri.port, uri.originForm) != (url.scheme.encode(), url.host.encode(), url.port, url.resource.encode()):
+        if (uri.scheme, uri.host, uri.port, uri.originForm) != (
+            url.scheme.encode(),
+            url.host.encode(),
+            url.port,
+            url.resource.encode(),
+        ):
             raise ValueError(f"Twisted reads {url.without_query} in another way")
         return self
 
     def connect(self, factory: Any) -> Deferred[Protocol]:
         factory.noisy = False
         url = self._url
-        # Its resolver knows the name. HostnameEndpoint would not take my_service, as containers are called, for one.
-        endpoint: Any = HostnameEndpoint(_ResolvingReactor(self._reactor, self._resolver), "source", url.port, timeout=CONNECT_SECONDS_MAX)
+        # Its resolver knows the name. HostnameEndpoint would not take my_service, as containers are
+        # called, for one.
+        endpoint: Any = HostnameEndpoint(
+            _ResolvingReactor(self._reactor, self._resolver),
+            "source",
+            url.port,
+            timeout=CONNECT_SECONDS_MAX,
+        )
         if url.scheme == "https":
-            endpoint = wrapClientTLS(self._https_policy.creatorForNetloc(url.host.encode(), url.port), endpoint)
-        return cast(Deferred[Protocol], endpoint.connect(_BoundedFactory(factory, self._connection)).addCallback(self._connected))
+            endpoint = wrapClientTLS(
+                self._https_policy.creatorForNetloc(url.host.encode(), url.port), endpoint
+            )
+        return cast(
+            Deferred[Protocol],
+            endpoint.connect(_BoundedFactory(factory, self._connection)).addCallback(
+                self._connected
+            ),
+        )
 
     def _connected(self, wire: "_BoundedProtocol") -> Protocol:
         self._connection.connected(wire)
@@ -118,7 +171,9 @@ class _Endpoints:
 
 @implementer(IReactorPluggableNameResolver)
 class _ResolvingReactor:
-    """The reactor, but for names: HostnameEndpoint takes its resolver from there and from nowhere else."""
+    """The reactor, but for names: HostnameEndpoint takes its resolver from there and from nowhere
+    else.
+    """
 
     def __init__(self, reactor: Any, resolver: Any) -> None:
         self._reactor = reactor
@@ -130,7 +185,9 @@ class _ResolvingReactor:
 
 @implementer(IHostnameResolver, IResolutionReceiver)
 class _CheckedResolver:
-    """For one resolution, of one name: passes on what another resolver finds, if all of it is permitted, else nothing."""
+    """For one resolution, of one name: passes on what another resolver finds, if all of it is
+    permitted, else nothing.
+    """
 
     def __init__(self, resolver: Any, name: str, permitted: Callable[[str], bool]) -> None:
         self.complete = False
@@ -177,8 +234,12 @@ class _BoundedProtocol(ProtocolWrapper):
             piece = data[start : start + _SLICE_BYTES]
             self._received_bytes += len(piece)
             super().dataReceived(piece)
-            body_bytes = self._connection.body_bytes  # as far as it has been taken, which is at once
-            if not self._aborted and self._received_bytes - body_bytes > FRAMING_BYTES_MAX + body_bytes // 16:
+            # as far as it has been taken, which is at once
+            body_bytes = self._connection.body_bytes
+            if (
+                not self._aborted
+                and self._received_bytes - body_bytes > FRAMING_BYTES_MAX + body_bytes // 16
+            ):
                 self.flooded = True
                 self.abort()
 

@@ -1,10 +1,13 @@
-"""Originals fetched over HTTP (docs/design/contract.md, "Originals from elsewhere"), from servers that may be slow, broken, lying or hostile.
+"""Originals fetched over HTTP (docs/design/contract.md, "Originals from elsewhere"), from servers
+that may be slow, broken, lying or hostile.
 
-    rules: may this URL be fetched? -> connection: may its address be connected to? -> a redirect? the same again, at most 5 times
-    -> the status, the encoding and the length that are declared -> the body, counted as it comes, into a temporary file
+    rules: may this URL be fetched? -> connection: may its address be connected to? -> a redirect?
+    the same again, at most 5 times -> the status, the encoding and the length that are declared ->
+    the body, counted as it comes, into a temporary file
 
-Of treq only `collect` is used: its client would send cookies on, inflate what is compressed, and parse the URL once more. Nothing is inflated here,
-and no connection is kept: each is ended with its request.
+Of treq only `collect` is used: its client would send cookies on, inflate what is compressed, and
+parse the URL once more. Nothing is inflated here, and no connection is kept: each is ended with its
+request.
 """
 
 import contextlib
@@ -23,7 +26,17 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 
 from imagepipe import __version__
 from imagepipe.core.requests.source_urls import SourceRules, SourceUrl
-from imagepipe.errors import DiskFull, Forbidden, ImagepipeError, NotFound, Overloaded, SourceFailed, SourceTimeout, TooLarge, shown
+from imagepipe.errors import (
+    DiskFull,
+    Forbidden,
+    ImagepipeError,
+    NotFound,
+    Overloaded,
+    SourceFailed,
+    SourceTimeout,
+    TooLarge,
+    shown,
+)
 from imagepipe.web.fetch.source_connection import SourceConnection
 
 REDIRECTS_MAX = 5
@@ -49,8 +62,9 @@ class _Record:
 class Sources:
     """Fetches originals, at most `fetches_max` at once. On the reactor's thread.
 
-    bytes_max: of an original. seconds_max: for one, redirects included. resolver: an IHostnameResolver, the reactor's own if None. https_policy: an
-    IPolicyForHTTPS, which trusts the system's authorities if None.
+    bytes_max: of an original. seconds_max: for one, redirects included. resolver: an
+    IHostnameResolver, the reactor's own if None. https_policy: an IPolicyForHTTPS, which trusts the
+    system's authorities if None.
     """
 
     def __init__(
@@ -73,7 +87,9 @@ class Sources:
         self._fetches_max = fetches_max
         self._resolver = resolver
         # Kept by host: to read the system's authorities takes 6 ms, on the reactor's thread.
-        self._https_policy = https_policy or HostnameCachingHTTPSPolicy(cast(Any, BrowserLikePolicyForHTTPS()))
+        self._https_policy = https_policy or HostnameCachingHTTPSPolicy(
+            cast(Any, BrowserLikePolicyForHTTPS())
+        )
 
     @property
     def running(self) -> int:
@@ -92,7 +108,8 @@ class Sources:
         return self._rules.base is not None
 
     async def fetch_image(self, path: str) -> IO[bytes]:
-        """The original of the image at a clean path, from source_base: a file at its beginning, the caller's to close.
+        """The original of the image at a clean path, from source_base: a file at its beginning, the
+        caller's to close.
 
         Raises NotFound, TooLarge, SourceFailed, SourceTimeout, Overloaded, DiskFull.
         """
@@ -114,7 +131,9 @@ class Sources:
         fetch: Deferred[Any] = Deferred.fromCoroutine(self._follow(record))
         self._fetches.add(fetch)
         try:
-            return await fetch.addTimeout(self._seconds_max, self._reactor, onTimeoutCancel=self._late)
+            return await fetch.addTimeout(
+                self._seconds_max, self._reactor, onTimeoutCancel=self._late
+            )
         except BaseException as error:
             record.result = _described(error)
             if isinstance(error, CancelledError):
@@ -158,14 +177,23 @@ class Sources:
 
     def _connection(self, url: SourceUrl) -> SourceConnection:
         resolver = self._resolver or self._reactor.nameResolver
-        return SourceConnection(self._reactor, url, resolver, self._https_policy, any_address=self._rules.any_address(url))
+        return SourceConnection(
+            self._reactor,
+            url,
+            resolver,
+            self._https_policy,
+            any_address=self._rules.any_address(url),
+        )
 
-    async def _receive(self, response: Any, connection: SourceConnection, record: _Record) -> IO[bytes]:
+    async def _receive(
+        self, response: Any, connection: SourceConnection, record: _Record
+    ) -> IO[bytes]:
         """The body of a response, if it is what was asked for."""
         _check_status(response)
         if response.length is not UNKNOWN_LENGTH:
             self._check_length(response.length)
-        file: IO[bytes] = SpooledTemporaryFile(MEMORY_BYTES_MAX)  # noqa: SIM115 - the caller's to close
+        # the caller's to close
+        file: IO[bytes] = SpooledTemporaryFile(MEMORY_BYTES_MAX)  # noqa: SIM115
 
         def take(chunk: bytes) -> None:
             connection.body_bytes = record.bytes = record.bytes + len(chunk)
@@ -214,7 +242,9 @@ def _location(response: Any) -> bytes:
 
 
 def _translated(error: Exception, connection: SourceConnection, *, named: bool) -> Exception:
-    """Twisted's error as one of ours. It tells a client nothing about the network here; the log has the rest."""
+    """Twisted's error as one of ours. It tells a client nothing about the network here; the log has
+    the rest.
+    """
     if connection.address_refused:
         if named:
             return Forbidden("source", "its server's address is not one that may be fetched from")

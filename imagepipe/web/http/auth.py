@@ -27,12 +27,17 @@ def parse_users(lines: Iterable[str], file: str) -> dict[bytes, bytes]:
             continue
         name, _, hashed = entry.partition(":")
         if not name or not _BCRYPT.fullmatch(hashed):
-            raise StartError(f"{file}, line {number}: not NAME:BCRYPT-HASH; make it with `htpasswd -B {file} NAME`")
+            raise StartError(
+                f"{file}, line {number}: not NAME:BCRYPT-HASH; make it with `htpasswd -B {file}"
+                " NAME`"
+            )
         if name.encode() in users:
             raise StartError(f"{file}, line {number}: the name {shown(name)} is there twice")
         users[name.encode()] = hashed.encode()
     if not users:
-        raise StartError(f"{file}: no user in it, so nobody could call; add one with `htpasswd -B {file} NAME`")
+        raise StartError(
+            f"{file}: no user in it, so nobody could call; add one with `htpasswd -B {file} NAME`"
+        )
     return users
 
 

@@ -1,4 +1,6 @@
-"""Where request bodies wait for their thread: in memory, up to a bound for all of them together; Twisted puts the rest into temporary files."""
+"""Where request bodies wait for their thread: in memory, up to a bound for all of them together;
+Twisted puts the rest into temporary files.
+"""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +18,9 @@ class BodyMemory:
         self._lock = threading.Lock()
 
     def body(self, length: int) -> BytesIO | None:
-        """A file for `length` bytes, whose room is free again when it is closed; None: there is no room."""
+        """A file for `length` bytes, whose room is free again when it is closed; None: there is no
+        room.
+        """
         return _Body(lambda: self._give_back(length)) if self._take(length) else None
 
     def _take(self, length: int) -> bool:

@@ -1,6 +1,7 @@
 """A connection on which requests come: what is asked in one go, in turns, and how it is closed.
 
-A client that asks and does not listen is not asked what else it wants: its answers would fill the memory.
+A client that asks and does not listen is not asked what else it wants: its answers would fill the
+memory.
 """
 
 from typing import TYPE_CHECKING, Any, cast
@@ -31,15 +32,19 @@ ANSWERS_IN_A_TURN_MAX = 16
 """How many requests of one connection are answered before it is another's turn."""
 
 SILENCE_SECONDS = 2.0
-"""After so long without a word a connection of a site that is drained is closed: who has just connected, or uses it again and again, loses nothing."""
+"""After so long without a word a connection of a site that is drained is closed: who has just
+connected, or uses it again and again, loses nothing.
+"""
 
 _log = Logger()
 
 
 class BoundedChannel(HTTPChannel):
-    """A connection that is answered even where Twisted would only close it, and on which a request begins when the answers before it have room.
+    """A connection that is answered even where Twisted would only close it, and on which a request
+    begins when the answers before it have room.
 
-    Once its site is drained it is closed: by the next answer, which says so, or when nothing has come for SILENCE_SECONDS.
+    Once its site is drained it is closed: by the next answer, which says so, or when nothing has
+    come for SILENCE_SECONDS.
     """
 
     def __init__(self) -> None:
@@ -49,7 +54,8 @@ class BoundedChannel(HTTPChannel):
         self._going_on = False
         self._turn: Any = None  # an IDelayedCall: the next turn
         self._answered: BoundedRequest | None = None
-        self._ends_well = True  # what has come so far, as a request does that has no body: then no half of one is kept
+        # what has come so far, as a request does that has no body: then no half of one is kept
+        self._ends_well = True
         self._client: str | None = None
         self._network: str | None = None
         self._used = 0.0  # when the connection was made, something came, or an answer was done
@@ -61,13 +67,16 @@ class BoundedChannel(HTTPChannel):
     def request_line(self) -> tuple[bytes, bytes, bytes]:
         """The method, the target and the version of the request whose headers have come last."""
         private: Any = self
-        return private._command, private._path, private._version  # noqa: SLF001 - Twisted tells a request only when its body is there
+        # Twisted tells a request only when its body is there
+        return private._command, private._path, private._version  # noqa: SLF001
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         site = self._our_site
         site.channels.add(self)
         self._used = site.seconds()
-        self.watch = Watch(site.seconds, self.callLater, lambda: site.acknowledged(self.transport), self._expired)
+        self.watch = Watch(
+            site.seconds, self.callLater, lambda: site.acknowledged(self.transport), self._expired
+        )
         super().connectionMade()
         if not site.connections.add(self, self._used):
             self._turn_away()
@@ -125,7 +134,9 @@ class BoundedChannel(HTTPChannel):
         cast(Any, self.transport).abortConnection()
 
     def drain(self) -> None:
-        """Close it: by the answer that is under way, if that can still say so, by the next one, or when nothing comes."""
+        """Close it: by the answer that is under way, if that can still say so, by the next one, or
+        when nothing comes.
+        """
         if self.requests and not self.requests[0].startedWriting:
             self.persistent = False
             self.requests[0].responseHeaders.setRawHeaders(b"connection", [b"close"])
@@ -152,7 +163,8 @@ class BoundedChannel(HTTPChannel):
         if self.requests and len(data) <= cast(BoundedRequest, self.requests[-1]).awaited_bytes:
             self._take(data)
             return
-        # In slices: one that has hung up takes no more, and 64 KiB of chunks of one byte would take the reactor's thread 70 ms before it does.
+        # In slices: one that has hung up takes no more, and 64 KiB of chunks of one byte would take
+        # the reactor's thread 70 ms before it does.
         for start in range(0, len(data), SLICE_BYTES):
             if cast(Any, self.transport).disconnecting:
                 return
@@ -170,7 +182,11 @@ class BoundedChannel(HTTPChannel):
     @property
     def _is_at_a_beginning(self) -> bool:
         """Whether what comes now is a new request, which may be answered at once."""
-        return not (self.requests or self._is_full or self._our_site.draining) and self._ends_well and not cast(Any, self.transport).disconnecting
+        return (
+            not (self.requests or self._is_full or self._our_site.draining)
+            and self._ends_well
+            and not cast(Any, self.transport).disconnecting
+        )
 
     def _answer_at_once(self, data: bytes) -> bool:
         site = self._our_site
@@ -228,7 +244,9 @@ class BoundedChannel(HTTPChannel):
         self._begin_next()
 
     def _begin_next(self) -> None:
-        """Take up the requests behind the last that was answered, if they were held back, and need not be any more."""
+        """Take up the requests behind the last that was answered, if they were held back, and need
+        not be any more.
+        """
         if not self._is_full and self._answered:
             answered, self._answered = self._answered, None
             self._go_on_after(answered)
@@ -239,7 +257,8 @@ class BoundedChannel(HTTPChannel):
         was_going_on, self._going_on = self._going_on, True
         try:
             super().requestDone(request)
-        except Exception:  # noqa: BLE001 - about the requests behind it, whose client would wait for ever
+        # about the requests behind it, whose client would wait for ever
+        except Exception:  # noqa: BLE001
             _log.failure("a connection failed")
             cast(Any, self.transport).abortConnection()
         finally:
@@ -260,7 +279,8 @@ class BoundedChannel(HTTPChannel):
             self._silence = self.callLater(remaining, self._close_if_silent)
             return
         self.loseConnection()
-        if self.isSecure():  # TLS would wait for the client to agree, which need not look at its idle connections
+        # TLS would wait for the client to agree, which need not look at its idle connections
+        if self.isSecure():
             cast(Any, self.transport).transport.loseConnection()
 
     def _turn_away(self) -> None:
@@ -283,12 +303,18 @@ class BoundedChannel(HTTPChannel):
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802, ARG002
         self._refuse(REQUEST_HEADER_FIELDS_TOO_LARGE)
 
-    def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802 - Twisted's own answer has no body
+    # Twisted's own answer has no body
+    def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
         self._refuse(BAD_REQUEST)
 
     def _refuse(self, status: int) -> None:
         why = write_refusal(self.transport, status, self._our_site.refusal)
-        _log.info("{client} was refused before its request could be read: {status} {why}", client=self.getPeer().host, status=status, why=why)
+        _log.info(
+            "{client} was refused before its request could be read: {status} {why}",
+            client=self.getPeer().host,
+            status=status,
+            why=why,
+        )
         self.loseConnection()
 
 

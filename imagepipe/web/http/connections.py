@@ -1,8 +1,8 @@
 """The connections of a process, on all its ports: never enough to leave no descriptor for work.
 
-When there are too many, the client that has kept the server waiting longest makes room for the next.
-If all of them wait for the server, one that only reads makes room, of the network that has the most
-connections.
+When there are too many, the client that has kept the server waiting longest makes room for the
+next. If all of them wait for the server, one that only reads makes room, of the network that has
+the most connections.
 
 A newcomer takes the place of a client of its own network or of one with more connections, so that
 clients that connect again and again do not push out those of other networks.
@@ -91,7 +91,9 @@ class Connections:
         if (known := self._known_slow(network)) is not None:
             return known
         count = max(1, int(self.count_max * SHARE_LOOKED_UP))
-        networks = (them for name, them in self._networks.items() if self._may_displace(network, name))
+        networks = (
+            them for name, them in self._networks.items() if self._may_displace(network, name)
+        )
         connections = (one for them in networks for one in them)
         self._slow = deque(slowest(((one, one.wait) for one in connections), count))
         return self._known_slow(network)
@@ -107,7 +109,9 @@ class Connections:
         return None
 
     def _may_displace(self, newcomer: str, network: str) -> bool:
-        return network == newcomer or len(self._networks[network]) > len(self._networks.get(newcomer, ()))
+        return network == newcomer or len(self._networks[network]) > len(
+            self._networks.get(newcomer, ())
+        )
 
     def _report(self, now: float) -> None:
         if now - self._reported >= REPORT_SECONDS:

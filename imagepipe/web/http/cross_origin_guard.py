@@ -1,4 +1,5 @@
-"""Refuses requests that a stranger's web page makes a browser send (see core/requests/cross_origin).
+"""Refuses requests that a stranger's web page makes a browser send (see
+core/requests/cross_origin).
 
 A request that may change something is refused as soon as its headers have arrived.
 """
@@ -39,7 +40,9 @@ class Strangers:
             return denied
         media_types = request.requestHeaders.getRawHeaders(b"content-type", ())
         if request.method == b"POST" and not all(map(_is_xml, media_types)):
-            return Denied(UNSUPPORTED_MEDIA_TYPE, "the Content-Type must be text/xml or application/xml")
+            return Denied(
+                UNSUPPORTED_MEDIA_TYPE, "the Content-Type must be text/xml or application/xml"
+            )
         return None
 
     def admit_write(self, request: Any) -> Denied | None:

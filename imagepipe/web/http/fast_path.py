@@ -1,9 +1,13 @@
-"""Plain GETs whose answer is at hand: read and answered in one go, without all that Twisted keeps for a request that may take its time.
+"""Plain GETs whose answer is at hand: read and answered in one go, without all that Twisted keeps
+for a request that may take its time.
 
-    GET /a/b.jpg HTTP/1.1      what has come is one such request, whole, with nothing behind it, and no header changes its answer
-    Host: ...                  -> its path, and the ETags that the client has -> Immediate: all that is to be said, and what the log says of it
+    GET /a/b.jpg HTTP/1.1      what has come is one such request, whole, with nothing behind it, and
+                               no header changes its answer
+    Host: ...                  -> its path, and the ETags that the client has -> Immediate: all that
+                               is to be said, and what the log says of it
 
-Anything else is left to Twisted as it came: `plain_get` knows only what it is sure of. The answers are those that Twisted would have given.
+Anything else is left to Twisted as it came: `plain_get` knows only what it is sure of. The answers
+are those that Twisted would have given.
 """
 
 import re
@@ -22,7 +26,8 @@ _PLAIN = re.compile(rb"GET (/[!->@-~]*) HTTP/1\.1\r\n((?:[A-Za-z0-9-]+:[ -~]*\r\
 """Without a query; and no line goes on in the next."""
 
 _MATTERS = re.compile(
-    rb"^(?:content-length|transfer-encoding|expect|upgrade|range|if-match|if-modified-since|if-unmodified-since|if-range"
+    rb"^(?:content-length|transfer-encoding|expect|upgrade|range"
+    rb"|if-match|if-modified-since|if-unmodified-since|if-range"
     rb"|connection(?!: *keep-alive *\r)):",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -62,7 +67,11 @@ def plain_get(data: bytes) -> PlainGet | None:
     if not found:
         return None
     path, headers = found.groups()
-    if _MATTERS.search(headers) or headers.count(b"\n") > HEADERS_MAX or len(_HOST.findall(headers)) != 1:
+    if (
+        _MATTERS.search(headers)
+        or headers.count(b"\n") > HEADERS_MAX
+        or len(_HOST.findall(headers)) != 1
+    ):
         return None
     said = _NONE_MATCH.findall(headers)
     if len(said) > 1:
@@ -72,10 +81,19 @@ def plain_get(data: bytes) -> PlainGet | None:
 
 def head_of(status: int, headers: Sequence[tuple[bytes, bytes]], now: float) -> bytes:
     """The head of an answer, with what Twisted puts into each; `now` is the Unix time."""
-    return _beginning(status, int(now)) + b"".join([b"%b: %b\r\n" % header for header in headers]) + b"\r\n"
+    return (
+        _beginning(status, int(now))
+        + b"".join([b"%b: %b\r\n" % header for header in headers])
+        + b"\r\n"
+    )
 
 
 @lru_cache(maxsize=8)
 def _beginning(status: int, second: int) -> bytes:
     phrase = HTTPStatus(status).phrase.encode()
-    return b"HTTP/1.1 %d %b\r\nServer: %b\r\nDate: %b\r\n" % (status, phrase, version, datetimeToString(second))
+    return b"HTTP/1.1 %d %b\r\nServer: %b\r\nDate: %b\r\n" % (
+        status,
+        phrase,
+        version,
+        datetimeToString(second),
+    )

@@ -1,6 +1,8 @@
-"""Sends a file, or a part of it, as fast as the client takes it: what is not at hand is read on a thread, a piece at a time.
+"""Sends a file, or a part of it, as fast as the client takes it: what is not at hand is read on a
+thread, a piece at a time.
 
-A client that does not read is disconnected by its connection (web/http/timeouts), and that ends it here too.
+A client that does not read is disconnected by its connection (web/http/timeouts), and that ends it
+here too.
 """
 
 from collections.abc import Callable
@@ -21,10 +23,14 @@ _log = Logger()
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 
-async def send(request: Any, file: OpenedFile, start: int, length: int, on_thread: OnThread) -> bool:
-    """Write `length` bytes of `file` from `start` on as the body of `request`; its headers are set, and the caller finishes it.
+async def send(
+    request: Any, file: OpenedFile, start: int, length: int, on_thread: OnThread
+) -> bool:
+    """Write `length` bytes of `file` from `start` on as the body of `request`; its headers are set,
+    and the caller finishes it.
 
-    Whether all went out: False if the client went away, was cut off, or the disk failed. The file is the caller's to close.
+    Whether all went out: False if the client went away, was cut off, or the disk failed. The file
+    is the caller's to close.
     """
     if start + length <= len(file.head):
         request.write(file.head[start : start + length])
@@ -40,9 +46,13 @@ async def send(request: Any, file: OpenedFile, start: int, length: int, on_threa
 
 @implementer(IPushProducer)
 class _FileProducer:
-    """Reads and writes piece by piece, while it is not paused. Invariant: at most one piece is being read."""
+    """Reads and writes piece by piece, while it is not paused. Invariant: at most one piece is
+    being read.
+    """
 
-    def __init__(self, request: Any, file: OpenedFile, at: int, end: int, on_thread: OnThread) -> None:
+    def __init__(
+        self, request: Any, file: OpenedFile, at: int, end: int, on_thread: OnThread
+    ) -> None:
         self._request = request
         self._file = file
         self._at = at
@@ -94,7 +104,8 @@ class _FileProducer:
 
     def _cut_off(self) -> None:
         if not self.done.called and self._request.channel:
-            self._request.channel.forceAbortClient()  # a body that is shorter than it said must not look whole
+            # a body that is shorter than it said must not look whole
+            self._request.channel.forceAbortClient()
         self._finish(whole=False)
 
     def _finish(self, *, whole: bool) -> None:

@@ -56,7 +56,8 @@ class Passwords:
         self._is_ending = False
 
     def check(self, name: bytes, password: bytes, source: str) -> "Deferred[None]":
-        """Fires if this is the password of that user; Unauthorized if not, Overloaded if too many wait.
+        """Fires if this is the password of that user; Unauthorized if not, Overloaded if too many
+        wait.
 
         source: who asks; sources take turns. The Deferred may be cancelled: nobody waits any more.
         """
@@ -90,7 +91,9 @@ class Passwords:
 
     def _start(self, check: "_Check") -> None:
         hashed = self.users.get(check.name) or self._decoy(check.name)
-        checked = maybeDeferred(self._on_thread, lambda: _matches(check.password, hashed, self._cost_max))
+        checked = maybeDeferred(
+            self._on_thread, lambda: _matches(check.password, hashed, self._cost_max)
+        )
         checked.addBoth(self._checked, check)
 
     def _checked(self, result: "bool | Failure", check: "_Check") -> None:
@@ -101,7 +104,9 @@ class Passwords:
         elif isinstance(result, Failure):
             self._end(check, result)
         else:
-            self._end(check, Failure(Unauthorized("credentials", "the name or the password is wrong")))
+            self._end(
+                check, Failure(Unauthorized("credentials", "the name or the password is wrong"))
+            )
         self._go_on()
 
     def _end(self, check: "_Check", failure: Failure | None) -> None:
@@ -133,7 +138,9 @@ class Passwords:
 class _Check:
     """A name and a password that somebody waits for. Each is itself: no two are equal."""
 
-    def __init__(self, proof: bytes, name: bytes, password: bytes, source: str, first: "Deferred[None]") -> None:
+    def __init__(
+        self, proof: bytes, name: bytes, password: bytes, source: str, first: "Deferred[None]"
+    ) -> None:
         self.proof = proof
         self.name = name
         self.password = password

@@ -1,4 +1,6 @@
-"""Requests that are refused before a resource sees them: for their size, or because their client may not send a body."""
+"""Requests that are refused before a resource sees them: for their size, or because their client
+may not send a body.
+"""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -32,11 +34,16 @@ def refusal_headers(status: int, refusal: Refusal, body: bytes) -> list[tuple[by
 
 
 def write_refusal(transport: Any, status: int, refusal: Refusal, why: str = "") -> str:
-    """An answer of nothing but its status and a sentence, which is returned; the connection is closed after it."""
+    """An answer of nothing but its status and a sentence, which is returned; the connection is
+    closed after it.
+    """
     reason = HTTPStatus(status).phrase
     body = refusal.body % (why or reason).encode("ascii")
     headers = [*refusal_headers(status, refusal, body), (b"Connection", b"close")]
-    lines = [b"HTTP/1.1 %d %b" % (status, reason.encode()), *(b"%b: %b" % header for header in headers)]
+    lines = [
+        b"HTTP/1.1 %d %b" % (status, reason.encode()),
+        *(b"%b: %b" % header for header in headers),
+    ]
     transport.write(b"\r\n".join([*lines, b"", body]))
     return why or reason
 
@@ -64,12 +71,23 @@ def admit_all(_request: Any) -> Denied | None:
 
 def needs_credentials(request: Any) -> Denied | None:
     """An Admit for a resource behind HTTP Basic."""
-    return None if request.requestHeaders.hasHeader(b"authorization") else Denied(UNAUTHORIZED, "it needs the credentials of one of [network] users")
+    return (
+        None
+        if request.requestHeaders.hasHeader(b"authorization")
+        else Denied(UNAUTHORIZED, "it needs the credentials of one of [network] users")
+    )
 
 
 def refuse_encoded(request: Any) -> Denied | None:
-    """An Admit for bodies that are sent as they are. A compressed one could be a bomb, and no client has to send it."""
-    codings = b",".join(request.requestHeaders.getRawHeaders(b"content-encoding", ())).lower().split(b",")
+    """An Admit for bodies that are sent as they are. A compressed one could be a bomb, and no
+    client has to send it.
+    """
+    codings = (
+        b",".join(request.requestHeaders.getRawHeaders(b"content-encoding", ())).lower().split(b",")
+    )
     if all(coding.strip() in (b"", b"identity") for coding in codings):
         return None
-    return Denied(UNSUPPORTED_MEDIA_TYPE, "a body with a Content-Encoding, such as gzip, is not accepted: send it uncompressed")
+    return Denied(
+        UNSUPPORTED_MEDIA_TYPE,
+        "a body with a Content-Encoding, such as gzip, is not accepted: send it uncompressed",
+    )

@@ -1,7 +1,8 @@
-"""A request whose body has bounds: one that is too large, or that does not fit on the disk, is answered, not stored.
+"""A request whose body has bounds: one that is too large, or that does not fit on the disk, is
+answered, not stored.
 
-A refused body is answered at once, for a client that listens while it sends, and read on without keeping it, for one that does not: closing
-the connection on it would cost it the answer.
+A refused body is answered at once, for a client that listens while it sends, and read on without
+keeping it, for one that does not: closing the connection on it would cost it the answer.
 """
 
 import contextlib
@@ -30,7 +31,13 @@ from imagepipe.core.requests.patience import Phase
 from imagepipe.core.requests.targets import origin_form
 from imagepipe.errors import InternalError, shown
 from imagepipe.runtime.profiling import Stages
-from imagepipe.web.http.refusal import Authenticate, Denied, refusal_headers, refuse_encoded, write_refusal
+from imagepipe.web.http.refusal import (
+    Authenticate,
+    Denied,
+    refusal_headers,
+    refuse_encoded,
+    write_refusal,
+)
 
 if TYPE_CHECKING:
     from imagepipe.web.http.site import LoggingSite, SiteContent
@@ -41,7 +48,9 @@ REFUSED_BYTES_READ_MAX = 1 << 30
 """How much of a body that was refused is read on."""
 
 CHUNKS_MAX = 1000
-"""How many chunks a body may come in, and one more for each CHUNK_BYTES_MIN of it: taking one apart takes the reactor's thread 7 microseconds."""
+"""How many chunks a body may come in, and one more for each CHUNK_BYTES_MIN of it: taking one apart
+takes the reactor's thread 7 microseconds.
+"""
 
 CHUNK_BYTES_MIN = 64
 
@@ -65,7 +74,8 @@ class RequestRecord:
 
 
 class BoundedRequest(server.Request):
-    """A request whose body has at most as many bytes as its site's content takes; that it is at its beginning which counts.
+    """A request whose body has at most as many bytes as its site's content takes; that it is at its
+    beginning which counts.
 
     `is_gone`: its client is, and nothing can be sent any more.
     `is_being_checked`: its password is, and nothing has been done for it yet.
@@ -115,12 +125,17 @@ class BoundedRequest(server.Request):
         self._keeps_body = self.method == b"POST"
         hosts = len(self.requestHeaders.getRawHeaders(b"host", ()))
         if hosts > 1 or (hosts == 0 and version == b"HTTP/1.1"):
-            self._refuse(BAD_REQUEST, "a request must have one Host header")  # RFC 9112, section 3.2
+            # RFC 9112, section 3.2
+            self._refuse(BAD_REQUEST, "a request must have one Host header")
         elif denied := content.guard(self):
             self._refuse(denied.status, denied.why)
         elif self._keeps_body and length is not None and length > self._body_bytes_max:
             self._refuse(REQUEST_ENTITY_TOO_LARGE)
-        elif self._keeps_body and length != 0 and (denied := content.admit(self) or refuse_encoded(self)):
+        elif (
+            self._keeps_body
+            and length != 0
+            and (denied := content.admit(self) or refuse_encoded(self))
+        ):
             self._refuse(denied.status, denied.why)  # before the body takes any room
         elif self._keeps_body and length != 0 and content.authenticate:
             self._open_body_if_admitted(length, content.authenticate)
@@ -239,7 +254,9 @@ class BoundedRequest(server.Request):
         super().process()
 
     def take_body(self) -> IO[bytes]:
-        """The body, the caller's to close: it outlives the request, whose client may go away while a thread still reads."""
+        """The body, the caller's to close: it outlives the request, whose client may go away while
+        a thread still reads.
+        """
         body: IO[bytes] | None = self.content
         assert body is not None
         self.content = None
@@ -291,7 +308,9 @@ class BoundedRequest(server.Request):
     def _open_body_if_admitted(self, length: int | None, authenticate: Authenticate) -> None:
         """Take nothing of the body until the client's credentials have been checked."""
         channel: Any = self.channel
-        expects = [value.lower() for value in self.requestHeaders.getRawHeaders(b"expect", [])][:1] == [b"100-continue"]
+        expects = [value.lower() for value in self.requestHeaders.getRawHeaders(b"expect", [])][
+            :1
+        ] == [b"100-continue"]
         self.requestHeaders.removeHeader(b"expect")
         channel.hold()
 
@@ -317,7 +336,9 @@ class BoundedRequest(server.Request):
             _log.failure("a connection failed", failure)
             self._break_off()
 
-        checked = Deferred.fromCoroutine(authenticate(self)).addCallback(admitted).addErrback(failed)
+        checked = (
+            Deferred.fromCoroutine(authenticate(self)).addCallback(admitted).addErrback(failed)
+        )
         checked.addCallback(go_on).addErrback(broken)
 
     def _drop_body_if_refused(self) -> None:

@@ -1,4 +1,6 @@
-"""A site: what it answers with, which can be replaced while it serves, what its requests may take together, and a log line for each."""
+"""A site: what it answers with, which can be replaced while it serves, what its requests may take
+together, and a log line for each.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +31,8 @@ _log = Logger()
 
 @dataclass(slots=True, eq=False)
 class SiteContent:
-    """What a site answers with: `resource`, for requests whose body has at most `body_bytes_max` bytes and is admitted. `unanswered`: how many wait.
+    """What a site answers with: `resource`, for requests whose body has at most `body_bytes_max`
+    bytes and is admitted. `unanswered`: how many wait.
 
     at_once: asked before `resource` is, for plain GETs.
     guard: may refuse any other request once its headers have arrived.
@@ -45,9 +48,11 @@ class SiteContent:
 
 
 class LoggingSite(server.Site):
-    """A site that logs by twisted.logger, whose content can be replaced while it serves, and that can be brought to an end.
+    """A site that logs by twisted.logger, whose content can be replaced while it serves, and that
+    can be brought to an end.
 
-    connections: shared with the other sites of the process. acknowledged: what a transport's client has received, in bytes.
+    connections: shared with the other sites of the process. acknowledged: what a transport's client
+    has received, in bytes.
     """
 
     noisy = False  # the daemon says itself what it listens on
@@ -64,7 +69,9 @@ class LoggingSite(server.Site):
         on_answered: Callable[[Any], None] = lambda _: None,
         shows_stages: bool = False,
     ) -> None:
-        super().__init__(content.resource, requestFactory=BoundedRequest, parsePOSTFormSubmission=False)
+        super().__init__(
+            content.resource, requestFactory=BoundedRequest, parsePOSTFormSubmission=False
+        )
         self.timeOut = None  # of Twisted's own: each connection has a Watch
         self.connections = connections or Connections()
         self.acknowledged = acknowledged
@@ -81,18 +88,23 @@ class LoggingSite(server.Site):
         self._empty: list[Deferred[None]] = []
 
     def acceptableProtocols(self) -> list[bytes]:  # noqa: N802 - Twisted's name
-        """HTTP/1.1 alone: with the package h2 installed, Twisted would offer HTTP/2, which BoundedChannel does not speak."""
+        """HTTP/1.1 alone: with the package h2 installed, Twisted would offer HTTP/2, which
+        BoundedChannel does not speak.
+        """
         return [b"http/1.1"]
 
     def serve(self, content: SiteContent) -> None:
-        """Answer with this from now on: requests that are whole already are still answered with what there was before."""
+        """Answer with this from now on: requests that are whole already are still answered with
+        what there was before.
+        """
         self.content, self.resource = content, content.resource
         self.draining = False
 
     def drain(self) -> "Deferred[None]":
         """Close every connection as soon as that loses no request; fires when there is none left.
 
-        A request that has begun, or begins now, is answered, and its answer says that the connection is closed.
+        A request that has begun, or begins now, is answered, and its answer says that the
+        connection is closed.
         """
         self.draining = True
         for channel in tuple(self.channels):
@@ -115,7 +127,9 @@ class LoggingSite(server.Site):
                 deferred.callback(None)
 
     def spool(self, change: int, of_request: int) -> bool:
-        """Note that a request whose body takes `of_request` bytes takes so many more, or fewer; False, and it is not noted, if there is no room for all."""
+        """Note that a request whose body takes `of_request` bytes takes so many more, or fewer;
+        False, and it is not noted, if there is no room for all.
+        """
         together = self._spooled_bytes + change
         if change > 0 and together > SPOOLED_BYTES_MAX and self._spooled_bytes > of_request:
             return False
@@ -123,7 +137,9 @@ class LoggingSite(server.Site):
         return True
 
     def find_room(self, request: BoundedRequest, size: int) -> bool:
-        """Note that `request` takes that much more, from slower bodies if need be; False if it cannot."""
+        """Note that `request` takes that much more, from slower bodies if need be; False if it
+        cannot.
+        """
         while not self.spool(size, request.spooled_bytes):
             bodies = [one for channel in self.channels if (one := channel.body_on_its_way)]
             kept = ((one, one.received_bytes, one.seconds) for one in bodies if one.spooled_bytes)
@@ -139,7 +155,8 @@ class LoggingSite(server.Site):
         self._on_answered(request)
         total_seconds = request.seconds
         _log.info(
-            "{client} {method} {call} {path} {bytes} bytes, {outputs} outputs, waited {waited} ms, ran {ran} ms, {total} ms in all: {status} {result}",
+            "{client} {method} {call} {path} {bytes} bytes, {outputs} outputs, waited {waited} ms,"
+            " ran {ran} ms, {total} ms in all: {status} {result}",
             client=request.client_host,
             method=request.method.decode("ascii", "replace")[:METHOD_LENGTH_MAX],
             call=record.call,
@@ -153,4 +170,9 @@ class LoggingSite(server.Site):
             result=record.result,
         )
         if self.shows_stages:
-            _log.info("{call} {path} took {stages} ms", call=record.call, path=record.path, stages=record.stages.text(total_seconds))
+            _log.info(
+                "{call} {path} took {stages} ms",
+                call=record.call,
+                path=record.path,
+                stages=record.stages.text(total_seconds),
+            )

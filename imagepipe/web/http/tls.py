@@ -1,4 +1,6 @@
-"""The server's side of TLS, from PEM files, and where connections come in: with TLS or without, which may change while they do."""
+"""The server's side of TLS, from PEM files, and where connections come in: with TLS or without,
+which may change while they do.
+"""
 
 import re
 from pathlib import Path
@@ -17,26 +19,38 @@ _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-
 
 
 def certificate_options(certificate: Path, key: Path) -> CertificateOptions:
-    """TLS as Twisted recommends it (1.2 and later), with the server's certificate first in `certificate` and its chain after it.
+    """TLS as Twisted recommends it (1.2 and later), with the server's certificate first in
+    `certificate` and its chain after it.
 
     Raises StartError if the files are no certificate and key, or do not belong together.
     """
     try:
-        certificates = [crypto.load_certificate(crypto.FILETYPE_PEM, block) for block in _CERTIFICATE.findall(certificate.read_bytes())]
+        certificates = [
+            crypto.load_certificate(crypto.FILETYPE_PEM, block)
+            for block in _CERTIFICATE.findall(certificate.read_bytes())
+        ]
         if not certificates:
-            raise StartError(f"[network] tls_certificate: {certificate} has no certificate in PEM form")
+            raise StartError(
+                f"[network] tls_certificate: {certificate} has no certificate in PEM form"
+            )
         # An empty passphrase: OpenSSL would ask for one on the terminal, and a daemon has none.
         private_key = crypto.load_privatekey(crypto.FILETYPE_PEM, key.read_bytes(), passphrase=b"")
-        options = CertificateOptions(privateKey=private_key, certificate=certificates[0], extraCertChain=certificates[1:])
+        options = CertificateOptions(
+            privateKey=private_key, certificate=certificates[0], extraCertChain=certificates[1:]
+        )
         options.getContext().check_privatekey()
     except (OSError, SSL.Error, crypto.Error, ValueError) as error:
-        raise StartError(f"[network] tls_certificate {certificate} and tls_key {key} cannot be used: {error}") from None
+        raise StartError(
+            f"[network] tls_certificate {certificate} and tls_key {key} cannot be used: {error}"
+        ) from None
     return options
 
 
 @implementer(IProtocolNegotiationFactory)
 class Entrance(ServerFactory):
-    """What ports hand their connections to: to `site`, a factory, over TLS if `secure` says so. Connections that there are stay as they are."""
+    """What ports hand their connections to: to `site`, a factory, over TLS if `secure` says so.
+    Connections that there are stay as they are.
+    """
 
     noisy = False
 
@@ -45,9 +59,15 @@ class Entrance(ServerFactory):
         self._factory: Any = site
 
     def secure(self, options: CertificateOptions | None) -> None:
-        """Speak TLS with the connections that come from now on, with this certificate, or without TLS."""
+        """Speak TLS with the connections that come from now on, with this certificate, or without
+        TLS.
+        """
         context: Any = options  # Twisted's own interfaces have no types
-        self._factory = TLSMemoryBIOFactory(context, isClient=False, wrappedFactory=self.site) if options else self.site
+        self._factory = (
+            TLSMemoryBIOFactory(context, isClient=False, wrappedFactory=self.site)
+            if options
+            else self.site
+        )
 
     def acceptableProtocols(self) -> list[bytes]:  # noqa: N802 - Twisted's names
         """What a client that negotiates (ALPN) on an `ssl:` endpoint may choose from."""

@@ -1,6 +1,8 @@
-"""The XML-RPC methods for operators: admin.status and its kin, beside those for images and on the same port (docs/administration.md).
+"""The XML-RPC methods for operators: admin.status and its kin, beside those for images and on the
+same port (docs/administration.md).
 
-Here arguments become values, and results what a client gets; what is done is done by operations and ondemand.
+Here arguments become values, and results what a client gets; what is done is done by operations and
+ondemand.
 """
 
 from collections.abc import Callable
@@ -13,7 +15,12 @@ from twisted.web.xmlrpc import XMLRPC
 from imagepipe.core.escaping import escaped
 from imagepipe.core.pace import parse_rate
 from imagepipe.core.requests.arguments import optional_text, parse_flag
-from imagepipe.core.requests.history_query import cursor, parse_beginning, parse_lost_page, version_text
+from imagepipe.core.requests.history_query import (
+    cursor,
+    parse_beginning,
+    parse_lost_page,
+    version_text,
+)
 from imagepipe.core.requests.request import parse_names, parse_path, parse_stored_path
 from imagepipe.errors import BadRequest, shown
 from imagepipe.monitoring.node_status import NodeStatus
@@ -37,12 +44,19 @@ class OnDemand:
 
 
 class AdminMethods(XMLRPC):
-    """The sub-handler `admin` of ImageMethods, which answers for it: faults, log lines and counters are the same.
+    """The sub-handler `admin` of ImageMethods, which answers for it: faults, log lines and counters
+    are the same.
 
     on_demand: None where [http] is off.
     """
 
-    def __init__(self, operations: Operations, read_status: Callable[[], NodeStatus], verification: Verification, on_demand: OnDemand | None) -> None:
+    def __init__(
+        self,
+        operations: Operations,
+        read_status: Callable[[], NodeStatus],
+        verification: Verification,
+        on_demand: OnDemand | None,
+    ) -> None:
         super().__init__(allowNone=True)
         self._operations = operations
         self._read_status = read_status
@@ -61,7 +75,8 @@ class AdminMethods(XMLRPC):
     async def xmlrpc_check_outputs(self, request: BoundedRequest, outputs: object) -> str:
         """check_outputs(outputs) -> "OK"
 
-        Check that this server makes renditions with these names, whatever the image; a fault says why not.
+        Check that this server makes renditions with these names, whatever the image; a fault says
+        why not.
 
         outputs  names of renditions: w500.jpg, x300.webp, 300x400-q60.jpg, full_size.auto, ...
         """
@@ -73,30 +88,46 @@ class AdminMethods(XMLRPC):
         return "OK"
 
     @method("array string array", "array string string")
-    async def xmlrpc_render_outputs(self, request: BoundedRequest, path: object, outputs: object) -> list[dict[str, str]]:
+    async def xmlrpc_render_outputs(
+        self, request: BoundedRequest, path: object, outputs: object
+    ) -> list[dict[str, str]]:
         """render_outputs(path, outputs) -> [{output, result, error}, ...]
 
-        Have renditions of an image, or of its original, in the render cache. The image is fetched first, as for a GET, if it is not there.
+        Have renditions of an image, or of its original, in the render cache. The image is fetched
+        first, as for a GET, if it is not there.
 
         outputs  names of renditions: w500.jpg, x300.webp, 300x400-q60.jpg, full_size.auto, ...
 
-        result is "rendered", "cached" (it was there) or "failed"; then error says why, in the words of a fault.
+        result is "rendered", "cached" (it was there) or "failed"; then error says why, in the words
+        of a fault.
         """
         cleaned, names = parse_path(path), parse_names(outputs)
         request.record.path, request.record.outputs = shown(cleaned, 200), len(names)
         if self._on_demand is None:
             raise BadRequest("path", _HTTP_IS_OFF)
         work = await self._on_demand.ahead.render(cleaned, names)
-        request.record.waited_seconds, request.record.ran_seconds = work.waited_seconds, work.ran_seconds
+        request.record.waited_seconds, request.record.ran_seconds = (
+            work.waited_seconds,
+            work.ran_seconds,
+        )
         return [
-            {"output": one.name, "result": one.result.value, "error": one.error.fault_string if one.error else ""} for one in work.outcomes.values()
+            {
+                "output": one.name,
+                "result": one.result.value,
+                "error": one.error.fault_string if one.error else "",
+            }
+            for one in work.outcomes.values()
         ]
 
     @method("struct string", "struct string string")
-    async def xmlrpc_fetch_original(self, request: BoundedRequest, path: object, source: object = "") -> dict[str, Any]:
-        """fetch_original(path, source="") -> {fetched, path, size, digest, width, height, format, modified}
+    async def xmlrpc_fetch_original(
+        self, request: BoundedRequest, path: object, source: object = ""
+    ) -> dict[str, Any]:
+        """fetch_original(path, source="") -> {fetched, path, size, digest, width, height, format,
+        modified}
 
-        Have the original of an image stored at path/original: fetched, unless it is there already; never over a deletion.
+        Have the original of an image stored at path/original: fetched, unless it is there already;
+        never over a deletion.
 
         source  a URL below one of [http] sources; without it, [http] source_base and the path
 
@@ -111,8 +142,11 @@ class AdminMethods(XMLRPC):
         return {"fetched": pulled.was_fetched, **public_facts(pulled.info)}
 
     @method("array", "array string", "array string string int")
-    async def xmlrpc_history(self, request: BoundedRequest, path: object = "", after: object = "", limit: object = 1000) -> list[dict[str, Any]]:
-        """history(path="", after="", limit=1000) -> [{path, version, digest, size, lost, winner, cursor}, ...]
+    async def xmlrpc_history(
+        self, request: BoundedRequest, path: object = "", after: object = "", limit: object = 1000
+    ) -> list[dict[str, Any]]:
+        """history(path="", after="", limit=1000) -> [{path, version, digest, size, lost, winner,
+        cursor}, ...]
 
         The images that this node had accepted and that lost a conflict; they are kept for 30 days.
 
@@ -120,7 +154,8 @@ class AdminMethods(XMLRPC):
         after  the cursor of the last row of an answer, to go on
         limit  how many at most, up to 1000
 
-        In order of the paths, the newest version of a path first. lost tells when it lost, and winner to which version.
+        In order of the paths, the newest version of a path first. lost tells when it lost, and
+        winner to which version.
         """
         page = parse_lost_page(path, after, limit)
         request.record.path = shown(page.begin, 200)
@@ -138,10 +173,13 @@ class AdminMethods(XMLRPC):
         ]
 
     @method("struct string string", "struct string string string")
-    async def xmlrpc_restore(self, request: BoundedRequest, path: object, version: object, to: object = "") -> dict[str, Any]:
+    async def xmlrpc_restore(
+        self, request: BoundedRequest, path: object, version: object, to: object = ""
+    ) -> dict[str, Any]:
         """restore(path, version, to="") -> {path, size, digest, width, height, format, modified}
 
-        Store an image again that lost a conflict on this node; it is a new version then, on every node, like any that is stored.
+        Store an image again that lost a conflict on this node; it is a new version then, on every
+        node, like any that is stored.
 
         version  as history tells it, or the beginning of it, if no other version at path begins so
         to       where to store it; at path, without it
@@ -151,14 +189,18 @@ class AdminMethods(XMLRPC):
         request.record.path = shown(f"{cleaned} -> {target}", 200)
         timed = await self._operations.restore(cleaned, beginning, target)
         request.record.outputs = 1
-        request.record.waited_seconds, request.record.ran_seconds = timed.waited_seconds, timed.ran_seconds
+        request.record.waited_seconds, request.record.ran_seconds = (
+            timed.waited_seconds,
+            timed.ran_seconds,
+        )
         return public_facts(timed.result.stored[0])
 
     @method("string string")
     async def xmlrpc_erase(self, request: BoundedRequest, path: object) -> str:
         """erase(path) -> "OK"
 
-        Delete an image, and every version of it that lost a conflict, on every node, also on those that are away and come back.
+        Delete an image, and every version of it that lost a conflict, on every node, also on those
+        that are away and come back.
         """
         cleaned = parse_stored_path(path)
         request.record.path = shown(cleaned, 200)
@@ -166,12 +208,19 @@ class AdminMethods(XMLRPC):
         return "OK"
 
     @method("struct", "struct boolean", "struct boolean string")
-    async def xmlrpc_verify(self, request: BoundedRequest, repair: object = False, rate: object = "") -> dict[str, Any]:  # noqa: ARG002
+    async def xmlrpc_verify(
+        self,
+        request: BoundedRequest,  # noqa: ARG002
+        repair: object = False,
+        rate: object = "",
+    ) -> dict[str, Any]:
         """verify(repair=False, rate="") -> {running, repair}
 
-        Begin to read every stored file and compare it with its digest, while the daemon goes on; verify_progress tells what is found.
+        Begin to read every stored file and compare it with its digest, while the daemon goes on;
+        verify_progress tells what is found.
 
-        repair  put right what is wrong: bytes from a copy or a peer, files from their bytes; what is in the way is moved aside
+        repair  put right what is wrong: bytes from a copy or a peer, files from their bytes; what
+                is in the way is moved aside
         rate    how many bytes a second to read: 10 MiB; 50 MiB without it
         """
         repairs, a_second = parse_flag(repair, "repair"), parse_rate(optional_text(rate, "rate"))
@@ -182,7 +231,8 @@ class AdminMethods(XMLRPC):
     async def xmlrpc_verify_progress(self, request: BoundedRequest) -> str:  # noqa: ARG002
         """verify_progress() -> JSON
 
-        How far the verification is that runs, or what the last one found; null: there was none since the daemon started.
+        How far the verification is that runs, or what the last one found; null: there was none
+        since the daemon started.
         """
         progress = self._verification.progress()
         return msgspec.json.encode(_public_progress(progress) if progress else None).decode()
@@ -215,6 +265,9 @@ def _public_progress(progress: Progress) -> dict[str, Any]:
         "unrepaired": progress.unrepaired,
         "finished": iso_time(progress.finished_ms) if progress.finished_ms is not None else None,
         "error": progress.error,
-        "problems": [{"path": escaped(one.path), "problem": one.problem.value, "outcome": one.outcome} for one in progress.problems],
+        "problems": [
+            {"path": escaped(one.path), "problem": one.problem.value, "outcome": one.outcome}
+            for one in progress.problems
+        ],
         "more_problems": progress.more_problems,
     }

@@ -1,7 +1,8 @@
 """What an XML-RPC method returns, or its fault, as the body of the answer.
 
-The answer is well-formed whatever is in it: a character that XML cannot carry is replaced by U+FFFD.
-XML-RPC's <int> has 32 bits. A number that does not fit, such as the size of an image of 3 GiB, is an <i8>, which most clients read.
+The answer is well-formed whatever is in it: a character that XML cannot carry is replaced by
+U+FFFD. XML-RPC's <int> has 32 bits. A number that does not fit, such as the size of an image of 3
+GiB, is an <i8>, which most clients read.
 """
 
 import re
@@ -16,7 +17,9 @@ _TAIL = "</methodResponse>\n"
 
 
 def encode_answer(result: object) -> bytes:
-    """The body of the answer with `result`, a value or a Fault. Blocks for as long as the result is large."""
+    """The body of the answer with `result`, a value or a Fault. Blocks for as long as the result is
+    large.
+    """
     marshaller = Marshaller("utf-8", allow_none=True)
     marshaller.dispatch = {**marshaller.dispatch, str: _dump_text, int: _dump_whole}
     values: Any = result if isinstance(result, Fault) else (result,)

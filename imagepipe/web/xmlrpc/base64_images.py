@@ -1,7 +1,7 @@
 """Images as base64 text, decoded in pieces.
 
-Python's own functions on bytes hold the GIL until they are done, and would hold up the whole daemon on a text of 60 MB.
-So every step here works on one piece of it at a time.
+Python's own functions on bytes hold the GIL until they are done, and would hold up the whole daemon
+on a text of 60 MB. So every step here works on one piece of it at a time.
 """
 
 import io
@@ -22,7 +22,9 @@ _LINE_BREAK = re.compile(rb"&#(?:0?13|0?10|0?9|x0{0,7}[dDaA9]);")
 _LINE_BREAK_BYTES_MAX = 12
 _LINE_BREAKS_IN_A_SHORT_PIECE = 16
 _BYTES_FOR_A_LINE_BREAK = 32
-"""At least, on average: lines of base64 have 60 characters or more, and two references at most behind them."""
+"""At least, on average: lines of base64 have 60 characters or more, and two references at most
+behind them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class EncodedImage(LongText):
 
 
 def decode_image(value: object, bytes_max: int) -> bytes:
-    """The image that a client sent as the value of `image`: base64 in a string, or a base64 value, which is already decoded.
+    """The image that a client sent as the value of `image`: base64 in a string, or a base64 value,
+    which is already decoded.
 
     Raises BadRequest if it is none, or has more than `bytes_max` bytes.
     """
@@ -70,7 +73,9 @@ def decode_image(value: object, bytes_max: int) -> bytes:
 
 
 def decode_base64(text: bytes, bytes_max: int) -> bytes:
-    """The bytes of base64 `text`, which may have line breaks and other white space anywhere. Raises BadRequest."""
+    """The bytes of base64 `text`, which may have line breaks and other white space anywhere. Raises
+    BadRequest.
+    """
     return _decoded(_pieces(io.BytesIO(text), 0, len(text)), len(text), bytes_max)
 
 

@@ -1,18 +1,25 @@
-"""An XML-RPC call from a request body, without dragging the megabytes of an image through the XML parser.
+"""An XML-RPC call from a request body, without dragging the megabytes of an image through the XML
+parser.
 
     <methodCall><methodName>store_image</methodName><params>
-      <param><value><base64>/9j/4AAQSkZJ...          5 MB of text: lifted out, a token put in its place,
-      <param><value><string>a/b.jpg</string>...      the rest parsed, the token found again among the values
+      <param><value><base64>/9j/4AAQSkZJ...          5 MB of text: lifted out, a token put in its
+                                                     place,
+      <param><value><string>a/b.jpg</string>...      the rest parsed, the token found again among
+                                                     the values
 
-expat calls Python back for each line of base64, which costs 40 ms for 5 MB under the GIL; a lifted image costs a search for `<` and one decode.
+expat calls Python back for each line of base64, which costs 40 ms for 5 MB under the GIL; a lifted
+image costs a search for `<` and one decode.
 
-Lifting cannot change what a body means. The tokens are random, so the parsed call has one only if the lifted stretch was parsed as that very
-text. Unless each turns up as a whole value, the body is parsed again as it came. A stretch with `>` in it, or with references other than for
-line breaks, is not lifted. A document type, which allows entity expansion, is refused.
+Lifting cannot change what a body means. The tokens are random, so the parsed call has one only if
+the lifted stretch was parsed as that very text. Unless each turns up as a whole value, the body is
+parsed again as it came. A stretch with `>` in it, or with references other than for line breaks, is
+not lifted. A document type, which allows entity expansion, is refused.
 
-expat holds the GIL while it scans, and so holds up the whole daemon. So the body is fed to it in slices, of which none takes more than about a
-millisecond, and what is left beside the images is bounded in bytes. A tag, comment or processing instruction that goes on over several slices
-would be scanned again with each of them, and is refused. What the values may be is bounded in `unmarshalling`.
+expat holds the GIL while it scans, and so holds up the whole daemon. So the body is fed to it in
+slices, of which none takes more than about a millisecond, and what is left beside the images is
+bounded in bytes. A tag, comment or processing instruction that goes on over several slices would be
+scanned again with each of them, and is refused. What the values may be is bounded in
+`unmarshalling`.
 
 All functions here block for as long as the body is large: they run on threads.
 """
@@ -43,19 +50,24 @@ TOKEN_BYTES_MAX = 64 << 10
 _SECTION, _SECTION_END = b"<![CDATA[", b"]]>"
 
 _long_parse = threading.Lock()
-"""Long bodies are parsed one at a time: under the GIL several at once take as long, and the reactor would get its turn less often."""
+"""Long bodies are parsed one at a time: under the GIL several at once take as long, and the reactor
+would get its turn less often.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A parsed call. Any value in it may be an EncodedImage, in place of a long string or base64 value."""
+    """A parsed call. Any value in it may be an EncodedImage, in place of a long string or base64
+    value.
+    """
 
     method: str
     parameters: Sequence[object]
 
 
 def parse_call(body: IO[bytes], lifted_bytes_min: int = LIFTED_BYTES_MIN) -> Call:
-    """The call in `body`, a seekable file that the caller keeps open while it uses the call's EncodedImages.
+    """The call in `body`, a seekable file that the caller keeps open while it uses the call's
+    EncodedImages.
 
     Raises MalformedCallError.
     """
@@ -84,13 +96,16 @@ def _whole(body: IO[bytes]) -> bytes:
 
 
 def _long_texts(body: IO[bytes], xml: bytes, bytes_min: int) -> Iterator[EncodedImage]:
-    """Stretches of plain text between two tags, or in a CDATA section, that have `bytes_min` or more; LIFTED_MAX at most."""
+    """Stretches of plain text between two tags, or in a CDATA section, that have `bytes_min` or
+    more; LIFTED_MAX at most.
+    """
     found = 0
     tag = xml.find(b"<")
     for _ in range(_TAGS_SEARCHED_MAX):
         section = xml.startswith(_SECTION, tag)
         start = tag + len(_SECTION) if section else xml.find(b">", tag) + 1
-        end = xml.find(b"]" if section else b"<", start)  # for one character: that is fastest, whatever is in the text
+        # for one character: that is fastest, whatever is in the text
+        end = xml.find(b"]" if section else b"<", start)
         if not start or end < 0 or found == LIFTED_MAX:
             return
         if end - start >= bytes_min and _is_plain(body, xml, start, end, section=section):
@@ -125,7 +140,10 @@ def _fed(xml: bytes, reader: CallReader) -> CallReader:
         for end in range(SLICE_BYTES, len(xml) + SLICE_BYTES, SLICE_BYTES):
             parser.Parse(xml[end - SLICE_BYTES : end], False)
             if min(end, len(xml)) - parser.CurrentByteIndex > TOKEN_BYTES_MAX:
-                raise MalformedCallError(f"a tag, comment or processing instruction has more than {TOKEN_BYTES_MAX} bytes")
+                raise MalformedCallError(
+                    f"a tag, comment or processing instruction has more than {TOKEN_BYTES_MAX}"
+                    " bytes"
+                )
         parser.Parse(b"", True)
     except expat.ExpatError as error:
         raise MalformedCallError(f"not well-formed XML: {error}") from None

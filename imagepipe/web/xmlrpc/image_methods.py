@@ -1,8 +1,11 @@
-"""The XML-RPC methods (docs/design/contract.md, "XML-RPC"). Bodies are parsed on threads; the reactor thread only carries results.
+"""The XML-RPC methods (docs/design/contract.md, "XML-RPC"). Bodies are parsed on threads; the
+reactor thread only carries results.
 
-    whole request -> parse_call (thread) -> xmlrpc_<method>: arguments checked (thread) -> Operations -> "OK", a value, or a fault
+    whole request -> parse_call (thread) -> xmlrpc_<method>: arguments checked (thread) ->
+    Operations -> "OK", a value, or a fault
 
-Faults are ImagepipeError's 1000 to 1004, and Twisted's own: 8001 for an unknown method, 8002 for what is not a call of one.
+Faults are ImagepipeError's 1000 to 1004, and Twisted's own: 8001 for an unknown method, 8002 for
+what is not a call of one.
 """
 
 import inspect
@@ -17,7 +20,14 @@ from twisted.web.server import NOT_DONE_YET
 from twisted.web.xmlrpc import XMLRPC, NoSuchFunction, withRequest
 
 from imagepipe.core.escaping import escaped
-from imagepipe.core.requests.request import StoreRequest, parse_moves, parse_page, parse_paths, parse_store, parse_stored_path
+from imagepipe.core.requests.request import (
+    StoreRequest,
+    parse_moves,
+    parse_page,
+    parse_paths,
+    parse_store,
+    parse_stored_path,
+)
 from imagepipe.errors import ImagepipeError, InternalError, shown
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.usecases.operations import Operations
@@ -35,7 +45,9 @@ _log = Logger()
 
 
 def method(*signatures: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Marks an XML-RPC method that takes its request first. `signatures` are what system.methodSignature answers: types, the result's first."""
+    """Marks an XML-RPC method that takes its request first. `signatures` are what
+    system.methodSignature answers: types, the result's first.
+    """
 
     def mark(function: Callable[..., T]) -> Callable[..., T]:
         function.signature = [signature.split() for signature in signatures]  # type: ignore[attr-defined]
@@ -45,11 +57,21 @@ def method(*signatures: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
 
 
 class ImageMethods(XMLRPC):
-    """The methods of docs/design/contract.md, "XML-RPC". `on_thread` runs a blocking call on a thread of its own pool; sizes are bounded by the `*_max` given."""
+    """The methods of docs/design/contract.md, "XML-RPC". `on_thread` runs a blocking call on a
+    thread of its own pool; sizes are bounded by the `*_max` given.
+    """
 
     isLeaf = True  # noqa: N815 - Twisted's name; any path will do, as it did
 
-    def __init__(self, operations: Operations, on_thread: OnThread, counters: Counters, *, bytes_max: int, size_max: int) -> None:
+    def __init__(
+        self,
+        operations: Operations,
+        on_thread: OnThread,
+        counters: Counters,
+        *,
+        bytes_max: int,
+        size_max: int,
+    ) -> None:
         super().__init__(allowNone=True)
         self._operations = operations
         self._on_thread = on_thread
@@ -57,9 +79,18 @@ class ImageMethods(XMLRPC):
         self._bytes_max = bytes_max
         self._size_max = size_max
 
-    @method("string base64 string", "string string string", "string base64 string string struct int int")
+    @method(
+        "string base64 string", "string string string", "string base64 string string struct int int"
+    )
     async def xmlrpc_store_image(
-        self, request: BoundedRequest, image: object, path: object, fmt: object = None, size: object = None, composite: object = 0, crop: object = 0
+        self,
+        request: BoundedRequest,
+        image: object,
+        path: object,
+        fmt: object = None,
+        size: object = None,
+        composite: object = 0,
+        crop: object = 0,
     ) -> str:
         """store_image(image, path, fmt=None, size=None, composite=0, crop=0) -> "OK"
 
@@ -67,19 +98,25 @@ class ImageMethods(XMLRPC):
 
         image      base64, in a string or a base64 value
         path       where to, relative to images.path
-        fmt        format and extension of the outputs: jpg, png, gif, webp, avif, tiff, ...; the path's extension decides without it
-        size       [width, height], or {suffix: [width, height]}: the suffix goes before the extension
+        fmt        format and extension of the outputs: jpg, png, gif, webp, avif, tiff, ...; the
+                   path's extension decides without it
+        size       [width, height], or {suffix: [width, height]}: the suffix goes before the
+                   extension
         composite  1: centre on a canvas of exactly that size
         crop       1: fill exactly that size, cut what stands out
 
         fmt, composite and crop are one value, or {suffix: value}.
         """
-        wanted: StoreRequest = await self._on_thread(lambda: parse_store(path, fmt, size, composite, crop, self._size_max))
+        wanted: StoreRequest = await self._on_thread(
+            lambda: parse_store(path, fmt, size, composite, crop, self._size_max)
+        )
         record = request.record
         record.path = shown(wanted.paths[0], 200)
         record.outputs = len(wanted.paths)
         stages = record.stages if request.shows_stages else None
-        timed = await self._operations.store(lambda: decode_image(image, self._bytes_max), wanted, stages=stages)
+        timed = await self._operations.store(
+            lambda: decode_image(image, self._bytes_max), wanted, stages=stages
+        )
         record.waited_seconds, record.ran_seconds = timed.waited_seconds, timed.ran_seconds
         return "OK"
 
@@ -95,12 +132,17 @@ class ImageMethods(XMLRPC):
         return "OK"
 
     @method("string string string", "string array array")
-    async def xmlrpc_move_image(self, request: BoundedRequest, src_path: object, dst_path: object) -> str:
+    async def xmlrpc_move_image(
+        self, request: BoundedRequest, src_path: object, dst_path: object
+    ) -> str:
         """move_image(src_path, dst_path) -> "OK"
 
-        Move an image, or a list of images to a list of equal length: in order, all or none. What is at the destination is replaced.
+        Move an image, or a list of images to a list of equal length: in order, all or none. What is
+        at the destination is replaced.
         """
-        pairs: tuple[tuple[str, str], ...] = await self._on_thread(lambda: parse_moves(src_path, dst_path))
+        pairs: tuple[tuple[str, str], ...] = await self._on_thread(
+            lambda: parse_moves(src_path, dst_path)
+        )
         request.record.path = _summary([" -> ".join(pair) for pair in pairs[:1]], len(pairs))
         await self._operations.move(pairs)
         return "OK"
@@ -109,22 +151,28 @@ class ImageMethods(XMLRPC):
     async def xmlrpc_image_info(self, request: BoundedRequest, path: object) -> dict[str, Any]:
         """image_info(path) -> {path, size, digest, width, height, format, modified}
 
-        The facts of a stored image: bytes, SHA-256, pixels, format, and when it was stored (ISO 8601, UTC).
+        The facts of a stored image: bytes, SHA-256, pixels, format, and when it was stored (ISO
+        8601, UTC).
         """
         cleaned = parse_stored_path(path)
         request.record.path = shown(cleaned, 200)
         return public_facts(await self._operations.info(cleaned))
 
     @method("array", "array string string int")
-    async def xmlrpc_list_images(self, request: BoundedRequest, prefix: object = "", after: object = "", limit: object = 1000) -> list[str]:
+    async def xmlrpc_list_images(
+        self, request: BoundedRequest, prefix: object = "", after: object = "", limit: object = 1000
+    ) -> list[str]:
         """list_images(prefix="", after="", limit=1000) -> [path, ...]
 
-        Stored paths that begin with prefix, in byte order, from the first one greater than `after`; at most `limit` (up to 100000). Pass the last path of an answer as
-        `after` to go on.
+        Stored paths that begin with prefix, in byte order, from the first one greater than `after`;
+        at most `limit` (up to 100000). Pass the last path of an answer as `after` to go on.
         """
         page = parse_page(prefix, after, limit)
         request.record.path = shown(page.prefix, 200)
-        return [escaped(path) for path in await self._operations.list(page.prefix, page.after, page.limit)]
+        return [
+            escaped(path)
+            for path in await self._operations.list(page.prefix, page.after, page.limit)
+        ]
 
     def render_HEAD(self, request: BoundedRequest) -> int:  # noqa: N802, ARG002
         """No: Twisted would ask for a GET, which there is not."""
@@ -169,7 +217,9 @@ class ImageMethods(XMLRPC):
         return await self.run(request, call)
 
     async def run(self, request: BoundedRequest, call: Call) -> object:
-        """What a method returns. Raises Fault, ImagepipeError, and whatever else goes wrong: see `fault`."""
+        """What a method returns. Raises Fault, ImagepipeError, and whatever else goes wrong: see
+        `fault`.
+        """
         request.record.call = shown(call.method)
         procedure = self.lookupProcedure(call.method)
         arguments = _bound(procedure, request, call)
@@ -181,7 +231,9 @@ class ImageMethods(XMLRPC):
         await self._on_thread(lambda: None)
 
     def fault(self, error: Exception, name: str) -> Fault:
-        """The fault that the client gets for the exception being handled, which a call of `name` raised; the log has the detail of one of ours."""
+        """The fault that the client gets for the exception being handled, which a call of `name`
+        raised; the log has the detail of one of ours.
+        """
         if isinstance(error, Fault):
             return error
         if isinstance(error, MalformedCallError):
@@ -189,18 +241,25 @@ class ImageMethods(XMLRPC):
         if not isinstance(error, ImagepipeError):
             _log.failure("a call failed")
             error = InternalError()
-        # The name is one of ours here, and not what the client made up: only our methods raise these errors.
+        # The name is one of ours here, and not what the client made up: only our methods raise
+        # these errors.
         note_failure(self._counters, name.strip("'"), error)
         return Fault(error.fault_code, error.fault_string)
 
     def lookupProcedure(self, procedurePath: object) -> Any:  # noqa: N802, N803 - Twisted's names
-        """The method of this name, which may be any value that a client sent. Raises NoSuchFunction."""
+        """The method of this name, which may be any value that a client sent. Raises
+        NoSuchFunction.
+        """
         if isinstance(procedurePath, str) and len(procedurePath) <= METHOD_LENGTH_MAX:
             try:
                 return super().lookupProcedure(procedurePath)
             except NoSuchFunction:
                 pass
-        why = f"there is no method {shown(procedurePath)}" if isinstance(procedurePath, str) else "a method's name is a string"
+        why = (
+            f"there is no method {shown(procedurePath)}"
+            if isinstance(procedurePath, str)
+            else "a method's name is a string"
+        )
         raise NoSuchFunction(self.NOT_FOUND, why)
 
     async def _encoded(self, request: BoundedRequest, result: object) -> bytes:
@@ -210,7 +269,9 @@ class ImageMethods(XMLRPC):
         return response
 
 
-def _bound(procedure: Callable[..., Coroutine[Any, Any, Any]], request: BoundedRequest, call: Call) -> list[object]:
+def _bound(
+    procedure: Callable[..., Coroutine[Any, Any, Any]], request: BoundedRequest, call: Call
+) -> list[object]:
     """The arguments of `procedure`; a Fault if their number is wrong."""
     own = [request] if getattr(procedure, "withRequest", False) else []
     arguments = [*own, *call.parameters]

@@ -3,7 +3,8 @@
     system.multicall([{"methodName": "delete_image", "params": ["a.jpg"]}, ...])
     -> [["OK"], {"faultCode": 1000, "faultString": "[1000] path: ..."}, ...]
 
-The calls run one after the other, each as if it had come by itself: one that fails does not keep the others from succeeding.
+The calls run one after the other, each as if it had come by itself: one that fails does not keep
+the others from succeeding.
 """
 
 from collections.abc import Sequence
@@ -49,27 +50,38 @@ class SystemMethods(XMLRPCIntrospection):
 
         calls  [{"methodName": name, "params": [argument, ...]}, ...], at most 100
 
-        For each call there is an array with its result, or the struct of its fault: {faultCode, faultString}.
+        For each call there is an array with its result, or the struct of its fault: {faultCode,
+        faultString}.
         """
         if not isinstance(calls, list):
             raise BadRequest("calls", "is not a list of {methodName, params}")
         if len(calls) > CALLS_MAX:
-            raise BadRequest("calls", f"lists {len(calls)} calls; at most {CALLS_MAX} go into one request")
+            raise BadRequest(
+                "calls", f"lists {len(calls)} calls; at most {CALLS_MAX} go into one request"
+            )
         results: list[object] = []
         failed = listed = 0
         for number, given in enumerate(calls, 1):
             await self._methods.wait_a_turn()  # a hundred quick calls are not quick together
-            part = _Part(RequestRecord(call=request.record.call, stages=request.record.stages), request.shows_stages)
+            part = _Part(
+                RequestRecord(call=request.record.call, stages=request.record.stages),
+                request.shows_stages,
+            )
             try:
                 result = await self._result(part, given, listed)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is the fault of this call alone
+            # whatever it is, it is the fault of this call alone
+            except Exception as error:  # noqa: BLE001
                 fault = self._methods.fault(error, part.record.call)
                 results.append({"faultCode": fault.faultCode, "faultString": fault.faultString})
                 part.record.result = fault.faultString
                 failed += 1
             else:
                 results.append([result])
-                listed += len(result) if isinstance(result, Sequence) and not isinstance(result, str) else 1
+                listed += (
+                    len(result)
+                    if isinstance(result, Sequence) and not isinstance(result, str)
+                    else 1
+                )
                 part.record.result = "OK"
             _note(request, part.record, number, len(calls))
         request.record.path = f"{len(calls)} calls, {failed} failed"
@@ -78,7 +90,9 @@ class SystemMethods(XMLRPCIntrospection):
     async def _result(self, part: _Part, given: object, listed: int) -> object:
         call = _call(given)
         if listed >= LISTED_MAX:
-            raise BadRequest("calls", f"the calls before it have returned {LISTED_MAX} values: send it by itself")
+            raise BadRequest(
+                "calls", f"the calls before it have returned {LISTED_MAX} values: send it by itself"
+            )
         return await self._methods.run(cast(BoundedRequest, part), call)
 
 
@@ -97,7 +111,8 @@ def _call(given: object) -> Call:
 def _note(request: BoundedRequest, record: RequestRecord, number: int, count: int) -> None:
     """One line a call; what they took together is in the request's own."""
     _log.info(
-        "{client} call {number} of {count}: {call} {path}, {outputs} outputs, waited {waited} ms, ran {ran} ms: {result}",
+        "{client} call {number} of {count}: {call} {path}, {outputs} outputs, waited {waited} ms,"
+        " ran {ran} ms: {result}",
         client=request.client_host,
         number=number,
         count=count,

@@ -17,9 +17,13 @@ SCALAR_LENGTH_MAX = 100
 METHOD_LENGTH_MAX = 100
 
 WIDE_LENGTH_MAX = 64 << 10
-"""Characters of a text that is not ASCII: each of them may take four bytes. Only an image may be longer."""
+"""Characters of a text that is not ASCII: each of them may take four bytes. Only an image may be
+longer.
+"""
 
-_SCALARS = frozenset("i1 i2 i4 i8 int biginteger double float bigdecimal boolean dateTime.iso8601".split())
+_SCALARS = frozenset(
+    "i1 i2 i4 i8 int biginteger double float bigdecimal boolean dateTime.iso8601".split()
+)
 
 
 class MalformedCallError(Exception):
@@ -27,11 +31,14 @@ class MalformedCallError(Exception):
 
 
 class CallReader(Unmarshaller):
-    """Takes the parser's events. A text that is a key of `lifted` stands for that image, wherever a value may be."""
+    """Takes the parser's events. A text that is a key of `lifted` stands for that image, wherever a
+    value may be.
+    """
 
     def __init__(self, lifted: Mapping[str, EncodedImage]) -> None:
         super().__init__(use_builtin_types=True)
-        self.xml(None, None)  # type: ignore[arg-type]  # as xmlrpc.client itself does: expat passes str
+        # as xmlrpc.client itself does: expat passes str
+        self.xml(None, None)  # type: ignore[arg-type]
         ours: Any = {"string": CallReader.end_string, "base64": CallReader.end_base64}
         self.dispatch = {**self.dispatch, **ours}
         self.lifted = dict(lifted)
@@ -58,14 +65,18 @@ class CallReader(Unmarshaller):
         self._length += len(text)
         self._wide = self._wide or not text.isascii()
         if self._wide and self._length > WIDE_LENGTH_MAX:
-            raise MalformedCallError(f"a text of more than {WIDE_LENGTH_MAX} characters has some that are not ASCII")
+            raise MalformedCallError(
+                f"a text of more than {WIDE_LENGTH_MAX} characters has some that are not ASCII"
+            )
         super().data(text)
 
     def end(self, tag: str) -> None:
         """An element ends."""
         self._depth -= 1
         if self._length > SCALAR_LENGTH_MAX and tag.rpartition(":")[2] in _SCALARS:
-            raise MalformedCallError(f"more than {SCALAR_LENGTH_MAX} characters in {shown(tag, 40)}")
+            raise MalformedCallError(
+                f"more than {SCALAR_LENGTH_MAX} characters in {shown(tag, 40)}"
+            )
         try:
             super().end(tag)
         except (ValueError, TypeError, LookupError, ArithmeticError):
@@ -85,10 +96,13 @@ class CallReader(Unmarshaller):
         self._value = False
 
     def call(self) -> tuple[str, tuple[object, ...]]:
-        """The method and its parameters, once the last element has ended. Raises MalformedCallError."""
+        """The method and its parameters, once the last element has ended. Raises
+        MalformedCallError.
+        """
         try:
             parameters = self.close()
-        except Exception:  # noqa: BLE001 - of what is a fault it makes a Fault, which may fail in any way
+        # of what is a fault it makes a Fault, which may fail in any way
+        except Exception:  # noqa: BLE001
             raise MalformedCallError("not an XML-RPC call") from None
         method = self.getmethodname()
         if method is None:

@@ -21,13 +21,23 @@ class ImageTests:
         _, *let_through, ignored = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
         assert ignored == "**/__pycache__"
         assert [name for name in let_through if not (ROOT / name.removeprefix("!")).exists()] == []
-        assert {"!imagepipe", "!twisted", "!setup.py", "!pyproject.toml", "!README.md", "!CHANGELOG.md", "!docs", "!imagepipe.ini.dist"} <= set(
-            let_through
-        )
+        assert {
+            "!imagepipe",
+            "!twisted",
+            "!setup.py",
+            "!pyproject.toml",
+            "!README.md",
+            "!CHANGELOG.md",
+            "!docs",
+            "!imagepipe.ini.dist",
+        } <= set(let_through)
 
     def test_it_does_not_run_as_root(self) -> None:
         [user] = re.findall(r"^USER (\w+)$", DOCKERFILE, flags=re.MULTILINE)
-        assert f"useradd --uid 1000 --gid 1000 --no-create-home --home-dir /var/lib/{user} --shell /usr/sbin/nologin {user}" in DOCKERFILE
+        assert (
+            f"useradd --uid 1000 --gid 1000 --no-create-home --home-dir /var/lib/{user} --shell"
+            f" /usr/sbin/nologin {user}" in DOCKERFILE
+        )
 
     def test_the_command_names_the_file_that_compose_puts_there(self) -> None:
         [command] = re.findall(r"^CMD \[(.+)\]$", DOCKERFILE, flags=re.MULTILINE)
@@ -46,7 +56,10 @@ class ComposeTests:
         settings = load(DOCKER / f"{name}.ini")
         assert f'"./{name}.ini:' in COMPOSE
         assert f"http://127.0.0.1:{settings.http.port}/healthz" in DOCKERFILE
-        assert {peer.endpoint for peer in settings.replication.subscribe} == {f"tcp://{other}:8086" for other in NODES if other != name}
+        assert {peer.endpoint for peer in settings.replication.subscribe} == {
+            f"tcp://{other}:8086" for other in NODES if other != name
+        }
         assert settings.replication.publish == "tcp://0.0.0.0:8086"
         assert str(settings.images.path).startswith("/var/lib/imagepipe/")
-        assert settings.network.interface == settings.http.interface == "0.0.0.0"  # a container's loopback is its own
+        # a container's loopback is its own
+        assert settings.network.interface == settings.http.interface == "0.0.0.0"

@@ -1,4 +1,6 @@
-"""contrib/prometheus and contrib/grafana: what they ask for is what the daemon says, and each alert fires when it should."""
+"""contrib/prometheus and contrib/grafana: what they ask for is what the daemon says, and each alert
+fires when it should.
+"""
 
 import json
 import re
@@ -37,7 +39,11 @@ def expressions_of_the_dashboard() -> Iterator[str]:
     for panel in board["panels"]:
         yield from (target["expr"] for target in panel.get("targets", ()))
     yield from (note["expr"] for note in board["annotations"]["list"])
-    yield from (variable["query"]["query"] for variable in board["templating"]["list"] if variable["type"] == "query")
+    yield from (
+        variable["query"]["query"]
+        for variable in board["templating"]["list"]
+        if variable["type"] == "query"
+    )
 
 
 def exposed() -> dict[str, set[str]]:
@@ -54,16 +60,23 @@ def exposed() -> dict[str, set[str]]:
 class ExpressionTests:
     """Names and labels."""
 
-    @pytest.mark.parametrize("expression", [*expressions_of_alerts().values(), *expressions_of_the_dashboard()])
+    @pytest.mark.parametrize(
+        "expression", [*expressions_of_alerts().values(), *expressions_of_the_dashboard()]
+    )
     def test_every_metric_and_label_is_one_that_the_daemon_has(self, expression: str) -> None:
         known = exposed()
         names = set(_WORDS.findall(re.sub(r'"[^"]*"', '""', expression)))
         assert names
         assert names <= known.keys()
         for name, matchers in _MATCHERS.findall(expression):
-            assert set(re.findall(r"(\w+)(?:=~|!~|!=|=)", re.sub(r'"[^"]*"', '""', matchers))) <= known[name] | LABELS_OF_A_SCRAPE
+            assert (
+                set(re.findall(r"(\w+)(?:=~|!~|!=|=)", re.sub(r'"[^"]*"', '""', matchers)))
+                <= known[name] | LABELS_OF_A_SCRAPE
+            )
         for labels in _GROUPING.findall(expression):
-            assert set(labels.split(", ")) <= set().union(*(known[name] for name in names)) | LABELS_OF_A_SCRAPE | {"alertname"}
+            assert set(labels.split(", ")) <= set().union(
+                *(known[name] for name in names)
+            ) | LABELS_OF_A_SCRAPE | {"alertname"}
 
     def test_each_panel_has_a_place_of_its_own(self) -> None:
         taken = [
@@ -82,7 +95,12 @@ class MetricsTests:
         counters = Counters(lambda: 0.0)
         page = generate_latest(registry_of(lambda: FULL, counters.durations))
         checked = subprocess.run(
-            [_promtool(), "check", "metrics"], input=page, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False
+            [_promtool(), "check", "metrics"],
+            input=page,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=60,
+            check=False,
         )
         assert (checked.returncode, checked.stdout.decode()) == (0, "")
 
@@ -92,7 +110,12 @@ class AlertTests:
 
     def test_each_fires_when_it_should_and_none_on_a_healthy_node(self) -> None:
         tested = subprocess.run(
-            [_promtool(), "test", "rules", "alerts_test.yml"], cwd=ALERTS.parent, capture_output=True, text=True, timeout=60, check=False
+            [_promtool(), "test", "rules", "alerts_test.yml"],
+            cwd=ALERTS.parent,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         assert tested.returncode == 0, tested.stdout + tested.stderr
 

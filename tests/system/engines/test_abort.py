@@ -28,7 +28,9 @@ class AbortTests:
         engine = VipsEngine()
         with ThreadPoolExecutor(1) as thread, engine.open(scene_jpeg(), JPEG) as source:
             os.kill(engine.workers[0], signal.SIGSTOP)  # it would take for ever
-            job = thread.submit(source.render, plan_render((OUTPUT,), source.facts, RenderSettings()), tmp_path)
+            job = thread.submit(
+                source.render, plan_render((OUTPUT,), source.facts, RenderSettings()), tmp_path
+            )
             engine.abort()
             assert isinstance(job.exception(), NotStored)
         with pytest.raises(NotStored, match="aborted"):
@@ -49,10 +51,18 @@ class AbortTests:
         gate.remove()
         engine.close()
 
-    def test_a_child_that_was_not_known_yet_when_all_were_killed_is_killed_too(self, tmp_path: Path) -> None:
+    def test_a_child_that_was_not_known_yet_when_all_were_killed_is_killed_too(
+        self, tmp_path: Path
+    ) -> None:
         with (tmp_path / "empty").open("w+b") as nothing:
             environment = {"PATH": "/usr/bin:/bin"}
             finished = child.run(
-                ["sleep", "1000"], nothing.fileno(), tmp_path, environment, time.monotonic() + 1000, 1 << 30, is_aborted=lambda: True
+                ["sleep", "1000"],
+                nothing.fileno(),
+                tmp_path,
+                environment,
+                time.monotonic() + 1000,
+                1 << 30,
+                is_aborted=lambda: True,
             )
         assert finished.status == -signal.SIGKILL

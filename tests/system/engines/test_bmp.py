@@ -37,12 +37,21 @@ def with_length(length: int) -> bytes:
 
 def with_fourth_byte(compression: int, alpha_mask: int, header_bytes: int) -> bytes:
     """32 bits a pixel, 40 in each fourth byte."""
-    rows = np.dstack([np.asarray(PICTURE)[:, :, ::-1], np.full((32, 48, 1), 40, "uint8")])[::-1].tobytes()
-    header = struct.pack("<IiiHHIIiiII", header_bytes, 48, 32, 1, 32, compression, len(rows), 0, 0, 0, 0)
+    rows = np.dstack([np.asarray(PICTURE)[:, :, ::-1], np.full((32, 48, 1), 40, "uint8")])[
+        ::-1
+    ].tobytes()
+    header = struct.pack(
+        "<IiiHHIIiiII", header_bytes, 48, 32, 1, 32, compression, len(rows), 0, 0, 0, 0
+    )
     if header_bytes > 40:
         header += struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, alpha_mask) + b"BGRs"
     header = header.ljust(header_bytes, b"\0")
-    return b"BM" + struct.pack("<IHHI", 14 + len(header) + len(rows), 0, 0, 14 + len(header)) + header + rows
+    return (
+        b"BM"
+        + struct.pack("<IHHI", 14 + len(header) + len(rows), 0, 0, 14 + len(header))
+        + header
+        + rows
+    )
 
 
 VARIANTS = {
@@ -60,7 +69,9 @@ VARIANTS = {
 
 class BmpTests:
     @pytest.mark.parametrize("variant", VARIANTS)
-    def test_what_viewers_forgive_is_shown_opaque(self, engine: Engine, variant: str, tmp_path: Path) -> None:
+    def test_what_viewers_forgive_is_shown_opaque(
+        self, engine: Engine, variant: str, tmp_path: Path
+    ) -> None:
         image = VARIANTS[variant]
         assert recognised(image) == BMP
         assert not facts_of(engine, image).alpha
@@ -70,14 +81,18 @@ class BmpTests:
         assert shown[:, :, 3].min() == 255
 
     @pytest.mark.parametrize("header_bytes", [108, 124])
-    def test_an_alpha_mask_means_transparency(self, engine: Engine, header_bytes: int, tmp_path: Path) -> None:
+    def test_an_alpha_mask_means_transparency(
+        self, engine: Engine, header_bytes: int, tmp_path: Path
+    ) -> None:
         image = with_fourth_byte(3, 0xFF000000, header_bytes)
         assert facts_of(engine, image).alpha
         (ours,) = render(engine, image, tmp_path, request(None, PNG))
         assert set(np.unique(pixels(ours)[0][:, :, 3])) == {40}
 
     @pytest.mark.parametrize("keeps", [30, 54, 60, 0.5, 0.95])
-    def test_one_that_is_cut_off_is_refused(self, engine: Engine, keeps: float, tmp_path: Path) -> None:
+    def test_one_that_is_cut_off_is_refused(
+        self, engine: Engine, keeps: float, tmp_path: Path
+    ) -> None:
         image = GOOD[: keeps if isinstance(keeps, int) else int(len(GOOD) * keeps)]
         with pytest.raises(NotStored):
             render(engine, image, tmp_path, request(None, PNG))

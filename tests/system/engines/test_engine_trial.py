@@ -20,7 +20,11 @@ PIXELS_MAX = 100_000_000
 @pytest.fixture(params=["vips", "imagemagick"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """A real engine."""
-    engine = VipsEngine(60.0, PIXELS_MAX) if request.param == "vips" else ImageMagickEngine("/usr/bin/convert", {}, 60.0, PIXELS_MAX)
+    engine = (
+        VipsEngine(60.0, PIXELS_MAX)
+        if request.param == "vips"
+        else ImageMagickEngine("/usr/bin/convert", {}, 60.0, PIXELS_MAX)
+    )
     yield engine
     engine.close()
 
@@ -34,7 +38,9 @@ def test_an_image_that_fails_is_not_the_engines_fault(engine: Engine, tmp_path: 
     assert (tmp_path / "0").read_bytes().startswith(b"\x89PNG")
 
 
-def test_an_engine_that_cannot_be_started_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_cannot_be_started_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     engine = VipsEngine(60.0, PIXELS_MAX)
     trial = EngineTrial(lambda: engine, lambda: contextlib.nullcontext(tmp_path), Clock().seconds)
@@ -43,7 +49,9 @@ def test_an_engine_that_cannot_be_started_is_known(tmp_path: Path, monkeypatch: 
     engine.close()
 
 
-def test_an_engine_that_renders_nothing_is_known_until_another_does(engine: Engine, tmp_path: Path) -> None:
+def test_an_engine_that_renders_nothing_is_known_until_another_does(
+    engine: Engine, tmp_path: Path
+) -> None:
     clock, broken = Clock(), ImageMagickEngine("/bin/false", {}, 60.0, PIXELS_MAX)
     engines: list[Engine] = [broken]
     trial = EngineTrial(lambda: engines[0], lambda: contextlib.nullcontext(tmp_path), clock.seconds)

@@ -1,4 +1,6 @@
-"""EXIF blocks that are a trap: small ones would take decoders half a minute, for the header alone."""
+"""EXIF blocks that are a trap: small ones would take decoders half a minute, for the header
+alone.
+"""
 
 import io
 import struct
@@ -13,7 +15,12 @@ from PIL import Image
 
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.geometry import Size
-from imagepipe.engines.files.exif import BLOCKS_MAX, VALUES_BYTES_MAX, TooManyBlocksError, without_traps
+from imagepipe.engines.files.exif import (
+    BLOCKS_MAX,
+    VALUES_BYTES_MAX,
+    TooManyBlocksError,
+    without_traps,
+)
 from imagepipe.engines.files.heif_items import exif_is_scattered
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
@@ -37,16 +44,30 @@ def directory(order: str, entries: list[Entry], following: int = 0) -> bytes:
 
 def block(order: str, *directories: bytes) -> bytes:
     """An EXIF block with its directories one behind the other."""
-    return (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", FIRST) + b"".join(directories)
+    return (
+        (b"II*\0" if order == "<" else b"MM\0*")
+        + struct.pack(order + "I", FIRST)
+        + b"".join(directories)
+    )
 
 
 def camera(order: str) -> bytes:
-    """What a camera writes: orientation 6, an EXIF, a GPS and an interoperability directory, and one for the thumbnail."""
+    """What a camera writes: orientation 6, an EXIF, a GPS and an interoperability directory, and
+    one for the thumbnail.
+    """
     at = FIRST + 2 + 3 * 12 + 4
     inside = at + 2 + 12 + 4
     return block(
         order,
-        directory(order, [(0x112, 3, 1, 6 if order == "<" else 6 << 16), (0x8769, 4, 1, at), (0x8825, 4, 1, inside)], inside + 6),
+        directory(
+            order,
+            [
+                (0x112, 3, 1, 6 if order == "<" else 6 << 16),
+                (0x8769, 4, 1, at),
+                (0x8825, 4, 1, inside),
+            ],
+            inside + 6,
+        ),
         directory(order, [(0xA005, 4, 1, inside + 12)]),
         directory(order, []) * 3,
     )
@@ -54,13 +75,23 @@ def camera(order: str) -> bytes:
 
 TRAPS: dict[str, Callable[[str], bytes]] = {
     "to itself": lambda order: block(order, directory(order, [(0x8769, 4, 1, FIRST)])),
-    "a hundred ways": lambda order: block(order, directory(order, [(tag, 4, 1, FIRST) for tag in (0x8769, 0x8825, 0xA005)] * 100)),
+    "a hundred ways": lambda order: block(
+        order, directory(order, [(tag, 4, 1, FIRST) for tag in (0x8769, 0x8825, 0xA005)] * 100)
+    ),
     "the next is itself": lambda order: block(order, directory(order, [], FIRST)),
-    "two of a kind": lambda order: block(order, directory(order, [(0x8769, 4, 1, 60), (0x8769, 4, 1, 80)]), bytes(100)),
+    "two of a kind": lambda order: block(
+        order, directory(order, [(0x8769, 4, 1, 60), (0x8769, 4, 1, 80)]), bytes(100)
+    ),
     "from one to the next": lambda order: chain(order, 200),
     "to one value": lambda order: shared(order, 1000, 40_000),
-    "to a value longer than itself": lambda order: block(order, directory(order, [(0x9286, 7, VALUES_BYTES_MAX, 26)])),
-    "back": lambda order: block(order, directory(order, [(0x8769, 4, 1, FIRST + 18)]), directory(order, [(0xA005, 4, 1, FIRST)])),
+    "to a value longer than itself": lambda order: block(
+        order, directory(order, [(0x9286, 7, VALUES_BYTES_MAX, 26)])
+    ),
+    "back": lambda order: block(
+        order,
+        directory(order, [(0x8769, 4, 1, FIRST + 18)]),
+        directory(order, [(0xA005, 4, 1, FIRST)]),
+    ),
 }
 
 
@@ -79,29 +110,56 @@ def with_exif(format: str, exif: bytes) -> bytes:
     """A small picture with this block."""
     if format == "JPEG":
         plain = saved(small(), "JPEG", quality=90)
-        return plain[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0" + exif + plain[2:]
+        return (
+            plain[:2]
+            + b"\xff\xe1"
+            + struct.pack(">H", len(exif) + 8)
+            + b"Exif\0\0"
+            + exif
+            + plain[2:]
+        )
     if format == "PNG":
         plain = saved(small(), "PNG")
         chunk = b"eXIf" + exif
-        return plain[:33] + struct.pack(">I", len(exif)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + plain[33:]
+        return (
+            plain[:33]
+            + struct.pack(">I", len(exif))
+            + chunk
+            + struct.pack(">I", zlib.crc32(chunk))
+            + plain[33:]
+        )
     if format == "WEBP":
         return saved(small(), "WEBP", lossless=True, exif=exif)
     # Pillow would read the block to write it: it is put into the room of another.
-    return saved(small(), "AVIF", exif=b"II*\0" + bytes(len(exif) - 4)).replace(b"II*\0" + bytes(len(exif) - 4), exif)
+    return saved(small(), "AVIF", exif=b"II*\0" + bytes(len(exif) - 4)).replace(
+        b"II*\0" + bytes(len(exif) - 4), exif
+    )
 
 
 def in_two_pieces(avif: bytes) -> bytes:
-    """An AVIF by Pillow in which the last item, the EXIF block, has two extents with a gap between."""
+    """An AVIF by Pillow in which the last item, the EXIF block, has two extents with a gap
+    between.
+    """
     at = avif.index(b"iloc") + 4
     version, sizes, count = struct.unpack_from(">IHH", avif, at)
-    assert (version, sizes, count) == (0, 0x4400, 2)  # each: item(2) 0(2) extents(2) offset(4) length(4)
+    # each: item(2) 0(2) extents(2) offset(4) length(4)
+    assert (version, sizes, count) == (0, 0x4400, 2)
     places = [struct.unpack_from(">HHHII", avif, at + 8 + 14 * n) for n in range(2)]
     (first, _, _, pixels_at, pixels_length), (second, _, _, offset, length) = places
     assert pixels_at > offset
     cut = avif.index(b"*\0", offset) - offset
     table = struct.pack(">HHHII", first, 0, 1, pixels_at + 8 + 3, pixels_length)
-    table += struct.pack(">HHHIIII", second, 0, 2, offset + 8, cut, offset + 8 + cut + 3, length - cut)
-    grown = avif[:at] + avif[at : at + 8] + table + avif[at + 36 : offset + cut] + b"gap" + avif[offset + cut :]
+    table += struct.pack(
+        ">HHHIIII", second, 0, 2, offset + 8, cut, offset + 8 + cut + 3, length - cut
+    )
+    grown = (
+        avif[:at]
+        + avif[at : at + 8]
+        + table
+        + avif[at + 36 : offset + cut]
+        + b"gap"
+        + avif[offset + cut :]
+    )
     for box, by in ((b"meta", 8), (b"iloc", 8), (b"mdat", 3)):
         place = grown.index(box) - 4
         (size,) = struct.unpack_from(">I", grown, place)
@@ -128,7 +186,9 @@ class TrapTests:
     @pytest.mark.parametrize("format", FORMATS)
     @pytest.mark.parametrize("order", "<>")
     @pytest.mark.parametrize("trap", TRAPS)
-    def test_a_trap_is_made_unreadable_and_nothing_else_is_changed(self, format: str, order: str, trap: str) -> None:
+    def test_a_trap_is_made_unreadable_and_nothing_else_is_changed(
+        self, format: str, order: str, trap: str
+    ) -> None:
         exif = TRAPS[trap](order)
         image = with_exif(format, exif)
         assert exif in image
@@ -136,8 +196,11 @@ class TrapTests:
         assert exif not in safe
         assert len(safe) == len(image)
         assert sum(a != b for a, b in zip(safe, image, strict=True)) <= 2 + 4 * (format == "PNG")
-        if format != "AVIF":  # which libavif refuses to read then; libheif, in the engine, does not mind
-            assert np.array_equal(stored_pixels(safe), stored_pixels(with_exif(format, camera(order))))
+        # which libavif refuses to read then; libheif, in the engine, does not mind
+        if format != "AVIF":
+            assert np.array_equal(
+                stored_pixels(safe), stored_pixels(with_exif(format, camera(order)))
+            )
 
     def test_a_block_that_is_cut_off_is_no_trap(self) -> None:
         for end in range(4, len(camera("<"))):
@@ -163,10 +226,20 @@ class ScatteredTests:
             exif_is_scattered(image[:end])
         for version in (1, 2):
             wide = ">I" if version == 2 else ">H"
-            table = bytes([version]) + bytes(3) + b"\x44\x44" + struct.pack(wide, 1) + struct.pack(wide, 7) + bytes(4) + bytes(4)
+            table = (
+                bytes([version])
+                + bytes(3)
+                + b"\x44\x44"
+                + struct.pack(wide, 1)
+                + struct.pack(wide, 7)
+                + bytes(4)
+                + bytes(4)
+            )
             entry = b"infe\x03" + bytes(3) + struct.pack(">I", 7) + bytes(2) + b"Exif"
             for extents in (1, 2):
-                scattered = exif_is_scattered(entry + b"iloc" + table + struct.pack(">H", extents) + bytes(24))
+                scattered = exif_is_scattered(
+                    entry + b"iloc" + table + struct.pack(">H", extents) + bytes(24)
+                )
                 assert scattered == (extents == 2)
 
 
@@ -180,7 +253,10 @@ class MagickTests:
 
     def test_blocks_without_end_are_named(self) -> None:
         with pytest.raises(NotStored, match="EXIF"):
-            facts_of(ImageMagickEngine(), saved(small(), "JPEG") + (b"Exif\0\0" + camera("<")) * (BLOCKS_MAX + 1))
+            facts_of(
+                ImageMagickEngine(),
+                saved(small(), "JPEG") + (b"Exif\0\0" + camera("<")) * (BLOCKS_MAX + 1),
+            )
 
 
 class EngineTests:
@@ -194,7 +270,9 @@ class EngineTests:
         engine.close()
 
     @pytest.mark.parametrize("format", FORMATS)
-    def test_the_picture_is_rendered_unturned(self, engine: VipsEngine, format: str, tmp_path: Path) -> None:
+    def test_the_picture_is_rendered_unturned(
+        self, engine: VipsEngine, format: str, tmp_path: Path
+    ) -> None:
         exif = TRAPS["a hundred ways"]("<")
         assert facts_of(engine, with_exif(format, exif)).orientation == 1
         render(engine, with_exif(format, exif), tmp_path, request(Size(20, 20)))
@@ -202,5 +280,7 @@ class EngineTests:
 
     def test_blocks_without_end_are_named(self, engine: VipsEngine) -> None:
         with pytest.raises(NotStored, match="EXIF"):
-            facts_of(engine, saved(small(), "JPEG") + (b"Exif\0\0" + camera("<")) * (BLOCKS_MAX + 1))
+            facts_of(
+                engine, saved(small(), "JPEG") + (b"Exif\0\0" + camera("<")) * (BLOCKS_MAX + 1)
+            )
         engine.close()

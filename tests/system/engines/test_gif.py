@@ -31,14 +31,18 @@ def engine() -> Iterator[Engine]:
 
 
 def opaque(disposal: int) -> bytes:
-    """Four opaque frames, each a part of the canvas on a coloured ground, given back as `disposal` says."""
+    """Four opaque frames, each a part of the canvas on a coloured ground, given back as `disposal`
+    says.
+    """
     moves = [small(160, 90)]
     for n in range(3):
         step = Image.new("RGB", (160, 90), "navy")
         step.paste(small(40, 30), (10 + 30 * n, 20))
         moves.append(step)
     file = io.BytesIO()
-    moves[0].save(file, "GIF", save_all=True, append_images=moves[1:], duration=100, disposal=disposal)
+    moves[0].save(
+        file, "GIF", save_all=True, append_images=moves[1:], duration=100, disposal=disposal
+    )
     return file.getvalue()
 
 
@@ -51,13 +55,37 @@ def standing_out(left: int) -> bytes:
 def background() -> bytes:
     """A second frame in a part of the canvas, which is given back to the background."""
     return convert(
-        "null:", "-delete", "0", "-dispose", "Background", "-size", "100x80", "xc:red", "-size", "60x40", "xc:blue", "xc:lime", "gif:-", image=b""
+        "null:",
+        "-delete",
+        "0",
+        "-dispose",
+        "Background",
+        "-size",
+        "100x80",
+        "xc:red",
+        "-size",
+        "60x40",
+        "xc:blue",
+        "xc:lime",
+        "gif:-",
+        image=b"",
     )
 
 
 def offset() -> bytes:
     """One frame, in the middle of a larger canvas."""
-    return convert("null:", "-delete", "0", "-size", "60x40", "xc:blue", "-repage", "200x120+30+20", "gif:-", image=b"")
+    return convert(
+        "null:",
+        "-delete",
+        "0",
+        "-size",
+        "60x40",
+        "xc:blue",
+        "-repage",
+        "200x120+30+20",
+        "gif:-",
+        image=b"",
+    )
 
 
 def composed(gif: bytes) -> Pixels:
@@ -66,8 +94,14 @@ def composed(gif: bytes) -> Pixels:
 
 
 class GifTests:
-    @pytest.mark.parametrize("image", [opaque(1), opaque(2), opaque(3), background()], ids=["keep", "background", "previous", "partial"])
-    def test_every_frame_is_what_imagemagick_makes_of_it(self, engine: Engine, image: bytes, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "image",
+        [opaque(1), opaque(2), opaque(3), background()],
+        ids=["keep", "background", "previous", "partial"],
+    )
+    def test_every_frame_is_what_imagemagick_makes_of_it(
+        self, engine: Engine, image: bytes, tmp_path: Path
+    ) -> None:
         (made,) = render(engine, image, tmp_path, request(None, WEBP))
         assert_alike(made, composed(image), 25)
 
@@ -76,26 +110,39 @@ class GifTests:
         assert_alike(made, composed(offset()), 40)
 
     @pytest.mark.parametrize("canvas", [(100, 80), (640, 480), (3000, 2000)])
-    def test_a_gif_is_as_large_as_its_canvas_whatever_its_frames_cover(self, engine: Engine, canvas: tuple[int, int], tmp_path: Path) -> None:
+    def test_a_gif_is_as_large_as_its_canvas_whatever_its_frames_cover(
+        self, engine: Engine, canvas: tuple[int, int], tmp_path: Path
+    ) -> None:
         image = on_canvas(animation("GIF"), canvas)
         assert facts_of(engine, image).size == Size(*canvas)
-        for made in render(engine, image, tmp_path, request(Size(64, 64), PNG), request(Size(64, 64), GIF)):
+        for made in render(
+            engine, image, tmp_path, request(Size(64, 64), PNG), request(Size(64, 64), GIF)
+        ):
             opened = Image.open(io.BytesIO(made))
-            assert opened.size == (64, 51 if canvas == (100, 80) else 48 if canvas == (640, 480) else 43)
+            assert opened.size == (
+                64,
+                51 if canvas == (100, 80) else 48 if canvas == (640, 480) else 43,
+            )
             white = Image.new("RGBA", opened.size, "white")
             white.alpha_composite(opened.convert("RGBA"))
             assert canvas == (100, 80) or np.asarray(white)[40, 62].min() > 250
 
     @pytest.mark.parametrize("left", [5, 20_000, 65_000])
-    def test_a_frame_outside_of_the_canvas_makes_no_huge_picture(self, engine: Engine, left: int, tmp_path: Path) -> None:
+    def test_a_frame_outside_of_the_canvas_makes_no_huge_picture(
+        self, engine: Engine, left: int, tmp_path: Path
+    ) -> None:
         assert facts_of(engine, standing_out(left)).size == Size(5, 5)
         (made,) = render(engine, standing_out(left), tmp_path, request(None, PNG))
         assert not pixels(made)[..., 3].any()
 
-    def test_a_frame_far_larger_than_its_canvas_is_refused(self, engine: Engine, tmp_path: Path) -> None:
+    def test_a_frame_far_larger_than_its_canvas_is_refused(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
         huge = standing_out(0).replace(b"\1\0\1\0", b"\xff" * 4)
         assert [(frame.width, frame.height) for frame in frames(huge)] == [(65535, 65535)]
-        with pytest.raises(NotStored, match="a frame of 65535x65535 pixels is larger than its canvas"):
+        with pytest.raises(
+            NotStored, match="a frame of 65535x65535 pixels is larger than its canvas"
+        ):
             render(engine, huge, tmp_path, request(None, PNG))
 
     def test_one_that_is_cut_off_is_refused(self, engine: Engine, tmp_path: Path) -> None:
@@ -103,7 +150,9 @@ class GifTests:
         render(engine, image[:-1], tmp_path, request(None, WEBP))
         for missing in (0.02, 0.1, 0.3, 0.6):
             with pytest.raises(NotStored):
-                render(engine, image[: int(len(image) * (1 - missing))], tmp_path, request(None, WEBP))
+                render(
+                    engine, image[: int(len(image) * (1 - missing))], tmp_path, request(None, WEBP)
+                )
 
 
 class FramesTests:
@@ -128,5 +177,10 @@ class FramesTests:
 
     @given(st.binary(max_size=60), st.integers(0, 400))
     def test_no_bytes_are_too_broken(self, noise: bytes, kept: int) -> None:
-        for gif in (noise, b"GIF89a" + noise, animation("GIF")[:kept], animation("GIF")[:kept] + noise):
+        for gif in (
+            noise,
+            b"GIF89a" + noise,
+            animation("GIF")[:kept],
+            animation("GIF")[:kept] + noise,
+        ):
             is_plain(gif, (160, 90))

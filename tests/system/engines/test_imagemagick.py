@@ -30,8 +30,17 @@ from tests.system.engines.contract.compositions import CompositionContract
 from tests.system.engines.contract.engine_contract import SizesContract, facts_of, render, request
 from tests.system.engines.contract.heic import HeicContract
 from tests.system.engines.contract.jpeg_ends import JpegEndContract
-from tests.system.engines.contract.meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
-from tests.system.engines.contract.others import BmpColoursContract, IconContract, Jp2Contract, PsdContract
+from tests.system.engines.contract.meanings import (
+    AvifColoursContract,
+    ForeignProfilesContract,
+    PngColoursContract,
+)
+from tests.system.engines.contract.others import (
+    BmpColoursContract,
+    IconContract,
+    Jp2Contract,
+    PsdContract,
+)
 from tests.system.engines.contract.png import PngContract
 from tests.system.engines.contract.png_ends import PngEndContract
 from tests.system.engines.contract.webp_frames import WebpFramesContract
@@ -40,7 +49,9 @@ from tests.system.engines.contract.webp_frames import WebpFramesContract
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     """One engine for all."""
-    imagemagick = ImageMagickFirst(ImageMagickEngine(environment={"MAGICK_THREAD_LIMIT": "1"}), VipsEngine())
+    imagemagick = ImageMagickFirst(
+        ImageMagickEngine(environment={"MAGICK_THREAD_LIMIT": "1"}), VipsEngine()
+    )
     yield imagemagick
     imagemagick.close()
 
@@ -74,16 +85,26 @@ class ImageMagickAvifAlphaTests(AvifAlphaContract):
 
 
 class ImageMagickTemporaryFilesTests:
-    """Where it puts them: the daemon has neither the right to write to `/`, nor to its working directory."""
+    """Where it puts them: the daemon has neither the right to write to `/`, nor to its working
+    directory.
+    """
 
     def test_temporary_files_are_in_folders_made_for_them(self, tmp_path: Path) -> None:
         asked = tmp_path / "asked"
         convert = tmp_path / "convert"
-        convert.write_text(f'#!/bin/sh\necho "$MAGICK_TMPDIR" >> {asked}\n[ "$(pwd)" = "$MAGICK_TMPDIR" ] || exit 1\nexec /usr/bin/convert "$@"\n')
+        convert.write_text(
+            f'#!/bin/sh\necho "$MAGICK_TMPDIR" >> {asked}\n[ "$(pwd)" = "$MAGICK_TMPDIR" ] || exit'
+            ' 1\nexec /usr/bin/convert "$@"\n'
+        )
         convert.chmod(0o755)
         outputs = tmp_path / "outputs"
         outputs.mkdir()
-        render(ImageMagickEngine(str(convert)), saved(see_through(), "PNG"), outputs, request(Size(20, 20)))
+        render(
+            ImageMagickEngine(str(convert)),
+            saved(see_through(), "PNG"),
+            outputs,
+            request(Size(20, 20)),
+        )
         facts, rendering = map(Path, asked.read_text().splitlines())
         assert facts.name.startswith("imagepipe-")
         assert not facts.exists()

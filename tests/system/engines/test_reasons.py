@@ -23,12 +23,33 @@ class ReasonTests:
         ("said", "why"),
         [
             ("unable to copy to memory\n  vipspng: libpng read error\n", "its data is damaged"),
-            ("unable to call jpegload_source\n  VipsJpeg: Premature end of JPEG file", "Premature end of JPEG file"),
-            ("unable to copy to memory\n  tiff2vips: ZSTD compression support is not configured", "its compression is not supported"),
-            ("convert-im6.q16: cache resources exhausted `/tmp/magick-4f' @ error/cache.c/OpenPixelCache/4095.\n", "it takes too much memory"),
-            ("convert: image sequence is required `-coalesce' @ error/mogrify.c/MogrifyImageList/8018.", UNKNOWN),
             (
-                'convert: /tmp/imagepipe-v7/magick-2Huo: Bad value 0 for "RowsPerStrip" tag. `TIFF\' @ error/tiff.c',
+                "unable to call jpegload_source\n  VipsJpeg: Premature end of JPEG file",
+                "Premature end of JPEG file",
+            ),
+            (
+                "unable to copy to memory\n  tiff2vips: ZSTD compression support is not configured",
+                "its compression is not supported",
+            ),
+            (
+                (
+                    "convert-im6.q16: cache resources exhausted `/tmp/magick-4f' @"
+                    " error/cache.c/OpenPixelCache/4095.\n"
+                ),
+                "it takes too much memory",
+            ),
+            (
+                (
+                    "convert: image sequence is required `-coalesce' @"
+                    " error/mogrify.c/MogrifyImageList/8018."
+                ),
+                UNKNOWN,
+            ),
+            (
+                (
+                    'convert: /tmp/imagepipe-v7/magick-2Huo: Bad value 0 for "RowsPerStrip" tag.'
+                    " `TIFF' @ error/tiff.c"
+                ),
                 'Bad value 0 for "RowsPerStrip" tag',
             ),
             ("", UNKNOWN),
@@ -88,7 +109,15 @@ class EngineReasonTests:
             render(engine, BROKEN[what](), tmp_path, request(None, PNG))
         said = str(raised.value)
         assert said.startswith("the image cannot be ")
-        for noise in ("/tmp", "magick-", "copy to memory", "does not say", "sequence", "libpng", "2vips"):
+        for noise in (
+            "/tmp",
+            "magick-",
+            "copy to memory",
+            "does not say",
+            "sequence",
+            "libpng",
+            "2vips",
+        ):
             assert noise not in said
 
     def test_the_kind_is_known_before_a_decoder_is_asked(self, engine: Engine) -> None:

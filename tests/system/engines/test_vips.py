@@ -20,7 +20,11 @@ from tests.system.engines.contract.compositions import CompositionContract
 from tests.system.engines.contract.engine_contract import SizesContract
 from tests.system.engines.contract.heic import HeicContract
 from tests.system.engines.contract.jpeg_ends import JpegEndContract
-from tests.system.engines.contract.meanings import AvifColoursContract, ForeignProfilesContract, PngColoursContract
+from tests.system.engines.contract.meanings import (
+    AvifColoursContract,
+    ForeignProfilesContract,
+    PngColoursContract,
+)
 from tests.system.engines.contract.png import PngContract
 from tests.system.engines.contract.png_ends import PngEndContract
 from tests.system.engines.contract.webp_frames import WebpFramesContract

@@ -26,7 +26,11 @@ from tests.system.engines.contract.engine_contract import render, request
 
 OUTPUT = request(Size(50, 50), PNG)
 
-_UNPRIVILEGED = ("setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource") if os.geteuid() == 0 else ()
+_UNPRIVILEGED = (
+    ("setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource")
+    if os.geteuid() == 0
+    else ()
+)
 """What runs a command that cannot raise its hard limits, as root could."""
 
 
@@ -50,7 +54,12 @@ def engine() -> Iterator[VipsEngine]:
 def state(process_id: int) -> str:
     """The process's state, a letter (proc(5)); "-" if there is none."""
     try:
-        return Path(f"/proc/{process_id}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+        return (
+            Path(f"/proc/{process_id}/stat")
+            .read_text(encoding="ascii")
+            .rpartition(")")[2]
+            .split()[0]
+        )
     except FileNotFoundError:
         return "-"
 
@@ -58,7 +67,9 @@ def state(process_id: int) -> str:
 class WorkerTests:
     """The life of workers."""
 
-    def test_a_worker_serves_one_job_after_another(self, engine: VipsEngine, tmp_path: Path) -> None:
+    def test_a_worker_serves_one_job_after_another(
+        self, engine: VipsEngine, tmp_path: Path
+    ) -> None:
         for _ in range(3):
             render(engine, scene_jpeg(), tmp_path, OUTPUT)
         assert len(engine.workers) == 1
@@ -69,14 +80,18 @@ class WorkerTests:
         with engine.open(scene_jpeg(), JPEG), engine.open(scene_jpeg(), JPEG):
             assert len(engine.workers) == 2
 
-    def test_started_workers_are_there_before_the_first_job(self, engine: VipsEngine, tmp_path: Path) -> None:
+    def test_started_workers_are_there_before_the_first_job(
+        self, engine: VipsEngine, tmp_path: Path
+    ) -> None:
         engine.start(2)
         before = engine.workers
         render(engine, scene_jpeg(), tmp_path, OUTPUT)
         assert engine.workers == before
         assert len(before) == 2
 
-    def test_a_worker_killed_in_a_job_costs_that_job_alone(self, engine: VipsEngine, tmp_path: Path) -> None:
+    def test_a_worker_killed_in_a_job_costs_that_job_alone(
+        self, engine: VipsEngine, tmp_path: Path
+    ) -> None:
         with engine.open(scene_jpeg(), JPEG) as source:
             (mine,) = engine.workers
             with engine.open(scene_jpeg(), JPEG) as other:
@@ -89,7 +104,9 @@ class WorkerTests:
         assert mine not in engine.workers
         assert state(mine) == "-", "its exit status was taken in"
 
-    def test_a_worker_killed_while_it_was_idle_costs_no_job(self, engine: VipsEngine, tmp_path: Path) -> None:
+    def test_a_worker_killed_while_it_was_idle_costs_no_job(
+        self, engine: VipsEngine, tmp_path: Path
+    ) -> None:
         render(engine, scene_jpeg(), tmp_path, OUTPUT)
         (idle,) = engine.workers
         descriptor = os.pidfd_open(idle)
@@ -99,10 +116,13 @@ class WorkerTests:
         render(engine, scene_jpeg(), tmp_path, OUTPUT)
         assert idle not in engine.workers
 
-    def test_a_worker_that_hangs_is_killed_at_the_timeout(self, engine: VipsEngine, tmp_path: Path) -> None:
+    def test_a_worker_that_hangs_is_killed_at_the_timeout(
+        self, engine: VipsEngine, tmp_path: Path
+    ) -> None:
         with engine.open(scene_jpeg(), JPEG) as source:
             os.kill(engine.workers[0], signal.SIGSTOP)
-            source._worker.deadline = time.monotonic()  # noqa: SLF001 - the job's time is up, however long its start took
+            # the job's time is up, however long its start took
+            source._worker.deadline = time.monotonic()  # noqa: SLF001
             with pytest.raises(NotStored, match=r"longer than 60 s \(timeout\)"):
                 source.render(plan_render((OUTPUT,), source.facts, RenderSettings()), tmp_path)
         assert engine.workers == ()
@@ -133,13 +153,18 @@ class WorkerTests:
 
     def test_a_job_that_takes_too_much_memory_fails_alone(self, tmp_path: Path) -> None:
         engine = VipsEngine(memory_bytes=300 << 20)
-        image = png(12_001, 9_001, 8, 2)  # 309 MiB of pixels, not to be averaged in blocks, which two outputs want in memory
+        # 309 MiB of pixels, not to be averaged in blocks, which two outputs want in memory
+        image = png(12_001, 9_001, 8, 2)
         with pytest.raises(NotStored):
-            render(engine, image, tmp_path, OUTPUT, OUTPUT, settings=RenderSettings(pixels_max=10**9))
+            render(
+                engine, image, tmp_path, OUTPUT, OUTPUT, settings=RenderSettings(pixels_max=10**9)
+            )
         render(engine, scene_jpeg(), tmp_path, OUTPUT)
         engine.close()
 
-    def test_a_worker_has_no_descriptor_but_its_own(self, engine: VipsEngine, tmp_path: Path) -> None:
+    def test_a_worker_has_no_descriptor_but_its_own(
+        self, engine: VipsEngine, tmp_path: Path
+    ) -> None:
         descriptors = [os.open("/dev/null", os.O_RDONLY) for _ in range(20)]
         for descriptor in descriptors:
             os.set_inheritable(descriptor, True)
@@ -161,7 +186,9 @@ class WorkerTests:
             assert len(set(pool.map(job, range(40)))) == 1
         assert len(engine.workers) <= 4
 
-    def test_a_format_that_libvips_does_not_read_names_imagemagick(self, engine: VipsEngine) -> None:
+    def test_a_format_that_libvips_does_not_read_names_imagemagick(
+        self, engine: VipsEngine
+    ) -> None:
         with pytest.raises(NotStored, match="ImageMagick"), engine.open(b"", PSD):
             pass
 
@@ -169,8 +196,14 @@ class WorkerTests:
 class LimitedTests:
     """A daemon under hard limits of its own."""
 
-    @pytest.mark.parametrize("limit", [(resource.RLIMIT_NOFILE, 48), (resource.RLIMIT_AS, 2 << 30)], ids=["descriptors", "memory"])
-    def test_a_hard_limit_below_what_a_worker_would_take_is_kept(self, limit: tuple[int, int], tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "limit",
+        [(resource.RLIMIT_NOFILE, 48), (resource.RLIMIT_AS, 2 << 30)],
+        ids=["descriptors", "memory"],
+    )
+    def test_a_hard_limit_below_what_a_worker_would_take_is_kept(
+        self, limit: tuple[int, int], tmp_path: Path
+    ) -> None:
         (tmp_path / "image.jpg").write_bytes(scene_jpeg())
         script = (
             "import resource, sys, pathlib\n"
@@ -182,17 +215,30 @@ class LimitedTests:
             f"    print(source.facts.size, *resource.prlimit(engine.workers[0], {limit[0]}))\n"
             "engine.close()\n"
         )
-        done = subprocess.run([*_UNPRIVILEGED, sys.executable, "-c", script, tmp_path / "image.jpg"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*_UNPRIVILEGED, sys.executable, "-c", script, tmp_path / "image.jpg"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.stdout.split() == ["1200x675", str(limit[1]), str(limit[1])], done.stderr
 
-    def test_a_worker_that_cannot_start_is_not_blamed_on_the_image(self, engine: VipsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_worker_that_cannot_start_is_not_blamed_on_the_image(
+        self, engine: VipsEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("sys.executable", "/bin/false")
-        with pytest.raises(EngineUnusable, match="could not be started"), engine.open(scene_jpeg(), JPEG):
+        with (
+            pytest.raises(EngineUnusable, match="could not be started"),
+            engine.open(scene_jpeg(), JPEG),
+        ):
             pass
 
     def test_an_image_for_which_there_is_no_memory_cannot_be_read(self) -> None:
         engine = VipsEngine(memory_bytes=1)  # the worker has what it had before it was bounded
-        with pytest.raises(NotStored, match="cannot be read: Cannot allocate memory"), engine.open(scene_jpeg(), JPEG):
+        with (
+            pytest.raises(NotStored, match="cannot be read: Cannot allocate memory"),
+            engine.open(scene_jpeg(), JPEG),
+        ):
             pass
         engine.close()
 
@@ -219,7 +265,9 @@ class TakenOverTests:
             with pytest.raises(worker_messages.MalformedReplyError):
                 worker_messages.receive_reply(ours)
 
-    def test_a_reason_reaches_the_client_short_and_printable(self, engine: VipsEngine, tmp_path: Path) -> None:
+    def test_a_reason_reaches_the_client_short_and_printable(
+        self, engine: VipsEngine, tmp_path: Path
+    ) -> None:
         with engine.open(scene_jpeg(), JPEG) as source:
             worker = source._worker  # noqa: SLF001 - its place is taken
             real, (worker._link, theirs) = worker._link, socket.socketpair()  # noqa: SLF001
@@ -238,7 +286,14 @@ class WorkerProcessTests:
         """A worker and the daemon's end of its link."""
         ours, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "imagepipe.engines.vips.vips_worker", str(theirs.fileno()), str(8 << 30), str(timeout_seconds)]
+            command = [
+                sys.executable,
+                "-m",
+                "imagepipe.engines.vips.vips_worker",
+                str(theirs.fileno()),
+                str(8 << 30),
+                str(timeout_seconds),
+            ]
             process = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
         assert isinstance(worker_messages.receive_reply(ours), worker_messages.Started)
         return process, ours
@@ -251,7 +306,14 @@ class WorkerProcessTests:
     def test_it_ends_quietly_when_its_link_is_closed_before_it_has_started(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "imagepipe.engines.vips.vips_worker", str(theirs.fileno()), str(8 << 30), "60"]
+            command = [
+                sys.executable,
+                "-m",
+                "imagepipe.engines.vips.vips_worker",
+                str(theirs.fileno()),
+                str(8 << 30),
+                "60",
+            ]
             process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stderr=subprocess.PIPE)
             ours.close()
         _, errors = process.communicate()

@@ -1,4 +1,6 @@
-"""A process that adopts the folder that it is given, and says how far it has come after each batch; in the end the bytes of memory that it took at most."""
+"""A process that adopts the folder that it is given, and says how far it has come after each batch;
+in the end the bytes of memory that it took at most.
+"""
 
 import resource
 import sys

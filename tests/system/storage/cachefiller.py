@@ -1,4 +1,5 @@
-"""A render cache on the small disk that this is given, while the disk fills up; ends with `whole`, or with what was wrong.
+"""A render cache on the small disk that this is given, while the disk fills up; ends with `whole`,
+or with what was wrong.
 
 cachefiller.py FOLDER bytes|inodes
 """
@@ -29,7 +30,9 @@ def free(root: Path) -> tuple[int, int]:
 
 
 def fill(root: Path, left: int) -> None:
-    """Have somebody else fill the disk until so many bytes are left, to a block; or make room, if fewer are."""
+    """Have somebody else fill the disk until so many bytes are left, to a block; or make room, if
+    fewer are.
+    """
     block = os.statvfs(root).f_frsize
     with (root / "other").open("ab") as file:
         size = max(0, file.tell() + (free(root)[0] - left) // block * block)
@@ -74,14 +77,17 @@ def it_gives_way_to_others(root: Path) -> None:
 
 
 def nothing_is_an_error_on_a_full_disk(root: Path) -> None:
-    """With not a block left: what is staged is served, what is there is found or not, what is forgotten goes."""
+    """With not a block left: what is staged is served, what is there is found or not, what is
+    forgotten goes.
+    """
     with opened(root, ENDLESS) as cache:
         fill(root, 10_000_000)
         for number in range(150):
             put(cache, root, f"{number}", b"%d" % number, f"{number}")
         staged = [stage(root, content(number)) for number in range(2)]
     for call in ("get", "put", "forget", "tidy", "shed"):
-        with opened(root, ENDLESS, remembered_max=400) as cache:  # whose log is empty, and would have to grow for each change
+        # whose log is empty, and would have to grow for each change
+        with opened(root, ENDLESS, remembered_max=400) as cache:
             assert get(cache, "149") == b"149"
             fill(root, 0)
             assert free(root)[0] == 0
@@ -89,7 +95,9 @@ def nothing_is_an_error_on_a_full_disk(root: Path) -> None:
                 for number in range(150):
                     assert get(cache, f"{number}") == b"%d" % number
             elif call == "put":
-                assert read(cache.put(hexed("a"), hexed("source"), staged.pop(), FACTS)) == content(1)
+                assert read(cache.put(hexed("a"), hexed("source"), staged.pop(), FACTS)) == content(
+                    1
+                )
             elif call == "forget":
                 cache.forget([hexed(f"{number}") for number in range(100)])
                 assert [get(cache, f"{number}") for number in range(100)] == [None] * 100
@@ -99,7 +107,9 @@ def nothing_is_an_error_on_a_full_disk(root: Path) -> None:
             else:
                 cache.shed()
                 fill(root, 0)
-                assert read(cache.put(hexed("a"), hexed("source"), staged.pop(), FACTS)) == content(0)
+                assert read(cache.put(hexed("a"), hexed("source"), staged.pop(), FACTS)) == content(
+                    0
+                )
             assert cache.files == len(files(root)), call
         fill(root, 8_000_000)
         with opened(root, ENDLESS) as cache:
@@ -133,13 +143,19 @@ def inodes_are_left(root: Path) -> None:
         for number in range(700):
             assert put(cache, root, f"{number}", b"%d" % number) == b"%d" % number
             status = os.statvfs(root)
-            assert status.f_favail >= status.f_files // 20 - 1, number  # and the folder that was made for it
+            # and the folder that was made for it
+            assert status.f_favail >= status.f_files // 20 - 1, number
         assert cache.files > 100
         assert get(cache, "699") == b"699"
 
 
 CHECKS = {
-    "bytes": (the_cache_leaves_room, it_gives_way_to_others, nothing_is_an_error_on_a_full_disk, it_starts_on_a_full_disk),
+    "bytes": (
+        the_cache_leaves_room,
+        it_gives_way_to_others,
+        nothing_is_an_error_on_a_full_disk,
+        it_starts_on_a_full_disk,
+    ),
     "inodes": (inodes_are_left,),
 }
 

@@ -48,7 +48,10 @@ def main(folder: str, seed: str, calls: str) -> None:
     """Open, write, close."""
     store = open_store(Path(folder), checkpoint_seconds=0.01, on_fatal=lambda _: say("fatal"))
     say("open")
-    threads = [threading.Thread(target=work, args=(store, seed, number, int(calls))) for number in range(THREADS)]
+    threads = [
+        threading.Thread(target=work, args=(store, seed, number, int(calls)))
+        for number in range(THREADS)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

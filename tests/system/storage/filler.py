@@ -1,4 +1,5 @@
-"""Fills the small disk that it is given until nothing fits, and makes room again; ends with `whole`, or with what was wrong.
+"""Fills the small disk that it is given until nothing fits, and makes room again; ends with
+`whole`, or with what was wrong.
 
 filler.py FOLDER
 """
@@ -12,11 +13,14 @@ from tests.support.stores import check_whole, delete, held, move, opened, put, t
 
 
 def refused(store: Store, root: Path, images: dict[str, bytes]) -> bool:
-    """Put images; whether the disk was full. Then nothing may have changed, to the last folder and name."""
+    """Put images; whether the disk was full. Then nothing may have changed, to the last folder and
+    name.
+    """
     before, rows = tree(root), held(store)
     try:
         put(store, images)
-    except (NotStored, OSError) as error:  # the latter out of the test's own writing into the staging folder
+    # the latter out of the test's own writing into the staging folder
+    except (NotStored, OSError) as error:
         why = str(error)
     else:
         return False
@@ -27,12 +31,21 @@ def refused(store: Store, root: Path, images: dict[str, bytes]) -> bool:
 
 
 def main(folder: str) -> None:
-    """Fill it in steps from large to tiny, so that at the end not a row fits, then delete and store again."""
+    """Fill it in steps from large to tiny, so that at the end not a row fits, then delete and store
+    again.
+    """
     root = Path(folder)
     with opened(root) as store:
         number = 0
         for size in (300_000, 30_000, 3_000, 300, 1):
-            while not refused(store, root, {f"n/{number}/{size}.jpg": b"%d " % number + b"x" * size, f"n/{number}/s/t.jpg": b"%d" % number}):
+            while not refused(
+                store,
+                root,
+                {
+                    f"n/{number}/{size}.jpg": b"%d " % number + b"x" * size,
+                    f"n/{number}/s/t.jpg": b"%d" % number,
+                },
+            ):
                 number += 1
         assert number > 10, number
         for _ in range(3):

@@ -1,4 +1,5 @@
-"""A process that joins the batches of an upstream that does not exist until it is killed, and says how far it has come.
+"""A process that joins the batches of an upstream that does not exist until it is killed, and says
+how far it has come.
 
 joincrasher.py FOLDER SEED
 
@@ -26,13 +27,17 @@ BATCHES = 40
 
 
 def batches(seed: str) -> list[tuple[list[Row], dict[str, bytes]]]:
-    """Rows of distinct paths, on few paths that are in each other's way, and those of their bytes that can be had."""
+    """Rows of distinct paths, on few paths that are in each other's way, and those of their bytes
+    that can be had.
+    """
     chance = random.Random(seed)  # noqa: S311 - the same again is what is wanted
     found = []
     seq = 0
     for _ in range(BATCHES):
         rows, data = [], {}
-        for path in chance.sample([f"{folder}/{name}" for folder in "xy" for name in NAMES], chance.randint(1, 8)):
+        for path in chance.sample(
+            [f"{folder}/{name}" for folder in "xy" for name in NAMES], chance.randint(1, 8)
+        ):
             seq += 1
             content = None
             if chance.random() < 0.7:
@@ -40,7 +45,18 @@ def batches(seed: str) -> list[tuple[list[Row], dict[str, bytes]]]:
                 content = Content(digest(image), len(image))
                 if chance.random() < 0.85:
                     data[content.digest] = image
-            rows.append(Row(Entry(path, Version((1_700_000_000_000 << 16) + seq + chance.randint(-9, 9), UPSTREAM), None, content, seq), FACTS))
+            rows.append(
+                Row(
+                    Entry(
+                        path,
+                        Version((1_700_000_000_000 << 16) + seq + chance.randint(-9, 9), UPSTREAM),
+                        None,
+                        content,
+                        seq,
+                    ),
+                    FACTS,
+                )
+            )
         found.append((rows, data))
     return found
 
@@ -60,7 +76,8 @@ def join(store: Store, number: int, rows: list[Row], data: dict[str, bytes]) -> 
 
 def main(folder: str, seed: str) -> None:
     """Open, go on where the cursor is, close."""
-    # A failed flush is told by the next join. Raised from here it would end the thread that met it, and nobody would be answered any more.
+    # A failed flush is told by the next join. Raised from here it would end the thread that met it,
+    # and nobody would be answered any more.
     store = open_store(Path(folder), on_fatal=lambda _: None, checkpoint_seconds=0.01)
     os.write(1, b"open\n")
     cursor = store.cursors().get(UPSTREAM)
@@ -78,4 +95,6 @@ if __name__ == "__main__":
     except BaseException:  # noqa: BLE001
         traceback.print_exc()
         sys.stderr.flush()
-        os._exit(1)  # the store is open still: its thread could hold a lock that the interpreter waits for as it ends
+        # the store is open still: its thread could hold a lock that the interpreter waits for as it
+        # ends
+        os._exit(1)

@@ -14,7 +14,19 @@ from imagepipe.core.rows.entries import ImageFacts
 from imagepipe.core.rows.stamp import milliseconds
 from imagepipe.errors import NotStored, StartError
 from imagepipe.storage.adopt import Adopted, adopt
-from tests.support.stores import FACTS, PRIVATE, check_whole, delete, digest, held, objects, open_store, opened, put, tree
+from tests.support.stores import (
+    FACTS,
+    PRIVATE,
+    check_whole,
+    delete,
+    digest,
+    held,
+    objects,
+    open_store,
+    opened,
+    put,
+    tree,
+)
 
 NOW_MS = 1_700_000_000_000
 DAY_MS = 24 * 3600 * 1000
@@ -100,11 +112,19 @@ class AdoptTests:
         lay(
             root,
             {
-                "a.jpg": image(1), "notes.txt": b"notes", "empty.jpg": b"", "page.html": image(2), "e\u0301.jpg": image(3), ".hidden/b.jpg": image(4),
-                ".jpg": image(5), "status/c.jpg": image(6), "broken.jpg": image("broken"), "lost+found/d.jpg": image(7),
+                "a.jpg": image(1),
+                "notes.txt": b"notes",
+                "empty.jpg": b"",
+                "page.html": image(2),
+                "e\u0301.jpg": image(3),
+                ".hidden/b.jpg": image(4),
+                ".jpg": image(5),
+                "status/c.jpg": image(6),
+                "broken.jpg": image("broken"),
+                "lost+found/d.jpg": image(7),
                 "bad\uffff.jpg": image(8),
             },
-        )  # fmt: skip
+        )
         (tmp_path / "elsewhere.jpg").write_bytes(image(8))
         (root / "link.jpg").symlink_to(tmp_path / "elsewhere.jpg")
         (root / "folder").symlink_to(tmp_path)
@@ -117,7 +137,9 @@ class AdoptTests:
         assert {path: why.split(":")[0] for path, why in run.skipped.items()} == {
             "notes.txt": "it is no image by its content",
             "empty.jpg": "it is no image by its content",
-            "page.html": "a web server could run a file with the extension 'html', or show it as a page",
+            "page.html": (
+                "a web server could run a file with the extension 'html', or show it as a page"
+            ),
             "bad\uffff.jpg": "may not contain U+FFFE or U+FFFF, which XML cannot carry",
             "e\u0301.jpg": "its name is not in Unicode's normal form NFC, which is '\\xe9.jpg'",
             ".hidden": "no component may begin with a dot",
@@ -208,7 +230,9 @@ class AdoptTests:
         assert not (tmp_path / PRIVATE).exists()
         Run(tmp_path)
         lay(tmp_path, {"c.jpg": image(2)})
-        assert Run(tmp_path, dry_run=True).adopted == Adopted(files=1, bytes=4, already=1, skipped=1)
+        assert Run(tmp_path, dry_run=True).adopted == Adopted(
+            files=1, bytes=4, already=1, skipped=1
+        )
         with opened(tmp_path) as store:
             assert store.list() == ["a.jpg"]
 
@@ -228,7 +252,9 @@ class AdoptTests:
         lay(tmp_path, files)
         resumed = 0
         for lines in range(4):  # at its first word, at its second, ...: each is a batch
-            process = subprocess.Popen([sys.executable, *WORKER, tmp_path], stdout=subprocess.PIPE, text=True)
+            process = subprocess.Popen(
+                [sys.executable, *WORKER, tmp_path], stdout=subprocess.PIPE, text=True
+            )
             assert process.stdout
             with process.stdout as said:
                 for _ in range(lines):
@@ -248,7 +274,11 @@ class AdoptTests:
         def grown(count: int) -> int:
             root = tmp_path / str(count)
             lay(root, {f"{number % 2}/{number}.jpg": image(number) for number in range(count)})
-            return int(subprocess.run([sys.executable, *WORKER, root], check=True, capture_output=True, text=True).stdout.split()[-1])
+            return int(
+                subprocess.run(
+                    [sys.executable, *WORKER, root], check=True, capture_output=True, text=True
+                ).stdout.split()[-1]
+            )
 
         few, many = grown(1000), grown(8000)
         assert many - few < 6 << 20

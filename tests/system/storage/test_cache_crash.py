@@ -1,4 +1,6 @@
-"""The render cache after a crash, a power cut, or a stranger's hands: whatever is in its folder, an answer is right or there is none."""
+"""The render cache after a crash, a power cut, or a stranger's hands: whatever is in its folder, an
+answer is right or there is none.
+"""
 
 import contextlib
 import hashlib
@@ -60,7 +62,9 @@ def stopped(tmp_path: Path) -> Path:
 
 def file_of(root: Path, name: str) -> Path:
     """The file of a rendition."""
-    [found] = [file for file in files(root) if file.is_file() and file.read_bytes() == content(name)]
+    [found] = [
+        file for file in files(root) if file.is_file() and file.read_bytes() == content(name)
+    ]
     return found
 
 
@@ -77,7 +81,9 @@ class KilledTests:
                 assert (cache.files, cache.bytes) == (8, 8 * 2 * BLOCK)
                 cache.tidy()
 
-    def test_files_without_a_row_go_and_so_do_rows_without_a_source(self, killed: Path, tmp_path: Path) -> None:
+    def test_files_without_a_row_go_and_so_do_rows_without_a_source(
+        self, killed: Path, tmp_path: Path
+    ) -> None:
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
         (elsewhere / "kept").touch()
@@ -99,10 +105,18 @@ class KilledTests:
         there = {hexed(name) for name in "abgh"}
         with opened(killed, is_there=there.__contains__) as cache:
             cache.tidy()
-            assert [get(cache, name) for name in NAMES] == [content(name) if name in "abgh" else None for name in NAMES]
+            assert [get(cache, name) for name in NAMES] == [
+                content(name) if name in "abgh" else None for name in NAMES
+            ]
             assert (cache.files, len(files(killed))) == (4, 4)
             left = {path.name for path in (killed / "cache").iterdir()}
-            assert left == {generation.name, "in-use", "index.sqlite", "index.sqlite-wal", "index.sqlite-shm"}
+            assert left == {
+                generation.name,
+                "in-use",
+                "index.sqlite",
+                "index.sqlite-wal",
+                "index.sqlite-shm",
+            }
             assert not {path.name for path in generation.iterdir()} & {"zz", "readme", "some"}
         assert [path.name for path in elsewhere.iterdir()] == ["kept"]
 
@@ -112,7 +126,11 @@ class KilledTests:
         def is_there(source: str) -> bool:
             if source not in asked:  # within tidying, and within its own put
                 asked.append(source)
-                put(cache, killed, f"new {len(asked)}", b"1", f"new {len(asked)}") if len(asked) < 4 else None
+                (
+                    put(cache, killed, f"new {len(asked)}", b"1", f"new {len(asked)}")
+                    if len(asked) < 4
+                    else None
+                )
             return True
 
         with opened(killed, is_there=is_there) as cache:
@@ -181,11 +199,15 @@ DAMAGES = [Path.unlink, _truncate, _zero, _empty, _flip, _link, _pipe, _folder]
 
 class DamagedFileTests:
     @pytest.mark.parametrize("damage", DAMAGES)
-    def test_it_is_a_miss_and_rendered_anew(self, stopped: Path, damage: Callable[[Path], None]) -> None:
+    def test_it_is_a_miss_and_rendered_anew(
+        self, stopped: Path, damage: Callable[[Path], None]
+    ) -> None:
         damage(file_of(stopped, "c"))
         with opened(stopped) as cache:
             for _ in range(2):
-                assert [get(cache, name) for name in NAMES] == [None if name == "c" else content(name) for name in NAMES]
+                assert [get(cache, name) for name in NAMES] == [
+                    None if name == "c" else content(name) for name in NAMES
+                ]
             assert cache.files == 7
             put(cache, stopped, "c", content("c"), "c")
             assert get(cache, "c") == content("c")
@@ -194,7 +216,9 @@ class DamagedFileTests:
             assert [get(cache, name) for name in NAMES] == [content(name) for name in NAMES]
 
     @pytest.mark.parametrize("damage", [Path.unlink, _truncate, _empty, _link, _pipe, _folder])
-    def test_a_file_that_was_good_is_not_trusted_to_be_there(self, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    def test_a_file_that_was_good_is_not_trusted_to_be_there(
+        self, tmp_path: Path, damage: Callable[[Path], None]
+    ) -> None:
         with opened(tmp_path) as cache:
             put(cache, tmp_path, "c", content("c"))
             damage(file_of(tmp_path, "c"))
@@ -268,13 +292,21 @@ class DamagedIndexTests:
         assert lines == ["error: the render cache is lost, and begins anew: {error}"]
 
     @pytest.mark.parametrize("seed", range(60))
-    def test_no_noise_in_it_makes_a_wrong_answer_or_an_error(self, stopped: Path, seed: int) -> None:
+    def test_no_noise_in_it_makes_a_wrong_answer_or_an_error(
+        self, stopped: Path, seed: int
+    ) -> None:
         chance = random.Random(seed)  # noqa: S311
         noisy = bytearray(index(stopped).read_bytes())
         for _ in range(chance.choice([1, 5, 50])):
             at = chance.randrange(100, len(noisy))
             length = chance.choice([1, 4, 100, 512])
-            noisy[at : at + length] = chance.choice([chance.randbytes(length), bytes(length), bytes(noisy[at - 100 : at - 100 + length])])
+            noisy[at : at + length] = chance.choice(
+                [
+                    chance.randbytes(length),
+                    bytes(length),
+                    bytes(noisy[at - 100 : at - 100 + length]),
+                ]
+            )
         index(stopped).write_bytes(noisy)
         (stopped / "cache" / "in-use").touch()
         with opened(stopped, 40 * BLOCK) as cache:
@@ -284,7 +316,9 @@ class DamagedIndexTests:
                 cache.tidy()
             cache.forget([hexed("a"), hexed("b")])
             for number in range(30):
-                assert put(cache, stopped, f"{number}", b"%d" % number * 5000) == b"%d" % number * 5000
+                assert (
+                    put(cache, stopped, f"{number}", b"%d" % number * 5000) == b"%d" % number * 5000
+                )
             for name in NAMES:
                 assert get(cache, name) in (content(name), None)
             cache.tidy()
@@ -292,17 +326,26 @@ class DamagedIndexTests:
             for number in range(30):
                 assert get(cache, f"{number}") in (b"%d" % number * 5000, None)
 
-    def test_one_that_is_damaged_where_nobody_looks_is_found_out_after_a_crash(self, killed: Path) -> None:
+    def test_one_that_is_damaged_where_nobody_looks_is_found_out_after_a_crash(
+        self, killed: Path
+    ) -> None:
         with opened(killed):
             pass
         (killed / "cache" / "in-use").touch()
         with contextlib.closing(sqlite3.connect(index(killed), isolation_level=None)) as connection:
-            connection.execute("PRAGMA writable_schema = ON")  # an index over the sources that knows none of them
-            connection.execute("UPDATE sqlite_schema SET sql = sql || ' WHERE number < 0' WHERE name = 'rendition_source'")
+            # an index over the sources that knows none of them
+            connection.execute("PRAGMA writable_schema = ON")
+            connection.execute(
+                "UPDATE sqlite_schema SET sql = sql || ' WHERE number < 0' WHERE name ="
+                " 'rendition_source'"
+            )
             connection.execute("PRAGMA writable_schema = RESET")
             connection.execute("REINDEX rendition_source")
             connection.execute("PRAGMA writable_schema = ON")
-            connection.execute("UPDATE sqlite_schema SET sql = replace(sql, ' WHERE number < 0', '') WHERE name = 'rendition_source'")
+            connection.execute(
+                "UPDATE sqlite_schema SET sql = replace(sql, ' WHERE number < 0', '') WHERE name ="
+                " 'rendition_source'"
+            )
         with logged() as lines, opened(killed) as cache:
             assert get(cache, "a") == content("a")
             cache.tidy()
@@ -315,7 +358,9 @@ class FailureTests:
     """What goes wrong while the cache is open."""
 
     @pytest.mark.parametrize("call", ["get", "put", "forget", "tidy", "close"])
-    def test_an_error_of_the_index_costs_what_was_kept_and_no_more(self, killed: Path, call: str) -> None:
+    def test_an_error_of_the_index_costs_what_was_kept_and_no_more(
+        self, killed: Path, call: str
+    ) -> None:
         with logged() as lines, opened(killed, 16 * BLOCK) as cache:
             assert get(cache, "b") == content("b")
             _sql("DROP TABLE rendition")(index(killed))
@@ -369,7 +414,9 @@ class FailureTests:
             assert get(cache, "a") is None
             assert not staged.exists()
 
-    def test_a_file_that_cannot_be_removed_is_tried_again_by_the_next_run(self, tmp_path: Path) -> None:
+    def test_a_file_that_cannot_be_removed_is_tried_again_by_the_next_run(
+        self, tmp_path: Path
+    ) -> None:
         with logged() as lines, opened(tmp_path) as cache:
             put(cache, tmp_path, "a", b"1")
             [file] = files(tmp_path)

@@ -1,4 +1,6 @@
-"""The render cache on a disk that is really full: a small one of its own, in a mount namespace that ends with the process that fills it."""
+"""The render cache on a disk that is really full: a small one of its own, in a mount namespace that
+ends with the process that fills it.
+"""
 
 import os
 import subprocess
@@ -15,7 +17,9 @@ FILLER = ("-m", "tests.system.storage.cachefiller")
 @needs_namespaces
 class FullDiskTests:
     @pytest.mark.parametrize("options", ["size=19000k", "size=25001k"])
-    def test_the_cache_leaves_room_to_others_and_is_never_an_error(self, tmp_path: Path, options: str) -> None:
+    def test_the_cache_leaves_room_to_others_and_is_never_an_error(
+        self, tmp_path: Path, options: str
+    ) -> None:
         assert filled(tmp_path, options, "bytes") == "whole\n"
 
     def test_inodes_that_run_out_are_a_full_disk_too(self, tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""The render cache against an ordered dict: what it keeps and what it evicts, through stops and crashes."""
+"""The render cache against an ordered dict: what it keeps and what it evicts, through stops and
+crashes.
+"""
 
 import shutil
 import tempfile
@@ -42,7 +44,10 @@ class CacheMachine(RuleBasedStateMachine):
         """Begin a run."""
         self.evictions = 0
         self.cache = open_cache(
-            self.root, BLOCKS_MAX * BLOCK, is_there=lambda source: source in set(map(hexed, self.there)), remembered_max=self.remembered_max
+            self.root,
+            BLOCKS_MAX * BLOCK,
+            is_there=lambda source: source in set(map(hexed, self.there)),
+            remembered_max=self.remembered_max,
         )
 
     def content(self, name: str, blocks: int) -> bytes:

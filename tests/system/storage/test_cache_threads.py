@@ -1,4 +1,6 @@
-"""Many threads in the render cache at once: whatever they are told is right, and what is on the disk in the end is what the cache says."""
+"""Many threads in the render cache at once: whatever they are told is right, and what is on the
+disk in the end is what the cache says.
+"""
 
 import random
 import threading
@@ -8,7 +10,18 @@ from pathlib import Path
 import pytest
 
 from imagepipe.storage.cache.cache import RenderCache
-from tests.support.caches import BLOCK, FACTS, files, get, hexed, open_cache, opened, put, read, stage
+from tests.support.caches import (
+    BLOCK,
+    FACTS,
+    files,
+    get,
+    hexed,
+    open_cache,
+    opened,
+    put,
+    read,
+    stage,
+)
 
 THREADS = 4
 
@@ -61,7 +74,10 @@ class ThreadsTests:
                     if action < 0.5:
                         assert get(cache, name) in (content, None)
                     elif action < 0.95:
-                        assert put(cache, tmp_path, name, content, f"source {int(name) % 4}") == content
+                        assert (
+                            put(cache, tmp_path, name, content, f"source {int(name) % 4}")
+                            == content
+                        )
                     elif action < 0.99:
                         cache.forget([hexed(f"source {chance.randrange(4)}")])
                     elif step % 3:
@@ -117,7 +133,9 @@ class ThreadsTests:
             slow.join()
             assert (cache.files, len(files(tmp_path))) == (2, 2)
 
-    def test_closing_waits_for_what_is_under_way_and_refuses_nothing_after(self, tmp_path: Path) -> None:
+    def test_closing_waits_for_what_is_under_way_and_refuses_nothing_after(
+        self, tmp_path: Path
+    ) -> None:
         looking, go_on = threading.Event(), threading.Event()
 
         def is_there(_source: str) -> bool:
@@ -145,7 +163,9 @@ class ThreadsTests:
 
             def work(cache: RenderCache = cache, turn: int = turn) -> None:
                 for number in range(20):
-                    assert put(cache, tmp_path, f"{turn} {number}", b"%d" % number) == b"%d" % number
+                    assert (
+                        put(cache, tmp_path, f"{turn} {number}", b"%d" % number) == b"%d" % number
+                    )
 
             at_once(work, cache.close, work)
             with opened(tmp_path) as cache:
@@ -159,7 +179,12 @@ class ThreadsTests:
 
                 def render() -> None:
                     for number in range(10):
-                        cached = cache.put(hexed(f"{number}"), hexed("source"), stage(tmp_path, b"%d" % number), FACTS)
+                        cached = cache.put(
+                            hexed(f"{number}"),
+                            hexed("source"),
+                            stage(tmp_path, b"%d" % number),
+                            FACTS,
+                        )
                         again = cache.get(hexed(f"{number}"))
                         assert read(again) in (b"%d" % number, None)
                         assert read(cached) == b"%d" % number

@@ -1,4 +1,6 @@
-"""Nodes that write on the same few paths, above and below each other, and exchange rows in any order: they end with the same map and the same tree."""
+"""Nodes that write on the same few paths, above and below each other, and exchange rows in any
+order: they end with the same map and the same tree.
+"""
 
 import random
 from contextlib import ExitStack, suppress
@@ -18,7 +20,9 @@ STEPS = 60
 
 class ExchangeTests:
     @pytest.mark.parametrize("seed", range(10))
-    def test_nodes_converge_and_every_tree_is_what_its_map_says(self, tmp_path: Path, seed: int) -> None:
+    def test_nodes_converge_and_every_tree_is_what_its_map_says(
+        self, tmp_path: Path, seed: int
+    ) -> None:
         chance = random.Random(seed)  # noqa: S311 - the same again is what is wanted
         stores: dict[str, Store] = {}
         walks = {name: Walk(f"{seed} {name}", "x") for name in NODES}
@@ -44,7 +48,11 @@ class ExchangeTests:
                     with suppress(BadRequest):
                         walks[name].next().run(store)
                 elif kind < 0.85:
-                    lost = [row.entry.content.digest for row in other.changes(0, 1000).rows if row.entry.content and chance.random() < 0.2]
+                    lost = [
+                        row.entry.content.digest
+                        for row in other.changes(0, 1000).rows
+                        if row.entry.content and chance.random() < 0.2
+                    ]
                     pull(store, other, limit=chance.choice([1, 3, 256]), cut=chance, lost=lost)
                 elif kind < 0.95:
                     retry(store, [other])

@@ -1,4 +1,6 @@
-"""Killed at any system call of a join: the map is that of the batches up to the cursor, no more and no less, and what was said to be joined is."""
+"""Killed at any system call of a join: the map is that of the batches up to the cursor, no more and
+no less, and what was said to be joined is.
+"""
 
 import os
 import signal
@@ -33,7 +35,13 @@ KILLS = [
 def run(root: Path, seed: str, *wrapper: str) -> tuple[int, list[str]]:
     """Run a crasher; its exit status, and what it said."""
     path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.run([*wrapper, sys.executable, *CRASHER, str(root), seed], stdout=subprocess.PIPE, text=True, env=path, check=False)
+    process = subprocess.run(
+        [*wrapper, sys.executable, *CRASHER, str(root), seed],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=path,
+        check=False,
+    )
     return process.returncode, process.stdout.split()
 
 
@@ -42,9 +50,13 @@ def check(store: Store, root: Path, seed: str, joined: int) -> None:
     state: dict[str, Entry] = {}
     waiting: dict[str, Entry] = {}
     for rows, data in batches(seed)[:joined]:
-        here = {lost.content.digest for lost in store.history()} | {entry.content.digest for entry in state.values() if entry.content}
+        here = {lost.content.digest for lost in store.history()} | {
+            entry.content.digest for entry in state.values() if entry.content
+        }
 
-        def has_bytes(content: Content, data: dict[str, bytes] = data, here: set[str] = here) -> bool:
+        def has_bytes(
+            content: Content, data: dict[str, bytes] = data, here: set[str] = here
+        ) -> bool:
             return content.digest in data or content.digest in here
 
         outcome = joining.join(rows, state.get, has_bytes, store.node_id, 0)
@@ -64,7 +76,17 @@ class KillTests:
     def test_killed_at_a_system_call(self, tmp_path: Path, syscall: str, number: int) -> None:
         root = tmp_path / "images"
         seed = f"{syscall} {number}"
-        strace = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={syscall}", "-e", f"inject={syscall}:signal=KILL:when={number}")
+        strace = (
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            f"trace={syscall}",
+            "-e",
+            f"inject={syscall}:signal=KILL:when={number}",
+        )
         with opened(root):
             pass
         status, lines = run(root, seed, *strace)
@@ -85,7 +107,17 @@ class KillTests:
         with opened(root):
             pass
         syscall = "fdatasync"
-        strace = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={syscall}", "-e", f"inject={syscall}:error=EIO:when=9")
+        strace = (
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            f"trace={syscall}",
+            "-e",
+            f"inject={syscall}:error=EIO:when=9",
+        )
         status, lines = run(root, "broken", *strace)
         assert status == 1
         assert "closed" not in lines

@@ -1,4 +1,6 @@
-"""What keeps every image from being stored is known at once, and nothing is OK that the next start does not have."""
+"""What keeps every image from being stored is known at once, and nothing is OK that the next start
+does not have.
+"""
 
 import errno
 import os
@@ -11,7 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from imagepipe.errors import CatalogueDamaged, DiskFull, FlushError, NotStored, Overloaded, StoreUnusable
+from imagepipe.errors import (
+    CatalogueDamaged,
+    DiskFull,
+    FlushError,
+    NotStored,
+    Overloaded,
+    StoreUnusable,
+)
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.store import Store
 from tests.support.namespaces import needs_namespaces, small_disk
@@ -19,7 +28,15 @@ from tests.support.stores import PRIVATE, check_whole, delete, held, move, objec
 
 DISKS = ("-m", "tests.system.storage.unready")
 CATALOGUE = f"{PRIVATE}/catalogue.sqlite"
-LASTING = [".", PRIVATE, f"{PRIVATE}/lock", f"{PRIVATE}/objects", CATALOGUE, f"{CATALOGUE}-wal", f"{CATALOGUE}-shm"]
+LASTING = [
+    ".",
+    PRIVATE,
+    f"{PRIVATE}/lock",
+    f"{PRIVATE}/objects",
+    CATALOGUE,
+    f"{CATALOGUE}-wal",
+    f"{CATALOGUE}-shm",
+]
 
 
 @pytest.fixture
@@ -47,7 +64,9 @@ class ErrorTests:
             (errno.EMFILE, Overloaded, "the server has too many files open: try again"),
         ],
     )
-    def test_what_the_system_says_has_a_sentence(self, tmp_path: Path, code: int, kind: type[Exception], text: str) -> None:
+    def test_what_the_system_says_has_a_sentence(
+        self, tmp_path: Path, code: int, kind: type[Exception], text: str
+    ) -> None:
         refused = refusal(OSError(code, os.strerror(code), str(tmp_path / "gone" / "file")), "a")
         assert (type(refused), str(refused)) == (kind, text)
 
@@ -56,7 +75,9 @@ class PlaceTests:
     """The folder that was opened, and what is in it."""
 
     @pytest.mark.parametrize("name", LASTING)
-    def test_while_it_is_moved_away_nothing_is_stored_and_afterwards_all_goes_on(self, store: Store, root: Path, name: str) -> None:
+    def test_while_it_is_moved_away_nothing_is_stored_and_afterwards_all_goes_on(
+        self, store: Store, root: Path, name: str
+    ) -> None:
         place, away = root / name, root.parent / "away"
         place.rename(away)
         with pytest.raises(StoreUnusable, match="is gone"):
@@ -106,7 +127,9 @@ class PlaceTests:
         away.rename(root / PRIVATE)
         put(store, {"b": b"2"})
 
-    def test_a_folder_of_objects_that_is_gone_is_known_without_a_call(self, store: Store, root: Path) -> None:
+    def test_a_folder_of_objects_that_is_gone_is_known_without_a_call(
+        self, store: Store, root: Path
+    ) -> None:
         (root / PRIVATE / "objects" / "ff").rmdir()
         store.probe()
         assert "objects/ff is gone" in str(store.why_unready)
@@ -114,10 +137,14 @@ class PlaceTests:
         store.probe()
         assert store.why_unready is None
 
-    def test_one_that_may_not_be_written_to_is_known_without_a_call(self, store: Store, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_that_may_not_be_written_to_is_known_without_a_call(
+        self, store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         folder = root / PRIVATE / "objects" / "ff"
         access = os.access  # root, who may run these tests, may write everywhere
-        monkeypatch.setattr(os, "access", lambda path, *rest, **more: path != folder and access(path, *rest, **more))
+        monkeypatch.setattr(
+            os, "access", lambda path, *rest, **more: path != folder and access(path, *rest, **more)
+        )
         store.probe()
         assert f"{PRIVATE}/objects/ff cannot be written to" in str(store.why_unready)
 
@@ -134,7 +161,9 @@ class DamageTests:
                 file.write(b"\0garbage" * 8192)
         return store
 
-    def test_it_is_found_without_a_call_and_nothing_is_stored_any_more(self, damaged: Store) -> None:
+    def test_it_is_found_without_a_call_and_nothing_is_stored_any_more(
+        self, damaged: Store
+    ) -> None:
         damaged.probe()
         assert "the catalogue is damaged (SQLITE_NOTADB)" in str(damaged.why_unready)
         with pytest.raises(CatalogueDamaged, match="put back a backup"):
@@ -145,12 +174,15 @@ class DamageTests:
         assert "damaged" in str(damaged.why_unready)
 
     def test_a_reader_that_meets_it_says_so(self, damaged: Store) -> None:
-        damaged._catalogue._database._idle_readers.clear()  # noqa: SLF001 - those that there are have the pages in memory
+        # those that there are have the pages in memory
+        damaged._catalogue._database._idle_readers.clear()  # noqa: SLF001
         with pytest.raises(CatalogueDamaged):
             damaged.list()
         assert "damaged" in str(damaged.why_unready)
 
-    def test_a_catalogue_that_was_cut_short_is_found_though_its_pages_are_in_the_log(self, store: Store, root: Path) -> None:
+    def test_a_catalogue_that_was_cut_short_is_found_though_its_pages_are_in_the_log(
+        self, store: Store, root: Path
+    ) -> None:
         (root / CATALOGUE).open("r+b").truncate()
         with pytest.raises(CatalogueDamaged, match="cut short"):
             put(store, {"b": b"2"})
@@ -162,7 +194,10 @@ class UnreadableTests:
         class Fails:
             def execute(self, *_: object) -> None:
                 error = sqlite3.OperationalError("disk I/O error")
-                error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_IOERR_READ, "SQLITE_IOERR_READ"
+                error.sqlite_errorcode, error.sqlite_errorname = (
+                    sqlite3.SQLITE_IOERR_READ,
+                    "SQLITE_IOERR_READ",
+                )
                 raise error
 
             def close(self) -> None:
@@ -170,7 +205,9 @@ class UnreadableTests:
 
         readers = store._catalogue._database._idle_readers  # noqa: SLF001
         readers.append(Fails())  # type: ignore[arg-type]
-        with pytest.raises(StoreUnusable, match=r"the disk failed under the catalogue \(SQLITE_IOERR_READ\)"):
+        with pytest.raises(
+            StoreUnusable, match=r"the disk failed under the catalogue \(SQLITE_IOERR_READ\)"
+        ):
             store.list()
         readers.clear()
         put(store, {"b": b"2"})
@@ -180,7 +217,9 @@ class UnreadableTests:
 class ProbeTests:
     """A file is made, filled, and now and then flushed."""
 
-    def test_a_folder_that_cannot_be_written_is_known_without_a_call(self, store: Store, root: Path) -> None:
+    def test_a_folder_that_cannot_be_written_is_known_without_a_call(
+        self, store: Store, root: Path
+    ) -> None:
         staging = root / PRIVATE / "staging"
         staging.rmdir()
         staging.write_bytes(b"")
@@ -192,10 +231,20 @@ class ProbeTests:
         assert store.why_unready is None
         assert list(staging.iterdir()) == []
 
-    def test_a_flush_that_fails_is_the_end(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_flush_that_fails_is_the_end(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         fatal: list[FlushError] = []
-        store = Store.open(root, umask=0o022, now_ms=lambda: 1, on_fatal=fatal.append, seconds=iter(range(0, 10**6, 60)).__next__)
-        monkeypatch.setattr("imagepipe.storage.disk.os.fsync", lambda _: raise_(OSError(errno.EIO, "")))
+        store = Store.open(
+            root,
+            umask=0o022,
+            now_ms=lambda: 1,
+            on_fatal=fatal.append,
+            seconds=iter(range(0, 10**6, 60)).__next__,
+        )
+        monkeypatch.setattr(
+            "imagepipe.storage.disk.os.fsync", lambda _: raise_(OSError(errno.EIO, ""))
+        )
         store.probe()
         assert len(fatal) == 1
         assert store.why_unready == "the disk failed to flush: no more writes are accepted"
@@ -213,9 +262,16 @@ class ProbeTests:
 @needs_namespaces
 class RealDiskTests:
     def test_room_inodes_and_a_read_only_file_system(self, tmp_path: Path) -> None:
-        command = (*small_disk(tmp_path, "size=24m,nr_inodes=400"), sys.executable, *DISKS, str(tmp_path))
+        command = (
+            *small_disk(tmp_path, "size=24m,nr_inodes=400"),
+            sys.executable,
+            *DISKS,
+            str(tmp_path),
+        )
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=False)
+        run = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, env=environment, check=False
+        )
         assert run.stdout == "full, ready, no inodes, ready, read-only, ready\n"
 
 

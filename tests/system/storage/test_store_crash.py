@@ -1,7 +1,8 @@
-"""Killed at any system call, and with any of them failing: what was acknowledged is there, and nothing is by half.
+"""Killed at any system call, and with any of them failing: what was acknowledged is there, and
+nothing is by half.
 
-Each thread of the load has a folder of its own, so what it holds follows from its own calls: those that were answered and, maybe, the one
-that was under way.
+Each thread of the load has a folder of its own, so what it holds follows from its own calls: those
+that were answered and, maybe, the one that was under way.
 """
 
 import itertools
@@ -52,7 +53,9 @@ def inject(syscalls: str, what: str) -> tuple[str, ...]:
     return (*STRACE, "-e", f"trace={syscalls}", "-e", f"inject={syscalls}:{what}")
 
 
-def possible(seed: str, thread: int, answers: list[str], before: dict[str, bytes]) -> list[dict[str, bytes]]:
+def possible(
+    seed: str, thread: int, answers: list[str], before: dict[str, bytes]
+) -> list[dict[str, bytes]]:
     """What the thread's folder may hold after these answers, and perhaps one call more."""
     walk = Walk(seed, f"x/{thread}")
     images = before
@@ -76,7 +79,11 @@ def _after(operation: Operation, images: dict[str, bytes]) -> list[dict[str, byt
 
 def below(images: dict[str, bytes | None], thread: int) -> dict[str, bytes]:
     """The images in one thread's folder."""
-    return {path: content for path, content in images.items() if content is not None and path.startswith(f"x/{thread}/")}
+    return {
+        path: content
+        for path, content in images.items()
+        if content is not None and path.startswith(f"x/{thread}/")
+    }
 
 
 def check(root: Path, seed: str, run: Run, before: dict[str, bytes | None] | None = None) -> None:
@@ -85,7 +92,9 @@ def check(root: Path, seed: str, run: Run, before: dict[str, bytes | None] | Non
         check_whole(store, root)
         shown = tree(root)
         for thread in range(THREADS):
-            assert below(shown, thread) in possible(seed, thread, run.answers(thread), below(before or {}, thread)), (seed, thread, run.lines[-20:])
+            assert below(shown, thread) in possible(
+                seed, thread, run.answers(thread), below(before or {}, thread)
+            ), (seed, thread, run.lines[-20:])
 
 
 # The first calls are those of the first start, the later ones those of the writing.
@@ -135,10 +144,13 @@ class FullDiskTests:
             ("mkdir,mkdirat", "EDQUOT", 5),
             ("rename,renameat,renameat2", "ENOSPC", 3),
             ("rename,renameat,renameat2", "EDQUOT", 3),
-            ("pwrite64", "ENOSPC", 60),  # those of the start come first; SQLite tells only this error from a broken disk
+            # those of the start come first; SQLite tells only this error from a broken disk
+            ("pwrite64", "ENOSPC", 60),
         ],
     )
-    def test_the_call_is_refused_and_changes_nothing(self, tmp_path: Path, syscall: str, error: str, first: int) -> None:
+    def test_the_call_is_refused_and_changes_nothing(
+        self, tmp_path: Path, syscall: str, error: str, first: int
+    ) -> None:
         root = tmp_path / "images"
         with opened(root):
             pass
@@ -150,8 +162,12 @@ class FullDiskTests:
 
 
 class BrokenDiskTests:
-    @pytest.mark.parametrize(("syscall", "number"), [("fdatasync", 4), ("fdatasync", 15), ("fsync", 8), ("fsync", 30)])
-    def test_the_first_failed_flush_is_the_end_of_all_writing(self, tmp_path: Path, syscall: str, number: int) -> None:
+    @pytest.mark.parametrize(
+        ("syscall", "number"), [("fdatasync", 4), ("fdatasync", 15), ("fsync", 8), ("fsync", 30)]
+    )
+    def test_the_first_failed_flush_is_the_end_of_all_writing(
+        self, tmp_path: Path, syscall: str, number: int
+    ) -> None:
         root = tmp_path / "images"
         with opened(root):
             pass

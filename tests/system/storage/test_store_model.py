@@ -1,4 +1,6 @@
-"""The store against a dict: after every call, refused or not, the tree holds exactly what the dict does, and so it does after a crash."""
+"""The store against a dict: after every call, refused or not, the tree holds exactly what the dict
+does, and so it does after a crash.
+"""
 
 import subprocess
 from pathlib import Path

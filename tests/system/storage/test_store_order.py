@@ -1,4 +1,6 @@
-"""The order in which a change reaches the disk, as the kernel saw it: any other would lose something when the power goes."""
+"""The order in which a change reaches the disk, as the kernel saw it: any other would lose
+something when the power goes.
+"""
 
 import itertools
 import os
@@ -35,9 +37,15 @@ def system_calls(root: Path, log: Path) -> list[str]:
         if match:
             places = " ".join(re.findall(rf'{re.escape(str(root))}/?([^"<>,]*)', match[2]))
             for long, short in names:
-                places = re.sub(rf"objects/../{long}", short, places).replace(f"objects/{long[:2]}", f"folder of {short}")
+                places = re.sub(rf"objects/../{long}", short, places).replace(
+                    f"objects/{long[:2]}", f"folder of {short}"
+                )
             places = places.replace(f"{PRIVATE}/", "")
-            places = re.sub(r"staging/[0-9a-f]{16}-\d+", "staging", re.sub(r"\.imagepipe-[0-9a-f]{16}-\d+", "TEMPORARY", places))
+            places = re.sub(
+                r"staging/[0-9a-f]{16}-\d+",
+                "staging",
+                re.sub(r"\.imagepipe-[0-9a-f]{16}-\d+", "TEMPORARY", places),
+            )
             lines.append(f"{match[1].removesuffix('at')} {places or '.'}")
     return [line for line, _ in itertools.groupby(lines)]  # a log that begins anew is flushed twice
 
@@ -46,7 +54,20 @@ class OrderTests:
     def test_objects_then_rows_then_tree_then_what_was_replaced(self, tmp_path: Path) -> None:
         root, log = tmp_path / "images", tmp_path / "log"
         subprocess.run(
-            ["strace", "-f", "-y", "-qq", "-o", log, "-e", f"trace={CALLS}", sys.executable, "-c", SCRIPT, root],
+            [
+                "strace",
+                "-f",
+                "-y",
+                "-qq",
+                "-o",
+                log,
+                "-e",
+                f"trace={CALLS}",
+                sys.executable,
+                "-c",
+                SCRIPT,
+                root,
+            ],
             check=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )

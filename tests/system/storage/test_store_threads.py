@@ -1,4 +1,6 @@
-"""Many threads on the same few paths: what each was told is what happened, in the order of the numbers that they got."""
+"""Many threads on the same few paths: what each was told is what happened, in the order of the
+numbers that they got.
+"""
 
 import sys
 import threading
@@ -75,7 +77,10 @@ class ThreadsTests:
                     with store.staging() as folder:
                         assert list(folder.iterdir()) == []
                     data = f"{number} {at}".encode()
-                    assert store.receive(number, Content(digest(data), len(data)), 0, data) is Received.COMPLETE
+                    assert (
+                        store.receive(number, Content(digest(data), len(data)), 0, data)
+                        is Received.COMPLETE
+                    )
             except BaseException as error:  # noqa: BLE001
                 broken.append(error)
 
@@ -114,8 +119,16 @@ class ThreadsTests:
 
             store.delete(["nothing"]).add_done_callback(hold)
             busy.wait(60)
-            futures = [store.move([(source, f"new/{source}")]) for source in ("a", "missing", "missing too")] + [store.delete(["a/x"])]
+            futures = [
+                store.move([(source, f"new/{source}")])
+                for source in ("a", "missing", "missing too")
+            ] + [store.delete(["a/x"])]
             gate.set()
-            assert [type(future.exception(60)) for future in futures] == [type(None), BadRequest, BadRequest, type(None)]
+            assert [type(future.exception(60)) for future in futures] == [
+                type(None),
+                BadRequest,
+                BadRequest,
+                type(None),
+            ]
             assert tree(tmp_path) == expected_tree({"new/a": b"1"})
             check_whole(store, tmp_path)

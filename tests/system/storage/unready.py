@@ -1,4 +1,5 @@
-"""Makes the small disk that it is given unfit for images in three ways; prints each that the store has noticed.
+"""Makes the small disk that it is given unfit for images in three ways; prints each that the store
+has noticed.
 
 unready.py FOLDER, on which a tmpfs is mounted, in a mount namespace
 """
@@ -47,7 +48,10 @@ def check_ready(store: Store, name: str) -> None:
 def failed_write(folder: Path) -> Exception | None:
     """What becomes of SQLite's error where a catalogue in `folder` could not be written."""
     error = sqlite3.OperationalError("disk I/O error")
-    error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_IOERR_WRITE, "SQLITE_IOERR_WRITE"
+    error.sqlite_errorcode, error.sqlite_errorname = (
+        sqlite3.SQLITE_IOERR_WRITE,
+        "SQLITE_IOERR_WRITE",
+    )
     return catalogue_refusal(error, folder / "catalogue.sqlite")
 
 
@@ -72,7 +76,8 @@ def main(folder: Path) -> None:
             put(store, {"c": b"1"})
         assert store.why_unready == "the file system has no inodes left", store.why_unready
         files[0].unlink()
-        with pytest.raises((DiskFull, OSError), match=r"no inodes left|No space left"):  # one is not enough
+        # one is not enough
+        with pytest.raises((DiskFull, OSError), match=r"no inodes left|No space left"):
             put(store, {"c": b"1"})
         assert store.why_unready == "the file system has no inodes left", store.why_unready
         delete(store, "b")

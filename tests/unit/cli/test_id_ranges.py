@@ -9,7 +9,9 @@ from imagepipe.cli.id_ranges import IdRanges, are_ranges
 
 class IdRangesTests:
     @given(st.integers(0, 30), st.integers(0, 30), st.lists(st.integers(-2, 64)))
-    def test_what_is_left_is_what_was_not_removed(self, first: int, count: int, removed: list[int]) -> None:
+    def test_what_is_left_is_what_was_not_removed(
+        self, first: int, count: int, removed: list[int]
+    ) -> None:
         left = IdRanges([(first, first + count)])
         for id in removed:
             left.remove(id)
@@ -19,7 +21,9 @@ class IdRangesTests:
         assert are_ranges([list(one) for one in left.ranges], (first, first + count))
 
     @given(st.lists(st.integers(0, 60)))
-    def test_ranges_are_bounded_and_nothing_that_is_left_is_forgotten(self, removed: list[int]) -> None:
+    def test_ranges_are_bounded_and_nothing_that_is_left_is_forgotten(
+        self, removed: list[int]
+    ) -> None:
         left = IdRanges([(0, 60)], ranges_max=4)
         for id in removed:
             left.remove(id)

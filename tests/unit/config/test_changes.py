@@ -27,11 +27,17 @@ def difference(folder: Path, before: str, after: str) -> list[str]:
 
 class ChangesTests:
     def test_of_equal_ones_there_is_nothing_to_say(self, tmp_path: Path) -> None:
-        assert difference(tmp_path, "[http]\nport = 7000", "[http]\nport = 7_000".replace("_", "")) == []
+        assert (
+            difference(tmp_path, "[http]\nport = 7000", "[http]\nport = 7_000".replace("_", ""))
+            == []
+        )
 
     def test_options_are_called_as_in_the_file_in_its_order(self, tmp_path: Path) -> None:
         before = "[images]\npath = a\nio_threads = 1\nmax_bytes = 1 MiB"
-        after = "[http]\nport = 80\n[images]\npath = a\nio_threads = 2\nmax_bytes = 2 MiB\nstrip = no\nengine = vips"
+        after = (
+            "[http]\nport = 80\n[images]\npath = a\nio_threads = 2\nmax_bytes = 2 MiB\nstrip ="
+            " no\nengine = vips"
+        )
         assert difference(tmp_path, before, after) == [
             "[http] port: none -> 80",
             "[images] io_threads: 1 -> 2",
@@ -42,7 +48,10 @@ class ChangesTests:
 
     def test_peers_and_lists_are_shown_as_they_are_written(self, tmp_path: Path) -> None:
         before = "[replication]\nsubscribe = tcp://10.0.0.2:1"
-        after = "[replication]\nsubscribe = tcp://10.0.0.2:1, north@tcp://10.0.0.3:1\n[http]\noutputs = w500.jpg"
+        after = (
+            "[replication]\nsubscribe = tcp://10.0.0.2:1, north@tcp://10.0.0.3:1\n[http]\noutputs ="
+            " w500.jpg"
+        )
         assert difference(tmp_path, before, after) == [
             "[http] outputs: none -> w500.jpg",
             "[replication] subscribe: tcp://10.0.0.2:1 -> tcp://10.0.0.2:1, north@tcp://10.0.0.3:1",
@@ -64,15 +73,31 @@ class ChangesTests:
     def test_what_an_open_store_cannot_change_waits(self, tmp_path: Path) -> None:
         running = settings(tmp_path, "[images]\npath = a\numask = 0022")
         wanted = settings(tmp_path, "[images]\npath = b\numask = 0077\nquality = 9")
-        assert [(change.option, change.waits) for change in changes(running, wanted)] == [("path", True), ("umask", True), ("quality", False)]
-        assert "[images] umask: 0o22 -> 0o77" in [change.text for change in changes(running, wanted)]
+        assert [(change.option, change.waits) for change in changes(running, wanted)] == [
+            ("path", True),
+            ("umask", True),
+            ("quality", False),
+        ]
+        assert "[images] umask: 0o22 -> 0o77" in [
+            change.text for change in changes(running, wanted)
+        ]
         used = applicable(running, wanted)
-        assert changes(running, used) == (Change("images", "quality", "[images] quality: 85 -> 9", waits=False),)
+        assert changes(running, used) == (
+            Change("images", "quality", "[images] quality: 85 -> 9", waits=False),
+        )
         assert [change.option for change in changes(used, wanted)] == ["path", "umask"]
 
     def test_every_field_is_an_option_of_the_file(self, tmp_path: Path) -> None:
-        spec = ConfigObj(CONFIGSPEC.splitlines(), interpolation=False, list_values=False, _inspec=True)
+        spec = ConfigObj(
+            CONFIGSPEC.splitlines(), interpolation=False, list_values=False, _inspec=True
+        )
         some = settings(tmp_path)
-        named = {(section, OPTIONS.get(field.name, field.name)) for section in SECTIONS for field in fields(getattr(some, section))}
-        assert named == {(section, option) for section in spec for option in spec[section]} - {("http", "secrets_file")}
+        named = {
+            (section, OPTIONS.get(field.name, field.name))
+            for section in SECTIONS
+            for field in fields(getattr(some, section))
+        }
+        assert named == {(section, option) for section in spec for option in spec[section]} - {
+            ("http", "secrets_file")
+        }
         assert set(LASTING) <= named

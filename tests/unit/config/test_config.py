@@ -1,4 +1,6 @@
-"""imagepipe.ini: what is accepted, what it means, and that everything wrong with it is said at once."""
+"""imagepipe.ini: what is accepted, what it means, and that everything wrong with it is said at
+once.
+"""
 
 import re
 from pathlib import Path
@@ -64,7 +66,11 @@ def settings(folder: Path, text: str = "") -> Settings:
 
 def option(folder: Path, section: str, line: str) -> Settings:
     """The settings of a file with `line` in `section`."""
-    lines = {section: line} if section == "images" and line.startswith("path") else {"images": "path = images", section: line}
+    lines = (
+        {section: line}
+        if section == "images" and line.startswith("path")
+        else {"images": "path = images", section: line}
+    )
     if section == "images" and not line.startswith("path"):
         lines = {"images": f"path = images\n{line}"}
     return load(write(folder, "".join(f"[{name}]\n{text}\n" for name, text in lines.items())))
@@ -100,18 +106,26 @@ class DistTests:
     """imagepipe.ini.dist and the code say the same."""
 
     def test_it_has_every_option_and_no_other(self) -> None:
-        specification = ConfigObj(CONFIGSPEC.split("\n"), interpolation=False, list_values=False, _inspec=True)
+        specification = ConfigObj(
+            CONFIGSPEC.split("\n"), interpolation=False, list_values=False, _inspec=True
+        )
         dist = ConfigObj(uncommented(DIST.read_text()).split("\n"), interpolation=False)
         assert options(dist) == options(specification)
 
-    def test_it_keeps_both_ports_to_this_machine_and_every_other_value_in_it_but_two_is_the_default(self, tmp_path: Path) -> None:
+    def test_it_keeps_both_ports_to_this_machine_and_every_other_value_in_it_but_two_is_the_default(
+        self, tmp_path: Path
+    ) -> None:
         said = settings(tmp_path, uncommented(DIST.read_text()))
         loopback = "interface = 127.0.0.1\n"
-        assumed = settings(tmp_path, f"[network]\n{loopback}[http]\n{loopback}port = 7000\n[images]\npath = images\n")
+        assumed = settings(
+            tmp_path,
+            f"[network]\n{loopback}[http]\n{loopback}port = 7000\n[images]\npath = images\n",
+        )
         assert said == assumed
 
     def test_it_loads_as_it_is_without_a_warning(self, tmp_path: Path) -> None:
-        loaded = settings(tmp_path, DIST.read_text().replace("/usr/bin/convert", "/bin/sh"))  # ImageMagick need not be there
+        # ImageMagick need not be there
+        loaded = settings(tmp_path, DIST.read_text().replace("/usr/bin/convert", "/bin/sh"))
         assert loaded.http.port == 7000
         assert loaded.images.path == tmp_path / "images"
         assert loaded.warnings == ()
@@ -128,35 +142,67 @@ class DefaultTests:
     def test_network(self, tmp_path: Path) -> None:
         network = settings(tmp_path).network
         assert (network.interface, network.port, network.endpoint) == ("0.0.0.0", 8085, None)
-        assert (network.users, network.tls_certificate, network.tls_key, network.request_bytes_max) == (None, None, None, 64 << 20)
+        assert (
+            network.users,
+            network.tls_certificate,
+            network.tls_key,
+            network.request_bytes_max,
+        ) == (None, None, None, 64 << 20)
 
     def test_http(self, tmp_path: Path) -> None:
         http = settings(tmp_path).http
         assert (http.interface, http.port, http.endpoint) == ("0.0.0.0", None, None)
         assert http.extensions == ("jpg", "jpeg", "png", "gif", "webp", "avif")
-        assert (http.width_max, http.quality_default, http.cache_bytes_max, http.status_users) == (1000, 75, 1 << 30, None)
-        assert (http.source_base, http.sources, http.allow_private_sources, http.outputs, http.secrets) == (None, (), False, (), ())
+        assert (http.width_max, http.quality_default, http.cache_bytes_max, http.status_users) == (
+            1000,
+            75,
+            1 << 30,
+            None,
+        )
+        assert (
+            http.source_base,
+            http.sources,
+            http.allow_private_sources,
+            http.outputs,
+            http.secrets,
+        ) == (None, (), False, (), ())
 
     def test_replication(self, tmp_path: Path) -> None:
         replication = settings(tmp_path).replication
         assert (replication.publish, replication.sync, replication.subscribe) == (None, None, ())
-        assert (replication.acks_min, replication.ack_timeout_seconds, replication.keys, replication.cluster) == (0, 5.0, None, "imagepipe")
+        assert (
+            replication.acks_min,
+            replication.ack_timeout_seconds,
+            replication.keys,
+            replication.cluster,
+        ) == (0, 5.0, None, "imagepipe")
 
     def test_images(self, tmp_path: Path) -> None:
         images = settings(tmp_path).images
-        assert (images.umask, images.io_threads, images.engine, images.queue) == (0o022, 1, EngineChoice.AUTO, 64)
+        assert (images.umask, images.io_threads, images.engine, images.queue) == (
+            0o022,
+            1,
+            EngineChoice.AUTO,
+            64,
+        )
         assert (images.timeout_seconds, images.bytes_max, images.size_max) == (60.0, 32 << 20, 8192)
 
     def test_what_is_rendered_is_what_the_plan_assumes_too(self, tmp_path: Path) -> None:
         assert (
-            settings(tmp_path).images.render == RenderSettings(pixels_max=100_000_000, strip=True, auto_orient=True, quality=85) == RenderSettings()
+            settings(tmp_path).images.render
+            == RenderSettings(pixels_max=100_000_000, strip=True, auto_orient=True, quality=85)
+            == RenderSettings()
         )
 
     def test_imagemagick_and_graphite(self, tmp_path: Path) -> None:
         loaded = settings(tmp_path)
         assert loaded.imagemagick.convert == Path("/usr/bin/convert")
         assert loaded.imagemagick.env == {"MAGICK_THREAD_LIMIT": "1", "MAGICK_TIME_LIMIT": "60"}
-        assert (loaded.graphite.host, loaded.graphite.port, loaded.graphite.prefix) == (None, 2003, "stats.image_server")
+        assert (loaded.graphite.host, loaded.graphite.port, loaded.graphite.prefix) == (
+            None,
+            2003,
+            "stats.image_server",
+        )
 
 
 class SeedTests:
@@ -165,19 +211,33 @@ class SeedTests:
     def test_it_loads_unchanged(self, tmp_path: Path) -> None:
         loaded = load(write(tmp_path, FIRST_IMAGEPIPE))
         assert (loaded.network.interface, loaded.network.port) == ("0.0.0.0", 8085)
-        assert (loaded.replication.publish, loaded.replication.sync) == ("tcp://0.0.0.0:8086", "tcp://0.0.0.0:8087")
-        assert (loaded.images.path, loaded.images.umask, loaded.images.io_threads) == (Path("/tmp"), 0o022, 1)
-        assert dict(loaded.imagemagick.env) == {"MAGICK_THREAD_LIMIT": "1", "MAGICK_TIME_LIMIT": "60"}
+        assert (loaded.replication.publish, loaded.replication.sync) == (
+            "tcp://0.0.0.0:8086",
+            "tcp://0.0.0.0:8087",
+        )
+        assert (loaded.images.path, loaded.images.umask, loaded.images.io_threads) == (
+            Path("/tmp"),
+            0o022,
+            1,
+        )
+        assert dict(loaded.imagemagick.env) == {
+            "MAGICK_THREAD_LIMIT": "1",
+            "MAGICK_TIME_LIMIT": "60",
+        }
 
     def test_it_loads_indented_as_its_readme_shows_it(self, tmp_path: Path) -> None:
-        assert load(write(tmp_path, re.sub("^", "    ", FIRST_IMAGEPIPE, flags=re.MULTILINE))) == load(write(tmp_path, FIRST_IMAGEPIPE))
+        assert load(
+            write(tmp_path, re.sub("^", "    ", FIRST_IMAGEPIPE, flags=re.MULTILINE))
+        ) == load(write(tmp_path, FIRST_IMAGEPIPE))
 
 
 class FileTests:
     """What is not a configuration file at all."""
 
     def test_a_missing_one_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match=r"there is no file .*nothing.ini; imagepipe.ini.dist"):
+        with pytest.raises(
+            ConfigError, match=r"there is no file .*nothing.ini; imagepipe.ini.dist"
+        ):
             load(tmp_path / "nothing.ini")
 
     def test_a_folder(self, tmp_path: Path) -> None:
@@ -195,34 +255,49 @@ class FileTests:
         assert only.endswith("is not UTF-8: look at line 2")
 
     def test_a_byte_order_mark_and_dos_line_ends_do_no_harm(self, tmp_path: Path) -> None:
-        assert load(write(tmp_path, b"\xef\xbb\xbf[images]\r\npath = images\r\n")).images.path == tmp_path / "images"
+        assert (
+            load(write(tmp_path, b"\xef\xbb\xbf[images]\r\npath = images\r\n")).images.path
+            == tmp_path / "images"
+        )
 
     def test_a_huge_file_is_not_read_on(self, tmp_path: Path) -> None:
         [only] = problems(tmp_path, b"# \n" * 400_000)
         assert "larger than 1048576 bytes" in only
 
-    def test_a_relative_path_of_the_file_itself(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_relative_path_of_the_file_itself(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         write(tmp_path, "[images]\npath = images")
         monkeypatch.chdir(tmp_path)
         assert load(Path("imagepipe.ini")).images.path == tmp_path / "images"
 
     def test_an_empty_one_lacks_the_path(self, tmp_path: Path) -> None:
-        assert problems(tmp_path, "") == ["[images] path: is missing; name the folder for the images, one of its own"]
+        assert problems(tmp_path, "") == [
+            "[images] path: is missing; name the folder for the images, one of its own"
+        ]
 
 
 class SyntaxTests:
     """Lines that ConfigObj cannot read, or would misread in silence."""
 
     def test_an_option_twice(self, tmp_path: Path) -> None:
-        assert problems(tmp_path, "[images]\npath = a\npath = b\n") == ["line 3, 'path': this option is there twice; keep one of the two"]
+        assert problems(tmp_path, "[images]\npath = a\npath = b\n") == [
+            "line 3, 'path': this option is there twice; keep one of the two"
+        ]
 
     def test_a_section_twice(self, tmp_path: Path) -> None:
         text = "[images]\npath = a\n[network]\nport = 1\n[images]\nquality = 1\n"
-        assert problems(tmp_path, text) == ["line 5, '[images]': this section is there twice; put its options together"]
+        assert problems(tmp_path, text) == [
+            "line 5, '[images]': this section is there twice; put its options together"
+        ]
 
     def test_broken_lines_are_listed_together_with_wrong_values(self, tmp_path: Path) -> None:
         found = problems(tmp_path, "[images]\npath = 'a\nnonsense\nquality = 200\n")
-        assert [each.partition(":")[0] for each in found] == ["line 2, 'path'", "line 3, 'nonsense'", "[images] quality = 200"]
+        assert [each.partition(":")[0] for each in found] == [
+            "line 2, 'path'",
+            "line 3, 'nonsense'",
+            "[images] quality = 200",
+        ]
 
     @pytest.mark.parametrize("line", ["[[images]", "[images", "[[[images]]]"])
     def test_behind_a_broken_section_nothing_is_guessed(self, tmp_path: Path, line: str) -> None:
@@ -233,9 +308,16 @@ class SyntaxTests:
         [only] = problems(tmp_path, "[images]\npath = a\n[http]\nsecrets = 'hush\n")
         assert "hush" not in only
 
-    @pytest.mark.parametrize("line", ["secrets = pass#word", "secrets = a, pass#word # and a comment", "'secrets' = pass#word"])
+    @pytest.mark.parametrize(
+        "line",
+        ["secrets = pass#word", "secrets = a, pass#word # and a comment", "'secrets' = pass#word"],
+    )
     def test_an_unquoted_hash_inside_a_value_is_a_problem(self, tmp_path: Path, line: str) -> None:
-        assert problem(tmp_path, "http", line) == "line 4, 'secrets': the value ends at the `#`; quote it, or put a space before a comment"
+        assert (
+            problem(tmp_path, "http", line)
+            == "line 4, 'secrets': the value ends at the `#`; quote it, or put a space before a"
+            " comment"
+        )
 
     @pytest.mark.parametrize(
         ("line", "secrets"),
@@ -249,24 +331,37 @@ class SyntaxTests:
             ("#secrets = pass#word", ()),
         ],
     )
-    def test_a_quoted_hash_or_a_comment_is_none(self, tmp_path: Path, line: str, secrets: tuple[str, ...]) -> None:
+    def test_a_quoted_hash_or_a_comment_is_none(
+        self, tmp_path: Path, line: str, secrets: tuple[str, ...]
+    ) -> None:
         assert option(tmp_path, "http", line).http.secrets == secrets
 
     def test_nothing_is_interpolated(self, tmp_path: Path) -> None:
-        assert option(tmp_path, "http", "secrets = %(path)s$HOME").http.secrets == ("%(path)s$HOME",)
+        assert option(tmp_path, "http", "secrets = %(path)s$HOME").http.secrets == (
+            "%(path)s$HOME",
+        )
 
 
 class UnknownTests:
     """What does not exist is an error, with a word on what was perhaps meant."""
 
     def test_an_option(self, tmp_path: Path) -> None:
-        assert problem(tmp_path, "images", "max_pixel = 5") == "[images] max_pixel: there is no such option; did you mean max_pixels?"
+        assert (
+            problem(tmp_path, "images", "max_pixel = 5")
+            == "[images] max_pixel: there is no such option; did you mean max_pixels?"
+        )
 
     def test_an_option_of_another_section(self, tmp_path: Path) -> None:
-        assert problem(tmp_path, "images", "users = a") == "[images] users: there is no such option; [network] has one"
+        assert (
+            problem(tmp_path, "images", "users = a")
+            == "[images] users: there is no such option; [network] has one"
+        )
 
     def test_a_section(self, tmp_path: Path) -> None:
-        assert problem(tmp_path, "Networks", "port = 1") == "[Networks]: there is no such section; did you mean network?"
+        assert (
+            problem(tmp_path, "Networks", "port = 1")
+            == "[Networks]: there is no such section; did you mean network?"
+        )
 
     def test_nothing_is_suggested_where_nothing_is_near(self, tmp_path: Path) -> None:
         assert problem(tmp_path, "xyzzy", "port = 1") == "[xyzzy]: there is no such section"
@@ -275,17 +370,31 @@ class UnknownTests:
         assert problem(tmp_path, "DEFAULT", "port = 1") == "[DEFAULT]: there is no such section"
 
     def test_an_option_before_any_section(self, tmp_path: Path) -> None:
-        assert problems(tmp_path, "port = 1\n[images]\npath = a") == ["port: stands before any section"]
+        assert problems(tmp_path, "port = 1\n[images]\npath = a") == [
+            "port: stands before any section"
+        ]
 
     def test_a_section_where_an_option_should_be(self, tmp_path: Path) -> None:
-        assert problem(tmp_path, "network", "[[port]]") == "[network] [[port]]: there is no such section; port is an option"
+        assert (
+            problem(tmp_path, "network", "[[port]]")
+            == "[network] [[port]]: there is no such section; port is an option"
+        )
 
     def test_an_option_where_a_section_should_be(self, tmp_path: Path) -> None:
-        assert problem(tmp_path, "imagemagick", "env = A") == "[imagemagick] env: there is no such option; write a section [[env]]"
+        assert (
+            problem(tmp_path, "imagemagick", "env = A")
+            == "[imagemagick] env: there is no such option; write a section [[env]]"
+        )
 
     def test_a_section_within_a_section(self, tmp_path: Path) -> None:
-        assert problem(tmp_path, "imagemagick", "[[evn]]") == "[imagemagick] [[evn]]: there is no such section; did you mean env?"
-        assert problem(tmp_path, "imagemagick", "[[env]]\n[[[a]]]") == "[imagemagick] [[env]] [[[a]]]: there is no such section"
+        assert (
+            problem(tmp_path, "imagemagick", "[[evn]]")
+            == "[imagemagick] [[evn]]: there is no such section; did you mean env?"
+        )
+        assert (
+            problem(tmp_path, "imagemagick", "[[env]]\n[[[a]]]")
+            == "[imagemagick] [[env]] [[[a]]]: there is no such section"
+        )
 
 
 class AllAtOnceTests:
@@ -321,17 +430,38 @@ class AllAtOnceTests:
             """
         found = problems(tmp_path, text)
         assert {re.split(" = |: ", each)[0] for each in found} == {
-            "[network] interface", "[network] port", "[network] max_request", "[network] users", "[network] endpoint", "[network] tls_key",
-            "[network] colour", "[http] default_quality", "line 12, 'secrets'", "[replication] publish", "[replication] ack_timeout", "[images] path",
-            "[images] umask", "[images] io_threads", "[images] engine", "[images] strip", "[images] timeout", "[imagemagick] convert",
-            "[graphite] host", "[imags]",
-        }  # fmt: skip
+            "[network] interface",
+            "[network] port",
+            "[network] max_request",
+            "[network] users",
+            "[network] endpoint",
+            "[network] tls_key",
+            "[network] colour",
+            "[http] default_quality",
+            "line 12, 'secrets'",
+            "[replication] publish",
+            "[replication] ack_timeout",
+            "[images] path",
+            "[images] umask",
+            "[images] io_threads",
+            "[images] engine",
+            "[images] strip",
+            "[images] timeout",
+            "[imagemagick] convert",
+            "[graphite] host",
+            "[imags]",
+        }
 
     def test_each_says_where_it_is_what_it_is_and_what_would_be_right(self, tmp_path: Path) -> None:
-        assert problem(tmp_path, "network", "port = 99999") == "[network] port = 99999: must be a whole number from 0 to 65535"
+        assert (
+            problem(tmp_path, "network", "port = 99999")
+            == "[network] port = 99999: must be a whole number from 0 to 65535"
+        )
 
     def test_a_secret_is_not_shown(self, tmp_path: Path) -> None:
-        assert problem(tmp_path, "http", "secrets = hush, ''").startswith("[http] secrets = (not shown): is empty")
+        assert problem(tmp_path, "http", "secrets = hush, ''").startswith(
+            "[http] secrets = (not shown): is empty"
+        )
 
     def test_a_password_in_a_url_is_not_shown(self, tmp_path: Path) -> None:
         assert "hush" not in problem(tmp_path, "http", "source_base = http://me:hush@example.org/")
@@ -353,7 +483,11 @@ class QuantityTests:
     def test_a_plain_number_is_bytes(self, number: int) -> None:
         assert size(str(number), "0", "1024 TiB") == number
 
-    @given(st.integers(1, 100_000), st.sampled_from(["", "s", "m", "h", "d"]), st.sampled_from(["", " "]))
+    @given(
+        st.integers(1, 100_000),
+        st.sampled_from(["", "s", "m", "h", "d"]),
+        st.sampled_from(["", " "]),
+    )
     def test_a_time_is_its_number_times_its_unit(self, number: int, unit: str, space: str) -> None:
         factor = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
         assert time(f"{number}{space}{unit}".strip(), "200000 d") == number * factor
@@ -363,26 +497,53 @@ class QuantityTests:
         for text in (f"0{mask:o}", f"0{mask:03o}", f"0o{mask:o}", f"0o{mask:03o}"):
             assert umask(text) == mask
 
-    @pytest.mark.parametrize(("text", "mask"), [("18", 0o022), ("022", 0o022), ("0022", 0o022), ("0o022", 0o022), ("0", 0), ("7", 7), ("00", 0)])
+    @pytest.mark.parametrize(
+        ("text", "mask"),
+        [
+            ("18", 0o022),
+            ("022", 0o022),
+            ("0022", 0o022),
+            ("0o022", 0o022),
+            ("0", 0),
+            ("7", 7),
+            ("00", 0),
+        ],
+    )
     def test_umasks(self, tmp_path: Path, text: str, mask: int) -> None:
         assert option(tmp_path, "images", f"umask = {text}").images.umask == mask
 
-    @pytest.mark.parametrize(("text", "octal", "decimal"), [("22", "022", "026"), ("77", "077", "0115"), ("10", "010", "012")])
-    def test_a_umask_that_could_be_either_is_refused(self, tmp_path: Path, text: str, octal: str, decimal: str) -> None:
+    @pytest.mark.parametrize(
+        ("text", "octal", "decimal"),
+        [("22", "022", "026"), ("77", "077", "0115"), ("10", "010", "012")],
+    )
+    def test_a_umask_that_could_be_either_is_refused(
+        self, tmp_path: Path, text: str, octal: str, decimal: str
+    ) -> None:
         found = problem(tmp_path, "images", f"umask = {text}")
-        assert found == f"[images] umask = {text}: is ambiguous: write {octal} if it is octal, {decimal} if it is decimal"
+        assert (
+            found
+            == f"[images] umask = {text}: is ambiguous: write {octal} if it is octal, {decimal} if"
+            " it is decimal"
+        )
 
     @pytest.mark.parametrize("text", ["0x12", "-1", "08", "0o9", "u=rwx", "1e1", "99999"])
     def test_what_is_no_umask(self, tmp_path: Path, text: str) -> None:
         assert "is not a umask" in problem(tmp_path, "images", f"umask = {text}")
 
     @pytest.mark.parametrize("text", ["0700", "0o777", "0100", "0200", "999"])
-    def test_a_umask_that_locks_imagepipe_itself_out_is_refused(self, tmp_path: Path, text: str) -> None:
+    def test_a_umask_that_locks_imagepipe_itself_out_is_refused(
+        self, tmp_path: Path, text: str
+    ) -> None:
         assert "must leave the owner all rights" in problem(tmp_path, "images", f"umask = {text}")
 
-    @pytest.mark.parametrize("text", ["64 MB", "64M", "MiB", "-1", "1,5 MiB", "1.5", "64  MiB", "0x10", "\u0661 MiB", "1e3"])
+    @pytest.mark.parametrize(
+        "text",
+        ["64 MB", "64M", "MiB", "-1", "1,5 MiB", "1.5", "64  MiB", "0x10", "\u0661 MiB", "1e3"],
+    )
     def test_what_is_no_size(self, tmp_path: Path, text: str) -> None:
-        assert re.search("is not a size|is one value", problem(tmp_path, "images", f"max_bytes = {text}"))
+        assert re.search(
+            "is not a size|is one value", problem(tmp_path, "images", f"max_bytes = {text}")
+        )
 
     @pytest.mark.parametrize("text", ["5 sec", "1M", "-5", "1:30", "5 ms", "", "inf", "nan"])
     def test_what_is_no_time(self, tmp_path: Path, text: str) -> None:
@@ -390,21 +551,34 @@ class QuantityTests:
 
     @pytest.mark.parametrize("text", ["0", "0 s", "0.0", "2 d"])
     def test_a_time_out_of_bounds(self, tmp_path: Path, text: str) -> None:
-        assert problem(tmp_path, "images", f"timeout = {text}") == f"[images] timeout = {text}: must be more than 0 and at most 1 d"
+        assert (
+            problem(tmp_path, "images", f"timeout = {text}")
+            == f"[images] timeout = {text}: must be more than 0 and at most 1 d"
+        )
 
-    @pytest.mark.parametrize(("text", "seconds"), [("5 s", 5), ("1m", 60), ("60", 60), ("0.5 s", 0.5), ("1.5 m", 90), ("1 d", 86400)])
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [("5 s", 5), ("1m", 60), ("60", 60), ("0.5 s", 0.5), ("1.5 m", 90), ("1 d", 86400)],
+    )
     def test_times(self, tmp_path: Path, text: str, seconds: float) -> None:
         assert option(tmp_path, "images", f"timeout = {text}").images.timeout_seconds == seconds
 
     @pytest.mark.parametrize(
         ("text", "value"),
-        [(text, index == 0) for index, texts in enumerate(("yes true on 1 YES True", "no false off 0 NO Off")) for text in texts.split()],
+        [
+            (text, index == 0)
+            for index, texts in enumerate(("yes true on 1 YES True", "no false off 0 NO Off"))
+            for text in texts.split()
+        ],
     )
     def test_switches(self, tmp_path: Path, text: str, value: bool) -> None:
         assert option(tmp_path, "images", f"strip = {text}").images.strip is value
 
     def test_what_is_no_switch(self, tmp_path: Path) -> None:
-        assert problem(tmp_path, "images", "strip = 2") == "[images] strip = 2: must be yes or no (or true, false, on, off, 1, 0)"
+        assert (
+            problem(tmp_path, "images", "strip = 2")
+            == "[images] strip = 2: must be yes or no (or true, false, on, off, 1, 0)"
+        )
 
     @pytest.mark.parametrize("text", ["100000000", "100 000 000", "100_000_000"])
     def test_digits_may_stand_in_groups(self, tmp_path: Path, text: str) -> None:
@@ -426,15 +600,24 @@ class QuantityTests:
             ("graphite", "port", 1, 65535),
         ],
     )
-    def test_whole_numbers_have_bounds(self, tmp_path: Path, section: str, name: str, least: int, most: int) -> None:
+    def test_whole_numbers_have_bounds(
+        self, tmp_path: Path, section: str, name: str, least: int, most: int
+    ) -> None:
         for number in (least, most):
             assert option(tmp_path, section, f"{name} = {number}")
         for text in (least - 1, most + 1, "many", "1.0", "0x1"):
-            assert problem(tmp_path, section, f"{name} = {text}").endswith(f"must be a whole number from {least} to {most}")
+            assert problem(tmp_path, section, f"{name} = {text}").endswith(
+                f"must be a whole number from {least} to {most}"
+            )
 
     @pytest.mark.parametrize(
         ("section", "name", "text"),
-        [("network", "max_request", "1000"), ("network", "max_request", "5 GiB"), ("images", "max_bytes", "0"), ("http", "cache_size", "1025 TiB")],
+        [
+            ("network", "max_request", "1000"),
+            ("network", "max_request", "5 GiB"),
+            ("images", "max_bytes", "0"),
+            ("http", "cache_size", "1025 TiB"),
+        ],
     )
     def test_sizes_have_bounds(self, tmp_path: Path, section: str, name: str, text: str) -> None:
         assert "must be at least " in problem(tmp_path, section, f"{name} = {text}")
@@ -461,24 +644,56 @@ class ValueTests:
         assert hosts("hosts = none") == ()
         assert hosts("hosts = Images.Example.org.") == ("images.example.org",)
         assert hosts("hosts = a.example, b.example, A.example") == ("a.example", "b.example")
-        for wrong in ("https://a.example", "a.example:8085", "a.example/x", "*.example", "bücher.example", "a..b", "user@a.example"):
+        for wrong in (
+            "https://a.example",
+            "a.example:8085",
+            "a.example/x",
+            "*.example",
+            "bücher.example",
+            "a..b",
+            "user@a.example",
+        ):
             assert "is not a host" in problem(tmp_path, section, f"hosts = b.example, {wrong}")
         assert "is empty" in problem(tmp_path, section, 'hosts = ""')
 
-    @pytest.mark.parametrize("text", ["unix:/run/imagepipe.sock:mode=660", "systemd:domain=INET:index=0", r"tcp:8085:interface=127.0.0.1", "tcp6:80"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "unix:/run/imagepipe.sock:mode=660",
+            "systemd:domain=INET:index=0",
+            r"tcp:8085:interface=127.0.0.1",
+            "tcp6:80",
+        ],
+    )
     def test_endpoints(self, tmp_path: Path, text: str) -> None:
         assert option(tmp_path, "network", f"endpoint = {text}").network.endpoint == text
         assert option(tmp_path, "http", f"endpoint = {text}").http.endpoint == text
 
-    @pytest.mark.parametrize("text", ["localhost:80", "8085", "unix", "unix:", "http://localhost", "tcp://0.0.0.0:1", "stdio:"])
+    @pytest.mark.parametrize(
+        "text",
+        ["localhost:80", "8085", "unix", "unix:", "http://localhost", "tcp://0.0.0.0:1", "stdio:"],
+    )
     def test_what_is_no_endpoint(self, tmp_path: Path, text: str) -> None:
         assert "is not a server endpoint" in problem(tmp_path, "network", f"endpoint = {text}")
 
-    @pytest.mark.parametrize("text", ["graphite", "graphite.example.org", "10.0.0.1", "::1", "a-b_c.d."])
+    @pytest.mark.parametrize(
+        "text", ["graphite", "graphite.example.org", "10.0.0.1", "::1", "a-b_c.d."]
+    )
     def test_hosts(self, tmp_path: Path, text: str) -> None:
         assert option(tmp_path, "graphite", f"host = {text}").graphite.host == text
 
-    @pytest.mark.parametrize("text", ["graphite:2003", "http://graphite", "a b", "a..b", "-a", "a" * 64, ".".join(["a" * 60] * 5)])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "graphite:2003",
+            "http://graphite",
+            "a b",
+            "a..b",
+            "-a",
+            "a" * 64,
+            ".".join(["a" * 60] * 5),
+        ],
+    )
     def test_what_is_no_host(self, tmp_path: Path, text: str) -> None:
         assert "is not a host" in problem(tmp_path, "graphite", f"host = {text}")
 
@@ -496,7 +711,10 @@ class ValueTests:
         assert settings(tmp_path, text).images.engine is EngineChoice(name)
 
     def test_what_is_no_engine(self, tmp_path: Path) -> None:
-        assert problem(tmp_path, "images", "engine = magick") == "[images] engine = magick: must be one of auto, vips, imagemagick"
+        assert (
+            problem(tmp_path, "images", "engine = magick")
+            == "[images] engine = magick: must be one of auto, vips, imagemagick"
+        )
 
     @pytest.mark.parametrize(
         ("publish", "sync"),
@@ -514,35 +732,71 @@ class ValueTests:
         assert (replication.publish, replication.sync) == (publish, sync)
 
     def test_sync_may_be_elsewhere(self, tmp_path: Path) -> None:
-        assert option(tmp_path, "replication", "publish = tcp://*:65535\nsync = tcp://*:1").replication.sync == "tcp://*:1"
+        assert (
+            option(
+                tmp_path, "replication", "publish = tcp://*:65535\nsync = tcp://*:1"
+            ).replication.sync
+            == "tcp://*:1"
+        )
 
     @pytest.mark.parametrize(
         "text",
-        ["tcp://0.0.0.0", "tcp://0.0.0.0:00", "tcp://0.0.0.0:65536", "0.0.0.0:8086", "tcp://:1", "ipc://run/a", "ipc:///", "ipc:///a/", "inproc://a"],
+        [
+            "tcp://0.0.0.0",
+            "tcp://0.0.0.0:00",
+            "tcp://0.0.0.0:65536",
+            "0.0.0.0:8086",
+            "tcp://:1",
+            "ipc://run/a",
+            "ipc:///",
+            "ipc:///a/",
+            "inproc://a",
+        ],
     )
     def test_what_is_no_zeromq_endpoint(self, tmp_path: Path, text: str) -> None:
-        assert "write tcp://HOST:PORT or ipc:///path/to/socket" in problem(tmp_path, "replication", f"publish = {text}")
+        assert "write tcp://HOST:PORT or ipc:///path/to/socket" in problem(
+            tmp_path, "replication", f"publish = {text}"
+        )
 
     def test_a_socket_path_that_the_system_would_cut(self, tmp_path: Path) -> None:
-        assert "at most 102 bytes" in problem(tmp_path, "replication", f"publish = ipc:///{'a' * 102}")
+        assert "at most 102 bytes" in problem(
+            tmp_path, "replication", f"publish = ipc:///{'a' * 102}"
+        )
         assert option(tmp_path, "replication", f"publish = ipc:///{'a' * 101}")
 
     def test_one_peer_is_a_list_too(self, tmp_path: Path) -> None:
-        assert option(tmp_path, "replication", "subscribe = tcp://a:1").replication.subscribe == (Peer(None, "tcp://a:1"),)
+        assert option(tmp_path, "replication", "subscribe = tcp://a:1").replication.subscribe == (
+            Peer(None, "tcp://a:1"),
+        )
 
     def test_peers_may_have_names(self, tmp_path: Path) -> None:
-        found = option(tmp_path, "replication", "subscribe = north@tcp://a:1, ipc:///b").replication.subscribe
+        found = option(
+            tmp_path, "replication", "subscribe = north@tcp://a:1, ipc:///b"
+        ).replication.subscribe
         assert found == (Peer("north", "tcp://a:1"), Peer(None, "ipc:///b"))
 
     @pytest.mark.parametrize("text", ["a@tcp://a:1, a@tcp://b:1", "a@tcp://a:1, b@tcp://a:1"])
     def test_a_peer_twice(self, tmp_path: Path, text: str) -> None:
-        assert problem(tmp_path, "replication", f"subscribe = {text}") == f"[replication] subscribe = {text}: names a peer twice"
+        assert (
+            problem(tmp_path, "replication", f"subscribe = {text}")
+            == f"[replication] subscribe = {text}: names a peer twice"
+        )
 
     @pytest.mark.parametrize("text", ["@tcp://a:1", "a b@tcp://a:1", "a@", "a", "tcp://a:0"])
     def test_what_is_no_peer(self, tmp_path: Path, text: str) -> None:
-        assert problem(tmp_path, "replication", f"subscribe = {text}").startswith(f"[replication] subscribe = {text}: ")
+        assert problem(tmp_path, "replication", f"subscribe = {text}").startswith(
+            f"[replication] subscribe = {text}: "
+        )
 
-    @pytest.mark.parametrize("text", ["http://example.org/a/", "https://example.org", "http://[::1]:8000/", "http://example.org/?id="])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "http://example.org/a/",
+            "https://example.org",
+            "http://[::1]:8000/",
+            "http://example.org/?id=",
+        ],
+    )
     def test_source_bases(self, tmp_path: Path, text: str) -> None:
         assert option(tmp_path, "http", f"source_base = {text}").http.source_base == text
 
@@ -564,12 +818,20 @@ class ValueTests:
         assert "is not a URL to fetch from" in problem(tmp_path, "http", f"source_base = {text}")
 
     def test_a_comma_in_what_is_one_value_must_be_quoted(self, tmp_path: Path) -> None:
-        assert problem(tmp_path, "http", "source_base = http://x/a,b").endswith("is one value, and a comma makes it a list: quote it")
-        assert option(tmp_path, "http", "source_base = 'http://x/a,b'").http.source_base == "http://x/a,b"
+        assert problem(tmp_path, "http", "source_base = http://x/a,b").endswith(
+            "is one value, and a comma makes it a list: quote it"
+        )
+        assert (
+            option(tmp_path, "http", "source_base = 'http://x/a,b'").http.source_base
+            == "http://x/a,b"
+        )
 
     def test_sources_are_a_list(self, tmp_path: Path) -> None:
         assert option(tmp_path, "http", "sources = http://a/b").http.sources == ("http://a/b",)
-        assert option(tmp_path, "http", "sources = http://a/b, https://c:1/").http.sources == ("http://a/b", "https://c:1/")
+        assert option(tmp_path, "http", "sources = http://a/b, https://c:1/").http.sources == (
+            "http://a/b",
+            "https://c:1/",
+        )
 
     @pytest.mark.parametrize("text", ["http://a/?b", "http://a/%2e", "http://a/../b"])
     def test_a_source_is_a_plain_path(self, tmp_path: Path, text: str) -> None:
@@ -577,7 +839,10 @@ class ValueTests:
 
     def test_extensions_are_a_list(self, tmp_path: Path) -> None:
         assert option(tmp_path, "http", "extensions = jpg").http.extensions == ("jpg",)
-        assert option(tmp_path, "http", "extensions = jpg, png, jpg,").http.extensions == ("jpg", "png")
+        assert option(tmp_path, "http", "extensions = jpg, png, jpg,").http.extensions == (
+            "jpg",
+            "png",
+        )
 
     @pytest.mark.parametrize("text", ["svg", ".jpg", "JPG", "auto"])
     def test_what_is_no_extension(self, tmp_path: Path, text: str) -> None:
@@ -587,12 +852,25 @@ class ValueTests:
         names = ("w500.jpg", "x300.webp", "300x400-q60.jpg", "full_size.auto", "w1-q100.png")
         assert option(tmp_path, "http", f"outputs = {', '.join(names)}").http.outputs == names
 
-    @pytest.mark.parametrize("text", ["w0.jpg", "500.jpg", "w500", "w500.svg", "w500-q0.jpg", "w500-q101.jpg", "full_size-q.jpg", "a/w500.jpg"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "w0.jpg",
+            "500.jpg",
+            "w500",
+            "w500.svg",
+            "w500-q0.jpg",
+            "w500-q101.jpg",
+            "full_size-q.jpg",
+            "a/w500.jpg",
+        ],
+    )
     def test_what_is_no_output(self, tmp_path: Path, text: str) -> None:
         assert "is not a rendition's name" in problem(tmp_path, "http", f"outputs = {text}")
 
     def test_an_empty_value_is_a_problem_and_none_is_not(self, tmp_path: Path) -> None:
-        # An empty `users` is what a template leaves behind that could not fill it in: it must not mean "no password".
+        # An empty `users` is what a template leaves behind that could not fill it in: it must not
+        # mean "no password".
         assert "is empty" in problem(tmp_path, "network", "users =")
         assert "is empty" in problem(tmp_path, "network", "users = # none")
         assert "is an empty list" in problem(tmp_path, "http", "secrets = ,")
@@ -607,12 +885,23 @@ class EnvironmentTests:
     """`[imagemagick] [[env]]` is free."""
 
     def test_a_variable_adds_to_the_defaults(self, tmp_path: Path) -> None:
-        env = option(tmp_path, "imagemagick", "[[env]]\nMAGICK_TIME_LIMIT = 5\nMAGICK_MEMORY_LIMIT = 256MiB\nEMPTY = ''").imagemagick.env
-        assert env == {"MAGICK_THREAD_LIMIT": "1", "MAGICK_TIME_LIMIT": "5", "MAGICK_MEMORY_LIMIT": "256MiB", "EMPTY": ""}
+        env = option(
+            tmp_path,
+            "imagemagick",
+            "[[env]]\nMAGICK_TIME_LIMIT = 5\nMAGICK_MEMORY_LIMIT = 256MiB\nEMPTY = ''",
+        ).imagemagick.env
+        assert env == {
+            "MAGICK_THREAD_LIMIT": "1",
+            "MAGICK_TIME_LIMIT": "5",
+            "MAGICK_MEMORY_LIMIT": "256MiB",
+            "EMPTY": "",
+        }
 
     def test_a_list_is_none_of_its_values(self, tmp_path: Path) -> None:
         found = problem(tmp_path, "imagemagick", "[[env]]\nA = b, c")
-        assert found == "[imagemagick] [[env]] A: is one value, and a comma makes it a list: quote it"
+        assert (
+            found == "[imagemagick] [[env]] A: is one value, and a comma makes it a list: quote it"
+        )
 
     @pytest.mark.parametrize("name", ["A-B", "1A", "__many__", "A B"])
     def test_a_variable_has_a_name_that_can_be_one(self, tmp_path: Path, name: str) -> None:
@@ -629,16 +918,29 @@ class PathTests:
         (tmp_path / "curve").mkdir()
         loaded = settings(
             tmp_path,
-            "[network]\nusers = users\ntls_certificate = ./cert.pem\ntls_key = key.pem\n[http]\nsecrets_file = keys.txt\n[replication]\nkeys = curve\n",
+            "[network]\nusers = users\ntls_certificate = ./cert.pem\ntls_key ="
+            " key.pem\n[http]\nsecrets_file = keys.txt\n[replication]\nkeys = curve\n",
         )
-        assert (loaded.network.users, loaded.network.tls_certificate) == (tmp_path / "users", tmp_path / "cert.pem")
-        assert (loaded.network.tls_key, loaded.replication.keys) == (tmp_path / "key.pem", tmp_path / "curve")
+        assert (loaded.network.users, loaded.network.tls_certificate) == (
+            tmp_path / "users",
+            tmp_path / "cert.pem",
+        )
+        assert (loaded.network.tls_key, loaded.replication.keys) == (
+            tmp_path / "key.pem",
+            tmp_path / "curve",
+        )
         assert loaded.http.secrets == ("secret",)
 
     def test_a_file_that_is_not_there_or_not_one(self, tmp_path: Path) -> None:
         (tmp_path / "folder").mkdir()
-        assert problem(tmp_path, "network", "users = nobody") == f"[network] users = nobody: there is no file {tmp_path}/nobody"
-        assert problem(tmp_path, "network", "users = folder") == f"[network] users = folder: {tmp_path}/folder is not a file"
+        assert (
+            problem(tmp_path, "network", "users = nobody")
+            == f"[network] users = nobody: there is no file {tmp_path}/nobody"
+        )
+        assert (
+            problem(tmp_path, "network", "users = folder")
+            == f"[network] users = folder: {tmp_path}/folder is not a file"
+        )
         assert "there is no folder" in problem(tmp_path, "replication", "keys = imagepipe.ini")
 
     def test_the_home_is_not_known(self, tmp_path: Path) -> None:
@@ -646,9 +948,15 @@ class PathTests:
 
     def test_secrets_from_a_file_are_its_lines(self, tmp_path: Path) -> None:
         (tmp_path / "keys").write_bytes(b"\xef\xbb\xbf one, with # anything \r\n\n two\n")
-        assert option(tmp_path, "http", "secrets_file = keys").http.secrets == ("one, with # anything", "two")
+        assert option(tmp_path, "http", "secrets_file = keys").http.secrets == (
+            "one, with # anything",
+            "two",
+        )
 
-    @pytest.mark.parametrize(("content", "why"), [(b"\n \n", "is empty"), (b"\xff", "is not UTF-8"), (b"a\0b", "control characters")])
+    @pytest.mark.parametrize(
+        ("content", "why"),
+        [(b"\n \n", "is empty"), (b"\xff", "is not UTF-8"), (b"a\0b", "control characters")],
+    )
     def test_a_file_without_secrets(self, tmp_path: Path, content: bytes, why: str) -> None:
         (tmp_path / "keys").write_bytes(content)
         assert why in problem(tmp_path, "http", "secrets_file = keys")
@@ -661,7 +969,9 @@ class PathTests:
     def test_secrets_are_not_in_the_representation(self, tmp_path: Path) -> None:
         assert "hush" not in repr(option(tmp_path, "http", "secrets = hush"))
 
-    @pytest.mark.parametrize("path", ["/", "/etc", "/usr/", "/var/../etc", "//", "/proc/1", "/sys/x"])
+    @pytest.mark.parametrize(
+        "path", ["/", "/etc", "/usr/", "/var/../etc", "//", "/proc/1", "/sys/x"]
+    )
     def test_a_folder_of_the_system_is_not_for_images(self, tmp_path: Path, path: str) -> None:
         assert "is a folder of the system" in problem(tmp_path, "images", f"path = {path}")
 
@@ -691,21 +1001,38 @@ class PathTests:
         assert warning.endswith("lies below it, so a server that serves the one serves the other")
 
     @pytest.mark.parametrize("name", ["users", "tls_key", "tls_certificate"])
-    def test_what_must_stay_secret_does_not_lie_among_the_images(self, tmp_path: Path, name: str) -> None:
+    def test_what_must_stay_secret_does_not_lie_among_the_images(
+        self, tmp_path: Path, name: str
+    ) -> None:
         (tmp_path / "images").mkdir()
         (tmp_path / "images" / "file").touch()
-        with pytest.raises(ConfigError, match=rf"\[network\] {name} = .*: lies inside images.path, which is served; move it out"):
+        with pytest.raises(
+            ConfigError,
+            match=(
+                rf"\[network\] {name} = .*: lies inside images.path, which is served; move it out"
+            ),
+        ):
             option(tmp_path, "network", f"{name} = images/file")
 
 
 class TogetherTests:
     """What options must be to each other."""
 
-    @pytest.mark.parametrize(("one", "other"), [("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")])
-    def test_a_certificate_and_its_key_go_together(self, tmp_path: Path, one: str, other: str) -> None:
+    @pytest.mark.parametrize(
+        ("one", "other"), [("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")]
+    )
+    def test_a_certificate_and_its_key_go_together(
+        self, tmp_path: Path, one: str, other: str
+    ) -> None:
         (tmp_path / "file").touch()
-        assert problem(tmp_path, "network", f"{one} = file") == f"[network] {one}: needs {other} beside it"
-        assert problem(tmp_path, "network", f"{one} = file\n{other} = none") == f"[network] {one}: needs {other} beside it"
+        assert (
+            problem(tmp_path, "network", f"{one} = file")
+            == f"[network] {one}: needs {other} beside it"
+        )
+        assert (
+            problem(tmp_path, "network", f"{one} = file\n{other} = none")
+            == f"[network] {one}: needs {other} beside it"
+        )
 
     def test_there_is_one_certificate(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
@@ -713,30 +1040,66 @@ class TogetherTests:
         assert "has a certificate of its own" in problem(tmp_path, "network", lines)
 
     @pytest.mark.parametrize("section", ["network", "http"])
-    def test_an_endpoint_stands_in_place_of_interface_and_port(self, tmp_path: Path, section: str) -> None:
+    def test_an_endpoint_stands_in_place_of_interface_and_port(
+        self, tmp_path: Path, section: str
+    ) -> None:
         found = problem(tmp_path, section, "endpoint = unix:/a\nport = 1")
-        assert found == f"[{section}] endpoint: stands in place of interface and port; remove port, or endpoint"
+        assert (
+            found == f"[{section}] endpoint: stands in place of interface and port; remove port, or"
+            " endpoint"
+        )
 
     def test_two_servers_need_two_ports(self, tmp_path: Path) -> None:
-        assert problem(tmp_path, "http", "port = 8085") == "[http] port = 8085: is the port of [network] too; give them two"
-        assert settings(tmp_path, "[network]\ninterface = 127.0.0.1\n[http]\ninterface = 127.0.0.2\nport = 8085\n").http.port == 8085
+        assert (
+            problem(tmp_path, "http", "port = 8085")
+            == "[http] port = 8085: is the port of [network] too; give them two"
+        )
+        assert (
+            settings(
+                tmp_path,
+                "[network]\ninterface = 127.0.0.1\n[http]\ninterface = 127.0.0.2\nport = 8085\n",
+            ).http.port
+            == 8085
+        )
         assert settings(tmp_path, "[network]\nport = 0\n[http]\nport = 0\n").http.port == 0
 
     def test_replication(self, tmp_path: Path) -> None:
-        assert problem(tmp_path, "replication", "sync = tcp://a:1") == "[replication] sync: needs publish beside it"
-        assert "give them two" in problem(tmp_path, "replication", "publish = tcp://a:1\nsync = tcp://a:1")
-        assert "leaves no port after it" in problem(tmp_path, "replication", "publish = tcp://a:65535")
-        assert "this node's own" in problem(tmp_path, "replication", "publish = tcp://a:1\nsubscribe = tcp://a:1")
-        assert "both must be tcp, or both ipc" in problem(tmp_path, "replication", "publish = tcp://a:1\nsync = ipc:///a")
+        assert (
+            problem(tmp_path, "replication", "sync = tcp://a:1")
+            == "[replication] sync: needs publish beside it"
+        )
+        assert "give them two" in problem(
+            tmp_path, "replication", "publish = tcp://a:1\nsync = tcp://a:1"
+        )
+        assert "leaves no port after it" in problem(
+            tmp_path, "replication", "publish = tcp://a:65535"
+        )
+        assert "this node's own" in problem(
+            tmp_path, "replication", "publish = tcp://a:1\nsubscribe = tcp://a:1"
+        )
+        assert "both must be tcp, or both ipc" in problem(
+            tmp_path, "replication", "publish = tcp://a:1\nsync = ipc:///a"
+        )
 
     def test_confirmations_need_someone_who_can_confirm(self, tmp_path: Path) -> None:
-        assert "min_acks: needs publish" in problem(tmp_path, "replication", "min_acks = 1\nsubscribe = tcp://a:1")
-        assert option(tmp_path, "replication", "min_acks = 1\npublish = tcp://a:1").replication.acks_min == 1
+        assert "min_acks: needs publish" in problem(
+            tmp_path, "replication", "min_acks = 1\nsubscribe = tcp://a:1"
+        )
+        assert (
+            option(
+                tmp_path, "replication", "min_acks = 1\npublish = tcp://a:1"
+            ).replication.acks_min
+            == 1
+        )
 
     def test_with_keys_every_peer_has_a_name(self, tmp_path: Path) -> None:
         (tmp_path / "curve").mkdir()
-        assert "needs a name with keys" in problem(tmp_path, "replication", "keys = curve\nsubscribe = tcp://a:1")
-        assert option(tmp_path, "replication", "keys = curve\nsubscribe = north@tcp://a:1").replication.subscribe
+        assert "needs a name with keys" in problem(
+            tmp_path, "replication", "keys = curve\nsubscribe = tcp://a:1"
+        )
+        assert option(
+            tmp_path, "replication", "keys = curve\nsubscribe = north@tcp://a:1"
+        ).replication.subscribe
 
     @pytest.mark.parametrize(
         ("lines", "is_exposed"),
@@ -750,17 +1113,32 @@ class TogetherTests:
             ("subscribe = tcp://10.0.0.1:8086", False),
         ],
     )
-    def test_publishing_to_anyone_is_worth_a_warning(self, tmp_path: Path, lines: str, is_exposed: bool) -> None:
+    def test_publishing_to_anyone_is_worth_a_warning(
+        self, tmp_path: Path, lines: str, is_exposed: bool
+    ) -> None:
         (tmp_path / "curve").mkdir()
-        assert any("without keys anyone" in warning for warning in option(tmp_path, "replication", lines).warnings) == is_exposed
+        assert (
+            any(
+                "without keys anyone" in warning
+                for warning in option(tmp_path, "replication", lines).warnings
+            )
+            == is_exposed
+        )
 
     def test_the_imagemagick_engine_needs_convert(self, tmp_path: Path) -> None:
         text = "[images]\npath = images\nengine = {engine}\n[imagemagick]\nconvert = {convert}\n"
         [only] = problems(tmp_path, text.format(engine="imagemagick", convert="/nowhere/convert"))
         assert only.startswith("[imagemagick] convert = /nowhere/convert: there is no such program")
-        [warning] = settings(tmp_path, text.format(engine="auto", convert="/nowhere/convert")).warnings
-        assert warning.startswith("[imagemagick] convert = /nowhere/convert: there is no such program")
-        assert settings(tmp_path, text.format(engine="vips", convert="/nowhere/convert")).warnings == ()
+        [warning] = settings(
+            tmp_path, text.format(engine="auto", convert="/nowhere/convert")
+        ).warnings
+        assert warning.startswith(
+            "[imagemagick] convert = /nowhere/convert: there is no such program"
+        )
+        assert (
+            settings(tmp_path, text.format(engine="vips", convert="/nowhere/convert")).warnings
+            == ()
+        )
 
     def test_convert_must_be_executable(self, tmp_path: Path) -> None:
         (tmp_path / "convert").touch(0o644)
@@ -771,5 +1149,8 @@ class TogetherTests:
         assert "is not a whole path" in problem(tmp_path, "imagemagick", "convert = convert")
 
     def test_images_that_cannot_arrive_are_warned_of(self, tmp_path: Path) -> None:
-        [warning] = settings(tmp_path, "[images]\npath = images\nmax_bytes = 50 MiB\n[imagemagick]\nconvert = /bin/sh\n").warnings
+        [warning] = settings(
+            tmp_path,
+            "[images]\npath = images\nmax_bytes = 50 MiB\n[imagemagick]\nconvert = /bin/sh\n",
+        ).warnings
         assert "[network] max_request lets no more than 67108864 in" in warning

@@ -23,5 +23,7 @@ class ServerEndpointTests:
             ("haproxy:systemd:domain=INET:name=ssl", False, None),
         ],
     )
-    def test_it_says_whether_the_port_speaks_tls_and_on_which_address(self, endpoint: str, is_tls: bool, interface: str | None) -> None:
+    def test_it_says_whether_the_port_speaks_tls_and_on_which_address(
+        self, endpoint: str, is_tls: bool, interface: str | None
+    ) -> None:
         assert (speaks_tls(endpoint), interface_of(endpoint)) == (is_tls, interface)

@@ -27,7 +27,9 @@ class EscapedTests:
         assert escaped(path) == form
         assert stored_path(form) == unescaped(form) == path
 
-    @pytest.mark.parametrize("path", ["a/b.jpg", "100%EF%BF%BF.jpg", "a\\uffff", "\U0001fffe\ufdd0\ufffd"])
+    @pytest.mark.parametrize(
+        "path", ["a/b.jpg", "100%EF%BF%BF.jpg", "a\\uffff", "\U0001fffe\ufdd0\ufffd"]
+    )
     def test_any_other_path_is_shown_as_it_is(self, path: str) -> None:
         assert escaped(path) == stored_path(path) == path
         assert not is_unsayable(path)
@@ -60,7 +62,9 @@ class EscapedTests:
     )
     def test_a_form_that_stands_for_no_such_path_is_refused(self, text: str) -> None:
         assert unescaped(text) is None
-        with pytest.raises(BadRequest, match=r"^src_path: is not an escaped path as list_images returns it: "):
+        with pytest.raises(
+            BadRequest, match=r"^src_path: is not an escaped path as list_images returns it: "
+        ):
             stored_path(text, "src_path")
 
     def test_without_the_form_the_character_is_refused(self) -> None:

@@ -28,5 +28,11 @@ class NameTests:
         assert both_names(own, known) == shown
 
     def test_two_peers_of_one_name_have_two_labels(self) -> None:
-        peers = [("img", "north"), ("img", "south"), ("", "east"), ("east", "west"), ("img-2", "tcp://x:1")]
+        peers = [
+            ("img", "north"),
+            ("img", "south"),
+            ("", "east"),
+            ("east", "west"),
+            ("img-2", "tcp://x:1"),
+        ]
         assert labels(peers) == ["img (north)", "img (south)", "east", "east (west)", "img-2"]

@@ -30,12 +30,22 @@ class PaceTests:
 class ParseRateTests:
     @pytest.mark.parametrize(
         ("text", "rate"),
-        [("", RATE_DEFAULT), ("50 MiB", 50 << 20), ("1.5gib/s", 3 << 29), ("1 KiB", 1024), ("4096", 4096), ("2 TiB", 2 << 40)],
+        [
+            ("", RATE_DEFAULT),
+            ("50 MiB", 50 << 20),
+            ("1.5gib/s", 3 << 29),
+            ("1 KiB", 1024),
+            ("4096", 4096),
+            ("2 TiB", 2 << 40),
+        ],
     )
     def test_a_rate_is_a_size_a_second(self, text: str, rate: float) -> None:
         assert parse_rate(text) == rate
 
-    @pytest.mark.parametrize("text", ["0", "1023", "-5 MiB", "fast", "5 MB", "1e9", "nan", "\u0665 MiB", "5 MiB ", "9" * 400])
+    @pytest.mark.parametrize(
+        "text",
+        ["0", "1023", "-5 MiB", "fast", "5 MB", "1e9", "nan", "\u0665 MiB", "5 MiB ", "9" * 400],
+    )
     def test_anything_else_is_refused_with_an_example(self, text: str) -> None:
         with pytest.raises(BadRequest, match="write 50 MiB"):
             parse_rate(text)

@@ -11,7 +11,13 @@ from imagepipe.errors import BadRequest
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=60)
 PATH_LIKE = st.lists(
-    st.one_of(st.sampled_from(["a", "b.jpg", "..", ".", "", "x.php", "é", "e\u0301", "status", "\0", " "]), ANY_TEXT), max_size=5
+    st.one_of(
+        st.sampled_from(
+            ["a", "b.jpg", "..", ".", "", "x.php", "é", "e\u0301", "status", "\0", " "]
+        ),
+        ANY_TEXT,
+    ),
+    max_size=5,
 ).map("/".join)
 
 
@@ -53,7 +59,9 @@ class CleanTests:
     def test_there_is_no_way_up(self, path: str) -> None:
         assert "may not contain '..'" in refused(path)
 
-    @pytest.mark.parametrize("path", [".a", "a/.b.jpg", ".imagepipe/x", "...", "a/..b", ".htaccess"])
+    @pytest.mark.parametrize(
+        "path", [".a", "a/.b.jpg", ".imagepipe/x", "...", "a/..b", ".htaccess"]
+    )
     def test_nothing_is_hidden(self, path: str) -> None:
         assert "no component may begin with a dot" in refused(path)
 
@@ -65,7 +73,9 @@ class CleanTests:
         with pytest.raises(BadRequest, match=r"^size: .*XML"):
             output_path("a.jpg", f"_{character}")
 
-    @pytest.mark.parametrize("character", ["\0", "\n", "\r", "\t", "\x1b", "\x1f", "\x7f", "\x80", "\x85", "\x9f"])
+    @pytest.mark.parametrize(
+        "character", ["\0", "\n", "\r", "\t", "\x1b", "\x1f", "\x7f", "\x80", "\x85", "\x9f"]
+    )
     def test_control_characters_are_refused(self, character: str) -> None:
         assert "control character" in refused(f"a{character}b.jpg")
 
@@ -97,27 +107,54 @@ class CleanTests:
         assert "longer than 1024 bytes" in refused("a/" * 3000 + "a")
 
     @pytest.mark.parametrize(
-        "path", ["status", "status/a.jpg", "status.json", "healthz", "readyz/x", "metrics", "//metrics", "info.json", "a/info.json", "./status"]
+        "path",
+        [
+            "status",
+            "status/a.jpg",
+            "status.json",
+            "healthz",
+            "readyz/x",
+            "metrics",
+            "//metrics",
+            "info.json",
+            "a/info.json",
+            "./status",
+        ],
     )
     def test_the_servers_own_pages_are_reserved(self, path: str) -> None:
         assert "is reserved for the server's own pages" in refused(path)
 
-    @pytest.mark.parametrize("path", ["a/status", "a/metrics", "info.json/a", "status.jpg", "Status", "infojson"])
+    @pytest.mark.parametrize(
+        "path", ["a/status", "a/metrics", "info.json/a", "status.jpg", "Status", "infojson"]
+    )
     def test_and_nothing_but_these(self, path: str) -> None:
         assert clean(path) == path
 
-    @pytest.mark.parametrize("extension", "html htm xhtml xml svg svgz js css shtml mjs pdf".split())
+    @pytest.mark.parametrize(
+        "extension", "html htm xhtml xml svg svgz js css shtml mjs pdf".split()
+    )
     def test_what_a_browser_shows_as_a_page_is_refused(self, extension: str) -> None:
-        for path in (f"a.{extension}", f"a.{extension.upper()}", f"a.jpg.{extension}", f"a.{extension}.", f"a.{extension} "):
+        for path in (
+            f"a.{extension}",
+            f"a.{extension.upper()}",
+            f"a.jpg.{extension}",
+            f"a.{extension}.",
+            f"a.{extension} ",
+        ):
             assert "as a page" in refused(path)
 
     @pytest.mark.parametrize("last", ["foo", "bak", "1", "en", "gz"])
     def test_a_page_hides_behind_no_extension_that_a_server_does_not_know(self, last: str) -> None:
-        # Apache's mod_mime skips extensions that it has no type for, and then takes the type of the one before.
+        # Apache's mod_mime skips extensions that it has no type for, and then takes the type of the
+        # one before.
         assert "as a page" in refused(f"a.html.{last}")
 
-    @pytest.mark.parametrize("extension", "php php3 php5 php8 phps phtml pht phar cgi py pl sh asp aspx jsp".split())
-    def test_what_a_server_could_run_is_refused_anywhere_among_the_extensions(self, extension: str) -> None:
+    @pytest.mark.parametrize(
+        "extension", "php php3 php5 php8 phps phtml pht phar cgi py pl sh asp aspx jsp".split()
+    )
+    def test_what_a_server_could_run_is_refused_anywhere_among_the_extensions(
+        self, extension: str
+    ) -> None:
         for path in (
             f"a.{extension}",
             f"a.{extension.upper()}",
@@ -129,7 +166,19 @@ class CleanTests:
             assert "could run" in refused(path)
 
     @pytest.mark.parametrize(
-        "path", ["php", "a/html", "a.html.jpg", "a.php/b.jpg", "aphp.jpg", "a.htmlx", "a.2024.jpg", "svg.png", "example.com.jpg", "what.to.do.png"]
+        "path",
+        [
+            "php",
+            "a/html",
+            "a.html.jpg",
+            "a.php/b.jpg",
+            "aphp.jpg",
+            "a.htmlx",
+            "a.2024.jpg",
+            "svg.png",
+            "example.com.jpg",
+            "what.to.do.png",
+        ],
     )
     def test_what_only_looks_like_one_is_not(self, path: str) -> None:
         assert clean(path) == path
@@ -144,7 +193,8 @@ class CleanTests:
         try:
             cleaned = clean(path)
         except BadRequest as refusal:
-            assert str(refusal).isascii() and str(refusal).isprintable()  # noqa: PT017, PT018 - either outcome is fine, and has its promise
+            # either outcome is fine, and has its promise
+            assert str(refusal).isascii() and str(refusal).isprintable()  # noqa: PT017, PT018
             return
         assert clean(cleaned) == cleaned
         assert unicodedata.is_normalized("NFC", cleaned)
@@ -178,7 +228,15 @@ class OutputPathTests:
     def test_outputs(self, path: str, suffix: str, extension: str | None, output: str) -> None:
         assert output_path(path, suffix, extension) == output
 
-    @pytest.mark.parametrize(("suffix", "why"), [("/b", "a slash"), ("\n", "a control character"), (".php", "could run"), ("s" * 255, "255 bytes")])
+    @pytest.mark.parametrize(
+        ("suffix", "why"),
+        [
+            ("/b", "a slash"),
+            ("\n", "a control character"),
+            (".php", "could run"),
+            ("s" * 255, "255 bytes"),
+        ],
+    )
     def test_what_a_suffix_may_not_do(self, suffix: str, why: str) -> None:
         with pytest.raises(BadRequest, match=f"^size: .*{why}"):
             output_path("a/b.jpg", suffix)
@@ -199,10 +257,19 @@ class PartTests:
     def test_stem_and_extension_make_the_path(self, path: str) -> None:
         stem, extension = split_extension(path)
         assert stem + extension == path
-        assert extension == "" or (extension[0] == "." and "/" not in extension and extension.count(".") == 1)
+        assert extension == "" or (
+            extension[0] == "." and "/" not in extension and extension.count(".") == 1
+        )
 
     @pytest.mark.parametrize(
-        ("path", "parts"), [("a/b.jpg", ("a/b", ".jpg")), ("a.b/c", ("a.b/c", "")), ("a/.b", ("a/.b", "")), (".b", (".b", "")), ("a", ("a", ""))]
+        ("path", "parts"),
+        [
+            ("a/b.jpg", ("a/b", ".jpg")),
+            ("a.b/c", ("a.b/c", "")),
+            ("a/.b", ("a/.b", "")),
+            (".b", (".b", "")),
+            ("a", ("a", "")),
+        ],
     )
     def test_extensions(self, path: str, parts: tuple[str, str]) -> None:
         assert split_extension(path) == parts

@@ -12,7 +12,15 @@ from twisted.logger import LogEvent, Logger, LogLevel, LogPublisher, formatEvent
 from twisted.python import log as legacy
 from twisted.python.failure import Failure
 
-from imagepipe.daemon.logs import LINE_LENGTH_MAX, SEQUENCE_LENGTH_MAX, LogFile, is_told, json_line, observer_for, text_line
+from imagepipe.daemon.logs import (
+    LINE_LENGTH_MAX,
+    SEQUENCE_LENGTH_MAX,
+    LogFile,
+    is_told,
+    json_line,
+    observer_for,
+    text_line,
+)
 
 BREAKING = "a\r\x0b\x0c\x1b[2K\x85\u2028\u2029\u202e\x7f\x00\ud800b"
 """What one program or another takes for the end of a line, or worse."""
@@ -28,14 +36,20 @@ def event_of(say: Callable[[Logger], None], namespace: str = "imagepipe.some.Thi
 
 def failed(log: Logger) -> None:
     """Log an exception whose text has several lines."""
-    log.failure("it failed: {path}", Failure(ValueError("first\n2026-01-02T03:04:05+0000 [imagepipe#info] forged")), path="a/b")
+    log.failure(
+        "it failed: {path}",
+        Failure(ValueError("first\n2026-01-02T03:04:05+0000 [imagepipe#info] forged")),
+        path="a/b",
+    )
 
 
 class TextTests:
     """A line of text."""
 
     def test_it_is_what_twistd_writes(self) -> None:
-        event = event_of(lambda log: log.error("{path} is {what}", path="a", what="late")) | {"log_time": 0.0}
+        event = event_of(lambda log: log.error("{path} is {what}", path="a", what="late")) | {
+            "log_time": 0.0
+        }
         assert text_line(event) == text_line(event).strip()
         assert text_line(event).endswith(" [imagepipe.some.Thing#error] a is late")
 
@@ -43,7 +57,9 @@ class TextTests:
         "say",
         [
             lambda log: log.info("plain"),
-            lambda log: log.error("{path!r} {number:03d} {number.real} {none}", path="a{b}\nc", number=7, none=None),
+            lambda log: log.error(
+                "{path!r} {number:03d} {number.real} {none}", path="a{b}\nc", number=7, none=None
+            ),
             lambda log: log.info("{called()}", called=lambda: "called"),
             lambda log: log.info("{missing}"),
             lambda log: log.info("{bad:03d}", bad="text"),
@@ -53,7 +69,9 @@ class TextTests:
         ],
     )
     @pytest.mark.parametrize("time", [0.0, 1_700_000_000.9, None])
-    def test_it_is_the_same_whichever_way_it_is_made(self, say: Callable[[Logger], None], time: float | None) -> None:
+    def test_it_is_the_same_whichever_way_it_is_made(
+        self, say: Callable[[Logger], None], time: float | None
+    ) -> None:
         event = event_of(say) | {"log_time": time}
         assert text_line(event) == (formatEventAsClassicLogText(event) or "").rstrip("\n")
 
@@ -63,7 +81,10 @@ class TextTests:
         assert len(line.splitlines()) == 1
 
     def test_every_line_but_the_first_begins_with_a_tab(self) -> None:
-        for event in (event_of(failed), event_of(lambda log: log.info("{text}", text="a\n2026-01-02 forged\n\nb"))):
+        for event in (
+            event_of(failed),
+            event_of(lambda log: log.info("{text}", text="a\n2026-01-02 forged\n\nb")),
+        ):
             lines = text_line(event).split("\n")
             assert len(lines) > 1
             assert all(line.startswith("\t") for line in lines[1:])
@@ -81,7 +102,9 @@ class JsonTests:
     """A line of JSON."""
 
     def test_it_has_the_message_and_the_fields(self) -> None:
-        event = event_of(lambda log: log.info("{path}: {bytes} bytes", path="a", bytes=3)) | {"log_time": 1.5}
+        event = event_of(lambda log: log.info("{path}: {bytes} bytes", path="a", bytes=3)) | {
+            "log_time": 1.5
+        }
         assert json.loads(json_line(event)) == {
             "time": "1970-01-01T00:00:01.500Z",
             "level": "info",
@@ -118,18 +141,35 @@ class JsonTests:
             "text": "x" * 1_000_000,
         }
         told = json.loads(json_line(event_of(lambda log: log.info("a", **fields))))
-        plain = {name: told[name] for name in told.keys() - {"time", "level", "namespace", "message", "text", "many"}}
-        assert plain == {"path": "a/b", "error": "[Errno 28] No space left", "paths": ["a", "b"], "none": None, "yes": True, "late": "inf"}
+        plain = {
+            name: told[name]
+            for name in told.keys() - {"time", "level", "namespace", "message", "text", "many"}
+        }
+        assert plain == {
+            "path": "a/b",
+            "error": "[Errno 28] No space left",
+            "paths": ["a", "b"],
+            "none": None,
+            "yes": True,
+            "late": "inf",
+        }
         assert told["many"] == list(range(SEQUENCE_LENGTH_MAX))
         assert len(told["text"]) < LINE_LENGTH_MAX + 100
 
     def test_a_field_does_not_replace_what_every_line_has(self) -> None:
-        told = json.loads(json_line(event_of(lambda log: log.info("true", namespace="x", message="false", time="never"))))
+        told = json.loads(
+            json_line(
+                event_of(lambda log: log.info("true", namespace="x", message="false", time="never"))
+            )
+        )
         assert (told["namespace"], told["message"]) == ("imagepipe.some.Thing", "true")
         assert told["time"] != "never"
 
     def test_a_format_that_does_not_fit_is_a_line_too(self) -> None:
-        assert "missing" in json.loads(json_line(event_of(lambda log: log.info("{missing}"))))["message"]
+        assert (
+            "missing"
+            in json.loads(json_line(event_of(lambda log: log.info("{missing}"))))["message"]
+        )
 
     def test_what_is_logged_in_the_old_way_is_a_line_too(self) -> None:
         events: list[LogEvent] = []
@@ -146,14 +186,33 @@ class JsonTests:
 class ToldTests:
     """What is worth a line."""
 
-    @pytest.mark.parametrize("namespace", ["imagepipe", "imagepipe.web.http.site", "twisted.scripts._twistd_unix.UnixAppLogger", "stdout"])
+    @pytest.mark.parametrize(
+        "namespace",
+        [
+            "imagepipe",
+            "imagepipe.web.http.site",
+            "twisted.scripts._twistd_unix.UnixAppLogger",
+            "stdout",
+        ],
+    )
     def test_ours_is_told(self, namespace: str) -> None:
         assert is_told(event_of(lambda log: log.info("a"), namespace))
 
-    @pytest.mark.parametrize("namespace", ["twisted.web._newclient", "twisted.internet.protocol.Factory", "log_legacy", "imagepiper", ""])
+    @pytest.mark.parametrize(
+        "namespace",
+        [
+            "twisted.web._newclient",
+            "twisted.internet.protocol.Factory",
+            "log_legacy",
+            "imagepiper",
+            "",
+        ],
+    )
     def test_of_libraries_only_warnings_are(self, namespace: str) -> None:
         assert not is_told(event_of(lambda log: log.info("a"), namespace))
-        assert is_told(event_of(lambda log: log.error("a"), namespace) | {"log_level": LogLevel.warn})
+        assert is_told(
+            event_of(lambda log: log.error("a"), namespace) | {"log_level": LogLevel.warn}
+        )
 
 
 class FileTests:
@@ -216,7 +275,9 @@ class FileTests:
 
 
 class ObserverTests:
-    """Which options of twistd lead where; tests/system/test_logs.py has the rest, in real daemons."""
+    """Which options of twistd lead where; tests/system/test_logs.py has the rest, in real
+    daemons.
+    """
 
     def test_a_daemon_has_no_standard_output(self) -> None:
         with pytest.raises(SystemExit):

@@ -25,7 +25,9 @@ class Manager:
 
     def daemon(self, **environment: str) -> ServiceManager:
         """What a daemon with this environment knows of it."""
-        return ServiceManager(self.clock, {"NOTIFY_SOCKET": self.address} | environment, os.getpid(), lambda: 123)
+        return ServiceManager(
+            self.clock, {"NOTIFY_SOCKET": self.address} | environment, os.getpid(), lambda: 123
+        )
 
     def heard(self) -> list[str]:
         """All that has come since it was last asked."""
@@ -38,7 +40,10 @@ class Manager:
     def be_full(self) -> int:
         """Have no room for any more, but for as many messages that are of no interest."""
         count = 0
-        with contextlib.suppress(BlockingIOError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        with (
+            contextlib.suppress(BlockingIOError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other,
+        ):
             other.setblocking(False)
             while True:
                 other.sendto(b"noise", self.address)
@@ -65,10 +70,14 @@ class ServiceManagerTests:
 
     def test_a_reload_says_when_it_began(self, manager: Manager) -> None:
         manager.daemon().reloading()
-        assert manager.heard() == ["RELOADING=1\nMONOTONIC_USEC=123\nSTATUS=loading the configuration again"]
+        assert manager.heard() == [
+            "RELOADING=1\nMONOTONIC_USEC=123\nSTATUS=loading the configuration again"
+        ]
 
     @pytest.mark.parametrize("watched", [{}, {"WATCHDOG_PID": str(os.getpid())}])
-    def test_the_watchdog_hears_twice_as_often_as_it_must(self, manager: Manager, watched: dict[str, str]) -> None:
+    def test_the_watchdog_hears_twice_as_often_as_it_must(
+        self, manager: Manager, watched: dict[str, str]
+    ) -> None:
         daemon = manager.daemon(WATCHDOG_USEC="2000000", **watched)
         daemon.starting()
         daemon.ready("")
@@ -76,8 +85,17 @@ class ServiceManagerTests:
         manager.clock.pump([1, 1])
         assert manager.heard() == ["WATCHDOG=1"] * 2
 
-    @pytest.mark.parametrize("watched", [{"WATCHDOG_PID": "1", "WATCHDOG_USEC": "2000000"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": "0"}])
-    def test_a_watchdog_of_another_process_hears_nothing(self, manager: Manager, watched: dict[str, str]) -> None:
+    @pytest.mark.parametrize(
+        "watched",
+        [
+            {"WATCHDOG_PID": "1", "WATCHDOG_USEC": "2000000"},
+            {"WATCHDOG_USEC": "soon"},
+            {"WATCHDOG_USEC": "0"},
+        ],
+    )
+    def test_a_watchdog_of_another_process_hears_nothing(
+        self, manager: Manager, watched: dict[str, str]
+    ) -> None:
         daemon = manager.daemon(**watched)
         daemon.starting()
         daemon.ready("")

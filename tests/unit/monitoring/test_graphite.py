@@ -1,4 +1,6 @@
-"""Graphite's lines as values; and what a real server socket receives, on a clock that the tests move."""
+"""Graphite's lines as values; and what a real server socket receives, on a clock that the tests
+move.
+"""
 
 import contextlib
 import socket
@@ -12,7 +14,16 @@ from twisted.internet.task import Clock
 
 from imagepipe.core.rendering.formats import JPEG, WEBP
 from imagepipe.monitoring.counters import Counters
-from imagepipe.monitoring.graphite import LOOK_SECONDS, REPORT_SECONDS, STOP_SECONDS_MAX, Graphite, events_of, news_of, report, states_of
+from imagepipe.monitoring.graphite import (
+    LOOK_SECONDS,
+    REPORT_SECONDS,
+    STOP_SECONDS_MAX,
+    Graphite,
+    events_of,
+    news_of,
+    report,
+    states_of,
+)
 from imagepipe.replication.status import ReplicationStatus
 from tests.support.reactor_thread import PATIENCE_SECONDS, Inbox, logged, on_reactor, reactor, until
 from tests.support.statuses import NOTHING, REPLICATION, TOTALS
@@ -48,11 +59,19 @@ class LinesTests:
         assert states_of(None) == {}
 
     def test_news_are_what_has_happened_since(self) -> None:
-        assert news_of({"store": 3, "move": 1}, {"store": 5, "move": 1, "delete": 0, "image_request.jpg": 2}) == {"store": 2, "image_request.jpg": 2}
+        assert news_of(
+            {"store": 3, "move": 1}, {"store": 5, "move": 1, "delete": 0, "image_request.jpg": 2}
+        ) == {"store": 2, "image_request.jpg": 2}
         assert news_of({}, events_of(NOTHING)) == {}
 
     def test_a_line_is_a_name_a_number_and_a_time(self) -> None:
-        assert report("stats.image_server", {"store": 2}, {"store": 5, "move": 1}, {"replication.pending": 0}, EPOCH + 0.9).splitlines() == [
+        assert report(
+            "stats.image_server",
+            {"store": 2},
+            {"store": 5, "move": 1},
+            {"replication.pending": 0},
+            EPOCH + 0.9,
+        ).splitlines() == [
             f"stats.image_server.store 2 {EPOCH}",
             f"stats.image_server.totals.store 5 {EPOCH}",
             f"stats.image_server.replication.pending 0 {EPOCH}",
@@ -60,7 +79,9 @@ class LinesTests:
 
 
 class Server:
-    """A Graphite on a port of loopback, which listens or does not, and reads when the test says so."""
+    """A Graphite on a port of loopback, which listens or does not, and reads when the test
+    says so.
+    """
 
     def __init__(self) -> None:
         self._socket = socket.socket()
@@ -195,7 +216,8 @@ def said(log: list[Any], words: str) -> list[str]:
     return [
         event["log_format"]
         for event in list(log)
-        if words in event.get("log_format", "") and event["log_namespace"] == "imagepipe.monitoring.graphite"
+        if words in event.get("log_format", "")
+        and event["log_namespace"] == "imagepipe.monitoring.graphite"
     ]
 
 
@@ -217,7 +239,8 @@ class RhythmTests:
                 node.advance(1)
             told = [(graphite.line(), graphite.line()) for _ in range(4)]
             assert told == [
-                (("p.delete", news, at), ("p.totals.delete", total, at)) for news, total, at in [(1, 1, 1), (10, 11, 11), (10, 21, 21), (10, 31, 31)]
+                (("p.delete", news, at), ("p.totals.delete", total, at))
+                for news, total, at in [(1, 1, 1), (10, 11, 11), (10, 21, 21), (10, 31, 31)]
             ]
 
     def test_after_a_rest_the_next_event_is_the_first_again(self, server: Server) -> None:
@@ -243,7 +266,9 @@ class RhythmTests:
                 "p.totals.image_request.webp": 1,
             }
 
-    def test_how_replication_stands_is_told_every_ten_seconds_and_holds_up_no_event(self, server: Server) -> None:
+    def test_how_replication_stands_is_told_every_ten_seconds_and_holds_up_no_event(
+        self, server: Server
+    ) -> None:
         with connected(server) as (node, graphite):
             node.replication = REPLICATION
             node.advance(1)
@@ -273,7 +298,9 @@ class DownTests:
             connection = self._reconnected(node, server, log)
             assert connection.lines(2) == {"p.store": 5, "p.totals.store": 5}
 
-    def test_after_a_broken_connection_there_is_another_and_nothing_was_told_twice(self, server: Server) -> None:
+    def test_after_a_broken_connection_there_is_another_and_nothing_was_told_twice(
+        self, server: Server
+    ) -> None:
         with connected(server) as (node, graphite), logged() as log:
             node.counters.stored(4)
             node.advance(1)
@@ -281,7 +308,10 @@ class DownTests:
             graphite.break_off()
             until(lambda: bool(said(log, "lost")))
             node.counters.stored(1)
-            assert self._reconnected(node, server, log).lines(2) == {"p.store": 1, "p.totals.store": 5}
+            assert self._reconnected(node, server, log).lines(2) == {
+                "p.store": 1,
+                "p.totals.store": 5,
+            }
 
     def test_one_that_does_not_read_gets_no_more_until_it_does(self, server: Server) -> None:
         with connected(server, "p" * 300_000) as (node, graphite):
@@ -351,7 +381,10 @@ class StopTests:
             node.counters.stored(8)
             node.stop()
             assert node.stopped.get() is None
-            assert [line.split()[:2] for line in graphite.rest()][2:] == [["p.store", "8"], ["p.totals.store", "9"]]
+            assert [line.split()[:2] for line in graphite.rest()][2:] == [
+                ["p.store", "8"],
+                ["p.totals.store", "9"],
+            ]
 
     def test_nothing_to_tell_is_no_line(self, server: Server) -> None:
         with connected(server) as (node, graphite):
@@ -360,7 +393,9 @@ class StopTests:
             assert node.stopped.get() is None
             assert graphite.rest() == []
 
-    def test_one_that_does_not_read_is_waited_for_no_longer_than_it_takes(self, server: Server) -> None:
+    def test_one_that_does_not_read_is_waited_for_no_longer_than_it_takes(
+        self, server: Server
+    ) -> None:
         with connected(server, "p" * 20_000_000) as (node, _):
             node.counters.stored(1)
             node.stop()

@@ -18,7 +18,11 @@ UNITS = ("seconds", "bytes")
 def exposed(status: NodeStatus, durations: Durations | None = None) -> dict[str, float]:
     """{name and labels: value} of a scrape, as the parser reads it."""
     text = exposition(status, durations)
-    return {f"{sample.name}{sample.labels or ''}": sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
+    return {
+        f"{sample.name}{sample.labels or ''}": sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
 
 
 def exposition(status: NodeStatus, durations: Durations | None = None) -> str:
@@ -86,10 +90,21 @@ class ExpositionTests:
         for seconds in (0.0, 0.3, 0.3, 1000.0):
             counted.render(seconds, 1.0)
         found = exposed(BARE, counted.durations())
-        classes = [found[f"imagepipe_render_wait_seconds_bucket{{'le': '{bound}'}}"] for bound in (*BOUNDS_SECONDS, "+Inf")]
+        classes = [
+            found[f"imagepipe_render_wait_seconds_bucket{{'le': '{bound}'}}"]
+            for bound in (*BOUNDS_SECONDS, "+Inf")
+        ]
         assert classes == sorted(classes)
-        assert (classes[0], classes[BOUNDS_SECONDS.index(0.25)], classes[BOUNDS_SECONDS.index(0.5)], classes[-1]) == (1, 1, 3, 4)
-        assert (found["imagepipe_render_wait_seconds_count"], found["imagepipe_render_wait_seconds_sum"]) == (4, 1000.6)
+        assert (
+            classes[0],
+            classes[BOUNDS_SECONDS.index(0.25)],
+            classes[BOUNDS_SECONDS.index(0.5)],
+            classes[-1],
+        ) == (1, 1, 3, 4)
+        assert (
+            found["imagepipe_render_wait_seconds_count"],
+            found["imagepipe_render_wait_seconds_sum"],
+        ) == (4, 1000.6)
 
     def test_each_scrape_asks_anew(self) -> None:
         counted = Counters(lambda: 0.0)

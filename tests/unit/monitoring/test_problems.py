@@ -14,7 +14,14 @@ from tests.support.statuses import BARE, NORTH, REPLICATION, SOUTH
 WELL = replace(BARE, uptime_seconds=3600.0, disk=DiskStatus(100 << 30, 50 << 30, 1.0))
 PEER = replace(NORTH, peer="", seconds_behind=0.0, rows_behind=0)
 FETCHER = SubscriberStatus("bb" * 16, key="", peer="", acked=1000, behind=0, heard_seconds=1.0)
-AT_REST = replace(REPLICATION, unreplicated=0, upstreams=(PEER,), subscribers=(FETCHER,), pending=0, pending_seconds=0.0)
+AT_REST = replace(
+    REPLICATION,
+    unreplicated=0,
+    upstreams=(PEER,),
+    subscribers=(FETCHER,),
+    pending=0,
+    pending_seconds=0.0,
+)
 
 
 def told(status: NodeStatus) -> list[str]:
@@ -22,9 +29,17 @@ def told(status: NodeStatus) -> list[str]:
     return [f"{problem.severity}: {problem.text}" for problem in problems_of(status)]
 
 
-def replicating(*upstreams: UpstreamStatus, subscribers: tuple[SubscriberStatus, ...] = (FETCHER,), uptime: float = 3600.0) -> NodeStatus:
+def replicating(
+    *upstreams: UpstreamStatus,
+    subscribers: tuple[SubscriberStatus, ...] = (FETCHER,),
+    uptime: float = 3600.0,
+) -> NodeStatus:
     """A node that is well but for its peers."""
-    return replace(WELL, uptime_seconds=uptime, replication=replace(AT_REST, upstreams=upstreams, subscribers=subscribers))
+    return replace(
+        WELL,
+        uptime_seconds=uptime,
+        replication=replace(AT_REST, upstreams=upstreams, subscribers=subscribers),
+    )
 
 
 class NodeTests:
@@ -36,7 +51,9 @@ class NodeTests:
         assert told(replace(WELL, replication=AT_REST)) == []
 
     def test_one_that_is_not_ready_says_why(self) -> None:
-        assert told(replace(WELL, ready=False, not_ready="the server is stopping")) == ["critical: not ready: the server is stopping"]
+        assert told(replace(WELL, ready=False, not_ready="the server is stopping")) == [
+            "critical: not ready: the server is stopping"
+        ]
 
     @pytest.mark.parametrize(
         ("free", "age", "expected"),
@@ -48,7 +65,9 @@ class NodeTests:
             (50, 42.0, ["critical: disk has not answered for 42 s"]),
         ],
     )
-    def test_a_disk_is_nearly_full_or_silent(self, free: int, age: float, expected: list[str]) -> None:
+    def test_a_disk_is_nearly_full_or_silent(
+        self, free: int, age: float, expected: list[str]
+    ) -> None:
         assert told(replace(WELL, disk=DiskStatus(100, free, age))) == expected
 
     @pytest.mark.parametrize(
@@ -73,21 +92,38 @@ class NodeTests:
             (0, 0, []),
         ],
     )
-    def test_a_queue_is_nearly_full(self, waiting: int, waiting_max: int, expected: list[str]) -> None:
+    def test_a_queue_is_nearly_full(
+        self, waiting: int, waiting_max: int, expected: list[str]
+    ) -> None:
         jobs, none = QueueShare(1, waiting), QueueShare(0, 0)
-        assert told(replace(WELL, queue=QueueStatus(1, 1, waiting, waiting_max, jobs, none))) == expected
+        assert (
+            told(replace(WELL, queue=QueueStatus(1, 1, waiting, waiting_max, jobs, none)))
+            == expected
+        )
         of_renditions = [text.replace("stores", "renditions") for text in expected]
-        assert told(replace(WELL, queue=QueueStatus(1, 1, waiting, waiting_max, none, jobs))) == of_renditions
+        assert (
+            told(replace(WELL, queue=QueueStatus(1, 1, waiting, waiting_max, none, jobs)))
+            == of_renditions
+        )
 
     @pytest.mark.parametrize(
         ("ahead", "expected"),
         [
-            (Ahead(1, "a/b.jpg", 7230.0), "'a/b.jpg' is dated up to 2 h 0 min ahead of this node's clock"),
-            (Ahead(2, "a\nb", 7230.0), "'a\\nb' and 1 other image are dated up to 2 h 0 min ahead of this node's clock"),
+            (
+                Ahead(1, "a/b.jpg", 7230.0),
+                "'a/b.jpg' is dated up to 2 h 0 min ahead of this node's clock",
+            ),
+            (
+                Ahead(2, "a\nb", 7230.0),
+                "'a\\nb' and 1 other image are dated up to 2 h 0 min ahead of this node's clock",
+            ),
         ],
     )
     def test_images_are_dated_ahead(self, ahead: Ahead, expected: str) -> None:
-        advice = ": set it right if it is behind, otherwise see ImagepipeDatedAhead in docs/operations.md"
+        advice = (
+            ": set it right if it is behind, otherwise see ImagepipeDatedAhead in"
+            " docs/operations.md"
+        )
         assert told(replace(WELL, ahead=ahead)) == [f"warning: {expected}{advice}"]
 
     def test_the_worst_comes_first(self) -> None:
@@ -98,8 +134,14 @@ class NodeTests:
             not_ready="the disk is full",
             ready=False,
         )
-        assert [problem.severity for problem in problems_of(status)] == [Severity.CRITICAL, Severity.CRITICAL, Severity.WARNING]
-        assert problems_of(replace(status, problems=(Problem(Severity.WARNING, "old"),))) == problems_of(status)
+        assert [problem.severity for problem in problems_of(status)] == [
+            Severity.CRITICAL,
+            Severity.CRITICAL,
+            Severity.WARNING,
+        ]
+        assert problems_of(
+            replace(status, problems=(Problem(Severity.WARNING, "old"),))
+        ) == problems_of(status)
 
 
 class UpstreamTests:
@@ -111,25 +153,52 @@ class UpstreamTests:
             (replace(PEER, seconds_behind=29.0, rows_behind=100), []),
             (
                 replace(PEER, seconds_behind=123.0, rows_behind=1),
-                ["warning: peer north has been ahead for 2 min 3 s: 1 change of it may not be here"],
+                [
+                    (
+                        "warning: peer north has been ahead for 2 min 3 s:"
+                        " 1 change of it may not be here"
+                    )
+                ],
             ),
-            (replace(PEER, connected=False, heard_seconds=42.0), ["critical: peer north has not been heard for 42 s"]),
+            (
+                replace(PEER, connected=False, heard_seconds=42.0),
+                ["critical: peer north has not been heard for 42 s"],
+            ),
             (
                 replace(PEER, connected=False, heard_seconds=42.0, rows_behind=12),
-                ["critical: peer north has not been heard for 42 s: 12 changes of it may not be here"],
+                [
+                    (
+                        "critical: peer north has not been heard for 42 s:"
+                        " 12 changes of it may not be here"
+                    )
+                ],
             ),
-            (replace(PEER, connected=False, heard_seconds=0.5), ["warning: peer north is heard, but cannot be pulled from"]),
-            (replace(PEER, connected=False, heard_seconds=None), ["critical: peer north has never been heard"]),
+            (
+                replace(PEER, connected=False, heard_seconds=0.5),
+                ["warning: peer north is heard, but cannot be pulled from"],
+            ),
+            (
+                replace(PEER, connected=False, heard_seconds=None),
+                ["critical: peer north has never been heard"],
+            ),
             (SOUTH, [f"critical: peer {SOUTH.name} is refused: it is of another cluster"]),
-            (replace(PEER, clock_ahead_seconds=-90.0), ["warning: the clock of peer north is 1 min 30 s behind this node's"]),
-            (replace(PEER, clock_ahead_seconds=5.0), ["warning: the clock of peer north is 5.0 s ahead of this node's"]),
+            (
+                replace(PEER, clock_ahead_seconds=-90.0),
+                ["warning: the clock of peer north is 1 min 30 s behind this node's"],
+            ),
+            (
+                replace(PEER, clock_ahead_seconds=5.0),
+                ["warning: the clock of peer north is 5.0 s ahead of this node's"],
+            ),
         ],
     )
     def test_a_peer_is_gone_or_far_ahead(self, peer: UpstreamStatus, expected: list[str]) -> None:
         assert told(replicating(peer)) == expected
 
     def test_a_node_that_has_just_started_need_not_have_heard_them(self) -> None:
-        assert told(replicating(replace(PEER, connected=False, heard_seconds=None), uptime=3.0)) == []
+        assert (
+            told(replicating(replace(PEER, connected=False, heard_seconds=None), uptime=3.0)) == []
+        )
 
 
 class SubscriberTests:
@@ -140,15 +209,31 @@ class SubscriberTests:
         [
             (29.0, 7, []),
             (42.0, 0, ["warning: peer SELF has fetched nothing for 42 s"]),
-            (42.0, 7, ["warning: peer SELF has fetched nothing for 42 s: 7 changes not on its disk"]),
+            (
+                42.0,
+                7,
+                ["warning: peer SELF has fetched nothing for 42 s: 7 changes not on its disk"],
+            ),
             (90000.0, 7, []),
         ],
     )
-    def test_one_that_fetches_nothing_is_named(self, heard: float, behind: int, expected: list[str]) -> None:
-        status = replicating(PEER, subscribers=(FETCHER, SubscriberStatus("SELF", key="", peer="", acked=0, behind=behind, heard_seconds=heard)))
+    def test_one_that_fetches_nothing_is_named(
+        self, heard: float, behind: int, expected: list[str]
+    ) -> None:
+        status = replicating(
+            PEER,
+            subscribers=(
+                FETCHER,
+                SubscriberStatus(
+                    "SELF", key="", peer="", acked=0, behind=behind, heard_seconds=heard
+                ),
+            ),
+        )
         assert told(status) == expected
 
-    def test_one_that_is_pulled_from_too_has_the_name_that_it_has_there_and_is_named_once_if_it_lacks_nothing(self) -> None:
+    def test_a_peer_that_is_also_pulled_from_has_that_name_and_is_listed_once_if_it_lacks_nothing(
+        self,
+    ) -> None:
         peer = replace(PEER, connected=False, heard_seconds=42.0)
         gone = replace(FETCHER, node=peer.node or "", heard_seconds=40.0)
         heard = "critical: peer north has not been heard for 42 s"
@@ -159,7 +244,9 @@ class SubscriberTests:
         ]
 
     def test_a_peer_has_its_own_name_and_beside_it_what_it_is_known_by(self) -> None:
-        silent = SubscriberStatus("dd" * 16, key="south", peer="img-2", acked=0, behind=0, heard_seconds=42.0)
+        silent = SubscriberStatus(
+            "dd" * 16, key="south", peer="img-2", acked=0, behind=0, heard_seconds=42.0
+        )
         upstream = replace(PEER, peer="img-1", connected=False, heard_seconds=42.0)
         assert told(replicating(upstream, subscribers=(FETCHER, silent))) == [
             "critical: peer img-1 (north) has not been heard for 42 s",
@@ -181,5 +268,14 @@ class SubscriberTests:
             (1, 301.0, ["critical: 1 change waits for its bytes, the oldest for 5 min 1 s"]),
         ],
     )
-    def test_changes_that_wait_for_their_bytes(self, pending: int, seconds: float, expected: list[str]) -> None:
-        assert told(replace(WELL, replication=replace(AT_REST, pending=pending, pending_seconds=seconds))) == expected
+    def test_changes_that_wait_for_their_bytes(
+        self, pending: int, seconds: float, expected: list[str]
+    ) -> None:
+        assert (
+            told(
+                replace(
+                    WELL, replication=replace(AT_REST, pending=pending, pending_seconds=seconds)
+                )
+            )
+            == expected
+        )

@@ -1,4 +1,6 @@
-"""The last hour in samples: readings in, series out; and who takes them, on a clock that the tests move."""
+"""The last hour in samples: readings in, series out; and who takes them, on a clock that the tests
+move.
+"""
 
 import math
 from bisect import bisect_left
@@ -52,7 +54,15 @@ class SamplesTests:
 
     def test_the_queue_is_as_long_as_it_was_seen_at_most(self) -> None:
         some = samples()
-        for at, waiting in [(1.0, 3), (2.0, 60), (3.0, 0), (5.0, 1), (6.0, 0), (10.0, 0), (15.0, 0)]:
+        for at, waiting in [
+            (1.0, 3),
+            (2.0, 60),
+            (3.0, 0),
+            (5.0, 1),
+            (6.0, 0),
+            (10.0, 0),
+            (15.0, 0),
+        ]:
             some.observe(at, replace(AT_REST, waiting=waiting))
         assert some.since(0).waiting_max == (60, 1, 0)
 
@@ -81,7 +91,14 @@ class SamplesTests:
         assert len(some.since(0).waiting_max) == 4
 
     @pytest.mark.parametrize(
-        ("time", "start", "count"), [(1000.0, 1000.0, 4), (1005.0, 1005.0, 3), (1007.0, 1010.0, 2), (1020.0, 1020.0, 0), (9e9, 1020.0, 0)]
+        ("time", "start", "count"),
+        [
+            (1000.0, 1000.0, 4),
+            (1005.0, 1005.0, 3),
+            (1007.0, 1010.0, 2),
+            (1020.0, 1020.0, 0),
+            (9e9, 1020.0, 0),
+        ],
     )
     def test_who_has_some_gets_the_others(self, time: float, start: float, count: int) -> None:
         some = samples()
@@ -89,10 +106,24 @@ class SamplesTests:
             some.observe(5.0 * number, AT_REST)
         series = some.since(time)
         assert (series.start, len(series.waiting_max)) == (start, count)
-        assert {len(values) for values in (series.requests_per_second, series.median_seconds, series.seconds_behind, series.rows_behind)} == {count}
+        assert {
+            len(values)
+            for values in (
+                series.requests_per_second,
+                series.median_seconds,
+                series.seconds_behind,
+                series.rows_behind,
+            )
+        } == {count}
 
-    @given(begin=st.floats(1e9, 2e9), step=st.sampled_from([0.2, 1.0, 5.0]), polls=st.lists(st.integers(0, 9), max_size=30))
-    def test_who_asks_for_what_comes_next_gets_each_interval_once(self, begin: float, step: float, polls: list[int]) -> None:
+    @given(
+        begin=st.floats(1e9, 2e9),
+        step=st.sampled_from([0.2, 1.0, 5.0]),
+        polls=st.lists(st.integers(0, 9), max_size=30),
+    )
+    def test_who_asks_for_what_comes_next_gets_each_interval_once(
+        self, begin: float, step: float, polls: list[int]
+    ) -> None:
         some = Samples(begin, step, 20)
         number, then, got = 0, 0.0, 0
         for count in polls:
@@ -120,7 +151,9 @@ class QuantileTests:
         assert quantile(requested(100.0).counts, 0.5) == BOUNDS_SECONDS[-1]
 
     @given(st.lists(st.floats(0, 100), min_size=1), st.floats(0.01, 1))
-    def test_it_is_no_further_from_the_truth_than_the_bounds_of_the_class(self, seconds: list[float], part: float) -> None:
+    def test_it_is_no_further_from_the_truth_than_the_bounds_of_the_class(
+        self, seconds: list[float], part: float
+    ) -> None:
         found = quantile(requested(*seconds).counts, part)
         true = sorted(seconds)[math.ceil(part * len(seconds)) - 1]
         at = bisect_left(BOUNDS_SECONDS, true)
@@ -143,7 +176,11 @@ class RecentTests:
         assert recent.since(0).waiting_max == (7,)
         clock.pump([1.0] * int(STEP_SECONDS) * KEPT)
         series = recent.since(0)
-        assert (series.start, len(series.waiting_max), max(value or 0 for value in series.waiting_max)) == (1005.0, KEPT, 0)
+        assert (
+            series.start,
+            len(series.waiting_max),
+            max(value or 0 for value in series.waiting_max),
+        ) == (1005.0, KEPT, 0)
         recent.stop()
         recent.stop()
         assert clock.getDelayedCalls() == []

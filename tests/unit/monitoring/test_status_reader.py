@@ -46,8 +46,12 @@ class ReadyTests:
             (False, None, 30.0, "the disk has not answered for 30 s"),
         ],
     )
-    def test_one_that_does_not_says_why(self, stopping: bool, unready: str | None, silent_seconds: float, why: str) -> None:
-        assert why_not_ready(stopping=stopping, unready=unready, silent_seconds=silent_seconds) == why
+    def test_one_that_does_not_says_why(
+        self, stopping: bool, unready: str | None, silent_seconds: float, why: str
+    ) -> None:
+        assert (
+            why_not_ready(stopping=stopping, unready=unready, silent_seconds=silent_seconds) == why
+        )
 
 
 class StatusReaderTests:
@@ -57,15 +61,34 @@ class StatusReaderTests:
         clock, counters = Clock(), Counters(lambda: 0.0)
         cache = Part(bytes=10, files=2, hits=7, misses=8, evictions=9)
         queue = Jobs(stores=QueueShare(2, 1), renditions=QueueShare(3, 4))
-        read = reader(clock, counters, queue=queue, downloads=lambda: 5, cache=cache, replication=lambda: REPLICATION, ahead=lambda: AHEAD)
+        read = reader(
+            clock,
+            counters,
+            queue=queue,
+            downloads=lambda: 5,
+            cache=cache,
+            replication=lambda: REPLICATION,
+            ahead=lambda: AHEAD,
+        )
         counters.stored(6)
         counters.error("store", "the disk is full")
         clock.advance(90)
         status = read.read()
-        assert (status.version, status.uptime_seconds, status.ready, status.not_ready) == ("1.2", 90, True, None)
-        assert (status.images_being_processed, status.originals_being_downloaded, status.engine_workers) == (4, 5, 2)
+        assert (status.version, status.uptime_seconds, status.ready, status.not_ready) == (
+            "1.2",
+            90,
+            True,
+            None,
+        )
+        assert (
+            status.images_being_processed,
+            status.originals_being_downloaded,
+            status.engine_workers,
+        ) == (4, 5, 2)
         assert status.queue == QueueStatus(4, 4, 5, 64, queue.stores, queue.renditions)
-        assert status.cache == CacheStatus(bytes=10, bytes_max=20, files=2, hits=7, misses=8, evictions=9)
+        assert status.cache == CacheStatus(
+            bytes=10, bytes_max=20, files=2, hits=7, misses=8, evictions=9
+        )
         assert status.disk == ROOM
         assert status.replication is REPLICATION
         assert status.ahead is AHEAD
@@ -81,12 +104,21 @@ class StatusReaderTests:
     def test_each_reading_asks_anew(self) -> None:
         full: list[str] = []
         running: list[ReplicationStatus] = [REPLICATION]
-        read = reader(Clock(), Counters(lambda: 0.0), unready=lambda: full[0] if full else None, replication=lambda: running[0] if running else None)
+        read = reader(
+            Clock(),
+            Counters(lambda: 0.0),
+            unready=lambda: full[0] if full else None,
+            replication=lambda: running[0] if running else None,
+        )
         assert read.read().ready
         full.append("the disk is full")
         running.clear()
         status = read.read()
-        assert (status.ready, status.not_ready, status.replication) == (False, "the disk is full", None)
+        assert (status.ready, status.not_ready, status.replication) == (
+            False,
+            "the disk is full",
+            None,
+        )
         assert read.not_ready() == "the disk is full"
         assert status.problems == (Problem(Severity.CRITICAL, "not ready: the disk is full"),)
 
@@ -143,7 +175,9 @@ class DiskSpaceTests:
 
 
 class _Disk:
-    """A DiskSpace at work, on a disk that answers `answer`, and on threads that end when the test says so."""
+    """A DiskSpace at work, on a disk that answers `answer`, and on threads that end when the test
+    says so.
+    """
 
     def __init__(self, path: Path) -> None:
         self.clock = Clock()

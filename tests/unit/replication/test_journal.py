@@ -47,7 +47,9 @@ ROW = Row(Entry("a.png", Version(1, "b0"), None, Content("0" * 64, 5), 3), None)
 
 
 class JournalTests:
-    def test_a_peer_is_written_about_when_it_is_first_heard_falls_silent_and_is_back(self, lines: list[str], clock: Clock) -> None:
+    def test_a_peer_is_written_about_when_it_is_first_heard_falls_silent_and_is_back(
+        self, lines: list[str], clock: Clock
+    ) -> None:
         node, journal = replica(), Journal(clock.seconds)
         journal.note(node)
         assert lines == []
@@ -63,7 +65,9 @@ class JournalTests:
         journal.note(node)
         assert lines[1:] == ["warn: replication: the peer north is silent", lines[0]]
 
-    def test_a_peer_that_is_refused_is_written_about_once_with_the_reason(self, lines: list[str], clock: Clock) -> None:
+    def test_a_peer_that_is_refused_is_written_about_once_with_the_reason(
+        self, lines: list[str], clock: Clock
+    ) -> None:
         node, journal = replica(), Journal(clock.seconds)
         for _ in range(3):
             node.heard_head("north", Head("a0", "f0", 0, "", 0), clock.seconds())
@@ -72,23 +76,35 @@ class JournalTests:
         assert line.startswith("warn: replication: the peer north cannot be replicated from: ")
         assert "copy" in line
 
-    def test_bad_messages_are_counted_and_written_about_at_a_bounded_rate(self, lines: list[str], clock: Clock) -> None:
+    def test_bad_messages_are_counted_and_written_about_at_a_bounded_rate(
+        self, lines: list[str], clock: Clock
+    ) -> None:
         journal = Journal(clock.seconds)
         for _ in range(1000):
             journal.bad_message("someone", Malformed("it is empty"))
             clock.advance(0.015)
         assert journal.bad_messages == 1000
-        assert lines[0] == "warn: replication: 1 messages dropped, the last from someone: it is empty"
+        assert (
+            lines[0] == "warn: replication: 1 messages dropped, the last from someone: it is empty"
+        )
         assert len(lines) == 2
 
-    def test_refused_changes_are_named_at_a_bounded_rate(self, lines: list[str], clock: Clock) -> None:
+    def test_refused_changes_are_named_at_a_bounded_rate(
+        self, lines: list[str], clock: Clock
+    ) -> None:
         journal = Journal(clock.seconds)
         for number in range(1000):
             journal.refused_rows("the peer north", [f"'a{number}'", f"'b{number}': path: is bad"])
             clock.advance(0.015)
         assert lines == [
-            "warn: replication: 2 changes refused, the last from the peer north: 'b0': path: is bad",
-            "warn: replication: 1334 changes refused, the last from the peer north: 'b667': path: is bad",
+            (
+                "warn: replication: 2 changes refused, the last from the peer north: 'b0': path:"
+                " is bad"
+            ),
+            (
+                "warn: replication: 1334 changes refused, the last from the peer north: 'b667':"
+                " path: is bad"
+            ),
         ]
 
     def test_a_clock_far_off_is_written_about_once(self, lines: list[str], clock: Clock) -> None:
@@ -105,9 +121,13 @@ class JournalTests:
             clock.rightNow = seconds
             node.links["north"].behind_since = behind
             journal.note(node)
-        assert [line for line in lines if "caught up" in line] == ["info: replication: caught up with north after 30 s"]
+        assert [line for line in lines if "caught up" in line] == [
+            "info: replication: caught up with north after 30 s"
+        ]
 
-    def test_pending_rows_are_written_about_when_they_come_and_when_they_are_gone(self, lines: list[str], clock: Clock) -> None:
+    def test_pending_rows_are_written_about_when_they_come_and_when_they_are_gone(
+        self, lines: list[str], clock: Clock
+    ) -> None:
         node, journal = replica((Pending("b0", ROW),)), Journal(clock.seconds)
         journal.note(node)
         clock.advance(7)
@@ -118,7 +138,9 @@ class JournalTests:
         assert journal.pending_seconds() == 0
         assert [line.split(":")[0] for line in lines] == ["warn", "info"]
 
-    def test_a_peer_that_is_never_heard_of_is_written_about_once(self, lines: list[str], clock: Clock) -> None:
+    def test_a_peer_that_is_never_heard_of_is_written_about_once(
+        self, lines: list[str], clock: Clock
+    ) -> None:
         node, journal = replica(), Journal(clock.seconds)
         for _ in range(60):
             journal.note(node)
@@ -132,9 +154,21 @@ class StatusTests:
         node.heard_head("north", Head("b0", "f0", 40, "", 0), 0.0)
         journal.clock("north", 2.5)
         status = status_of(node, journal, conflicts=3, now=2.0)
-        assert (status.node, status.seq, status.unreplicated, status.pending, status.conflicts) == ("a0", 9, 9, 1, 3)
+        assert (status.node, status.seq, status.unreplicated, status.pending, status.conflicts) == (
+            "a0",
+            9,
+            9,
+            1,
+            3,
+        )
         [north] = status.upstreams
-        assert (north.name, north.node, north.connected, north.rows_behind, north.seconds_behind) == ("north", "b0", True, 40, 2.0)
+        assert (
+            north.name,
+            north.node,
+            north.connected,
+            north.rows_behind,
+            north.seconds_behind,
+        ) == ("north", "b0", True, 40, 2.0)
         assert (north.heard_seconds, north.clock_ahead_seconds, north.refused) == (2.0, 2.5, None)
 
     def test_what_the_best_subscriber_has_is_replicated(self, clock: Clock) -> None:
@@ -143,9 +177,13 @@ class StatusTests:
             node.asked(who.encode(), Changes(1, who, "e0", seq, seq), 1.0)
         status = status_of(node, Journal(clock.seconds), conflicts=0, now=2.0)
         assert status.unreplicated == 2
-        assert [(one.node, one.acked, one.behind, one.heard_seconds) for one in status.subscribers] == [("b0", 7, 2, 1.0), ("c0", 4, 5, 1.0)]
+        assert [
+            (one.node, one.acked, one.behind, one.heard_seconds) for one in status.subscribers
+        ] == [("b0", 7, 2, 1.0), ("c0", 4, 5, 1.0)]
 
-    def test_a_peer_of_which_too_many_changes_wait_is_named_once(self, lines: list[str], clock: Clock) -> None:
+    def test_a_peer_of_which_too_many_changes_wait_is_named_once(
+        self, lines: list[str], clock: Clock
+    ) -> None:
         node, journal = replica(), Journal(clock.seconds)
         for full in (True, True, False, False):
             node.links["north"].is_full = full
@@ -153,7 +191,9 @@ class StatusTests:
         assert [line.split(":")[0] for line in lines] == ["warn", "info"]
         assert all("the peer north" in line for line in lines)
 
-    def test_what_is_not_fetched_is_named_at_a_bounded_rate_for_each_peer(self, lines: list[str], clock: Clock) -> None:
+    def test_what_is_not_fetched_is_named_at_a_bounded_rate_for_each_peer(
+        self, lines: list[str], clock: Clock
+    ) -> None:
         journal = Journal(clock.seconds)
         for number in range(100):
             journal.not_taken("north", f"{number}.jpg\n", "too large")

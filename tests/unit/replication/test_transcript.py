@@ -1,11 +1,21 @@
-"""The exchange that docs/design/replication.md shows, made by two state machines that talk to each other."""
+"""The exchange that docs/design/replication.md shows, made by two state machines that talk to each
+other.
+"""
 
 import hashlib
 import re
 
 from imagepipe.core.replication import actions
 from imagepipe.core.replication.fetching import Received
-from imagepipe.core.replication.messages import Reply, Request, WireRow, decode_head, decode_reply, decode_request, encode
+from imagepipe.core.replication.messages import (
+    Reply,
+    Request,
+    WireRow,
+    decode_head,
+    decode_reply,
+    decode_request,
+    encode,
+)
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.rows.epochs import Epoch
@@ -17,7 +27,10 @@ DOCUMENT = ROOT / "docs" / "design" / "replication.md"
 NORTH, SOUTH = "6e6f" * 8, "736f" * 8
 IMAGE = b"an image"
 CONTENT = Content(hashlib.sha256(IMAGE).hexdigest(), len(IMAGE))
-ROW = Row(Entry("x/y.jpg", Version(117440512 << 16, NORTH), None, CONTENT, 1), ImageFacts("jpeg", 500, 375))
+ROW = Row(
+    Entry("x/y.jpg", Version(117440512 << 16, NORTH), None, CONTENT, 1),
+    ImageFacts("jpeg", 500, 375),
+)
 
 
 class TranscriptTests:
@@ -30,7 +43,9 @@ def transcript() -> str:
     """North stores an image; south, which has subscribed to it, comes to have it."""
     lines: list[str] = []
     north = Replica(NORTH, [Epoch("a1", 1)], 0, {}, [], lambda: 117440512, name="north")
-    south = Replica(SOUTH, [Epoch("b2", 1)], 0, {}, [], lambda: 117440512, publishes=False, name="south")
+    south = Replica(
+        SOUTH, [Epoch("b2", 1)], 0, {}, [], lambda: 117440512, publishes=False, name="south"
+    )
     south.add_link("north", 0.0)
     run(north, south, lines, 0.0)
     lines.append("      north stores x/y.jpg: durable and visible")
@@ -41,12 +56,21 @@ def transcript() -> str:
 
 def run(north: Replica, south: Replica, lines: list[str], now: float) -> None:
     """Until nobody has anything to do."""
-    while todo := [(north, action) for action in north.take_actions()] + [(south, action) for action in south.take_actions()]:
+    while todo := [(north, action) for action in north.take_actions()] + [
+        (south, action) for action in south.take_actions()
+    ]:
         for node, action in todo:
             perform(node, action, north, south, lines, now)
 
 
-def perform(node: Replica, action: actions.Action, north: Replica, south: Replica, lines: list[str], now: float) -> None:
+def perform(
+    node: Replica,
+    action: actions.Action,
+    north: Replica,
+    south: Replica,
+    lines: list[str],
+    now: float,
+) -> None:
     """What the sockets, the threads and the disk would do."""
     match action:
         case actions.Ring(head):
@@ -70,7 +94,10 @@ def perform(node: Replica, action: actions.Action, north: Replica, south: Replic
             node.kept(link, rid, [(part.transfer, Received.COMPLETE) for part in parts], now)
         case actions.Join(pull, rows):
             if rows:
-                lines.append("      south commits the row, under its own number, together with the cursor; visible")
+                lines.append(
+                    "      south commits the row, under its own number, together with the cursor;"
+                    " visible"
+                )
                 node.committed(1, now)
             node.joined(pull, Joined(len(rows), (), ()), now)
         case _:
@@ -80,7 +107,9 @@ def perform(node: Replica, action: actions.Action, north: Replica, south: Replic
 def shown(message: Request | Reply) -> str:
     """A message on one line, with long numbers cut."""
     fields = [(name, getattr(message, name)) for name in message.__struct_fields__]
-    return " ".join([type(message).__name__.ljust(8), *(f"{name}={short(value)}" for name, value in fields)])
+    return " ".join(
+        [type(message).__name__.ljust(8), *(f"{name}={short(value)}" for name, value in fields)]
+    )
 
 
 def short(value: object) -> str:
@@ -88,7 +117,10 @@ def short(value: object) -> str:
     if isinstance(value, tuple):
         return "[" + " ".join(short(one) for one in value) + "]"
     if isinstance(value, WireRow):
-        return f"({value.path} {value.stamp >> 16}@{short(value.origin)} {short(value.digest)} {value.size} seq={value.seq} {value.format})"
+        return (
+            f"({value.path} {value.stamp >> 16}@{short(value.origin)} {short(value.digest)}"
+            f" {value.size} seq={value.seq} {value.format})"
+        )
     if hasattr(value, "__struct_fields__"):
         return "(" + " ".join(short(getattr(value, name)) for name in value.__struct_fields__) + ")"
     if isinstance(value, bytes):

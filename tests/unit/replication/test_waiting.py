@@ -77,7 +77,9 @@ class ConfirmationsTests:
         confirmations.tell(node)
         assert answer == []
         clock.advance(5)
-        assert answer == ["stored and durable here, but confirmed by 1 of the 2 peers of min_acks within 5 s"]
+        assert answer == [
+            "stored and durable here, but confirmed by 1 of the 2 peers of min_acks within 5 s"
+        ]
 
     def test_what_was_confirmed_before_is_answered_at_once(self) -> None:
         node = replica()
@@ -92,7 +94,9 @@ class ConfirmationsTests:
         clock.advance(4.9)
         assert answer == []
         clock.advance(0.2)
-        assert answer == ["stored and durable here, but confirmed by 1 of the 2 peers of min_acks within 5 s"]
+        assert answer == [
+            "stored and durable here, but confirmed by 1 of the 2 peers of min_acks within 5 s"
+        ]
         confirmations.tell(node)
 
     def test_a_stop_lets_nobody_wait(self) -> None:
@@ -135,7 +139,9 @@ class NewsTests:
         count = 0
         for action in node.take_actions():
             if isinstance(action, Send) and isinstance(action.message, Changes):
-                node.answered("peer", Batch(action.message.rid, "b0", "f0", 0, 0, 0, ()), clock.seconds())
+                node.answered(
+                    "peer", Batch(action.message.rid, "b0", "f0", 0, 0, 0, ()), clock.seconds()
+                )
                 count += 1
         for action in node.take_actions():
             assert not isinstance(action, Send)
@@ -152,7 +158,9 @@ class NewsTests:
         assert answers == [[None]] * 5
         assert clock.getDelayedCalls() == []
 
-    def test_who_comes_within_a_second_waits_for_what_the_peers_have_rung_for(self, clock: Clock) -> None:
+    def test_who_comes_within_a_second_waits_for_what_the_peers_have_rung_for(
+        self, clock: Clock
+    ) -> None:
         """And a moment for a doorbell that is on its way; nobody is asked."""
         node = self.node_with_peer(clock)
         news = News(clock, clock.seconds)
@@ -167,7 +175,9 @@ class NewsTests:
         assert second == [None]
         assert self.answer(node, clock) == 0
 
-    def test_where_a_peer_has_rung_he_waits_until_all_is_here_or_for_the_next_round(self, clock: Clock) -> None:
+    def test_where_a_peer_has_rung_he_waits_until_all_is_here_or_for_the_next_round(
+        self, clock: Clock
+    ) -> None:
         node = self.node_with_peer(clock)
         news = News(clock, clock.seconds)
         outcome(news.wait())

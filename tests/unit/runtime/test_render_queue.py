@@ -1,4 +1,6 @@
-"""The queue in front of the I/O threads: who renders, who waits, and what is counted as what. Real threads, a clock that the tests move."""
+"""The queue in front of the I/O threads: who renders, who waits, and what is counted as what. Real
+threads, a clock that the tests move.
+"""
 
 import queue
 import threading
@@ -17,7 +19,9 @@ WRITE, READ = Kind.WRITE, Kind.READ
 
 
 class Turns:
-    """A reactor as far as threads call it back: what they want done is done when the test asks for it."""
+    """A reactor as far as threads call it back: what they want done is done when the test asks for
+    it.
+    """
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -34,7 +38,8 @@ class Turns:
         for _ in range(count):
             assert self._readings.acquire(timeout=PATIENCE_SECONDS)
 
-    def callFromThread(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> None:  # noqa: N802 - Twisted's name
+    # Twisted's name
+    def callFromThread(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> None:  # noqa: N802
         self._wanted.put(lambda: function(*arguments, **named))
 
     def wait_for(self, deferred: "Deferred[Any]") -> Any:
@@ -74,7 +79,8 @@ def turns() -> Turns:
 @pytest.fixture
 def work(turns: Turns) -> Iterator[WorkQueue]:
     """A queue for one render at a time."""
-    work = WorkQueue(turns, turns.seconds, 1, 10)  # type: ignore[arg-type]  # all of it that is used
+    # all of it that is used
+    work = WorkQueue(turns, turns.seconds, 1, 10)  # type: ignore[arg-type]
     work.start()
     yield work
     work.stop()
@@ -83,7 +89,9 @@ def work(turns: Turns) -> Iterator[WorkQueue]:
 class RenderingTests:
     """One renders, and its neighbour prepares."""
 
-    def test_the_next_begins_while_one_renders_but_does_not_render(self, work: WorkQueue, turns: Turns) -> None:
+    def test_the_next_begins_while_one_renders_but_does_not_render(
+        self, work: WorkQueue, turns: Turns
+    ) -> None:
         first, second = Render(work), Render(work)
         done = [Deferred.fromCoroutine(work.run(first, WRITE))]
         assert first.renders.wait(PATIENCE_SECONDS)
@@ -124,7 +132,9 @@ class RenderingTests:
         for one in done:
             turns.wait_for(one)
 
-    def test_who_waits_for_the_engine_is_refused_when_it_stops(self, work: WorkQueue, turns: Turns) -> None:
+    def test_who_waits_for_the_engine_is_refused_when_it_stops(
+        self, work: WorkQueue, turns: Turns
+    ) -> None:
         first, second = Render(work), Render(work)
         done = [Deferred.fromCoroutine(work.run(first, WRITE))]
         assert first.renders.wait(PATIENCE_SECONDS)
@@ -141,14 +151,17 @@ class RenderingTests:
 class ClassesTests:
     """Stores and renditions have a queue each."""
 
-    def test_a_store_waits_for_one_render_however_many_renditions_wait(self, work: WorkQueue, turns: Turns) -> None:
+    def test_a_store_waits_for_one_render_however_many_renditions_wait(
+        self, work: WorkQueue, turns: Turns
+    ) -> None:
         renditions = [Render(work) for _ in range(5)]
         done = [Deferred.fromCoroutine(work.run(job, READ)) for job in renditions]
         assert renditions[0].renders.wait(PATIENCE_SECONDS)
         store = Render(work)
         done.append(Deferred.fromCoroutine(work.run(store, WRITE)))
         assert store.began.wait(PATIENCE_SECONDS), "it has a thread at once"
-        turns.wait_for_readings(4 + 3 + 3 + 3)  # one renders, one asks, three are submitted; the store asks
+        # one renders, one asks, three are submitted; the store asks
+        turns.wait_for_readings(4 + 3 + 3 + 3)
         assert (work.waiting(WRITE), work.waiting(READ), work.running(READ)) == (1, 4, 1)
         renditions[0].may_end.set()
         assert store.renders.wait(PATIENCE_SECONDS)
@@ -158,7 +171,9 @@ class ClassesTests:
         for one in done:
             turns.wait_for(one)
 
-    def test_a_full_queue_of_renditions_is_not_one_of_stores(self, work: WorkQueue, turns: Turns) -> None:
+    def test_a_full_queue_of_renditions_is_not_one_of_stores(
+        self, work: WorkQueue, turns: Turns
+    ) -> None:
         work.resize(1, 1)
         renditions = [Render(work), Render(work)]
         done = [Deferred.fromCoroutine(work.run(job, READ)) for job in renditions]
@@ -174,7 +189,9 @@ class ClassesTests:
             turns.wait_for(one)
         assert {work.waiting(kind) for kind in Kind} == {work.running(kind) for kind in Kind} == {0}
 
-    def test_a_client_with_many_jobs_makes_room_for_another(self, work: WorkQueue, turns: Turns) -> None:
+    def test_a_client_with_many_jobs_makes_room_for_another(
+        self, work: WorkQueue, turns: Turns
+    ) -> None:
         work.resize(1, 4)
         many = [Render(work) for _ in range(5)]
         done = [Deferred.fromCoroutine(work.run(job, READ, "many")) for job in many]

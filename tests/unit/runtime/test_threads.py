@@ -24,7 +24,8 @@ class Turns:
     def __init__(self) -> None:
         self._wanted: queue.Queue[Callable[[], None]] = queue.Queue()
 
-    def callFromThread(self, function: Callable[..., Any], *arguments: Any) -> None:  # noqa: N802 - Twisted's name
+    # Twisted's name
+    def callFromThread(self, function: Callable[..., Any], *arguments: Any) -> None:  # noqa: N802
         self._wanted.put(lambda: function(*arguments))
 
     def outcome(self, pool: ThreadPool, call: Callable[[], Any]) -> Any:

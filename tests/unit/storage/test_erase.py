@@ -1,4 +1,6 @@
-"""Erasing: what lost a conflict at a path goes with the path, on every node, in whatever order it hears of it."""
+"""Erasing: what lost a conflict at a path goes with the path, on every node, in whatever order it
+hears of it.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,7 +18,9 @@ LOST, WON = b"what lost", b"what won"
 
 @pytest.fixture
 def both(tmp_path: Path) -> Iterator[tuple[Store, Store]]:
-    """Two nodes that have not heard of each other; what `late` writes is newer than what `early` does, until that has heard of it."""
+    """Two nodes that have not heard of each other; what `late` writes is newer than what `early`
+    does, until that has heard of it.
+    """
     with ExitStack() as stack:
         stores = []
         for name, now in (("early", EARLY), ("late", LATE)):
@@ -46,7 +50,9 @@ def conflict(early: Store, late: Store, path: str = "a.jpg") -> None:
 
 
 class EraseTests:
-    def test_the_image_and_what_lost_to_it_are_gone_with_their_bytes(self, tmp_path: Path, both: tuple[Store, Store]) -> None:
+    def test_the_image_and_what_lost_to_it_are_gone_with_their_bytes(
+        self, tmp_path: Path, both: tuple[Store, Store]
+    ) -> None:
         early, late = both
         conflict(early, late)
         early.erase("a.jpg").result()
@@ -57,7 +63,9 @@ class EraseTests:
         assert early.conflicts == 0
         check_kept(early, tmp_path / "early")
 
-    def test_a_node_that_hears_of_it_drops_what_it_keeps(self, tmp_path: Path, both: tuple[Store, Store]) -> None:
+    def test_a_node_that_hears_of_it_drops_what_it_keeps(
+        self, tmp_path: Path, both: tuple[Store, Store]
+    ) -> None:
         early, late = both
         conflict(early, late)
         late.erase("a.jpg").result()
@@ -68,7 +76,9 @@ class EraseTests:
         pull(late, early)
         assert rows_of(early) == rows_of(late)
 
-    def test_what_is_lost_by_an_erasure_is_not_kept(self, tmp_path: Path, both: tuple[Store, Store]) -> None:
+    def test_what_is_lost_by_an_erasure_is_not_kept(
+        self, tmp_path: Path, both: tuple[Store, Store]
+    ) -> None:
         early, late = both
         put(early, {"a.jpg": LOST, "b.jpg": LOST})
         put(late, {"a.jpg": WON, "b.jpg": WON})
@@ -78,8 +88,12 @@ class EraseTests:
         assert kept(early) == ["b.jpg"]
         assert tree(tmp_path / "early") == {}
 
-    def test_what_was_erased_long_ago_is_not_kept_when_it_loses_now(self, both: tuple[Store, Store]) -> None:
-        """The image has been stored again since; the erasure still holds for what is older than it."""
+    def test_what_was_erased_long_ago_is_not_kept_when_it_loses_now(
+        self, both: tuple[Store, Store]
+    ) -> None:
+        """The image has been stored again since; the erasure still holds for what is older
+        than it.
+        """
         early, late = both
         put(late, {"a.jpg": b"first"})
         late.erase("a.jpg").result()
@@ -88,7 +102,9 @@ class EraseTests:
         pull(early, late)
         assert kept(early) == []
 
-    def test_newer_versions_of_the_path_and_other_paths_are_kept(self, both: tuple[Store, Store]) -> None:
+    def test_newer_versions_of_the_path_and_other_paths_are_kept(
+        self, both: tuple[Store, Store]
+    ) -> None:
         early, late = both
         conflict(early, late, "other.jpg")
         put(early, {"a.jpg": b"old"})
@@ -102,7 +118,9 @@ class EraseTests:
         assert "other.jpg" in kept(early)
         assert sorted(kept(early) + kept(late)).count("a.jpg") == 1
 
-    def test_bytes_that_another_path_has_stay(self, tmp_path: Path, both: tuple[Store, Store]) -> None:
+    def test_bytes_that_another_path_has_stay(
+        self, tmp_path: Path, both: tuple[Store, Store]
+    ) -> None:
         early, late = both
         put(early, {"copy.jpg": LOST})
         conflict(early, late)
@@ -111,7 +129,9 @@ class EraseTests:
         assert tree(tmp_path / "early") == {"copy.jpg": LOST}
         check_kept(early, tmp_path / "early")
 
-    def test_twice_is_as_good_as_once_and_a_path_without_an_image_may_be(self, both: tuple[Store, Store]) -> None:
+    def test_twice_is_as_good_as_once_and_a_path_without_an_image_may_be(
+        self, both: tuple[Store, Store]
+    ) -> None:
         early, late = both
         conflict(early, late)
         for _ in range(2):

@@ -1,4 +1,6 @@
-"""What is kept in memory of the catalogue, of the objects and of the render cache, for those who must not block: it is right at every moment, and bounded."""
+"""What is kept in memory of the catalogue, of the objects and of the render cache, for those who
+must not block: it is right at every moment, and bounded.
+"""
 
 import threading
 from pathlib import Path
@@ -112,7 +114,9 @@ class RowsAtHandTests:
 
 
 class ObjectsAtHandTests:
-    def test_small_ones_that_were_asked_for_are_at_hand_until_they_are_gone(self, tmp_path: Path) -> None:
+    def test_small_ones_that_were_asked_for_are_at_hand_until_they_are_gone(
+        self, tmp_path: Path
+    ) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
             assert store.object_at_hand(digest(b"1")) is None
@@ -151,7 +155,9 @@ class ObjectsAtHandTests:
 
 
 class RenditionsAtHandTests:
-    def test_small_ones_that_were_asked_for_are_at_hand_and_count_as_hits(self, tmp_path: Path) -> None:
+    def test_small_ones_that_were_asked_for_are_at_hand_and_count_as_hits(
+        self, tmp_path: Path
+    ) -> None:
         with opened_cache(tmp_path) as cache:
             put_rendition(cache, tmp_path, "a", b"123")
             assert cache.at_hand(hexed("a")) is None
@@ -159,7 +165,11 @@ class RenditionsAtHandTests:
             _keep(cache, "a")
             found = cache.at_hand(hexed("a"))
             assert found
-            assert (found.file.read(0, 10), found.digest, found.facts) == (b"123", digest(b"123"), RENDITION_FACTS)
+            assert (found.file.read(0, 10), found.digest, found.facts) == (
+                b"123",
+                digest(b"123"),
+                RENDITION_FACTS,
+            )
             found.file.close()
             assert (cache.hits, cache.misses) == (2, 1)
 

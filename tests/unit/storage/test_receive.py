@@ -1,4 +1,6 @@
-"""Bytes that come from a peer: whatever their order and number, only those that the digest says become an object."""
+"""Bytes that come from a peer: whatever their order and number, only those that the digest says
+become an object.
+"""
 
 import itertools
 import shutil
@@ -35,8 +37,12 @@ class ReceiveTests:
         assert staged(tmp_path) == []
         store.close()
 
-    @pytest.mark.parametrize("order", list(itertools.permutations([(0, 100), (100, 900), (900, 1024)])))
-    def test_in_pieces_of_any_order(self, tmp_path: Path, order: tuple[tuple[int, int], ...]) -> None:
+    @pytest.mark.parametrize(
+        "order", list(itertools.permutations([(0, 100), (100, 900), (900, 1024)]))
+    )
+    def test_in_pieces_of_any_order(
+        self, tmp_path: Path, order: tuple[tuple[int, int], ...]
+    ) -> None:
         with opened(tmp_path) as store:
             for start, end in order[:-1]:
                 assert store.receive(1, CONTENT, start, DATA[start:end]) is Received.MORE
@@ -54,7 +60,10 @@ class ReceiveTests:
             pieces = iter(range(0, len(data), 10_000))  # of which each thread takes the next
 
             def work() -> None:
-                results.extend(store.receive(1, content, start, data[start : start + 10_000]) for start in pieces)
+                results.extend(
+                    store.receive(1, content, start, data[start : start + 10_000])
+                    for start in pieces
+                )
 
             threads = [threading.Thread(target=work) for _ in range(4)]
             for thread in threads:
@@ -102,14 +111,21 @@ class DamagedTests:
 
 
 class RoomTests:
-    """A peer takes no more room than there is, whatever it announces, and nobody gives up any for it."""
+    """A peer takes no more room than there is, whatever it announces, and nobody gives up any for
+    it.
+    """
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[Store]:
         """A store whose disk has room for a thousand bytes of peers."""
         with opened(tmp_path) as store:
             self.room = 1000
-            store._transfers = Transfers(tmp_path / PRIVATE / "staging", store._objects, lambda: self.room, lambda _: True)  # noqa: SLF001
+            store._transfers = Transfers(  # noqa: SLF001
+                tmp_path / PRIVATE / "staging",
+                store._objects,  # noqa: SLF001
+                lambda: self.room,
+                lambda _: True,
+            )
             yield store
 
     def test_what_is_announced_must_fit(self, store: Store, tmp_path: Path) -> None:
@@ -138,7 +154,9 @@ class RoomTests:
 
 
 class ImageTests:
-    """A peer cannot plant a page or a script in the tree: what is no image by its first bytes is not kept."""
+    """A peer cannot plant a page or a script in the tree: what is no image by its first bytes is
+    not kept.
+    """
 
     PAGE = b"<script>alert(1)</script>" * 100
 
@@ -146,7 +164,9 @@ class ImageTests:
     def test_only_images_become_objects(self, tmp_path: Path, cut: int) -> None:
         with opened(tmp_path) as store:
             store.admission = Admission(bytes_max=1 << 20, pixels_max=1 << 20)
-            for number, (data, expected) in enumerate([(self.PAGE, Received.UNWANTED), (PNG, Received.COMPLETE)]):
+            for number, (data, expected) in enumerate(
+                [(self.PAGE, Received.UNWANTED), (PNG, Received.COMPLETE)]
+            ):
                 content = Content(digest(data), len(data))
                 if cut:
                     assert store.receive(number, content, 0, data[:cut]) is Received.MORE

@@ -9,7 +9,20 @@ from imagepipe.core.rows.entries import Content
 from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import BadRequest, NotStored, Overloaded
 from imagepipe.storage.store import ImageInfo, StagedImage
-from tests.support.stores import FACTS, PRIVATE, check_whole, delete, digest, expected_tree, move, objects, open_store, opened, put, tree
+from tests.support.stores import (
+    FACTS,
+    PRIVATE,
+    check_whole,
+    delete,
+    digest,
+    expected_tree,
+    move,
+    objects,
+    open_store,
+    opened,
+    put,
+    tree,
+)
 
 
 class PutTests:
@@ -22,7 +35,9 @@ class PutTests:
     def test_the_facts_are_known(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a.jpg": b"one"})
-            assert store.info("a.jpg") == ImageInfo("a.jpg", 3, digest(b"one"), 40, 30, "jpeg", 1_700_000_000_000)
+            assert store.info("a.jpg") == ImageInfo(
+                "a.jpg", 3, digest(b"one"), 40, 30, "jpeg", 1_700_000_000_000
+            )
             assert store.info("b.jpg") is None
 
     def test_a_put_replaces_and_the_old_bytes_go(self, tmp_path: Path) -> None:
@@ -30,7 +45,8 @@ class PutTests:
             put(store, {"a.jpg": b"one"})
             put(store, {"a.jpg": b"two"})
             assert tree(tmp_path) == {"a.jpg": b"two"}
-            assert set(objects(tmp_path)) == {digest(b"one"), digest(b"two")}  # until the tree is flushed
+            # until the tree is flushed
+            assert set(objects(tmp_path)) == {digest(b"one"), digest(b"two")}
             check_whole(store, tmp_path)
 
     def test_the_same_again_changes_only_the_version(self, tmp_path: Path) -> None:
@@ -72,8 +88,17 @@ class PutTests:
     def test_modes_follow_the_umask_that_was_given(self, tmp_path: Path) -> None:
         store = open_store(tmp_path / "images", umask=0o027)
         put(store, {"a/b": b"1"})
-        modes = {name: stat.S_IMODE((tmp_path / "images" / name).stat().st_mode) for name in ("", "a", "a/b", PRIVATE, f"{PRIVATE}/objects")}
-        assert modes == {"": 0o750, "a": 0o750, "a/b": 0o640, PRIVATE: 0o700, f"{PRIVATE}/objects": 0o700}
+        modes = {
+            name: stat.S_IMODE((tmp_path / "images" / name).stat().st_mode)
+            for name in ("", "a", "a/b", PRIVATE, f"{PRIVATE}/objects")
+        }
+        assert modes == {
+            "": 0o750,
+            "a": 0o750,
+            "a/b": 0o640,
+            PRIVATE: 0o700,
+            f"{PRIVATE}/objects": 0o700,
+        }
         store.close()
 
     def test_two_images_for_one_path_are_refused(self, tmp_path: Path) -> None:
@@ -119,7 +144,12 @@ class NestingTests:
     def test_a_move_is_judged_by_its_net_result(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
-            for source, destination in (("a", "a/b"), ("a/b", "a/b/c/d"), ("a/b/c/d", "a/b"), ("a/b", "a")):
+            for source, destination in (
+                ("a", "a/b"),
+                ("a/b", "a/b/c/d"),
+                ("a/b/c/d", "a/b"),
+                ("a/b", "a"),
+            ):
                 move(store, (source, destination))
                 assert tree(tmp_path) == expected_tree({destination: b"1"})
             check_whole(store, tmp_path)

@@ -1,4 +1,6 @@
-"""What the HTTP image server asks of a store: rows, open files, originals that never overwrite, promises, and word of what is gone."""
+"""What the HTTP image server asks of a store: rows, open files, originals that never overwrite,
+promises, and word of what is gone.
+"""
 
 import threading
 from pathlib import Path
@@ -9,7 +11,17 @@ from imagepipe.core.rows.entries import Content
 from imagepipe.errors import Conflict
 from imagepipe.storage.catalogue.orders import Order
 from imagepipe.storage.opened import HEAD_BYTES, OpenedFile
-from tests.support.stores import FACTS, check_whole, delete, digest, move, open_store, opened, put, tree
+from tests.support.stores import (
+    FACTS,
+    check_whole,
+    delete,
+    digest,
+    move,
+    open_store,
+    opened,
+    put,
+    tree,
+)
 
 LARGE = bytes(range(256)) * 1024
 
@@ -81,12 +93,18 @@ class OpenObjectTests:
             assert file.read(1, 3) == b"234"
             file.close()
 
-    def test_a_large_one_is_read_piece_by_piece_even_when_it_is_deleted_meanwhile(self, tmp_path: Path) -> None:
+    def test_a_large_one_is_read_piece_by_piece_even_when_it_is_deleted_meanwhile(
+        self, tmp_path: Path
+    ) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": LARGE})
             file = store.open_object(digest(LARGE))
             assert file
-            assert (file.size, file.head, file.is_all_read) == (len(LARGE), LARGE[:HEAD_BYTES], False)
+            assert (file.size, file.head, file.is_all_read) == (
+                len(LARGE),
+                LARGE[:HEAD_BYTES],
+                False,
+            )
             delete(store, "a")
             check_whole(store, tmp_path)
             assert file.read(0, 9) == LARGE[:9]

@@ -31,10 +31,16 @@ class FirstStartTests:
 
     def test_the_process_umask_is_neither_used_nor_changed(self, tmp_path: Path) -> None:
         script = (
-            "import os, sys; from pathlib import Path; from tests.support.stores import *\n"
-            "os.umask(0o137); store = open_store(Path(sys.argv[1])); put(store, {'a/b': b'1'}); store.close(); print(oct(os.umask(0)))"
+            "import os, sys; from pathlib import Path; from tests.support.stores import"
+            " *\nos.umask(0o137); store = open_store(Path(sys.argv[1])); put(store, {'a/b': b'1'});"
+            " store.close(); print(oct(os.umask(0)))"
         )
-        run = subprocess.run([sys.executable, "-c", script, tmp_path / "images"], check=True, capture_output=True, text=True)
+        run = subprocess.run(
+            [sys.executable, "-c", script, tmp_path / "images"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         assert run.stdout.strip() == "0o137"
         modes = {
             file.name: stat.S_IMODE(file.stat().st_mode)
@@ -78,7 +84,13 @@ class CatalogueTests:
             put(store, {"a": b"1"})
             check_whole(store, tmp_path)
 
-    @pytest.mark.parametrize("damage", [b"this is no database, whatever its name says" * 200, b"SQLite format 3\0" + b"\xff" * 5000])
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            b"this is no database, whatever its name says" * 200,
+            b"SQLite format 3\0" + b"\xff" * 5000,
+        ],
+    )
     def test_one_that_cannot_be_read_says_what_to_do(self, tmp_path: Path, damage: bytes) -> None:
         with opened(tmp_path):
             pass

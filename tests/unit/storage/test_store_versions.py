@@ -13,7 +13,17 @@ from imagepipe.core.rows.stamp import STAMP_MAX, Version, milliseconds
 from imagepipe.core.rows.versions import Ahead
 from imagepipe.storage.store import Store
 from tests.support.exchange import pull, retry, rows_of
-from tests.support.stores import FACTS, check_whole, delete, digest, move, open_store, opened, put, tree
+from tests.support.stores import (
+    FACTS,
+    check_whole,
+    delete,
+    digest,
+    move,
+    open_store,
+    opened,
+    put,
+    tree,
+)
 
 YOU = "f" * 32
 NOW = 1_700_000_000_000
@@ -57,7 +67,12 @@ class PathTests:
         put(store, {"waits": b"2"})
         put(store, {"other": b"3"})
         delete(store, "never/heard/of")
-        assert [stamp(store, path) for path in ("gone", "waits", "other", "never/heard/of")] == [LATER + 1, LATER + 1, TODAY, TODAY]
+        assert [stamp(store, path) for path in ("gone", "waits", "other", "never/heard/of")] == [
+            LATER + 1,
+            LATER + 1,
+            TODAY,
+            TODAY,
+        ]
 
     def test_a_row_that_waits_is_overtaken_by_a_write_after_it(self, store: Store) -> None:
         store.join([told("a", b"not here")], YOU, Cursor("e", 1))
@@ -77,20 +92,26 @@ class PathTests:
         move(store, ("from", "to"))
         assert (stamp(store, "from"), stamp(store, "to")) == (LATER + 1, LATER + 1)
 
-    def test_calls_that_share_a_transaction_do_not_share_a_stamp_from_the_future(self, store: Store) -> None:
+    def test_calls_that_share_a_transaction_do_not_share_a_stamp_from_the_future(
+        self, store: Store
+    ) -> None:
         store.join([told("a", None)], YOU, Cursor("e", 1))
         for change in [store.delete(["a"]), store.delete(["b"])]:
             change.result(5)
         assert (stamp(store, "a"), stamp(store, "b")) == (LATER + 1, TODAY)
 
-    def test_an_image_stored_after_an_erasure_was_heard_of_is_kept_when_it_loses(self, store: Store) -> None:
+    def test_an_image_stored_after_an_erasure_was_heard_of_is_kept_when_it_loses(
+        self, store: Store
+    ) -> None:
         """The erasure came in an earlier batch than the delete that belongs to it."""
         store.join([told(".erased/a", None)], YOU, Cursor("e", 1))
         put(store, {"a": b"mine"})
         store.join([told("a", None, seq=2)], YOU, Cursor("e", 2))
         assert stamp(store, "a") == LATER + 1
 
-    def test_a_clock_that_ran_ahead_and_was_set_right_dates_only_what_it_wrote(self, tmp_path: Path) -> None:
+    def test_a_clock_that_ran_ahead_and_was_set_right_dates_only_what_it_wrote(
+        self, tmp_path: Path
+    ) -> None:
         clock = [NOW + HOUR_MS]
         with closing(open_store(tmp_path, now_ms=lambda: clock[0])) as store:
             put(store, {"ahead": b"1"})
@@ -99,12 +120,17 @@ class PathTests:
             put(store, {"ahead": b"3"})
         with closing(open_store(tmp_path, now_ms=lambda: clock[0])) as store:
             put(store, {"after/a/restart": b"4"})
-            assert [milliseconds(stamp(store, path)) - NOW for path in ("ahead", "right", "after/a/restart")] == [HOUR_MS, 0, 0]
+            assert [
+                milliseconds(stamp(store, path)) - NOW
+                for path in ("ahead", "right", "after/a/restart")
+            ] == [HOUR_MS, 0, 0]
             assert stamp(store, "ahead") == LATER + 1
 
 
 class GreatestTests:
-    """A row with the greatest stamp was forged: nothing can exceed it, and a client's call goes over it on the node that it asks."""
+    """A row with the greatest stamp was forged: nothing can exceed it, and a client's call goes
+    over it on the node that it asks.
+    """
 
     greatest = told("a", None, STAMP_MAX)
 
@@ -124,7 +150,9 @@ class GreatestTests:
         put(store, {"a": b"2"})
         assert stamp(store, "a") == TODAY
 
-    def test_the_path_is_back_once_it_was_deleted_on_every_node(self, tmp_path: Path, store: Store) -> None:
+    def test_the_path_is_back_once_it_was_deleted_on_every_node(
+        self, tmp_path: Path, store: Store
+    ) -> None:
         with opened(tmp_path / "other") as other:
             for one in (store, other):
                 one.join([self.greatest], YOU, Cursor("e", 1))
@@ -140,7 +168,9 @@ class GreatestTests:
         joined = store.join([told("a", b"not here", STAMP_MAX)], YOU, Cursor("e", 1))
         assert (joined.added, store.pending(), store.look_up("a")) == ((), (), None)
 
-    def test_with_its_bytes_it_is_an_image_like_any_other(self, tmp_path: Path, store: Store) -> None:
+    def test_with_its_bytes_it_is_an_image_like_any_other(
+        self, tmp_path: Path, store: Store
+    ) -> None:
         with opened(tmp_path / "other") as other:
             other.join([told("b", None, STAMP_MAX - 1)], YOU, Cursor("e", 1))
             put(other, {"b": b"1"})
@@ -177,6 +207,10 @@ class AheadTests:
         put(store, {"b": b"2"})
         found = ahead(store)
         assert found
-        assert (found.images, found.path, round(found.seconds / (365 * 24 * 3600))) == (1, "a", 1062)
+        assert (found.images, found.path, round(found.seconds / (365 * 24 * 3600))) == (
+            1,
+            "a",
+            1062,
+        )
         delete(store, "a")
         assert ahead(store) is None

@@ -4,10 +4,18 @@ import pytest
 from twisted.internet.task import Clock
 
 from imagepipe.errors import DiskFull, EngineUnusable, NotStored
-from imagepipe.usecases.failures import FAILED_SECONDS, FAILURES_MAX, Failures, Unrenderable, blamed_on
+from imagepipe.usecases.failures import (
+    FAILED_SECONDS,
+    FAILURES_MAX,
+    Failures,
+    Unrenderable,
+    blamed_on,
+)
 
 
-def noted(failures: Failures, about: str, why: str = "rendering took longer than 60 s (timeout)") -> None:
+def noted(
+    failures: Failures, about: str, why: str = "rendering took longer than 60 s (timeout)"
+) -> None:
     """Note that something failed."""
     failures.note(Unrenderable(NotStored(why), about))
 
@@ -40,7 +48,9 @@ class BlameTests:
             raise NotStored("it is broken")
         assert (raised.value.about, str(raised.value)) == ("a", "it is broken")
 
-    @pytest.mark.parametrize("error", [DiskFull("the disk is full"), EngineUnusable("it cannot be started")])
+    @pytest.mark.parametrize(
+        "error", [DiskFull("the disk is full"), EngineUnusable("it cannot be started")]
+    )
     def test_what_passes_by_itself_is_not(self, error: NotStored) -> None:
         with pytest.raises(NotStored) as raised, blamed_on("a"):
             raise error

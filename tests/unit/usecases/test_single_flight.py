@@ -25,7 +25,9 @@ class Waiter:
     def __init__(self, flights: Flights[str, str], about: str, work: Work) -> None:
         self.seen: list[object] = []
         self.deferred = Deferred.fromCoroutine(flights.join(about, work))
-        self.deferred.addCallbacks(self.seen.append, lambda failure: self.seen.append(failure.value))
+        self.deferred.addCallbacks(
+            self.seen.append, lambda failure: self.seen.append(failure.value)
+        )
 
 
 class FlightsTests:
@@ -96,7 +98,12 @@ class FlightsTests:
     def test_a_result_lands_when_all_have_seen_it_and_an_error_never(self) -> None:
         landed: list[tuple[str, int]] = []
         waiters: list[Waiter] = []
-        flights, work = Flights[str, str](lambda result: landed.append((result, sum(len(waiter.seen) for waiter in waiters)))), Work()
+        flights, work = (
+            Flights[str, str](
+                lambda result: landed.append((result, sum(len(waiter.seen) for waiter in waiters)))
+            ),
+            Work(),
+        )
         waiters += [Waiter(flights, "a", work) for _ in range(3)]
         work.started[0].callback("done")
         assert landed == [("done", 3)]

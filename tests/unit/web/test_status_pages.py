@@ -51,15 +51,21 @@ class Node:
             replication=lambda: REPLICATION,
         )
         root = Resource()
-        for name, page in status_pages(reader, self.samples.since, registry_of(reader.read, self.counters.durations)).items():
+        for name, page in status_pages(
+            reader, self.samples.since, registry_of(reader.read, self.counters.durations)
+        ).items():
             root.putChild(name, cast(Any, page))
         site = LoggingSite(SiteContent(cast(Any, root), body_bytes_max=1 << 20), reactor.seconds)
         self._port = on_reactor(reactor.listenTCP, 0, site, interface="127.0.0.1")
         self._connections: list[http.client.HTTPConnection] = []
 
-    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+    def ask(
+        self, path: str, method: str = "GET", **headers: str
+    ) -> tuple[http.client.HTTPResponse, bytes]:
         """The answer and its body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port.getHost().port, timeout=PATIENCE_SECONDS)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self._port.getHost().port, timeout=PATIENCE_SECONDS
+        )
         self._connections.append(connection)
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()
@@ -118,14 +124,18 @@ class PagesTests:
             node.ask("/readyz")
             node.ask("/status/nothing")
             until(lambda: len(log) == 2)
-        assert [(event["call"], event["path"], event["status"], event["result"]) for event in log] == [
+        assert [
+            (event["call"], event["path"], event["status"], event["result"]) for event in log
+        ] == [
             ("page", "readyz", 200, "OK"),
             ("page", "below status", 404, "Not Found"),
         ]
 
 
 class BrowserTests:
-    """/status where HTML is asked for; what it does in a browser is in tests/system/test_status_page.py."""
+    """/status where HTML is asked for; what it does in a browser is in
+    tests/system/test_status_page.py.
+    """
 
     def test_a_browser_gets_a_page_and_anybody_else_text(self, node: Node) -> None:
         page, body = node.ask("/status", accept="text/html,application/xhtml+xml,*/*;q=0.8")
@@ -139,7 +149,9 @@ class BrowserTests:
     def test_it_needs_nothing_from_elsewhere_and_may_have_nothing(self, node: Node) -> None:
         answer, body = node.ask("/status", accept="text/html")
         page = body.decode()
-        policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+        policy = dict(
+            part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; ")
+        )
         assert policy.pop("connect-src") == "'self'"
         assert policy.pop("img-src") == "data:"
         for element, directive in (("style", "style-src"), ("script", "script-src")):
@@ -149,7 +161,12 @@ class BrowserTests:
             assert policy.pop(directive) == f"'sha256-{digest}'"
         assert set(policy) == {"default-src", "base-uri", "form-action", "frame-ancestors"}
         assert set(policy.values()) == {"'none'"}
-        assert re.findall(r"""\s(?:src|href|style|on\w+)=["'](?!data:,)""", page.partition("<script>")[0]) == []
+        assert (
+            re.findall(
+                r"""\s(?:src|href|style|on\w+)=["'](?!data:,)""", page.partition("<script>")[0]
+            )
+            == []
+        )
         assert "innerHTML" not in page
 
     def test_the_samples_of_the_charts_come_from_a_time_on(self, node: Node) -> None:
@@ -158,7 +175,11 @@ class BrowserTests:
             node.samples.observe(second, Reading(durations, second, None, None))
         assert "recent" not in json.loads(node.ask("/status.json")[1])
         recent = json.loads(node.ask("/status.json?since=0")[1])["recent"]
-        assert (recent["start"], recent["step_seconds"], recent["waiting_max"]) == (1000.0, 5.0, [5, 10, 15])
+        assert (recent["start"], recent["step_seconds"], recent["waiting_max"]) == (
+            1000.0,
+            5.0,
+            [5, 10, 15],
+        )
         later = json.loads(node.ask("/status.json?since=1010")[1])["recent"]
         assert (later["start"], later["waiting_max"]) == (1010.0, [15])
 
@@ -177,9 +198,15 @@ class HealthTests:
             assert node.ask(path)[1] == b"ok\n"
 
     @pytest.mark.parametrize(
-        ("flag", "value", "word"), [("stopping", True, b"the server is stopping\n"), ("unready", "the disk is full", b"the disk is full\n")]
+        ("flag", "value", "word"),
+        [
+            ("stopping", True, b"the server is stopping\n"),
+            ("unready", "the disk is full", b"the disk is full\n"),
+        ],
     )
-    def test_a_node_that_takes_no_writes_is_healthy_but_not_ready(self, node: Node, flag: str, value: bool, word: bytes) -> None:
+    def test_a_node_that_takes_no_writes_is_healthy_but_not_ready(
+        self, node: Node, flag: str, value: bool, word: bytes
+    ) -> None:
         setattr(node, flag, value)
         answer, body = node.ask("/readyz")
         assert answer.status == 503
@@ -233,7 +260,9 @@ class StatusJsonTests:
             "stores": {"running": 1, "waiting": 3},
             "renditions": {"running": 2, "waiting": 4},
         }
-        assert status["last_errors"] == [{"when": "1970-01-01T00:00:00Z", "what": "fetch", "text": "no answer"}]
+        assert status["last_errors"] == [
+            {"when": "1970-01-01T00:00:00Z", "what": "fetch", "text": "no answer"}
+        ]
         assert status["uptime_seconds"] >= 0
 
 
@@ -243,7 +272,11 @@ class MetricsTests:
     def test_a_scrape_can_be_read(self, node: Node) -> None:
         node.counters.stored(3)
         text = node.ask("/metrics")[1].decode()
-        found = {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
+        found = {
+            sample.name: sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
         assert found["imagepipe_images_stored_total"] == 3
         assert found["imagepipe_ready"] == 1
         assert found["process_open_fds"] > 0
@@ -278,20 +311,47 @@ class TextTests:
         assert line in as_text(FULL).splitlines()
 
     def test_peers_are_tables(self) -> None:
-        [heads, north, south] = [line.split("  ") for line in as_text(FULL).splitlines() if line.startswith(("upstream", "img-1 (north)", "tcp:"))]
+        [heads, north, south] = [
+            line.split("  ")
+            for line in as_text(FULL).splitlines()
+            if line.startswith(("upstream", "img-1 (north)", "tcp:"))
+        ]
         assert [cell.strip() for cell in heads if cell] == [
-            "upstream", "connected", "last heard", "rows behind", "bytes behind", "behind for", "rings lost", "clock ahead",
-        ]  # fmt: skip
-        assert [cell.strip() for cell in north if cell] == ["img-1 (north)", "yes", "0.2 s ago", "12", "4.0 KiB", "3.5 s", "2", "-0.1 s"]
-        assert [cell.strip() for cell in south if cell][1:3] == ["no: it is of another cluster", "never"]
+            "upstream",
+            "connected",
+            "last heard",
+            "rows behind",
+            "bytes behind",
+            "behind for",
+            "rings lost",
+            "clock ahead",
+        ]
+        assert [cell.strip() for cell in north if cell] == [
+            "img-1 (north)",
+            "yes",
+            "0.2 s ago",
+            "12",
+            "4.0 KiB",
+            "3.5 s",
+            "2",
+            "-0.1 s",
+        ]
+        assert [cell.strip() for cell in south if cell][1:3] == [
+            "no: it is of another cluster",
+            "never",
+        ]
 
     def test_what_does_not_run_is_left_out(self) -> None:
         text = as_text(BARE)
         assert "ready" in text.splitlines()[0]
-        assert not [word for word in ("cache", "upstream", "node:", "last errors", "%") if word in text]
+        assert not [
+            word for word in ("cache", "upstream", "node:", "last errors", "%") if word in text
+        ]
 
     def test_what_a_peer_calls_itself_moves_no_cursor(self) -> None:
         peer = replace(NORTH, name="\x1b[2Jnorth", refused="a\nb", connected=False)
-        text = as_text(replace(FULL, replication=replace(REPLICATION, upstreams=(peer,), pending_rows=())))
+        text = as_text(
+            replace(FULL, replication=replace(REPLICATION, upstreams=(peer,), pending_rows=()))
+        )
         assert all(line.isprintable() for line in text.splitlines())
         assert len([line for line in text.splitlines() if "north" in line]) == 1

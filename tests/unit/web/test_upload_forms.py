@@ -1,4 +1,6 @@
-"""The image in a form: found in the forms that clients send, and nothing worse than BadRequest from those that only attackers do."""
+"""The image in a form: found in the forms that clients send, and nothing worse than BadRequest from
+those that only attackers do.
+"""
 
 import io
 import re
@@ -17,7 +19,9 @@ from imagepipe.web.upload_forms import PARTS_MAX, image_in
 FORM = b"multipart/form-data; boundary=XX"
 IMAGE = b'Content-Disposition: form-data; name="image"'
 FIELD = b'Content-Disposition: form-data; name="title"'
-FILE = b'Content-Disposition: form-data; name="upload"; filename="a.jpg"\r\nContent-Type: image/jpeg'
+FILE = (
+    b'Content-Disposition: form-data; name="upload"; filename="a.jpg"\r\nContent-Type: image/jpeg'
+)
 EXTENDED = b"Content-Disposition: form-data; name=\"upload\"; filename*=utf-8''%e2%82%ac.jpg"
 END = b"--XX--\r\n"
 FRAGMENTS = [
@@ -56,7 +60,17 @@ def found(body: bytes, content_type: str | bytes | None = FORM) -> bytes:
 
 class FormTests:
     @pytest.mark.parametrize(
-        "content_type", [None, "", b"image/jpeg", "application/x-www-form-urlencoded", b"multipart/mixed; boundary=XX", b"\xff", ";", "multipart"]
+        "content_type",
+        [
+            None,
+            "",
+            b"image/jpeg",
+            "application/x-www-form-urlencoded",
+            b"multipart/mixed; boundary=XX",
+            b"\xff",
+            ";",
+            "multipart",
+        ],
     )
     def test_what_is_no_form_is_the_image_itself(self, content_type: str | bytes | None) -> None:
         body = io.BytesIO(part(IMAGE, b"abc") + END)
@@ -75,7 +89,12 @@ class FormTests:
             [part(IMAGE + b"; filename*=utf-8''%ff%00", b"abc")],
             [part(IMAGE + b"\r\nContent-Type: image/png; charset=nonsense", b"abc")],
             [part(EXTENDED, b"abc"), part(FIELD, b"title")],
-            [part(FILE, b"other"), part(FILE, b"another"), part(IMAGE, b"abc"), part(FILE, b"other")],
+            [
+                part(FILE, b"other"),
+                part(FILE, b"another"),
+                part(IMAGE, b"abc"),
+                part(FILE, b"other"),
+            ],
             [*[part(FIELD, b"title")] * (PARTS_MAX - 1), part(IMAGE, b"abc")],
             [b"\r\n", part(IMAGE, b"abc")],
         ],
@@ -85,24 +104,43 @@ class FormTests:
 
     @pytest.mark.parametrize(
         "content_type",
-        [b'multipart/form-data; boundary="XX"', "Multipart/FORM-Data; charset=utf-8; BOUNDARY=XX", b"multipart/form-data;boundary=XX;"],
+        [
+            b'multipart/form-data; boundary="XX"',
+            "Multipart/FORM-Data; charset=utf-8; BOUNDARY=XX",
+            b"multipart/form-data;boundary=XX;",
+        ],
     )
     def test_the_boundary_may_be_said_in_any_way(self, content_type: str | bytes) -> None:
         assert found(part(IMAGE, b"abc") + END, content_type) == b"abc"
 
     @pytest.mark.parametrize(
-        "content", [b"", b"\0", b"--XX", b"\r\n--X", b"\r\n--XX"[:-1], b"\r\n\r\n", b"\r\n--YY--\r\n" * 1000, bytes(range(256)) * 1000]
+        "content",
+        [
+            b"",
+            b"\0",
+            b"--XX",
+            b"\r\n--X",
+            b"\r\n--XX"[:-1],
+            b"\r\n\r\n",
+            b"\r\n--YY--\r\n" * 1000,
+            bytes(range(256)) * 1000,
+        ],
     )
     def test_the_content_is_any_bytes_but_the_boundary(self, content: bytes) -> None:
         assert found(part(IMAGE, content) + END) == content
 
     def test_a_form_within_a_form_is_only_bytes(self) -> None:
         inner = b'--YY\r\nContent-Disposition: file; filename="a.jpg"\r\n\r\nabc\r\n--YY--'
-        assert found(part(IMAGE + b"\r\nContent-Type: multipart/mixed; boundary=YY", inner) + END) == inner
+        assert (
+            found(part(IMAGE + b"\r\nContent-Type: multipart/mixed; boundary=YY", inner) + END)
+            == inner
+        )
 
     def test_no_part_but_the_image_takes_room(self) -> None:
         large = bytes(1 << 20)
-        body = io.BytesIO(part(FILE, large) * 20 + part(FIELD, large) * 20 + part(IMAGE, b"abc") + END)
+        body = io.BytesIO(
+            part(FILE, large) * 20 + part(FIELD, large) * 20 + part(IMAGE, b"abc") + END
+        )
         before = len(list(Path("/proc/self/fd").iterdir()))
         tracemalloc.start()
         try:
@@ -149,16 +187,30 @@ class FormTests:
             (part(b"X: y", b"abc") + END, "cannot be read"),
             (part(b"no colon", b"abc") + END, "cannot be read"),
             (part(b"Content-Disposition: attachment", b"abc") + END, "cannot be read"),
-            (part(IMAGE + b'; filename="\xff' + b"\xff" * 4000 + b'"', b"abc") + END, "cannot be read: Segment header failed to decode"),
+            (
+                part(IMAGE + b'; filename="\xff' + b"\xff" * 4000 + b'"', b"abc") + END,
+                "cannot be read: Segment header failed to decode",
+            ),
             (part(IMAGE + b"\r\nContent-Length: 1", b"abc") + END, "cannot be read"),
             (part(IMAGE + b"\r\nContent-Length: -1", b"abc") + END, "cannot be read"),
-            (part(IMAGE + b"\r\nX: " + b"y" * 100_000, b"abc") + END, "cannot be read: Maximum segment header length"),
-            (part(IMAGE + b"\r\nX: y" * 1000, b"abc") + END, "cannot be read: Maximum segment header count"),
-            (part(FIELD, b"") * PARTS_MAX + part(IMAGE, b"abc") + END, "cannot be read: Maximum segment count"),
+            (
+                part(IMAGE + b"\r\nX: " + b"y" * 100_000, b"abc") + END,
+                "cannot be read: Maximum segment header length",
+            ),
+            (
+                part(IMAGE + b"\r\nX: y" * 1000, b"abc") + END,
+                "cannot be read: Maximum segment header count",
+            ),
+            (
+                part(FIELD, b"") * PARTS_MAX + part(IMAGE, b"abc") + END,
+                "cannot be read: Maximum segment count",
+            ),
             (part(FIELD, b"") * 50_000 + END, "cannot be read: Maximum segment count"),
         ],
     )
-    def test_what_is_malformed_or_too_much_is_refused_in_a_few_words(self, body: bytes, why: str) -> None:
+    def test_what_is_malformed_or_too_much_is_refused_in_a_few_words(
+        self, body: bytes, why: str
+    ) -> None:
         with refused(why):
             found(body)
 
@@ -180,8 +232,16 @@ class FormTests:
     def test_an_empty_file_is_an_empty_image(self) -> None:
         assert found(part(IMAGE + b'; filename=""', b"") + END) == b""
 
-    @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 20), st.sampled_from(FRAGMENTS)), max_size=5), st.booleans())
-    def test_no_form_raises_anything_but_bad_request(self, edits: list[tuple[int, int, bytes]], of_the_type: bool) -> None:
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 400), st.integers(0, 20), st.sampled_from(FRAGMENTS)),
+            max_size=5,
+        ),
+        st.booleans(),
+    )
+    def test_no_form_raises_anything_but_bad_request(
+        self, edits: list[tuple[int, int, bytes]], of_the_type: bool
+    ) -> None:
         body, content_type = part(FILE, b"abc") + part(FIELD, b"title") + END, FORM
         for at, cut, fragment in edits:
             if of_the_type:

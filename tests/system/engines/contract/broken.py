@@ -48,10 +48,14 @@ class BrokenContract:
 
     @pytest.mark.parametrize("name", FORMATS)
     @pytest.mark.parametrize("percent", [10, 40, 70, 95])
-    def test_a_truncated_file_is_refused(self, engine: Engine, name: str, percent: int, tmp_path: Path) -> None:
+    def test_a_truncated_file_is_refused(
+        self, engine: Engine, name: str, percent: int, tmp_path: Path
+    ) -> None:
         image = good(name)
         with pytest.raises(NotStored) as raised:
-            render(engine, image[: len(image) * percent // 100], tmp_path, request(Size(50, 50), PNG))
+            render(
+                engine, image[: len(image) * percent // 100], tmp_path, request(Size(50, 50), PNG)
+            )
         said = str(raised.value)
         assert said.isascii()
         assert said.isprintable()
@@ -60,14 +64,22 @@ class BrokenContract:
         assert str(tmp_path) not in said
 
     @pytest.mark.parametrize("name", FORMATS)
-    def test_a_damaged_file_is_refused_or_rendered_but_nothing_else(self, engine: Engine, name: str, tmp_path: Path) -> None:
+    def test_a_damaged_file_is_refused_or_rendered_but_nothing_else(
+        self, engine: Engine, name: str, tmp_path: Path
+    ) -> None:
         chance = random.Random(name)  # noqa: S311 - the same damage in every run
         for _ in range(12):
             image = bytearray(good(name))
             for _ in range(chance.choice([1, 5, 50])):
                 image[chance.randrange(16, len(image))] = chance.randrange(256)
             try:
-                render(engine, bytes(image), tmp_path, request(Size(50, 50), PNG), settings=RenderSettings(pixels_max=10_000_000))
+                render(
+                    engine,
+                    bytes(image),
+                    tmp_path,
+                    request(Size(50, 50), PNG),
+                    settings=RenderSettings(pixels_max=10_000_000),
+                )
             except (NotStored, BadRequest) as error:
                 assert str(error).isascii()  # noqa: PT017 - a damaged file may be fine
 
@@ -77,18 +89,27 @@ class BrokenContract:
                 render(engine, good(name)[:64], tmp_path, request(Size(50, 50), PNG))
 
     @pytest.mark.parametrize("name", FORMATS)
-    def test_what_follows_the_end_does_no_harm(self, engine: Engine, name: str, tmp_path: Path) -> None:
-        render(engine, good(name) + b"what a phone adds" * 100, tmp_path, request(Size(50, 50), PNG))
+    def test_what_follows_the_end_does_no_harm(
+        self, engine: Engine, name: str, tmp_path: Path
+    ) -> None:
+        render(
+            engine, good(name) + b"what a phone adds" * 100, tmp_path, request(Size(50, 50), PNG)
+        )
 
     @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
-    def test_a_file_will_do_for_its_bytes_whatever_was_read_of_it(self, engine: Engine, name: str, tmp_path: Path) -> None:
+    def test_a_file_will_do_for_its_bytes_whatever_was_read_of_it(
+        self, engine: Engine, name: str, tmp_path: Path
+    ) -> None:
         image = good(name)
         (tmp_path / "image").write_bytes(image)
         wanted = render(engine, image, tmp_path, request(Size(60, 60), PNG))
         with FileIO(tmp_path / "image") as file:
             file.read(100)
             with engine.open(file, recognised(image)) as source:
-                source.render(plan_render((request(Size(60, 60), PNG),), source.facts, RenderSettings()), tmp_path)
+                source.render(
+                    plan_render((request(Size(60, 60), PNG),), source.facts, RenderSettings()),
+                    tmp_path,
+                )
         assert [(tmp_path / "0").read_bytes()] == wanted
 
     def test_the_next_image_is_rendered(self, engine: Engine, tmp_path: Path) -> None:
@@ -98,7 +119,8 @@ class BrokenContract:
 
     @pytest.mark.parametrize("format", [JPEG, PNG, GIF, WEBP, AVIF, TIFF], ids=str)
     def test_a_full_disk_is_named(self, engine: Engine, format: Format, tmp_path: Path) -> None:
-        (tmp_path / "0").symlink_to("/dev/full")  # every write to it fails with "no space left on device"
+        # every write to it fails with "no space left on device"
+        (tmp_path / "0").symlink_to("/dev/full")
         with engine.open(good("PNG"), PNG) as source:
             plan = plan_render((request(Size(150, 150), format),), source.facts, RenderSettings())
             with pytest.raises(NotStored, match="cannot be written"):

@@ -1,7 +1,9 @@
-"""What every engine must do; test_engines_vips.py and test_engines_imagemagick.py hold theirs to it.
+"""What every engine must do; test_engines_vips.py and test_engines_imagemagick.py hold theirs to
+it.
 
-The reference is always `convert` itself with the reference command. 35 dB is where an eye that compares two photographs sees none of the difference; a crop
-that is enlarged, and a picture of a few pixels, may be less alike.
+The reference is always `convert` itself with the reference command. 35 dB is where an eye that
+compares two photographs sees none of the difference; a crop that is enlarged, and a picture of a
+few pixels, may be less alike.
 """
 
 from pathlib import Path
@@ -43,8 +45,22 @@ BOXES = [
 """On a picture of 1200x675."""
 
 PHOTOGRAPHS = [
-    (ALPS, [(Size(800, 800), Method.RESIZE), (Size(200, 200), Method.CROP), (Size(333, 333), Method.COMPOSITE)]),
-    (FOSSA, [(Size(1000, 1000), Method.RESIZE), (Size(640, 480), Method.CROP), (Size(100, 90), Method.COMPOSITE)]),
+    (
+        ALPS,
+        [
+            (Size(800, 800), Method.RESIZE),
+            (Size(200, 200), Method.CROP),
+            (Size(333, 333), Method.COMPOSITE),
+        ],
+    ),
+    (
+        FOSSA,
+        [
+            (Size(1000, 1000), Method.RESIZE),
+            (Size(640, 480), Method.CROP),
+            (Size(100, 90), Method.COMPOSITE),
+        ],
+    ),
     (SEA, [(Size(500, 500), Method.RESIZE), (Size(1024, 256), Method.CROP)]),
     (PAINTING, [(Size(250, 250), Method.RESIZE), (Size(77, 300), Method.CROP)]),
     (WOOD, [(Size(400, 300), Method.RESIZE), (Size(60, 60), Method.CROP)]),
@@ -57,13 +73,23 @@ def facts_of(engine: Engine, image: bytes) -> SourceFacts:
         return source.facts
 
 
-def render(engine: Engine, image: bytes, folder: Path, *requests: OutputRequest, settings: RenderSettings | None = None) -> list[bytes]:
+def render(
+    engine: Engine,
+    image: bytes,
+    folder: Path,
+    *requests: OutputRequest,
+    settings: RenderSettings | None = None,
+) -> list[bytes]:
     """The outputs that `engine` makes of `image`."""
     return render_with_plan(engine, image, folder, *requests, settings=settings)[1]
 
 
 def render_with_plan(
-    engine: Engine, image: bytes, folder: Path, *requests: OutputRequest, settings: RenderSettings | None = None
+    engine: Engine,
+    image: bytes,
+    folder: Path,
+    *requests: OutputRequest,
+    settings: RenderSettings | None = None,
 ) -> tuple[RenderPlan, list[bytes]]:
     """The same, with the plan that they were made by."""
     with engine.open(image, recognised(image)) as source:
@@ -75,7 +101,9 @@ def render_with_plan(
     return plan, outputs
 
 
-def request(box: Size | None, format: Format = PNG, method: Method = Method.RESIZE) -> OutputRequest:
+def request(
+    box: Size | None, format: Format = PNG, method: Method = Method.RESIZE
+) -> OutputRequest:
     """One output; its path is of no account here."""
     return OutputRequest(f"a.{format.extensions[0]}", box, format, method)
 
@@ -104,28 +132,38 @@ class SizesContract:
     """Every box and method gives the dimensions and the picture of the reference command."""
 
     @pytest.mark.parametrize(("box", "method"), BOXES, ids=str)
-    def test_a_box_gives_what_the_reference_command_gives(self, engine: Engine, box: Size, method: Method, tmp_path: Path) -> None:
+    def test_a_box_gives_what_the_reference_command_gives(
+        self, engine: Engine, box: Size, method: Method, tmp_path: Path
+    ) -> None:
         source = scene_jpeg()
         theirs = pixels(source, *reference_command(method, box))
         (ours,) = render(engine, source, tmp_path, request(box, PNG, method))
         assert_alike(ours, theirs, decibels_wanted(method, theirs))
 
     @pytest.mark.parametrize("method", Method)
-    def test_a_jpeg_of_equal_quality_is_alike(self, engine: Engine, method: Method, tmp_path: Path) -> None:
+    def test_a_jpeg_of_equal_quality_is_alike(
+        self, engine: Engine, method: Method, tmp_path: Path
+    ) -> None:
         source, box = scene_jpeg(), Size(400, 300)
         theirs = pixels(source, *reference_command(method, box, white=True), "-quality", "85")
         (ours,) = render(engine, source, tmp_path, request(box, JPEG, method))
         assert_alike(ours, theirs, 32)
 
-    def test_all_outputs_of_one_call_are_what_each_would_be_alone(self, engine: Engine, tmp_path: Path) -> None:
+    def test_all_outputs_of_one_call_are_what_each_would_be_alone(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
         source = scene_jpeg()
         requests = [request(box, PNG, method) for box, method in BOXES]
-        for (box, method), ours in zip(BOXES, render(engine, source, tmp_path, *requests), strict=True):
+        for (box, method), ours in zip(
+            BOXES, render(engine, source, tmp_path, *requests), strict=True
+        ):
             theirs = pixels(source, *reference_command(method, box))
             assert_alike(ours, theirs, decibels_wanted(method, theirs))
 
     @pytest.mark.parametrize(("name", "boxes"), PHOTOGRAPHS, ids=[name for name, _ in PHOTOGRAPHS])
-    def test_photographs_of_many_megapixels(self, engine: Engine, name: str, boxes: list[tuple[Size, Method]], tmp_path: Path) -> None:
+    def test_photographs_of_many_megapixels(
+        self, engine: Engine, name: str, boxes: list[tuple[Size, Method]], tmp_path: Path
+    ) -> None:
         image = photograph(name)
         requests = [request(box, PNG, method) for box, method in boxes]
         plan, outputs = render_with_plan(engine, image, tmp_path, *requests)
@@ -136,38 +174,65 @@ class SizesContract:
 
     @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "AVIF"])
     @pytest.mark.parametrize("size", [(1600, 1200), (1601, 1203)], ids=str)
-    def test_a_large_source_of_any_format_is_alike(self, engine: Engine, format: str, size: tuple[int, int], tmp_path: Path) -> None:
+    def test_a_large_source_of_any_format_is_alike(
+        self, engine: Engine, format: str, size: tuple[int, int], tmp_path: Path
+    ) -> None:
         picture = scene().resize(size, Image.Resampling.LANCZOS)
         source, whole = saved(picture, format, quality=90), saved(picture, "PNG")
-        boxes = [(Size(300, 200), Method.RESIZE), (Size(91, 90), Method.CROP), (Size(20, 20), Method.RESIZE)]
-        outputs = render(engine, source, tmp_path, *[request(box, PNG, method) for box, method in boxes])
+        boxes = [
+            (Size(300, 200), Method.RESIZE),
+            (Size(91, 90), Method.CROP),
+            (Size(20, 20), Method.RESIZE),
+        ]
+        outputs = render(
+            engine, source, tmp_path, *[request(box, PNG, method) for box, method in boxes]
+        )
         for (box, method), ours in zip(boxes, outputs, strict=True):
             theirs = pixels(whole, *reference_command(method, box))
             assert_alike(ours, theirs, decibels_wanted(method, theirs))
 
     @pytest.mark.parametrize(("width", "height"), [(250, 1), (1, 200), (300, 2), (1, 1)])
     @pytest.mark.parametrize("method", Method)
-    def test_sources_of_a_pixel_in_width(self, engine: Engine, width: int, height: int, method: Method, tmp_path: Path) -> None:
+    def test_sources_of_a_pixel_in_width(
+        self, engine: Engine, width: int, height: int, method: Method, tmp_path: Path
+    ) -> None:
         image = saved(scene().resize((width, height)), "PNG")
         box = Size(60, 50)
         theirs = pixels(image, *reference_command(method, box))
         (ours,) = render(engine, image, tmp_path, request(box, PNG, method))
         assert_alike(ours, theirs, 25)
 
-    @pytest.mark.parametrize("box", [Size(300, 300), Size(800, 450), Size(33, 600), Size(600, 33)], ids=str)
+    @pytest.mark.parametrize(
+        "box", [Size(300, 300), Size(800, 450), Size(33, 600), Size(600, 33)], ids=str
+    )
     def test_crops_that_enlarge(self, engine: Engine, box: Size, tmp_path: Path) -> None:
         image = saved(scene().resize((120, 68)), "PNG")
         theirs = pixels(image, *reference_command(Method.CROP, box))
         (ours,) = render(engine, image, tmp_path, request(box, PNG, Method.CROP))
         assert_alike(ours, theirs, 38)
 
-    def test_a_crop_cut_before_it_is_enlarged_has_no_huge_picture_in_between(self, engine: Engine, tmp_path: Path) -> None:
+    def test_a_crop_cut_before_it_is_enlarged_has_no_huge_picture_in_between(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
         image = saved(scene().resize((10_000, 1)), "PNG")
-        plan, (ours,) = render_with_plan(engine, image, tmp_path, request(Size(500, 400), PNG, Method.CROP))
+        plan, (ours,) = render_with_plan(
+            engine, image, tmp_path, request(Size(500, 400), PNG, Method.CROP)
+        )
         assert plan.outputs[0].cut
         # The reference has 4 million by 400 pixels in between: the same cut, made first, stands in.
         theirs = pixels(
-            image, "png:-", "-crop", "12x1+4994+0", "+repage", "-resize", "4800x400!", "-gravity", "center", "-crop", "500x400+0+0", "+repage"
+            image,
+            "png:-",
+            "-crop",
+            "12x1+4994+0",
+            "+repage",
+            "-resize",
+            "4800x400!",
+            "-gravity",
+            "center",
+            "-crop",
+            "500x400+0+0",
+            "+repage",
         )
         assert_alike(ours, theirs, 25)
 

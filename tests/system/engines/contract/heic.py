@@ -48,7 +48,9 @@ class HeicContract:
     """A HEIC is shown as a phone shows it."""
 
     @pytest.mark.parametrize("method", Method, ids=str)
-    def test_it_looks_as_after_the_reference_command(self, engine: Engine, method: Method, tmp_path: Path) -> None:
+    def test_it_looks_as_after_the_reference_command(
+        self, engine: Engine, method: Method, tmp_path: Path
+    ) -> None:
         theirs = pixels(saved(small(), "PNG"), *reference_command(method, Size(50, 40)))
         (ours,) = render(engine, heic(small()), tmp_path, request(Size(50, 40), PNG, method))
         assert_alike(ours, theirs, 35)
@@ -60,16 +62,33 @@ class HeicContract:
             tmp_path,
             request(Size(64, 48)),
         )
-        assert np.abs(quarters_seen(made) - quarters_seen(in_srgb(quarters(*SIZE), wide_profile()))).max() <= 6
+        assert (
+            np.abs(
+                quarters_seen(made) - quarters_seen(in_srgb(quarters(*SIZE), wide_profile()))
+            ).max()
+            <= 6
+        )
 
     def test_its_colours_are_converted_by_its_codes(self, engine: Engine, tmp_path: Path) -> None:
-        (made,) = render(engine, heif([encoded(quarters(*SIZE), nclx(12, 13))]), tmp_path, request(Size(64, 48)))
-        assert np.abs(quarters_seen(made) - quarters_seen(in_srgb(quarters(*SIZE), wide_profile()))).max() <= 6
+        (made,) = render(
+            engine, heif([encoded(quarters(*SIZE), nclx(12, 13))]), tmp_path, request(Size(64, 48))
+        )
+        assert (
+            np.abs(
+                quarters_seen(made) - quarters_seen(in_srgb(quarters(*SIZE), wide_profile()))
+            ).max()
+            <= 6
+        )
 
     def test_a_profile_counts_before_codes(self, engine: Engine, tmp_path: Path) -> None:
         image = heif([encoded(quarters(*SIZE), nclx(9, 13), profile(wide_profile()))])
         (made,) = render(engine, image, tmp_path, request(Size(64, 48)))
-        assert np.abs(quarters_seen(made) - quarters_seen(in_srgb(quarters(*SIZE), wide_profile()))).max() <= 6
+        assert (
+            np.abs(
+                quarters_seen(made) - quarters_seen(in_srgb(quarters(*SIZE), wide_profile()))
+            ).max()
+            <= 6
+        )
 
     def test_transparency_is_kept_or_lies_over_white(self, engine: Engine, tmp_path: Path) -> None:
         image = heic(see_through())
@@ -82,12 +101,16 @@ class HeicContract:
             request(Size(100, 100), WEBP),
             request(Size(100, 100), JPEG),
         )
-        theirs = pixels(saved(see_through(), "PNG"), *reference_command(Method.RESIZE, Size(100, 100)))
+        theirs = pixels(
+            saved(see_through(), "PNG"), *reference_command(Method.RESIZE, Size(100, 100))
+        )
         assert_alike(png, theirs, 35)
         assert_alike(webp, theirs, 28)
         assert pixels(jpeg)[0, :, -1, :3].min() > 240
 
-    def test_colours_that_were_multiplied_by_the_alpha_are_divided_again(self, engine: Engine, tmp_path: Path) -> None:
+    def test_colours_that_were_multiplied_by_the_alpha_are_divided_again(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
         half = Image.new("L", SIZE, 128)
         dark = quarters(*SIZE).point(lambda value: value * 128 / 255)
         image = heif(
@@ -105,9 +128,13 @@ class HeicContract:
         assert_alike(made, pixels(saved(small(), "PNG")), 35)
 
     @pytest.mark.parametrize(("codes", "white"), [((9, 16), 0.58), ((9, 18), 0.75)])
-    def test_hdr_is_as_bright_as_a_page(self, engine: Engine, codes: tuple[int, int], white: float, tmp_path: Path) -> None:
+    def test_hdr_is_as_bright_as_a_page(
+        self, engine: Engine, codes: tuple[int, int], white: float, tmp_path: Path
+    ) -> None:
         grey = np.full((64, 64, 3), round(white * 65535), np.uint16)
-        (made,) = render(engine, heif([encoded_deep(grey, 10, nclx(*codes))]), tmp_path, request(None))
+        (made,) = render(
+            engine, heif([encoded_deep(grey, 10, nclx(*codes))]), tmp_path, request(None)
+        )
         seen = pixels(made)[0, 32, 32, :3].astype(int)
         assert 232 <= seen.min() <= seen.max() <= 250
 
@@ -122,17 +149,29 @@ class HeicContract:
         upright = saved(picture.transpose(Image.Transpose.ROTATE_270), "PNG")
         assert facts_of(engine, turned).size == Size(96, 160)
         for settings in (RenderSettings(), RenderSettings(strip=False)):
-            made, jpeg = render(engine, turned, tmp_path, request(None), request(None, JPEG), settings=settings)
+            made, jpeg = render(
+                engine, turned, tmp_path, request(None), request(None, JPEG), settings=settings
+            )
             assert_alike(made, pixels(upright), 35)
             assert Image.open(io.BytesIO(jpeg)).getexif().get(0x112, 1) == 1
 
     @pytest.mark.parametrize("quarter", range(4))
     @pytest.mark.parametrize("axis", [None, 0, 1])
-    def test_rotation_and_mirroring(self, engine: Engine, quarter: int, axis: int | None, tmp_path: Path) -> None:
+    def test_rotation_and_mirroring(
+        self, engine: Engine, quarter: int, axis: int | None, tmp_path: Path
+    ) -> None:
         properties = [rotation(quarter), *([] if axis is None else [mirror(axis)])]
-        (made,) = render(engine, heif([encoded(quarters(*SIZE), *properties)]), tmp_path, request(None))
+        (made,) = render(
+            engine, heif([encoded(quarters(*SIZE), *properties)]), tmp_path, request(None)
+        )
         upright = quarters(*SIZE).rotate(90 * quarter, expand=True)
-        upright = upright if axis is None else ImageOps.mirror(upright) if axis else ImageOps.flip(upright)
+        upright = (
+            upright
+            if axis is None
+            else ImageOps.mirror(upright)
+            if axis
+            else ImageOps.flip(upright)
+        )
         assert pixels(made).shape[1:3] == upright.size[::-1]
         assert np.abs(quarters_seen(made) - quarters_seen(upright)).max() <= 6
 
@@ -150,10 +189,14 @@ class HeicContract:
         whole = small(256, 256)
         tiles = [encoded(whole.crop((x, y, x + 128, y + 128))) for y in (0, 128) for x in (0, 128)]
         picture = grid(2, 2, (200, 180), profile(wide_profile()), rotation(3))
-        image = heif([*tiles, picture], [Reference(b"dimg", 5, (1, 2, 3, 4))], primary=5, hidden=range(1, 5))
+        image = heif(
+            [*tiles, picture], [Reference(b"dimg", 5, (1, 2, 3, 4))], primary=5, hidden=range(1, 5)
+        )
         assert facts_of(engine, image).size == Size(180, 200)
         (made,) = render(engine, image, tmp_path, request(None))
-        upright = in_srgb(whole.crop((0, 0, 200, 180)).transpose(Image.Transpose.ROTATE_270), wide_profile())
+        upright = in_srgb(
+            whole.crop((0, 0, 200, 180)).transpose(Image.Transpose.ROTATE_270), wide_profile()
+        )
         assert_alike(made, pixels(saved(upright, "PNG")), 33)
 
     def test_an_auxiliary_image_of_two_images(self, engine: Engine, tmp_path: Path) -> None:
@@ -175,7 +218,9 @@ class HeicContract:
         assert_alike(made, pixels(saved(small().convert("L"), "PNG")), 35)
 
     @pytest.mark.parametrize("percent", [10, 40, 70, 95])
-    def test_a_truncated_file_is_refused(self, engine: Engine, percent: int, tmp_path: Path) -> None:
+    def test_a_truncated_file_is_refused(
+        self, engine: Engine, percent: int, tmp_path: Path
+    ) -> None:
         image = heic(small())
         with pytest.raises(NotStored, match="cannot be") as raised:
             render(engine, image[: len(image) * percent // 100], tmp_path, request(Size(50, 50)))
@@ -187,7 +232,9 @@ class HeicContract:
             with pytest.raises(NotStored, match="cannot be read"):
                 facts_of(engine, image)
 
-    def test_a_header_that_lies_about_the_size_is_refused(self, engine: Engine, tmp_path: Path) -> None:
+    def test_a_header_that_lies_about_the_size_is_refused(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
         image = heif([encoded(small(128, 128))])
         lie = image.replace(struct.pack(">II", 128, 128), struct.pack(">II", 64, 64))
         assert lie != image

@@ -43,18 +43,24 @@ def jpeg(kind: str) -> bytes:
 
 
 class JpegEndContract:
-    """Where all pixels are there, the picture is rendered; where some are missing, it is refused."""
+    """Where all pixels are there, the picture is rendered; where some are missing, it is
+    refused.
+    """
 
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("end", ENDS)
-    def test_whatever_is_in_place_of_the_end_marker(self, engine: Engine, kind: str, end: str, tmp_path: Path) -> None:
+    def test_whatever_is_in_place_of_the_end_marker(
+        self, engine: Engine, kind: str, end: str, tmp_path: Path
+    ) -> None:
         image = jpeg(kind)
         (ours,) = render(engine, image[:-2] + ENDS[end], tmp_path, request(Size(150, 150)))
         (theirs,) = render(engine, image, tmp_path, request(Size(150, 150)))
         assert_alike(ours, pixels(theirs), 50)
 
     @pytest.mark.parametrize("end", AFTER_THE_END)
-    def test_whatever_follows_the_end_marker(self, engine: Engine, end: str, tmp_path: Path) -> None:
+    def test_whatever_follows_the_end_marker(
+        self, engine: Engine, end: str, tmp_path: Path
+    ) -> None:
         image = jpeg("baseline")
         (ours,) = render(engine, image + AFTER_THE_END[end], tmp_path, request(Size(150, 150)))
         (theirs,) = render(engine, image, tmp_path, request(Size(150, 150)))
@@ -63,27 +69,40 @@ class JpegEndContract:
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("end", ["", "no end marker", "a phone's trailer", "another picture"])
     @pytest.mark.parametrize("missing", [0.7, 0.35, 0.1])
-    def test_missing_pixels_are_refused(self, engine: Engine, kind: str, end: str, missing: float, tmp_path: Path) -> None:
+    def test_missing_pixels_are_refused(
+        self, engine: Engine, kind: str, end: str, missing: float, tmp_path: Path
+    ) -> None:
         image = jpeg(kind)
         cut = image[: int(len(image) * (1 - missing))]
         with pytest.raises(NotStored):
-            render(engine, cut + {**AFTER_THE_END, **ENDS, "": b"\xff\xd9"}[end], tmp_path, request(Size(150, 150)))
+            render(
+                engine,
+                cut + {**AFTER_THE_END, **ENDS, "": b"\xff\xd9"}[end],
+                tmp_path,
+                request(Size(150, 150)),
+            )
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_a_few_missing_bytes_are_noticed(self, engine: Engine, kind: str, tmp_path: Path) -> None:
+    def test_a_few_missing_bytes_are_noticed(
+        self, engine: Engine, kind: str, tmp_path: Path
+    ) -> None:
         for cut in (3, 4, 7):
             for end in (b"", b"\xff\xd9"):
                 with pytest.raises(NotStored):
                     render(engine, jpeg(kind)[:-cut] + end, tmp_path, request(Size(150, 150)))
 
     @pytest.mark.parametrize("end", ENDS)
-    def test_a_progressive_one_cut_between_two_scans_is_refused(self, engine: Engine, end: str, tmp_path: Path) -> None:
+    def test_a_progressive_one_cut_between_two_scans_is_refused(
+        self, engine: Engine, end: str, tmp_path: Path
+    ) -> None:
         image = jpeg("progressive")
         last_tables = image.rindex(b"\xff\xc4")
         with pytest.raises(NotStored):
             render(engine, image[:last_tables] + ENDS[end], tmp_path, request(Size(150, 150)))
 
-    def test_noise_in_the_header_does_not_hide_that_pixels_are_missing(self, engine: Engine, tmp_path: Path) -> None:
+    def test_noise_in_the_header_does_not_hide_that_pixels_are_missing(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
         """The first warning is all that libjpeg reports."""
         noisy = jpeg("baseline").replace(b"\xff\xdb", b"noise\xff\xdb", 1)
         render(engine, noisy, tmp_path, request(Size(150, 150)))

@@ -18,8 +18,22 @@ from imagepipe.core.rendering.output_request import Method
 from imagepipe.core.rendering.plan import Colours
 from imagepipe.engines.engine import Engine
 from tests.support.heif_files import ALPHA, Reference, auxiliary, encoded_av1, heif
-from tests.support.pictures import cmyk, png_chunk, quarters, quarters_seen, saved, see_through, small
-from tests.support.profiles import cmyk_profile, grey_profile, in_srgb, swapped_profile, wide_profile
+from tests.support.pictures import (
+    cmyk,
+    png_chunk,
+    quarters,
+    quarters_seen,
+    saved,
+    see_through,
+    small,
+)
+from tests.support.profiles import (
+    cmyk_profile,
+    grey_profile,
+    in_srgb,
+    swapped_profile,
+    wide_profile,
+)
 from tests.support.reference import pixels, reference_command
 from tests.system.engines.contract.engine_contract import assert_alike, facts_of, render, request
 
@@ -91,7 +105,13 @@ class PngColoursContract:
     @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "I;16"])
     def test_every_kind_of_pixel(self, engine: Engine, mode: str, tmp_path: Path) -> None:
         picture = Image.new("RGB", (40, 30), (128, 128, 128))
-        kind = Image.new("I;16", (40, 30), 128 * 257) if mode == "I;16" else picture.quantize(4) if mode == "P" else picture.convert(mode)
+        kind = (
+            Image.new("I;16", (40, 30), 128 * 257)
+            if mode == "I;16"
+            else picture.quantize(4)
+            if mode == "P"
+            else picture.convert(mode)
+        )
         image = with_chunks(saved(kind, "PNG"), LINEAR_CHUNK)
         for made in render(engine, image, tmp_path, request(None), request(Size(20, 20))):
             assert np.abs(quarters_seen(made) - 188).max() <= 2
@@ -120,13 +140,17 @@ class AvifColoursContract:
         assert far(made, profile_of(colours)) <= 12
 
     @pytest.mark.parametrize("codes", [(1, 13), (2, 2), (1, 1)], ids=str)
-    def test_codes_of_srgb_and_none(self, engine: Engine, codes: tuple[int, int], tmp_path: Path) -> None:
+    def test_codes_of_srgb_and_none(
+        self, engine: Engine, codes: tuple[int, int], tmp_path: Path
+    ) -> None:
         assert facts_of(engine, avif(PLAIN, *codes)).colourimetry is None
         (made,) = render(engine, avif(PLAIN, *codes), tmp_path, request(None))
         assert far(made, None) <= 4
 
     def test_a_profile_counts_before_codes(self, engine: Engine, tmp_path: Path) -> None:
-        image = saved(PLAIN, "AVIF", quality=100, subsampling="4:4:4", icc_profile=swapped_profile())
+        image = saved(
+            PLAIN, "AVIF", quality=100, subsampling="4:4:4", icc_profile=swapped_profile()
+        )
         (made,) = render(engine, image, tmp_path, request(None))
         assert far(made, swapped_profile()) <= 8
 
@@ -135,11 +159,15 @@ class AvifColoursContract:
         (made,) = render(engine, avif(eight_bits, 9, 16), tmp_path, request(None))
         assert np.abs(quarters_seen(made)[3] - quarters_seen(PLAIN)[3]).max() <= 10
 
-    def test_colours_that_were_multiplied_by_the_alpha_are_divided_again(self, engine: Engine, tmp_path: Path) -> None:
+    def test_colours_that_were_multiplied_by_the_alpha_are_divided_again(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
         half = Image.new("L", PLAIN.size, 128)
         dark = PLAIN.point(lambda value: value * 128 / 255)
         items = [encoded_av1(dark), encoded_av1(half, auxiliary(ALPHA))]
-        image = heif(items, [Reference(b"auxl", 2, (1,)), Reference(b"prem", 1, (2,))], brand=b"avif")
+        image = heif(
+            items, [Reference(b"auxl", 2, (1,)), Reference(b"prem", 1, (2,))], brand=b"avif"
+        )
         (made,) = render(engine, image, tmp_path, request(None))
         assert far(made, None) <= 6
         assert set(pixels(made)[..., 3].flat) <= set(range(126, 131))
@@ -154,8 +182,12 @@ class AvifColoursContract:
     def test_alpha_is_read(self, engine: Engine, tmp_path: Path) -> None:
         image = saved(see_through(), "AVIF", quality=95)
         assert facts_of(engine, image).alpha
-        png, jpeg = render(engine, image, tmp_path, request(Size(100, 100)), request(Size(100, 100), JPEG))
-        theirs = pixels(saved(see_through(), "PNG"), *reference_command(Method.RESIZE, Size(100, 100)))
+        png, jpeg = render(
+            engine, image, tmp_path, request(Size(100, 100)), request(Size(100, 100), JPEG)
+        )
+        theirs = pixels(
+            saved(see_through(), "PNG"), *reference_command(Method.RESIZE, Size(100, 100))
+        )
         assert_alike(png, theirs, 28)
         assert pixels(jpeg)[0, :, -1, :3].min() > 240
 
@@ -182,18 +214,33 @@ class ForeignProfilesContract:
         assert_alike(made, pixels(saved(grey, "PNG")), 35)
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
-    def test_a_grey_profile_of_grey_pixels_counts(self, engine: Engine, format: str, tmp_path: Path) -> None:
+    def test_a_grey_profile_of_grey_pixels_counts(
+        self, engine: Engine, format: str, tmp_path: Path
+    ) -> None:
         image = saved(Image.new("L", (64, 36), 128), format, icc_profile=grey_profile(1.0))
         assert facts_of(engine, image).profile is True
         (made,) = render(engine, image, tmp_path, request(None))
         assert np.abs(quarters_seen(made) - 188).max() <= 2
 
     @pytest.mark.parametrize("format", ["JPEG", "TIFF", "WEBP"])
-    def test_a_comment_with_the_letters_of_a_profile_is_none(self, engine: Engine, format: str, tmp_path: Path) -> None:
-        image = saved(PLAIN, format, icc_profile=wide_profile(), **({} if format == "TIFF" else {"quality": 95}))
+    def test_a_comment_with_the_letters_of_a_profile_is_none(
+        self, engine: Engine, format: str, tmp_path: Path
+    ) -> None:
+        image = saved(
+            PLAIN,
+            format,
+            icc_profile=wide_profile(),
+            **({} if format == "TIFF" else {"quality": 95}),
+        )
         comment = "x" * 36 + "acsp" + "y" * 200
         if format == "JPEG":
-            image = image[:2] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment.encode() + image[2:]
+            image = (
+                image[:2]
+                + b"\xff\xfe"
+                + struct.pack(">H", len(comment) + 2)
+                + comment.encode()
+                + image[2:]
+            )
         elif format == "TIFF":
             image = saved(PLAIN, format, icc_profile=wide_profile(), tiffinfo={270: comment})
         else:
@@ -203,11 +250,16 @@ class ForeignProfilesContract:
         assert far(made, wide_profile()) <= 20
 
     def test_cmyk_pixels(self, engine: Engine, tmp_path: Path) -> None:
-        image = saved(Image.open(io.BytesIO(cmyk())), "JPEG", quality=92, icc_profile=wide_profile())
+        image = saved(
+            Image.open(io.BytesIO(cmyk())), "JPEG", quality=92, icc_profile=wide_profile()
+        )
         facts = facts_of(engine, image)
         assert (facts.colours, facts.profile) == (Colours.CMYK, False)
         (made,) = render(engine, image, tmp_path, request(Size(100, 100), PNG))
-        theirs = pixels(cmyk(), *reference_command(Method.RESIZE, Size(100, 100), colours=("-colorspace", "sRGB")))
+        theirs = pixels(
+            cmyk(),
+            *reference_command(Method.RESIZE, Size(100, 100), colours=("-colorspace", "sRGB")),
+        )
         assert_alike(made, theirs, 33)
 
 
@@ -215,7 +267,10 @@ def in_pq(picture: Image.Image) -> npt.NDArray[np.uint16]:
     """`picture` in BT.2020 and PQ with 16 bits a channel, its white being 203 nits."""
     srgb = np.asarray(picture) / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    wide = linear @ np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]).T
+    wide = (
+        linear
+        @ np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]).T
+    )
     power = (wide * 203 / 10_000) ** 0.1593017578125
     coded = ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
     deep: npt.NDArray[np.uint16] = np.round(65535 * coded).astype(np.uint16)

@@ -14,7 +14,13 @@ from imagepipe.engines.engine import Engine
 from imagepipe.errors import NotStored
 from tests.support.other_files import CMYK, GREY, RGB, bmp, icon, icon_bmp, jp2, psd
 from tests.support.pictures import quarters, quarters_seen, saved
-from tests.support.profiles import cmyk_profile, grey_profile, in_srgb, swapped_profile, wide_profile
+from tests.support.profiles import (
+    cmyk_profile,
+    grey_profile,
+    in_srgb,
+    swapped_profile,
+    wide_profile,
+)
 from tests.support.reference import pixels
 from tests.system.engines.contract.engine_contract import facts_of, render, request
 
@@ -22,7 +28,10 @@ SIZE = (64, 48)
 
 P3_NUMBERS = struct.pack(
     "<9I3I",
-    *(round(value * 2**29) for value in (0.4866, 0.2290, 0.0, 0.2657, 0.6917, 0.0451, 0.1982, 0.0793, 1.0439)),
+    *(
+        round(value * 2**29)
+        for value in (0.4866, 0.2290, 0.0, 0.2657, 0.6917, 0.0451, 0.1982, 0.0793, 1.0439)
+    ),
     *[round(2.2 * 65536)] * 3,
 )
 """XYZ of red, green and blue of Display P3, halved, and gammas."""
@@ -67,7 +76,9 @@ class PsdContract:
             "transparent and a mask",
         ],
     )
-    def test_only_transparency_is_alpha(self, engine: Engine, channels: list[int], layers: int, colour: list[int], tmp_path: Path) -> None:
+    def test_only_transparency_is_alpha(
+        self, engine: Engine, channels: list[int], layers: int, colour: list[int], tmp_path: Path
+    ) -> None:
         """Photoshop lays the merged picture on white, and saves selections as channels."""
         image = psd(RGB, channels, layers=layers)
         facts = facts_of(engine, image)
@@ -126,7 +137,9 @@ class Jp2Contract:
         [(swapped_profile(), True), (grey_profile(), False)],
         ids=["rgb", "grey"],
     )
-    def test_a_profile_that_fits_counts(self, engine: Engine, profile: bytes, counts: bool, tmp_path: Path) -> None:
+    def test_a_profile_that_fits_counts(
+        self, engine: Engine, profile: bytes, counts: bool, tmp_path: Path
+    ) -> None:
         picture = quarters(*SIZE)
         image = jp2(picture, colours=b"\2\0\0" + profile)
         assert facts_of(engine, image).profile is counts
@@ -134,7 +147,9 @@ class Jp2Contract:
         assert near(made, quarters_seen(in_srgb(picture, profile) if counts else picture))
 
     @pytest.mark.parametrize("colours", [b"\2", b"\2\0\0", b"\1\0\0\0\0\0\x10", b"\3\0\0acsp"])
-    def test_what_makes_no_sense_is_srgb(self, engine: Engine, colours: bytes, tmp_path: Path) -> None:
+    def test_what_makes_no_sense_is_srgb(
+        self, engine: Engine, colours: bytes, tmp_path: Path
+    ) -> None:
         try:
             (made,) = render(engine, jp2(quarters(*SIZE), colours=colours), tmp_path, request(None))
         except NotStored:
@@ -146,8 +161,12 @@ class IconContract:
     """An ICO is its largest picture."""
 
     @pytest.mark.parametrize("first", [True, False])
-    @pytest.mark.parametrize(("kind", "side"), [("PNG", 64), ("PNG", 256), ("PNG", 300), ("BMP", 64), ("BMP", 256)])
-    def test_the_largest_picture(self, engine: Engine, first: bool, kind: str, side: int, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("kind", "side"), [("PNG", 64), ("PNG", 256), ("PNG", 300), ("BMP", 64), ("BMP", 256)]
+    )
+    def test_the_largest_picture(
+        self, engine: Engine, first: bool, kind: str, side: int, tmp_path: Path
+    ) -> None:
         picture = plain(side, 0, 255, 0, 100)
         large = (side, 32, saved(picture, "PNG") if kind == "PNG" else icon_bmp(picture, 32))
         small = (16, 32, icon_bmp(plain(16, 255, 0, 0, 255), 32))
@@ -167,7 +186,9 @@ class IconContract:
 
     @pytest.mark.parametrize(("bits", "alpha"), [(24, 255), (32, 0)])
     @pytest.mark.parametrize("side", [32, 30, 33])
-    def test_the_mask_hides_where_there_is_no_alpha(self, engine: Engine, bits: int, alpha: int, side: int, tmp_path: Path) -> None:
+    def test_the_mask_hides_where_there_is_no_alpha(
+        self, engine: Engine, bits: int, alpha: int, side: int, tmp_path: Path
+    ) -> None:
         hidden = np.zeros((side, side), bool)
         hidden[:8, :5] = True
         image = icon((side, bits, icon_bmp(plain(side, 0, 255, 9, alpha), bits, hidden)))
@@ -185,7 +206,9 @@ class IconContract:
 class BmpColoursContract:
     """A BMP of the fifth version says its colours."""
 
-    @pytest.mark.parametrize("profile", [swapped_profile(), wide_profile()], ids=["swapped", "wide"])
+    @pytest.mark.parametrize(
+        "profile", [swapped_profile(), wide_profile()], ids=["swapped", "wide"]
+    )
     def test_an_embedded_profile(self, engine: Engine, profile: bytes, tmp_path: Path) -> None:
         picture = quarters(*SIZE)
         (made,) = render(engine, bmp(picture, b"DEBM", profile=profile), tmp_path, request(None))
@@ -196,8 +219,12 @@ class BmpColoursContract:
         [grey_profile(), wide_profile()[:128] + bytes(300), b"nothing", b""],
         ids=["grey", "broken", "none", "empty"],
     )
-    def test_a_profile_that_cannot_count(self, engine: Engine, profile: bytes, tmp_path: Path) -> None:
-        (made,) = render(engine, bmp(quarters(*SIZE), b"DEBM", profile=profile), tmp_path, request(None))
+    def test_a_profile_that_cannot_count(
+        self, engine: Engine, profile: bytes, tmp_path: Path
+    ) -> None:
+        (made,) = render(
+            engine, bmp(quarters(*SIZE), b"DEBM", profile=profile), tmp_path, request(None)
+        )
         assert near(made, quarters_seen(quarters(*SIZE)))
 
     def test_calibrated_colours(self, engine: Engine, tmp_path: Path) -> None:
@@ -211,7 +238,9 @@ class BmpColoursContract:
         assert near(wide, quarters_seen(in_srgb(picture, wide_profile())), 6)
         assert np.abs(quarters_seen(linear)[3] - [248, 248, 243]).max() <= 3
 
-    @pytest.mark.parametrize("kind", [b"BGRs", b" niW", bytes(4)], ids=["sRGB", "Windows", "calibrated by zeros"])
+    @pytest.mark.parametrize(
+        "kind", [b"BGRs", b" niW", bytes(4)], ids=["sRGB", "Windows", "calibrated by zeros"]
+    )
     def test_srgb(self, engine: Engine, kind: bytes, tmp_path: Path) -> None:
         (made,) = render(engine, bmp(quarters(*SIZE), kind), tmp_path, request(None))
         assert near(made, quarters_seen(quarters(*SIZE)), 0)

@@ -1,4 +1,6 @@
-"""What every engine must do with PNG chunks that few programs write and the specification allows."""
+"""What every engine must do with PNG chunks that few programs write and the specification
+allows.
+"""
 
 import io
 import struct
@@ -29,17 +31,34 @@ class PngContract:
     @pytest.mark.parametrize("before", [b"IDAT", b"IEND"], ids=str)
     @pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"], ids=["plain", "prefixed"])
     @pytest.mark.parametrize("strip", [True, False], ids=["strip", "keep"])
-    def test_exif_turns_it_wherever_it_stands(self, engine: Engine, before: bytes, prefix: bytes, strip: bool, tmp_path: Path) -> None:
+    def test_exif_turns_it_wherever_it_stands(
+        self, engine: Engine, before: bytes, prefix: bytes, strip: bool, tmp_path: Path
+    ) -> None:
         image = with_chunk(before, b"eXIf", prefix + TURNED)
         assert facts_of(engine, image).orientation == 6
-        for made in render(engine, image, tmp_path, request(None, PNG), request(None, WEBP), settings=RenderSettings(strip=strip)):
+        for made in render(
+            engine,
+            image,
+            tmp_path,
+            request(None, PNG),
+            request(None, WEBP),
+            settings=RenderSettings(strip=strip),
+        ):
             assert pixels(made).shape[1:3] == (320, 180)
             assert Image.open(io.BytesIO(made)).getexif().get(0x112, 1) == 1
 
     @pytest.mark.parametrize("name", [b"tEXt", b"zTXt", b"iTXt"], ids=str)
     @pytest.mark.parametrize("strip", [True, False], ids=["strip", "keep"])
-    def test_a_keyword_may_have_letters_beyond_ascii(self, engine: Engine, name: bytes, strip: bool, tmp_path: Path) -> None:
-        rest = {b"tEXt": b"mittel", b"zTXt": b"\0x\x9c\x03\0\0\0\0\x01", b"iTXt": b"\0\0\0\0mittel"}[name]
+    def test_a_keyword_may_have_letters_beyond_ascii(
+        self, engine: Engine, name: bytes, strip: bool, tmp_path: Path
+    ) -> None:
+        rest = {
+            b"tEXt": b"mittel",
+            b"zTXt": b"\0x\x9c\x03\0\0\0\0\x01",
+            b"iTXt": b"\0\0\0\0mittel",
+        }[name]
         image = with_chunk(b"IDAT", name, "Größe".encode("latin-1") + b"\0" + rest)
-        for made in render(engine, image, tmp_path, request(None, PNG), settings=RenderSettings(strip=strip)):
+        for made in render(
+            engine, image, tmp_path, request(None, PNG), settings=RenderSettings(strip=strip)
+        ):
             assert (pixels(made) == pixels(saved(small(), "PNG"))).all()

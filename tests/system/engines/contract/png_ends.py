@@ -36,10 +36,14 @@ def with_text(image: bytes, name: bytes, content: bytes) -> bytes:
 
 
 class PngEndContract:
-    """Where all pixels are there, the picture is rendered; where some are missing, it is refused."""
+    """Where all pixels are there, the picture is rendered; where some are missing, it is
+    refused.
+    """
 
     @pytest.mark.parametrize("missing", [1, 4, 5, 8, 9, 11, 12])
-    def test_a_missing_end_does_not_matter(self, engine: Engine, missing: int, tmp_path: Path) -> None:
+    def test_a_missing_end_does_not_matter(
+        self, engine: Engine, missing: int, tmp_path: Path
+    ) -> None:
         (ours,) = render(engine, png()[:-missing], tmp_path, request(None))
         assert np.array_equal(pixels(ours), pixels(png()))
 
@@ -52,15 +56,30 @@ class PngEndContract:
         image = png()
         second = image.index(b"IDAT", image.index(b"IDAT") + 4) - 4
         end = image[-END_BYTES:]
-        for cut in (image[:second], image[:second] + end, image[: second + 6], image[: second + 50], image[:-40], image[:-13]):
+        for cut in (
+            image[:second],
+            image[:second] + end,
+            image[: second + 6],
+            image[: second + 50],
+            image[:-40],
+            image[:-13],
+        ):
             with pytest.raises(NotStored):
                 render(engine, cut, tmp_path, request(Size(50, 50)))
 
-    @pytest.mark.parametrize("keyword", [b"Raw profile type xmp", b"raw profile type EXIF", b"Comment"], ids=str)
+    @pytest.mark.parametrize(
+        "keyword", [b"Raw profile type xmp", b"raw profile type EXIF", b"Comment"], ids=str
+    )
     @pytest.mark.parametrize("length", [50_000, 12_500_000])
     @pytest.mark.parametrize("packed", [False, True])
-    def test_long_texts_do_no_harm(self, engine: Engine, keyword: bytes, length: int, packed: bool, tmp_path: Path) -> None:
+    def test_long_texts_do_no_harm(
+        self, engine: Engine, keyword: bytes, length: int, packed: bool, tmp_path: Path
+    ) -> None:
         text = b"20 00" * (length // 5)
-        chunk = (b"zTXt", keyword + b"\0\0" + zlib.compress(text, 1)) if packed else (b"tEXt", keyword + b"\0" + text)
+        chunk = (
+            (b"zTXt", keyword + b"\0\0" + zlib.compress(text, 1))
+            if packed
+            else (b"tEXt", keyword + b"\0" + text)
+        )
         (ours,) = render(engine, with_text(png(), *chunk), tmp_path, request(Size(50, 50), JPEG))
         assert pixels(ours).shape == (1, 28, 50, 4)

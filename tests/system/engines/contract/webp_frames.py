@@ -20,12 +20,35 @@ RED, GREEN, BLUE = (220, 40, 40, 255), (40, 200, 60, 255), (50, 60, 210, 255)
 CLEAR, FAINT, STRONG = (0, 0, 0, 0), (250, 240, 30, 60), (30, 30, 30, 200)
 
 ANIMATIONS: dict[str, list[Layer]] = {
-    "frames that replace": [Layer(WHOLE, RED, CLEAR), Layer(WHOLE, CLEAR, GREEN, blends=False), Layer(SOME, CLEAR, CLEAR, blends=False)],
-    "frames that blend": [Layer(WHOLE, RED, CLEAR), Layer(WHOLE, CLEAR, GREEN), Layer(SOME, STRONG, FAINT)],
-    "frames that are cleared": [Layer(WHOLE, RED, GREEN, clears=True), Layer(SOME, BLUE, BLUE, clears=True), Layer(OTHER, RED, CLEAR)],
-    "frames that replace a cleared one": [Layer(WHOLE, RED, RED), Layer(SOME, GREEN, GREEN, clears=True), Layer(OTHER, CLEAR, BLUE, blends=False)],
-    "a first frame that leaves room": [Layer(SOME, RED, GREEN, blends=False), Layer(OTHER, BLUE, BLUE)],
-    "opaque frames": [Layer(WHOLE, RED, GREEN), Layer(OTHER, BLUE, RED, blends=False), Layer(SOME, GREEN, BLUE)],
+    "frames that replace": [
+        Layer(WHOLE, RED, CLEAR),
+        Layer(WHOLE, CLEAR, GREEN, blends=False),
+        Layer(SOME, CLEAR, CLEAR, blends=False),
+    ],
+    "frames that blend": [
+        Layer(WHOLE, RED, CLEAR),
+        Layer(WHOLE, CLEAR, GREEN),
+        Layer(SOME, STRONG, FAINT),
+    ],
+    "frames that are cleared": [
+        Layer(WHOLE, RED, GREEN, clears=True),
+        Layer(SOME, BLUE, BLUE, clears=True),
+        Layer(OTHER, RED, CLEAR),
+    ],
+    "frames that replace a cleared one": [
+        Layer(WHOLE, RED, RED),
+        Layer(SOME, GREEN, GREEN, clears=True),
+        Layer(OTHER, CLEAR, BLUE, blends=False),
+    ],
+    "a first frame that leaves room": [
+        Layer(SOME, RED, GREEN, blends=False),
+        Layer(OTHER, BLUE, BLUE),
+    ],
+    "opaque frames": [
+        Layer(WHOLE, RED, GREEN),
+        Layer(OTHER, BLUE, RED, blends=False),
+        Layer(SOME, GREEN, BLUE),
+    ],
 }
 
 layers = st.builds(
@@ -44,7 +67,9 @@ class WebpFramesContract:
 
     @pytest.mark.parametrize("name", ANIMATIONS)
     @pytest.mark.parametrize("format", [GIF, WEBP], ids=str)
-    def test_every_frame_is_what_a_browser_shows(self, engine: Engine, name: str, format: Format, tmp_path: Path) -> None:
+    def test_every_frame_is_what_a_browser_shows(
+        self, engine: Engine, name: str, format: Format, tmp_path: Path
+    ) -> None:
         animation = ANIMATIONS[name]
         image = webp(animation)
         assert facts_of(engine, image).frames == len(animation)
@@ -53,13 +78,18 @@ class WebpFramesContract:
 
     @given(animation=st.lists(layers, min_size=2, max_size=5), format=st.sampled_from([GIF, WEBP]))
     @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=SHARED)
-    def test_any_frames_are_what_a_browser_shows(self, engine: Engine, animation: list[Layer], format: Format, tmp_path: Path) -> None:
+    def test_any_frames_are_what_a_browser_shows(
+        self, engine: Engine, animation: list[Layer], format: Format, tmp_path: Path
+    ) -> None:
         (made,) = render(engine, webp(animation), tmp_path, request(None, format))
         assert_shown(made, shown(animation), [layer.delay_ms for layer in animation])
 
     def test_delays_are_kept_to_the_millisecond(self, engine: Engine, tmp_path: Path) -> None:
         delays = (0, 1, 7, 10, 11, 16, 33, 12_345)
-        animation = [Layer(WHOLE, RED, (20 * n, 90, 90, 255), delay_ms=delay) for n, delay in enumerate(delays)]
+        animation = [
+            Layer(WHOLE, RED, (20 * n, 90, 90, 255), delay_ms=delay)
+            for n, delay in enumerate(delays)
+        ]
         (made,) = render(engine, webp(animation), tmp_path, request(None, WEBP))
         shown_ms = []
         with Image.open(Path(tmp_path, "0")) as opened:
@@ -73,13 +103,23 @@ class WebpFramesContract:
     @pytest.mark.parametrize("format", [WEBP, PNG], ids=str)
     def test_the_profile_counts(self, engine: Engine, format: Format, tmp_path: Path) -> None:
         animation = [Layer(WHOLE, RED, GREEN), Layer(SOME, BLUE, BLUE)]
-        (made,) = render(engine, webp(animation, profile=swapped_profile(), alpha=False), tmp_path, request(None, format))
+        (made,) = render(
+            engine,
+            webp(animation, profile=swapped_profile(), alpha=False),
+            tmp_path,
+            request(None, format),
+        )
         wanted = in_srgb(Image.fromarray(shown(animation)[0][..., :3]), swapped_profile())
         ours = pixels(made)[0]
         for column in (8, 40):
-            assert np.abs(ours[16, column, :3].astype(int) - np.asarray(wanted)[16, column]).max() <= 12
+            assert (
+                np.abs(ours[16, column, :3].astype(int) - np.asarray(wanted)[16, column]).max()
+                <= 12
+            )
 
     def test_a_profile_that_is_none_is_ignored(self, engine: Engine, tmp_path: Path) -> None:
         animation = [Layer(WHOLE, RED, GREEN), Layer(SOME, BLUE, BLUE)]
-        (made,) = render(engine, webp(animation, profile=b"none", alpha=False), tmp_path, request(None, PNG))
+        (made,) = render(
+            engine, webp(animation, profile=b"none", alpha=False), tmp_path, request(None, PNG)
+        )
         assert pixels(made)[0, 16, 8].tolist() == list(RED)

@@ -17,7 +17,12 @@ class TurnTests:
 
     def test_sources_take_turns_then_their_names_and_the_newest_is_next(self) -> None:
         queue = PasswordQueue[str](10)
-        for source, name, item in [("A", b"ann", "3"), ("A", b"bob", "7"), ("B", b"bob", "8"), ("A", b"bob", "9")]:
+        for source, name, item in [
+            ("A", b"ann", "3"),
+            ("A", b"bob", "7"),
+            ("B", b"bob", "8"),
+            ("A", b"bob", "9"),
+        ]:
             assert queue.add(source, name, item) is None
         assert len(queue) == 4
         assert drained(queue) == ["3", "8", "9", "7"]
@@ -47,7 +52,12 @@ class TurnTests:
 class FullTests:
     def test_the_oldest_of_the_longest_name_of_the_busiest_source_loses_its_place(self) -> None:
         queue = PasswordQueue[str](4)
-        for source, name, item in [("A", b"x", "1"), ("A", b"y", "2"), ("A", b"y", "3"), ("B", b"z", "4")]:
+        for source, name, item in [
+            ("A", b"x", "1"),
+            ("A", b"y", "2"),
+            ("A", b"y", "3"),
+            ("B", b"z", "4"),
+        ]:
             queue.add(source, name, item)
         assert queue.add("B", b"z", "5") == "2"
         assert sorted(drained(queue)) == ["1", "3", "4", "5"]

@@ -74,8 +74,12 @@ class ThreadsTests:
         turns.give_back(WRITE, 0.0, 2.0)
         assert turns.take([WRITE], 2.0) is WRITE
 
-    @given(st.integers(1, 4), st.lists(st.tuples(st.sampled_from(BOTH), st.floats(0, 9)), max_size=40))
-    def test_the_kinds_alternate_whatever_ran_before(self, threads: int, jobs: list[tuple[Kind, float]]) -> None:
+    @given(
+        st.integers(1, 4), st.lists(st.tuples(st.sampled_from(BOTH), st.floats(0, 9)), max_size=40)
+    )
+    def test_the_kinds_alternate_whatever_ran_before(
+        self, threads: int, jobs: list[tuple[Kind, float]]
+    ) -> None:
         turns, now = Turns(threads), 0.0
         running: list[tuple[Kind, float]] = []
         for kind, seconds in jobs:

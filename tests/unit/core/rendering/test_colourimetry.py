@@ -100,8 +100,12 @@ class LightTests:
         ("transfer", "value", "nits"),
         [(Transfer.PQ, 0.508078, 100), (Transfer.PQ, 0.3, 10.05), (Transfer.HLG, 0.5, 50.7)],
     )
-    def test_dim_light_of_hdr_is_left_as_it_is(self, transfer: Transfer, value: float, nits: float) -> None:
-        assert light(Colourimetry(SRGB_PRIMARIES, transfer), value) == pytest.approx(nits / REFERENCE_WHITE_NITS, rel=1e-2)
+    def test_dim_light_of_hdr_is_left_as_it_is(
+        self, transfer: Transfer, value: float, nits: float
+    ) -> None:
+        assert light(Colourimetry(SRGB_PRIMARIES, transfer), value) == pytest.approx(
+            nits / REFERENCE_WHITE_NITS, rel=1e-2
+        )
 
     @pytest.mark.parametrize(("transfer", "value"), [(Transfer.PQ, 0.5807), (Transfer.HLG, 0.75)])
     def test_the_white_of_a_page_stays_nearly_white(self, transfer: Transfer, value: float) -> None:

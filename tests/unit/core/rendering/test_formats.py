@@ -116,7 +116,12 @@ class SniffTests:
     def test_the_first_bytes_suffice(self, head: bytes) -> None:
         assert sniff(head) is sniff(head[:SNIFF_BYTES])
 
-    @given(st.sampled_from([b"\0\0\0\x20ftyp", b"RIFF", b"II", b"MM", b"\0\0", b"BM", b"8BPS", b"GIF8"]), st.binary(max_size=70))
+    @given(
+        st.sampled_from(
+            [b"\0\0\0\x20ftyp", b"RIFF", b"II", b"MM", b"\0\0", b"BM", b"8BPS", b"GIF8"]
+        ),
+        st.binary(max_size=70),
+    )
     def test_no_bytes_are_too_strange(self, start: bytes, rest: bytes) -> None:
         assert sniff(start + rest) in (*FORMATS, None)
 
@@ -125,9 +130,20 @@ class NameTests:
     """Formats by name and extension."""
 
     @pytest.mark.parametrize(
-        ("extension", "format"), [("jpg", JPEG), (".JPEG", JPEG), ("jfif", JPEG), ("tif", TIFF), (".webp", WEBP), ("heif", HEIC), ("dib", BMP)]
+        ("extension", "format"),
+        [
+            ("jpg", JPEG),
+            (".JPEG", JPEG),
+            ("jfif", JPEG),
+            ("tif", TIFF),
+            (".webp", WEBP),
+            ("heif", HEIC),
+            ("dib", BMP),
+        ],
     )
-    def test_extensions_in_any_case_with_or_without_a_dot(self, extension: str, format: Format) -> None:
+    def test_extensions_in_any_case_with_or_without_a_dot(
+        self, extension: str, format: Format
+    ) -> None:
         assert by_extension(extension) is format
 
     @pytest.mark.parametrize("extension", ["", ".", "svg", "pdf", "..jpg", "jpg "])
@@ -149,7 +165,16 @@ class NameTests:
             named("svg")
 
     def test_what_is_rendered(self) -> None:
-        assert {format for format in FORMATS if format.renders} == {JPEG, PNG, GIF, WEBP, AVIF, TIFF}
+        assert {format for format in FORMATS if format.renders} == {
+            JPEG,
+            PNG,
+            GIF,
+            WEBP,
+            AVIF,
+            TIFF,
+        }
         assert {format for format in FORMATS if format.animates} == {GIF, WEBP}
         assert [format for format in FORMATS if not format.alpha] == [JPEG]
-        assert set(formats.RENDERED_EXTENSIONS) == set("jpg jpeg jpe jfif png gif webp avif tif tiff".split())
+        assert set(formats.RENDERED_EXTENSIONS) == set(
+            "jpg jpeg jpe jfif png gif webp avif tif tiff".split()
+        )

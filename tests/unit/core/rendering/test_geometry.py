@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.rendering.geometry import FILTER_MARGIN, Region, Size, centred_crop, centred_offset, cover, cut_before_enlarging, fit
+from imagepipe.core.rendering.geometry import (
+    FILTER_MARGIN,
+    Region,
+    Size,
+    centred_crop,
+    centred_offset,
+    cover,
+    cut_before_enlarging,
+    fit,
+)
 
 SIDES = st.integers(1, 65_535)
 SIZES = st.builds(Size, SIDES, SIDES)
@@ -36,7 +45,9 @@ class FitTests:
             ((3, 3), (2, 2), (2, 2)),
         ],
     )
-    def test_sizes(self, source: tuple[int, int], box: tuple[int, int], fitted: tuple[int, int]) -> None:
+    def test_sizes(
+        self, source: tuple[int, int], box: tuple[int, int], fitted: tuple[int, int]
+    ) -> None:
         assert fit(Size(*source), Size(*box)) == Size(*fitted)
 
     @given(SIZES, SIZES)
@@ -79,7 +90,10 @@ class CoverTests:
         assert (kept.width, kept.height) == (box.width, box.height)
         assert kept.left >= 0
         assert kept.top >= 0
-        right, bottom = covering.width - kept.left - kept.width, covering.height - kept.top - kept.height
+        right, bottom = (
+            covering.width - kept.left - kept.width,
+            covering.height - kept.top - kept.height,
+        )
         assert abs(kept.left - right) <= 1
         assert abs(kept.top - bottom) <= 1
 
@@ -88,7 +102,9 @@ class CoverTests:
         assert centred_offset(Size(8, 9), Size(5, 4)) == (2, 2)
 
     @given(SIZES, SIZES)
-    def test_a_fitted_picture_lies_in_the_middle_of_its_canvas(self, source: Size, box: Size) -> None:
+    def test_a_fitted_picture_lies_in_the_middle_of_its_canvas(
+        self, source: Size, box: Size
+    ) -> None:
         picture = fit(source, box)
         left, top = centred_offset(box, picture)
         assert 0 <= left <= box.width - picture.width
@@ -109,7 +125,9 @@ class CutTests:
         assert cut.region.height == 1
 
     @given(SIZES, SIZES)
-    def test_the_part_lies_in_the_source_and_what_is_kept_lies_in_the_part(self, source: Size, box: Size) -> None:
+    def test_the_part_lies_in_the_source_and_what_is_kept_lies_in_the_part(
+        self, source: Size, box: Size
+    ) -> None:
         covering = cover(source, box)
         crop = centred_crop(covering, box)
         cut = cut_before_enlarging(source, covering, crop)
@@ -122,7 +140,9 @@ class CutTests:
         assert cut.scaled.height <= covering.height
 
     @given(SMALL, st.builds(Size, st.integers(1, 2000), st.integers(1, 2000)))
-    def test_the_filter_has_pixels_around_what_is_kept_unless_the_source_ends(self, source: Size, box: Size) -> None:
+    def test_the_filter_has_pixels_around_what_is_kept_unless_the_source_ends(
+        self, source: Size, box: Size
+    ) -> None:
         covering = cover(source, box)
         crop = centred_crop(covering, box)
         cut = cut_before_enlarging(source, covering, crop)
@@ -132,7 +152,9 @@ class CutTests:
         assert cut.region.left + cut.region.width >= min(source.width, last + FILTER_MARGIN)
 
     @given(SMALL, st.builds(Size, st.integers(1, 2000), st.integers(1, 2000)))
-    def test_the_part_is_enlarged_as_the_whole_would_be_to_a_pixel(self, source: Size, box: Size) -> None:
+    def test_the_part_is_enlarged_as_the_whole_would_be_to_a_pixel(
+        self, source: Size, box: Size
+    ) -> None:
         covering = cover(source, box)
         cut = cut_before_enlarging(source, covering, centred_crop(covering, box))
         assert abs(cut.scaled.width - cut.region.width * covering.width / source.width) <= 1

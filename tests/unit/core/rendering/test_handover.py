@@ -7,7 +7,13 @@ from imagepipe.core.rendering.formats import AVIF, HEIC, JPEG, PSD, TIFF
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.handover import decoding, encoding, rendering, unencoded
 from imagepipe.core.rendering.output_request import Method, OutputRequest
-from imagepipe.core.rendering.plan import Colours, RenderPlan, RenderSettings, SourceFacts, plan_render
+from imagepipe.core.rendering.plan import (
+    Colours,
+    RenderPlan,
+    RenderSettings,
+    SourceFacts,
+    plan_render,
+)
 
 
 def plan_of(facts: SourceFacts) -> RenderPlan:
@@ -44,7 +50,11 @@ class RenderingTests:
         second = rendering(plan)
         assert (second.source, second.orient, second.profile) == (TIFF, 1, False)
         assert second.colourimetry is None
-        assert (second.picture, second.shrink, second.outputs) == (plan.picture, plan.shrink, plan.outputs)
+        assert (second.picture, second.shrink, second.outputs) == (
+            plan.picture,
+            plan.shrink,
+            plan.outputs,
+        )
 
     @pytest.mark.parametrize("colours", Colours)
     def test_all_but_grey_is_rgb_by_now(self, colours: Colours) -> None:

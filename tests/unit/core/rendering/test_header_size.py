@@ -14,7 +14,9 @@ SIZES = [(1, 1), (40, 30), (300, 1), (257, 513)]
 def encoded(size: tuple[int, int], format: str, **options: object) -> bytes:
     """A picture as Pillow writes it."""
     file = io.BytesIO()
-    Image.new("RGBA" if options.pop("alpha", False) else "RGB", size, (9, 99, 200)).save(file, format, **options)
+    Image.new("RGBA" if options.pop("alpha", False) else "RGB", size, (9, 99, 200)).save(
+        file, format, **options
+    )
     return file.getvalue()
 
 
@@ -41,7 +43,9 @@ class SizeTests:
             ("WEBP", {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0"}),
         ],
     )
-    def test_it_is_what_was_encoded(self, format: str, options: dict[str, object], size: tuple[int, int]) -> None:
+    def test_it_is_what_was_encoded(
+        self, format: str, options: dict[str, object], size: tuple[int, int]
+    ) -> None:
         assert found(encoded(size, format, **options)) == size
 
     def test_fill_bytes_and_markers_without_a_length_are_passed_over(self) -> None:

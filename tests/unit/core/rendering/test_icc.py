@@ -29,9 +29,16 @@ class ProfileTests:
 
     def test_srgb_changes_nothing(self) -> None:
         made = profile_of(Colourimetry(SRGB_PRIMARIES, Transfer.SRGB))
-        ramp = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16).repeat(3).reshape(16, 16, 3))
+        ramp = Image.fromarray(
+            np.arange(256, dtype=np.uint8).reshape(16, 16).repeat(3).reshape(16, 16, 3)
+        )
         assert np.abs(np.asarray(in_srgb(ramp, made)).astype(int) - np.asarray(ramp)).max() <= 1
-        assert np.abs(quarters_seen(in_srgb(quarters(8, 8), made)) - quarters_seen(quarters(8, 8))).max() <= 1
+        assert (
+            np.abs(
+                quarters_seen(in_srgb(quarters(8, 8), made)) - quarters_seen(quarters(8, 8))
+            ).max()
+            <= 1
+        )
 
     def test_display_p3_is_what_others_take_for_it(self) -> None:
         p3 = by_codes(12, 13)
@@ -57,4 +64,6 @@ class ProfileTests:
         profile = profile_of(Colourimetry(SRGB_PRIMARIES, Transfer.HLG))
         assert len(profile) == int.from_bytes(profile[:4], "big")
         assert colour_space(profile) == b"RGB "
-        assert "imagepipe" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+        assert "imagepipe" in ImageCms.getProfileDescription(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        )

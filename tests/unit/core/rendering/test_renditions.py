@@ -10,10 +10,21 @@ from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.core.rendering.plan import RenderSettings, SourceFacts, plan_render
-from imagepipe.core.rendering.renditions import Rendition, RenditionLimits, accepted_formats, cache_key, check, choose, output_request, parse
+from imagepipe.core.rendering.renditions import (
+    Rendition,
+    RenditionLimits,
+    accepted_formats,
+    cache_key,
+    check,
+    choose,
+    output_request,
+    parse,
+)
 from imagepipe.errors import NotAcceptable, NotFound
 
-LIMITS = RenditionLimits(extensions=("jpg", "jpeg", "png", "gif", "webp", "avif"), width_max=1000, quality_default=75)
+LIMITS = RenditionLimits(
+    extensions=("jpg", "jpeg", "png", "gif", "webp", "avif"), width_max=1000, quality_default=75
+)
 PHOTO = SourceFacts(JPEG, Size(4000, 3000))
 
 
@@ -41,13 +52,16 @@ class ParseTests:
             ("w999999999.jpg", 999999999, None, None, "jpg"),
         ],
     )
-    def test_a_name_says_size_quality_and_format(self, name: str, width: int | None, height: int | None, quality: int | None, extension: str) -> None:
+    def test_a_name_says_size_quality_and_format(
+        self, name: str, width: int | None, height: int | None, quality: int | None, extension: str
+    ) -> None:
         assert parse(name) == Rendition(name, width, height, quality, extension)
 
     @pytest.mark.parametrize(
         "name",
-        "w500 w500. .jpg w.jpg w0.jpg w05.jpg x.jpg 0x5.jpg 5x0.jpg w-5.jpg W500.jpg w500-q0.jpg w500-q101.jpg w500-q.jpg w500-q05.jpg "
-        "500.jpg x300x400.jpg 300x.jpg full_size full.jpg w500.j-g w500.jpg.png w5\u06600.jpg q50.jpg w500-Q50.jpg".split(),
+        "w500 w500. .jpg w.jpg w0.jpg w05.jpg x.jpg 0x5.jpg 5x0.jpg w-5.jpg W500.jpg w500-q0.jpg"
+        " w500-q101.jpg w500-q.jpg w500-q05.jpg 500.jpg x300x400.jpg 300x.jpg full_size full.jpg"
+        " w500.j-g w500.jpg.png w5\u06600.jpg q50.jpg w500-Q50.jpg".split(),
     )
     def test_any_other_name_is_none(self, name: str) -> None:
         assert parse(name) is None
@@ -64,7 +78,10 @@ class ParseTests:
 class CheckTests:
     """Which renditions there are."""
 
-    @pytest.mark.parametrize("name", ["w1000.jpg", "x1000.png", "1000x1.gif", "1x1000.webp", "full_size.avif", "w500.auto"])
+    @pytest.mark.parametrize(
+        "name",
+        ["w1000.jpg", "x1000.png", "1000x1.gif", "1x1000.webp", "full_size.avif", "w500.auto"],
+    )
     def test_what_is_within_the_limits_passes(self, name: str) -> None:
         check(named(name), LIMITS)
 
@@ -111,7 +128,11 @@ class OutputRequestTests:
 
     def test_a_width_never_enlarges(self) -> None:
         facts = replace(PHOTO, size=Size(100, 3000))
-        [output] = plan_render((output_request(named("w500.jpg"), (), facts, LIMITS, RenderSettings()),), facts, RenderSettings()).outputs
+        [output] = plan_render(
+            (output_request(named("w500.jpg"), (), facts, LIMITS, RenderSettings()),),
+            facts,
+            RenderSettings(),
+        ).outputs
         assert output.size == Size(100, 3000)
 
     @pytest.mark.parametrize(
@@ -123,16 +144,18 @@ class OutputRequestTests:
             (Size(501, 99_999), 1, Size(500, 99_799)),
         ],
     )
-    def test_a_width_is_the_one_that_is_named_however_tall_the_picture(self, size: Size, orientation: int, expected: Size) -> None:
+    def test_a_width_is_the_one_that_is_named_however_tall_the_picture(
+        self, size: Size, orientation: int, expected: Size
+    ) -> None:
         facts = SourceFacts(JPEG, size, orientation=orientation)
         request = output_request(named("w500.png"), (), facts, LIMITS, RenderSettings())
         [output] = plan_render((request,), facts, RenderSettings()).outputs
         assert output.size == expected
 
     def test_a_box_is_covered(self) -> None:
-        assert output_request(named("300x400-q50.png"), (), PHOTO, LIMITS, RenderSettings()) == OutputRequest(
-            "300x400-q50.png", Size(300, 400), PNG, Method.CROP, quality=50
-        )
+        assert output_request(
+            named("300x400-q50.png"), (), PHOTO, LIMITS, RenderSettings()
+        ) == OutputRequest("300x400-q50.png", Size(300, 400), PNG, Method.CROP, quality=50)
 
     def test_full_size_is_not_resized(self) -> None:
         request = output_request(named("full_size.webp"), (), PHOTO, LIMITS, RenderSettings())
@@ -141,7 +164,10 @@ class OutputRequestTests:
         assert output.size == Size(4000, 3000)
 
     def test_auto_becomes_what_the_client_names(self) -> None:
-        assert output_request(named("w500.auto"), (WEBP,), PHOTO, LIMITS, RenderSettings()).format == WEBP
+        assert (
+            output_request(named("w500.auto"), (WEBP,), PHOTO, LIMITS, RenderSettings()).format
+            == WEBP
+        )
 
 
 class ChooseTests:
@@ -164,7 +190,11 @@ class ChooseTests:
         ],
     )
     def test_it_is_chosen_by_client_picture_and_extensions(
-        self, accepted: tuple[Format, ...], facts: SourceFacts, extensions: tuple[str, ...], expected: Format
+        self,
+        accepted: tuple[Format, ...],
+        facts: SourceFacts,
+        extensions: tuple[str, ...],
+        expected: Format,
     ) -> None:
         assert choose(accepted, facts, extensions, Size(500, 375)) == expected
 
@@ -186,7 +216,9 @@ class ChooseTests:
     def test_a_format_holds_the_size(self, size: Size, alpha: bool, expected: Format) -> None:
         facts = SourceFacts(PNG, size, alpha=alpha)
         assert choose((WEBP, AVIF), facts, LIMITS.extensions, size) == expected
-        request = output_request(named("full_size.auto"), (WEBP, AVIF), facts, LIMITS, RenderSettings())
+        request = output_request(
+            named("full_size.auto"), (WEBP, AVIF), facts, LIMITS, RenderSettings()
+        )
         assert request.format == expected
 
     def test_it_is_the_size_of_the_rendition_that_counts(self) -> None:
@@ -227,13 +259,29 @@ class AcceptTests:
 class CacheKeyTests:
     """A rendition is kept for its source's bytes, its plan and the engine that made it."""
 
-    def key(self, name: str = "w500.jpg", digest: str = "ab", facts: SourceFacts = PHOTO, engine: str = "vips") -> str:
+    def key(
+        self,
+        name: str = "w500.jpg",
+        digest: str = "ab",
+        facts: SourceFacts = PHOTO,
+        engine: str = "vips",
+    ) -> str:
         """A key for one rendition."""
-        plan = plan_render((output_request(named(name), (), facts, LIMITS, RenderSettings()),), facts, RenderSettings())
+        plan = plan_render(
+            (output_request(named(name), (), facts, LIMITS, RenderSettings()),),
+            facts,
+            RenderSettings(),
+        )
         return cache_key(digest, plan, engine)
 
     def test_whatever_makes_another_picture_makes_another_key(self) -> None:
-        others = [self.key("w499.jpg"), self.key("w500-q74.jpg"), self.key("w500.png"), self.key(digest="ac"), self.key(engine="imagemagick")]
+        others = [
+            self.key("w499.jpg"),
+            self.key("w500-q74.jpg"),
+            self.key("w500.png"),
+            self.key(digest="ac"),
+            self.key(engine="imagemagick"),
+        ]
         others.append(self.key(facts=replace(PHOTO, orientation=6)))
         assert len({self.key(), *others}) == 7
 

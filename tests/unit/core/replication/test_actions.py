@@ -1,4 +1,6 @@
-"""Actions are values: two that want the same are equal, so that an exchange can be written down and compared."""
+"""Actions are values: two that want the same are equal, so that an exchange can be written down and
+compared.
+"""
 
 from dataclasses import FrozenInstanceError
 
@@ -16,7 +18,17 @@ class ActionTests:
         assert Send("a", Hello(1, "b")) != Send("a", Hello(2, "b"))
 
     def test_actions_of_different_kinds_are_not(self) -> None:
-        assert len({Answer(b"x", Refused(1, "")), Ring(Head("a", "b", 1, "", 2)), Redirect("a", "7777"), Discard(1)}) == 4
+        assert (
+            len(
+                {
+                    Answer(b"x", Refused(1, "")),
+                    Ring(Head("a", "b", 1, "", 2)),
+                    Redirect("a", "7777"),
+                    Discard(1),
+                }
+            )
+            == 4
+        )
 
     def test_an_action_is_not_changed_once_it_was_given_out(self) -> None:
         with pytest.raises(FrozenInstanceError):

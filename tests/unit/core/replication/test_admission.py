@@ -37,7 +37,15 @@ class SizeTests:
         large = row(HEADER_BYTES_MAX + PIXEL_BYTES_MAX * NODE.pixels_max, ImageFacts("gif", 10, 10))
         assert NODE.refusal(large) is None
 
-    @pytest.mark.parametrize("facts", [None, ImageFacts("png", 1, 1), ImageFacts("png", SIDE_MAX, SIDE_MAX), ImageFacts("gif", 1, 1)])
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            None,
+            ImageFacts("png", 1, 1),
+            ImageFacts("png", SIDE_MAX, SIDE_MAX),
+            ImageFacts("gif", 1, 1),
+        ],
+    )
     def test_a_tebibyte_is_refused_whatever_its_facts_are(self, facts: ImageFacts | None) -> None:
         why = NODE.refusal(row(1 << 40, facts))
         assert why == "its size of 1.0 TiB is more than this node takes (max_bytes, max_pixels)"
@@ -66,7 +74,9 @@ class FactsTests:
             ("jpeg", 1, SIDE_MAX + 1),
         ],
     )
-    def test_the_rest_counts_as_missing(self, format: object, width: object, height: object) -> None:
+    def test_the_rest_counts_as_missing(
+        self, format: object, width: object, height: object
+    ) -> None:
         assert believable_facts(format, width, height) is None
 
     def test_the_bytes_have_the_last_word(self) -> None:
@@ -74,6 +84,8 @@ class FactsTests:
         assert facts_of_bytes(PNG, right) == right
         assert facts_of_bytes(PNG, ImageFacts("jpeg", 3, 4)) is None
         assert facts_of_bytes(PNG, ImageFacts("png", 3, 5)) is None
-        assert facts_of_bytes(b"8BPS\0\1" + bytes(60), ImageFacts("psd", 3, 4)) == ImageFacts("psd", 3, 4)
+        assert facts_of_bytes(b"8BPS\0\1" + bytes(60), ImageFacts("psd", 3, 4)) == ImageFacts(
+            "psd", 3, 4
+        )
         assert facts_of_bytes(PNG, None) is None
         assert facts_of_bytes(b"<svg/>", right) is None

@@ -29,11 +29,15 @@ class EndpointsTests:
             ("ipc:///run/one", "ipc:///run/two", "/run/two"),
         ],
     )
-    def test_a_node_says_only_what_nobody_would_guess(self, publish: str, sync: str, said: str) -> None:
+    def test_a_node_says_only_what_nobody_would_guess(
+        self, publish: str, sync: str, said: str
+    ) -> None:
         assert said_of(publish, sync) == said
         assert sync_of(publish, said) == sync
 
-    @pytest.mark.parametrize("said", ["", "0", "65536", "-1", "x", "٣", "/run/two", "127.0.0.1:22", "9" * 200])
+    @pytest.mark.parametrize(
+        "said", ["", "0", "65536", "-1", "x", "٣", "/run/two", "127.0.0.1:22", "9" * 200]
+    )
     def test_nonsense_beside_a_port_is_not_believed(self, said: str) -> None:
         assert sync_of("tcp://north:8086", said) == "tcp://north:8087"
 

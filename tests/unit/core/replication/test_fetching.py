@@ -59,7 +59,10 @@ class RangeTests:
     def test_a_large_object_begins_in_the_room_that_small_ones_leave(self) -> None:
         fetches = wanting(SMALL, "a")
         fetches.want(LARGE, 1, ["a"], 0.0)
-        assert fetches.take("a") == (Part(1, SMALL, 0, 1000), Part(2, LARGE, 0, GET_BYTES_MAX - 1000))
+        assert fetches.take("a") == (
+            Part(1, SMALL, 0, 1000),
+            Part(2, LARGE, 0, GET_BYTES_MAX - 1000),
+        )
         assert fetches.take("a") == (Part(2, LARGE, GET_BYTES_MAX - 1000, GET_BYTES_MAX),)
 
     @given(st.lists(st.integers(1, 3 * GET_BYTES_MAX), max_size=100))
@@ -145,10 +148,14 @@ class OutcomeTests:
         assert fetches.take("b") == (Part(2, LARGE, 0, GET_BYTES_MAX),)
 
     def test_damaged_bytes_of_the_last_peer_give_it_up(self) -> None:
-        assert wanting(SMALL, "a").received(1, Received.DAMAGED, 0.0) == Ended(SMALL, frozenset({1}))
+        assert wanting(SMALL, "a").received(1, Received.DAMAGED, 0.0) == Ended(
+            SMALL, frozenset({1})
+        )
 
     @pytest.mark.parametrize("result", [Received.UNWANTED, Received.NO_ROOM])
-    def test_what_is_not_taken_from_one_peer_is_not_asked_of_another(self, result: Received) -> None:
+    def test_what_is_not_taken_from_one_peer_is_not_asked_of_another(
+        self, result: Received
+    ) -> None:
         fetches = wanting(SMALL, "a", "b")
         assert fetches.content_of(1) == SMALL
         assert fetches.received(1, result, 0.0) == Ended(SMALL, frozenset({1}))
@@ -194,7 +201,12 @@ class PatienceTests:
             waits.append(fetches.next_deadline() - now)
             now = fetches.next_deadline()
             fetches.pass_over(now)
-        assert waits == [PATIENCE_SECONDS, 2 * PATIENCE_SECONDS, 4 * PATIENCE_SECONDS, 8 * PATIENCE_SECONDS]
+        assert waits == [
+            PATIENCE_SECONDS,
+            2 * PATIENCE_SECONDS,
+            4 * PATIENCE_SECONDS,
+            8 * PATIENCE_SECONDS,
+        ]
 
     def test_every_piece_that_comes_shows_that_the_peer_is_not_too_slow(self) -> None:
         fetches = wanting(LARGE, "a", "b")
@@ -215,7 +227,9 @@ class PatienceTests:
         assert fetches.next_deadline() == 4.0 + PATIENCE_SECONDS
 
     @given(st.floats(0.0, 1e6))
-    def test_at_the_deadline_there_is_something_to_do_however_the_times_round(self, now: float) -> None:
+    def test_at_the_deadline_there_is_something_to_do_however_the_times_round(
+        self, now: float
+    ) -> None:
         fetches = wanting(SMALL, "a", "b", now=now)
         deadline = fetches.next_deadline()
         fetches.pass_over(deadline)

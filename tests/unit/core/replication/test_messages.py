@@ -45,31 +45,75 @@ from imagepipe.core.replication.messages import (
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
 
-DECODERS: list[Callable[[str, bytes], Request | Reply]] = [decode_request, decode_reply, decode_head]
+DECODERS: list[Callable[[str, bytes], Request | Reply]] = [
+    decode_request,
+    decode_reply,
+    decode_head,
+]
 NODE, EPOCH, DIGEST = "a" * 32, "e" * 32, "d" * 64
 NUMBER_MAX = (1 << 63) - 1
 PUT_ROW = ["a/b.jpg", 9, NODE, 8, "b", DIGEST, 100, 5, "jpeg", 640, 480]
 DELETE_ROW = ["a/c.jpg", 9, NODE, None, None, None, None, 6, None, 0, 0]
 
 # What fields may hold, and examples of what they may not.
-NUMBER = [-1, NUMBER_MAX + 1, (1 << 64) - 1, True, 1.0, float("nan"), "1", b"1", None, [], {}, msgspec.msgpack.Ext(1, b"1")]
+NUMBER = [
+    -1,
+    NUMBER_MAX + 1,
+    (1 << 64) - 1,
+    True,
+    1.0,
+    float("nan"),
+    "1",
+    b"1",
+    None,
+    [],
+    {},
+    msgspec.msgpack.Ext(1, b"1"),
+]
 ID = ["", "A", "g", "0" * 33, "a\n", "\nb", "\u0660", 1, b"a", None, ["a"], {"a": 1}]
 EPOCH_OR_NONE = ["A", "0" * 33, "a\n", 1, b"a", None, []]
 NAME = ["n" * 256, 1, b"n", None, [], {}]
 HOSTILE: dict[str, tuple[list[object], dict[int, list[object]]]] = {
     "head": (["head", NODE, EPOCH, 5, "7777", 9], {1: ID, 2: ID, 3: NUMBER, 4: NAME, 5: NUMBER}),
     "hello": (["hello", 1, NODE], {1: NUMBER, 2: ID}),
-    "changes": (["changes", 1, NODE, EPOCH, 5, 4, 6], {1: NUMBER, 2: ID, 3: EPOCH_OR_NONE, 4: NUMBER, 5: NUMBER, 6: NUMBER}),
-    "get": (["get", 1, [[DIGEST, 0, 1]]], {1: NUMBER, 2: [[], None, 1, {}, "r", [None], [[]], [[DIGEST, 0, 1]] * (RANGES_MAX + 1)]}),
+    "changes": (
+        ["changes", 1, NODE, EPOCH, 5, 4, 6],
+        {1: NUMBER, 2: ID, 3: EPOCH_OR_NONE, 4: NUMBER, 5: NUMBER, 6: NUMBER},
+    ),
+    "get": (
+        ["get", 1, [[DIGEST, 0, 1]]],
+        {1: NUMBER, 2: [[], None, 1, {}, "r", [None], [[]], [[DIGEST, 0, 1]] * (RANGES_MAX + 1)]},
+    ),
     "batch": (
         ["batch", 1, NODE, EPOCH, 4, 6, 6, [PUT_ROW, DELETE_ROW]],
-        {1: NUMBER, 2: ID, 3: ID, 4: NUMBER, 5: NUMBER, 6: NUMBER, 7: [None, 1, {}, [None], [[]], [PUT_ROW] * (ROWS_MAX + 1)]},
+        {
+            1: NUMBER,
+            2: ID,
+            3: ID,
+            4: NUMBER,
+            5: NUMBER,
+            6: NUMBER,
+            7: [None, 1, {}, [None], [[]], [PUT_ROW] * (ROWS_MAX + 1)],
+        },
     ),
-    "pieces": (["pieces", 1, [b"x", None]], {1: NUMBER, 2: [None, b"", {}, [1], ["x"], [[]], [None] * (RANGES_MAX + 1)]}),
+    "pieces": (
+        ["pieces", 1, [b"x", None]],
+        {1: NUMBER, 2: [None, b"", {}, [1], ["x"], [[]], [None] * (RANGES_MAX + 1)]},
+    ),
     "refused": (["refused", 1, "no"], {1: NUMBER, 2: NAME}),
 }
 HOSTILE_RANGE: dict[int, list[object]] = {
-    0: ["", "d" * 63, "d" * 65, DIGEST + "\n", "D" * 64, "../" + "d" * 61, 1, None, DIGEST.encode()],
+    0: [
+        "",
+        "d" * 63,
+        "d" * 65,
+        DIGEST + "\n",
+        "D" * 64,
+        "../" + "d" * 61,
+        1,
+        None,
+        DIGEST.encode(),
+    ],
     1: NUMBER,
     2: [0, GET_BYTES_MAX + 1, *NUMBER],
 }
@@ -90,8 +134,35 @@ HOSTILE_ROW: dict[int, list[object]] = {
 
 
 ILLEGAL_PATHS = [
-    *("", "/", "/a", "a/", "a//b", "./a", "..", "a/../b", ".hidden", "a\n", "a\0", "e\u0301", "a.php", "status", "a" * 256, "a/" * 512 + "a"),
-    *("bad\uffff", "a/\ufffe.jpg", "e\u0301\uffff", ".escaped/a%EF%BF%BF", ".erased", ".erased/", ".erased/..", ".erased//a", ".erased/.erased/a"),
+    *(
+        "",
+        "/",
+        "/a",
+        "a/",
+        "a//b",
+        "./a",
+        "..",
+        "a/../b",
+        ".hidden",
+        "a\n",
+        "a\0",
+        "e\u0301",
+        "a.php",
+        "status",
+        "a" * 256,
+        "a/" * 512 + "a",
+    ),
+    *(
+        "bad\uffff",
+        "a/\ufffe.jpg",
+        "e\u0301\uffff",
+        ".escaped/a%EF%BF%BF",
+        ".erased",
+        ".erased/",
+        ".erased/..",
+        ".erased//a",
+        ".erased/.erased/a",
+    ),
 ]
 """What no image may be stored at."""
 
@@ -114,17 +185,31 @@ def changed(fields: list[object], at: int, value: object) -> list[object]:
 def hostile_messages() -> Iterator[Any]:
     """Every field of every message with everything that it may not hold."""
     for name, (fields, hostile) in HOSTILE.items():
-        yield from (pytest.param(changed(fields, at, value), id=f"{name}-{at}") for at, values in hostile.items() for value in values)
+        yield from (
+            pytest.param(changed(fields, at, value), id=f"{name}-{at}")
+            for at, values in hostile.items()
+            for value in values
+        )
         needed = 6 if name == "changes" else len(fields)  # its last one may be left out
         yield from (pytest.param(fields[:length], id=f"{name}-short") for length in range(needed))
     for at, values in HOSTILE_RANGE.items():
-        yield from (pytest.param(["get", 1, [changed([DIGEST, 0, 1], at, value)]], id=f"range-{at}") for value in values)
+        yield from (
+            pytest.param(["get", 1, [changed([DIGEST, 0, 1], at, value)]], id=f"range-{at}")
+            for value in values
+        )
     for at, values in HOSTILE_ROW.items():
-        yield from (pytest.param(["batch", 1, NODE, EPOCH, 4, 5, 5, [changed(PUT_ROW, at, value)]], id=f"row-{at}") for value in values)
+        yield from (
+            pytest.param(
+                ["batch", 1, NODE, EPOCH, 4, 5, 5, [changed(PUT_ROW, at, value)]], id=f"row-{at}"
+            )
+            for value in values
+        )
 
 
 def refused(data: bytes) -> None:
-    """No decoder accepts these bytes; and none says so at length, or with what a log could not bear."""
+    """No decoder accepts these bytes; and none says so at length, or with what a log could not
+    bear.
+    """
     for decode in DECODERS:
         with pytest.raises(Malformed) as caught:
             decode("c", data)
@@ -146,11 +231,21 @@ DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 VERSIONS = st.builds(Version, STAMPS, IDS)
 CONTENTS = st.builds(Content, DIGESTS, st.integers(1, CONTENT_BYTES_MAX))
 SIDES = st.integers(1, SIDE_MAX)
-FACTS = st.builds(ImageFacts, st.sampled_from([format.name for format in formats.FORMATS]), SIDES, SIDES)
+FACTS = st.builds(
+    ImageFacts, st.sampled_from([format.name for format in formats.FORMATS]), SIDES, SIDES
+)
 REQUESTS: st.SearchStrategy[Request] = st.one_of(
     st.builds(Hello, NUMBERS, IDS),
     st.builds(Changes, NUMBERS, IDS, st.one_of(st.just(""), IDS), NUMBERS, NUMBERS, NUMBERS),
-    st.builds(Get, NUMBERS, st.lists(st.builds(Range, DIGESTS, NUMBERS, st.integers(1, GET_BYTES_MAX // 4)), min_size=1, max_size=4).map(tuple)),
+    st.builds(
+        Get,
+        NUMBERS,
+        st.lists(
+            st.builds(Range, DIGESTS, NUMBERS, st.integers(1, GET_BYTES_MAX // 4)),
+            min_size=1,
+            max_size=4,
+        ).map(tuple),
+    ),
 )
 
 
@@ -160,7 +255,13 @@ def row_lists(draw: st.DrawFn) -> list[Row]:
     seqs = sorted(draw(st.sets(st.integers(1, NUMBER_MAX), max_size=5)))
     return [
         Row(
-            Entry(f"a/\u00e9 {number}.jpg", draw(VERSIONS), draw(st.none() | VERSIONS), draw(st.none() | CONTENTS), seq),
+            Entry(
+                f"a/\u00e9 {number}.jpg",
+                draw(VERSIONS),
+                draw(st.none() | VERSIONS),
+                draw(st.none() | CONTENTS),
+                seq,
+            ),
             draw(st.none() | FACTS),
         )
         for number, seq in enumerate(seqs)
@@ -172,12 +273,22 @@ BATCHES = st.builds(batch, NUMBERS, IDS, IDS, st.just(0), NUMBERS, row_lists())
 REPLIES: st.SearchStrategy[Reply] = st.one_of(
     HEADS,
     BATCHES,
-    st.builds(Pieces, NUMBERS, st.lists(st.none() | st.binary(max_size=100), max_size=5).map(tuple)),
+    st.builds(
+        Pieces, NUMBERS, st.lists(st.none() | st.binary(max_size=100), max_size=5).map(tuple)
+    ),
     st.builds(Refused, NUMBERS, st.text(max_size=255)),
 )
 ANYTHING: st.SearchStrategy[object] = st.recursive(
-    st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | st.floats() | st.text(max_size=300) | st.binary(max_size=300),
-    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=3) | st.integers(0, 9), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats()
+    | st.text(max_size=300)
+    | st.binary(max_size=300),
+    lambda inner: (
+        st.lists(inner, max_size=8)
+        | st.dictionaries(st.text(max_size=3) | st.integers(0, 9), inner, max_size=3)
+    ),
     max_leaves=20,
 )
 
@@ -198,11 +309,18 @@ class RoundTripTests:
         assert decode_head("c", encode("c", message)) == message
 
     @pytest.mark.parametrize("forged", [("svg+xml", 1, 1), ("jpeg", NUMBER_MAX, 1), ("jpeg", 1, 0)])
-    def test_facts_that_no_image_has_count_as_missing_and_hold_up_no_other_row(self, forged: tuple[str, int, int]) -> None:
-        rows = [Row(Entry(name, Version(1, NODE), None, Content(DIGEST, 1), at), ImageFacts(*forged)) for at, name in enumerate("ab", 1)]
+    def test_facts_that_no_image_has_count_as_missing_and_hold_up_no_other_row(
+        self, forged: tuple[str, int, int]
+    ) -> None:
+        rows = [
+            Row(Entry(name, Version(1, NODE), None, Content(DIGEST, 1), at), ImageFacts(*forged))
+            for at, name in enumerate("ab", 1)
+        ]
         decoded = decode_reply("c", encode("c", batch(1, NODE, EPOCH, 0, 2, rows)))
         assert isinstance(decoded, Batch)
-        assert [(row.entry, row.facts) for row in decoded.rows] == [(row.entry, None) for row in rows]
+        assert [(row.entry, row.facts) for row in decoded.rows] == [
+            (row.entry, None) for row in rows
+        ]
 
     @given(row_lists())
     def test_rows_keep_their_versions_contents_and_facts(self, rows: list[Row]) -> None:
@@ -215,12 +333,18 @@ class RoundTripTests:
         assert decode_head(cluster, encode(cluster, message)) == message
 
     def test_a_release_without_names_is_understood_and_a_later_one_too(self) -> None:
-        for fields, name in ([["hello", 1, "a"], ""], [["hello", 1, "a", "n"], "n"], [["hello", 1, "a", "n", {}], "n"]):
+        for fields, name in (
+            [["hello", 1, "a"], ""],
+            [["hello", 1, "a", "n"], "n"],
+            [["hello", 1, "a", "n", {}], "n"],
+        ):
             assert decode_request("c", body(fields)) == Hello(1, "a", str(name))
 
     def test_the_wire_is_what_the_module_shows(self) -> None:
         data = b"\x01" + b"\x92\xa1c" + b"\x94\xa5hello\x01\xa1a\xa1n"
-        assert encode("c", Hello(1, "a", "n")) == sealed(data) == data + crc32(data).to_bytes(4, "big")
+        assert (
+            encode("c", Hello(1, "a", "n")) == sealed(data) == data + crc32(data).to_bytes(4, "big")
+        )
 
 
 class BatchTests:
@@ -228,7 +352,10 @@ class BatchTests:
 
     def rows(self, count: int) -> list[Row]:
         """Deletes, numbered by twos from 2 on."""
-        return [Row(Entry(f"p{number}", Version(1, "a"), None, None, 2 * number), None) for number in range(1, count + 1)]
+        return [
+            Row(Entry(f"p{number}", Version(1, "a"), None, None, 2 * number), None)
+            for number in range(1, count + 1)
+        ]
 
     def test_a_batch_that_is_not_full_goes_to_the_end(self) -> None:
         message = batch(1, NODE, EPOCH, 0, 9, self.rows(2))
@@ -260,7 +387,13 @@ class SizeTests:
         facts = ImageFacts("f" * 16, NUMBER_MAX, NUMBER_MAX)
         rows = [
             Row(
-                Entry("/".join([f"{number:0255}", "b" * 255, "c" * 255, "d" * 254, "e"]), version, version, Content(DIGEST, CONTENT_BYTES_MAX), seq),
+                Entry(
+                    "/".join([f"{number:0255}", "b" * 255, "c" * 255, "d" * 254, "e"]),
+                    version,
+                    version,
+                    Content(DIGEST, CONTENT_BYTES_MAX),
+                    seq,
+                ),
                 facts,
             )
             for number, seq in enumerate(range(NUMBER_MAX - ROWS_MAX, NUMBER_MAX))
@@ -279,7 +412,9 @@ class SizeTests:
         assert decode_reply("c" * 255, data) == message
 
     def test_the_largest_get(self) -> None:
-        message = Get(NUMBER_MAX, (Range(DIGEST, NUMBER_MAX, GET_BYTES_MAX // RANGES_MAX),) * RANGES_MAX)
+        message = Get(
+            NUMBER_MAX, (Range(DIGEST, NUMBER_MAX, GET_BYTES_MAX // RANGES_MAX),) * RANGES_MAX
+        )
         data = encode("c" * 255, message)
         assert len(data) <= REQUEST_BYTES_MAX
         assert decode_request("c" * 255, data) == message
@@ -348,8 +483,12 @@ class ForeignTests:
 class HostileFieldTests:
     """A message is accepted only if every field of it is in bounds."""
 
-    @pytest.mark.parametrize(("name", "decode"), [(name, decode_request) for name in ("hello", "changes", "get")])
-    def test_the_requests_that_are_spoilt_below_are_good(self, name: str, decode: Callable[[str, bytes], Request]) -> None:
+    @pytest.mark.parametrize(
+        ("name", "decode"), [(name, decode_request) for name in ("hello", "changes", "get")]
+    )
+    def test_the_requests_that_are_spoilt_below_are_good(
+        self, name: str, decode: Callable[[str, bytes], Request]
+    ) -> None:
         decode("c", body(HOSTILE[name][0]))
 
     @pytest.mark.parametrize("name", ["head", "batch", "pieces", "refused"])
@@ -375,10 +514,16 @@ class HostileFieldTests:
             ([changed(DELETE_ROW, 6, 1)], (4, 6, 6), "the row of 'a/c.jpg' is half a row"),
             ([changed(PUT_ROW, 3, None)], (4, 6, 6), "the row of 'a/b.jpg' is half a row"),
             ([changed(DELETE_ROW, 4, "b")], (4, 6, 6), "the row of 'a/c.jpg' is half a row"),
-            ([changed(PUT_ROW, 0, ".erased/a.jpg")], (4, 6, 6), "the row of '.erased/a.jpg' is no delete"),
+            (
+                [changed(PUT_ROW, 0, ".erased/a.jpg")],
+                (4, 6, 6),
+                "the row of '.erased/a.jpg' is no delete",
+            ),
         ],
     )
-    def test_a_batch_says_what_is_wrong_with_it(self, rows: list[object], numbers: tuple[int, int, int], why: str) -> None:
+    def test_a_batch_says_what_is_wrong_with_it(
+        self, rows: list[object], numbers: tuple[int, int, int], why: str
+    ) -> None:
         with pytest.raises(Malformed, match=f"^{why}$"):
             decode_reply("c", body(["batch", 1, NODE, EPOCH, *numbers, rows]))
 
@@ -411,11 +556,15 @@ class HostileFieldTests:
 
     def test_half_a_row_is_not_made_a_whole_one(self) -> None:
         row = WireRow("a", 1, NODE, 1, None, DIGEST, None, 1, None, 5, 5)
-        assert Batch(1, NODE, EPOCH, 0, 1, 1, (row,)).rows == (Row(Entry("a", Version(1, NODE), None, None, 1), None),)
+        assert Batch(1, NODE, EPOCH, 0, 1, 1, (row,)).rows == (
+            Row(Entry("a", Version(1, NODE), None, None, 1), None),
+        )
 
 
 class HostileBytesTests:
-    """Whatever the bytes are, the answer is a message, Malformed or Foreign: soon, and in little memory."""
+    """Whatever the bytes are, the answer is a message, Malformed or Foreign: soon, and in little
+    memory.
+    """
 
     @given(st.binary(max_size=2000))
     def test_random_bytes(self, data: bytes) -> None:
@@ -431,14 +580,25 @@ class HostileBytesTests:
     @given(st.sampled_from(sorted(HOSTILE)), st.data())
     def test_anything_in_any_field(self, name: str, data: st.DataObject) -> None:
         fields, _ = HOSTILE[name]
-        survived(body(changed(fields, data.draw(st.integers(0, len(fields) - 1)), data.draw(ANYTHING))))
+        survived(
+            body(changed(fields, data.draw(st.integers(0, len(fields) - 1)), data.draw(ANYTHING)))
+        )
 
     @given(ANYTHING, st.integers(0, len(PUT_ROW) - 1))
     def test_anything_in_any_field_of_a_row(self, value: object, at: int) -> None:
         survived(body(["batch", 1, NODE, EPOCH, 4, 5, 5, [changed(PUT_ROW, at, value)]]))
 
-    @given(REQUESTS | REPLIES, st.lists(st.tuples(st.integers(0, 1 << 20), st.binary(max_size=4), st.integers(0, 4)), min_size=1, max_size=4))
-    def test_messages_with_bytes_replaced_inserted_and_removed(self, message: Request | Reply, edits: list[tuple[int, bytes, int]]) -> None:
+    @given(
+        REQUESTS | REPLIES,
+        st.lists(
+            st.tuples(st.integers(0, 1 << 20), st.binary(max_size=4), st.integers(0, 4)),
+            min_size=1,
+            max_size=4,
+        ),
+    )
+    def test_messages_with_bytes_replaced_inserted_and_removed(
+        self, message: Request | Reply, edits: list[tuple[int, bytes, int]]
+    ) -> None:
         data = encode("c", message)[:-4]
         for position, inserted, removed in edits:
             at = position % (len(data) + 1)
@@ -447,7 +607,9 @@ class HostileBytesTests:
         survived(sealed(data))
 
     @given(REQUESTS | REPLIES, st.integers(0, 1 << 20))
-    def test_a_wrong_bit_makes_a_message_malformed(self, message: Request | Reply, position: int) -> None:
+    def test_a_wrong_bit_makes_a_message_malformed(
+        self, message: Request | Reply, position: int
+    ) -> None:
         data = bytearray(encode("c", message))
         data[position // 8 % len(data)] ^= 1 << position % 8
         refused(bytes(data))
@@ -463,7 +625,9 @@ class HostileBytesTests:
     def test_bytes_after_the_message_are_malformed(self, name: str) -> None:
         refused(sealed(body(HOSTILE[name][0])[:-4] + b"\0"))
 
-    @pytest.mark.parametrize("opening", [b"\x91", b"\x81", b"\x92\xc0", b"\x81\xa1k", b"\xdd\0\0\0\1"])
+    @pytest.mark.parametrize(
+        "opening", [b"\x91", b"\x81", b"\x92\xc0", b"\x81\xa1k", b"\xdd\0\0\0\1"]
+    )
     def test_deep_nesting_is_malformed(self, opening: bytes) -> None:
         nested = opening * (REPLY_BYTES_MAX // len(opening))
         refused(raw(nested))
@@ -487,7 +651,9 @@ class HostileBytesTests:
             b"\x91\xdb\0\x0f\0\0" + b"n" * 0xF0000,
         ],
     )
-    def test_a_mebibyte_of_nothing_and_lengths_that_are_not_there_take_little_memory(self, data: bytes) -> None:
+    def test_a_mebibyte_of_nothing_and_lengths_that_are_not_there_take_little_memory(
+        self, data: bytes
+    ) -> None:
         tracemalloc.start()
         try:
             refused(raw(data))
@@ -507,7 +673,8 @@ class HostileBytesTests:
             raw(b"\x83\xa5hello\x01\xa1a\x02\x90\x90"),  # a map, and a key that cannot be hashed
             raw(b"\x81\x90\x90"),
             raw(b"\xc1"),  # never used in msgpack
-            sealed(bytes([PROTOCOL]) + b"\x92\xa3\xed\xa0\x80\x93\xa5hello\x01\xa1a"),  # a surrogate as the cluster
+            # a surrogate as the cluster
+            sealed(bytes([PROTOCOL]) + b"\x92\xa3\xed\xa0\x80\x93\xa5hello\x01\xa1a"),
             sealed(bytes([PROTOCOL]) + b"\x92\x91\xa1c\x93\xa5hello\x01\xa1a"),
             sealed(bytes([PROTOCOL]) + b"\x93\xa1c\x93\xa5hello\x01\xa1a\x01"),
             sealed(bytes([PROTOCOL]) + b"\x91\xa1c"),

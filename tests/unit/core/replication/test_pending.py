@@ -35,11 +35,21 @@ class PendingRowsTests:
     def test_an_upstreams_rows_are_counted_and_can_be_dropped(self) -> None:
         rows = PendingRows([waits("bb", "x", 4), waits("bb", "y", 5), waits("cc", "x", 9)])
         rows.add([waits("bb", "x", 7)])
-        assert (rows.count("bb"), rows.count("cc"), rows.count("dd"), rows.upstreams) == (2, 1, 0, ["bb", "cc"])
+        assert (rows.count("bb"), rows.count("cc"), rows.count("dd"), rows.upstreams) == (
+            2,
+            1,
+            0,
+            ["bb", "cc"],
+        )
         rows.settle([("bb", "y"), ("bb", "y")])
         assert rows.count("bb") == 1
         rows.drop(["bb", "dd"])
-        assert (list(rows), rows.upstreams, rows.oldest("bb"), rows.oldest("cc")) == ([("cc", "x")], ["cc"], None, 9)
+        assert (list(rows), rows.upstreams, rows.oldest("bb"), rows.oldest("cc")) == (
+            [("cc", "x")],
+            ["cc"],
+            None,
+            9,
+        )
 
     def test_a_newer_row_of_a_path_takes_the_place_of_the_older(self) -> None:
         rows = PendingRows([waits("bb", "x", 4)])
@@ -69,7 +79,9 @@ class OldestTests:
         rows.add([waits("bb", "x", 3), waits("bb", "y", 5)])
         assert rows.oldest("bb") == 3
 
-    def test_a_path_that_changes_all_the_time_makes_no_difference_to_it_and_takes_no_room(self) -> None:
+    def test_a_path_that_changes_all_the_time_makes_no_difference_to_it_and_takes_no_room(
+        self,
+    ) -> None:
         rows = PendingRows([waits("bb", "stuck", 3), waits("cc", "x", 2), waits("bb", "x", 5)])
         tracemalloc.start()
         for seq in range(6, 20_000):
@@ -81,8 +93,14 @@ class OldestTests:
         rows.settle([("bb", "stuck")])
         assert rows.oldest("bb") == 19_999
 
-    @given(st.lists(st.tuples(st.sampled_from("bc"), st.sampled_from("xyz"), st.none() | st.integers(1, 20))))
-    def test_it_is_right_whatever_came_before(self, events: list[tuple[str, str, int | None]]) -> None:
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from("bc"), st.sampled_from("xyz"), st.none() | st.integers(1, 20))
+        )
+    )
+    def test_it_is_right_whatever_came_before(
+        self, events: list[tuple[str, str, int | None]]
+    ) -> None:
         rows, expected = PendingRows([]), dict[tuple[str, str], int]()
         for upstream, path, seq in events:
             if seq is None:
@@ -92,7 +110,9 @@ class OldestTests:
                 rows.add([waits(upstream, path, seq)])
                 expected[upstream, path] = seq
             for one in "bc":
-                assert rows.oldest(one) == min((seq for (who, _), seq in expected.items() if who == one), default=None)
+                assert rows.oldest(one) == min(
+                    (seq for (who, _), seq in expected.items() if who == one), default=None
+                )
 
 
 class TurnTests:

@@ -1,4 +1,6 @@
-"""What a puller knows of an upstream: deadlines, whether it is reachable, where the next batch begins."""
+"""What a puller knows of an upstream: deadlines, whether it is reachable, where the next batch
+begins.
+"""
 
 import pytest
 
@@ -52,7 +54,9 @@ class OverdueTests:
     """A request is repeated when neither its answer nor any other has come for a while."""
 
     @pytest.mark.parametrize(("tries", "seconds"), [(0, 2.0), (1, 4.0), (2, 5.0), (1 << 20, 5.0)])
-    def test_each_time_it_is_waited_for_twice_as_long_up_to_a_bound(self, tries: int, seconds: float) -> None:
+    def test_each_time_it_is_waited_for_twice_as_long_up_to_a_bound(
+        self, tries: int, seconds: float
+    ) -> None:
         assert Asked(CHANGES, 0.0, 100.0, tries=tries).overdue_at(NEVER) == 100.0 + seconds
 
     def test_bytes_are_waited_for_longer(self) -> None:
@@ -117,7 +121,9 @@ class PositionTests:
         assert one.position == Cursor("01", 9)
 
     @pytest.mark.parametrize(("seq", "ahead"), [(None, True), (9, True), (10, False), (11, False)])
-    def test_it_is_ahead_if_its_newest_number_is_greater(self, seq: int | None, ahead: bool) -> None:
+    def test_it_is_ahead_if_its_newest_number_is_greater(
+        self, seq: int | None, ahead: bool
+    ) -> None:
         assert link(seq=seq).is_ahead is ahead
 
     def test_it_is_ahead_if_it_has_started_again(self) -> None:
@@ -180,7 +186,9 @@ class NextBatchTests:
         assert not one.wants_changes(50.0)
 
     def test_it_is_not_asked_for_that_all_the_time_while_it_is_only_looked_ahead_of(self) -> None:
-        """Nothing would ever come of it: what is looked at ahead of the cursor does not make it current."""
+        """Nothing would ever come of it: what is looked at ahead of the cursor does not make it
+        current.
+        """
         one = link(seq=10)
         one.refresh_from, one.looks_ahead = 50.0, True
         assert not one.wants_changes(50.0)
@@ -232,7 +240,9 @@ class DeadlineTests:
 
 
 class LookingAheadTests:
-    """Where too many rows are pending, the cursor waits, and what follows is looked at without it."""
+    """Where too many rows are pending, the cursor waits, and what follows is looked at
+    without it.
+    """
 
     def test_it_begins_at_the_cursor_and_ends_there(self) -> None:
         one = link(seq=5)
@@ -261,8 +271,12 @@ class LookingAheadTests:
 class RestartTests:
     def test_an_upstream_may_begin_again_a_few_times_and_then_now_and_then(self) -> None:
         one = link()
-        assert [one.may_restart(0.0) for _ in range(RESTARTS_MAX + 2)] == [True] * RESTARTS_MAX + [False] * 2
+        assert [one.may_restart(0.0) for _ in range(RESTARTS_MAX + 2)] == [True] * RESTARTS_MAX + [
+            False
+        ] * 2
         assert not one.may_restart(RESTART_SECONDS - 0.1)
         assert one.may_restart(RESTART_SECONDS)
         assert not one.may_restart(RESTART_SECONDS)
-        assert [one.may_restart(1000.0) for _ in range(RESTARTS_MAX + 1)] == [True] * RESTARTS_MAX + [False]
+        assert [one.may_restart(1000.0) for _ in range(RESTARTS_MAX + 1)] == [
+            True
+        ] * RESTARTS_MAX + [False]

@@ -28,7 +28,18 @@ from imagepipe.core.replication.actions import (
 )
 from imagepipe.core.replication.fetching import Part, Received
 from imagepipe.core.replication.mending import MEND_SECONDS
-from imagepipe.core.replication.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
+from imagepipe.core.replication.messages import (
+    ROWS_MAX,
+    Batch,
+    Changes,
+    Get,
+    Head,
+    Hello,
+    Pieces,
+    Range,
+    Refused,
+    batch,
+)
 from imagepipe.core.replication.pending import PENDING_SECONDS
 from imagepipe.core.replication.pulling import (
     BACK_OFF_SECONDS,
@@ -53,14 +64,34 @@ IMAGE, OTHER = Content("1" * 64, 5), Content("2" * 64, 6)
 DONE = Joined(0, (), ())
 
 
-def replica(cursors: dict[str, Cursor] | None = None, pending: list[Pending] | None = None, **options: Any) -> Replica:
+def replica(
+    cursors: dict[str, Cursor] | None = None, pending: list[Pending] | None = None, **options: Any
+) -> Replica:
     """The node aa."""
-    return Replica("aa", [Epoch("0a", 1)], 0, cursors or {}, pending or [], lambda: 0, **{"publishes": False, **options})
+    return Replica(
+        "aa",
+        [Epoch("0a", 1)],
+        0,
+        cursors or {},
+        pending or [],
+        lambda: 0,
+        **{"publishes": False, **options},
+    )
 
 
-def linked(*names: str, seq: int = 10, here: int | None = None, pending: list[Pending] | None = None, **options: Any) -> Replica:
-    """The same with upstreams, of which b is the node bb, and so on: they have said at 0.0 that they are at `seq`, and all up to `here` is here."""
-    node = replica({} if here is None else {name: Cursor("01", here) for name in names}, pending, **options)
+def linked(
+    *names: str,
+    seq: int = 10,
+    here: int | None = None,
+    pending: list[Pending] | None = None,
+    **options: Any,
+) -> Replica:
+    """The same with upstreams, of which b is the node bb, and so on: they have said at 0.0 that
+    they are at `seq`, and all up to `here` is here.
+    """
+    node = replica(
+        {} if here is None else {name: Cursor("01", here) for name in names}, pending, **options
+    )
     for name in names:
         node.add_link(name, 0.0)
         node.answered(name, head(seq, name * 2), 0.0)
@@ -68,7 +99,9 @@ def linked(*names: str, seq: int = 10, here: int | None = None, pending: list[Pe
 
 
 def asking(*rows: Row, here: int = 0) -> Replica:
-    """The node aa, which has been told of `rows` by b, in answer to the first Changes after the number `here`."""
+    """The node aa, which has been told of `rows` by b, in answer to the first Changes after the
+    number `here`.
+    """
     node = linked("b", seq=rows[-1].entry.seq, here=here)
     node.answered("b", told(2, *rows, after=here), 0.0)
     node.take_actions()
@@ -90,10 +123,20 @@ def deleted(seq: int) -> Row:
     return Row(Entry(f"p{seq}", Version(seq, "bb"), None, None, seq), None)
 
 
-def told(rid: int, *rows: Row, after: int = 0, upto: int | None = None, end: int | None = None, node: str = "bb", epoch: str = "01") -> Batch:
+def told(
+    rid: int,
+    *rows: Row,
+    after: int = 0,
+    upto: int | None = None,
+    end: int | None = None,
+    node: str = "bb",
+    epoch: str = "01",
+) -> Batch:
     """The Batch of `rows`: all that there are, where nothing else is said."""
     upto = upto if upto is not None else rows[-1].entry.seq if rows else after
-    return structs.replace(batch(rid, node, epoch, after, 0, rows), upto=upto, end=upto if end is None else end)
+    return structs.replace(
+        batch(rid, node, epoch, after, 0, rows), upto=upto, end=upto if end is None else end
+    )
 
 
 def changes(rid: int, after: int = 0, acked: int = 0, epoch: str = "01", end: int = 0) -> Changes:
@@ -266,17 +309,25 @@ class PullTests:
         node.examined(3, [], 0.0)
         assert node.take_actions() == [Join(3, (put(2),), "b", Cursor("01", 2, 6), afresh=True)]
         node.joined(3, DONE, 0.0)
-        assert node.take_actions() == [Join(5, (put(4, OTHER),), "b", Cursor("01", 4, 6), afresh=False), Send("b", changes(6, 4, 2, end=6))]
+        assert node.take_actions() == [
+            Join(5, (put(4, OTHER),), "b", Cursor("01", 4, 6), afresh=False),
+            Send("b", changes(6, 4, 2, end=6)),
+        ]
 
     def test_nothing_of_a_newer_epoch_is_acknowledged_before_it_is_joined(self) -> None:
         node = linked("b", here=5)
         node.take_actions()
         node.answered("b", told(2, put(1), upto=1, end=6, epoch="02"), 0.0)
-        assert node.take_actions() == [Examine(3, (put(1),)), Send("b", changes(4, 1, 0, "02", end=6))]
+        assert node.take_actions() == [
+            Examine(3, (put(1),)),
+            Send("b", changes(4, 1, 0, "02", end=6)),
+        ]
         node.examined(3, [], 0.0)
         assert node.take_actions() == [Join(3, (put(1),), "b", Cursor("02", 1, 6), afresh=True)]
 
-    def test_an_answer_that_there_is_no_more_makes_the_cursor_one_of_all_that_there_was(self) -> None:
+    def test_an_answer_that_there_is_no_more_makes_the_cursor_one_of_all_that_there_was(
+        self,
+    ) -> None:
         node = linked("b", here=0, seq=6)
         node.answered("b", told(2, put(2), upto=2, end=6), 0.0)
         node.take_actions()
@@ -284,7 +335,9 @@ class PullTests:
         assert node.take_actions() == [Examine(5, ())]
         assert node.links["b"].position == Cursor("01", 2)
 
-    def test_while_a_batch_is_on_its_way_an_answer_that_there_is_no_more_makes_it_as_new_as_that(self) -> None:
+    def test_while_a_batch_is_on_its_way_an_answer_that_there_is_no_more_makes_it_as_new_as_that(
+        self,
+    ) -> None:
         node = linked("b", here=0, seq=2)
         node.answered("b", told(2, put(2)), 0.0)
         node.heard_head("b", head(3), 1.0)
@@ -315,11 +368,16 @@ class BytesTests:
     """Bytes that an upstream lacks, or sends wrong, do not hold up the rest."""
 
     @pytest.mark.parametrize("pieces", [(None,), (), (b"",), (b"imag",), (b"image!",)])
-    def test_an_object_that_the_upstream_lacks_is_left_to_the_join(self, pieces: tuple[bytes | None, ...]) -> None:
+    def test_an_object_that_the_upstream_lacks_is_left_to_the_join(
+        self, pieces: tuple[bytes | None, ...]
+    ) -> None:
         node = asking(put(1))
         node.examined(3, [IMAGE], 0.0)
         node.answered("b", Pieces(4, pieces), 0.0)
-        assert node.take_actions()[1:] == [Join(3, (put(1),), "b", Cursor("01", 1), afresh=True), Discard(1)]
+        assert node.take_actions()[1:] == [
+            Join(3, (put(1),), "b", Cursor("01", 1), afresh=True),
+            Discard(1),
+        ]
         row = put(1)
         node.joined(3, waits(3, row), 0.0)
         assert node.pending == {("b", "p1"): row}
@@ -330,7 +388,10 @@ class BytesTests:
         node.examined(3, [IMAGE], 0.0)
         node.answered("b", Pieces(4, (b"wrong",)), 0.0)
         node.kept("b", 4, [(1, Received.DAMAGED)], 0.0)
-        assert node.take_actions()[-2:] == [Join(3, (put(1),), "b", Cursor("01", 1), afresh=True), Discard(1)]
+        assert node.take_actions()[-2:] == [
+            Join(3, (put(1),), "b", Cursor("01", 1), afresh=True),
+            Discard(1),
+        ]
 
     def test_what_two_upstreams_tell_of_is_fetched_once(self) -> None:
         node = linked("b", "c", seq=1)
@@ -342,9 +403,13 @@ class BytesTests:
         assert node.take_actions() == [Send("b", get(7, IMAGE))]
         node.answered("b", Pieces(7, (b"image",)), 0.0)
         node.kept("b", 7, [(1, Received.COMPLETE)], 0.0)
-        assert [action.upstream for action in node.take_actions() if isinstance(action, Join)] == ["b"]
+        assert [action.upstream for action in node.take_actions() if isinstance(action, Join)] == [
+            "b"
+        ]
         node.joined(5, DONE, 0.0)
-        assert [action.upstream for action in node.take_actions() if isinstance(action, Join)] == ["c"]
+        assert [action.upstream for action in node.take_actions() if isinstance(action, Join)] == [
+            "c"
+        ]
 
     def test_a_slow_upstream_is_passed_over_for_another_that_has_it(self) -> None:
         node = linked("b", "c", seq=1)
@@ -372,7 +437,11 @@ class BytesTests:
         node.joined(6, DONE, 1.2)
         node.take_actions()
         node.tick(20.0)
-        assert not [action for action in node.take_actions() if isinstance(action, Send) and isinstance(action.message, Get)]
+        assert not [
+            action
+            for action in node.take_actions()
+            if isinstance(action, Send) and isinstance(action.message, Get)
+        ]
 
 
 class LateAnswerTests:
@@ -391,7 +460,9 @@ class LateAnswerTests:
         node.answered("b", Pieces(4, (b"image",)), 0.0)
         assert node.take_actions() == []
 
-    @pytest.mark.parametrize("message", [told(99, put(1)), Pieces(99, (b"image",)), Refused(99, "no")])
+    @pytest.mark.parametrize(
+        "message", [told(99, put(1)), Pieces(99, (b"image",)), Refused(99, "no")]
+    )
     def test_answers_to_nothing(self, message: Batch | Pieces | Refused) -> None:
         node = linked("b")
         node.take_actions()
@@ -497,7 +568,9 @@ class ReplacedTests:
         assert node.take_actions() == [Send("b", changes(4, epoch=""))]
 
     def test_one_that_claims_the_id_of_another_moves_the_cursor_of_its_own_link_alone(self) -> None:
-        """Or it would have to say no more than that it has nothing new, and changes of the other would never be asked for."""
+        """Or it would have to say no more than that it has nothing new, and changes of the other
+        would never be asked for.
+        """
         node = linked("b", here=5)
         node.add_link("c", 0.0)
         node.answered("c", head(7, "cc"), 0.0)
@@ -512,14 +585,20 @@ class ReplacedTests:
         node.add_link("b", 2.0)
         node.take_actions()
         node.answered("b", head(10), 2.0)
-        assert [action.message for action in node.take_actions() if isinstance(action, Send)] == [changes(9, 5, 5)]
+        assert [action.message for action in node.take_actions() if isinstance(action, Send)] == [
+            changes(9, 5, 5)
+        ]
 
     def test_what_was_fetched_from_the_former_is_let_go(self) -> None:
         node = asking(put(1))
         node.examined(3, [IMAGE], 0.0)
         node.take_actions()
         node.heard_head("b", head(3, "cc"), 1.0)
-        assert node.take_actions() == [Release((put(1),)), Send("b", changes(5, epoch="")), Discard(1)]
+        assert node.take_actions() == [
+            Release((put(1),)),
+            Send("b", changes(5, epoch="")),
+            Discard(1),
+        ]
 
     def test_and_what_is_being_examined_once_it_was(self) -> None:
         node = asking(put(1))
@@ -543,7 +622,11 @@ class ReplacedTests:
         node = linked("b", here=5)
         node.take_actions()
         node.heard_head("b", head(3, "aa"), 1.0)
-        assert (node.take_actions(), node.links["b"].refused, node.links["b"].node) == ([], OWN_NODE, None)
+        assert (node.take_actions(), node.links["b"].refused, node.links["b"].node) == (
+            [],
+            OWN_NODE,
+            None,
+        )
         assert node.next_deadline(1.0) == 1.0 + REFUSED_SECONDS
         node.tick(1.0 + REFUSED_SECONDS)
         assert node.take_actions() == [Send("b", Hello(3, "aa"))]
@@ -552,7 +635,10 @@ class ReplacedTests:
         node = linked("b", here=5)
         node.take_actions()
         node.answered("b", Refused(2, "you are a copy of me"), 1.0)
-        assert (node.take_actions(), node.links["b"].refused) == ([], "it says 'you are a copy of me'")
+        assert (node.take_actions(), node.links["b"].refused) == (
+            [],
+            "it says 'you are a copy of me'",
+        )
         assert node.next_deadline(1.0) == 1.0 + REFUSED_SECONDS
 
     def test_once_it_can_be_one_it_is_pulled_from(self) -> None:
@@ -598,19 +684,29 @@ class TwiceTests:
         node = linked("b", here=10)
         node.add_link("c", 0.0)
         node.answered("c", head(10), 0.0)
-        assert (node.links["c"].refused, node.links["c"].node, node.links["b"].node) == (TWICE, None, "bb")
+        assert (node.links["c"].refused, node.links["c"].node, node.links["b"].node) == (
+            TWICE,
+            None,
+            "bb",
+        )
 
     def test_unless_the_first_is_silent(self) -> None:
         node = linked("b", here=5)
         node.add_link("c", 9.0)
         node.take_actions()
         node.answered("c", head(10), 9.0)
-        assert [action for action in node.take_actions() if isinstance(action, Send) and action.link == "c"] == [Send("c", changes(5, epoch=""))]
+        assert [
+            action
+            for action in node.take_actions()
+            if isinstance(action, Send) and action.link == "c"
+        ] == [Send("c", changes(5, epoch=""))]
         assert (node.links["c"].node, node.links["b"].node) == ("bb", None)
 
 
 class FailureTests:
-    """A full disk: bytes become pending, so that deletes get through; where rows cannot be joined, nothing is pulled for a while."""
+    """A full disk: bytes become pending, so that deletes get through; where rows cannot be joined,
+    nothing is pulled for a while.
+    """
 
     def test_bytes_that_cannot_be_kept_hold_up_no_delete(self) -> None:
         node = asking(put(6), here=5)
@@ -618,7 +714,10 @@ class FailureTests:
         node.answered("b", Pieces(4, (b"image",)), 0.0)
         node.take_actions()
         node.failed_keep("b", 4, 1.0)
-        assert node.take_actions() == [Join(3, (put(6),), "b", Cursor("01", 6), afresh=False), Discard(1)]
+        assert node.take_actions() == [
+            Join(3, (put(6),), "b", Cursor("01", 6), afresh=False),
+            Discard(1),
+        ]
 
     def test_what_is_being_joined_then_is_not_asked_for_again(self) -> None:
         node = linked("b", here=0, seq=6)
@@ -723,7 +822,10 @@ class PendingTests:
         node = replica(pending=[Pending("b", put(4))])
         node.tick(0.0)
         node.examined(1, [IMAGE], 0.0)
-        assert node.take_actions() == [Examine(1, (put(4),)), Join(1, (put(4),), None, None, afresh=False)]
+        assert node.take_actions() == [
+            Examine(1, (put(4),)),
+            Join(1, (put(4),), None, None, afresh=False),
+        ]
         node.joined(1, Joined(1, (), (("b", "p4"), ("b", "gone"))), 0.0)
         assert node.pending == {}
 
@@ -837,7 +939,10 @@ class ServingTests:
         ]
         node.changes_read(b"x", 2, 0, 1, [deleted(1)])
         node.pieces_read(b"x", 3, [None])
-        assert node.take_actions() == [Answer(b"x", batch(2, "aa", "0a", 0, 1, [deleted(1)])), Answer(b"x", Pieces(3, (None,)))]
+        assert node.take_actions() == [
+            Answer(b"x", batch(2, "aa", "0a", 0, 1, [deleted(1)])),
+            Answer(b"x", Pieces(3, (None,))),
+        ]
 
     def test_a_read_that_failed_is_not_answered(self) -> None:
         node = replica()
@@ -851,7 +956,10 @@ class ServingTests:
         assert node.next_deadline(0.0) == 0.0
         node.tick(0.0)
         node.committed(5, 0.5)
-        assert node.take_actions() == [Ring(Head("aa", "0a", 0, "", 0)), Ring(Head("aa", "0a", 5, "", 0))]
+        assert node.take_actions() == [
+            Ring(Head("aa", "0a", 0, "", 0)),
+            Ring(Head("aa", "0a", 5, "", 0)),
+        ]
         assert node.next_deadline(0.5) == 1.5
 
 
@@ -863,32 +971,50 @@ class BoundsTests:
         node.asked(b"client", Changes(1, "bb", "0a", 0, 0), 0.0)
         assert node.take_actions() == [ReadChanges(b"client", 1, 0, rows_max=2)]
         node.changes_read(b"client", 1, 0, 9, [deleted(3), deleted(4)])
-        assert node.take_actions() == [Answer(b"client", told(1, deleted(3), deleted(4), end=9, node="aa", epoch="0a"))]
+        assert node.take_actions() == [
+            Answer(b"client", told(1, deleted(3), deleted(4), end=9, node="aa", epoch="0a"))
+        ]
 
     def test_rows_that_wait_are_tried_within_them(self) -> None:
         pending = [Pending("b", deleted(number)) for number in (1, 2, 3)]
-        node = Replica("aa", [Epoch("0a", 1)], 0, {}, pending, lambda: 0, publishes=False, rows_max=2)
+        node = Replica(
+            "aa", [Epoch("0a", 1)], 0, {}, pending, lambda: 0, publishes=False, rows_max=2
+        )
         node.tick(0.0)
         assert node.take_actions() == [Examine(1, (deleted(1), deleted(2)))]
 
     def test_bytes_are_asked_for_within_them(self) -> None:
-        node = Replica("aa", [Epoch("0a", 1)], 0, {"b": Cursor("01", 0)}, [], lambda: 0, publishes=False, get_bytes_max=3)
+        node = Replica(
+            "aa",
+            [Epoch("0a", 1)],
+            0,
+            {"b": Cursor("01", 0)},
+            [],
+            lambda: 0,
+            publishes=False,
+            get_bytes_max=3,
+        )
         node.add_link("b", 0.0)
         node.answered("b", head(1), 0.0)
         node.answered("b", told(2, put(1)), 0.0)
         node.take_actions()
         node.examined(3, [IMAGE], 0.0)
-        assert [action.message.ranges for action in node.take_actions() if isinstance(action, Send) and isinstance(action.message, Get)] == [
+        assert [
+            action.message.ranges
+            for action in node.take_actions()
+            if isinstance(action, Send) and isinstance(action.message, Get)
+        ] == [
             (Range(IMAGE.digest, 0, 3),),
             (Range(IMAGE.digest, 3, 2),),
         ]
 
 
 class World:
-    """All that is outside of a Replica, where everything fails, is lost, doubled and late: answers are made up, and only the rules are kept.
+    """All that is outside of a Replica, where everything fails, is lost, doubled and late: answers
+    are made up, and only the rules are kept.
 
-    Checked after each event: what is held is let go of once, batches are joined one after the other, nothing is acknowledged before it is durable, and
-    the time of the next tick is not now.
+    Checked after each event: what is held is let go of once, batches are joined one after the
+    other, nothing is acknowledged before it is durable, and the time of the next tick is not now.
     """
 
     def __init__(self, random: Random) -> None:
@@ -945,11 +1071,18 @@ class World:
             if isinstance(action, Release):
                 self.let_go(action.rows)
             elif isinstance(action, Send) and isinstance(message := action.message, Changes):
-                cursors = [cursor for link, cursor in self.durable if link == action.link and cursor.epoch == message.epoch]
+                cursors = [
+                    cursor
+                    for link, cursor in self.durable
+                    if link == action.link and cursor.epoch == message.epoch
+                ]
                 assert message.acked <= max((cursor.seq for cursor in cursors), default=0)
             if isinstance(action, Send | Examine | Keep | Join):
                 self.to_do.append(action)
-        assert all(len(link.pulls) <= PULLS_MAX and link.gets_free() >= 0 for link in self.node.links.values())
+        assert all(
+            len(link.pulls) <= PULLS_MAX and link.gets_free() >= 0
+            for link in self.node.links.values()
+        )
 
     def do(self, action: Action) -> None:
         """Do it, or fail."""
@@ -963,12 +1096,25 @@ class World:
             node.failed_pull(action.pull, now)
         elif isinstance(action, Examine):
             self.held[action.rows] += 1
-            node.examined(action.pull, [row.entry.content for row in action.rows if row.entry.content and random.randrange(3)], now)
+            node.examined(
+                action.pull,
+                [
+                    row.entry.content
+                    for row in action.rows
+                    if row.entry.content and random.randrange(3)
+                ],
+                now,
+            )
         elif isinstance(action, Keep) and fails:
             node.failed_keep(action.link, action.rid, now)
         elif isinstance(action, Keep):
             transfers = dict.fromkeys(part.transfer for part in action.parts)
-            node.kept(action.link, action.rid, [(transfer, random.choice(list(Received))) for transfer in transfers], now)
+            node.kept(
+                action.link,
+                action.rid,
+                [(transfer, random.choice(list(Received))) for transfer in transfers],
+                now,
+            )
         elif isinstance(action, Join) and fails:
             self.let_go(action.rows)
             node.failed_pull(action.pull, now)
@@ -978,13 +1124,23 @@ class World:
 
     def join(self, action: Join) -> None:
         """The rows are durable, or wait for their bytes."""
-        some = tuple(row for row in action.rows if row.entry.content and not self.random.randrange(3))
+        some = tuple(
+            row for row in action.rows if row.entry.content and not self.random.randrange(3)
+        )
         if action.upstream is None or action.cursor is None:
             paths = {row.entry.path for row in some}
-            self.node.joined(action.pull, Joined(0, (), tuple(key for key in self.node.pending if key[1] in paths)), self.now)
+            self.node.joined(
+                action.pull,
+                Joined(0, (), tuple(key for key in self.node.pending if key[1] in paths)),
+                self.now,
+            )
             return
         self.durable.add((action.upstream, action.cursor))
-        self.node.joined(action.pull, Joined(0, tuple(Pending(action.upstream, row) for row in some), ()), self.now)
+        self.node.joined(
+            action.pull,
+            Joined(0, tuple(Pending(action.upstream, row) for row in some), ()),
+            self.now,
+        )
 
     def let_go(self, rows: tuple[Row, ...]) -> None:
         """Nothing is let go of that is not held."""
@@ -994,7 +1150,12 @@ class World:
     def head(self, name: str) -> Head:
         """Seldom of another node, or of this one."""
         node = self.random.choice([name * 2] * 8 + ["dd", "aa"])
-        return head(self.random.randrange(8), node, self.random.choice(["01", "01", "02"]), self.random.choice(["", "", "7001"]))
+        return head(
+            self.random.randrange(8),
+            node,
+            self.random.choice(["01", "01", "02"]),
+            self.random.choice(["", "", "7001"]),
+        )
 
     def answer(self, action: Send) -> Head | Batch | Pieces | Refused:
         """What some upstream might say."""
@@ -1004,14 +1165,30 @@ class World:
         if not random.randrange(20):
             return Refused(message.rid, "no")
         if isinstance(message, Get):
-            return Pieces(message.rid, tuple(random.choice([b"x" * one.length, b"x" * one.length, b"x", None]) for one in message.ranges))
+            return Pieces(
+                message.rid,
+                tuple(
+                    random.choice([b"x" * one.length, b"x" * one.length, b"x", None])
+                    for one in message.ranges
+                ),
+            )
         after = random.choice([message.after, message.after, message.after, 0])
         seqs = sorted(random.sample(range(after + 1, after + 6), random.randrange(4)))
         contents = (IMAGE, OTHER, Content("9" * 64, 600_000))
-        rows = [put(seq, random.choice(contents)) if random.randrange(4) else deleted(seq) for seq in seqs]
+        rows = [
+            put(seq, random.choice(contents)) if random.randrange(4) else deleted(seq)
+            for seq in seqs
+        ]
         end = (seqs[-1] if seqs else after) + random.choice([0, 0, 5])
         epoch = random.choice([message.epoch or "01", "01", "02"])
-        return told(message.rid, *rows, after=after, end=end if rows else None, node=action.link * 2, epoch=epoch)
+        return told(
+            message.rid,
+            *rows,
+            after=after,
+            end=end if rows else None,
+            node=action.link * 2,
+            epoch=epoch,
+        )
 
 
 class AnyOrderTests:
@@ -1061,12 +1238,15 @@ class FindingTests:
         node = replica()
         node.add_link("b", 0.0)
         node.answered("b", head(5, sync="7001"), 0.0)
-        node.answered("b", told(2, put(1), node="cc"), 0.1)  # forgets the head, not where it is asked
+        # forgets the head, not where it is asked
+        node.answered("b", told(2, put(1), node="cc"), 0.1)
         node.take_actions()
         node.heard_head("b", head(5, "cc"), 0.2)
         assert node.take_actions()[0] == Redirect("b", "")
 
-    def test_a_peer_that_becomes_reachable_is_asked_for_what_waits_at_one_that_is_gone(self) -> None:
+    def test_a_peer_that_becomes_reachable_is_asked_for_what_waits_at_one_that_is_gone(
+        self,
+    ) -> None:
         node = linked("b", here=10, pending=[Pending("b", put(4))])
         node.answered("b", told(2, after=10), 0.0)
         node.tick(0.0)
@@ -1091,10 +1271,20 @@ class FindingTests:
         node.answered("b", told(2, after=10), 0.0)
         node.tick(0.0)
         [examine] = [action for action in node.take_actions() if isinstance(action, Examine)]
-        node.examined(examine.pull, [row.entry.content for row in examine.rows if row.entry.content], 0.0)
-        [get] = [action.message for action in node.take_actions() if isinstance(action, Send) and isinstance(action.message, Get)]
+        node.examined(
+            examine.pull, [row.entry.content for row in examine.rows if row.entry.content], 0.0
+        )
+        [get] = [
+            action.message
+            for action in node.take_actions()
+            if isinstance(action, Send) and isinstance(action.message, Get)
+        ]
         assert sorted(one.length for one in get.ranges) == [5, 99]
-        node.answered("b", Pieces(get.rid, tuple(b"image" if one.length == 5 else None for one in get.ranges)), 0.0)
+        node.answered(
+            "b",
+            Pieces(get.rid, tuple(b"image" if one.length == 5 else None for one in get.ranges)),
+            0.0,
+        )
         [keep] = [action for action in node.take_actions() if isinstance(action, Keep)]
         assert [part.content for part in keep.parts] == [IMAGE]
 
@@ -1112,7 +1302,8 @@ class FindingTests:
     def test_a_puller_that_was_told_of_rows_before_they_were_announced(self) -> None:
         node = replica()
         node.asked(b"x", Changes(1, "bb", "", 0, 0), 0.0)
-        node.changes_read(b"x", 1, 0, 0, [deleted(1)])  # committed, and read, before `committed` was called
+        # committed, and read, before `committed` was called
+        node.changes_read(b"x", 1, 0, 0, [deleted(1)])
         node.take_actions()
         node.asked(b"x", Changes(2, "bb", "0a", 1, 1), 0.0)
         assert node.take_actions() == [ReadChanges(b"x", 2, 1)]
@@ -1126,7 +1317,15 @@ class FullTests:
         """The node aa, which may have one pending row of b, and has it: the cursor is at 1 of 9."""
         return linked("b", seq=9, here=1, pending=[Pending("b", put(1))], pending_max=1)
 
-    def pulled(self, node: Replica, rid: int, *rows: Row, after: int, end: int = 9, settled: tuple[tuple[str, str], ...] = ()) -> Join:
+    def pulled(
+        self,
+        node: Replica,
+        rid: int,
+        *rows: Row,
+        after: int,
+        end: int = 9,
+        settled: tuple[tuple[str, str], ...] = (),
+    ) -> Join:
         """The Join of what the upstream answers to the Changes `rid`; it is done."""
         node.answered("b", told(rid, *rows, after=after, end=end), 0.0)
         [examine] = [action for action in node.take_actions() if isinstance(action, Examine)]
@@ -1138,7 +1337,9 @@ class FullTests:
     def asked_after(self, node: Replica) -> list[tuple[int, int]]:
         """Of each Changes that is under way its number, and after which change."""
         messages = [asked.message for asked in node.links["b"].asked.values()]
-        return [(message.rid, message.after) for message in messages if isinstance(message, Changes)]
+        return [
+            (message.rid, message.after) for message in messages if isinstance(message, Changes)
+        ]
 
     def test_what_follows_is_joined_without_the_cursor(self) -> None:
         node = self.full()
@@ -1242,7 +1443,9 @@ class FullTests:
         node = linked("b", here=10)
         for port in range(100):
             node.heard_head("b", head(10, sync=f"{port}"), 0.0)
-        assert [action.sync for action in node.take_actions() if isinstance(action, Redirect)] == [f"{port}" for port in range(RESTARTS_MAX)]
+        assert [action.sync for action in node.take_actions() if isinstance(action, Redirect)] == [
+            f"{port}" for port in range(RESTARTS_MAX)
+        ]
         node.heard_head("b", head(10, sync="last"), RESTART_SECONDS)
         assert Redirect("b", "last") in node.take_actions()
 
@@ -1269,7 +1472,11 @@ class NameTests:
         node.add_link("b", 0.0)
         node.answered("b", head(10), 0.1)
         said = [action.message for action in node.take_actions() if isinstance(action, Send)]
-        assert [(type(message), message.name) for message in said if isinstance(message, Hello | Changes)] == [(Hello, "img-1"), (Changes, "img-1")]
+        assert [
+            (type(message), message.name)
+            for message in said
+            if isinstance(message, Hello | Changes)
+        ] == [(Hello, "img-1"), (Changes, "img-1")]
         assert node.upstream.head().name == "img-1"
 
     def test_a_peer_has_the_name_that_it_tells_and_not_another_one_every_moment(self) -> None:
@@ -1282,12 +1489,16 @@ class NameTests:
 
 
 class UnwantedTests:
-    """What this node does not take is not fetched, is reported by name, and holds up nothing else."""
+    """What this node does not take is not fetched, is reported by name, and holds up
+    nothing else.
+    """
 
     def examined(self, node: Replica, now: float = 0.0) -> list[Action]:
         """What the node does once it knows that it lacks all bytes."""
         [examine] = [action for action in node.take_actions() if isinstance(action, Examine)]
-        node.examined(examine.pull, [row.entry.content for row in examine.rows if row.entry.content], now)
+        node.examined(
+            examine.pull, [row.entry.content for row in examine.rows if row.entry.content], now
+        )
         return node.take_actions()
 
     def test_a_size_that_is_refused_is_never_asked_for(self) -> None:
@@ -1298,7 +1509,9 @@ class UnwantedTests:
         node.answered("b", told(2, huge, put(2)), 0.0)
         actions = self.examined(node)
         assert Report("b", "huge.jpg", "too large") in actions
-        assert [action.message for action in actions if isinstance(action, Send)][-1] == get(4, IMAGE)
+        assert [action.message for action in actions if isinstance(action, Send)][-1] == get(
+            4, IMAGE
+        )
         assert node.why_pending(huge) == "too large"
         assert node.why_pending(put(2)) == "no peer that can be reached has its bytes"
         assert node.why_pending(deleted(3)) == "no peer that can be reached has its bytes"
@@ -1309,15 +1522,22 @@ class UnwantedTests:
         node.tick(0.0)
         assert not any(isinstance(action, Report | Send) for action in self.examined(node))
 
-    @pytest.mark.parametrize(("result", "pause"), [(Received.DAMAGED, WRONG_SECONDS), (Received.UNWANTED, UNWANTED_SECONDS)])
-    def test_bytes_that_were_of_no_use_are_not_asked_for_again_at_once(self, result: Received, pause: float) -> None:
+    @pytest.mark.parametrize(
+        ("result", "pause"),
+        [(Received.DAMAGED, WRONG_SECONDS), (Received.UNWANTED, UNWANTED_SECONDS)],
+    )
+    def test_bytes_that_were_of_no_use_are_not_asked_for_again_at_once(
+        self, result: Received, pause: float
+    ) -> None:
         node = asking(put(1), deleted(2), here=0)
         node.examined(3, [IMAGE], 0.0)
         node.take_actions()
         node.answered("b", Pieces(4, (b"image",)), 0.0)
         node.kept("b", 4, [(1, result)], 0.0)
         actions = node.take_actions()
-        assert any(isinstance(action, Report) for action in actions) == (result is Received.UNWANTED)
+        assert any(isinstance(action, Report) for action in actions) == (
+            result is Received.UNWANTED
+        )
         assert not node.why_pending(put(1)).startswith("no peer")
         node.joined(3, waits(1, put(1)), 0.0)
         node.take_actions()
@@ -1325,7 +1545,10 @@ class UnwantedTests:
             node.heard_head("b", head(2), now)
             node.pending.try_at = now
             node.tick(now)
-            wanted = any(isinstance(action, Send) and isinstance(action.message, Get) for action in self.examined(node, now))
+            wanted = any(
+                isinstance(action, Send) and isinstance(action.message, Get)
+                for action in self.examined(node, now)
+            )
             assert wanted == asks
             for action in node.take_actions():
                 assert not isinstance(action, Report)

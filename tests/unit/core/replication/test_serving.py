@@ -4,7 +4,18 @@ import pytest
 from msgspec import structs
 
 from imagepipe.core.replication.actions import Answer, ReadChanges, ReadPieces, Ring
-from imagepipe.core.replication.messages import ROWS_MAX, Batch, Changes, Get, Head, Hello, Pieces, Range, Refused, batch
+from imagepipe.core.replication.messages import (
+    ROWS_MAX,
+    Batch,
+    Changes,
+    Get,
+    Head,
+    Hello,
+    Pieces,
+    Range,
+    Refused,
+    batch,
+)
 from imagepipe.core.replication.serving import (
     ABSENT_SECONDS,
     HEAD_SECONDS,
@@ -28,7 +39,9 @@ NEVER = float("inf")
 
 def upstream(last_seq: int = 20, *, publishes: bool = True) -> Upstream:
     """A node that has started twice."""
-    return Upstream(NODE, [Epoch(OLD, 1), Epoch(NEW, 11)], last_seq, "7777", lambda: 123, publishes=publishes)
+    return Upstream(
+        NODE, [Epoch(OLD, 1), Epoch(NEW, 11)], last_seq, "7777", lambda: 123, publishes=publishes
+    )
 
 
 def changes(epoch: str, after: int, acked: int = 0, node: str = PEER, end: int = 0) -> Changes:
@@ -102,7 +115,9 @@ class AnswerTests:
     """A puller may ask anything at any time."""
 
     def test_hello_is_answered_by_the_head(self) -> None:
-        assert upstream().asked(b"x", Hello(1, PEER), 0.0) == [Answer(b"x", Head(NODE, NEW, 20, "7777", 123))]
+        assert upstream().asked(b"x", Hello(1, PEER), 0.0) == [
+            Answer(b"x", Head(NODE, NEW, 20, "7777", 123))
+        ]
 
     @pytest.mark.parametrize("message", [Hello(1, NODE), Changes(1, NODE, "", 0, 0)])
     def test_a_copy_of_this_node_is_refused(self, message: Hello | Changes) -> None:
@@ -123,20 +138,32 @@ class AnswerTests:
             ("", 5, 0),
         ],
     )
-    def test_what_a_cursor_of_this_node_has_not_counted_is_told_from_the_start_on(self, epoch: str, after: int, answered_after: int) -> None:
-        assert upstream().asked(b"x", changes(epoch, after), 0.0) == [ReadChanges(b"x", 1, answered_after)]
+    def test_what_a_cursor_of_this_node_has_not_counted_is_told_from_the_start_on(
+        self, epoch: str, after: int, answered_after: int
+    ) -> None:
+        assert upstream().asked(b"x", changes(epoch, after), 0.0) == [
+            ReadChanges(b"x", 1, answered_after)
+        ]
 
-    @pytest.mark.parametrize(("epoch", "end", "answered_after"), [(NEW, 20, 5), (NEW, 21, 0), (OLD, 10, 5), (OLD, 11, 0)])
-    def test_what_was_told_while_there_was_more_than_there_is_now_is_told_again(self, epoch: str, end: int, answered_after: int) -> None:
+    @pytest.mark.parametrize(
+        ("epoch", "end", "answered_after"), [(NEW, 20, 5), (NEW, 21, 0), (OLD, 10, 5), (OLD, 11, 0)]
+    )
+    def test_what_was_told_while_there_was_more_than_there_is_now_is_told_again(
+        self, epoch: str, end: int, answered_after: int
+    ) -> None:
         one = upstream()
-        assert one.asked(b"x", changes(epoch, 5, 5, end=end), 0.0) == [ReadChanges(b"x", 1, answered_after)]
+        assert one.asked(b"x", changes(epoch, 5, 5, end=end), 0.0) == [
+            ReadChanges(b"x", 1, answered_after)
+        ]
         assert one.subscribers[PEER].acked == answered_after
 
     def test_rows_that_were_read_are_a_batch(self) -> None:
         one = upstream()
         one.asked(b"x", changes(NEW, 18), 0.0)
         rows = [row(19), row(20)]
-        assert one.changes_read(b"x", 1, 18, 20, rows) == [Answer(b"x", batch(1, NODE, NEW, 18, 20, rows))]
+        assert one.changes_read(b"x", 1, 18, 20, rows) == [
+            Answer(b"x", batch(1, NODE, NEW, 18, 20, rows))
+        ]
 
     def test_a_full_batch_ends_with_its_last_row(self) -> None:
         one = upstream()
@@ -149,7 +176,9 @@ class AnswerTests:
     def test_bytes_are_read_and_answered(self) -> None:
         one = upstream()
         assert one.asked(b"x", GET, 0.0) == [ReadPieces(b"x", 9, GET.ranges)]
-        assert one.pieces_read(b"x", 9, [b"bytes", None]) == [Answer(b"x", Pieces(9, (b"bytes", None)))]
+        assert one.pieces_read(b"x", 9, [b"bytes", None]) == [
+            Answer(b"x", Pieces(9, (b"bytes", None)))
+        ]
 
 
 class BoundTests:
@@ -166,7 +195,11 @@ class BoundTests:
         one = upstream()
         clients = [b"%d" % number for number in range(READS_OF_ALL_MAX)]
         assert all(one.asked(client, GET, 0.0) for client in clients)
-        assert (one.asked(b"x", GET, 0.0), one.dropped, one.reads_under_way) == ([], 1, READS_OF_ALL_MAX)
+        assert (one.asked(b"x", GET, 0.0), one.dropped, one.reads_under_way) == (
+            [],
+            1,
+            READS_OF_ALL_MAX,
+        )
 
     @pytest.mark.parametrize("done", ["changes_read", "pieces_read", "read_failed"])
     def test_an_answer_makes_room_for_another(self, done: str) -> None:
@@ -201,9 +234,19 @@ class AcknowledgementTests:
 
     @pytest.mark.parametrize(
         ("epoch", "acked", "noted"),
-        [(NEW, 20, 20), (OLD, 10, 10), (NEW, 21, 0), (OLD, 11, 0), ("03", 5, 0), ("", 0, 0), ("", 5, 0)],
+        [
+            (NEW, 20, 20),
+            (OLD, 10, 10),
+            (NEW, 21, 0),
+            (OLD, 11, 0),
+            ("03", 5, 0),
+            ("", 0, 0),
+            ("", 5, 0),
+        ],
     )
-    def test_only_what_was_counted_by_this_node_counts(self, epoch: str, acked: int, noted: int) -> None:
+    def test_only_what_was_counted_by_this_node_counts(
+        self, epoch: str, acked: int, noted: int
+    ) -> None:
         one = upstream()
         one.asked(b"x", changes(epoch, acked, acked), 7.0)
         assert one.subscribers == {PEER: Subscriber(noted, 7.0, PEER)}
@@ -245,9 +288,16 @@ class KeyTests:
     """When keys change, what was proved with others counts no more."""
 
     @pytest.mark.parametrize(
-        ("keys", "left"), [(frozenset({"north"}), {"north"}), (frozenset({"north", "south"}), {"north", "south"}), (None, {PEER})]
+        ("keys", "left"),
+        [
+            (frozenset({"north"}), {"north"}),
+            (frozenset({"north", "south"}), {"north", "south"}),
+            (None, {PEER}),
+        ],
     )
-    def test_after_a_reload_only_peers_that_may_connect_count(self, keys: frozenset[str] | None, left: set[str]) -> None:
+    def test_after_a_reload_only_peers_that_may_connect_count(
+        self, keys: frozenset[str] | None, left: set[str]
+    ) -> None:
         one = upstream()
         for key in ("north", "south", ""):
             one.asked(key.encode(), changes(NEW, 20, 20, node=PEER), 100.0, key)
@@ -263,7 +313,9 @@ class KeyTests:
 class ForgedAcknowledgementTests:
     """Nobody confirms for more than one node."""
 
-    def asked(self, one: Upstream, client: bytes, node: str, key: str, acked: int = 20, now: float = 0.0) -> None:
+    def asked(
+        self, one: Upstream, client: bytes, node: str, key: str, acked: int = 20, now: float = 0.0
+    ) -> None:
         """Somebody acknowledges."""
         one.asked(client, changes(NEW, 20, acked, node), now, key)
         one.read_failed(client)

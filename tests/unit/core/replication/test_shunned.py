@@ -1,6 +1,12 @@
 """Bytes that were of no use are not asked for again at once."""
 
-from imagepipe.core.replication.shunned import SHUNNED_MAX, UNWANTED_SECONDS, WRONG_SECONDS, WRONG_SECONDS_MAX, Shunned
+from imagepipe.core.replication.shunned import (
+    SHUNNED_MAX,
+    UNWANTED_SECONDS,
+    WRONG_SECONDS,
+    WRONG_SECONDS_MAX,
+    Shunned,
+)
 from imagepipe.core.rows.entries import Content
 
 IMAGE = Content("1" * 64, 5)
@@ -14,7 +20,9 @@ class ShunnedTests:
         now, pauses = 0.0, []
         for _ in range(12):
             shunned.was_wrong(IMAGE, now)
-            end = next(now + pause for pause in range(1, 200) if not shunned.has(IMAGE, now + pause))
+            end = next(
+                now + pause for pause in range(1, 200) if not shunned.has(IMAGE, now + pause)
+            )
             pauses.append(end - now)
             now = end
         assert pauses[:3] == [WRONG_SECONDS, 2 * WRONG_SECONDS, 4 * WRONG_SECONDS]

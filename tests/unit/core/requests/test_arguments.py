@@ -5,7 +5,16 @@ from decimal import Decimal
 
 import pytest
 
-from imagepipe.core.requests.arguments import LongText, is_given, optional_text, parse_flag, parse_limit, parse_text, parse_truth, whole_number
+from imagepipe.core.requests.arguments import (
+    LongText,
+    is_given,
+    optional_text,
+    parse_flag,
+    parse_limit,
+    parse_text,
+    parse_truth,
+    whole_number,
+)
 from imagepipe.errors import BadRequest
 
 NOTHING: list[object] = [None, "", "0", 0, 0.0, -0.0, False, [], {}, b""]
@@ -17,25 +26,57 @@ class GivenTests:
     def test_nothing_is_not_given(self, value: object) -> None:
         assert not is_given(value)
 
-    @pytest.mark.parametrize("value", ["a", "00", " ", 1, -1, 0.5, float("nan"), True, [0], {"": 0}, b"0", dt.datetime(2026, 1, 1, tzinfo=dt.UTC)])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "a",
+            "00",
+            " ",
+            1,
+            -1,
+            0.5,
+            float("nan"),
+            True,
+            [0],
+            {"": 0},
+            b"0",
+            dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        ],
+    )
     def test_anything_else_is(self, value: object) -> None:
         assert is_given(value)
 
 
 class TextTests:
-    @pytest.mark.parametrize(("value", "text"), [("a", "a"), ("", ""), (b"a", "a"), ("\u20ac".encode(), "\u20ac"), ("a" * 16_384, "a" * 16_384)])
+    @pytest.mark.parametrize(
+        ("value", "text"),
+        [
+            ("a", "a"),
+            ("", ""),
+            (b"a", "a"),
+            ("\u20ac".encode(), "\u20ac"),
+            ("a" * 16_384, "a" * 16_384),
+        ],
+    )
     def test_a_text_is_a_string_or_bytes_in_utf_8(self, value: object, text: str) -> None:
         assert parse_text(value, "path") == text
 
     @pytest.mark.parametrize(
         ("value", "why"),
         [
-            (None, "not a string but nil"), (5, "but a number"), (5.0, "but a number"), (True, "but a boolean"), (["a"], "but a list"),
-            ({}, "but a struct"), (dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "but something else"), (b"\xff", "does not hold UTF-8 text"),
-            ("a" * 16_385, "longer than 16384 characters"), (b"a" * 16_385, "longer than 16384 characters"),
+            (None, "not a string but nil"),
+            (5, "but a number"),
+            (5.0, "but a number"),
+            (True, "but a boolean"),
+            (["a"], "but a list"),
+            ({}, "but a struct"),
+            (dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "but something else"),
+            (b"\xff", "does not hold UTF-8 text"),
+            ("a" * 16_385, "longer than 16384 characters"),
+            (b"a" * 16_385, "longer than 16384 characters"),
             (LongText(), "longer than 16384 characters"),
         ],
-    )  # fmt: skip
+    )
     def test_what_is_none_is_named(self, value: object, why: str) -> None:
         with pytest.raises(BadRequest, match=f"^path: .*{why}$"):
             parse_text(value, "path")
@@ -56,9 +97,27 @@ class NumberTests:
 
     @pytest.mark.parametrize(
         "value",
-        [60.5, "60.5", "6e1", "0x3c", "-60", "+60", "6 0", "", ".0", "\u0666\u0660", "1" * 10, float("nan"), float("inf"), True, None, b"60", [60],
-         Decimal(60)],
-    )  # fmt: skip
+        [
+            60.5,
+            "60.5",
+            "6e1",
+            "0x3c",
+            "-60",
+            "+60",
+            "6 0",
+            "",
+            ".0",
+            "\u0666\u0660",
+            "1" * 10,
+            float("nan"),
+            float("inf"),
+            True,
+            None,
+            b"60",
+            [60],
+            Decimal(60),
+        ],
+    )
     def test_anything_else_is_none(self, value: object) -> None:
         assert whole_number(value) is None
 
@@ -86,7 +145,25 @@ class FlagTests:
         assert parse_flag(value, "repair")
         assert parse_truth(value, "crop")
 
-    @pytest.mark.parametrize("value", [2, -1, 0.5, "2", "yes", "true", "y", "on", [1], [0], {"": 0}, b"1", float("nan"), "a" * 1000])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            2,
+            -1,
+            0.5,
+            "2",
+            "yes",
+            "true",
+            "y",
+            "on",
+            [1],
+            [0],
+            {"": 0},
+            b"1",
+            float("nan"),
+            "a" * 1000,
+        ],
+    )
     def test_whatever_is_not_zero_was_yes(self, value: object) -> None:
         assert parse_truth(value, "crop")
         with pytest.raises(BadRequest, match=r"^repair: is not 0 or 1$"):

@@ -15,7 +15,9 @@ WHOLE = Answer(200, 0, 1000)
 
 def status(version: Version = VERSION, **headers: str) -> int:
     """The status of a GET; underscores in names are dashes."""
-    return answer("GET", {name.replace("_", "-"): value for name, value in headers.items()}, version).status
+    return answer(
+        "GET", {name.replace("_", "-"): value for name, value in headers.items()}, version
+    ).status
 
 
 class ConditionTests:
@@ -24,7 +26,9 @@ class ConditionTests:
     def test_without_conditions_all_is_sent(self) -> None:
         assert answer("GET", {}, VERSION) == WHOLE
 
-    @pytest.mark.parametrize("tags", ['"abc"', 'W/"abc"', '"x", "abc"', '"x",W/"abc"', "*", ' "abc" '])
+    @pytest.mark.parametrize(
+        "tags", ['"abc"', 'W/"abc"', '"x", "abc"', '"x",W/"abc"', "*", ' "abc" ']
+    )
     def test_one_who_has_it_is_told_so(self, tags: str) -> None:
         assert status(if_none_match=tags) == 304
 
@@ -34,7 +38,15 @@ class ConditionTests:
 
     @pytest.mark.parametrize(
         ("date", "expected"),
-        [(DATE, 304), (LATER, 304), (EARLIER, 200), ("yesterday", 200), ("", 200), ("0" * 999, 200), ("Sun, 06 Nov 99999 08:49:37 GMT", 200)],
+        [
+            (DATE, 304),
+            (LATER, 304),
+            (EARLIER, 200),
+            ("yesterday", 200),
+            ("", 200),
+            ("0" * 999, 200),
+            ("Sun, 06 Nov 99999 08:49:37 GMT", 200),
+        ],
     )
     def test_a_date_will_do_as_well(self, date: str, expected: int) -> None:
         assert status(if_modified_since=date) == expected
@@ -49,11 +61,23 @@ class ConditionTests:
     def test_the_tag_counts_more_than_the_date(self) -> None:
         assert status(if_none_match='"x"', if_modified_since=LATER) == 200
 
-    @pytest.mark.parametrize(("tags", "expected"), [('"abc"', 200), ("*", 200), ('"x", "abc"', 200), ('W/"abc"', 412), ('"x"', 412), ("", 412)])
+    @pytest.mark.parametrize(
+        ("tags", "expected"),
+        [
+            ('"abc"', 200),
+            ("*", 200),
+            ('"x", "abc"', 200),
+            ('W/"abc"', 412),
+            ('"x"', 412),
+            ("", 412),
+        ],
+    )
     def test_one_who_means_another_version_gets_none(self, tags: str, expected: int) -> None:
         assert status(if_match=tags) == expected
 
-    @pytest.mark.parametrize(("date", "expected"), [(DATE, 200), (LATER, 200), (EARLIER, 412), ("never", 200)])
+    @pytest.mark.parametrize(
+        ("date", "expected"), [(DATE, 200), (LATER, 200), (EARLIER, 412), ("never", 200)]
+    )
     def test_or_means_an_older_one(self, date: str, expected: int) -> None:
         assert status(if_unmodified_since=date) == expected
 
@@ -100,13 +124,25 @@ class RangeTests:
         assert answer("HEAD", {"range": "bytes=0-0"}, VERSION) == WHOLE
 
     @pytest.mark.parametrize(
-        ("condition", "expected"), [('"abc"', 206), (DATE, 206), ('"x"', 200), ('W/"abc"', 200), (LATER, 200), (EARLIER, 200), ("rubbish", 200)]
+        ("condition", "expected"),
+        [
+            ('"abc"', 206),
+            (DATE, 206),
+            ('"x"', 200),
+            ('W/"abc"', 200),
+            (LATER, 200),
+            (EARLIER, 200),
+            ("rubbish", 200),
+        ],
     )
     def test_a_range_of_another_version_is_not_sent(self, condition: str, expected: int) -> None:
         assert status(range="bytes=0-0", if_range=condition) == expected
 
     def test_nor_one_whose_date_does_not_tell_versions_apart(self) -> None:
-        assert status(Version("abc", 784111777, 1000, dated=False), range="bytes=0-0", if_range=DATE) == 200
+        assert (
+            status(Version("abc", 784111777, 1000, dated=False), range="bytes=0-0", if_range=DATE)
+            == 200
+        )
 
     def test_of_an_empty_file_there_is_no_part(self) -> None:
         assert answer("GET", {"range": "bytes=0-"}, Version("e", 0, 0)) == Answer(416)

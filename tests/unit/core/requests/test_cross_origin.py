@@ -2,7 +2,14 @@
 
 import pytest
 
-from imagepipe.core.requests.cross_origin import Authority, HostRule, Sender, cross_origin, parse_authority, untrusted_host
+from imagepipe.core.requests.cross_origin import (
+    Authority,
+    HostRule,
+    Sender,
+    cross_origin,
+    parse_authority,
+    untrusted_host,
+)
 
 RULE = HostRule("[network] hosts", frozenset({"images.example.org", "node-1.example.net"}))
 
@@ -25,7 +32,10 @@ class CrossOriginTests:
     )
     def test_the_servers_own_origin_passes(self, host: str, origin: str) -> None:
         assert cross_origin(Sender(host, origins=[origin])) is None
-        assert cross_origin(Sender(host, origins=[origin, origin], fetch_sites=["same-origin"])) is None
+        assert (
+            cross_origin(Sender(host, origins=[origin, origin], fetch_sites=["same-origin"]))
+            is None
+        )
 
     @pytest.mark.parametrize("host", ["127.0.0.1:8085", "images.example.org", "", None])
     @pytest.mark.parametrize("sites", [[], ["same-origin"], ["none"], ["None "]])
@@ -60,40 +70,102 @@ class CrossOriginTests:
     def test_any_other_origin_is_refused(self, origin: str) -> None:
         for host in ("images.example.org", "", None):
             assert cross_origin(Sender(host, origins=[origin]))
-            assert cross_origin(Sender(host, origins=["http://images.example.org", origin], fetch_sites=["same-origin"]))
+            assert cross_origin(
+                Sender(
+                    host, origins=["http://images.example.org", origin], fetch_sites=["same-origin"]
+                )
+            )
 
-    @pytest.mark.parametrize("sites", [["cross-site"], ["same-site"], [""], ["other"], ["same-origin", "cross-site"], ["same-origin, none"]])
+    @pytest.mark.parametrize(
+        "sites",
+        [
+            ["cross-site"],
+            ["same-site"],
+            [""],
+            ["other"],
+            ["same-origin", "cross-site"],
+            ["same-origin, none"],
+        ],
+    )
     def test_so_is_what_the_browser_calls_cross_site(self, sites: list[str]) -> None:
         assert cross_origin(Sender("a", fetch_sites=sites))
         assert cross_origin(Sender("a", origins=["http://a"], fetch_sites=sites))
 
     def test_an_absolute_target_counts_for_the_host(self) -> None:
-        assert cross_origin(Sender("evil.example", "http://127.0.0.1:8085/RPC2", ["http://evil.example"]))
-        assert cross_origin(Sender("evil.example", "http://127.0.0.1:8085/RPC2", ["http://127.0.0.1:8085"])) is None
+        assert cross_origin(
+            Sender("evil.example", "http://127.0.0.1:8085/RPC2", ["http://evil.example"])
+        )
+        assert (
+            cross_origin(
+                Sender("evil.example", "http://127.0.0.1:8085/RPC2", ["http://127.0.0.1:8085"])
+            )
+            is None
+        )
 
 
 class HostTests:
     @pytest.mark.parametrize(
         "host",
         [
-            "127.0.0.1", "127.0.0.1:8085", "10.1.2.3", "8.8.8.8:1", "[::1]:8085", "[2001:db8::1]", "[fe80::1%eth0]:8085", "[fe80::1%25eth0]",
-            "[::ffff:127.0.0.1]", "localhost", "LOCALHOST.:7000", "imagepipe", "my_service:8085", "node-1", "a.internal", "printer.local",
-            "a.b.lan", "localhost.localdomain", "nas.home.arpa", "x.test", "images.default.svc.cluster.local:8085", "127.0.0.1.",
-            "images.example.org", "Images.EXAMPLE.org.:8085", "node-1.example.net:443", "internal", "2130706433", "a:",
+            "127.0.0.1",
+            "127.0.0.1:8085",
+            "10.1.2.3",
+            "8.8.8.8:1",
+            "[::1]:8085",
+            "[2001:db8::1]",
+            "[fe80::1%eth0]:8085",
+            "[fe80::1%25eth0]",
+            "[::ffff:127.0.0.1]",
+            "localhost",
+            "LOCALHOST.:7000",
+            "imagepipe",
+            "my_service:8085",
+            "node-1",
+            "a.internal",
+            "printer.local",
+            "a.b.lan",
+            "localhost.localdomain",
+            "nas.home.arpa",
+            "x.test",
+            "images.default.svc.cluster.local:8085",
+            "127.0.0.1.",
+            "images.example.org",
+            "Images.EXAMPLE.org.:8085",
+            "node-1.example.net:443",
+            "internal",
+            "2130706433",
+            "a:",
         ],
-    )  # fmt: skip
+    )
     def test_a_name_that_no_stranger_can_have_passes(self, host: str) -> None:
         assert untrusted_host(Sender(host), RULE) is None
 
     @pytest.mark.parametrize(
         "host",
         [
-            "evil.example", "evil.example:8085", "evil.example.", "images.example.org.evil.example", "evil.images.example.org",
-            "127.0.0.1.evil.example", "localhost.evil.example", "eviltest.example", "evil.xtest", "home.arpa", "app.localhost",
-            "127.1", "127.0.0.1.nip.io", "0x7f.0.0.1", "127.000.000.001", "1.2.3.4.5", "internal.evil.example", "x.notlocal",
+            "evil.example",
+            "evil.example:8085",
+            "evil.example.",
+            "images.example.org.evil.example",
+            "evil.images.example.org",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "eviltest.example",
+            "evil.xtest",
+            "home.arpa",
+            "app.localhost",
+            "127.1",
+            "127.0.0.1.nip.io",
+            "0x7f.0.0.1",
+            "127.000.000.001",
+            "1.2.3.4.5",
+            "internal.evil.example",
+            "x.notlocal",
         ],
-    )  # fmt: skip
-    def test_a_name_that_a_stranger_may_have_is_refused_and_the_option_named(self, host: str) -> None:
+    )
+    def test_a_name_that_a_stranger_may_have_is_refused_and_the_option_named(
+        self, host: str
+    ) -> None:
         why = untrusted_host(Sender(host), RULE)
         assert why
         assert "add it to [network] hosts" in why
@@ -103,12 +175,46 @@ class HostTests:
     @pytest.mark.parametrize(
         "host",
         [
-            "", ".", "..", ":", ":80", "a..b", "a.b..", ".local", "evil.example, localhost", "localhost localhost", "localhost@evil.example",
-            "evil.example@localhost", "user:password@localhost", "localhost/", "localhost/.evil.example", "localhost#", "localhost?", "local\x00host",
-            "localhost:80:80", "localhost:x", "localhost:-1", "localhost:123456", "::1", "[::1", "::1]", "[::1]x", "[]", "[g::1]", "[:::]", "[127.0.0.1]", "[v1.x]",
-            "[127.0.0.1.evil.example]", "[::1]evil.example", "loc\u0430lhost", "localhost\u3002", "%6cocalhost", "*", "a" * 301,
+            "",
+            ".",
+            "..",
+            ":",
+            ":80",
+            "a..b",
+            "a.b..",
+            ".local",
+            "evil.example, localhost",
+            "localhost localhost",
+            "localhost@evil.example",
+            "evil.example@localhost",
+            "user:password@localhost",
+            "localhost/",
+            "localhost/.evil.example",
+            "localhost#",
+            "localhost?",
+            "local\x00host",
+            "localhost:80:80",
+            "localhost:x",
+            "localhost:-1",
+            "localhost:123456",
+            "::1",
+            "[::1",
+            "::1]",
+            "[::1]x",
+            "[]",
+            "[g::1]",
+            "[:::]",
+            "[127.0.0.1]",
+            "[v1.x]",
+            "[127.0.0.1.evil.example]",
+            "[::1]evil.example",
+            "loc\u0430lhost",
+            "localhost\u3002",
+            "%6cocalhost",
+            "*",
+            "a" * 301,
         ],
-    )  # fmt: skip
+    )
     def test_so_is_what_is_no_name(self, host: str) -> None:
         assert untrusted_host(Sender(host), RULE) == "the Host header is malformed"
 
@@ -119,11 +225,24 @@ class HostTests:
     def test_an_absolute_target_counts_for_the_host(self, scheme: str) -> None:
         for rest in ("", "/", "?x", "#x"):
             assert untrusted_host(Sender("127.0.0.1", f"{scheme}://evil.example{rest}"), RULE)
-            assert untrusted_host(Sender("evil.example", f"{scheme}://127.0.0.1:8085{rest}"), RULE) is None
+            assert (
+                untrusted_host(Sender("evil.example", f"{scheme}://127.0.0.1:8085{rest}"), RULE)
+                is None
+            )
         assert untrusted_host(Sender("127.0.0.1", f"{scheme}://127.0.0.1@evil.example/"), RULE)
         assert untrusted_host(Sender("127.0.0.1", f"{scheme}:///"), RULE)
 
-    @pytest.mark.parametrize("target", ["/", "//evil.example/", "/http://evil.example/", "*", "evil.example:80", "?http://evil.example/"])
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "/",
+            "//evil.example/",
+            "/http://evil.example/",
+            "*",
+            "evil.example:80",
+            "?http://evil.example/",
+        ],
+    )
     def test_a_path_does_not(self, target: str) -> None:
         assert untrusted_host(Sender("127.0.0.1", target), RULE) is None
         assert untrusted_host(Sender("evil.example", target), RULE)

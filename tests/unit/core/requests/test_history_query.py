@@ -2,7 +2,13 @@
 
 import pytest
 
-from imagepipe.core.requests.history_query import LostPage, cursor, parse_beginning, parse_lost_page, version_text
+from imagepipe.core.requests.history_query import (
+    LostPage,
+    cursor,
+    parse_beginning,
+    parse_lost_page,
+    version_text,
+)
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
 from imagepipe.errors import BadRequest
 
@@ -16,11 +22,16 @@ class VersionTextTests:
         assert version_text(VERSION) == TEXT
         assert parse_beginning(TEXT.upper()) == TEXT
 
-    @pytest.mark.parametrize("beginning", ["0", "01937f3ad4c00000", "01937f3ad4c00000-", "01937f3ad4c00000-9f"])
+    @pytest.mark.parametrize(
+        "beginning", ["0", "01937f3ad4c00000", "01937f3ad4c00000-", "01937f3ad4c00000-9f"]
+    )
     def test_a_beginning_of_it_will_do(self, beginning: str) -> None:
         assert parse_beginning(beginning) == beginning
 
-    @pytest.mark.parametrize("value", [None, 5, [], "", "x", "01937-", "%", "_", TEXT + "0", "0" * 17, "0" * 10_000, " 0", "0\n"])
+    @pytest.mark.parametrize(
+        "value",
+        [None, 5, [], "", "x", "01937-", "%", "_", TEXT + "0", "0" * 17, "0" * 10_000, " 0", "0\n"],
+    )
     def test_what_is_none_is_refused(self, value: object) -> None:
         with pytest.raises(BadRequest, match=r"^version: "):
             parse_beginning(value)
@@ -32,7 +43,11 @@ class LostPageTests:
 
         def within(path: str | None) -> list[str]:
             page = parse_lost_page(path, "", 5)
-            return [each for each in some if each >= page.begin and (page.end is None or each < page.end)]
+            return [
+                each
+                for each in some
+                if each >= page.begin and (page.end is None or each < page.end)
+            ]
 
         assert within("") == within("/") == within(None) == some
         assert within("a") == within("/a") == ["a"]
@@ -40,7 +55,9 @@ class LostPageTests:
         assert within("a/b") == ["a/b"]
 
     def test_the_cursor_of_a_row_is_where_the_next_page_begins(self) -> None:
-        assert parse_lost_page("", cursor("a b/c", VERSION), "7") == LostPage("", None, ("a b/c", VERSION), 7)
+        assert parse_lost_page("", cursor("a b/c", VERSION), "7") == LostPage(
+            "", None, ("a b/c", VERSION), 7
+        )
         assert parse_lost_page(None, None, 1).after is None
 
     def test_a_path_that_xml_cannot_carry_is_escaped(self) -> None:
@@ -68,6 +85,8 @@ class LostPageTests:
             (("", "", []), "limit"),
         ],
     )
-    def test_what_is_wrong_is_named(self, arguments: tuple[object, object, object], argument: str) -> None:
+    def test_what_is_wrong_is_named(
+        self, arguments: tuple[object, object, object], argument: str
+    ) -> None:
         with pytest.raises(BadRequest, match=f"^{argument}: "):
             parse_lost_page(*arguments)

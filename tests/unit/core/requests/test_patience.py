@@ -21,7 +21,10 @@ RATE = LEAST_BYTES_PER_SECOND
 class WaitTests:
     """A wait ends at its deadline, which moves with what comes through."""
 
-    @pytest.mark.parametrize(("phase", "seconds"), [(Phase.HEAD, 20), (Phase.BODY, 20), (Phase.ANSWER, 60), (Phase.IDLE, 60)])
+    @pytest.mark.parametrize(
+        ("phase", "seconds"),
+        [(Phase.HEAD, 20), (Phase.BODY, 20), (Phase.ANSWER, 60), (Phase.IDLE, 60)],
+    )
     def test_each_phase_has_a_deadline(self, phase: Phase, seconds: int) -> None:
         assert Wait(phase, 100).deadline == 100 + seconds
 
@@ -69,7 +72,10 @@ class SlowestBodyTests:
         assert slowest_body([("a", 100, 10.0), ("b", 90, 5.0), ("c", 200, 21.0)]) == "c"
 
     def test_one_that_has_only_begun_is_not_chosen(self) -> None:
-        assert slowest_body([("a", 0, RATE_SECONDS_MIN - 0.1), ("b", 1 << 20, RATE_SECONDS_MIN)]) == "b"
+        assert (
+            slowest_body([("a", 0, RATE_SECONDS_MIN - 0.1), ("b", 1 << 20, RATE_SECONDS_MIN)])
+            == "b"
+        )
         assert slowest_body([("a", 0, 0.0)]) is None
 
 

@@ -24,14 +24,28 @@ from imagepipe.errors import BadRequest
 
 JSON_LIKE = st.recursive(
     st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.binary(max_size=5), st.sampled_from(["", "0", "1", "png"])
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=5),
+        st.binary(max_size=5),
+        st.sampled_from(["", "0", "1", "png"]),
     ),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
 
-def store(path: object = "a/b.jpg", fmt: object = None, size: object = None, composite: object = 0, crop: object = 0) -> StoreRequest:
+def store(
+    path: object = "a/b.jpg",
+    fmt: object = None,
+    size: object = None,
+    composite: object = 0,
+    crop: object = 0,
+) -> StoreRequest:
     """What a call asks for."""
     return parse_store(path, fmt, size, composite, crop, size_max=8192)
 
@@ -53,27 +67,49 @@ class StoreTests:
 
     @pytest.mark.parametrize("nothing", [None, "", 0, "0", 0.0, False, [], {}])
     def test_whatever_old_clients_send_for_nothing_means_not_given(self, nothing: object) -> None:
-        assert store(fmt=nothing, size=nothing, composite=nothing, crop=nothing) == StoreRequest("a/b.jpg", ())
+        assert store(fmt=nothing, size=nothing, composite=nothing, crop=nothing) == StoreRequest(
+            "a/b.jpg", ()
+        )
 
     def test_one_size_is_one_output_at_the_path(self) -> None:
         request = store(size=[500, 400])
         assert request.outputs == (OutputRequest("a/b.jpg", Size(500, 400), JPEG, Method.RESIZE),)
 
     def test_the_example_of_the_first_imagepipe(self) -> None:
-        request = store("x/y/z/image.jpg", size={"": [500, 500], "_medium": [250, 250], "_small": [50, 50]})
-        assert request.paths == ("x/y/z/image.jpg", "x/y/z/image_medium.jpg", "x/y/z/image_small.jpg")
-        assert [output.box for output in request.outputs] == [Size(500, 500), Size(250, 250), Size(50, 50)]
+        request = store(
+            "x/y/z/image.jpg", size={"": [500, 500], "_medium": [250, 250], "_small": [50, 50]}
+        )
+        assert request.paths == (
+            "x/y/z/image.jpg",
+            "x/y/z/image_medium.jpg",
+            "x/y/z/image_small.jpg",
+        )
+        assert [output.box for output in request.outputs] == [
+            Size(500, 500),
+            Size(250, 250),
+            Size(50, 50),
+        ]
 
     def test_a_format_alone_renders_at_the_sources_size(self) -> None:
         assert store(fmt="png").outputs == (OutputRequest("a/b.png", None, PNG),)
 
-    @pytest.mark.parametrize(("fmt", "path", "format"), [("PNG", "a/b.png", PNG), ("jpeg", "a/b.jpeg", JPEG), ("tif", "a/b.tif", TIFF)])
-    def test_a_format_is_the_extension_in_lower_case(self, fmt: str, path: str, format: object) -> None:
+    @pytest.mark.parametrize(
+        ("fmt", "path", "format"),
+        [("PNG", "a/b.png", PNG), ("jpeg", "a/b.jpeg", JPEG), ("tif", "a/b.tif", TIFF)],
+    )
+    def test_a_format_is_the_extension_in_lower_case(
+        self, fmt: str, path: str, format: object
+    ) -> None:
         [output] = store(fmt=fmt).outputs
         assert (output.path, output.format) == (path, format)
 
-    @pytest.mark.parametrize(("path", "format"), [("a.gif", GIF), ("a.JPG", JPEG), ("a", None), ("a.unknown", None), ("a.v2", None)])
-    def test_without_a_format_the_extension_says_it_or_the_source_keeps_its_own(self, path: str, format: object) -> None:
+    @pytest.mark.parametrize(
+        ("path", "format"),
+        [("a.gif", GIF), ("a.JPG", JPEG), ("a", None), ("a.unknown", None), ("a.v2", None)],
+    )
+    def test_without_a_format_the_extension_says_it_or_the_source_keeps_its_own(
+        self, path: str, format: object
+    ) -> None:
         [output] = store(path, size=[5, 5]).outputs
         assert output.format is format
 
@@ -87,7 +123,9 @@ class StoreTests:
         )
 
     def test_sides_are_whole_numbers_of_any_type(self) -> None:
-        assert [output.box for output in store(size={"a": [60.0, "60.0"], "b": ["60", 60]}).outputs] == [Size(60, 60)] * 2
+        assert [
+            output.box for output in store(size={"a": [60.0, "60.0"], "b": ["60", 60]}).outputs
+        ] == [Size(60, 60)] * 2
 
     @pytest.mark.parametrize("yes", [1, True, 2, "1", "yes", 1.0, [1]])
     def test_any_true_value_will_do_for_a_flag(self, yes: object) -> None:
@@ -99,18 +137,29 @@ class StoreTests:
 
     def test_one_value_goes_for_all(self) -> None:
         request = store(size={"": [9, 9], "_a": [8, 8]}, fmt="webp", crop=True)
-        assert [(output.format, output.method) for output in request.outputs] == [(WEBP, Method.CROP)] * 2
+        assert [(output.format, output.method) for output in request.outputs] == [
+            (WEBP, Method.CROP)
+        ] * 2
 
     def test_a_format_by_suffix_needs_no_size(self) -> None:
         assert store(fmt={"": "png"}).paths == ("a/b.png",)
         assert store(fmt={}) == StoreRequest("a/b.jpg", ())
 
-    @given(st.one_of(st.just("a.jpg"), JSON_LIKE), JSON_LIKE, st.one_of(st.just([5, 5]), JSON_LIKE), JSON_LIKE, JSON_LIKE)
-    def test_whatever_comes_is_understood_or_refused_by_name(self, path: object, fmt: object, size: object, composite: object, crop: object) -> None:
+    @given(
+        st.one_of(st.just("a.jpg"), JSON_LIKE),
+        JSON_LIKE,
+        st.one_of(st.just([5, 5]), JSON_LIKE),
+        JSON_LIKE,
+        JSON_LIKE,
+    )
+    def test_whatever_comes_is_understood_or_refused_by_name(
+        self, path: object, fmt: object, size: object, composite: object, crop: object
+    ) -> None:
         try:
             request = store(path, fmt, size, composite, crop)
         except BadRequest as refusal:
-            assert refusal.argument in ("path", "fmt", "size", "composite", "crop")  # noqa: PT017 - either outcome is fine, and has its promise
+            # either outcome is fine, and has its promise
+            assert refusal.argument in ("path", "fmt", "size", "composite", "crop")  # noqa: PT017
             return
         assert len(set(request.paths)) == len(request.paths) >= 1
 
@@ -159,9 +208,13 @@ class RefusedStoreTests:
         assert store(path).outputs == ()
         assert store(path, "png", [10, 10]).paths == ("a.png",)
 
-    @pytest.mark.parametrize("fmt", ["svg", "mvg", "bmp", "heic", ".png", "png:", "../png", " png", "p" * 1000])
+    @pytest.mark.parametrize(
+        "fmt", ["svg", "mvg", "bmp", "heic", ".png", "png:", "../png", " png", "p" * 1000]
+    )
     def test_formats_are_from_the_list(self, fmt: str) -> None:
-        assert " is not one of jpg, jpeg, jpe, jfif, png, gif, webp, avif, tif, tiff" in refused(fmt=fmt)
+        assert " is not one of jpg, jpeg, jpe, jfif, png, gif, webp, avif, tif, tiff" in refused(
+            fmt=fmt
+        )
 
     @pytest.mark.parametrize("fmt", [5, True, ["png"], {"": 5}])
     def test_a_format_is_a_string(self, fmt: object) -> None:
@@ -169,8 +222,12 @@ class RefusedStoreTests:
 
     @pytest.mark.parametrize("argument", ["composite", "crop"])
     def test_a_flag_that_says_no_in_words_is_refused(self, argument: str) -> None:
-        assert refused(**{argument: "false"}, size=[5, 5]) == f"{argument}: 'false' is neither 0 nor 1"
-        assert refused(**{argument: {"": "no"}}, size=[5, 5]) == f"{argument}: 'no' is neither 0 nor 1"
+        assert (
+            refused(**{argument: "false"}, size=[5, 5]) == f"{argument}: 'false' is neither 0 nor 1"
+        )
+        assert (
+            refused(**{argument: {"": "no"}}, size=[5, 5]) == f"{argument}: 'no' is neither 0 nor 1"
+        )
 
     @pytest.mark.parametrize("argument", ["composite", "crop"])
     def test_flags_need_a_size(self, argument: str) -> None:
@@ -179,18 +236,46 @@ class RefusedStoreTests:
         assert store(**{argument: 0}).outputs == ()
 
     def test_composite_and_crop_do_not_go_together(self) -> None:
-        assert refused(size=[5, 5], composite=1, crop=1) == "composite: cannot go together with crop"
-        assert refused(size={"_a": [5, 5], "_b": [5, 5]}, composite=1, crop={"_b": 1}) == "composite: cannot go together with crop (suffix '_b')"
-        assert len(store(size={"_a": [5, 5], "_b": [5, 5]}, composite={"_a": 1}, crop={"_b": 1}).outputs) == 2
+        assert (
+            refused(size=[5, 5], composite=1, crop=1) == "composite: cannot go together with crop"
+        )
+        assert (
+            refused(size={"_a": [5, 5], "_b": [5, 5]}, composite=1, crop={"_b": 1})
+            == "composite: cannot go together with crop (suffix '_b')"
+        )
+        assert (
+            len(
+                store(
+                    size={"_a": [5, 5], "_b": [5, 5]}, composite={"_a": 1}, crop={"_b": 1}
+                ).outputs
+            )
+            == 2
+        )
 
     @pytest.mark.parametrize("argument", ["fmt", "composite", "crop"])
     def test_a_suffix_that_size_lacks(self, argument: str) -> None:
-        assert refused(**{argument: {"_x": ""}}, size={"_s": [5, 5]}) == f"{argument}: has the suffix '_x', which size lacks"
-        assert refused(**{argument: {"_x": ""}}, size=[5, 5]) == f"{argument}: has the suffix '_x', which size lacks"
-        assert refused(**{argument: {"_x": ""}}) == f"{argument}: has the suffix '_x', which size lacks"
+        assert (
+            refused(**{argument: {"_x": ""}}, size={"_s": [5, 5]})
+            == f"{argument}: has the suffix '_x', which size lacks"
+        )
+        assert (
+            refused(**{argument: {"_x": ""}}, size=[5, 5])
+            == f"{argument}: has the suffix '_x', which size lacks"
+        )
+        assert (
+            refused(**{argument: {"_x": ""}})
+            == f"{argument}: has the suffix '_x', which size lacks"
+        )
 
     @pytest.mark.parametrize(
-        ("suffix", "why"), [("/x", "slash"), ("../x", "slash"), ("\x07", "control character"), (".php", "could run"), ("s" * 255, "255")]
+        ("suffix", "why"),
+        [
+            ("/x", "slash"),
+            ("../x", "slash"),
+            ("\x07", "control character"),
+            (".php", "could run"),
+            ("s" * 255, "255"),
+        ],
     )
     def test_suffixes(self, suffix: str, why: str) -> None:
         found = refused(size={suffix: [5, 5]})
@@ -199,15 +284,24 @@ class RefusedStoreTests:
 
     def test_two_outputs_with_one_path(self) -> None:
         # Two suffixes that Unicode's NFC makes one.
-        assert refused(size={"\xe9": [5, 5], "e\u0301": [6, 6]}) == "size: two outputs would have the path 'a/b\\xe9.jpg'"
+        assert (
+            refused(size={"\xe9": [5, 5], "e\u0301": [6, 6]})
+            == "size: two outputs would have the path 'a/b\\xe9.jpg'"
+        )
 
     def test_a_suffix_that_melts_into_the_name_is_a_path_of_its_own(self) -> None:
-        assert store("a/e.jpg", size={"\u0301": [5, 5], "": [6, 6]}).paths == ("a/\xe9.jpg", "a/e.jpg")
+        assert store("a/e.jpg", size={"\u0301": [5, 5], "": [6, 6]}).paths == (
+            "a/\xe9.jpg",
+            "a/e.jpg",
+        )
 
     def test_the_number_of_outputs_is_bounded(self) -> None:
         size = {f"_{number}": [5, 5] for number in range(OUTPUTS_MAX)}
         assert len(store(size=size).outputs) == OUTPUTS_MAX
-        assert refused(size={**size, "": [5, 5]}) == "size: names 257 outputs; at most 256 go into one call"
+        assert (
+            refused(size={**size, "": [5, 5]})
+            == "size: names 257 outputs; at most 256 go into one call"
+        )
 
     def test_the_path_of_an_output_must_be_legal_too(self) -> None:
         assert refused(path="a/info", size={".json": [5, 5]}).startswith("size: is reserved")
@@ -224,7 +318,12 @@ class PathsTests:
 
     @pytest.mark.parametrize(
         ("value", "why"),
-        [([5], "is not a string but a number"), (None, "is not a string but nil"), ([[]], "but a list"), ("a" * 16_385, "longer than 16384")],
+        [
+            ([5], "is not a string but a number"),
+            (None, "is not a string but nil"),
+            ([[]], "but a list"),
+            ("a" * 16_385, "longer than 16384"),
+        ],
     )
     def test_what_is_no_path(self, value: object, why: str) -> None:
         with pytest.raises(BadRequest, match=f"^path: .*{why}"):
@@ -235,7 +334,11 @@ class PathsTests:
         assert parse_paths([form, "a"]) == ("bad\uffff", "a")
         assert parse_moves(form, "good") == (("bad\uffff", "good"),)
         assert parse_page("", form, 5) == Page("", "bad\uffff", 5)
-        for write in (lambda: parse_path(form), lambda: parse_moves("good", form), lambda: parse_store(form, None, None, 0, 0, 100)):
+        for write in (
+            lambda: parse_path(form),
+            lambda: parse_moves("good", form),
+            lambda: parse_store(form, None, None, 0, 0, 100),
+        ):
             with pytest.raises(BadRequest, match="path: no component may begin with a dot"):
                 write()
 
@@ -275,7 +378,9 @@ class BoundTests:
     def test_paths_have_so_many_components_in_all(self) -> None:
         deep = "a/" * 500 + "b"
         assert parse_paths([deep] * 199) == (deep,) * 199
-        with pytest.raises(BadRequest, match=r"^path: the paths have 100200 components together; at most 100000"):
+        with pytest.raises(
+            BadRequest, match=r"^path: the paths have 100200 components together; at most 100000"
+        ):
             parse_paths([deep] * 200)
         with pytest.raises(BadRequest, match=r"^size: the paths have "):
             store(deep, "png", {str(n): [1, 1] for n in range(200)})
@@ -284,7 +389,10 @@ class BoundTests:
         assert parse_paths([]) == ()
         assert parse_moves([], []) == ()
 
-    @pytest.mark.parametrize("arguments", [{"size": {1: [5, 5]}}, {"size": {None: [5, 5]}}, {"fmt": {1: "png"}, "size": [5, 5]}])
+    @pytest.mark.parametrize(
+        "arguments",
+        [{"size": {1: [5, 5]}}, {"size": {None: [5, 5]}}, {"fmt": {1: "png"}, "size": [5, 5]}],
+    )
     def test_a_suffix_is_a_string(self, arguments: dict[str, Any]) -> None:
         assert "has a suffix that is not a string" in refused(**arguments)
 
@@ -296,7 +404,9 @@ class NamesTests:
         assert parse_names("w5.jpg") == ("w5.jpg",)
         assert parse_names(["w5.jpg", "x5.png"]) == ("w5.jpg", "x5.png")
 
-    @pytest.mark.parametrize("value", [[], None, 5, b"\xff", ["w5.jpg", 5], {"w5.jpg": 1}, ["w5.jpg"] * 257])
+    @pytest.mark.parametrize(
+        "value", [[], None, 5, b"\xff", ["w5.jpg", 5], {"w5.jpg": 1}, ["w5.jpg"] * 257]
+    )
     def test_what_is_refused(self, value: object) -> None:
         with pytest.raises(BadRequest, match=r"^outputs: "):
             parse_names(value)

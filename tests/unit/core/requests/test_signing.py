@@ -17,8 +17,13 @@ class SigningTests:
     """Signatures, keys, expiry."""
 
     def test_it_is_the_hmac_of_path_line_break_and_expiry(self) -> None:
-        assert sign("key", PATH, "17") == hmac.new(b"key", PATH.encode() + b"\n17", hashlib.sha256).hexdigest()
-        assert sign("key", PATH) == hmac.new(b"key", PATH.encode() + b"\n", hashlib.sha256).hexdigest()
+        assert (
+            sign("key", PATH, "17")
+            == hmac.new(b"key", PATH.encode() + b"\n17", hashlib.sha256).hexdigest()
+        )
+        assert (
+            sign("key", PATH) == hmac.new(b"key", PATH.encode() + b"\n", hashlib.sha256).hexdigest()
+        )
 
     @pytest.mark.parametrize("key", ["old", "new"])
     def test_any_of_the_keys_will_do(self, key: str) -> None:
@@ -48,14 +53,28 @@ class SigningTests:
 
     @pytest.mark.parametrize(
         "signature",
-        [sign("other", PATH, "100"), sign("key", PATH + "x", "100"), sign("key", PATH, "101"), sign("key", PATH), "0", "é", "\ud800", "x" * 99999],
+        [
+            sign("other", PATH, "100"),
+            sign("key", PATH + "x", "100"),
+            sign("key", PATH, "101"),
+            sign("key", PATH),
+            "0",
+            "é",
+            "\ud800",
+            "x" * 99999,
+        ],
     )
     def test_a_wrong_one_is_forbidden(self, signature: str) -> None:
         with pytest.raises(Forbidden, match="wrong"):
             verify(("key",), PATH, "100", signature, 0)
 
-    @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-    def test_whatever_is_signed_verifies_and_with_another_path_does_not(self, path: str, other: str) -> None:
+    @given(
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+    )
+    def test_whatever_is_signed_verifies_and_with_another_path_does_not(
+        self, path: str, other: str
+    ) -> None:
         verify(("k",), path, "5", sign("k", path, "5"), 5)
         if other.removeprefix("/") != path.removeprefix("/"):
             with pytest.raises(Forbidden):

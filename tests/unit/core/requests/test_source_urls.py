@@ -13,7 +13,13 @@ from imagepipe.errors import BadRequest, ConfigError, Forbidden, NotFound, Sourc
 BASE = "http://storage:8080/originals"
 RULES = SourceRules(
     BASE,
-    ("https://example.org/photos/", "http://example.org", "http://[2001:db8::1]:81/a", "https://xn--bcher-kva.example/", BASE + "/open"),
+    (
+        "https://example.org/photos/",
+        "http://example.org",
+        "http://[2001:db8::1]:81/a",
+        "https://xn--bcher-kva.example/",
+        BASE + "/open",
+    ),
     allow_private=False,
 )
 PHOTO = "https://example.org/photos/a.jpg"
@@ -26,7 +32,10 @@ def admitted(url: str) -> str:
 
 def led(location: str | bytes, redirecting: str = PHOTO) -> SourceUrl:
     """Where a redirect leads from a URL that a client named."""
-    return RULES.redirected(RULES.admit_named(redirecting), location if isinstance(location, bytes) else location.encode())
+    return RULES.redirected(
+        RULES.admit_named(redirecting),
+        location if isinstance(location, bytes) else location.encode(),
+    )
 
 
 class BaseTests:
@@ -54,7 +63,13 @@ class BaseTests:
         except BadRequest:
             return
         split = urlsplit(RULES.of_image(path).url)
-        assert (split.hostname, split.port, unquote(split.path), split.query, split.fragment) == ("storage", 8080, "/originals/" + path, "", "")
+        assert (split.hostname, split.port, unquote(split.path), split.query, split.fragment) == (
+            "storage",
+            8080,
+            "/originals/" + path,
+            "",
+            "",
+        )
 
     def test_its_address_is_the_operators(self) -> None:
         assert RULES.any_address(RULES.of_image("a"))
@@ -73,14 +88,20 @@ class NamedTests:
             (PHOTO, PHOTO),
             ("https://example.org/photos", "https://example.org/photos"),
             ("https://example.org/photos/", "https://example.org/photos/"),
-            ("https://example.org/photos/x/y.jpg?size=1&name=../..", "https://example.org/photos/x/y.jpg?size=1&name=../.."),
+            (
+                "https://example.org/photos/x/y.jpg?size=1&name=../..",
+                "https://example.org/photos/x/y.jpg?size=1&name=../..",
+            ),
             ("HTTPS://Example.ORG:443/photos/A.jpg", "https://example.org/photos/A.jpg"),
             ("https://example.org.:/photos/a.jpg?", PHOTO),
             ("http://example.org", "http://example.org/"),
             ("http://example.org?a=/b", "http://example.org/?a=/b"),
             ("http://example.org/a//b;v=1", "http://example.org/a//b;v=1"),
             ("http://example.org/100%25.jpg", "http://example.org/100%25.jpg"),
-            ("http://example.org/blå bær.jpg?q=é", "http://example.org/bl%C3%A5%20b%C3%A6r.jpg?q=%C3%A9"),
+            (
+                "http://example.org/blå bær.jpg?q=é",
+                "http://example.org/bl%C3%A5%20b%C3%A6r.jpg?q=%C3%A9",
+            ),
             ("http://[2001:0DB8:0::1]:81/a/b", "http://[2001:db8::1]:81/a/b"),
             ("https://XN--bcher-KVA.example/a", "https://xn--bcher-kva.example/a"),
             (BASE + "/open/a", BASE + "/open/a"),
@@ -118,7 +139,8 @@ class NamedTests:
 
     @pytest.mark.parametrize(
         "up",
-        "../a ./a .. . x/../../b ..;/a .;x/a %2e%2e/a %2E./a .%2e;x/a %252e%252e/a x%2f..%2fa x%2F..%2Fa x%252fa ..%5ca x%5c..%5ca %00 a/%2e".split(),
+        "../a ./a .. . x/../../b ..;/a .;x/a %2e%2e/a %2E./a .%2e;x/a %252e%252e/a x%2f..%2fa"
+        " x%2F..%2Fa x%252fa ..%5ca x%5c..%5ca %00 a/%2e".split(),
     )
     def test_a_path_that_might_lead_up_again_is_forbidden(self, up: str) -> None:
         with pytest.raises(Forbidden):
@@ -211,13 +233,20 @@ class NamedTests:
         assert RULES.any_address(RULES.admit_named(BASE + "/open/a"))
 
     @given(st.text(), st.text())
-    def test_whatever_is_admitted_is_below_a_source_for_other_parsers_too(self, host: str, rest: str) -> None:
+    def test_whatever_is_admitted_is_below_a_source_for_other_parsers_too(
+        self, host: str, rest: str
+    ) -> None:
         try:
             url = RULES.admit_named(f"http://{host}example.org/{rest}")
         except BadRequest:
             return
         split = urlsplit(url.url)
-        assert (split.scheme, split.hostname, split.port, split.username) == (url.scheme, url.host, None, None)
+        assert (split.scheme, split.hostname, split.port, split.username) == (
+            url.scheme,
+            url.host,
+            None,
+            None,
+        )
         assert f"{split.path}?{split.query}".rstrip("?") == url.resource.rstrip("?")
 
     @given(st.text(alphabet="ab/.%2eEfF5cC;\\", max_size=12))
@@ -227,7 +256,9 @@ class NamedTests:
         except BadRequest:
             return
         depth = 0
-        for segment in unquote(unquote(url.path)).removeprefix("/photos/").replace("\\", "/").split("/"):
+        for segment in (
+            unquote(unquote(url.path)).removeprefix("/photos/").replace("\\", "/").split("/")
+        ):
             depth += -1 if segment.partition(";")[0] == ".." else segment not in ("", ".")
             assert depth >= 0
 
@@ -271,11 +302,22 @@ class RedirectTests:
     @pytest.mark.parametrize(
         "location",
         [
-            b"file:///etc/passwd", b"ftp://example.org/photos/a", b"javascript:alert(1)", b"https://user@example.org/photos/a", b"https://example.org\\@evil.com/",
-            b"https:\\\\evil.com", b"//[::1", b"/photos/\x00", b"/photos/a\x01", b"/photos/\xff", b"//example.org:99999/photos/a",
-            b"/photos/" + b"a" * URL_LENGTH_MAX, b"//example.org//photos", b"https://example.org@evil.com/photos/",
+            b"file:///etc/passwd",
+            b"ftp://example.org/photos/a",
+            b"javascript:alert(1)",
+            b"https://user@example.org/photos/a",
+            b"https://example.org\\@evil.com/",
+            b"https:\\\\evil.com",
+            b"//[::1",
+            b"/photos/\x00",
+            b"/photos/a\x01",
+            b"/photos/\xff",
+            b"//example.org:99999/photos/a",
+            b"/photos/" + b"a" * URL_LENGTH_MAX,
+            b"//example.org//photos",
+            b"https://example.org@evil.com/photos/",
         ],
-    )  # fmt: skip
+    )
     def test_what_is_no_plain_url_is_the_sources_failure(self, location: bytes) -> None:
         with pytest.raises(SourceFailed, match="no URL"):
             led(location)
@@ -312,7 +354,9 @@ class FetchableTests:
 class SourceRulesTests:
     """What the operator writes."""
 
-    @pytest.mark.parametrize("url", ["http://a..b/", "http://a/\\", "http://a:99999/", "http://[::1/"])
+    @pytest.mark.parametrize(
+        "url", ["http://a..b/", "http://a/\\", "http://a:99999/", "http://[::1/"]
+    )
     def test_a_url_that_cannot_be_fetched_is_an_error_of_the_configuration(self, url: str) -> None:
         with pytest.raises(ConfigError, match=r"\[http\] source_base = "):
             SourceRules(url, (), allow_private=False)
@@ -324,7 +368,10 @@ class SourceUrlTests:
     """A URL's parts."""
 
     def test_the_host_header_has_the_port_where_it_is_not_the_usual_one(self) -> None:
-        assert [RULES.admit_named(url).authority for url in (PHOTO, "http://[2001:db8::1]:81/a", "http://example.org:80/")] == [
+        assert [
+            RULES.admit_named(url).authority
+            for url in (PHOTO, "http://[2001:db8::1]:81/a", "http://example.org:80/")
+        ] == [
             "example.org",
             "[2001:db8::1]:81",
             "example.org",

@@ -65,7 +65,9 @@ class NetMovesTests:
         st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), max_size=8),
         st.dictionaries(st.sampled_from("abcd"), st.sampled_from([ONE, TWO, THREE])),
     )
-    def test_the_net_effect_is_what_one_move_after_the_other_gives(self, pairs: list[tuple[str, str]], tree: dict[str, Content]) -> None:
+    def test_the_net_effect_is_what_one_move_after_the_other_gives(
+        self, pairs: list[tuple[str, str]], tree: dict[str, Content]
+    ) -> None:
         after: dict[str, Content] | None = dict(tree)
         for source, destination in pairs:
             if after is not None and source in after:
@@ -87,10 +89,19 @@ class NetMovesTests:
 
 
 VERSIONS = st.builds(Version, st.integers(1, 3), st.sampled_from("xy"))
-ENTRIES = st.builds(Entry, st.just("a"), VERSIONS, st.none() | VERSIONS, st.none() | st.sampled_from([ONE, TWO]), st.integers(1, 3))
+ENTRIES = st.builds(
+    Entry,
+    st.just("a"),
+    VERSIONS,
+    st.none() | VERSIONS,
+    st.none() | st.sampled_from([ONE, TWO]),
+    st.integers(1, 3),
+)
 
 
-def entry(stamp: int, content: Content | None, origin: str = "x", replaced: Version | None = None) -> Entry:
+def entry(
+    stamp: int, content: Content | None, origin: str = "x", replaced: Version | None = None
+) -> Entry:
     """A row of one path."""
     return Entry("a", Version(stamp, origin), replaced, content, 1)
 
@@ -112,7 +123,9 @@ class WinsTests:
         assert wins(entry(2, ONE, replaced=Version(1, "x")), entry(2, ONE))
 
     @given(ENTRIES, ENTRIES)
-    def test_of_two_that_differ_in_more_than_a_nodes_numbering_exactly_one_wins(self, one: Entry, other: Entry) -> None:
+    def test_of_two_that_differ_in_more_than_a_nodes_numbering_exactly_one_wins(
+        self, one: Entry, other: Entry
+    ) -> None:
         same = replace(one, seq=0) == replace(other, seq=0)
         assert wins(one, other) + wins(other, one) + same == 1
 

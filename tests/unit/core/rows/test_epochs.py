@@ -13,7 +13,8 @@ class HoldsTests:
         [
             ("first", 0, True),
             ("first", 10, True),
-            ("first", 11, False),  # in this life that number came later: another one was restored, and lost it
+            # in this life that number came later: another one was restored, and lost it
+            ("first", 11, False),
             ("second", 5, True),
             ("second", 20, True),
             ("second", 21, False),
@@ -25,7 +26,9 @@ class HoldsTests:
             ("unknown", 1, False),
         ],
     )
-    def test_a_cursor_counts_as_far_as_its_epoch_reached(self, epoch: str, seq: int, expected: bool) -> None:
+    def test_a_cursor_counts_as_far_as_its_epoch_reached(
+        self, epoch: str, seq: int, expected: bool
+    ) -> None:
         assert holds(STARTS, 25, epoch, seq) is expected
 
     def test_a_node_without_starts_holds_nothing(self) -> None:

@@ -31,7 +31,10 @@ class PathTests:
 
 
 class ErasedTests:
-    @pytest.mark.parametrize(("stamp", "origin", "expected"), [(6, SOUTH, True), (7, NORTH, True), (7, SOUTH, False), (8, NORTH, False)])
+    @pytest.mark.parametrize(
+        ("stamp", "origin", "expected"),
+        [(6, SOUTH, True), (7, NORTH, True), (7, SOUTH, False), (8, NORTH, False)],
+    )
     def test_what_is_no_newer_is_erased(self, stamp: int, origin: str, expected: bool) -> None:
         assert is_erased(image(stamp, origin), erasure(7)) is expected
 

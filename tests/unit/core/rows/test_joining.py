@@ -16,19 +16,37 @@ ONE, TWO, _ = CONTENTS
 FACTS = ImageFacts("jpeg", 40, 30)
 
 VERSIONS = st.builds(Version, st.integers(1, 6), st.sampled_from(["me", "you"]))
-ENTRIES = st.builds(Entry, st.sampled_from("abc"), VERSIONS, st.none() | VERSIONS, st.none() | st.sampled_from(CONTENTS), st.integers(1, 9))
+ENTRIES = st.builds(
+    Entry,
+    st.sampled_from("abc"),
+    VERSIONS,
+    st.none() | VERSIONS,
+    st.none() | st.sampled_from(CONTENTS),
+    st.integers(1, 9),
+)
 ROWS = st.lists(st.builds(Row, ENTRIES, st.none() | st.just(FACTS)), max_size=12)
 Map = dict[str, Entry]
 
 
 def row(
-    path: str, stamp: int, content: Content | None, *, origin: str = "you", replaced: Version | None = None, facts: ImageFacts | None = FACTS
+    path: str,
+    stamp: int,
+    content: Content | None,
+    *,
+    origin: str = "you",
+    replaced: Version | None = None,
+    facts: ImageFacts | None = FACTS,
 ) -> Row:
     """A row that a peer tells."""
     return Row(Entry(path, Version(stamp, origin), replaced, content, 70), facts)
 
 
-def joined(rows: Sequence[Row], mine: Sequence[Entry] = (), here: Sequence[Content] = CONTENTS, seq: int = 10) -> Join:
+def joined(
+    rows: Sequence[Row],
+    mine: Sequence[Entry] = (),
+    here: Sequence[Content] = CONTENTS,
+    seq: int = 10,
+) -> Join:
     """Join with a map, on a node that has the bytes `here`."""
     return join(rows, {entry.path: entry for entry in mine}.get, here.__contains__, "me", seq)
 
@@ -62,7 +80,10 @@ def unnumbered(state: Map) -> Map:
 class TakenTests:
     def test_what_is_new_gets_the_next_numbers_of_this_node_and_is_else_as_it_was(self) -> None:
         rows = [row("a", 7, ONE), row("b", 8, None)]
-        assert joined(rows).taken == (replace(rows[0].entry, seq=11), replace(rows[1].entry, seq=12))
+        assert joined(rows).taken == (
+            replace(rows[0].entry, seq=11),
+            replace(rows[1].entry, seq=12),
+        )
 
     def test_what_is_known_or_overtaken_changes_nothing(self) -> None:
         known, newer = row("a", 7, ONE), row("b", 9, None)
@@ -73,7 +94,9 @@ class TakenTests:
         assert joined([row("a", 7, None)], here=()).taken[0].content is None
 
     def test_facts_come_along_where_they_are_told(self) -> None:
-        assert joined([row("a", 7, ONE), row("b", 7, TWO, facts=None), row("c", 7, None)]).facts == {ONE.digest: FACTS}
+        assert joined(
+            [row("a", 7, ONE), row("b", 7, TWO, facts=None), row("c", 7, None)]
+        ).facts == {ONE.digest: FACTS}
 
 
 class PendingTests:
@@ -85,7 +108,9 @@ class PendingTests:
 
     def test_what_nothing_could_overtake_does_not_wait_for_ever(self) -> None:
         greatest = row("a", STAMP_MAX, ONE)
-        assert joined([greatest, row("b", STAMP_MAX - 1, ONE)], here=()).pending == (row("b", STAMP_MAX - 1, ONE),)
+        assert joined([greatest, row("b", STAMP_MAX - 1, ONE)], here=()).pending == (
+            row("b", STAMP_MAX - 1, ONE),
+        )
         assert joined([greatest]).taken == (replace(greatest.entry, seq=11),)
 
     def test_what_does_not_win_does_not_wait(self) -> None:
@@ -111,7 +136,12 @@ class LostTests:
         assert joined([row("a", 7, TWO)], [replace(self.mine, content=None)]).lost == ()
 
     def test_another_nodes_image_is_kept_there(self) -> None:
-        assert joined([row("a", 7, TWO, origin="third")], [replace(self.mine, version=Version(6, "you"))]).lost == ()
+        assert (
+            joined(
+                [row("a", 7, TWO, origin="third")], [replace(self.mine, version=Version(6, "you"))]
+            ).lost
+            == ()
+        )
 
     def test_nothing_is_lost_to_a_row_that_waits(self) -> None:
         assert joined([row("a", 7, TWO)], [self.mine], here=()).lost == ()
@@ -119,7 +149,13 @@ class LostTests:
 
 class WantedTests:
     def test_the_bytes_of_rows_that_win_each_once_and_in_order(self) -> None:
-        rows = [row("a", 7, TWO), row("b", 7, ONE), row("c", 7, TWO), row("d", 7, None), row("e", 7, CONTENTS[2])]
+        rows = [
+            row("a", 7, TWO),
+            row("b", 7, ONE),
+            row("c", 7, TWO),
+            row("d", 7, None),
+            row("e", 7, CONTENTS[2]),
+        ]
         assert list(wanted(rows, {"e": row("e", 8, None).entry}.get)) == [TWO, ONE]
 
 
@@ -136,13 +172,17 @@ class ConvergenceTests:
         assert unnumbered(told([*some, *others])) == unnumbered(told([*others, *some]))
 
     @given(ROWS, ROWS, ROWS)
-    def test_joining_is_associative(self, first: list[Row], second: list[Row], third: list[Row]) -> None:
+    def test_joining_is_associative(
+        self, first: list[Row], second: list[Row], third: list[Row]
+    ) -> None:
         """It is the same whether a node hears of all, or of what another has made of a part."""
         middle = [Row(entry, None) for entry in told([*second, *third]).values()]
         assert unnumbered(told([*first, *middle])) == unnumbered(told([*first, *second, *third]))
 
     @given(ROWS, st.data())
-    def test_any_order_batching_and_repetition_ends_in_the_greatest_row_of_each_path(self, rows: list[Row], data: st.DataObject) -> None:
+    def test_any_order_batching_and_repetition_ends_in_the_greatest_row_of_each_path(
+        self, rows: list[Row], data: st.DataObject
+    ) -> None:
         again = data.draw(st.lists(st.sampled_from(rows), max_size=12)) if rows else []
         state = told(data.draw(st.permutations([*rows, *again])))
         ordered = sorted((replace(one.entry, seq=0) for one in rows), key=lambda entry: entry.path)
@@ -151,7 +191,9 @@ class ConvergenceTests:
         assert {entry.path for entry in ordered} == state.keys()
 
     @given(ROWS, st.data())
-    def test_bytes_that_come_late_change_nothing_in_the_end(self, rows: list[Row], data: st.DataObject) -> None:
+    def test_bytes_that_come_late_change_nothing_in_the_end(
+        self, rows: list[Row], data: st.DataObject
+    ) -> None:
         here = data.draw(st.sets(st.sampled_from(CONTENTS)))
         state: Map = {}
         waiting: list[Row] = []

@@ -14,7 +14,9 @@ class StampTests:
     """A stamp is above the clock and above the stamps that are known."""
 
     @given(st.integers(-(1 << 80), 1 << 80), STAMPS)
-    def test_a_stamp_is_greater_than_all_known_whatever_the_clock_says(self, wall: int, known: list[int]) -> None:
+    def test_a_stamp_is_greater_than_all_known_whatever_the_clock_says(
+        self, wall: int, known: list[int]
+    ) -> None:
         stamp = next_stamp(wall, known)
         assert all(one < stamp for one in known)
         assert 0 <= stamp <= STAMP_MAX
@@ -25,7 +27,10 @@ class StampTests:
 
     def test_writes_within_a_millisecond_are_counted(self) -> None:
         first = next_stamp(NOW, ())
-        assert (next_stamp(NOW, [first]), next_stamp(NOW, [first, first + 1])) == (first + 1, first + 2)
+        assert (next_stamp(NOW, [first]), next_stamp(NOW, [first, first + 1])) == (
+            first + 1,
+            first + 2,
+        )
         assert milliseconds(first + 2) == NOW
 
     def test_a_clock_that_was_set_back_does_not_set_a_path_back(self) -> None:
@@ -50,6 +55,9 @@ class VersionTests:
     def test_the_greater_stamp_wins_and_ties_go_by_origin(self) -> None:
         assert Version(1, "b") < Version(2, "a") < Version(2, "b")
 
-    @given(st.builds(Version, st.integers(0, 3), st.sampled_from("ab")), st.builds(Version, st.integers(0, 3), st.sampled_from("ab")))
+    @given(
+        st.builds(Version, st.integers(0, 3), st.sampled_from("ab")),
+        st.builds(Version, st.integers(0, 3), st.sampled_from("ab")),
+    )
     def test_of_two_different_writes_one_is_newer(self, one: Version, other: Version) -> None:
         assert (one == other) + (one < other) + (one > other) == 1

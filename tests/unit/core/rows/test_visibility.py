@@ -41,11 +41,20 @@ class ShownTests:
         assert shown(entry("a", 1), [entry("a/b", 2, None)]) == ONE
 
     @given(MAPS)
-    def test_what_is_shown_fits_into_a_file_system_and_something_is_if_anything_lives(self, entries: list[Entry]) -> None:
+    def test_what_is_shown_fits_into_a_file_system_and_something_is_if_anything_lives(
+        self, entries: list[Entry]
+    ) -> None:
         visible = {
             one.path
             for one in entries
-            if shown(one, [other for other in entries if is_above(other.path, one.path) or is_above(one.path, other.path)])
+            if shown(
+                one,
+                [
+                    other
+                    for other in entries
+                    if is_above(other.path, one.path) or is_above(one.path, other.path)
+                ],
+            )
         }
         assert not any(folder in visible for path in visible for folder in ancestors(path))
         assert bool(visible) == any(one.content for one in entries)
@@ -54,7 +63,10 @@ class ShownTests:
 class AboveTests:
     def test_only_a_folder_is_above(self) -> None:
         assert is_above("a", "a/b/c")
-        assert not any(is_above(one, other) for one, other in (("a", "a"), ("a", "a-b"), ("a", "ab/c"), ("a/b", "a")))
+        assert not any(
+            is_above(one, other)
+            for one, other in (("a", "a"), ("a", "a-b"), ("a", "ab/c"), ("a/b", "a"))
+        )
 
 
 class HiddenTests:
@@ -63,12 +75,27 @@ class HiddenTests:
         assert all_hidden([above, between, below]) == [Hidden(below, above)]
 
     @given(MAPS)
-    def test_exactly_the_live_rows_that_are_not_shown_are_hidden_by_the_greatest_around_them(self, entries: list[Entry]) -> None:
+    def test_exactly_the_live_rows_that_are_not_shown_are_hidden_by_the_greatest_around_them(
+        self, entries: list[Entry]
+    ) -> None:
         live = sorted((one for one in entries if one.content), key=lambda one: one.path)
         expected = []
         for one in live:
-            around = [other for other in live if is_above(other.path, one.path) or is_above(one.path, other.path)]
+            around = [
+                other
+                for other in live
+                if is_above(other.path, one.path) or is_above(one.path, other.path)
+            ]
             if shown(one, around) is None:
                 greater = [other for other in around if wins(other, one)]
-                expected.append(Hidden(one, next(other for other in greater if not any(wins(third, other) for third in greater))))
+                expected.append(
+                    Hidden(
+                        one,
+                        next(
+                            other
+                            for other in greater
+                            if not any(wins(third, other) for third in greater)
+                        ),
+                    )
+                )
         assert all_hidden(live) == expected

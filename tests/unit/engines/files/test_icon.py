@@ -1,4 +1,6 @@
-"""Which picture of an ICO counts, whatever its directory claims; how it looks is in `contract_others`."""
+"""Which picture of an ICO counts, whatever its directory claims; how it looks is in
+`contract_others`.
+"""
 
 import struct
 from typing import Any

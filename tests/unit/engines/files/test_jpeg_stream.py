@@ -44,7 +44,13 @@ class WholeTests:
         for trailer in (scan(0, 63, 0, 1), SOI, segment(0xC4, b"")[:-1], b"\xff\xc9mp4"):
             assert whole(head + trailer + b"more" + EOI).data == head + EOI
         head = SOI + frame(0xC2, 1) + scan(0, 63, 0, 1)
-        for trailer in (SOI, b"\xff\xc4\xff\xff", b"\xff\xc9\0\2", b"\xff\xda\0\3\1", b"\xff\xda\0\6\1\7\0\0\0"):
+        for trailer in (
+            SOI,
+            b"\xff\xc4\xff\xff",
+            b"\xff\xc9\0\2",
+            b"\xff\xda\0\3\1",
+            b"\xff\xda\0\6\1\7\0\0\0",
+        ):
             assert whole(head + trailer).data == head + EOI
 
     def test_every_component_must_have_been_sent(self) -> None:
@@ -54,7 +60,12 @@ class WholeTests:
 
     def test_every_bit_of_every_coefficient_must_have_been_sent(self) -> None:
         head = SOI + frame(0xC2, 1)
-        scans = [scan(0, 0, 0x01, 1), scan(1, 5, 0x02, 1), scan(6, 63, 0x00, 1), scan(0, 0, 0x10, 1)]
+        scans = [
+            scan(0, 0, 0x01, 1),
+            scan(1, 5, 0x02, 1),
+            scan(6, 63, 0x00, 1),
+            scan(0, 0, 0x10, 1),
+        ]
         scans += [scan(1, 5, 0x21, 1), scan(1, 5, 0x10, 1)]
         for count in range(len(scans) + 1):
             assert whole(head + b"".join(scans[:count])).completed == (count == len(scans))
@@ -62,7 +73,9 @@ class WholeTests:
     def test_what_decoders_skip_is_left_out(self) -> None:
         parts = [SOI, segment(0xE0, b"JFIF"), frame(0xC0, 1), scan(0, 63, 0, 1)]
         for noise in (b"noise", b"\xff\0", b"\xff\xff"):
-            assert whole(noise.join(parts) + EOI + b"trailer") == Stream(b"".join(parts) + EOI + b"trailer")
+            assert whole(noise.join(parts) + EOI + b"trailer") == Stream(
+                b"".join(parts) + EOI + b"trailer"
+            )
             assert whole(noise.join(parts)) == Stream(b"".join(parts) + EOI, completed=True)
 
     def test_a_long_scan_is_searched_piece_by_piece(self) -> None:
@@ -98,7 +111,9 @@ class LacksPixelsTests:
     def test_pixels_that_ran_out(self) -> None:
         for complaint in ("premature end of data segment", "found marker 0xd9 instead of RST3"):
             for completed in (False, True):
-                assert lacks_pixels(f"VipsJpeg: Corrupt JPEG data: {complaint}", Stream(b"", completed))
+                assert lacks_pixels(
+                    f"VipsJpeg: Corrupt JPEG data: {complaint}", Stream(b"", completed)
+                )
 
     def test_other_complaints_matter_where_the_end_was_added(self) -> None:
         complaint = "VipsJpeg: Corrupt JPEG data: bad Huffman code"

@@ -1,4 +1,6 @@
-"""Which chunks of a PNG ImageMagick gets; that the picture stays the same is in `contract_png_ends`."""
+"""Which chunks of a PNG ImageMagick gets; that the picture stays the same is in
+`contract_png_ends`.
+"""
 
 import zlib
 
@@ -14,8 +16,15 @@ def with_chunks(*chunks: bytes) -> bytes:
 
 
 def test_what_a_usual_file_has_is_left_alone() -> None:
-    chunks = [png_chunk(b"gAMA", bytes(4)), png_chunk(b"eXIf", bytes(8)), png_chunk(b"tEXt", b"Title\0x")]
-    chunks += [png_chunk(b"zTXt", b"Title\0\0" + zlib.compress(b"y")), png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>")]
+    chunks = [
+        png_chunk(b"gAMA", bytes(4)),
+        png_chunk(b"eXIf", bytes(8)),
+        png_chunk(b"tEXt", b"Title\0x"),
+    ]
+    chunks += [
+        png_chunk(b"zTXt", b"Title\0\0" + zlib.compress(b"y")),
+        png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>"),
+    ]
     image = with_chunks(*chunks)
     assert whole(image) is image
 

@@ -8,7 +8,18 @@ from imagepipe.engines.files.slices import SLICE_BYTES, find
 
 
 class FindTests:
-    @pytest.mark.parametrize("at", [0, 1, SLICE_BYTES - 4, SLICE_BYTES - 1, SLICE_BYTES, 3 * SLICE_BYTES - 2, 3 * SLICE_BYTES + 5])
+    @pytest.mark.parametrize(
+        "at",
+        [
+            0,
+            1,
+            SLICE_BYTES - 4,
+            SLICE_BYTES - 1,
+            SLICE_BYTES,
+            3 * SLICE_BYTES - 2,
+            3 * SLICE_BYTES + 5,
+        ],
+    )
     @pytest.mark.parametrize("start", [0, 1, 7, SLICE_BYTES, SLICE_BYTES + 1])
     def test_it_is_found_wherever_it_lies(self, at: int, start: int) -> None:
         image = bytearray(4 * SLICE_BYTES)

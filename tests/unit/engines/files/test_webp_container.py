@@ -43,7 +43,12 @@ class WithDelaysTests:
 
     @given(st.binary(max_size=60), st.lists(st.integers(), max_size=3), st.integers(0, 100))
     def test_no_bytes_are_too_broken(self, noise: bytes, numbers: list[int], kept: int) -> None:
-        for webp in (noise, b"RIFF\0\0\0\0WEBP" + noise, b"RIFF\0\0\0\0WEBPANMF" + noise, animation(2)[:kept]):
+        for webp in (
+            noise,
+            b"RIFF\0\0\0\0WEBP" + noise,
+            b"RIFF\0\0\0\0WEBPANMF" + noise,
+            animation(2)[:kept],
+        ):
             assert len(with_delays(webp, numbers)) == len(with_alpha(webp)) == len(webp)
 
 

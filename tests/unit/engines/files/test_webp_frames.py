@@ -12,7 +12,12 @@ RED, CLEAR = (220, 40, 40, 255), (0, 0, 0, 0)
 
 class FramesTests:
     def test_they_are_read_from_the_chunks(self) -> None:
-        image = webp([Layer(WHOLE, RED, CLEAR, delay_ms=70), Layer((8, 4, 12, 6), RED, RED, blends=False, clears=True)])
+        image = webp(
+            [
+                Layer(WHOLE, RED, CLEAR, delay_ms=70),
+                Layer((8, 4, 12, 6), RED, RED, blends=False, clears=True),
+            ]
+        )
         first, second = frames(image)
         assert (first.left, first.top, first.width, first.height) == WHOLE
         assert (first.delay_ms, first.replaces, first.clears) == (70, False, False)
@@ -57,5 +62,12 @@ class BlendedTests:
         image = webp([replaces, replaces, Layer(WHOLE, RED, RED), replaces])
         changed = blended(image, frames(image))
         assert changed.inserted == (1, 4)
-        assert [frame.clears for frame in frames(changed.data)] == [False, True, False, False, True, False]
+        assert [frame.clears for frame in frames(changed.data)] == [
+            False,
+            True,
+            False,
+            False,
+            True,
+            False,
+        ]
         assert int.from_bytes(changed.data[4:8], "little") == len(changed.data) - 8

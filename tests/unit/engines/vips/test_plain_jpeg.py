@@ -32,14 +32,18 @@ class PlainJpegTests:
     @pytest.mark.parametrize(("side", "shrink"), [(1000, 1), (300, 2), (150, 4), (70, 8)])
     @pytest.mark.parametrize("subsampling", [0, 1, 2])
     @pytest.mark.parametrize("progressive", [False, True])
-    def test_the_pixels_are_those_of_libvips(self, side: int, shrink: int, subsampling: int, progressive: bool) -> None:
+    def test_the_pixels_are_those_of_libvips(
+        self, side: int, shrink: int, subsampling: int, progressive: bool
+    ) -> None:
         image = odd(subsampling=subsampling, progressive=progressive)
         plan = plan_of(image, side)
         assert plan.shrink == shrink
         decoded = plain_jpeg.decode(image, plan)
         assert decoded is not None
         assert decoded.interpretation == "srgb"
-        assert np.array_equal(decoded.numpy(), pyvips.Image.jpegload_buffer(image, shrink=shrink).numpy())
+        assert np.array_equal(
+            decoded.numpy(), pyvips.Image.jpegload_buffer(image, shrink=shrink).numpy()
+        )
 
     def test_a_picture_that_lies_on_its_side_comes_as_it_is_stored(self) -> None:
         image = oriented(6, "JPEG")
@@ -48,7 +52,10 @@ class PlainJpegTests:
         decoded = plain_jpeg.decode(image, plan)
         assert decoded is not None
         stored = plan.picture.turned
-        assert (decoded.width, decoded.height) == (stored.width // plan.shrink, stored.height // plan.shrink)
+        assert (decoded.width, decoded.height) == (
+            stored.width // plan.shrink,
+            stored.height // plan.shrink,
+        )
 
     def test_so_small_that_nothing_is_left_of_it(self) -> None:
         image = saved(Image.new("RGB", (1, 900), "red"), "JPEG")
@@ -74,7 +81,9 @@ class LeftToLibvipsTests:
         plan = plan_of(image)
         assert plain_jpeg.decode(image[: len(image) // 2], plan) is None
         half = len(image) // 2
-        assert plain_jpeg.decode(image[:half] + b"\xff\xd8\xff\xd9" + image[half + 4 :], plan) is None
+        assert (
+            plain_jpeg.decode(image[:half] + b"\xff\xd8\xff\xd9" + image[half + 4 :], plan) is None
+        )
 
     def test_one_that_is_not_as_large_as_its_header_was(self) -> None:
         assert plain_jpeg.decode(odd((640, 360)), plan_of(odd())) is None

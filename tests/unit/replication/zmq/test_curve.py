@@ -1,4 +1,6 @@
-"""What a stranger may say to a socket with keys before libzmq hears it, and a peer that was let in afterwards."""
+"""What a stranger may say to a socket with keys before libzmq hears it, and a peer that was let in
+afterwards.
+"""
 
 import struct
 
@@ -36,7 +38,9 @@ def let_in(bounds: Bounds = BOUNDS) -> CurveInspection:
 
 class HandshakeTests:
     @given(st.lists(st.integers(1, 200)), st.lists(st.integers(1, 100)))
-    def test_it_goes_on_unchanged_however_it_is_cut(self, cuts: list[int], answers: list[int]) -> None:
+    def test_it_goes_on_unchanged_however_it_is_cut(
+        self, cuts: list[int], answers: list[int]
+    ) -> None:
         inspection, passed, at = CurveInspection(BOUNDS), b"", 0
         for cut in (*cuts, len(HANDSHAKE)):
             passed += inspection.feed(HANDSHAKE[at : at + cut])
@@ -95,13 +99,24 @@ class LetInTests:
     @given(st.lists(st.integers(1, 40)))
     def test_short_frames_go_on_however_they_are_cut(self, cuts: list[int]) -> None:
         inspection, at = let_in(Bounds(1000, None, True, 1000, sealed_bytes_max=48)), 0
-        stream = b"\4\x30" + bytes(48) + b"\0\0" + b"\6" + (48).to_bytes(8, "big") + bytes(48) + b"\4\x28" + bytes(40)
+        stream = (
+            b"\4\x30"
+            + bytes(48)
+            + b"\0\0"
+            + b"\6"
+            + (48).to_bytes(8, "big")
+            + bytes(48)
+            + b"\4\x28"
+            + bytes(40)
+        )
         for cut in (*cuts, len(stream)):
             assert inspection.feed(stream[at : at + cut]) == stream[at : at + cut]
             at += cut
 
     @pytest.mark.parametrize("long", [b"\4\x31", b"\0\xff", b"\6" + (1 << 40).to_bytes(8, "big")])
-    def test_a_frame_longer_than_any_that_is_expected_ends_the_connection(self, long: bytes) -> None:
+    def test_a_frame_longer_than_any_that_is_expected_ends_the_connection(
+        self, long: bytes
+    ) -> None:
         inspection = let_in(Bounds(1000, None, True, 1000, sealed_bytes_max=48))
         inspection.feed(b"\4\x30" + bytes(47))
         inspection.feed(b"\0" + long[:-1])
@@ -109,7 +124,9 @@ class LetInTests:
             inspection.feed(long[-1:])
 
     def test_one_that_was_quiet_for_hours_ends_without_a_warning(self) -> None:
-        inspection = let_in(Bounds(1000, has_keys=True, unanswered_bytes_max=100, answers_count=False))
+        inspection = let_in(
+            Bounds(1000, has_keys=True, unanswered_bytes_max=100, answers_count=False)
+        )
         with pytest.raises(UsedUp) as ended:
             inspection.feed(bytes(101))
         assert is_worth_a_warning(ended.value, 3.0)
@@ -117,7 +134,9 @@ class LetInTests:
         assert is_worth_a_warning(Unwelcome("it sends a frame of 4096 bytes"), 4 * 3600.0)
 
     def test_where_answers_do_not_count_there_is_an_end(self) -> None:
-        inspection = let_in(Bounds(1000, has_keys=True, unanswered_bytes_max=100, answers_count=False))
+        inspection = let_in(
+            Bounds(1000, has_keys=True, unanswered_bytes_max=100, answers_count=False)
+        )
         inspection.feed(bytes(100))
         inspection.answered(bytes(1000))
         with pytest.raises(Unwelcome):

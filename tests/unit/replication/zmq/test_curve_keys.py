@@ -1,4 +1,6 @@
-"""CURVE keys: the files, what is wrong with them in a sentence, and that without the right one nobody gets anything."""
+"""CURVE keys: the files, what is wrong with them in a sentence, and that without the right one
+nobody gets anything.
+"""
 
 import contextlib
 import shutil
@@ -20,7 +22,9 @@ LOOPBACK = "tcp://127.0.0.1:0"
 
 
 def keys_of(folder: Path, **peers: Path) -> NodeKeys:
-    """A node's keys, made if there are none, that authorise the peers by what is in their folders."""
+    """A node's keys, made if there are none, that authorise the peers by what is in their
+    folders.
+    """
     for each in (folder, *peers.values()):
         if not each.exists():
             create_keys(each)
@@ -51,7 +55,11 @@ class FilesTests:
         with pytest.raises(StartError, match="is there already"):
             create_keys(tmp_path)
         assert load_keys(tmp_path) == before
-        assert {file.name for file in tmp_path.iterdir()} == {"server.key", "server.key_secret", "authorized"}
+        assert {file.name for file in tmp_path.iterdir()} == {
+            "server.key",
+            "server.key_secret",
+            "authorized",
+        }
 
     def test_a_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
@@ -62,10 +70,18 @@ class FilesTests:
         keys = keys_of(tmp_path / "south", north=tmp_path / "north")
         assert keys.key_of("north") == load_keys(tmp_path / "north").public
 
-    @pytest.mark.parametrize("name", ["west", "", "../server", "/etc/passwd", "north.key", "north\0", "../../north/server"])
-    def test_a_name_without_a_file_is_refused_and_never_leaves_the_folder(self, tmp_path: Path, name: str) -> None:
+    @pytest.mark.parametrize(
+        "name",
+        ["west", "", "../server", "/etc/passwd", "north.key", "north\0", "../../north/server"],
+    )
+    def test_a_name_without_a_file_is_refused_and_never_leaves_the_folder(
+        self, tmp_path: Path, name: str
+    ) -> None:
         keys = keys_of(tmp_path / "south", north=tmp_path / "north")
-        with pytest.raises(StartError, match=r"there is no key of the peer '.*': copy its server.key to .*authorized/NAME.key"):
+        with pytest.raises(
+            StartError,
+            match=r"there is no key of the peer '.*': copy its server.key to .*authorized/NAME.key",
+        ):
             keys.key_of(name)
 
     @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o601])
@@ -112,13 +128,17 @@ class FilesTests:
         create_keys(tmp_path / "one")
         create_keys(tmp_path / "two")
         shutil.copy(tmp_path / "two" / "server.key", tmp_path / "one")
-        with pytest.raises(StartError, match=r"one/server.key is not the public half of .*one/server.key_secret"):
+        with pytest.raises(
+            StartError, match=r"one/server.key is not the public half of .*one/server.key_secret"
+        ):
             load_keys(tmp_path / "one")
 
     def test_a_peers_secret_is_refused(self, tmp_path: Path) -> None:
         create_keys(tmp_path / "one")
         create_keys(tmp_path / "two")
-        shutil.copy(tmp_path / "two" / "server.key_secret", tmp_path / "one" / "authorized" / "two.key")
+        shutil.copy(
+            tmp_path / "two" / "server.key_secret", tmp_path / "one" / "authorized" / "two.key"
+        )
         with pytest.raises(StartError, match=r"two.key has the peer's secret key in it"):
             load_keys(tmp_path / "one")
 
@@ -164,7 +184,9 @@ class AuthorisationTests:
             self.sockets = sockets
             yield Node(sockets, peer, keys.public)
 
-    def test_a_request_comes_with_the_key_that_its_peer_has_proved(self, node: Node, tmp_path: Path) -> None:
+    def test_a_request_comes_with_the_key_that_its_peer_has_proved(
+        self, node: Node, tmp_path: Path
+    ) -> None:
         assert node.proved == load_keys(tmp_path / "north").public
 
     def gets_nothing(self, node: Node, **curve: Any) -> None:
@@ -193,31 +215,51 @@ class AuthorisationTests:
     def test_a_peer_with_an_unknown_key_gets_nothing_and_is_logged_seldom(self, node: Node) -> None:
         public, secret = zmq.curve_keypair()
         with logged() as events:
-            self.gets_nothing(node, curve_publickey=public, curve_secretkey=secret, curve_serverkey=node.key)
-            self.gets_nothing(node, curve_publickey=public, curve_secretkey=secret, curve_serverkey=node.key)
+            self.gets_nothing(
+                node, curve_publickey=public, curve_secretkey=secret, curve_serverkey=node.key
+            )
+            self.gets_nothing(
+                node, curve_publickey=public, curve_secretkey=secret, curve_serverkey=node.key
+            )
         assert [event["key"] for event in events] == [public.decode()]
 
     def test_a_peer_that_expects_another_server_gets_nothing(self, node: Node) -> None:
         public, secret = zmq.curve_keypair()
-        self.gets_nothing(node, curve_publickey=public, curve_secretkey=secret, curve_serverkey=public)
+        self.gets_nothing(
+            node, curve_publickey=public, curve_secretkey=secret, curve_serverkey=public
+        )
 
-    def test_silent_strangers_are_as_few_as_without_keys_and_keep_no_peer_out(self, node: Node, tmp_path: Path) -> None:
+    def test_silent_strangers_are_as_few_as_without_keys_and_keep_no_peer_out(
+        self, node: Node, tmp_path: Path
+    ) -> None:
         with contextlib.ExitStack() as stack:
-            silent = [stack.enter_context(tcp(node.server.endpoint)) for _ in range(CONNECTIONS_MAX + 10)]
+            silent = [
+                stack.enter_context(tcp(node.server.endpoint)) for _ in range(CONNECTIONS_MAX + 10)
+            ]
             node.works()
             with contextlib.suppress(ConnectionError):
                 while silent[0].recv(100):  # it was greeted, perhaps
                     pass
             keys = load_keys(tmp_path / "north")
-            options: dict[str, Any] = {"curve_publickey": keys.public, "curve_secretkey": keys.secret, "curve_serverkey": node.key}
+            options: dict[str, Any] = {
+                "curve_publickey": keys.public,
+                "curve_secretkey": keys.secret,
+                "curve_serverkey": node.key,
+            }
             with zmq_peer(zmq.DEALER, node.server.endpoint, **options) as newcomer:
                 newcomer.send(b"authorised")
                 assert newcomer.recv() == b"authorised"
         node.works()
 
-    def test_a_peer_that_asks_more_than_it_is_answered_is_cut_off(self, node: Node, tmp_path: Path) -> None:
+    def test_a_peer_that_asks_more_than_it_is_answered_is_cut_off(
+        self, node: Node, tmp_path: Path
+    ) -> None:
         keys = load_keys(tmp_path / "north")
-        options: dict[str, Any] = {"curve_publickey": keys.public, "curve_secretkey": keys.secret, "curve_serverkey": node.key}
+        options: dict[str, Any] = {
+            "curve_publickey": keys.public,
+            "curve_secretkey": keys.secret,
+            "curve_serverkey": node.key,
+        }
         silent = on_reactor(self.sockets.server, LOOPBACK, Inbox())
         with logged() as events, zmq_peer(zmq.DEALER, silent.endpoint, **options) as flood:
             for _ in range(4 * UNANSWERED_BYTES_MAX // REQUEST_BYTES_MAX):
@@ -226,9 +268,15 @@ class AuthorisationTests:
         assert any("too many bytes that get no answer" in str(event.get("why")) for event in events)
 
     def test_a_peer_whose_subscription_is_long_is_cut_off(self, node: Node, tmp_path: Path) -> None:
-        """Libzmq takes 50 bytes of memory for each of its bytes; a subscription to everything has none."""
+        """Libzmq takes 50 bytes of memory for each of its bytes; a subscription to everything has
+        none.
+        """
         keys = load_keys(tmp_path / "north")
-        options: dict[str, Any] = {"curve_publickey": keys.public, "curve_secretkey": keys.secret, "curve_serverkey": node.key}
+        options: dict[str, Any] = {
+            "curve_publickey": keys.public,
+            "curve_secretkey": keys.secret,
+            "curve_serverkey": node.key,
+        }
         publisher = on_reactor(self.sockets.publisher, LOOPBACK)
         with logged() as events, zmq_peer(zmq.SUB, publisher.endpoint, **options) as peer:
             peer.subscribe(b"x" * 40)
@@ -238,13 +286,17 @@ class AuthorisationTests:
     def test_a_peer_that_says_plain_gets_nothing(self, node: Node) -> None:
         self.gets_nothing(node, plain_username=b"north", plain_password=b"north")
 
-    def test_one_that_speaks_the_protocol_by_hand_without_security_gets_nothing(self, node: Node) -> None:
+    def test_one_that_speaks_the_protocol_by_hand_without_security_gets_nothing(
+        self, node: Node
+    ) -> None:
         with tcp(node.server.endpoint) as stranger, pytest.raises(ConnectionError):
             shake_hands(stranger, b"DEALER")
         node.works()
         assert node.heard_only_the_authorised()
 
-    def test_a_key_that_is_authorised_later_gets_in_after_a_reload(self, node: Node, tmp_path: Path) -> None:
+    def test_a_key_that_is_authorised_later_gets_in_after_a_reload(
+        self, node: Node, tmp_path: Path
+    ) -> None:
         south, west = tmp_path / "south", tmp_path / "west"
         answers = Inbox()
         with open_sockets(keys_of(west, south=south)) as sockets:
@@ -260,11 +312,25 @@ class AuthorisationTests:
         with open_sockets() as sockets, pytest.raises(StartError, match="restart"):
             on_reactor(sockets.reload_keys, load_keys(tmp_path))
 
-    def test_when_nobody_is_there_to_say_who_may_connect_nobody_may(self, node: Node, tmp_path: Path) -> None:
-        on_reactor(self.sockets._gatekeeper.stop)  # type: ignore[union-attr]  # noqa: SLF001 - a fault
+    def test_when_nobody_is_there_to_say_who_may_connect_nobody_may(
+        self, node: Node, tmp_path: Path
+    ) -> None:
+
+        on_reactor(self.sockets._gatekeeper.stop)  # type: ignore[union-attr]  # noqa: SLF001
         keys = load_keys(tmp_path / "north")
-        with zmq_peer(zmq.DEALER, node.server.endpoint, curve_publickey=keys.public, curve_secretkey=keys.secret, curve_serverkey=node.key) as peer:
+        with zmq_peer(
+            zmq.DEALER,
+            node.server.endpoint,
+            curve_publickey=keys.public,
+            curve_secretkey=keys.secret,
+            curve_serverkey=node.key,
+        ) as peer:
             peer.send(b"let in by nobody")
-            wait_for_event(peer, zmq.Event.DISCONNECTED, zmq.Event.HANDSHAKE_FAILED_NO_DETAIL, zmq.Event.HANDSHAKE_FAILED_AUTH)
+            wait_for_event(
+                peer,
+                zmq.Event.DISCONNECTED,
+                zmq.Event.HANDSHAKE_FAILED_NO_DETAIL,
+                zmq.Event.HANDSHAKE_FAILED_AUTH,
+            )
         node.works()
         assert node.heard_only_the_authorised()

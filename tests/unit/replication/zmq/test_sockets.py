@@ -1,4 +1,6 @@
-"""The mended sockets: what arrives, what is refused, and that neither hostile peers nor our own mistakes make one deaf."""
+"""The mended sockets: what arrives, what is refused, and that neither hostile peers nor our own
+mistakes make one deaf.
+"""
 
 import contextlib
 import os
@@ -17,9 +19,23 @@ import zmq
 from imagepipe.errors import StartError
 from imagepipe.replication.zmq.connection import READS_PER_TURN_MAX
 from imagepipe.replication.zmq.gate import CONNECTIONS_MAX
-from imagepipe.replication.zmq.sockets import REQUEST_BYTES_MAX, SUBSCRIPTION_BYTES_MAX, Client, Server, Sockets
+from imagepipe.replication.zmq.sockets import (
+    REQUEST_BYTES_MAX,
+    SUBSCRIPTION_BYTES_MAX,
+    Client,
+    Server,
+    Sockets,
+)
 from tests.support.peers import GREETING, frame, shake_hands, tcp, wait_for_event, zmq_peer
-from tests.support.reactor_thread import PATIENCE_SECONDS, Inbox, logged, on_reactor, open_sockets, reactor, until
+from tests.support.reactor_thread import (
+    PATIENCE_SECONDS,
+    Inbox,
+    logged,
+    on_reactor,
+    open_sockets,
+    reactor,
+    until,
+)
 
 LOOPBACK = "tcp://127.0.0.1:0"
 
@@ -72,8 +88,12 @@ def signalled(connection: Any) -> bool:
 class ExchangeTests:
     """Who hears what."""
 
-    @pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:0", "tcp://127.0.0.1:*", "tcp://[::1]:0", "ipc"])
-    def test_requests_are_answered_by_identity(self, sockets: Sockets, endpoint: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "endpoint", ["tcp://127.0.0.1:0", "tcp://127.0.0.1:*", "tcp://[::1]:0", "ipc"]
+    )
+    def test_requests_are_answered_by_identity(
+        self, sockets: Sockets, endpoint: str, tmp_path: Path
+    ) -> None:
         echo = Echo(sockets, f"ipc://{tmp_path}/sync" if endpoint == "ipc" else endpoint)
         others = Inbox()
         other = on_reactor(sockets.client, echo.server.endpoint, None, others)
@@ -85,11 +105,15 @@ class ExchangeTests:
         publisher = on_reactor(sockets.publisher, "tcp://0.0.0.0:0")
         inboxes = [Inbox(), Inbox()]
         for inbox in inboxes:
-            on_reactor(sockets.subscriber, publisher.endpoint.replace("0.0.0.0", "127.0.0.1"), None, inbox)
+            on_reactor(
+                sockets.subscriber, publisher.endpoint.replace("0.0.0.0", "127.0.0.1"), None, inbox
+            )
         until(lambda: publisher.send([b"head", b"1"]) and all(inboxes))
         assert [inbox.get() for inbox in inboxes] == [[b"head", b"1"]] * 2
 
-    def test_a_client_sends_only_while_it_is_connected(self, sockets: Sockets, tmp_path: Path) -> None:
+    def test_a_client_sends_only_while_it_is_connected(
+        self, sockets: Sockets, tmp_path: Path
+    ) -> None:
         client = on_reactor(sockets.client, f"ipc://{tmp_path}/nobody", None, Inbox())
         assert on_reactor(client.send, [b"lost"]) is False
 
@@ -103,7 +127,9 @@ class ExchangeTests:
         assert not echo.requests
 
     def test_a_client_that_cannot_move_stays(self, echo: Echo) -> None:
-        with pytest.raises(StartError, match="cannot connect to tcp://a b:1: that is not an endpoint"):
+        with pytest.raises(
+            StartError, match="cannot connect to tcp://a b:1: that is not an endpoint"
+        ):
             on_reactor(echo.client.reconnect, "tcp://a b:1")
         echo.works()
 
@@ -121,7 +147,9 @@ class ExchangeTests:
             until(lambda: client.send([b"after"]) and bool(requests))
             assert requests.get()[1] == [b"after"]
 
-    def test_a_peer_in_whose_place_was_once_a_stranger_is_found_all_the_same(self, sockets: Sockets) -> None:
+    def test_a_peer_in_whose_place_was_once_a_stranger_is_found_all_the_same(
+        self, sockets: Sockets
+    ) -> None:
         """ZeroMQ alone never connects again to one that said something wrong."""
         requests, bells = Inbox(), Inbox()
         with logged() as events:
@@ -172,10 +200,14 @@ class EdgeTests:
     def test_a_send_that_fails_swallows_no_message(self, sockets: Sockets, tmp_path: Path) -> None:
         self.heard(sockets, tmp_path, lambda both: both[0].send(b"nobody", [b"x"]))
 
-    def test_a_send_that_succeeds_swallows_no_message(self, sockets: Sockets, tmp_path: Path) -> None:
+    def test_a_send_that_succeeds_swallows_no_message(
+        self, sockets: Sockets, tmp_path: Path
+    ) -> None:
         self.heard(sockets, tmp_path, lambda both: both[0].send(both[1], [b"x"]))
 
-    def test_moving_to_another_endpoint_swallows_no_message(self, sockets: Sockets, tmp_path: Path) -> None:
+    def test_moving_to_another_endpoint_swallows_no_message(
+        self, sockets: Sockets, tmp_path: Path
+    ) -> None:
         inbox = Inbox()
         with zmq_peer(zmq.DEALER, f"ipc://{tmp_path}/new", bind=True) as new:
             client = on_reactor(sockets.client, f"ipc://{tmp_path}/old", None, inbox)
@@ -194,7 +226,8 @@ class EdgeTests:
             on_reactor(scenario)
             on_reactor(client.reconnect, f"ipc://{tmp_path}/new")
             new.send(b"third")
-            assert inbox.get() in ([b"second"], [b"third"])  # the second may have gone with its connection
+            # the second may have gone with its connection
+            assert inbox.get() in ([b"second"], [b"third"])
 
     def test_an_error_while_reading_leaves_no_socket_deaf(self, echo: Echo) -> None:
         real, errors = echo.server.socket, [zmq.EFAULT, zmq.EFSM, zmq.EFAULT]
@@ -215,7 +248,9 @@ class EdgeTests:
             echo.works()
         assert [event["log_level"].name for event in events] == ["warn"]
 
-    def test_a_callback_that_raises_ends_nothing_and_is_logged_seldom(self, sockets: Sockets) -> None:
+    def test_a_callback_that_raises_ends_nothing_and_is_logged_seldom(
+        self, sockets: Sockets
+    ) -> None:
         inbox = Inbox()
 
         def fails(client: bytes, frames: Sequence[bytes], _key: bytes) -> None:
@@ -256,7 +291,9 @@ class Turns:
 class FairnessTests:
     """A fast peer has its share of the reactor, and of the memory, and no more."""
 
-    def test_a_flood_lets_the_reactor_do_other_things(self, sockets: Sockets, tmp_path: Path) -> None:
+    def test_a_flood_lets_the_reactor_do_other_things(
+        self, sockets: Sockets, tmp_path: Path
+    ) -> None:
         messages, inbox = 10_000, Inbox()
         turns = Turns()
 
@@ -278,10 +315,14 @@ class FairnessTests:
         # Twice: a read may be due by the clock and by the signal in one turn.
         assert max(turns.counted.values()) <= 2 * READS_PER_TURN_MAX
 
-    def test_a_subscriber_that_stalls_has_a_thousand_messages_waiting_and_not_more(self, sockets: Sockets) -> None:
+    def test_a_subscriber_that_stalls_has_a_thousand_messages_waiting_and_not_more(
+        self, sockets: Sockets
+    ) -> None:
         publisher = on_reactor(sockets.publisher, LOOPBACK)
         flood, size = 20_000, 16_000
-        with zmq_peer(zmq.SUB, publisher.endpoint, rcvhwm=1, subscribe=b"", rcvbuf=65536) as stalled:
+        with zmq_peer(
+            zmq.SUB, publisher.endpoint, rcvhwm=1, subscribe=b"", rcvbuf=65536
+        ) as stalled:
             until(lambda: publisher.send([b"first"]) and bool(stalled.poll(0)))
             on_reactor(lambda: [publisher.send([bytes(size)]) for _ in range(flood)])
             got = 0
@@ -289,22 +330,31 @@ class FairnessTests:
                 got += len(message) == size
         assert got < 2500  # 1000, and what the kernel has room for
 
-    def test_a_server_that_stalls_has_64_requests_waiting_and_not_more(self, sockets: Sockets, tmp_path: Path) -> None:
+    def test_a_server_that_stalls_has_64_requests_waiting_and_not_more(
+        self, sockets: Sockets, tmp_path: Path
+    ) -> None:
         with zmq_peer(zmq.ROUTER, f"ipc://{tmp_path}/sync", bind=True, rcvhwm=1):
             client = on_reactor(sockets.client, f"ipc://{tmp_path}/sync", None, Inbox())
             until(lambda: client.send([bytes(60_000)]))
             assert on_reactor(lambda: sum(client.send([bytes(60_000)]) for _ in range(1000))) < 200
 
-    def test_a_client_that_stalls_has_64_answers_waiting_and_not_more(self, sockets: Sockets, tmp_path: Path) -> None:
+    def test_a_client_that_stalls_has_64_answers_waiting_and_not_more(
+        self, sockets: Sockets, tmp_path: Path
+    ) -> None:
         inbox = Inbox()
         server = on_reactor(sockets.server, f"ipc://{tmp_path}/sync", inbox)
         with zmq_peer(zmq.DEALER, server.endpoint, rcvhwm=1) as stalled:
             stalled.send(b"hello")
             client, *_ = inbox.get()
-            assert on_reactor(lambda: sum(server.send(client, [bytes(60_000)]) for _ in range(1000))) < 200
+            assert (
+                on_reactor(lambda: sum(server.send(client, [bytes(60_000)]) for _ in range(1000)))
+                < 200
+            )
 
     def test_a_message_is_sent_whole_or_not_at_all(self, sockets: Sockets, tmp_path: Path) -> None:
-        """The connection is lost between two frames of one: neither it, nor the next one, may arrive in part."""
+        """The connection is lost between two frames of one: neither it, nor the next one, may
+        arrive in part.
+        """
         endpoint = f"ipc://{tmp_path}/sync"
         client = on_reactor(sockets.client, endpoint, None, Inbox())
         with zmq_peer(zmq.ROUTER, endpoint, bind=True) as router:
@@ -328,7 +378,9 @@ class FairnessTests:
             until(lambda: client.send([b"next", b"message"]) and bool(router.poll(10)))
             assert router.recv_multipart()[1:] == [b"next", b"message"]
 
-    def test_libzmq_gets_the_rest_of_a_message_that_it_could_not_take(self, sockets: Sockets) -> None:
+    def test_libzmq_gets_the_rest_of_a_message_that_it_could_not_take(
+        self, sockets: Sockets
+    ) -> None:
         """Or it would drop the next message as the rest of this one."""
         publisher = on_reactor(sockets.publisher, LOOPBACK)
         real, sent = publisher.socket, []
@@ -352,7 +404,9 @@ class FairnessTests:
 
 
 def next_message(publisher: Any, stalled: "zmq.Socket[bytes]") -> bytes:
-    """What a subscriber gets next. When nothing is left the end is published, which was dropped before, for there was no room."""
+    """What a subscriber gets next. When nothing is left the end is published, which was dropped
+    before, for there was no room.
+    """
     while not stalled.poll(10):
         on_reactor(publisher.send, [b"end"])
     return stalled.recv()
@@ -388,7 +442,9 @@ class HostileTests:
                 polite.sendall(noise.randbytes(200_000))
             echo.works()
 
-    def test_floods_of_connections_and_half_handshakes_are_no_trouble(self, sockets: Sockets, echo: Echo) -> None:
+    def test_floods_of_connections_and_half_handshakes_are_no_trouble(
+        self, sockets: Sockets, echo: Echo
+    ) -> None:
         with contextlib.ExitStack() as stack:
             for number in range(200):
                 stranger = stack.enter_context(tcp(echo.server.endpoint))
@@ -400,9 +456,15 @@ class HostileTests:
             assert late.get() == [b"late"]
 
     @pytest.mark.parametrize("kind", ["ROUTER", "PUB"])
-    def test_a_message_that_never_ends_costs_its_sender_the_connection(self, sockets: Sockets, echo: Echo, kind: str) -> None:
+    def test_a_message_that_never_ends_costs_its_sender_the_connection(
+        self, sockets: Sockets, echo: Echo, kind: str
+    ) -> None:
         """Libzmq alone keeps whatever comes, without any bound."""
-        endpoint = echo.server.endpoint if kind == "ROUTER" else on_reactor(sockets.publisher, LOOPBACK).endpoint
+        endpoint = (
+            echo.server.endpoint
+            if kind == "ROUTER"
+            else on_reactor(sockets.publisher, LOOPBACK).endpoint
+        )
         with tcp(endpoint) as stranger:
             shake_hands(stranger, b"DEALER" if kind == "ROUTER" else b"SUB")
             sent = 0
@@ -415,7 +477,9 @@ class HostileTests:
         assert all(frames[0] == b"question" for _, frames in echo.requests.take_all())
 
     def test_nobody_takes_the_identity_of_another(self, echo: Echo) -> None:
-        """Libzmq alone aborts the process when somebody has taken the identity that it gives to the next one."""
+        """Libzmq alone aborts the process when somebody has taken the identity that it gives to the
+        next one.
+        """
         last = echo.requests.get()[0]
         following = last[:1] + (int.from_bytes(last[1:], "big") + 1).to_bytes(4, "big")
         for identity in (last, following, b"mine"):
@@ -435,19 +499,25 @@ class HostileTests:
     def test_a_long_subscription_costs_its_sender_the_connection(self, sockets: Sockets) -> None:
         """Libzmq takes 50 bytes of memory for each of its bytes."""
         publisher = on_reactor(sockets.publisher, LOOPBACK)
-        with zmq_peer(zmq.SUB, publisher.endpoint, subscribe=bytes(SUBSCRIPTION_BYTES_MAX)) as stranger:
+        with zmq_peer(
+            zmq.SUB, publisher.endpoint, subscribe=bytes(SUBSCRIPTION_BYTES_MAX)
+        ) as stranger:
             wait_for_event(stranger, zmq.Event.DISCONNECTED)
 
     def test_when_all_places_are_taken_by_silent_ones_a_newcomer_has_one(self, echo: Echo) -> None:
         with contextlib.ExitStack() as stack:
-            silent = [stack.enter_context(tcp(echo.server.endpoint)) for _ in range(CONNECTIONS_MAX + 10)]
+            silent = [
+                stack.enter_context(tcp(echo.server.endpoint)) for _ in range(CONNECTIONS_MAX + 10)
+            ]
             with zmq_peer(zmq.DEALER, echo.server.endpoint) as newcomer:
                 newcomer.send(b"hello")
                 assert newcomer.recv() == b"hello"
             assert ended(silent[0])
         echo.works()
 
-    def test_an_address_that_takes_all_places_makes_room_for_another(self, sockets: Sockets) -> None:
+    def test_an_address_that_takes_all_places_makes_room_for_another(
+        self, sockets: Sockets
+    ) -> None:
         asked = Inbox()
         server = on_reactor(sockets.server, LOOPBACK, asked)
         with contextlib.ExitStack() as stack:
@@ -483,16 +553,30 @@ class HostileTests:
         assert any("is too large" in event["log_format"] for event in events)
 
     def test_the_socket_behind_the_gate_is_for_this_process_alone(self, echo: Echo) -> None:
-        [name] = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if "@imagepipe-" in line} & abstract_of_this_process()
-        script = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(30); s.connect(chr(0) + sys.argv[1]); print(s.recv(1))"
-        said = subprocess.run([sys.executable, "-c", script, name.removeprefix("@")], check=True, capture_output=True, text=True).stdout
+        [name] = {
+            line.split()[-1]
+            for line in Path("/proc/net/unix").read_text().splitlines()
+            if "@imagepipe-" in line
+        } & abstract_of_this_process()
+        script = (
+            "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(30);"
+            " s.connect(chr(0) + sys.argv[1]); print(s.recv(1))"
+        )
+        said = subprocess.run(
+            [sys.executable, "-c", script, name.removeprefix("@")],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
         assert said == "b''\n"
         echo.works()
 
 
 def abstract_of_this_process() -> set[str]:
     """The names of the abstract sockets that this process listens on."""
-    inodes = {str(file.readlink()).removeprefix("socket:[").removesuffix("]") for file in open_files()}
+    inodes = {
+        str(file.readlink()).removeprefix("socket:[").removesuffix("]") for file in open_files()
+    }
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
     return {fields[-1] for fields in lines if fields[-2] in inodes and fields[3] == "00010000"}
 
@@ -524,7 +608,11 @@ class BindingTests:
             assert str(caught.value) == f"cannot bind {endpoint}: {why}"
 
     def test_a_port_in_use(self, sockets: Sockets, echo: Echo) -> None:
-        self.refused(sockets, echo.server.endpoint, "another process listens there: stop it, or choose another port")
+        self.refused(
+            sockets,
+            echo.server.endpoint,
+            "another process listens there: stop it, or choose another port",
+        )
         echo.works()
 
     def test_an_address_of_another_machine(self, sockets: Sockets) -> None:
@@ -532,27 +620,47 @@ class BindingTests:
         self.refused(sockets, "tcp://nosuch0:8086", "this machine has no such address")
 
     def test_no_endpoint(self, sockets: Sockets) -> None:
-        self.refused(sockets, "tcp://127.0.0.1", "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path")
-        self.refused(sockets, "http://127.0.0.1", "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path")
+        self.refused(
+            sockets,
+            "tcp://127.0.0.1",
+            "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path",
+        )
+        self.refused(
+            sockets,
+            "http://127.0.0.1",
+            "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path",
+        )
 
     def test_a_path_without_its_folder(self, sockets: Sockets, tmp_path: Path) -> None:
         self.refused(sockets, f"ipc://{tmp_path}/no/socket", "the folder does not exist")
 
     def test_a_path_that_is_too_long(self, sockets: Sockets, tmp_path: Path) -> None:
-        self.refused(sockets, f"ipc://{tmp_path}/{'x' * 108}", "the path is too long for a socket: at most 107 bytes")
+        self.refused(
+            sockets,
+            f"ipc://{tmp_path}/{'x' * 108}",
+            "the path is too long for a socket: at most 107 bytes",
+        )
 
     def test_a_path_where_a_file_lies(self, sockets: Sockets, tmp_path: Path) -> None:
         (tmp_path / "precious").write_text("data")
-        self.refused(sockets, f"ipc://{tmp_path}/precious", "a file that is not a socket lies there")
+        self.refused(
+            sockets, f"ipc://{tmp_path}/precious", "a file that is not a socket lies there"
+        )
         assert (tmp_path / "precious").read_text() == "data"
 
     def test_a_path_where_another_listens(self, sockets: Sockets, tmp_path: Path) -> None:
         with open_sockets() as others:
             echo = Echo(others, f"ipc://{tmp_path}/sync")
-            self.refused(sockets, f"ipc://{tmp_path}/sync", "another process listens there: stop it, or choose another path")
+            self.refused(
+                sockets,
+                f"ipc://{tmp_path}/sync",
+                "another process listens there: stop it, or choose another path",
+            )
             echo.works()
 
-    def test_the_socket_of_a_dead_process_is_replaced(self, sockets: Sockets, tmp_path: Path) -> None:
+    def test_the_socket_of_a_dead_process_is_replaced(
+        self, sockets: Sockets, tmp_path: Path
+    ) -> None:
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(tmp_path / "sync"))
         Echo(sockets, f"ipc://{tmp_path}/sync").works()
@@ -565,7 +673,9 @@ class BindingTests:
         on_reactor(sockets.close)
         assert not (tmp_path / "sync").exists()
 
-    def test_a_socket_file_that_another_has_replaced_stays(self, sockets: Sockets, tmp_path: Path) -> None:
+    def test_a_socket_file_that_another_has_replaced_stays(
+        self, sockets: Sockets, tmp_path: Path
+    ) -> None:
         publisher = on_reactor(sockets.publisher, f"ipc://{tmp_path}/publish")
         (tmp_path / "publish").unlink()
         (tmp_path / "publish").write_text("data")
@@ -576,7 +686,9 @@ class BindingTests:
 class ClosingTests:
     """The end."""
 
-    def test_everything_may_be_closed_twice_and_then_drops_what_it_is_given(self, sockets: Sockets, echo: Echo) -> None:
+    def test_everything_may_be_closed_twice_and_then_drops_what_it_is_given(
+        self, sockets: Sockets, echo: Echo
+    ) -> None:
         publisher = on_reactor(sockets.publisher, LOOPBACK)
         for _ in range(2):
             for closing in (publisher, echo.client, echo.server, sockets):
@@ -623,12 +735,18 @@ class ClosingTests:
         with zmq_peer(zmq.ROUTER, f"ipc://{tmp_path}/stalled", bind=True, rcvhwm=1):
             client = on_reactor(sockets.client, f"ipc://{tmp_path}/stalled", None, Inbox())
             until(lambda: client.send([bytes(60_000)]))
-            assert on_reactor(lambda: [client.send([bytes(60_000)]) for _ in range(1000)])[-1] is False
+            assert (
+                on_reactor(lambda: [client.send([bytes(60_000)]) for _ in range(1000)])[-1] is False
+            )
             on_reactor(sockets.close)
             assert sockets._factory.context.closed, "it ended, and was not merely given up"  # noqa: SLF001
 
-    def test_a_thread_of_zeromqs_that_does_not_let_go_holds_it_up_for_a_second_at_most(self, sockets: Sockets) -> None:
-        hanging = on_reactor(sockets._factory.context.socket, zmq.PUB)  # noqa: SLF001 - such as in a name server's time limit
+    def test_a_thread_of_zeromqs_that_does_not_let_go_holds_it_up_for_a_second_at_most(
+        self, sockets: Sockets
+    ) -> None:
+        # such as in a name server's time limit
+        hanging = on_reactor(sockets._factory.context.socket, zmq.PUB)  # noqa: SLF001
         on_reactor(sockets.close)
-        assert not sockets._factory.context.closed  # noqa: SLF001 - given up: this line would never have been reached
+        # given up: this line would never have been reached
+        assert not sockets._factory.context.closed  # noqa: SLF001
         hanging.close()

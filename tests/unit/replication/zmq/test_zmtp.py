@@ -20,7 +20,11 @@ def command(name: bytes, body: bytes = b"") -> bytes:
 def ready(**properties: bytes) -> bytes:
     """READY with these properties."""
     return command(
-        b"READY", b"".join(bytes([len(name)]) + name.encode() + struct.pack(">I", len(value)) + value for name, value in properties.items())
+        b"READY",
+        b"".join(
+            bytes([len(name)]) + name.encode() + struct.pack(">I", len(value)) + value
+            for name, value in properties.items()
+        ),
     )
 
 
@@ -32,7 +36,15 @@ class InspectionTests:
 
     @given(st.lists(st.integers(1, 30)))
     def test_what_is_right_goes_on_unchanged_however_it_is_cut(self, cuts: list[int]) -> None:
-        stream = HELLO + frame(b"a", more=True) + frame(b"b") + command(b"PING", b"\0\0") + command(b"PONG") + b"\1\0\0\1c" + frame(bytes(900))
+        stream = (
+            HELLO
+            + frame(b"a", more=True)
+            + frame(b"b")
+            + command(b"PING", b"\0\0")
+            + command(b"PONG")
+            + b"\1\0\0\1c"
+            + frame(bytes(900))
+        )
         inspection, passed, at = Inspection(Bounds(1000)), b"", 0
         for cut in (*cuts, len(stream)):
             passed += inspection.feed(stream[at : at + cut])
@@ -88,7 +100,9 @@ class InspectionTests:
             assert inspection.feed(frame(bytes(1000))) == frame(bytes(1000))
 
     @given(st.binary(max_size=200), st.booleans())
-    def test_noise_goes_on_or_ends_the_connection_and_nothing_else_happens(self, noise: bytes, greeted: bool) -> None:
+    def test_noise_goes_on_or_ends_the_connection_and_nothing_else_happens(
+        self, noise: bytes, greeted: bool
+    ) -> None:
         inspection = Inspection(Bounds(1000))
         said = HELLO + noise if greeted else noise
         with contextlib.suppress(Unwelcome):

@@ -7,22 +7,50 @@ from pathlib import Path
 import pytest
 
 from imagepipe.storage.cache.cache import RenderCache
-from tests.support.caches import BLOCK, FACTS, PLENTY, files, get, hexed, open_cache, opened, put, read, stage
+from tests.support.caches import (
+    BLOCK,
+    FACTS,
+    PLENTY,
+    files,
+    get,
+    hexed,
+    open_cache,
+    opened,
+    put,
+    read,
+    stage,
+)
 
 
 class KeepingTests:
-    def test_what_was_put_is_found_with_its_digest_and_facts_also_by_the_next_run(self, tmp_path: Path) -> None:
+    def test_what_was_put_is_found_with_its_digest_and_facts_also_by_the_next_run(
+        self, tmp_path: Path
+    ) -> None:
         with opened(tmp_path) as cache:
             assert get(cache, "a") is None
             assert put(cache, tmp_path, "a", b"1" * 5000) == b"1" * 5000
             assert get(cache, "a") == b"1" * 5000
-            assert (cache.files, cache.bytes, cache.hits, cache.misses, cache.evictions) == (1, 2 * BLOCK, 1, 1, 0)
+            assert (cache.files, cache.bytes, cache.hits, cache.misses, cache.evictions) == (
+                1,
+                2 * BLOCK,
+                1,
+                1,
+                0,
+            )
         with opened(tmp_path) as cache:
             assert get(cache, "a") == b"1" * 5000
-            assert (cache.files, cache.bytes, cache.hits, cache.misses, cache.evictions) == (1, 2 * BLOCK, 1, 0, 0)
+            assert (cache.files, cache.bytes, cache.hits, cache.misses, cache.evictions) == (
+                1,
+                2 * BLOCK,
+                1,
+                0,
+                0,
+            )
         assert list((tmp_path / "staging").iterdir()) == []
 
-    def test_one_that_is_looked_up_twice_before_it_is_made_is_one_miss(self, tmp_path: Path) -> None:
+    def test_one_that_is_looked_up_twice_before_it_is_made_is_one_miss(
+        self, tmp_path: Path
+    ) -> None:
         with opened(tmp_path) as cache:
             put(cache, tmp_path, "b", b"2")
             assert (get(cache, "a"), get(cache, "a")) == (None, None)
@@ -56,8 +84,12 @@ class KeepingTests:
             assert get(cache, "a") == b"1"
             assert (cache.files, cache.bytes, len(files(tmp_path))) == (1, BLOCK, 1)
 
-    @pytest.mark.parametrize("name", ["", "a", "../" * 8 + "a" * 40, "A" * 64, "a" * 63 + "\n", "é" * 64, "a" * 65])
-    def test_what_has_no_proper_key_or_source_is_served_once(self, tmp_path: Path, name: str) -> None:
+    @pytest.mark.parametrize(
+        "name", ["", "a", "../" * 8 + "a" * 40, "A" * 64, "a" * 63 + "\n", "é" * 64, "a" * 65]
+    )
+    def test_what_has_no_proper_key_or_source_is_served_once(
+        self, tmp_path: Path, name: str
+    ) -> None:
         with opened(tmp_path) as cache:
             for key, source in ((name, hexed("source")), (hexed("a"), name)):
                 assert read(cache.put(key, source, stage(tmp_path, b"1"), FACTS)) == b"1"
@@ -82,10 +114,17 @@ class BoundTests:
             assert get(cache, "a") == b"a"
             put(cache, tmp_path, "d", bytes(BLOCK + 1))
             assert [get(cache, name) for name in "abcd"] == [b"a", None, None, bytes(BLOCK + 1)]
-            assert (cache.files, cache.bytes, cache.evictions, len(files(tmp_path))) == (2, 3 * BLOCK, 2, 2)
+            assert (cache.files, cache.bytes, cache.evictions, len(files(tmp_path))) == (
+                2,
+                3 * BLOCK,
+                2,
+                2,
+            )
 
     @pytest.mark.parametrize("remembered_max", [1, 100])
-    def test_the_next_run_knows_what_was_used_last(self, tmp_path: Path, remembered_max: int) -> None:
+    def test_the_next_run_knows_what_was_used_last(
+        self, tmp_path: Path, remembered_max: int
+    ) -> None:
         with opened(tmp_path, 3 * BLOCK, remembered_max=remembered_max) as cache:
             for name in "abc":
                 put(cache, tmp_path, name, name.encode())
@@ -104,7 +143,9 @@ class BoundTests:
             assert len(files(tmp_path)) == 1
             assert list((tmp_path / "staging").iterdir()) == []
 
-    def test_a_cache_of_no_size_keeps_nothing_and_removes_what_there_was(self, tmp_path: Path) -> None:
+    def test_a_cache_of_no_size_keeps_nothing_and_removes_what_there_was(
+        self, tmp_path: Path
+    ) -> None:
         with opened(tmp_path) as cache:
             put(cache, tmp_path, "a", b"1")
         with opened(tmp_path, 0) as cache:
@@ -128,7 +169,12 @@ class BoundTests:
             assert get(cache, "1") == b"1"
             cache.tidy()
             assert (cache.files, len(files(tmp_path))) == (3, 3)
-            assert [get(cache, name) for name in ("1", "2", "598", "599")] == [b"1", None, b"598", b"599"]
+            assert [get(cache, name) for name in ("1", "2", "598", "599")] == [
+                b"1",
+                None,
+                b"598",
+                b"599",
+            ]
         with opened(tmp_path, BLOCK) as cache:  # without tidying
             put(cache, tmp_path, "a", b"a")
             assert (cache.files, len(files(tmp_path)), get(cache, "a")) == (1, 1, b"a")
@@ -190,7 +236,9 @@ class ForgettingTests:
 
 
 class ClosedTests:
-    def test_a_closed_cache_finds_and_keeps_nothing_and_serves_all_the_same(self, tmp_path: Path) -> None:
+    def test_a_closed_cache_finds_and_keeps_nothing_and_serves_all_the_same(
+        self, tmp_path: Path
+    ) -> None:
         cache = open_cache(tmp_path)
         put(cache, tmp_path, "a", b"1")
         held = cache.get(hexed("a"))
@@ -209,7 +257,9 @@ class ClosedTests:
 
 class PlaceTests:
     @pytest.mark.parametrize("kind", ["file", "link", "folder"])
-    def test_what_lies_in_its_place_is_replaced_and_a_folder_made_its_own(self, tmp_path: Path, kind: str) -> None:
+    def test_what_lies_in_its_place_is_replaced_and_a_folder_made_its_own(
+        self, tmp_path: Path, kind: str
+    ) -> None:
         place, elsewhere = tmp_path / "cache", tmp_path / "elsewhere"
         elsewhere.mkdir()
         (elsewhere / "kept").touch()
@@ -229,7 +279,9 @@ class PlaceTests:
         assert not place.is_symlink()
         assert [path.name for path in elsewhere.iterdir()] == ["kept"]
 
-    def test_where_there_can_be_no_cache_one_does_without_until_there_can(self, tmp_path: Path) -> None:
+    def test_where_there_can_be_no_cache_one_does_without_until_there_can(
+        self, tmp_path: Path
+    ) -> None:
         root = tmp_path / "not" / "yet"
         (tmp_path / "staging").mkdir()
         cache = RenderCache.open(root / "cache", PLENTY, is_there=lambda _: True)

@@ -1,4 +1,6 @@
-"""Images that lost a conflict: kept for 30 days on the node that had accepted them, and gone then."""
+"""Images that lost a conflict: kept for 30 days on the node that had accepted them, and
+gone then.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,7 +14,17 @@ from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.catalogue.history import KEPT_MS, Lost
 from imagepipe.storage.store import Store
 from tests.support.exchange import pull
-from tests.support.stores import NEVER, check_kept, delete, digest, objects, open_store, opened, put, tree
+from tests.support.stores import (
+    NEVER,
+    check_kept,
+    delete,
+    digest,
+    objects,
+    open_store,
+    opened,
+    put,
+    tree,
+)
 
 NOW = 1_700_000_000_000
 
@@ -46,7 +58,9 @@ class HistoryTests:
             (lost,) = store.history()
             row = store.look_up("a")
             assert row is not None
-            assert lost == Lost("a", lost.version, Content(digest(b"mine"), 4), NOW + 10, row.version)
+            assert lost == Lost(
+                "a", lost.version, Content(digest(b"mine"), 4), NOW + 10, row.version
+            )
             assert lost.version.origin == store.node_id
             assert store.history("a") == [lost]
             assert store.history("b") == []
@@ -55,8 +69,12 @@ class HistoryTests:
     def test_pages_go_by_path_and_the_newest_version_first(self, tmp_path: Path) -> None:
         clock = Clock()
         with (
-            contextlib.closing(open_store(tmp_path / "one", now_ms=lambda: clock.ms, checkpoint_seconds=NEVER)) as one,
-            contextlib.closing(open_store(tmp_path / "two", now_ms=lambda: clock.ms + 5, checkpoint_seconds=NEVER)) as two,
+            contextlib.closing(
+                open_store(tmp_path / "one", now_ms=lambda: clock.ms, checkpoint_seconds=NEVER)
+            ) as one,
+            contextlib.closing(
+                open_store(tmp_path / "two", now_ms=lambda: clock.ms + 5, checkpoint_seconds=NEVER)
+            ) as two,
         ):
             for paths in (["b", "a/x"], ["b"], ["b"]):
                 clock.ms += 10
@@ -69,19 +87,31 @@ class HistoryTests:
             whole.sort(key=lambda lost: lost.path)
             assert list(one.lost_page(LostPage("", None, None, 9))) == whole
             paged: list[Lost] = []
-            while page := one.lost_page(LostPage("", None, (paged[-1].path, paged[-1].version) if paged else None, 1)):
+            while page := one.lost_page(
+                LostPage("", None, (paged[-1].path, paged[-1].version) if paged else None, 1)
+            ):
                 paged += page
             assert paged == whole
             early = (whole[0].path, Version(0, ""))
-            assert list(one.lost_page(LostPage("b", "b\0", early, 9))) == [lost for lost in whole if lost.path == "b"]
+            assert list(one.lost_page(LostPage("b", "b\0", early, 9))) == [
+                lost for lost in whole if lost.path == "b"
+            ]
             for lost in whole:
                 assert list(one.lost_versions(lost.path, version_text(lost.version), 2)) == [lost]
             of_b = [lost for lost in whole if lost.path == "b"]
-            assert list(one.lost_versions("b", "", 9)) == list(one.lost_versions("b", "0", 9)) == of_b
+            assert (
+                list(one.lost_versions("b", "", 9)) == list(one.lost_versions("b", "0", 9)) == of_b
+            )
             assert list(one.lost_versions("b", "0", 2)) == of_b[:2]
-            assert list(one.lost_versions("b", "f", 9)) == list(one.lost_versions("c", "0", 9)) == []
-            assert list(one.lost_page(LostPage("a/", "a0", None, 9))) == [lost for lost in whole if lost.path == "a/x"]
-            assert list(one.lost_page(LostPage("b", "b\0", (whole[0].path, whole[0].version), 9))) == [lost for lost in whole if lost.path == "b"]
+            assert (
+                list(one.lost_versions("b", "f", 9)) == list(one.lost_versions("c", "0", 9)) == []
+            )
+            assert list(one.lost_page(LostPage("a/", "a0", None, 9))) == [
+                lost for lost in whole if lost.path == "a/x"
+            ]
+            assert list(
+                one.lost_page(LostPage("b", "b\0", (whole[0].path, whole[0].version), 9))
+            ) == [lost for lost in whole if lost.path == "b"]
 
     def test_the_winner_of_a_delete_is_one_too(self, tmp_path: Path) -> None:
         with opened(tmp_path / "one") as one, opened(tmp_path / "two") as two:
@@ -134,7 +164,10 @@ class HistoryTests:
 
     @pytest.mark.parametrize("again", [1, 3])
     def test_the_same_row_told_again_is_no_second_loss(self, tmp_path: Path, again: int) -> None:
-        with losing(tmp_path / "one", Clock(), tmp_path / "two") as store, opened(tmp_path / "two") as theirs:
+        with (
+            losing(tmp_path / "one", Clock(), tmp_path / "two") as store,
+            opened(tmp_path / "two") as theirs,
+        ):
             for _ in range(again):
                 rows = theirs.changes(0, 10).rows
                 store.join(rows, None, None)

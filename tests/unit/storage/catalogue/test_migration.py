@@ -1,4 +1,6 @@
-"""A catalogue that an older imagepipe wrote is brought up to date at a start, whole or not at all."""
+"""A catalogue that an older imagepipe wrote is brought up to date at a start, whole or not
+at all.
+"""
 
 import sqlite3
 from pathlib import Path
@@ -12,7 +14,17 @@ from imagepipe.core.rows.stamp import STAMP_MAX, Version
 from imagepipe.errors import StartError
 from imagepipe.storage.catalogue import schema
 from imagepipe.storage.catalogue.orders import Order
-from tests.support.stores import FACTS, PRIVATE, check_kept, check_whole, delete, digest, opened, put, tree
+from tests.support.stores import (
+    FACTS,
+    PRIVATE,
+    check_kept,
+    check_whole,
+    delete,
+    digest,
+    opened,
+    put,
+    tree,
+)
 
 VERSION_1 = (
     """CREATE TABLE entry (
@@ -63,7 +75,9 @@ def older(root: Path) -> Path:
 def tables(catalogue: Path) -> set[str]:
     """What is in a catalogue."""
     connection = sqlite3.connect(catalogue)
-    found = {row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")}
+    found = {
+        row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
+    }
     connection.close()
     return found
 
@@ -109,13 +123,19 @@ class MigrationTests:
         named = {statement.split("(")[0] for statement in new}
         assert {statement.split("(")[0] for statement in tables(catalogue)} == named
 
-    def test_one_that_fails_leaves_the_old_one_as_it_was(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_that_fails_leaves_the_old_one_as_it_was(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
         catalogue = older(tmp_path)
         before = tables(catalogue)
         with monkeypatch.context() as patch:
-            patch.setitem(schema._MIGRATIONS, 1, (*schema._REPLICATION_TABLES, "CREATE TABLE entry (again)"))  # noqa: SLF001
+            patch.setitem(
+                schema._MIGRATIONS,  # noqa: SLF001
+                1,
+                (*schema._REPLICATION_TABLES, "CREATE TABLE entry (again)"),  # noqa: SLF001
+            )
             with pytest.raises(StartError, match="cannot be read"), opened(tmp_path):
                 pass
         assert tables(catalogue) == before
@@ -134,22 +154,30 @@ class MigrationTests:
 
 
 class StampTests:
-    """Up to version 3 stamps went up to 2^62, and a forged one lifted all that were written after it."""
+    """Up to version 3 stamps went up to 2^62, and a forged one lifted all that were written after
+    it.
+    """
 
     forged = (1 << 62) - 1000
 
     def poison(self, root: Path, stamp: int) -> None:
-        """Make a catalogue of version 3 whose rows all have a stamp of a peer's choice, or one above it."""
+        """Make a catalogue of version 3 whose rows all have a stamp of a peer's choice, or one
+        above it.
+        """
         with opened(root) as store:
             put(store, {"a": b"1"})
             put(store, {"c": b"2"})
             delete(store, "d")
-            store.join([told("e", b"not here", seq=1), told("f", b"nor this", seq=2)], YOU, Cursor("e", 2))
+            store.join(
+                [told("e", b"not here", seq=1), told("f", b"nor this", seq=2)], YOU, Cursor("e", 2)
+            )
         change(
             root,
-            f"UPDATE entry SET stamp = {stamp} + seq, replaced_stamp = {stamp}, replaced_origin = origin",  # noqa: S608
+            f"UPDATE entry SET stamp = {stamp} + seq, replaced_stamp = {stamp}, replaced_origin ="  # noqa: S608
+            " origin",
             f"UPDATE pending SET stamp = {stamp} + 1 + seq",  # noqa: S608
-            f"INSERT INTO history VALUES ('c', {stamp}, 'ab', '{digest(b'2')}', 1, 5, {stamp} + 1, 'cd')",  # noqa: S608
+            f"INSERT INTO history VALUES ('c', {stamp}, 'ab', '{digest(b'2')}', 1, 5, {stamp} + 1,"  # noqa: S608
+            " 'cd')",
             *FROM_4_TO_3,
             f"UPDATE meta SET last_stamp = {stamp} + 9",  # noqa: S608
         )
@@ -177,9 +205,13 @@ class StampTests:
         self.poison(tmp_path, self.forged)
         with opened(tmp_path) as store:
             for row in [*store.changes(0, 10).rows, *(one.row for one in store.pending())]:
-                assert decode_reply("c", encode("c", batch(1, YOU, "e", row.entry.seq - 1, row.entry.seq, [row])))
+                assert decode_reply(
+                    "c", encode("c", batch(1, YOU, "e", row.entry.seq - 1, row.entry.seq, [row]))
+                )
             assert [one.row.entry.path for one in store.pending()] == ["e", "f"]
-            assert {(lost.version.stamp, lost.winner.stamp) for lost in store.history()} == {(self.forged >> 1, (self.forged + 1) >> 1)}
+            assert {(lost.version.stamp, lost.winner.stamp) for lost in store.history()} == {
+                (self.forged >> 1, (self.forged + 1) >> 1)
+            }
 
     def test_the_greatest_of_all_can_be_got_rid_of(self, tmp_path: Path) -> None:
         self.poison(tmp_path, (1 << 62) - 3)

@@ -52,21 +52,36 @@ def bench(tmp_path: Path) -> Bench:
 class PrepareTests:
     def test_readers_see_nothing_of_it(self, bench: Bench) -> None:
         bench.show("a", None, b"1")
-        bench.tree.prepare([bench.replacement("a", b"1", b"2"), bench.replacement("b/c", None, b"3")])
-        assert tree(bench.root) == {"a": b"1", "b/": None, f".imagepipe-{RUN}-2": b"2", f"b/.imagepipe-{RUN}-3": b"3"}
+        bench.tree.prepare(
+            [bench.replacement("a", b"1", b"2"), bench.replacement("b/c", None, b"3")]
+        )
+        assert tree(bench.root) == {
+            "a": b"1",
+            "b/": None,
+            f".imagepipe-{RUN}-2": b"2",
+            f"b/.imagepipe-{RUN}-3": b"3",
+        }
 
     def test_undone_it_leaves_no_trace(self, bench: Bench) -> None:
         bench.show("a/b", None, b"1")
         before = tree(bench.root)
         bench.tree.undo(
-            bench.tree.prepare([bench.replacement("a/b", b"1", b"2"), bench.replacement("a/c/d", None, b"3"), bench.replacement("x/y", None, b"4")])
+            bench.tree.prepare(
+                [
+                    bench.replacement("a/b", b"1", b"2"),
+                    bench.replacement("a/c/d", None, b"3"),
+                    bench.replacement("x/y", None, b"4"),
+                ]
+            )
         )
         assert tree(bench.root) == before
 
     def test_refused_it_leaves_no_trace(self, bench: Bench) -> None:
         (bench.root / "z").write_bytes(b"theirs")
         with pytest.raises(NotStored):
-            bench.tree.prepare([bench.replacement("x/y", None, b"4"), bench.replacement("z", None, b"3")])
+            bench.tree.prepare(
+                [bench.replacement("x/y", None, b"4"), bench.replacement("z", None, b"3")]
+            )
         assert tree(bench.root) == {"z": b"theirs"}
 
     def test_undoing_one_call_leaves_the_folder_that_another_uses(self, bench: Bench) -> None:
@@ -93,7 +108,9 @@ class PrepareTests:
 
 class CopyTests:
     @pytest.mark.parametrize("number", [errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.EXDEV])
-    def test_where_links_are_impossible_the_bytes_are_copied(self, tmp_path: Path, number: int) -> None:
+    def test_where_links_are_impossible_the_bytes_are_copied(
+        self, tmp_path: Path, number: int
+    ) -> None:
         def refuse(_source: bytes, _target: bytes) -> None:
             raise OSError(number, "no links here")
 
@@ -111,9 +128,17 @@ class CopyTests:
 class ApplyTests:
     def test_what_goes_goes_before_what_comes(self, bench: Bench) -> None:
         bench.show("a", None, b"1")
-        bench.tree.apply(bench.tree.prepare([bench.replacement("a/b/c", None, b"1"), bench.replacement("a", b"1", None)]))
+        bench.tree.apply(
+            bench.tree.prepare(
+                [bench.replacement("a/b/c", None, b"1"), bench.replacement("a", b"1", None)]
+            )
+        )
         assert tree(bench.root) == {"a/": None, "a/b/": None, "a/b/c": b"1"}
-        bench.tree.apply(bench.tree.prepare([bench.replacement("a", None, b"1"), bench.replacement("a/b/c", b"1", None)]))
+        bench.tree.apply(
+            bench.tree.prepare(
+                [bench.replacement("a", None, b"1"), bench.replacement("a/b/c", b"1", None)]
+            )
+        )
         assert tree(bench.root) == {"a": b"1"}
 
     def test_a_folder_with_a_waiting_link_is_not_pruned(self, bench: Bench) -> None:
@@ -130,7 +155,9 @@ class ApplyTests:
         assert tree(bench.root) == {"a": b"theirs"}
 
     def test_a_change_that_fails_is_named_and_the_rest_happens(self, bench: Bench) -> None:
-        prepared = bench.tree.prepare([bench.replacement("x/a", None, b"1"), bench.replacement("b", None, b"2")])
+        prepared = bench.tree.prepare(
+            [bench.replacement("x/a", None, b"1"), bench.replacement("b", None, b"2")]
+        )
         next((bench.root / "x").iterdir()).unlink()
         assert bench.tree.apply(prepared) == ("x/a",)
         assert (bench.root / "b").read_bytes() == b"2"
@@ -145,7 +172,10 @@ class ApplyTests:
 class FlushTests:
     def touched(self, bench: Bench) -> set[str]:
         """What is to be flushed."""
-        return {os.path.relpath(os.fsdecode(folder), bench.root) for folder in bench.tree.touched._touched}  # noqa: SLF001
+        return {
+            os.path.relpath(os.fsdecode(folder), bench.root)
+            for folder in bench.tree.touched._touched  # noqa: SLF001
+        }
 
     def test_every_folder_in_which_a_name_changed_is_flushed(self, bench: Bench) -> None:
         bench.show("a/b/c", None, b"1")
@@ -174,5 +204,10 @@ class LeftoverTests:
     def test_only_temporary_names_of_other_runs_are_leftovers(self) -> None:
         assert is_leftover(b".imagepipe-ffffffffffffffff-7", RUN)
         assert not is_leftover(f".imagepipe-{RUN}-7".encode(), RUN)
-        for name in (b".imagepipe", b".imagepipe-1-7", b"imagepipe-ffffffffffffffff-7", b".imagepipe-ffffffffffffffff-7.jpg"):
+        for name in (
+            b".imagepipe",
+            b".imagepipe-1-7",
+            b"imagepipe-ffffffffffffffff-7",
+            b".imagepipe-ffffffffffffffff-7.jpg",
+        ):
             assert not is_leftover(name, RUN)

@@ -1,4 +1,6 @@
-"""What is wrong with the images of a store is found and put right, and nothing is destroyed by it."""
+"""What is wrong with the images of a store is found and put right, and nothing is destroyed
+by it.
+"""
 
 import errno
 import os
@@ -16,7 +18,18 @@ from imagepipe.storage import disk
 from imagepipe.storage.store import Store
 from imagepipe.storage.verify import verify
 from imagepipe.storage.verify.verify import Extent, Finding, Problem
-from tests.support.stores import PRIVATE, check_whole, delete, digest, held, objects, open_store, opened, put, tree
+from tests.support.stores import (
+    PRIVATE,
+    check_whole,
+    delete,
+    digest,
+    held,
+    objects,
+    open_store,
+    opened,
+    put,
+    tree,
+)
 
 
 class Ended(Exception):
@@ -24,9 +37,16 @@ class Ended(Exception):
 
 
 class Walker:
-    """Walks, notes what it is told, and gets from peers what `others` have. hook: called whenever something was read."""
+    """Walks, notes what it is told, and gets from peers what `others` have. hook: called whenever
+    something was read.
+    """
 
-    def __init__(self, store: Store, others: Mapping[str, bytes] | None = None, hook: Callable[[int], object] = lambda _: None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        others: Mapping[str, bytes] | None = None,
+        hook: Callable[[int], object] = lambda _: None,
+    ) -> None:
         self.extent = Extent(0, 0)
         self.rows = self.size = self.bytes_read = self.rests = 0
         self.findings: list[Finding] = []
@@ -56,7 +76,10 @@ class Walker:
         self.asked.append([content.digest for content in contents])
         for number, content in enumerate(contents):
             if content.digest in self._others:
-                assert self._store.receive(number, content, 0, self._others[content.digest]) is Received.COMPLETE
+                assert (
+                    self._store.receive(number, content, 0, self._others[content.digest])
+                    is Received.COMPLETE
+                )
 
     @property
     def problems(self) -> dict[str, Problem]:
@@ -64,7 +87,9 @@ class Walker:
         return {one.path: one.problem for one in self.findings}
 
 
-def verified(store: Store, others: Mapping[str, bytes] | None = None, *, repair: bool = False) -> Walker:
+def verified(
+    store: Store, others: Mapping[str, bytes] | None = None, *, repair: bool = False
+) -> Walker:
     """One verification."""
     walker = Walker(store, others)
     store.verify(walker, repair=repair)
@@ -79,14 +104,28 @@ def object_of(root: Path, content: bytes) -> Path:
 def found(root: Path) -> dict[str, bytes]:
     """What was moved aside, by its name without the time."""
     folder = root / PRIVATE / "found"
-    return {file.name.split("-", 2)[2]: file.read_bytes() for file in folder.rglob("*") if file.is_file()} if folder.exists() else {}
+    return (
+        {
+            file.name.split("-", 2)[2]: file.read_bytes()
+            for file in folder.rglob("*")
+            if file.is_file()
+        }
+        if folder.exists()
+        else {}
+    )
 
 
 class FindingTests:
     def test_where_nothing_is_wrong_everything_was_looked_at_once(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             for start in range(0, 2100, 100):
-                put(store, {f"{number % 9}/{number}": b"%d" % (number % 1500) for number in range(start, start + 100)})
+                put(
+                    store,
+                    {
+                        f"{number % 9}/{number}": b"%d" % (number % 1500)
+                        for number in range(start, start + 100)
+                    },
+                )
             delete(store, "0/0")
             walker = verified(store)
             assert walker.findings == []
@@ -119,13 +158,17 @@ class FindingTests:
             (lambda root: link(root / "a"), Problem.STRANGER),
         ],
     )
-    def test_each_kind_of_damage_is_told(self, tmp_path: Path, damage: Callable[[Path], None], problem: Problem) -> None:
+    def test_each_kind_of_damage_is_told(
+        self, tmp_path: Path, damage: Callable[[Path], None], problem: Problem
+    ) -> None:
         root = tmp_path / "images"
         with opened(root) as store:
             put(store, {"a/b": b"one", "c": b"two"})
             damage(root)
             before = tree(root)
-            assert verified(store).findings == [Finding("a/b", problem, repaired=False, outcome="left as it is")]
+            assert verified(store).findings == [
+                Finding("a/b", problem, repaired=False, outcome="left as it is")
+            ]
             assert tree(root) == before
 
     def test_a_copy_with_the_right_bytes_is_as_good_as_a_link(self, tmp_path: Path) -> None:
@@ -134,7 +177,9 @@ class FindingTests:
             replace(tmp_path / "a", b"one")
             assert verified(store, repair=True).findings == []
 
-    def test_an_image_that_an_earlier_release_stored_at_a_path_that_xml_cannot_carry_stays(self, tmp_path: Path) -> None:
+    def test_an_image_that_an_earlier_release_stored_at_a_path_that_xml_cannot_carry_stays(
+        self, tmp_path: Path
+    ) -> None:
         with opened(tmp_path) as store:
             put(store, {"bad\uffff": b"one", "x/\ufffe": b"two"})
             assert verified(store, repair=True).findings == []
@@ -170,22 +215,33 @@ class FindingTests:
             assert walker.findings == []
             check_whole(store, tmp_path)
 
-    def test_a_disk_that_cannot_read_an_object_has_a_rotten_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_disk_that_cannot_read_an_object_has_a_rotten_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"one", "b": b"two"})
             bad = os.fsencode(object_of(tmp_path, b"one"))
             real = disk.open_for_reading
             # No file system here fails to read on demand.
             monkeypatch.setattr(
-                "imagepipe.storage.verify.verify.open_for_reading", lambda place: raise_(OSError(errno.EIO, "")) if place == bad else real(place)
+                "imagepipe.storage.verify.verify.open_for_reading",
+                lambda place: raise_(OSError(errno.EIO, "")) if place == bad else real(place),
             )
             assert verified(store).problems == {"a": Problem.ROTTEN}
 
-    def test_it_waits_where_files_are_scarce(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_waits_where_files_are_scarce(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"one"})
-            real, errors = disk.open_for_reading, [OSError(errno.EMFILE, ""), OSError(errno.ENFILE, "")]
-            monkeypatch.setattr("imagepipe.storage.verify.verify.open_for_reading", lambda place: raise_(errors.pop()) if errors else real(place))
+            real, errors = (
+                disk.open_for_reading,
+                [OSError(errno.EMFILE, ""), OSError(errno.ENFILE, "")],
+            )
+            monkeypatch.setattr(
+                "imagepipe.storage.verify.verify.open_for_reading",
+                lambda place: raise_(errors.pop()) if errors else real(place),
+            )
             walker = verified(store)
             assert (walker.findings, walker.rests) == ([], 2)
 
@@ -239,7 +295,11 @@ class RepairTests:
             (tmp_path / "a").write_bytes(b"ONE")
             object_of(tmp_path, b"two").unlink()  # its file was a link to it, and still is there
             walker = verified(store, repair=True)
-            assert walker.problems == {"a": Problem.ROTTEN, "b": Problem.ROTTEN, "c": Problem.MISSING}
+            assert walker.problems == {
+                "a": Problem.ROTTEN,
+                "b": Problem.ROTTEN,
+                "c": Problem.MISSING,
+            }
             assert all(one.repaired for one in walker.findings)
             assert walker.asked == []
             check_whole(store, tmp_path)
@@ -250,11 +310,15 @@ class RepairTests:
         with opened(tmp_path) as store:
             put(store, {"a/b/c": b"one"})
             shutil.rmtree(tmp_path / "a")
-            assert verified(store, repair=True).findings == [Finding("a/b/c", Problem.NOT_SHOWN, repaired=True, outcome="repaired")]
+            assert verified(store, repair=True).findings == [
+                Finding("a/b/c", Problem.NOT_SHOWN, repaired=True, outcome="repaired")
+            ]
             check_whole(store, tmp_path)
 
     @pytest.mark.parametrize("kind", ["file", "link", "folder", "way"])
-    def test_what_lies_in_the_place_of_an_image_is_moved_aside(self, tmp_path: Path, kind: str) -> None:
+    def test_what_lies_in_the_place_of_an_image_is_moved_aside(
+        self, tmp_path: Path, kind: str
+    ) -> None:
         root, elsewhere = tmp_path / "images", tmp_path / "elsewhere"
         elsewhere.mkdir()
         (elsewhere / "b").write_bytes(b"theirs")
@@ -293,12 +357,17 @@ class RepairTests:
                 assert len(verified(store, repair=True).findings) == 3
             assert len(list((tmp_path / PRIVATE / "found").iterdir())) == 3 * times
 
-    def test_what_cannot_be_put_right_is_put_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_cannot_be_put_right_is_put_back(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"one"})
             replace(tmp_path / "a", b"theirs")
             # The disk is full, for once just now: no file system here can be made so at a word.
-            monkeypatch.setattr("imagepipe.storage.tree.tree.Tree._link_object", lambda *_: raise_(OSError(errno.ENOSPC, "")))
+            monkeypatch.setattr(
+                "imagepipe.storage.tree.tree.Tree._link_object",
+                lambda *_: raise_(OSError(errno.ENOSPC, "")),
+            )
             [finding] = verified(store, repair=True).findings
             assert not finding.repaired
             assert "the disk is full" in finding.outcome
@@ -320,8 +389,13 @@ class RepairTests:
             put(store, images)
             for path in images:
                 (tmp_path / path).write_bytes(b"bad")
-            walker = verified(store, {digest(content): content for content in images.values()}, repair=True)
-            assert [len(some) for some in walker.asked] == [verify.FETCHED_AT_ONCE, 100 - verify.FETCHED_AT_ONCE]
+            walker = verified(
+                store, {digest(content): content for content in images.values()}, repair=True
+            )
+            assert [len(some) for some in walker.asked] == [
+                verify.FETCHED_AT_ONCE,
+                100 - verify.FETCHED_AT_ONCE,
+            ]
             assert sum(one.repaired for one in walker.findings) == 100
             check_whole(store, tmp_path)
 
@@ -363,11 +437,16 @@ class UnknownTests:
             check_whole(store, root)
             assert verified(store).findings == []
 
-    def test_what_cannot_be_moved_stays(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_cannot_be_moved_stays(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with opened(tmp_path) as store:
             (tmp_path / "theirs").write_bytes(b"theirs")
             # Root may do anything: no file system here refuses it.
-            monkeypatch.setattr("imagepipe.storage.verify.repair.os.rename", lambda *_: raise_(OSError(errno.EROFS, "")))
+            monkeypatch.setattr(
+                "imagepipe.storage.verify.repair.os.rename",
+                lambda *_: raise_(OSError(errno.EROFS, "")),
+            )
             [finding] = verified(store, repair=True).findings
             assert not finding.repaired
             assert (tmp_path / "theirs").read_bytes() == b"theirs"

@@ -53,7 +53,9 @@ class GroupTests:
         assert groups(*calls) == [calls[:-1], calls[-1:]]
 
     @given(st.lists(st.lists(PATHS, max_size=3).map(tuple), max_size=12))
-    def test_order_is_kept_and_no_group_has_two_calls_in_each_others_way(self, wanted: list[tuple[str, ...]]) -> None:
+    def test_order_is_kept_and_no_group_has_two_calls_in_each_others_way(
+        self, wanted: list[tuple[str, ...]]
+    ) -> None:
         calls = [call(*paths) for paths in wanted]
         taken = groups(*calls)
         assert [one for group in taken if isinstance(group, list) for one in group] == calls
@@ -75,7 +77,9 @@ def nested(live: set[str]) -> bool:
 
 class NestingTests:
     @given(st.sets(PATHS), st.dictionaries(PATHS, st.booleans()))
-    def test_refused_exactly_if_the_result_is_nested(self, some: set[str], wanted: dict[str, bool]) -> None:
+    def test_refused_exactly_if_the_result_is_nested(
+        self, some: set[str], wanted: dict[str, bool]
+    ) -> None:
         live = {path for path in some if not any(ancestor in some for ancestor in ancestors(path))}
         content = Content("d", 1)
         rows = {path: Entry(path, Version(1, "a"), None, content, 1) for path in live}
@@ -83,7 +87,11 @@ class NestingTests:
         result = (live - wanted.keys()) | {path for path, stored in wanted.items() if stored}
 
         def related(path: str) -> list[Entry]:
-            return [row for other, row in rows.items() if other in ancestors(path) or path in ancestors(other)]
+            return [
+                row
+                for other, row in rows.items()
+                if other in ancestors(path) or path in ancestors(other)
+            ]
 
         before = {path: rows.get(path) for path in wanted}
         if nested(result):
@@ -91,4 +99,6 @@ class NestingTests:
                 check_nesting(changes, before, related, "dst_path")
         else:
             met = check_nesting(changes, before, related, "dst_path")
-            assert met == any(related(path) for path, stored in wanted.items() if stored or path in live)
+            assert met == any(
+                related(path) for path, stored in wanted.items() if stored or path in live
+            )

@@ -1,4 +1,6 @@
-"""`a` on one node and `a/b` on another: both stay live, the newer is shown, and the other appears when that one is deleted."""
+"""`a` on one node and `a/b` on another: both stay live, the newer is shown, and the other appears
+when that one is deleted.
+"""
 
 import shutil
 import threading
@@ -11,7 +13,17 @@ import pytest
 from imagepipe.errors import BadRequest
 from imagepipe.storage.store import Store
 from tests.support.exchange import check_shown, pull, rows_of
-from tests.support.stores import check_kept, delete, digest, expected_tree, move, open_store, opened, put, tree
+from tests.support.stores import (
+    check_kept,
+    delete,
+    digest,
+    expected_tree,
+    move,
+    open_store,
+    opened,
+    put,
+    tree,
+)
 
 EARLY, LATE = 1_700_000_000_000, 1_700_000_001_000
 
@@ -36,7 +48,9 @@ def met(early: Store, late: Store) -> None:
 
 class ShownTests:
     @pytest.mark.parametrize(("first", "second"), [("a", "a/b/c"), ("a/b/c", "a")])
-    def test_the_newer_is_shown_on_both_and_both_are_live(self, tmp_path: Path, both: tuple[Store, Store], first: str, second: str) -> None:
+    def test_the_newer_is_shown_on_both_and_both_are_live(
+        self, tmp_path: Path, both: tuple[Store, Store], first: str, second: str
+    ) -> None:
         early, late = both
         put(early, {first: b"1", "x": b"x"})
         put(late, {second: b"2"})
@@ -50,7 +64,9 @@ class ShownTests:
         assert rows_of(early) == rows_of(late)
 
     @pytest.mark.parametrize(("first", "second"), [("a", "a/b/c"), ("a/b/c", "a")])
-    def test_the_hidden_one_appears_when_the_other_is_deleted(self, tmp_path: Path, both: tuple[Store, Store], first: str, second: str) -> None:
+    def test_the_hidden_one_appears_when_the_other_is_deleted(
+        self, tmp_path: Path, both: tuple[Store, Store], first: str, second: str
+    ) -> None:
         early, late = both
         put(early, {first: b"1"})
         put(late, {second: b"2"})
@@ -62,7 +78,9 @@ class ShownTests:
             assert store.hidden() == []
             check_kept(store, tmp_path / name)
 
-    def test_a_hidden_one_that_is_deleted_changes_nothing_in_the_tree(self, tmp_path: Path, both: tuple[Store, Store]) -> None:
+    def test_a_hidden_one_that_is_deleted_changes_nothing_in_the_tree(
+        self, tmp_path: Path, both: tuple[Store, Store]
+    ) -> None:
         early, late = both
         put(early, {"a/b": b"1", "a/c": b"1"})
         put(late, {"a": b"2"})
@@ -83,7 +101,9 @@ class ShownTests:
         assert tree(tmp_path / "early") == {"a": b"2", "rescued": b"1"}
         check_shown(early, tmp_path / "early")
 
-    def test_a_store_above_or_below_a_live_image_is_refused_even_if_that_is_hidden(self, tmp_path: Path, both: tuple[Store, Store]) -> None:
+    def test_a_store_above_or_below_a_live_image_is_refused_even_if_that_is_hidden(
+        self, tmp_path: Path, both: tuple[Store, Store]
+    ) -> None:
         early, late = both
         put(early, {"a": b"1"})
         put(late, {"a/b": b"2"})
@@ -100,10 +120,16 @@ class ShownTests:
         met(early, late)
         with opened(tmp_path / "third") as third:
             pull(third, early)
-            assert tree(tmp_path / "third") == tree(tmp_path / "early") == expected_tree({"a/b": b"2", "c": b"2"})
+            assert (
+                tree(tmp_path / "third")
+                == tree(tmp_path / "early")
+                == expected_tree({"a/b": b"2", "c": b"2"})
+            )
             check_shown(third, tmp_path / "third")
 
-    def test_two_calls_at_once_that_uncover_the_same_image(self, tmp_path: Path, both: tuple[Store, Store]) -> None:
+    def test_two_calls_at_once_that_uncover_the_same_image(
+        self, tmp_path: Path, both: tuple[Store, Store]
+    ) -> None:
         early, late = both
         put(early, {"a": b"1"})
         put(late, {"a/b": b"2", "a/c": b"3"})
@@ -153,7 +179,8 @@ class RecoveryTests:
         if deleted:
             early.tidy().result(60)
             delete(early, "a/b")
-        early._housekeeping.finish = lambda: False  # type: ignore[method-assign]  # noqa: SLF001 - it crashes: the second close does nothing
+
+        early._housekeeping.finish = lambda: False  # type: ignore[method-assign]  # noqa: SLF001
         early.close()
         root = tmp_path / "early"
         right = tree(root)

@@ -16,7 +16,18 @@ from imagepipe.storage.tree.tree import Prepared, Tree
 from imagepipe.storage.writer.calls import Call
 from imagepipe.storage.writer.commit import Committer
 from imagepipe.storage.writer.housekeeping import Housekeeping
-from tests.support.stores import FACTS, PRIVATE, check_whole, delete, digest, ignore, objects, opened, put, tree
+from tests.support.stores import (
+    FACTS,
+    PRIVATE,
+    check_whole,
+    delete,
+    digest,
+    ignore,
+    objects,
+    opened,
+    put,
+    tree,
+)
 
 INTERVAL = 5.0
 
@@ -83,7 +94,9 @@ class Bench:
             sweep=None,
             on_removed=self.removed.extend,
         )
-        self._committer = Committer(self.catalogue, self.tree, self.chores, self.health, lambda: 1, lambda _: None)
+        self._committer = Committer(
+            self.catalogue, self.tree, self.chores, self.health, lambda: 1, lambda _: None
+        )
 
     def call(self, path: str, content: bytes | None) -> Call:
         """Put an image, or delete one; answered."""
@@ -137,7 +150,9 @@ class CheckpointTests:
         bench.pass_time()
         assert bench.kept() == {digest(b"3")}
         assert bench.catalogue.projected == 4
-        assert all(not bench.catalogue.fact_digests(digest(content)[:2]) for content in (b"1", b"2"))
+        assert all(
+            not bench.catalogue.fact_digests(digest(content)[:2]) for content in (b"1", b"2")
+        )
 
     def test_bytes_that_another_path_has_stay(self, bench: Bench) -> None:
         for path, content in (("a", b"1"), ("b", b"1"), ("a", None)):
@@ -154,7 +169,9 @@ class CheckpointTests:
         bench.pass_time()
         assert bench.kept() == set()
 
-    def test_bytes_that_came_and_went_again_during_a_checkpoint_wait_for_the_next(self, bench: Bench) -> None:
+    def test_bytes_that_came_and_went_again_during_a_checkpoint_wait_for_the_next(
+        self, bench: Bench
+    ) -> None:
         bench.call("a", b"1")
         bench.call("a", None)
         for number in range(40):
@@ -177,7 +194,9 @@ class CheckpointTests:
         bench.pass_time()
         assert bench.kept() == set()
 
-    def test_what_the_tree_fails_to_show_is_tried_again_and_collected_only_then(self, bench: Bench) -> None:
+    def test_what_the_tree_fails_to_show_is_tried_again_and_collected_only_then(
+        self, bench: Bench
+    ) -> None:
         bench.call("a", b"1")
         bench.call("b", b"2")
         bench.pass_time()
@@ -206,7 +225,9 @@ class CheckpointTests:
         bench.catalogue.room = lambda: True
         assert bench.call("a", b"1").future.result().seq == 1
 
-    def test_a_delete_that_did_not_fit_is_done_in_the_room_of_the_reserve(self, bench: Bench) -> None:
+    def test_a_delete_that_did_not_fit_is_done_in_the_room_of_the_reserve(
+        self, bench: Bench
+    ) -> None:
         bench.call("a", b"1")
         bench.pass_time()
         assert bench.reserve.is_set_aside
@@ -218,7 +239,9 @@ class CheckpointTests:
         assert (bench.folder / "reserve").exists()
         assert bench.kept() == set()
 
-    def test_a_checkpoint_that_did_not_fit_is_done_in_the_room_of_the_reserve(self, bench: Bench) -> None:
+    def test_a_checkpoint_that_did_not_fit_is_done_in_the_room_of_the_reserve(
+        self, bench: Bench
+    ) -> None:
         bench.call("a", b"1")
         bench.pass_time()
         bench.call("a", None)
@@ -267,7 +290,9 @@ class SweepTests:
 
 
 class ProjectionTests:
-    """After a crash the tree may show any state since the last checkpoint; the rows say which is right."""
+    """After a crash the tree may show any state since the last checkpoint; the rows say which is
+    right.
+    """
 
     def crashed(self, root: Path, shown: Sequence[tuple[str, bytes]]) -> None:
         """Make the tree show something older, as a power cut would."""
@@ -278,7 +303,9 @@ class ProjectionTests:
                 (root / path).unlink()
         for path, content in shown:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).hardlink_to(root / PRIVATE / "objects" / digest(content)[:2] / digest(content))
+            (root / path).hardlink_to(
+                root / PRIVATE / "objects" / digest(content)[:2] / digest(content)
+            )
         catalogue = Catalogue(root / PRIVATE / "catalogue.sqlite", Health(ignore))
         catalogue.set_projected(0)
         catalogue.set_clean(False)
@@ -292,7 +319,12 @@ class ProjectionTests:
             put(store, {"old/x": b"2"})
             delete(store, "old")  # the tombstone is younger than the image below it
             put(store, {"z": b"3"})
-        for shown in ([], [("old", b"1")], [("old", b"1"), ("z", b"2")], [("z/a", b"1"), ("old/x", b"1")]):
+        for shown in (
+            [],
+            [("old", b"1")],
+            [("old", b"1"), ("z", b"2")],
+            [("z/a", b"1"), ("old/x", b"1")],
+        ):
             if ("z/a", b"1") in shown:
                 with opened(tmp_path) as store:
                     delete(store, "z")
@@ -301,7 +333,14 @@ class ProjectionTests:
                     put(store, {"z": b"3"})
             self.crashed(tmp_path, shown)
             with opened(tmp_path) as store:
-                assert tree(tmp_path) == {"keep": b"1", "keep2": b"2", "keep3": b"3", "old/": None, "old/x": b"2", "z": b"3"}
+                assert tree(tmp_path) == {
+                    "keep": b"1",
+                    "keep2": b"2",
+                    "keep3": b"3",
+                    "old/": None,
+                    "old/x": b"2",
+                    "z": b"3",
+                }
                 check_whole(store, tmp_path)
 
     def test_a_strangers_file_is_left_and_the_start_goes_on(self, tmp_path: Path) -> None:

@@ -18,7 +18,19 @@ from imagepipe.errors import DiskFull, NotStored
 from imagepipe.storage.catalogue.upstreams import EPOCHS_MAX
 from imagepipe.storage.store import Store
 from tests.support.exchange import check_shown, fetch, pull, retry, rows_of
-from tests.support.stores import FACTS, check_kept, check_whole, delete, digest, move, objects, open_store, opened, put, tree
+from tests.support.stores import (
+    FACTS,
+    check_kept,
+    check_whole,
+    delete,
+    digest,
+    move,
+    objects,
+    open_store,
+    opened,
+    put,
+    tree,
+)
 
 YOU = "f" * 32
 LATER = 1_800_000_000_000 << 16
@@ -27,7 +39,9 @@ LATER = 1_800_000_000_000 << 16
 def told(path: str, data: bytes | None, *, seq: int = 1, stamp: int = LATER) -> Row:
     """A row of a node that is not here."""
     content = None if data is None else Content(digest(data), len(data))
-    return Row(Entry(path, Version(stamp, YOU), None, content, seq), FACTS if data is not None else None)
+    return Row(
+        Entry(path, Version(stamp, YOU), None, content, seq), FACTS if data is not None else None
+    )
 
 
 def receive(store: Store, *data: bytes) -> None:
@@ -44,7 +58,10 @@ class BoundTests:
         with opened(tmp_path) as store:
             sizes = []
             for number in range(40):
-                rows = [told(f"{number}/{at}", b"%d %d" % (number, at), seq=number * 250 + at + 1) for at in range(250)]
+                rows = [
+                    told(f"{number}/{at}", b"%d %d" % (number, at), seq=number * 250 + at + 1)
+                    for at in range(250)
+                ]
                 store.join(rows, YOU, Cursor("e0", (number + 1) * 250))
                 sizes.append(log.stat().st_size)
             assert len(store.pending()) == 10_000
@@ -62,7 +79,9 @@ class BoundTests:
 
 
 class HearsayTests:
-    """What a peer claims of an image is believed as far as an image can have it, and its bytes agree."""
+    """What a peer claims of an image is believed as far as an image can have it, and its bytes
+    agree.
+    """
 
     PNG = b"\x89PNG\r\n\x1a\n" + bytes(56)
 
@@ -111,11 +130,16 @@ class HearsayTests:
 def pair(tmp_path: Path) -> Iterator[tuple[Store, Store]]:
     """Two stores, `one` and `two`."""
     with ExitStack() as stack:
-        yield stack.enter_context(opened(tmp_path / "one")), stack.enter_context(opened(tmp_path / "two"))
+        yield (
+            stack.enter_context(opened(tmp_path / "one")),
+            stack.enter_context(opened(tmp_path / "two")),
+        )
 
 
 class JoinTests:
-    def test_what_one_stored_the_other_shows(self, tmp_path: Path, pair: tuple[Store, Store]) -> None:
+    def test_what_one_stored_the_other_shows(
+        self, tmp_path: Path, pair: tuple[Store, Store]
+    ) -> None:
         one, two = pair
         put(one, {"a/b": b"1", "c": b"2"})
         delete(one, "c")
@@ -129,12 +153,17 @@ class JoinTests:
         assert (info.width, info.format) == (40, "jpeg")
         check_whole(two, tmp_path / "two")
 
-    def test_rows_get_numbers_of_this_node_and_can_be_told_on(self, tmp_path: Path, pair: tuple[Store, Store]) -> None:
+    def test_rows_get_numbers_of_this_node_and_can_be_told_on(
+        self, tmp_path: Path, pair: tuple[Store, Store]
+    ) -> None:
         one, two = pair
         put(two, {"own": b"0"})
         put(one, {"a": b"1", "b": b"2"})
         assert pull(two, one).seq == two.last_seq == 3
-        assert [(row.entry.path, row.entry.seq) for row in two.changes(1, 10).rows] == [("a", 2), ("b", 3)]
+        assert [(row.entry.path, row.entry.seq) for row in two.changes(1, 10).rows] == [
+            ("a", 2),
+            ("b", 3),
+        ]
         assert two.changes(1, 10).end == two.changes(0, 1).end == 3
         assert [row.facts for row in two.changes(0, 2).rows] == [FACTS, FACTS]
         with opened(tmp_path / "three") as three:
@@ -159,7 +188,9 @@ class JoinTests:
 
     def test_commits_are_told_in_order_when_they_are_shown(self, tmp_path: Path) -> None:
         heard: list[tuple[int, bool]] = []
-        store = open_store(tmp_path, on_commit=lambda seq: heard.append((seq, (tmp_path / str(seq)).exists())))
+        store = open_store(
+            tmp_path, on_commit=lambda seq: heard.append((seq, (tmp_path / str(seq)).exists()))
+        )
         put(store, {"1": b"1"})
         receive(store, b"2")
         store.hold([told("2", b"2")])
@@ -224,7 +255,9 @@ class PendingTests:
             assert retry(store, []).settled == ((YOU, "a"),)
             assert tree(tmp_path) == {"a": b"2"}
 
-    def test_an_upstream_that_tells_all_afresh_makes_void_what_was_pending_of_it(self, tmp_path: Path) -> None:
+    def test_an_upstream_that_tells_all_afresh_makes_void_what_was_pending_of_it(
+        self, tmp_path: Path
+    ) -> None:
         kept, gone, other = told("a", b"1", seq=1), told("b", b"2", seq=2), told("c", b"3")
         with opened(tmp_path) as store:
             store.join([kept, gone], YOU, Cursor("e", 2))
@@ -253,7 +286,9 @@ class PendingTests:
 
 
 class HoldTests:
-    def test_bytes_that_are_held_are_not_collected_and_go_when_they_are_given_up(self, tmp_path: Path) -> None:
+    def test_bytes_that_are_held_are_not_collected_and_go_when_they_are_given_up(
+        self, tmp_path: Path
+    ) -> None:
         rows = [told("a", b"1")]
         with opened(tmp_path) as store:
             store.hold(rows)
@@ -308,7 +343,9 @@ class TreeTests:
     """A join is not refused for what lies in the tree."""
 
     @pytest.mark.parametrize("stranger", ["a", "a/x"])
-    def test_a_strangers_file_is_left_and_the_rows_are_joined(self, tmp_path: Path, stranger: str) -> None:
+    def test_a_strangers_file_is_left_and_the_rows_are_joined(
+        self, tmp_path: Path, stranger: str
+    ) -> None:
         rows = [told("a", b"1", seq=1), told("b", b"2", seq=2)]
         with opened(tmp_path) as store:
             (tmp_path / stranger).parent.mkdir(exist_ok=True)
@@ -362,10 +399,18 @@ class FullDiskTests:
             def full(_source: bytes, _target: bytes) -> None:
                 raise OSError(28, "full")
 
-            link, store._joiner._tree._make_link = store._joiner._tree._make_link, full  # noqa: SLF001
+            link, store._joiner._tree._make_link = (  # noqa: SLF001
+                store._joiner._tree._make_link,  # noqa: SLF001
+                full,
+            )
             with pytest.raises(NotStored, match="the disk is full"):
                 store.join(rows, YOU, Cursor("e", 1))
-            assert (tree(tmp_path), store.cursors(), store.last_seq, store.look_up("x/a")) == ({}, {}, 0, None)
+            assert (tree(tmp_path), store.cursors(), store.last_seq, store.look_up("x/a")) == (
+                {},
+                {},
+                0,
+                None,
+            )
             store._joiner._tree._make_link = link  # noqa: SLF001
             store.join(rows, YOU, Cursor("e", 1))
             store.release(rows)
@@ -410,8 +455,14 @@ class EpochTests:
         with opened(tmp_path):
             pass
         many = [Epoch(f"{number:032x}", 1) for number in range(EPOCHS_MAX)]
-        with closing(sqlite3.connect(tmp_path / ".imagepipe" / "catalogue.sqlite")) as catalogue, catalogue:
-            catalogue.executemany("INSERT INTO epoch (id, first_seq) VALUES (?, ?)", [(epoch.id, epoch.first_seq) for epoch in many])
+        with (
+            closing(sqlite3.connect(tmp_path / ".imagepipe" / "catalogue.sqlite")) as catalogue,
+            catalogue,
+        ):
+            catalogue.executemany(
+                "INSERT INTO epoch (id, first_seq) VALUES (?, ?)",
+                [(epoch.id, epoch.first_seq) for epoch in many],
+            )
         found = []
         for _ in range(2):
             with opened(tmp_path) as store:
@@ -430,7 +481,9 @@ class SparseTests:
             assert [row.facts for row in store.changes(0, 9).rows] == [None]
             assert tree(tmp_path) == {"a": b"1"}
 
-    def test_what_is_fetched_from_another_peer_is_as_good(self, tmp_path: Path, pair: tuple[Store, Store]) -> None:
+    def test_what_is_fetched_from_another_peer_is_as_good(
+        self, tmp_path: Path, pair: tuple[Store, Store]
+    ) -> None:
         one, two = pair
         put(one, {"a": b"12345"})
         with opened(tmp_path / "three") as three:

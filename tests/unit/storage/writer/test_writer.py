@@ -31,7 +31,9 @@ class Idle:
 class Bench:
     """A writer whose commits wait for `go`."""
 
-    def __init__(self, answer: Callable[[Call], None] | None = None, chores: Idle | None = None) -> None:
+    def __init__(
+        self, answer: Callable[[Call], None] | None = None, chores: Idle | None = None
+    ) -> None:
         self.groups: list[list[str]] = []
         self.go = threading.Event()
         self.busy = threading.Event()

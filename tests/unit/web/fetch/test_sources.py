@@ -20,7 +20,16 @@ from zope.interface import implementer
 
 import imagepipe
 from imagepipe.core.requests.source_urls import SourceRules
-from imagepipe.errors import BadRequest, DiskFull, Forbidden, NotFound, Overloaded, SourceFailed, SourceTimeout, TooLarge
+from imagepipe.errors import (
+    BadRequest,
+    DiskFull,
+    Forbidden,
+    NotFound,
+    Overloaded,
+    SourceFailed,
+    SourceTimeout,
+    TooLarge,
+)
 from imagepipe.web.fetch.sources import MEMORY_BYTES_MAX, REDIRECTS_MAX, Sources
 from tests.support.hostile_server import Exchange, HostileServer, tls_server
 from tests.support.reactor_thread import PATIENCE_SECONDS, on_reactor, reactor
@@ -29,7 +38,9 @@ BYTES_MAX = 4 << 20
 IMAGE = bytes(range(256)) * 8
 
 KERNEL_BYTES = 12 << 20
-"""What two kernels may hold of a connection (net.ipv4.tcp_rmem and tcp_wmem), so that a server can have sent more than was received."""
+"""What two kernels may hold of a connection (net.ipv4.tcp_rmem and tcp_wmem), so that a server can
+have sent more than was received.
+"""
 
 
 def head(status: str = "200 OK", *headers: str) -> bytes:
@@ -84,18 +95,23 @@ def redirecting(location: str, status: str = "302 Found") -> bytes:
 
 @implementer(IHostnameResolver)
 class FixedResolver:
-    """A resolver that answers with chosen addresses: the names of the network's own resolver are not the test's to choose. None: it never answers."""
+    """A resolver that answers with chosen addresses: the names of the network's own resolver are
+    not the test's to choose. None: it never answers.
+    """
 
     def __init__(self, addresses: Sequence[str] | None) -> None:
         self.names: list[str] = []
         self._addresses = addresses
 
-    def resolveHostName(self, receiver: Any, name: str, portNumber: int = 0, **_more: Any) -> Any:  # noqa: N802, N803 - Twisted's names
+    # Twisted's names
+    def resolveHostName(self, receiver: Any, name: str, portNumber: int = 0, **_more: Any) -> Any:  # noqa: N802, N803
         self.names.append(name)
         receiver.resolutionBegan(None)
         if self._addresses is not None:
             for address in self._addresses:
-                receiver.addressResolved((IPv6Address if ":" in address else IPv4Address)("TCP", address, portNumber))
+                receiver.addressResolved(
+                    (IPv6Address if ":" in address else IPv4Address)("TCP", address, portNumber)
+                )
             receiver.resolutionComplete()
 
 
@@ -103,21 +119,33 @@ class Fetching:
     """Sources on the reactor's thread, asked from the test's."""
 
     def __init__(
-        self, base: str | None = None, named: Sequence[str] = (), *, allow_private: bool = False, seconds_max: float = PATIENCE_SECONDS, **more: Any
+        self,
+        base: str | None = None,
+        named: Sequence[str] = (),
+        *,
+        allow_private: bool = False,
+        seconds_max: float = PATIENCE_SECONDS,
+        **more: Any,
     ) -> None:
         rules = SourceRules(base, tuple(named), allow_private=allow_private)
-        self.sources = Sources(reactor, rules, **{"bytes_max": BYTES_MAX, "seconds_max": seconds_max, **more})
+        self.sources = Sources(
+            reactor, rules, **{"bytes_max": BYTES_MAX, "seconds_max": seconds_max, **more}
+        )
 
     def image(self, path: str = "a.jpg") -> bytes:
         """What source_base has at a path."""
-        return self._read(on_reactor(lambda: Deferred.fromCoroutine(self.sources.fetch_image(path))))
+        return self._read(
+            on_reactor(lambda: Deferred.fromCoroutine(self.sources.fetch_image(path)))
+        )
 
     def named(self, url: str) -> bytes:
         """What a client has named."""
         return self._read(on_reactor(lambda: Deferred.fromCoroutine(self.sources.fetch_named(url))))
 
     def begin(self, path: str = "a.jpg") -> tuple["Deferred[IO[bytes]]", "Future[Any]"]:
-        """A fetch from source_base that is under way, and what will come of it: a file or a Failure."""
+        """A fetch from source_base that is under way, and what will come of it: a file or a
+        Failure.
+        """
         outcome: Future[Any] = Future()
 
         def start() -> "list[Deferred[IO[bytes]]]":
@@ -142,7 +170,9 @@ class Fetching:
 
 
 @contextmanager
-def serving(answer: Callable[[Exchange], None], **more: Any) -> Iterator[tuple[HostileServer, Fetching]]:
+def serving(
+    answer: Callable[[Exchange], None], **more: Any
+) -> Iterator[tuple[HostileServer, Fetching]]:
     """A server, and sources whose source_base it is; no fetch is left over afterwards."""
     with HostileServer(answer) as server:
         fetching = Fetching(f"http://{server.netloc}", **more)
@@ -175,11 +205,15 @@ class FetchingTests:
         [
             WHOLE,
             CHUNKED + chunk(IMAGE[:1000]) + chunk(IMAGE[1000:]) + b"0\r\n\r\n",
-            CHUNKED + b"".join(chunk(IMAGE[at : at + 100]) for at in range(0, len(IMAGE), 100)) + b"0\r\nTrailer: 1\r\n\r\n",
+            CHUNKED
+            + b"".join(chunk(IMAGE[at : at + 100]) for at in range(0, len(IMAGE), 100))
+            + b"0\r\nTrailer: 1\r\n\r\n",
             head() + IMAGE,  # ends with the connection
             b"HTTP/1.0 200 OK\nContent-Length: %d\n\n" % len(IMAGE) + IMAGE,
             head("103 Early Hints", "Link: </a>") + head("100 Continue") + WHOLE,
-            declared(IMAGE, "Content-Encoding: identity", "Content-Type: text/html", "Set-Cookie: a=b"),
+            declared(
+                IMAGE, "Content-Encoding: identity", "Content-Type: text/html", "Set-Cookie: a=b"
+            ),
             WHOLE + b"more than was declared",
         ],
     )
@@ -200,8 +234,13 @@ class FetchingTests:
 
     def test_the_path_is_asked_for_below_source_base(self) -> None:
         with HostileServer(sending(WHOLE)) as server:
-            assert Fetching(f"http://{server.netloc}/originals/?key=1").image("user/blå 1.jpg") == IMAGE
-            assert server.requests[0].startswith(b"GET /originals/user/bl%C3%A5%201.jpg?key=1 HTTP/1.1\r\n")
+            assert (
+                Fetching(f"http://{server.netloc}/originals/?key=1").image("user/blå 1.jpg")
+                == IMAGE
+            )
+            assert server.requests[0].startswith(
+                b"GET /originals/user/bl%C3%A5%201.jpg?key=1 HTTP/1.1\r\n"
+            )
 
     def test_the_request_says_no_more_than_it_must(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
@@ -232,7 +271,10 @@ class FetchingTests:
     def test_what_may_not_be_named_is_not_asked_for(self) -> None:
         with HostileServer(sending(WHOLE)) as server:
             fetching = Fetching(named=[f"http://{server.netloc}/photos"], allow_private=True)
-            for url, error in ((f"http://{server.netloc}/private", Forbidden), (f"http://user@{server.netloc}/photos/a", BadRequest)):
+            for url, error in (
+                (f"http://{server.netloc}/private", Forbidden),
+                (f"http://user@{server.netloc}/photos/a", BadRequest),
+            ):
                 with pytest.raises(error):
                     fetching.named(url)
             assert server.untouched()
@@ -246,12 +288,16 @@ class FetchingTests:
     def test_a_url_that_twisted_reads_in_another_way_is_not_fetched(self) -> None:
         with HostileServer(sending(WHOLE)) as server:
             with pytest.raises(SourceFailed):
-                Fetching(named=[f"http://{server.netloc}/"], allow_private=True).named(f"http://{server.netloc}/a;")
+                Fetching(named=[f"http://{server.netloc}/"], allow_private=True).named(
+                    f"http://{server.netloc}/a;"
+                )
             assert server.untouched()
 
     def test_each_fetch_is_one_line_of_the_log_without_the_query(self) -> None:
         with logged("imagepipe", "twisted.web") as events, HostileServer(sending(WHOLE)) as server:
-            Fetching(named=[f"http://{server.netloc}/"], allow_private=True).named(f"http://{server.netloc}/a?token=secret")
+            Fetching(named=[f"http://{server.netloc}/"], allow_private=True).named(
+                f"http://{server.netloc}/a?token=secret"
+            )
             with pytest.raises(NotFound):
                 Fetching().image()
         [line] = [formatEvent(event) for event in events]
@@ -259,7 +305,11 @@ class FetchingTests:
         assert line.endswith(" ms: OK")
 
     def test_the_log_knows_more_about_a_failure_than_the_client(self) -> None:
-        with logged("imagepipe") as events, serving(sending(b"SSH-2.0-OpenSSH_9.2\r\n")) as (_, fetching), pytest.raises(SourceFailed) as caught:
+        with (
+            logged("imagepipe") as events,
+            serving(sending(b"SSH-2.0-OpenSSH_9.2\r\n")) as (_, fetching),
+            pytest.raises(SourceFailed) as caught,
+        ):
             fetching.image()
         [line] = [formatEvent(event) for event in events]
         assert "SSH-2.0" in line
@@ -271,24 +321,43 @@ class AnswersTests:
 
     @pytest.mark.parametrize("status", ["404 Not Found", "410 Gone"])
     def test_what_is_not_there_is_not_found(self, status: str) -> None:
-        with serving(sending(head(status, "Content-Length: 4") + b"gone")) as (_, fetching), pytest.raises(NotFound, match=r"^source: "):
+        with (
+            serving(sending(head(status, "Content-Length: 4") + b"gone")) as (_, fetching),
+            pytest.raises(NotFound, match=r"^source: "),
+        ):
             fetching.image()
 
-    @pytest.mark.parametrize("status", [201, 204, 206, 300, 304, 305, 400, 401, 403, 429, 500, 503, 600, 999, -200, 10**30])
+    @pytest.mark.parametrize(
+        "status",
+        [201, 204, 206, 300, 304, 305, 400, 401, 403, 429, 500, 503, 600, 999, -200, 10**30],
+    )
     def test_any_other_status_is_a_failure_that_names_it(self, status: int) -> None:
-        with serving(sending(head(f"{status} X") + IMAGE)) as (_, fetching), pytest.raises(SourceFailed, match=f"status {str(status)[:9]}$"):
+        with (
+            serving(sending(head(f"{status} X") + IMAGE)) as (_, fetching),
+            pytest.raises(SourceFailed, match=f"status {str(status)[:9]}$"),
+        ):
             fetching.image()
 
     @pytest.mark.parametrize("answer", [declared(b""), head(), CHUNKED + b"0\r\n\r\n"])
     def test_an_empty_body_is_a_failure(self, answer: bytes) -> None:
-        with serving(sending(answer)) as (_, fetching), pytest.raises(SourceFailed, match="nothing"):
+        with (
+            serving(sending(answer)) as (_, fetching),
+            pytest.raises(SourceFailed, match="nothing"),
+        ):
             fetching.image()
 
-    @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "x-gzip", "identity, gzip", "GZIP"])
+    @pytest.mark.parametrize(
+        "encoding", ["gzip", "deflate", "br", "x-gzip", "identity, gzip", "GZIP"]
+    )
     def test_an_encoded_body_is_refused_unread(self, encoding: str) -> None:
         bomb = gzip.compress(bytes(64 << 20))
-        encoded = head("200 OK", f"Content-Encoding: {encoding}", f"Content-Length: {len(bomb)}") + bomb
-        with serving(sending(encoded)) as (_, fetching), pytest.raises(SourceFailed, match="encoded"):
+        encoded = (
+            head("200 OK", f"Content-Encoding: {encoding}", f"Content-Length: {len(bomb)}") + bomb
+        )
+        with (
+            serving(sending(encoded)) as (_, fetching),
+            pytest.raises(SourceFailed, match="encoded"),
+        ):
             fetching.image()
 
     @pytest.mark.parametrize(
@@ -326,8 +395,19 @@ class AnswersTests:
             fetching.image()
         assert not isinstance(caught.value, SourceTimeout)
 
-    @pytest.mark.parametrize("begin", [b"", b"HTTP/1.1 20", head() + IMAGE, head("200 OK", "Content-Length: 9999") + IMAGE, CHUNKED + chunk(IMAGE)])
-    def test_a_connection_that_is_reset_is_a_failure_even_where_no_length_was_declared(self, begin: bytes) -> None:
+    @pytest.mark.parametrize(
+        "begin",
+        [
+            b"",
+            b"HTTP/1.1 20",
+            head() + IMAGE,
+            head("200 OK", "Content-Length: 9999") + IMAGE,
+            CHUNKED + chunk(IMAGE),
+        ],
+    )
+    def test_a_connection_that_is_reset_is_a_failure_even_where_no_length_was_declared(
+        self, begin: bytes
+    ) -> None:
         def answer(exchange: Exchange) -> None:
             exchange.send(begin)
             exchange.reset()
@@ -350,7 +430,10 @@ class BoundsTests:
     """How much of its bytes and time a server can take."""
 
     def test_a_declared_length_over_the_bound_is_refused_at_once(self) -> None:
-        with serving(holding(head("200 OK", f"Content-Length: {BYTES_MAX + 1}"))) as (server, fetching):
+        with serving(holding(head("200 OK", f"Content-Length: {BYTES_MAX + 1}"))) as (
+            server,
+            fetching,
+        ):
             with pytest.raises(TooLarge, match=r"^source: "):
                 fetching.image()
             server.wait_for(server.ended)
@@ -360,7 +443,12 @@ class BoundsTests:
             assert len(fetching.image()) == BYTES_MAX
 
     @pytest.mark.parametrize(
-        ("begin", "piece"), [(CHUNKED, chunk(bytes(1 << 16))), (CHUNKED + b"7fffffffffff\r\n", bytes(1 << 16)), (head(), bytes(1 << 16))]
+        ("begin", "piece"),
+        [
+            (CHUNKED, chunk(bytes(1 << 16))),
+            (CHUNKED + b"7fffffffffff\r\n", bytes(1 << 16)),
+            (head(), bytes(1 << 16)),
+        ],
     )
     def test_an_endless_body_is_counted_as_it_comes(self, begin: bytes, piece: bytes) -> None:
         with serving(sending_for_ever(begin, piece)) as (server, fetching):
@@ -397,7 +485,14 @@ class BoundsTests:
             assert server.sent_bytes <= KERNEL_BYTES
 
     @pytest.mark.parametrize(
-        "begin", [b"", b"HTTP/1.1 200 OK\r\nA: b", head("200 OK", "Content-Length: 9999") + IMAGE, head() + IMAGE, CHUNKED + chunk(IMAGE)]
+        "begin",
+        [
+            b"",
+            b"HTTP/1.1 200 OK\r\nA: b",
+            head("200 OK", "Content-Length: 9999") + IMAGE,
+            head() + IMAGE,
+            CHUNKED + chunk(IMAGE),
+        ],
     )
     def test_a_server_that_falls_silent_has_until_the_deadline(self, begin: bytes) -> None:
         with serving(holding(begin), seconds_max=0.2) as (server, fetching):
@@ -405,7 +500,9 @@ class BoundsTests:
                 fetching.image()
             server.wait_for(server.ended)
 
-    @pytest.mark.parametrize("begin", [b"", b"HTTP/1.1 200 OK\r\nA: b", CHUNKED + b"ffff\r\n", head()])
+    @pytest.mark.parametrize(
+        "begin", [b"", b"HTTP/1.1 200 OK\r\nA: b", CHUNKED + b"ffff\r\n", head()]
+    )
     def test_so_has_one_that_drips(self, begin: bytes) -> None:
         def answer(exchange: Exchange) -> None:
             exchange.send(begin)
@@ -444,7 +541,9 @@ class BoundsTests:
             assert fetching.running == 0
             server.wait_for(server.ended)
 
-    @pytest.mark.parametrize("begin", [b"", b"HTTP/1.1 200 OK\r\nA: b", head() + IMAGE, CHUNKED + chunk(IMAGE)])
+    @pytest.mark.parametrize(
+        "begin", [b"", b"HTTP/1.1 200 OK\r\nA: b", head() + IMAGE, CHUNKED + chunk(IMAGE)]
+    )
     def test_a_fetch_that_is_cancelled_ends_its_connection(self, begin: bytes) -> None:
         with serving(holding(begin)) as (server, fetching):
             fetch, outcome = fetching.begin()
@@ -471,30 +570,55 @@ class BoundsTests:
             with pytest.raises(Overloaded):
                 fetching.image()
 
-    def test_a_full_disk_is_none_of_the_sources_doing(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_a_full_disk_is_none_of_the_sources_doing(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
-        with serving(sending(declared(bytes(MEMORY_BYTES_MAX + 1)))) as (_, fetching), pytest.raises(DiskFull):
+        with (
+            serving(sending(declared(bytes(MEMORY_BYTES_MAX + 1)))) as (_, fetching),
+            pytest.raises(DiskFull),
+        ):
             fetching.image()
 
 
 class RedirectsTests:
     """Where a source may lead, and where not."""
 
-    @pytest.mark.parametrize("status", ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"])
+    @pytest.mark.parametrize(
+        "status",
+        [
+            "301 Moved Permanently",
+            "302 Found",
+            "303 See Other",
+            "307 Temporary Redirect",
+            "308 Permanent Redirect",
+        ],
+    )
     def test_each_kind_is_followed(self, status: str) -> None:
         def answer(exchange: Exchange) -> None:
-            exchange.send(WHOLE if exchange.path == "/b.jpg?x=1" else redirecting("b.jpg?x=1", status))
+            exchange.send(
+                WHOLE if exchange.path == "/b.jpg?x=1" else redirecting("b.jpg?x=1", status)
+            )
 
         with serving(answer) as (_, fetching):
             assert fetching.image() == IMAGE
 
     def test_cookies_are_not_sent_on(self) -> None:
         def answer(exchange: Exchange) -> None:
-            exchange.send(WHOLE if exchange.path == "/b" else head("302 Found", "Location: /b", "Set-Cookie: a=b; Path=/", "Content-Length: 0"))
+            exchange.send(
+                WHOLE
+                if exchange.path == "/b"
+                else head(
+                    "302 Found", "Location: /b", "Set-Cookie: a=b; Path=/", "Content-Length: 0"
+                )
+            )
 
         with serving(answer) as (server, fetching):
             assert fetching.image() == IMAGE
-        assert [request.lower().count(b"cookie") + request.lower().count(b"referer") for request in server.requests] == [0, 0]
+        assert [
+            request.lower().count(b"cookie") + request.lower().count(b"referer")
+            for request in server.requests
+        ] == [0, 0]
 
     @pytest.mark.parametrize("redirects", [REDIRECTS_MAX, REDIRECTS_MAX + 1])
     def test_so_many_are_followed_and_no_more(self, redirects: int) -> None:
@@ -511,14 +635,22 @@ class RedirectsTests:
             assert len(server.requests) == REDIRECTS_MAX + 1
 
     def test_a_loop_ends(self) -> None:
-        with serving(lambda exchange: exchange.send(redirecting(exchange.path))) as (server, fetching):
+        with serving(lambda exchange: exchange.send(redirecting(exchange.path))) as (
+            server,
+            fetching,
+        ):
             with pytest.raises(SourceFailed, match="more than 5 times"):
                 fetching.image()
             assert len(server.requests) == REDIRECTS_MAX + 1
 
     @pytest.mark.parametrize("headers", [(), ("Location:",), ("Location: /b", "Location: /c")])
-    def test_one_that_leads_nowhere_in_particular_is_a_failure(self, headers: tuple[str, ...]) -> None:
-        with serving(sending(head("302 Found", *headers, "Content-Length: 0"))) as (_, fetching), pytest.raises(SourceFailed, match="not to one URL"):
+    def test_one_that_leads_nowhere_in_particular_is_a_failure(
+        self, headers: tuple[str, ...]
+    ) -> None:
+        with (
+            serving(sending(head("302 Found", *headers, "Content-Length: 0"))) as (_, fetching),
+            pytest.raises(SourceFailed, match="not to one URL"),
+        ):
             fetching.image()
 
     def test_its_body_is_not_read(self) -> None:
@@ -561,23 +693,53 @@ class RedirectsTests:
         ],
     )
     def test_one_out_of_the_rules_is_a_failure_that_does_not_say_where(self, location: str) -> None:
-        with HostileServer(lambda exchange: exchange.send(redirecting(location.format(netloc=server.netloc, port=server.port)))) as server:
+        with HostileServer(
+            lambda exchange: exchange.send(
+                redirecting(location.format(netloc=server.netloc, port=server.port))
+            )
+        ) as server:
             with pytest.raises(SourceFailed) as caught:
                 Fetching(f"http://{server.netloc}/").image()
             assert len(server.requests) == 1
         assert not set(str(caught.value).split()) & {location, server.netloc}
 
     def test_from_source_base_to_a_source_it_is_checked_again(self) -> None:
-        with HostileServer(sending(WHOLE)) as inner, HostileServer(sending(redirecting(f"http://{inner.netloc}/b"))) as outer:
+        with (
+            HostileServer(sending(WHOLE)) as inner,
+            HostileServer(sending(redirecting(f"http://{inner.netloc}/b"))) as outer,
+        ):
             with pytest.raises(SourceFailed):
                 Fetching(f"http://{outer.netloc}", [f"http://{inner.netloc}/"]).image()
-            assert Fetching(f"http://{outer.netloc}", [f"http://{inner.netloc}/"], allow_private=True).image() == IMAGE
+            assert (
+                Fetching(
+                    f"http://{outer.netloc}", [f"http://{inner.netloc}/"], allow_private=True
+                ).image()
+                == IMAGE
+            )
 
 
 SPELLINGS = [
-    "127.0.0.1", "127.1", "127.0.1", "0x7f000001", "0x7f.1", "2130706433", "0177.0.0.1", "017700000001", "0", "0.0.0.0", "127.255.255.254", "localhost",
-    "LOCALHOST.", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::ffff:0:127.0.0.1]", "[::127.0.0.1]", "[0:0:0:0:0:ffff:7f00:1]",
-]  # fmt: skip
+    "127.0.0.1",
+    "127.1",
+    "127.0.1",
+    "0x7f000001",
+    "0x7f.1",
+    "2130706433",
+    "0177.0.0.1",
+    "017700000001",
+    "0",
+    "0.0.0.0",
+    "127.255.255.254",
+    "localhost",
+    "LOCALHOST.",
+    "[::1]",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[::ffff:0:127.0.0.1]",
+    "[::127.0.0.1]",
+    "[0:0:0:0:0:ffff:7f00:1]",
+]
 
 
 class AddressesTests:
@@ -595,7 +757,10 @@ class AddressesTests:
     def test_nor_when_a_redirect_leads_there(self, host: str) -> None:
         with HostileServer(sending(WHOLE)) as inner:
             url = f"http://{host}:{inner.port}/a.jpg"
-            with HostileServer(sending(redirecting(url))) as outer, pytest.raises(SourceFailed, match="where nothing may be fetched"):
+            with (
+                HostileServer(sending(redirecting(url))) as outer,
+                pytest.raises(SourceFailed, match="where nothing may be fetched"),
+            ):
                 Fetching(f"http://{outer.netloc}", [url]).image()
             assert inner.untouched()
 
@@ -635,17 +800,31 @@ class AddressesTests:
     def test_a_name_is_resolved_once_so_that_it_cannot_change_its_mind(self) -> None:
         resolver = FixedResolver(["127.0.0.1"])
         with HostileServer(sending(WHOLE)) as server:
-            assert Fetching(f"http://storage.example:{server.port}", resolver=resolver).image() == IMAGE
+            assert (
+                Fetching(f"http://storage.example:{server.port}", resolver=resolver).image()
+                == IMAGE
+            )
             assert f"\r\nHost: storage.example:{server.port}\r\n".encode() in server.requests[0]
         assert resolver.names == ["storage.example"]
 
     def test_a_name_may_have_an_underscore_as_those_of_containers_do(self) -> None:
         with HostileServer(sending(WHOLE)) as server:
-            assert Fetching(f"http://my_storage:{server.port}", resolver=FixedResolver(["127.0.0.1"])).image() == IMAGE
+            assert (
+                Fetching(
+                    f"http://my_storage:{server.port}", resolver=FixedResolver(["127.0.0.1"])
+                ).image()
+                == IMAGE
+            )
 
     def test_an_address_where_nobody_listens_is_passed_over(self) -> None:
         with HostileServer(sending(WHOLE)) as server:
-            assert Fetching(f"http://storage.example:{server.port}", resolver=FixedResolver(["127.0.0.2", "127.0.0.1"])).image() == IMAGE
+            assert (
+                Fetching(
+                    f"http://storage.example:{server.port}",
+                    resolver=FixedResolver(["127.0.0.2", "127.0.0.1"]),
+                ).image()
+                == IMAGE
+            )
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0x7f000001"])
     def test_private_addresses_may_be_allowed(self, host: str) -> None:
@@ -660,16 +839,26 @@ class TLSTests:
     @pytest.fixture
     def policy(self, tmp_path: Path) -> Any:
         self.server_context = tls_server(tmp_path, "storage.example")
-        return BrowserLikePolicyForHTTPS(trustRootFromCertificates([Certificate.loadPEM((tmp_path / "cert.pem").read_bytes())]))
+        return BrowserLikePolicyForHTTPS(
+            trustRootFromCertificates([Certificate.loadPEM((tmp_path / "cert.pem").read_bytes())])
+        )
 
     def test_a_server_that_proves_its_name_is_heard(self, policy: Any) -> None:
         with HostileServer(sending(WHOLE), self.server_context) as server:
-            fetching = Fetching(f"https://storage.example:{server.port}", resolver=FixedResolver(["127.0.0.1"]), https_policy=policy)
+            fetching = Fetching(
+                f"https://storage.example:{server.port}",
+                resolver=FixedResolver(["127.0.0.1"]),
+                https_policy=policy,
+            )
             assert fetching.image() == IMAGE
 
     def test_one_that_proves_another_is_sent_nothing(self, policy: Any) -> None:
         with HostileServer(sending(WHOLE), self.server_context) as server:
-            fetching = Fetching(f"https://other.example:{server.port}", resolver=FixedResolver(["127.0.0.1"]), https_policy=policy)
+            fetching = Fetching(
+                f"https://other.example:{server.port}",
+                resolver=FixedResolver(["127.0.0.1"]),
+                https_policy=policy,
+            )
             with pytest.raises(SourceFailed):
                 fetching.image()
             server.wait_for(server.ended)
@@ -679,19 +868,32 @@ class TLSTests:
         assert policy
         with HostileServer(sending(WHOLE), self.server_context) as server:
             with pytest.raises(SourceFailed):
-                Fetching(f"https://storage.example:{server.port}", resolver=FixedResolver(["127.0.0.1"])).image()
+                Fetching(
+                    f"https://storage.example:{server.port}", resolver=FixedResolver(["127.0.0.1"])
+                ).image()
             server.wait_for(server.ended)
             assert server.requests == []
 
     def test_a_body_without_length_must_end_with_a_farewell(self, policy: Any) -> None:
-        with HostileServer(sending(head() + IMAGE), self.server_context) as server:  # closes the socket under TLS
-            fetching = Fetching(f"https://storage.example:{server.port}", resolver=FixedResolver(["127.0.0.1"]), https_policy=policy)
+        # closes the socket under TLS
+        with HostileServer(sending(head() + IMAGE), self.server_context) as server:
+            fetching = Fetching(
+                f"https://storage.example:{server.port}",
+                resolver=FixedResolver(["127.0.0.1"]),
+                https_policy=policy,
+            )
             with pytest.raises(SourceFailed):
                 fetching.image()
 
     def test_endless_headers_are_cut_off_there_too(self, policy: Any) -> None:
-        with HostileServer(sending_for_ever(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n" * 1000), self.server_context) as server:
-            fetching = Fetching(f"https://storage.example:{server.port}", resolver=FixedResolver(["127.0.0.1"]), https_policy=policy)
+        with HostileServer(
+            sending_for_ever(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n" * 1000), self.server_context
+        ) as server:
+            fetching = Fetching(
+                f"https://storage.example:{server.port}",
+                resolver=FixedResolver(["127.0.0.1"]),
+                https_policy=policy,
+            )
             with pytest.raises(SourceFailed, match="without end"):
                 fetching.image()
             server.wait_for(server.ended)

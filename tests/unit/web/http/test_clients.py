@@ -27,7 +27,12 @@ from imagepipe.web.http.clients import client_of
         ("192.0.2.7", ["198.51.100.1"], "192.0.2.7"),
     ],
 )
-def test_a_client_is_an_address_or_an_ipv6_network(peer: str | None, forwarded: list[str], client: str) -> None:
+def test_a_client_is_an_address_or_an_ipv6_network(
+    peer: str | None, forwarded: list[str], client: str
+) -> None:
     headers = Headers({b"x-forwarded-for": [value.encode("latin-1") for value in forwarded]})
     address = SimpleNamespace(host=peer) if peer else SimpleNamespace(name="/run/socket")
-    assert client_of(SimpleNamespace(getClientAddress=lambda: address, requestHeaders=headers)) == client
+    assert (
+        client_of(SimpleNamespace(getClientAddress=lambda: address, requestHeaders=headers))
+        == client
+    )

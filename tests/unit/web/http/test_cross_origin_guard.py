@@ -1,4 +1,6 @@
-"""What both ports refuse to a stranger's web page, over a site in memory, with the resources that a daemon has there."""
+"""What both ports refuse to a stranger's web page, over a site in memory, with the resources that a
+daemon has there.
+"""
 
 import socket
 from collections.abc import Mapping
@@ -13,13 +15,30 @@ from tests.support.browser import Browser
 from tests.support.http_wire import answer
 from tests.unit.web.http.test_site import Counted
 
-NAMES = ["localhost", "127.0.0.1:7000", "[::1]:7000", "imagepipe", "a.internal", "images.example.org", socket.gethostname()]
-STRANGERS = ["evil.example", "evil.example:7000", "localhost.evil.example", "127.0.0.1.nip.io", "", "localhost@evil.example"]
+NAMES = [
+    "localhost",
+    "127.0.0.1:7000",
+    "[::1]:7000",
+    "imagepipe",
+    "a.internal",
+    "images.example.org",
+    socket.gethostname(),
+]
+STRANGERS = [
+    "evil.example",
+    "evil.example:7000",
+    "localhost.evil.example",
+    "127.0.0.1.nip.io",
+    "",
+    "localhost@evil.example",
+]
 RULE = host_rule("[http] hosts", ["images.example.org"])
 
 
 class Port:
-    """A port with a status page and something else behind it; `others` and `page` count what reaches them."""
+    """A port with a status page and something else behind it; `others` and `page` count what
+    reaches them.
+    """
 
     def __init__(self, guard: str, strangers: Strangers) -> None:
         self.others, self.page = Counted(), Counted()
@@ -28,14 +47,24 @@ class Port:
         self._root = Root(welcome(HTTP), cast(Any, self.others), pages, strangers.admit_page)
         self._guard = getattr(strangers, guard)
 
-    def ask(self, method: str = "POST", target: str = "/a", host: str | None = "localhost", **headers: str) -> int:
+    def ask(
+        self,
+        method: str = "POST",
+        target: str = "/a",
+        host: str | None = "localhost",
+        **headers: str,
+    ) -> int:
         """The status of the answer, on a connection of its own."""
         lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         hosts = [] if host is None else [f"Host: {host}"]
         version = "1.0" if host is None else "1.1"
         browser = Browser(self._root)
         browser.site.content.guard = self._guard
-        browser.send("\r\n".join([f"{method} {target} HTTP/{version}", *hosts, *lines, "Connection: close", "", ""]).encode("latin-1"))
+        browser.send(
+            "\r\n".join(
+                [f"{method} {target} HTTP/{version}", *hosts, *lines, "Connection: close", "", ""]
+            ).encode("latin-1")
+        )
         self.heard = answer(browser.heard, method)
         return self.heard.status
 
@@ -81,7 +110,9 @@ class WriteTests:
     def test_without_users_a_name_that_was_rebound_reaches_nothing(self, port: Any) -> None:
         for host in STRANGERS:
             asked = port()
-            assert asked.ask(host=host, Origin=f"http://{host}", Sec_Fetch_Site="same-origin") == 403, host
+            assert (
+                asked.ask(host=host, Origin=f"http://{host}", Sec_Fetch_Site="same-origin") == 403
+            ), host
             assert asked.ask(host="localhost", target="http://evil.example/a") == 403
             assert asked.others.asked == 0
         for host in NAMES:
@@ -92,7 +123,11 @@ class WriteTests:
     def test_the_option_that_would_let_it_in_is_named(self) -> None:
         port = images()
         assert port.ask(host="images.example.com") == 403
-        assert port.heard.body == b"images.example.com is not a known name of this server; if it should be, add it to [http] hosts\n"
+        assert (
+            port.heard.body
+            == b"images.example.com is not a known name of this server; if it should be, add it to"
+            b" [http] hosts\n"
+        )
 
     @pytest.mark.parametrize("port", [images, methods])
     def test_with_users_the_name_does_not_matter_because_the_password_does(self, port: Any) -> None:
@@ -102,7 +137,12 @@ class WriteTests:
     @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
     def test_reading_an_image_is_for_everyone(self, method: str) -> None:
         for host in (*NAMES, *STRANGERS):
-            assert images().ask(method, host=host, Origin="http://evil.example", Sec_Fetch_Site="cross-site") == 200
+            assert (
+                images().ask(
+                    method, host=host, Origin="http://evil.example", Sec_Fetch_Site="cross-site"
+                )
+                == 200
+            )
 
 
 class StatusPageTests:
@@ -134,16 +174,28 @@ class StatusPageTests:
 
 
 class MediaTypeTests:
-    @pytest.mark.parametrize("type", ["text/xml", "application/xml", "TEXT/XML; charset=utf-8", " text/xml ;x", ""])
+    @pytest.mark.parametrize(
+        "type", ["text/xml", "application/xml", "TEXT/XML; charset=utf-8", " text/xml ;x", ""]
+    )
     def test_an_xml_rpc_call_is_xml(self, type: str) -> None:
         assert methods().ask(Content_Type=type) == 200
         assert methods().ask() == 200
 
     @pytest.mark.parametrize(
         "type",
-        ["text/plain", "text/plain; charset=text/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/json",
-         "text/xml, text/plain", "text/plain, text/xml", "text/xmlx", "xml", "image/svg+xml"],
-    )  # fmt: skip
+        [
+            "text/plain",
+            "text/plain; charset=text/xml",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/json",
+            "text/xml, text/plain",
+            "text/plain, text/xml",
+            "text/xmlx",
+            "xml",
+            "image/svg+xml",
+        ],
+    )
     def test_what_a_form_or_a_page_could_send_is_415(self, type: str) -> None:
         port = methods()
         assert port.ask(Content_Type=type) == 415

@@ -1,4 +1,6 @@
-"""Code that fails at any moment of a request: its client gets an answer, or its connection is closed."""
+"""Code that fails at any moment of a request: its client gets an answer, or its connection is
+closed.
+"""
 
 from collections.abc import Callable, Coroutine
 from io import BytesIO
@@ -47,10 +49,16 @@ class StageTests:
             raise BugError
 
         lines: list[tuple[int, str]] = []
-        browser = Browser(Failing(run), on_answered=lambda one: lines.append((one.code, one.record.result)))
+        browser = Browser(
+            Failing(run), on_answered=lambda one: lines.append((one.code, one.record.result))
+        )
         browser.ask()
         got = answer(browser.heard)
-        assert (got.status, b"internal error" in got.body, "x-half" in got.headers) == (500, True, False)
+        assert (got.status, b"internal error" in got.body, "x-half" in got.headers) == (
+            500,
+            True,
+            False,
+        )
         assert [code for code, _ in lines] == [500]
         assert not browser.is_closed
 
@@ -65,7 +73,10 @@ class StageTests:
         assert browser.heard == b""
         waiting.errback(BugError())
         got = answer(browser.heard)
-        assert (got.status, got.json) == (500, {"error": "internal error: the server's log has the detail"})
+        assert (got.status, got.json) == (
+            500,
+            {"error": "internal error: the server's log has the detail"},
+        )
 
     def test_a_head_request_gets_no_body(self) -> None:
         async def run(request: Any) -> None:  # noqa: ARG001
@@ -184,7 +195,9 @@ class MethodTests:
         lines: list[Any] = []
         methods = _methods(_at_once)
         _call(methods, "value", "set", on_answered=lines.append)
-        assert [line.record.result for line in lines] == ["[1002] internal error: the server's log has the detail"]
+        assert [line.record.result for line in lines] == [
+            "[1002] internal error: the server's log has the detail"
+        ]
 
     def test_threads_that_fail(self) -> None:
         def on_thread(call: Callable[[], Any]) -> "Deferred[Any]":  # noqa: ARG001
@@ -212,24 +225,40 @@ class ImagePagesTests:
         "asked",
         [
             b"GET /a.jpg HTTP/1.1\r\nHost: x\r\n\r\n",
-            POST.replace(b"/ ", b"/a.jpg ").replace(b"Content-Type: text/xml", b"Authorization: Basic YTpi") % (1, b"x"),
+            POST.replace(b"/ ", b"/a.jpg ").replace(
+                b"Content-Type: text/xml", b"Authorization: Basic YTpi"
+            )
+            % (1, b"x"),
         ],
     )
     def test_an_exception_below(self, asked: bytes) -> None:
         nothing: Any = object()
         limits = RenditionLimits((), 100, 80, (), 1000)
-        pages = ImagePages(_at_once, nothing, nothing, Access((), nothing), limits, Counters(lambda: 0.0), lambda: 0.0)
+        pages = ImagePages(
+            _at_once,
+            nothing,
+            nothing,
+            Access((), nothing),
+            limits,
+            Counters(lambda: 0.0),
+            lambda: 0.0,
+        )
         browser = Browser(pages, refusal=JSON_REFUSAL)
         browser.send(asked)
         got = answer(browser.heard, asked[:4].decode().strip())
-        assert (got.status, got.json) == (500, {"error": "internal error: the server's log has the detail"})
+        assert (got.status, got.json) == (
+            500,
+            {"error": "internal error: the server's log has the detail"},
+        )
 
 
 def _at_once(call: Callable[[], Any]) -> "Deferred[Any]":
     return maybeDeferred(call)
 
 
-def _methods(on_thread: Callable[[Callable[[], Any]], "Deferred[Any]"], kind: type[Methods] = Methods) -> Methods:
+def _methods(
+    on_thread: Callable[[Callable[[], Any]], "Deferred[Any]"], kind: type[Methods] = Methods
+) -> Methods:
     nothing: Any = object()
     return kind(nothing, on_thread, Counters(lambda: 0.0), bytes_max=1000, size_max=1000)
 

@@ -1,10 +1,19 @@
-"""Plain GETs that are answered at once: which those are, and that nothing else is different for them."""
+"""Plain GETs that are answered at once: which those are, and that nothing else is different for
+them.
+"""
 
 from typing import Any
 
 import pytest
 
-from imagepipe.web.http.fast_path import HEADERS_MAX, REQUEST_BYTES_MAX, Immediate, PlainGet, head_of, plain_get
+from imagepipe.web.http.fast_path import (
+    HEADERS_MAX,
+    REQUEST_BYTES_MAX,
+    Immediate,
+    PlainGet,
+    head_of,
+    plain_get,
+)
 from tests.support.browser import Browser
 from tests.unit.web.http.test_site import Counted, Waited
 
@@ -18,7 +27,13 @@ class PlainGetTests:
         ("headers", "none_match"),
         [
             (b"Host: a\r\n", None),
-            (b"Host: a\r\nAccept: */*\r\nUser-Agent: some thing/1.0 (of; a kind)\r\nCookie: a=b\r\nX-Forwarded-For:\r\n", None),
+            (
+                (
+                    b"Host: a\r\nAccept: */*\r\nUser-Agent: some thing/1.0 (of; a kind)\r\nCookie:"
+                    b" a=b\r\nX-Forwarded-For:\r\n"
+                ),
+                None,
+            ),
             (b"Host: a\r\nConnection: keep-alive\r\n", None),
             (b"HOST:\r\nCONNECTION:Keep-Alive \r\n", None),
             (b'if-none-match:"a", W/"b" \r\nHost: a\r\n', '"a", W/"b"'),
@@ -26,8 +41,12 @@ class PlainGetTests:
             (b"A: if-none-match: *\r\nHost: a\r\nB: Host: b\r\nC: Range: bytes=0-\r\n", None),
         ],
     )
-    def test_these_headers_change_nothing_or_are_understood(self, headers: bytes, none_match: str | None) -> None:
-        assert plain_get(b"GET /a/b.jpg HTTP/1.1\r\n" + headers + b"\r\n") == PlainGet(b"/a/b.jpg", none_match)
+    def test_these_headers_change_nothing_or_are_understood(
+        self, headers: bytes, none_match: str | None
+    ) -> None:
+        assert plain_get(b"GET /a/b.jpg HTTP/1.1\r\n" + headers + b"\r\n") == PlainGet(
+            b"/a/b.jpg", none_match
+        )
 
     @pytest.mark.parametrize(
         "header",
@@ -95,7 +114,10 @@ class HeadTests:
     def test_it_is_dated(self) -> None:
         head = head_of(304, [(b"ETag", b'"a"')], 784111777.9)
         first, server, *rest = head.split(b"\r\n")
-        assert (first, rest) == (b"HTTP/1.1 304 Not Modified", [b"Date: Sun, 06 Nov 1994 08:49:37 GMT", b'ETag: "a"', b"", b""])
+        assert (first, rest) == (
+            b"HTTP/1.1 304 Not Modified",
+            [b"Date: Sun, 06 Nov 1994 08:49:37 GMT", b'ETag: "a"', b"", b""],
+        )
         assert server.startswith(b"Server: TwistedWeb/")
 
 
@@ -133,14 +155,17 @@ class ConnectionTests:
     def test_half_a_request_behind_a_whole_one_is_not_lost(self) -> None:
         browser, page = _browser(Counted())
         browser.send(b"GET /other HTTP/1.1\r\nHost: a\r\n\r\nGET /ot")
-        browser.send(b"GET /at HTTP/1.1\r\nHost: a\r\n\r\n")  # its rest: a malformed one, for which this must not be taken
+        # its rest: a malformed one, for which this must not be taken
+        browser.send(b"GET /at HTTP/1.1\r\nHost: a\r\n\r\n")
         assert AT_HAND not in browser.heard
         assert page.asked == 1
 
     def test_a_body_that_looks_like_a_request_is_none(self) -> None:
         browser, page = _browser(Counted())
         asked = b"GET /at HTTP/1.1\r\nHost: a\r\n\r\n"
-        browser.send(b"POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (2 * len(asked)))
+        browser.send(
+            b"POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (2 * len(asked))
+        )
         browser.send(asked)
         browser.send(asked)
         assert (page.asked, browser.body) == (1, BY_TWISTED)
@@ -190,8 +215,18 @@ class ConnectionTests:
         browser, _ = _browser(Counted(), on_answered=answered.append)
         browser.ask("/at")
         [request] = answered
-        assert (request.method, request.code, request.received_bytes, request.sentLength) == (b"GET", 200, 0, 2)
-        assert (request.client_host, request.record.call, request.record.path, request.record.result) == ("192.0.2.1", "file", "'/at'", "OK")
+        assert (request.method, request.code, request.received_bytes, request.sentLength) == (
+            b"GET",
+            200,
+            0,
+            2,
+        )
+        assert (
+            request.client_host,
+            request.record.call,
+            request.record.path,
+            request.record.result,
+        ) == ("192.0.2.1", "file", "'/at'", "OK")
 
 
 def _browser(page: Any, **options: Any) -> tuple[Browser, Any]:

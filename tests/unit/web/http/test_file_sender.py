@@ -1,4 +1,6 @@
-"""A file on its way to a client that is fast, slow, stuck or gone, on a clock that the tests move; the tests are the thread that reads."""
+"""A file on its way to a client that is fast, slow, stuck or gone, on a clock that the tests move;
+the tests are the thread that reads.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +22,9 @@ SIZE = HEAD_BYTES + 3 * PIECE_BYTES + 17
 
 
 class Download(Resource):
-    """A page that sends `length` bytes of a file from `start` on. `reads` wait until `read` does one of them; `outcome` is what `send` has said."""
+    """A page that sends `length` bytes of a file from `start` on. `reads` wait until `read` does
+    one of them; `outcome` is what `send` has said.
+    """
 
     isLeaf = True  # noqa: N815
 
@@ -58,7 +62,9 @@ class Download(Resource):
         gone: list[object] = []
         request.notifyFinish().addErrback(gone.append)
         request.setHeader(b"content-length", b"%d" % self._length)
-        self.outcome.append(await send(request, self._file, self._start, self._length, self._on_thread))
+        self.outcome.append(
+            await send(request, self._file, self._start, self._length, self._on_thread)
+        )
         if not gone:
             request.finish()
 
@@ -90,16 +96,30 @@ def file(path: Path) -> Iterator[OpenedFile]:
 
 
 class FastClientTests:
-    @pytest.mark.parametrize(("start", "length"), [(0, HEAD_BYTES), (0, 1), (HEAD_BYTES - 1, 1), (5, 0), (0, 0)])
-    def test_what_was_read_when_it_was_opened_goes_at_once(self, file: OpenedFile, content: bytes, start: int, length: int) -> None:
+    @pytest.mark.parametrize(
+        ("start", "length"), [(0, HEAD_BYTES), (0, 1), (HEAD_BYTES - 1, 1), (5, 0), (0, 0)]
+    )
+    def test_what_was_read_when_it_was_opened_goes_at_once(
+        self, file: OpenedFile, content: bytes, start: int, length: int
+    ) -> None:
         download = Download(file, start, length)
         assert (download.outcome, download.reads) == ([True], [])
         assert download.browser.body == content[start : start + length]
 
     @pytest.mark.parametrize(
-        ("start", "length"), [(0, SIZE), (0, HEAD_BYTES + 1), (HEAD_BYTES, 1), (1, PIECE_BYTES), (HEAD_BYTES - 1, PIECE_BYTES + 5), (SIZE - 1, 1)]
+        ("start", "length"),
+        [
+            (0, SIZE),
+            (0, HEAD_BYTES + 1),
+            (HEAD_BYTES, 1),
+            (1, PIECE_BYTES),
+            (HEAD_BYTES - 1, PIECE_BYTES + 5),
+            (SIZE - 1, 1),
+        ],
     )
-    def test_the_rest_is_read_a_piece_at_a_time(self, file: OpenedFile, content: bytes, start: int, length: int) -> None:
+    def test_the_rest_is_read_a_piece_at_a_time(
+        self, file: OpenedFile, content: bytes, start: int, length: int
+    ) -> None:
         download = Download(file, start, length)
         for at in range(0, length, PIECE_BYTES):
             assert download.browser.body == content[start : start + at]
@@ -127,7 +147,9 @@ class SlowClientTests:
             download.browser.be_empty()
         assert download.outcome == [True]
 
-    def test_it_may_take_as_long_as_it_likes_if_it_takes_something(self, file: OpenedFile, content: bytes) -> None:
+    def test_it_may_take_as_long_as_it_likes_if_it_takes_something(
+        self, file: OpenedFile, content: bytes
+    ) -> None:
         download = Download(file)
         while not download.outcome:
             download.browser.be_full()
@@ -140,7 +162,9 @@ class SlowClientTests:
         download.browser.wait(STALL_SECONDS_MAX - 1)
         assert not download.browser.transport.disconnected
 
-    def test_one_that_takes_nothing_for_a_minute_is_cut_off(self, file: OpenedFile, content: bytes) -> None:
+    def test_one_that_takes_nothing_for_a_minute_is_cut_off(
+        self, file: OpenedFile, content: bytes
+    ) -> None:
         download = Download(file)
         download.browser.be_full()
         download.read()
@@ -149,7 +173,11 @@ class SlowClientTests:
         download.browser.wait(1)
         assert download.browser.transport.disconnected
         download.browser.leave()
-        assert (download.outcome, download.reads, download.browser.body) == ([False], [], content[:PIECE_BYTES])
+        assert (download.outcome, download.reads, download.browser.body) == (
+            [False],
+            [],
+            content[:PIECE_BYTES],
+        )
 
     def test_also_while_a_piece_is_being_read(self, file: OpenedFile) -> None:
         download = Download(file)
@@ -190,7 +218,9 @@ class GoneClientTests:
 class BadFileTests:
     """A body that is shorter than it said must not look whole."""
 
-    def test_a_file_that_has_become_shorter_breaks_the_connection_off(self, file: OpenedFile, path: Path, content: bytes) -> None:
+    def test_a_file_that_has_become_shorter_breaks_the_connection_off(
+        self, file: OpenedFile, path: Path, content: bytes
+    ) -> None:
         download = Download(file)
         download.read()
         with path.open("r+b") as shortened:

@@ -208,7 +208,9 @@ class DrainTests:
         assert page.asked == 1
         assert browser.transport.disconnecting
 
-    def test_of_requests_that_wait_for_room_one_is_answered_and_says_that_it_is_the_last(self) -> None:
+    def test_of_requests_that_wait_for_room_one_is_answered_and_says_that_it_is_the_last(
+        self,
+    ) -> None:
         page = Counted()
         browser = Browser(page)
         browser.be_full()
@@ -257,7 +259,10 @@ class BodyTests:
 
     def test_one_in_tiny_pieces_is_refused(self) -> None:
         browser = Browser(Counted())
-        browser.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * (2 * CHUNKS_MAX))
+        browser.send(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + b"1\r\nx\r\n" * (2 * CHUNKS_MAX)
+        )
         assert browser.heard.startswith(b"HTTP/1.1 400 ")
         assert browser.transport.disconnecting
 
@@ -265,7 +270,11 @@ class BodyTests:
         page = Counted()
         browser = Browser(page)
         chunk = b"64\r\n" + bytes(100) + b"\r\n"
-        browser.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * (5 * CHUNKS_MAX) + b"0\r\n\r\n")
+        browser.send(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + chunk * (5 * CHUNKS_MAX)
+            + b"0\r\n\r\n"
+        )
         assert page.asked == 1
 
     def test_all_bodies_together_have_a_bound_but_one_always_fits(self) -> None:
@@ -294,10 +303,16 @@ class BodyTests:
         browser = Browser(
             Counted(),
             admit=needs_credentials,
-            on_answered=lambda request: answered.append((request.method, request.uri, request.code, request.record.result)),
+            on_answered=lambda request: answered.append(
+                (request.method, request.uri, request.code, request.record.result)
+            ),
         )
-        browser.send(b"POST /a?b HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
-        assert answered == [(b"POST", b"/a?b", 401, "it needs the credentials of one of [network] users")]
+        browser.send(
+            b"POST /a?b HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+        )
+        assert answered == [
+            (b"POST", b"/a?b", 401, "it needs the credentials of one of [network] users")
+        ]
         assert b"Cache-Control: no-store" in browser.heard
         browser.send(b"12345")
         assert len(answered) == 1
@@ -306,36 +321,61 @@ class BodyTests:
 class ContentEncodingTests:
     """A body is taken as it is."""
 
-    @pytest.mark.parametrize("codings", [["gzip"], ["GZIP"], ["deflate"], ["br"], ["identity, gzip"], ["identity", "gzip"], ["x"]])
+    @pytest.mark.parametrize(
+        "codings",
+        [["gzip"], ["GZIP"], ["deflate"], ["br"], ["identity, gzip"], ["identity", "gzip"], ["x"]],
+    )
     def test_a_compressed_one_is_415_before_it_has_come(self, codings: list[str]) -> None:
         page = Counted()
         browser = Browser(page)
         headers = "".join(f"Content-Encoding: {coding}\r\n" for coding in codings)
-        browser.send(f"POST / HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: 1000\r\n\r\n".encode())
+        browser.send(
+            f"POST / HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: 1000\r\n\r\n".encode()
+        )
         assert browser.heard.startswith(b"HTTP/1.1 415 Unsupported Media Type\r\n")
-        assert browser.heard.endswith(b"a body with a Content-Encoding, such as gzip, is not accepted: send it uncompressed\n")
+        assert browser.heard.endswith(
+            b"a body with a Content-Encoding, such as gzip, is not accepted: send it uncompressed\n"
+        )
         assert page.asked == 0
 
     @pytest.mark.parametrize("coding", ["", "identity", " Identity ", "identity,identity"])
     def test_one_that_says_it_is_not_is_welcome(self, coding: str) -> None:
         page = Counted()
         browser = Browser(page)
-        browser.send(f"POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: {coding}\r\nContent-Length: 4\r\n\r\nbody".encode())
+        browser.send(
+            f"POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: {coding}\r\nContent-Length:"
+            " 4\r\n\r\nbody".encode()
+        )
         assert page.asked == 1
 
 
 class HostTests:
-    """One Host header, as RFC 9112 wants it (section 3.2), and a guard that sees every request first."""
+    """One Host header, as RFC 9112 wants it (section 3.2), and a guard that sees every request
+    first.
+    """
 
     @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
     @pytest.mark.parametrize(
         ("version", "hosts", "is_answered"),
-        [("1.1", 0, False), ("1.1", 1, True), ("1.1", 2, False), ("1.0", 0, True), ("1.0", 1, True), ("1.0", 2, False)],
+        [
+            ("1.1", 0, False),
+            ("1.1", 1, True),
+            ("1.1", 2, False),
+            ("1.0", 0, True),
+            ("1.0", 1, True),
+            ("1.0", 2, False),
+        ],
     )
-    def test_a_request_with_several_or_without_the_one_that_it_needs_is_400(self, method: str, version: str, hosts: int, is_answered: bool) -> None:
+    def test_a_request_with_several_or_without_the_one_that_it_needs_is_400(
+        self, method: str, version: str, hosts: int, is_answered: bool
+    ) -> None:
         page = Counted()
         browser = Browser(page)
-        browser.send("\r\n".join([f"{method} / HTTP/{version}", *["Host: a"] * hosts, "Content-Length: 1", "", "x"]).encode())
+        browser.send(
+            "\r\n".join(
+                [f"{method} / HTTP/{version}", *["Host: a"] * hosts, "Content-Length: 1", "", "x"]
+            ).encode()
+        )
         assert page.asked == is_answered
         assert browser.heard.split(b" ")[1] == (b"200" if is_answered else b"400")
         if not is_answered:
@@ -343,10 +383,14 @@ class HostTests:
             assert browser.transport.disconnecting
 
     @pytest.mark.parametrize("body", [b"", b"x"])
-    def test_what_the_guard_refuses_is_refused_whether_it_has_a_body_or_not(self, body: bytes) -> None:
+    def test_what_the_guard_refuses_is_refused_whether_it_has_a_body_or_not(
+        self, body: bytes
+    ) -> None:
         page = Counted()
         browser = Browser(page)
-        browser.site.content.guard = lambda request: Denied(403, "no") if request.method == b"POST" else None
+        browser.site.content.guard = lambda request: (
+            Denied(403, "no") if request.method == b"POST" else None
+        )
         browser.ask()
         browser.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         assert page.asked == 1

@@ -1,4 +1,6 @@
-"""A site and clients that keep it waiting, in every phase of a connection; the tests move the clock."""
+"""A site and clients that keep it waiting, in every phase of a connection; the tests move the
+clock.
+"""
 
 import socket
 from typing import Any
@@ -85,7 +87,9 @@ class BodyTests:
 
     def test_a_byte_now_and_then_is_too_slow(self) -> None:
         answered: list[tuple[int, str]] = []
-        browser = Browser(Counted(), on_answered=lambda one: answered.append((one.code, one.record.result)))
+        browser = Browser(
+            Counted(), on_answered=lambda one: answered.append((one.code, one.record.result))
+        )
         browser.send(POST)
         for _ in range(int(BODY_SECONDS / 4)):
             browser.send(b"a")
@@ -95,7 +99,14 @@ class BodyTests:
         assert answer(browser.heard).status == 408
         assert answered == [(408, "Request Timeout")]
 
-    @pytest.mark.parametrize("head", [POST, POST.replace(b"POST", b"GET"), POST.replace(b"Content-Length: 1000000", b"Transfer-Encoding: chunked")])
+    @pytest.mark.parametrize(
+        "head",
+        [
+            POST,
+            POST.replace(b"POST", b"GET"),
+            POST.replace(b"Content-Length: 1000000", b"Transfer-Encoding: chunked"),
+        ],
+    )
     def test_so_is_nothing(self, head: bytes) -> None:
         browser = Browser(Counted())
         browser.send(head)
@@ -216,7 +227,10 @@ class AnswerTests:
         assert not browser.is_closed
 
     def test_what_a_client_has_received_is_known_of_a_real_connection(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as port, socket.create_connection(port.getsockname()) as client:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as port,
+            socket.create_connection(port.getsockname()) as client,
+        ):
             transport: Any = StringTransport()
             transport.socket, _ = port.accept()
             with transport.socket:
@@ -338,7 +352,10 @@ class TooManyConnectionsTests:
         page = Guarded(Counted(), Passwords(users, lambda _: never))
         first = Browser(page, connections=Connections(2))
         crowd = [first, first.another()]
-        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAuthorization: Basic YW5uOndyb25n\r\n\r\n"
+        head = (
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAuthorization: Basic"
+            b" YW5uOndyb25n\r\n\r\n"
+        )
         for one in crowd:
             one.send(head)
         other = first.another("192.0.2.2")

@@ -9,7 +9,21 @@ from imagepipe.web.xmlrpc.answers import encode_answer
 
 
 class AnswerTests:
-    @pytest.mark.parametrize("value", [0, MAXINT, MAXINT + 1, MININT, MININT - 1, 2**63 - 1, True, None, "a<b", [1, {"size": 3 << 30}]])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            0,
+            MAXINT,
+            MAXINT + 1,
+            MININT,
+            MININT - 1,
+            2**63 - 1,
+            True,
+            None,
+            "a<b",
+            [1, {"size": 3 << 30}],
+        ],
+    )
     def test_a_client_reads_what_was_returned(self, value: Any) -> None:
         [read], method = loads(encode_answer(value))
         assert (read, type(read), method) == (value, type(value), None)

@@ -6,13 +6,19 @@ import tempfile
 import xmlrpc.client
 from typing import Any
 from xml.parsers import expat
+from xml.sax.saxutils import escape
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.errors import BadRequest
-from imagepipe.web.xmlrpc.base64_images import PIECE_BYTES, EncodedImage, decode_base64, decode_image
+from imagepipe.web.xmlrpc.base64_images import (
+    PIECE_BYTES,
+    EncodedImage,
+    decode_base64,
+    decode_image,
+)
 from imagepipe.web.xmlrpc.call import SLICE_BYTES, parse_call
 from imagepipe.web.xmlrpc.unmarshalling import MalformedCallError
 
@@ -22,8 +28,13 @@ ENCODED = base64.b64encode(IMAGE).decode()
 
 def parsed(body: str | bytes, lifted_bytes_min: int = 16) -> tuple[str, list[Any]]:
     """(method, parameters) with every lifted image put back as its text."""
-    call = parse_call(io.BytesIO(body.encode() if isinstance(body, str) else body), lifted_bytes_min)
-    return call.method, [value.decode(1 << 20) if isinstance(value, EncodedImage) else value for value in call.parameters]
+    call = parse_call(
+        io.BytesIO(body.encode() if isinstance(body, str) else body), lifted_bytes_min
+    )
+    return call.method, [
+        value.decode(1 << 20) if isinstance(value, EncodedImage) else value
+        for value in call.parameters
+    ]
 
 
 def call(*values: str) -> str:
@@ -74,23 +85,28 @@ class LiftingTests:
             call("<string>short</string>").replace("<params>", f"<other>{ENCODED}</other><params>"),
             "<?xml version='1.0' encoding='iso-8859-1'?>" + call(f"<string>{ENCODED}</string>"),
         ],
-    )  # fmt: skip
+    )
     def test_a_stretch_that_is_not_a_whole_parameter_means_what_it_meant(self, body: str) -> None:
         parameters, method = xmlrpc.client.loads(body, use_builtin_types=True)
         got_method, got = parsed(body)
         assert got_method == method
-        assert [base64.b64encode(value).decode() if value == IMAGE else value for value in got] == list(parameters)
+        assert [
+            base64.b64encode(value).decode() if value == IMAGE else value for value in got
+        ] == list(parameters)
 
     @pytest.mark.parametrize("line_break", ["&#13;\n", "&#10;", "&#xD;&#xA;", "&#x0d;&#9;"])
     def test_an_image_is_lifted_with_line_breaks_of_any_spelling(self, line_break: str) -> None:
-        body = call(f"<string>{line_break.join(ENCODED[at : at + 76] for at in range(0, len(ENCODED), 76))}</string>")
+        lines = [ENCODED[at : at + 76] for at in range(0, len(ENCODED), 76)]
+        body = call(f"<string>{line_break.join(lines)}</string>")
         assert isinstance(parse_call(io.BytesIO(body.encode()), 16).parameters[0], EncodedImage)
         assert parsed(body)[1] == [IMAGE]
 
     def test_every_image_of_a_call_is_lifted_however_deep_it_lies(self) -> None:
         one = f"<value><string>{ENCODED}</string></value>"
         body = call(
-            f"<array><data>{one}{one}</data></array>", f"<struct><member><name>image</name>{one}</member></struct>", f"<string>{ENCODED}</string>"
+            f"<array><data>{one}{one}</data></array>",
+            f"<struct><member><name>image</name>{one}</member></struct>",
+            f"<string>{ENCODED}</string>",
         )
         first, second, third = parse_call(io.BytesIO(body.encode()), 16).parameters
         assert isinstance(first, list)
@@ -105,12 +121,17 @@ class LiftingTests:
 
     @pytest.mark.parametrize("reference", ["&#10;", "&#x0000000A;"])
     def test_a_text_of_references_is_left_to_the_parser(self, reference: str) -> None:
-        [image] = parse_call(io.BytesIO(call(f"<string>{reference * 1000}AAAA</string>").encode()), 16).parameters
+        [image] = parse_call(
+            io.BytesIO(call(f"<string>{reference * 1000}AAAA</string>").encode()), 16
+        ).parameters
         assert image == "\n" * 1000 + "AAAA"
 
-    @given(st.lists(st.text(st.sampled_from("Aa+/= \n<>&;![]-CDT"), max_size=60), max_size=4), st.integers(1, 40))
+    @given(
+        st.lists(st.text(st.sampled_from("Aa+/= \n<>&;![]-CDT"), max_size=60), max_size=4),
+        st.integers(1, 40),
+    )
     def test_any_text_survives(self, texts: list[str], lifted_bytes_min: int) -> None:
-        body = call(*(f"<string>{text.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')}</string>" for text in texts))
+        body = call(*(f"<string>{escape(text)}</string>" for text in texts))
         parsed_call = parse_call(io.BytesIO(body.encode()), lifted_bytes_min)
         expected, _ = xmlrpc.client.loads(body)
         for value, text in zip(parsed_call.parameters, expected, strict=True):
@@ -156,12 +177,23 @@ class MalformedTests:
     @pytest.mark.parametrize(
         "body",
         [
-            "", "<", "<methodCall/>", "<methodResponse><params/></methodResponse>", call("<int>" + "1" * 10_000 + "</int>"), call("<boolean>2</boolean>"),
-            call("<base64>a</base64>"), call("<nonsense/>"), "<!DOCTYPE m [<!ENTITY a 'b'>]>" + call("&a;"), "<!DOCTYPE m SYSTEM 'file:///etc/passwd'>" + call("x"),
+            "",
+            "<",
+            "<methodCall/>",
+            "<methodResponse><params/></methodResponse>",
+            call("<int>" + "1" * 10_000 + "</int>"),
+            call("<boolean>2</boolean>"),
+            call("<base64>a</base64>"),
+            call("<nonsense/>"),
+            "<!DOCTYPE m [<!ENTITY a 'b'>]>" + call("&a;"),
+            "<!DOCTYPE m SYSTEM 'file:///etc/passwd'>" + call("x"),
             "<methodResponse><fault><value><struct/></value></fault></methodResponse>",
-            *(f"<?xml version='1.0' encoding='{name}'?>{call('x')}" for name in ("idna", "big5", "zlib", "no-such-encoding")),
+            *(
+                f"<?xml version='1.0' encoding='{name}'?>{call('x')}"
+                for name in ("idna", "big5", "zlib", "no-such-encoding")
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_it_says_so(self, body: str) -> None:
         with pytest.raises(MalformedCallError):
             parsed(body)
@@ -179,18 +211,36 @@ class BoundTests:
             (call("<string>" + "&#10;" * 12_000_000 + "</string>"), "bytes apart from"),
             (call("<i4/>" * 4_000_000), "bytes apart from"),
             (call(*["<string>" + "A" * 40_000 + "</string>"] * 600), "bytes apart from"),
-            (call("<!--" + "x" * 200_000 + "-->"), "comment or processing instruction has more than 65536 bytes"),
-            (call("<?a " + "x" * 200_000 + "?>"), "comment or processing instruction has more than 65536 bytes"),
+            (
+                call("<!--" + "x" * 200_000 + "-->"),
+                "comment or processing instruction has more than 65536 bytes",
+            ),
+            (
+                call("<?a " + "x" * 200_000 + "?>"),
+                "comment or processing instruction has more than 65536 bytes",
+            ),
             (call("<string a='" + "x" * 200_000 + "'></string>"), "a tag, comment"),
             (call("<i4 " + " ".join(f"a{n}=''" for n in range(40_000)) + "/>"), "a tag, comment"),
             (call("<" + "a" * 200_000 + "/>").encode("utf-16"), "a tag, comment"),
-            (call("&amp;\u20ac" + "x" * 70_000), "more than 65536 characters has some that are not ASCII"),
-            (call("x&amp;" + "x" * 70_000 + "\u20ac"), "more than 65536 characters has some that are not ASCII"),
+            (
+                call("&amp;\u20ac" + "x" * 70_000),
+                "more than 65536 characters has some that are not ASCII",
+            ),
+            (
+                call("x&amp;" + "x" * 70_000 + "\u20ac"),
+                "more than 65536 characters has some that are not ASCII",
+            ),
             (call("x").replace("<methodName>m", "<methodName>" + "m" * 101), "name is too long"),
-            *((call(f"<{tag}>{'1' * 101}</{tag}>"), "more than 100 characters in") for tag in ("int", "i8", "double", "boolean", "ex:i8")),
-            (call("<dateTime.iso8601>" + "2" * 101 + "</dateTime.iso8601>"), "more than 100 characters in"),
+            *(
+                (call(f"<{tag}>{'1' * 101}</{tag}>"), "more than 100 characters in")
+                for tag in ("int", "i8", "double", "boolean", "ex:i8")
+            ),
+            (
+                call("<dateTime.iso8601>" + "2" * 101 + "</dateTime.iso8601>"),
+                "more than 100 characters in",
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_more_is_refused(self, body: str | bytes, why: str) -> None:
         with pytest.raises(MalformedCallError, match=why):
             parsed(body, 40_000)
@@ -212,7 +262,9 @@ class BoundTests:
         expected, method = xmlrpc.client.loads(body)
         assert parsed(body, 1 << 30) == (method, list(expected))
 
-    def test_the_parser_gets_no_more_than_a_slice_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_parser_gets_no_more_than_a_slice_at_a_time(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         lengths: list[int] = []
         create = expat.ParserCreate
 
@@ -239,24 +291,40 @@ class BoundTests:
 
     def test_ten_thousand_paths_are_not_too_much(self) -> None:
         paths = [f"{n:05}/" + "x" * 1000 for n in range(10_000)]
-        assert parse_call(io.BytesIO(xmlrpc.client.dumps((paths,), "delete_image").encode())).parameters == (paths,)
+        assert parse_call(
+            io.BytesIO(xmlrpc.client.dumps((paths,), "delete_image").encode())
+        ).parameters == (paths,)
 
 
 class DecodingTests:
-    @given(st.binary(min_size=1), st.integers(1, 80), st.sampled_from([b"\n", b"\r\n", b"\r", b" \t"]))
-    def test_white_space_is_forgiven_anywhere(self, image: bytes, width: int, white_space: bytes) -> None:
+    @given(
+        st.binary(min_size=1), st.integers(1, 80), st.sampled_from([b"\n", b"\r\n", b"\r", b" \t"])
+    )
+    def test_white_space_is_forgiven_anywhere(
+        self, image: bytes, width: int, white_space: bytes
+    ) -> None:
         encoded = base64.b64encode(image)
         broken = white_space.join(encoded[at : at + width] for at in range(0, len(encoded), width))
         assert decode_base64(broken, 1 << 20) == image
 
-    @pytest.mark.parametrize("text", ["%", "AAA", "AAAA=", "A=AA", "AAAA\0", "é", "====", "AA==AA==", "\udc80"])
+    @pytest.mark.parametrize(
+        "text", ["%", "AAA", "AAAA=", "A=AA", "AAAA\0", "é", "====", "AA==AA==", "\udc80"]
+    )
     def test_anything_else_is_not(self, text: str) -> None:
         with pytest.raises(BadRequest, match="base64"):
             decode_image(text, 100)
 
     @pytest.mark.parametrize(
         ("value", "why"),
-        [("", "empty"), (b"", "empty"), (None, "neither"), (5, "neither"), ([b"x"], "neither"), (b"x" * 11, "max_bytes"), ("A" * 16, "max_bytes")],
+        [
+            ("", "empty"),
+            (b"", "empty"),
+            (None, "neither"),
+            (5, "neither"),
+            ([b"x"], "neither"),
+            (b"x" * 11, "max_bytes"),
+            ("A" * 16, "max_bytes"),
+        ],
     )
     def test_what_is_no_image_is_refused(self, value: object, why: str) -> None:
         with pytest.raises(BadRequest, match=why):

@@ -46,11 +46,17 @@ class Methods:
 
 def called(calls: object, methods: Methods | None = None) -> tuple[list[Any], RequestRecord]:
     """The results of a request, and what is noted of it."""
-    request: Any = SimpleNamespace(record=RequestRecord("'system.multicall'", stages=Stages()), shows_stages=False, client_host="-")
+    request: Any = SimpleNamespace(
+        record=RequestRecord("'system.multicall'", stages=Stages()),
+        shows_stages=False,
+        client_host="-",
+    )
     system = SystemMethods(cast(Any, methods or Methods()))
     results: list[Any] = []
     failures: list[Any] = []
-    Deferred.fromCoroutine(system.xmlrpc_multicall(request, calls)).addCallbacks(results.append, failures.append)
+    Deferred.fromCoroutine(system.xmlrpc_multicall(request, calls)).addCallbacks(
+        results.append, failures.append
+    )
     if failures:
         failures[0].raiseException()
     return results[0], request.record
@@ -65,8 +71,14 @@ class MulticallTests:
     def test_each_call_has_a_turn_of_the_reactor(self) -> None:
         methods = Methods()
         methods.turns = Deferred()
-        request: Any = SimpleNamespace(record=RequestRecord("'system.multicall'", stages=Stages()), shows_stages=False, client_host="-")
-        answered = Deferred.fromCoroutine(SystemMethods(cast(Any, methods)).xmlrpc_multicall(request, [entry("a"), entry("b")]))
+        request: Any = SimpleNamespace(
+            record=RequestRecord("'system.multicall'", stages=Stages()),
+            shows_stages=False,
+            client_host="-",
+        )
+        answered = Deferred.fromCoroutine(
+            SystemMethods(cast(Any, methods)).xmlrpc_multicall(request, [entry("a"), entry("b")])
+        )
         counts = []
         for _ in range(2):
             counts.append(len(methods.called))
@@ -75,14 +87,21 @@ class MulticallTests:
 
     def test_each_call_has_its_own_result_or_fault_in_order(self) -> None:
         methods = Methods()
-        results, record = called([entry("a", 1, [2]), entry("fail"), entry("crash"), {"methodName": "b"}], methods)
+        results, record = called(
+            [entry("a", 1, [2]), entry("fail"), entry("crash"), {"methodName": "b"}], methods
+        )
         assert results == [
             ["OK"],
             {"faultCode": 1000, "faultString": "'fail': path: is bad"},
             {"faultCode": 1002, "faultString": "'crash': "},
             ["OK"],
         ]
-        assert methods.called == [Call("a", [1, [2]]), Call("fail", []), Call("crash", []), Call("b", [])]
+        assert methods.called == [
+            Call("a", [1, [2]]),
+            Call("fail", []),
+            Call("crash", []),
+            Call("b", []),
+        ]
         assert (record.path, record.outputs, record.ran_seconds) == ("4 calls, 2 failed", 4, 2.0)
 
     def test_none_is_no_call(self) -> None:
@@ -96,17 +115,23 @@ class MulticallTests:
     def test_there_are_no_more_than_a_hundred(self) -> None:
         methods = Methods()
         assert len(called([entry("a")] * CALLS_MAX, methods)[0]) == CALLS_MAX == len(methods.called)
-        with pytest.raises(BadRequest, match=r"^calls: lists 101 calls; at most 100 go into one request$"):
+        with pytest.raises(
+            BadRequest, match=r"^calls: lists 101 calls; at most 100 go into one request$"
+        ):
             called([entry("a")] * (CALLS_MAX + 1), methods)
         assert len(methods.called) == CALLS_MAX
 
     @pytest.mark.parametrize(
         ("wrong", "why"),
         [
-            (5, "calls: has an entry"), ([], "calls: has an entry"), ({}, "methodName: is not a string but nil"), (entry(5), "methodName: "),
-            ({"methodName": "a", "params": {}}, "params: is not a list"), (entry("system.multicall", []), "methodName: system.multicall cannot call itself"),
+            (5, "calls: has an entry"),
+            ([], "calls: has an entry"),
+            ({}, "methodName: is not a string but nil"),
+            (entry(5), "methodName: "),
+            ({"methodName": "a", "params": {}}, "params: is not a list"),
+            (entry("system.multicall", []), "methodName: system.multicall cannot call itself"),
         ],
-    )  # fmt: skip
+    )
     def test_a_malformed_one_is_its_own_fault(self, wrong: object, why: str) -> None:
         methods = Methods()
         results, _ = called([entry("a"), wrong, entry("b")], methods)
@@ -117,7 +142,9 @@ class MulticallTests:
 
     def test_the_answers_together_have_a_bound(self) -> None:
         methods = Methods()
-        results, _ = called([entry("list", LISTED_MAX - 1), entry("list", 5), entry("list", 5), entry("a")], methods)
+        results, _ = called(
+            [entry("list", LISTED_MAX - 1), entry("list", 5), entry("list", 5), entry("a")], methods
+        )
         assert [len(result[0]) for result in results[:2]] == [LISTED_MAX - 1, 5]
         assert [result["faultCode"] for result in results[2:]] == [1000, 1000]
         assert "send it by itself" in results[2]["faultString"]
