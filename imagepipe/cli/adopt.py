@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from imagepipe.cli import output
-from imagepipe.cli.errors import INTERRUPTED, CommandFailed
+from imagepipe.cli.config_file import load_settings
+from imagepipe.cli.failures import INTERRUPTED, CommandFailed
 from imagepipe.cli.options import Command, config_of, config_option
-from imagepipe.cli.settings import load_settings
 
 if TYPE_CHECKING:
     from imagepipe.storage.adopt import Adopted
@@ -82,9 +82,9 @@ class _Progress:
     def __init__(self, *, show: bool) -> None:
         self._bar = None
         if show:
-            from imagepipe.cli.bar import Bar  # noqa: PLC0415 - slow
+            from imagepipe.cli.progress_bar import ProgressBar  # noqa: PLC0415 - slow
 
-            self._bar = Bar("adopt", None)
+            self._bar = ProgressBar("adopt", None)
 
     def __enter__(self) -> "Callable[[Adopted], None]":
         if self._bar is None:

@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagepipe.cli import output
-from imagepipe.cli.errors import FAILED, INTERRUPTED, CommandFailed
+from imagepipe.cli.failures import FAILED, INTERRUPTED, CommandFailed
 from imagepipe.cli.options import client_of
 
 if TYPE_CHECKING:
-    from imagepipe.cli.client import Client, Server
+    from imagepipe.cli.client import Client, ServerAddress
     from imagepipe.cli.parallel import Record, Task
 
 _FAILURES_KEPT = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchRun:
     """What is to be done. run: what it is about, for the file of its state (None: where it is by
     default).
 
@@ -43,7 +43,7 @@ class Batch:
     as_json: bool
 
 
-def carry_out(server: "Server", batch: Batch) -> int:
+def carry_out(server: "ServerAddress", batch: BatchRun) -> int:
     """Do it; the exit status."""
     from imagepipe.cli import resume  # noqa: PLC0415 - slow
     from imagepipe.cli.parallel import Parallel  # noqa: PLC0415 - slow
@@ -89,10 +89,10 @@ def carry_out(server: "Server", batch: Batch) -> int:
             parallel.was_interrupted = True
         except CommandFailed as error:
             _summarize(results, failures)
-            raise CommandFailed(f"{error}; {_how_to_go_on(len(state.left), total, file)}") from None
+            raise CommandFailed(f"{error}; {_resume_hint(len(state.left), total, file)}") from None
         _summarize(results, failures)
         if parallel.was_interrupted:
-            output.warn(f"interrupted: {_how_to_go_on(len(state.left), total, file)}")
+            output.warn(f"interrupted: {_resume_hint(len(state.left), total, file)}")
             return INTERRUPTED
         if results["failed"]:
             output.warn(f"the same command tries those that failed again ({file})")
@@ -114,19 +114,19 @@ def _summarize(results: "Counter[str]", failures: "list[Record]") -> None:
     )
 
 
-def _how_to_go_on(left: int, total: int, file: Path) -> str:
+def _resume_hint(left: int, total: int, file: Path) -> str:
     return f"{total - left} of {total} are done, and the same command continues ({file})"
 
 
 @contextlib.contextmanager
-def _shown(batch: Batch, total: int, done: int) -> "Iterator[Callable[[Record], None]]":
+def _shown(batch: BatchRun, total: int, done: int) -> "Iterator[Callable[[Record], None]]":
     """Shows each record that it is called with."""
     if batch.as_json or not output.is_terminal():
         yield _json_line if batch.as_json else _line
         return
-    from imagepipe.cli.bar import Bar  # noqa: PLC0415 - slow
+    from imagepipe.cli.progress_bar import ProgressBar  # noqa: PLC0415 - slow
 
-    with Bar(batch.run["command"], total, done) as bar:
+    with ProgressBar(batch.run["command"], total, done) as bar:
         yield lambda record: bar.advance(failed=record.is_failed)
 
 

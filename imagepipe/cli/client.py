@@ -4,7 +4,7 @@ wrong has its sentence.
     with Client(server) as client:
         client.call("delete_image", ["a.jpg"])
 
-Raises FaultAnswered for a fault; Unreachable where there is no connection, or no longer; CallFailed
+Raises FaultReturned for a fault; Unreachable where there is no connection, or no longer; CallFailed
 where trying again is of no use: a wrong password, a certificate that is not trusted, a server that
 is no imagepipe.
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from xml.parsers.expat import ExpatError
 
-from imagepipe.cli.errors import CallFailed, CommandFailed, FaultAnswered, Unreachable
+from imagepipe.cli.failures import CallFailed, CommandFailed, FaultReturned, Unreachable
 from imagepipe.core.printable import printable
 
 _ANSWER_BYTES_MAX = 256 << 20
@@ -28,7 +28,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerAddress:
     """A daemon, and how to talk to it. user, password: None where it has no users. ca_file: whom to
     trust, if not whom the system does.
     """
@@ -50,7 +50,7 @@ class Server:
 class Client:
     """A connection to a daemon, made when it is needed; for one thread."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ServerAddress) -> None:
         self._server = server
         self._connection: http.client.HTTPConnection | None = None
         self._headers = {"Content-Type": "text/xml", "User-Agent": "imagepipe"}
@@ -90,7 +90,7 @@ class Client:
         try:
             [value], _ = xmlrpc.client.loads(answer, use_builtin_types=True)
         except xmlrpc.client.Fault as fault:
-            raise FaultAnswered(fault.faultCode, fault.faultString) from None
+            raise FaultReturned(fault.faultCode, fault.faultString) from None
         except (
             ExpatError,
             xmlrpc.client.Error,
@@ -200,13 +200,13 @@ class Client:
                 )
             return CallFailed(f"{name}: wrong name or password")
         if status == http.client.REQUEST_ENTITY_TOO_LARGE:
-            return FaultAnswered(status, f"{name}: larger than [network] max_request lets it take")
+            return FaultReturned(status, f"{name}: larger than [network] max_request lets it take")
         if status == http.client.SERVICE_UNAVAILABLE:
             return Unreachable(f"{name}: it is stopping")
         if status in (http.client.BAD_GATEWAY, http.client.GATEWAY_TIMEOUT):
             return Unreachable(f"{name}: a proxy there does not reach it")
         if status == http.client.INSUFFICIENT_STORAGE:
-            return FaultAnswered(status, f"{name}: its disk is full")
+            return FaultReturned(status, f"{name}: its disk is full")
         return self._stranger(f"; it answers with HTTP status {status}")
 
     def _stranger(self, detail: str = "") -> CallFailed:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imagepipe.cli import output
-from imagepipe.cli.errors import FAILED, FaultAnswered
+from imagepipe.cli.failures import FAILED, FaultReturned
 from imagepipe.cli.options import client_of, daemon_command
 from imagepipe.core.escaping import escaped
 
 if TYPE_CHECKING:
-    from imagepipe.cli.client import Client, Server
+    from imagepipe.cli.client import Client, ServerAddress
 
 _PAGE = 1000
 _COLUMNS = ("path", "version", "size", "digest", "lost", "winner")
@@ -23,7 +23,7 @@ _COLUMNS = ("path", "version", "size", "digest", "lost", "winner")
 @daemon_command()
 @click.argument("path", default="")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
-def history(server: "Server", path: str, as_json: bool) -> None:
+def history(server: "ServerAddress", path: str, as_json: bool) -> None:
     """List the images that lost a conflict.
 
     When two nodes store one path without having seen each other, one version wins everywhere; the
@@ -63,7 +63,7 @@ def _rows(client: "Client", path: str) -> Iterator[dict[str, Any]]:
 @click.argument("version")
 @click.option("--to", default="", metavar="PATH", help="Store it there.  [default: where it was]")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def restore(server: "Server", path: str, version: str, to: str, as_json: bool) -> None:
+def restore(server: "ServerAddress", path: str, version: str, to: str, as_json: bool) -> None:
     """Store an image again that lost a conflict.
 
     VERSION is what `imagepipe history PATH` printed, or its beginning. The image becomes the newest
@@ -85,7 +85,7 @@ def restore(server: "Server", path: str, version: str, to: str, as_json: bool) -
 
 @daemon_command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-def erase(server: "Server", paths: tuple[str, ...]) -> int:
+def erase(server: "ServerAddress", paths: tuple[str, ...]) -> int:
     """Delete images, history included, on every node.
 
     As `imagepipe delete`, but what a node has kept of PATH because it lost a conflict goes too,
@@ -102,7 +102,7 @@ def erase(server: "Server", paths: tuple[str, ...]) -> int:
         for path in paths:
             try:
                 client.call("admin.erase", escaped(path))
-            except FaultAnswered as fault:
+            except FaultReturned as fault:
                 failed += 1
                 output.warn(f"{path}: {fault}")
     return FAILED if failed else 0

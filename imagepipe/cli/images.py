@@ -10,7 +10,7 @@ from imagepipe.cli.options import client_of, daemon_command
 from imagepipe.core.escaping import escaped
 
 if TYPE_CHECKING:
-    from imagepipe.cli.client import Client, Server
+    from imagepipe.cli.client import Client, ServerAddress
 
 _PAGE = 10_000
 _TOGETHER = 10_000  # as many as a call takes
@@ -18,7 +18,7 @@ _TOGETHER = 10_000  # as many as a call takes
 
 @daemon_command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-def delete(server: "Server", paths: tuple[str, ...]) -> None:
+def delete(server: "ServerAddress", paths: tuple[str, ...]) -> None:
     r"""Delete images.
 
     All PATHs are deleted as one (by the ten thousand). What does not exist counts as deleted, so
@@ -40,7 +40,7 @@ def delete(server: "Server", paths: tuple[str, ...]) -> None:
 
 @daemon_command()
 @click.argument("paths", metavar="SRC DST [SRC DST]...", nargs=-1, required=True)
-def move(server: "Server", paths: tuple[str, ...]) -> None:
+def move(server: "ServerAddress", paths: tuple[str, ...]) -> None:
     """Move images.
 
     Each SRC goes to the DST behind it; in order, and all or none. What is at a DST is replaced; a
@@ -61,7 +61,7 @@ def move(server: "Server", paths: tuple[str, ...]) -> None:
 @daemon_command()
 @click.argument("path")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def info(server: "Server", path: str, as_json: bool) -> None:
+def info(server: "ServerAddress", path: str, as_json: bool) -> None:
     """Print the facts of an image.
 
     Of the image at PATH: its bytes, SHA-256, width and height in pixels, format, and when it was
@@ -86,7 +86,9 @@ def info(server: "Server", path: str, as_json: bool) -> None:
 @click.option("--after", default="", metavar="PATH", help="Begin behind this path.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Print at most so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def list_(server: "Server", prefix: str, after: str, limit: int | None, as_json: bool) -> None:
+def list_(
+    server: "ServerAddress", prefix: str, after: str, limit: int | None, as_json: bool
+) -> None:
     """List stored images.
 
     Prints the paths that begin with PREFIX, all without one, a line each, in byte order.

@@ -27,8 +27,8 @@ from imagepipe.cli import (
     store,
     verify,
 )
-from imagepipe.cli.errors import FAILED, INTERRUPTED, CommandFailed
-from imagepipe.cli.options import Connection, connection_options
+from imagepipe.cli.failures import FAILED, INTERRUPTED, CommandFailed
+from imagepipe.cli.options import ConnectionOptions, connection_options
 
 NAME = "imagepipe"
 
@@ -50,7 +50,7 @@ def imagepipe(context: click.Context, /, **connection: Any) -> None:
     These options say which daemon, and may stand after the command as well. `twistd imagepipe -c
     imagepipe.ini` starts one.
     """
-    context.obj = Connection(**connection)
+    context.obj = ConnectionOptions(**connection)
 
 
 for command in (

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from imagepipe.cli import output
-from imagepipe.cli.errors import FAILED, CommandFailed
+from imagepipe.cli.failures import FAILED, CommandFailed
 from imagepipe.cli.options import Command, config_of, config_option
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imagepipe.cli.errors import CommandFailed
+from imagepipe.cli.failures import CommandFailed
 
 if TYPE_CHECKING:
-    from imagepipe.cli.client import Client, Server
+    from imagepipe.cli.client import Client, ServerAddress
 
 HOST = "127.0.0.1"
 PORT = 8085
@@ -28,7 +28,7 @@ _Decorated = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ConnectionOptions:
     """What the options say; None: nothing."""
 
     host: str | None = None
@@ -41,7 +41,7 @@ class Connection:
     config: str | None = None
 
 
-NAMES = tuple(Connection.__dataclass_fields__)
+NAMES = tuple(ConnectionOptions.__dataclass_fields__)
 
 
 def connection_options(*, environment: bool) -> Callable[[_Decorated], _Decorated]:
@@ -113,7 +113,7 @@ class Command(click.Command):
 
 
 class DaemonCommand(Command):
-    """A command that talks to a daemon: its callback gets a Server first."""
+    """A command that talks to a daemon: its callback gets a ServerAddress first."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -138,8 +138,8 @@ class DaemonCommand(Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it."""
-        own = Connection(**{name: ctx.params.pop(name) for name in NAMES})
-        general: Connection = ctx.find_object(Connection) or Connection()
+        own = ConnectionOptions(**{name: ctx.params.pop(name) for name in NAMES})
+        general: ConnectionOptions = ctx.find_object(ConnectionOptions) or ConnectionOptions()
         given = {name: getattr(own, name) for name in NAMES if getattr(own, name) is not None}
         assert self.callback
         return ctx.invoke(self.callback, server_of(replace(general, **given)), **ctx.params)
@@ -161,13 +161,13 @@ def config_option(text: str) -> Callable[[_Decorated], _Decorated]:
 
 def config_of(given: str | None) -> Path:
     """The file that such a command was told, after it, before it, or in the environment."""
-    general = click.get_current_context().find_object(Connection)
+    general = click.get_current_context().find_object(ConnectionOptions)
     return Path(given or (general and general.config) or CONFIG)
 
 
-def server_of(connection: Connection) -> "Server":
+def server_of(connection: ConnectionOptions) -> "ServerAddress":
     """The daemon that the options name."""
-    from imagepipe.cli.client import Server  # noqa: PLC0415 - slow
+    from imagepipe.cli.client import ServerAddress  # noqa: PLC0415 - slow
 
     if connection.config:
         connection = _from_file(connection, Path(connection.config))
@@ -175,7 +175,7 @@ def server_of(connection: Connection) -> "Server":
         connection = replace(connection, tls=True)
     if connection.password_file and connection.user is None:
         raise click.UsageError("--password-file needs --user")
-    return Server(
+    return ServerAddress(
         host=connection.host or HOST,
         port=connection.port or PORT,
         user=connection.user,
@@ -186,14 +186,14 @@ def server_of(connection: Connection) -> "Server":
     )
 
 
-def client_of(server: "Server") -> "Client":
+def client_of(server: "ServerAddress") -> "Client":
     """A client of it."""
     from imagepipe.cli.client import Client  # noqa: PLC0415 - slow
 
     return Client(server)
 
 
-def _password(connection: Connection) -> str | None:
+def _password(connection: ConnectionOptions) -> str | None:
     if connection.user is None:
         return None
     if not connection.password_file:
@@ -209,9 +209,9 @@ def _password(connection: Connection) -> str | None:
         ) from None
 
 
-def _from_file(connection: Connection, file: Path) -> Connection:
+def _from_file(connection: ConnectionOptions, file: Path) -> ConnectionOptions:
     """With what an imagepipe.ini says, where no option does."""
-    from imagepipe.cli.settings import load_settings  # noqa: PLC0415 - slow
+    from imagepipe.cli.config_file import load_settings  # noqa: PLC0415 - slow
 
     network = load_settings(file).network
     if network.endpoint and not connection.port:

@@ -17,11 +17,11 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
-from imagepipe.cli.client import Client, Server
-from imagepipe.cli.errors import CommandFailed, FaultAnswered, Unreachable
+from imagepipe.cli.client import Client, ServerAddress
+from imagepipe.cli.failures import CommandFailed, FaultReturned, Unreachable
 
 OVERLOADED = 1004
-_ITS_OWN = (1000, 1001, 1002, 1003)
+_FAULTS_OF_ONE_IMAGE = (1000, 1001, 1002, 1003)
 """Faults that are about one image; any other is about the daemon, and ends the run."""
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.05, 5.0
@@ -49,7 +49,7 @@ class Record:
 FAILED = "failed"
 
 Task = Callable[[Client, int], Record]
-"""Does the work for an id; a FaultAnswered of its becomes a record, or is tried again."""
+"""Does the work for an id; a FaultReturned of its becomes a record, or is tried again."""
 
 
 class Parallel:
@@ -57,7 +57,7 @@ class Parallel:
 
     def __init__(
         self,
-        server: Server,
+        server: ServerAddress,
         task: Task,
         path_of: Callable[[int], str],
         concurrency: int,
@@ -123,14 +123,14 @@ class Parallel:
 
     def _record(self, client: Client, id: int) -> Record | None:
         """The record of an id; None: it was given up because all is to end."""
-        waits = _waits()
+        delays = _retry_delays()
         lost_at: float | None = None
         while True:
             try:
                 record = self._task(client, id)
-            except FaultAnswered as fault:
+            except FaultReturned as fault:
                 self._was_reached = True
-                if fault.code in _ITS_OWN:
+                if fault.code in _FAULTS_OF_ONE_IMAGE:
                     return Record(id, self._path_of(id), FAILED, str(fault))
                 if fault.code != OVERLOADED:
                     raise
@@ -143,7 +143,7 @@ class Parallel:
             else:
                 self._was_reached = True
                 return record
-            if self.stop.wait(next(waits)):
+            if self.stop.wait(next(delays)):
                 return None
 
     @contextlib.contextmanager
@@ -170,7 +170,7 @@ class Parallel:
         self.stop.set()
 
 
-def _waits() -> Iterator[float]:
+def _retry_delays() -> Iterator[float]:
     """Seconds to wait before the next try: longer each time, and different for each thread."""
     longest = _FIRST_WAIT_SECONDS
     while True:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imagepipe.cli.batch import Batch, carry_out
+from imagepipe.cli.batch import BatchRun, carry_out
 from imagepipe.cli.options import daemon_command
 
 if TYPE_CHECKING:
-    from imagepipe.cli.client import Client, Server
+    from imagepipe.cli.client import Client, ServerAddress
     from imagepipe.cli.parallel import Record
 
 _COUNT_MAX = 10**15
@@ -84,7 +84,7 @@ def _range_options(concurrency: int) -> Callable[[Callable[..., Any]], Callable[
     help="The renditions: w500.jpg, x300.webp, 300x400-q60.jpg, ...",
 )
 @_range_options(concurrency=8)
-def process(server: "Server", outputs: str, **options: Any) -> int:
+def process(server: "ServerAddress", outputs: str, **options: Any) -> int:
     """Render a range of images.
 
     Of every image from --start to --end, both included, in --namespace, each rendition in --outputs
@@ -141,7 +141,7 @@ def process(server: "Server", outputs: str, **options: Any) -> int:
     ),
 )
 @_range_options(concurrency=100)
-def pull(server: "Server", source: str, **options: Any) -> int:
+def pull(server: "ServerAddress", source: str, **options: Any) -> int:
     """Fetch a range of originals.
 
     The original of every id from --start to --end, both included, is fetched by the daemon and
@@ -177,14 +177,14 @@ def _nothing_to_check(_client: "Client") -> None:
 
 
 def _carry_out(
-    server: "Server",
+    server: "ServerAddress",
     run: dict[str, Any],
     path_of: Callable[[int], str],
     check: Callable[["Client"], None],
     task: Any,
     options: dict[str, Any],
 ) -> int:
-    batch = Batch(
+    batch = BatchRun(
         run={**run, "namespace": path_of(0).removesuffix("/0")},
         start=options["start"],
         end=options["end"],
@@ -235,9 +235,9 @@ def _checked_range(options: dict[str, Any]) -> Callable[[int], str]:
 
 def _try_again_if_full(rows: list[dict[str, str]]) -> None:
     """A rendition that found the daemon's queue full is no failure."""
-    from imagepipe.cli.errors import FaultAnswered  # noqa: PLC0415
+    from imagepipe.cli.failures import FaultReturned  # noqa: PLC0415
     from imagepipe.cli.parallel import OVERLOADED  # noqa: PLC0415
 
     for row in rows:
         if row["error"].startswith(_FULL):
-            raise FaultAnswered(OVERLOADED, row["error"])
+            raise FaultReturned(OVERLOADED, row["error"])

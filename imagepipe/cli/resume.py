@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from imagepipe.cli.errors import CommandFailed
+from imagepipe.cli.failures import CommandFailed
 from imagepipe.cli.id_ranges import IdRanges, Range, are_ranges
 
 _FILE_BYTES_MAX = 16 << 20

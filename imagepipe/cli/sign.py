@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 import click
 
 from imagepipe.cli import output
-from imagepipe.cli.errors import CommandFailed
+from imagepipe.cli.failures import CommandFailed
 from imagepipe.cli.options import Command, config_of, config_option
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -121,7 +121,7 @@ def _first_line(file: str) -> str:
 
 
 def _configured(file: Path) -> str:
-    from imagepipe.cli.settings import load_settings  # noqa: PLC0415 - slow
+    from imagepipe.cli.config_file import load_settings  # noqa: PLC0415 - slow
 
     secrets = load_settings(file).http.secrets
     if not secrets:

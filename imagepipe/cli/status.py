@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imagepipe.cli import output
-from imagepipe.cli.errors import FAILED
+from imagepipe.cli.failures import FAILED
 from imagepipe.cli.options import client_of, daemon_command
 
 if TYPE_CHECKING:
-    from imagepipe.cli.client import Server
+    from imagepipe.cli.client import ServerAddress
 
 
 @daemon_command()
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Print what /status.json says; with --watch, a line each time.",
 )
-def status(server: "Server", watch: bool, interval: float, as_json: bool) -> int:
+def status(server: "ServerAddress", watch: bool, interval: float, as_json: bool) -> int:
     """Print how a node stands.
 
     Whether it is ready and what is wrong with it, what it does right now, what it has done since it

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imagepipe.cli import output
-from imagepipe.cli.errors import FAILED, CommandFailed, FaultAnswered
+from imagepipe.cli.failures import FAILED, CommandFailed, FaultReturned
 from imagepipe.cli.options import client_of, daemon_command
 
 if TYPE_CHECKING:
-    from imagepipe.cli.client import Server
+    from imagepipe.cli.client import ServerAddress
 
 _METHODS = ("composite", "crop")
 _FILE_BYTES_MAX = 1 << 30
@@ -88,7 +88,7 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
 @click.option("--composite", is_flag=True, help="Centre on a canvas of exactly the size.")
 @click.option("--crop", is_flag=True, help="Fill exactly the size, and cut off what stands out.")
 def store(
-    server: "Server",
+    server: "ServerAddress",
     files: tuple[str, ...],
     path: str | None,
     sizes: tuple[SizeOption, ...],
@@ -127,8 +127,8 @@ def store(
                 client.call("store_image", _read(file), target, *arguments)
                 for image in stored[file]:
                     output.line(file, image)
-            except (CommandFailed, FaultAnswered) as error:
-                if not isinstance(error, FaultAnswered | _Unreadable):
+            except (CommandFailed, FaultReturned) as error:
+                if not isinstance(error, FaultReturned | _Unreadable):
                     raise
                 failed += 1
                 output.warn(f"{file}: {error}")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imagepipe.cli import output
-from imagepipe.cli.errors import FAILED, INTERRUPTED, CommandFailed
+from imagepipe.cli.failures import FAILED, INTERRUPTED, CommandFailed
 from imagepipe.cli.options import client_of, daemon_command
 
 if TYPE_CHECKING:
-    from imagepipe.cli.client import Client, Server
+    from imagepipe.cli.client import Client, ServerAddress
 
 _POLL_SECONDS = 0.5
 _FIRST_POLL_SECONDS = 0.02
@@ -42,7 +42,7 @@ _PROBLEMS = ("missing", "rotten", "changed", "strangers")
 @click.option("--stop", is_flag=True, help="Stop the one that runs, and do nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def verify(
-    server: "Server", repair: bool, rate: str, watch: bool, stop: bool, as_json: bool
+    server: "ServerAddress", repair: bool, rate: str, watch: bool, stop: bool, as_json: bool
 ) -> int:
     """Check every stored file against its digest.
 
@@ -83,10 +83,10 @@ def verify(
         output.as_json(progress)
     else:
         _print(progress)
-    return 0 if progress["finished"] and is_well(progress) else FAILED
+    return 0 if progress["finished"] and is_clean(progress) else FAILED
 
 
-def is_well(progress: dict[str, Any]) -> bool:
+def is_clean(progress: dict[str, Any]) -> bool:
     """Whether nothing is wrong any more."""
     if progress["repair"]:
         return not progress["unrepaired"]
@@ -110,9 +110,9 @@ def _watch(client: "Client", *, show_bar: bool) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _bar() -> Iterator[Callable[[dict[str, Any]], None]]:
-    from imagepipe.cli.bar import Bar  # noqa: PLC0415 - slow
+    from imagepipe.cli.progress_bar import ProgressBar  # noqa: PLC0415 - slow
 
-    with Bar("verify", None) as bar:
+    with ProgressBar("verify", None) as bar:
         yield lambda progress: bar.move(
             progress["checked"], progress["total"], ", ".join(_found(progress))
         )

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagepipe.cli.errors import CommandFailed
+from imagepipe.cli.failures import CommandFailed
 
 if TYPE_CHECKING:
     from imagepipe.config import Settings

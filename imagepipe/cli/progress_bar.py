@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.text import Text
 
 
-class Bar:
+class ProgressBar:
     """A bar on the terminal while the context lasts. total None: nobody knows. noun: what the rate
     counts.
     """

@@ -21,7 +21,7 @@ class Unreachable(CallFailed):
     """The connection cannot be made, or broke: a little later it may hold."""
 
 
-class FaultAnswered(CommandFailed):
+class FaultReturned(CommandFailed):
     """The daemon answered with a fault."""
 
     def __init__(self, code: int, text: str) -> None:
