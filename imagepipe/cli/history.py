@@ -1,6 +1,4 @@
-"""`imagepipe history`, `restore` and `erase`: images that lost a conflict, and images of which
-nothing shall be left.
-"""
+"""`imagepipe history`: lists the images that lost a conflict."""
 
 import json
 from collections.abc import Iterator
@@ -9,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imagepipe.cli import output
-from imagepipe.cli.failures import FAILED, FaultReturned
 from imagepipe.cli.options import client_of, daemon_command
-from imagepipe.core.escaping import escaped
 
 if TYPE_CHECKING:
     from imagepipe.cli.client import Client, ServerAddress
@@ -56,53 +52,3 @@ def _rows(client: "Client", path: str) -> Iterator[dict[str, Any]]:
         if len(rows) < _PAGE:
             return
         after = rows[-1]["cursor"]
-
-
-@daemon_command()
-@click.argument("path")
-@click.argument("version")
-@click.option("--to", default="", metavar="PATH", help="Store it there.  [default: where it was]")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def restore(server: "ServerAddress", path: str, version: str, to: str, as_json: bool) -> None:
-    """Store an image again that lost a conflict.
-
-    VERSION is what `imagepipe history PATH` printed, or its beginning. The image becomes the newest
-    one at PATH, or at --to, on every node, as if it were stored now; prints its facts.
-
-    For example:
-      imagepipe restore users/1/original 0650f1
-      imagepipe restore users/1/original 0650f1 --to users/1/other
-
-    Exit status: 0 it is stored; 1 there is no such version, or it was not stored.
-    """
-    with client_of(server) as client:
-        facts = client.call("admin.restore", path, version, to)
-    if as_json:
-        output.as_json(facts)
-    else:
-        output.facts(facts)
-
-
-@daemon_command()
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-def erase(server: "ServerAddress", paths: tuple[str, ...]) -> int:
-    """Delete images, history included, on every node.
-
-    As `imagepipe delete`, but what a node has kept of PATH because it lost a conflict goes too,
-    here at once and on the others when they hear of it. There is no way back. One PATH after the
-    other; those that are not erased are listed.
-
-    For example:
-      imagepipe erase users/1/original
-
-    Exit status: 0 erased; 1 some are not.
-    """
-    failed = 0
-    with client_of(server) as client:
-        for path in paths:
-            try:
-                client.call("admin.erase", escaped(path))
-            except FaultReturned as fault:
-                failed += 1
-                output.warn(f"{path}: {fault}")
-    return FAILED if failed else 0

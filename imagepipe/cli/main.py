@@ -16,12 +16,18 @@ import click
 from imagepipe import __version__
 from imagepipe.cli import (
     adopt,
+    check_config,
     completion,
+    delete,
+    erase,
     history,
-    images,
-    node,
+    info,
+    keygen,
+    list_images,
+    move,
     output,
     process,
+    restore,
     sign,
     status,
     store,
@@ -54,18 +60,10 @@ def imagepipe(context: click.Context, /, **connection: Any) -> None:
 
 
 for command in (
-    *(
-        store.store,
-        images.delete,
-        images.move,
-        images.info,
-        images.list_,
-        process.process,
-        process.pull,
-        sign.sign,
-    ),
-    *(history.history, history.restore, history.erase, status.status, verify.verify),
-    *(node.check_config, node.keygen, adopt.adopt, completion.completion),
+    *(store.store, delete.delete, move.move, info.info, list_images.list_),
+    *(process.process, process.pull, sign.sign),
+    *(history.history, restore.restore, erase.erase, status.status, verify.verify),
+    *(check_config.check_config, keygen.keygen, adopt.adopt, completion.completion),
 ):
     imagepipe.add_command(command)
 

@@ -1,11 +1,9 @@
-"""`imagepipe check-config` and `keygen`: on the node itself, before its daemon starts."""
-
-from pathlib import Path
+"""`imagepipe check-config`: checks a configuration file without starting anything."""
 
 import click
 
 from imagepipe.cli import output
-from imagepipe.cli.failures import FAILED, CommandFailed
+from imagepipe.cli.failures import FAILED
 from imagepipe.cli.options import Command, config_of, config_option
 
 
@@ -42,30 +40,3 @@ def check_config(config: str | None) -> int:
     for problem in problems:
         output.warn(problem)
     return FAILED
-
-
-@click.command(cls=Command)
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False))
-def keygen(folder: str) -> None:
-    """Make a node's keys for replication.
-
-    Writes a new pair, server.key_secret and server.key, and a folder authorized for the server.key
-    of each peer, into DIR, which is made if need be. Name it in [replication] keys. Keys that are
-    there are never replaced.
-
-    For example:
-      imagepipe keygen keys
-      scp keys/server.key south:keys/authorized/north.key
-
-    Exit status: 0; 1 there are keys already, or they cannot be written.
-    """
-    from imagepipe.errors import StartError  # noqa: PLC0415
-
-    # slow
-    from imagepipe.replication.zmq.curve_keys import PUBLIC_FILE, create_keys  # noqa: PLC0415
-
-    try:
-        create_keys(Path(folder))
-    except StartError as error:
-        raise CommandFailed(str(error)) from None
-    output.line(f"{folder}/{PUBLIC_FILE} is for the peers; everything else stays here")

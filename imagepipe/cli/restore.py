@@ -1,0 +1,36 @@
+"""`imagepipe restore`: stores an image again that lost a conflict."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from imagepipe.cli import output
+from imagepipe.cli.options import client_of, daemon_command
+
+if TYPE_CHECKING:
+    from imagepipe.cli.client import ServerAddress
+
+
+@daemon_command()
+@click.argument("path")
+@click.argument("version")
+@click.option("--to", default="", metavar="PATH", help="Store it there.  [default: where it was]")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def restore(server: "ServerAddress", path: str, version: str, to: str, as_json: bool) -> None:
+    """Store an image again that lost a conflict.
+
+    VERSION is what `imagepipe history PATH` printed, or its beginning. The image becomes the newest
+    one at PATH, or at --to, on every node, as if it were stored now; prints its facts.
+
+    For example:
+      imagepipe restore users/1/original 0650f1
+      imagepipe restore users/1/original 0650f1 --to users/1/other
+
+    Exit status: 0 it is stored; 1 there is no such version, or it was not stored.
+    """
+    with client_of(server) as client:
+        facts = client.call("admin.restore", path, version, to)
+    if as_json:
+        output.as_json(facts)
+    else:
+        output.facts(facts)
