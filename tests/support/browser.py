@@ -92,13 +92,15 @@ class Browser:
     def wait(self, seconds: float) -> None:
         """Let that much time pass, turn by turn."""
         end = self.clock.seconds() + seconds
-        while calls := [call.time for call in self.clock.getDelayedCalls() if call.time <= end]:
+        while calls := [
+            at for call in self.clock.getDelayedCalls() if (at := call.getTime()) <= end
+        ]:
             self.clock.advance(max(0.0, min(calls) - self.clock.seconds()))
         self.clock.advance(end - self.clock.seconds())
 
     def take_turns(self) -> None:
         """Let the reactor turn until nothing is left to do at once."""
-        while any(call.time <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
+        while any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
             self.clock.advance(0)
 
     def leave(self) -> None:

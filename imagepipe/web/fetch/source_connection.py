@@ -9,14 +9,16 @@ trailers) is bounded, in step with the body: Twisted's parser keeps as many head
 and takes its time over chunks of one byte each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
+    IAddress,
     IHostnameResolver,
+    IHostResolution,
     IReactorPluggableNameResolver,
     IResolutionReceiver,
 )
@@ -189,7 +191,9 @@ class _CheckedResolver:
     permitted, else nothing.
     """
 
-    def __init__(self, resolver: Any, name: str, permitted: Callable[[str], bool]) -> None:
+    def __init__(
+        self, resolver: IHostnameResolver, name: str, permitted: Callable[[str], bool]
+    ) -> None:
         self.complete = False
         self.refused = False
         self._resolver = resolver
@@ -198,9 +202,18 @@ class _CheckedResolver:
         self._found: list[Any] = []
         self._receiver: Any = None
 
-    def resolveHostName(self, receiver: Any, _name: str, portNumber: int = 0, **more: Any) -> Any:  # noqa: N802, N803
-        self._receiver = receiver
-        return self._resolver.resolveHostName(self, self._name, portNumber=portNumber, **more)
+    def resolveHostName(  # noqa: N802
+        self,
+        resolutionReceiver: IResolutionReceiver,  # noqa: N803
+        hostName: str,  # noqa: ARG002, N803
+        portNumber: int = 0,  # noqa: N803
+        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803
+        transportSemantics: str = "TCP",  # noqa: N803
+    ) -> IHostResolution:
+        self._receiver = resolutionReceiver
+        return self._resolver.resolveHostName(
+            self, self._name, portNumber, addressTypes, transportSemantics
+        )
 
     def resolutionBegan(self, resolution: Any) -> None:  # noqa: N802
         self._receiver.resolutionBegan(resolution)

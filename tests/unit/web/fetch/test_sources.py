@@ -12,7 +12,12 @@ from typing import IO, Any
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IHostnameResolver
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IResolutionReceiver,
+)
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.web.client import BrowserLikePolicyForHTTPS
@@ -93,6 +98,17 @@ def redirecting(location: str, status: str = "302 Found") -> bytes:
     return head(status, f"Location: {location}", "Content-Length: 0")
 
 
+@implementer(IHostResolution)
+class Resolution:
+    """The search for the addresses of a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def cancel(self) -> None:
+        """It holds nothing."""
+
+
 @implementer(IHostnameResolver)
 class FixedResolver:
     """A resolver that answers with chosen addresses: the names of the network's own resolver are
@@ -104,15 +120,24 @@ class FixedResolver:
         self._addresses = addresses
 
     # Twisted's names
-    def resolveHostName(self, receiver: Any, name: str, portNumber: int = 0, **_more: Any) -> Any:  # noqa: N802, N803
-        self.names.append(name)
-        receiver.resolutionBegan(None)
+    def resolveHostName(  # noqa: N802
+        self,
+        resolutionReceiver: IResolutionReceiver,  # noqa: N803
+        hostName: str,  # noqa: N803
+        portNumber: int = 0,  # noqa: N803
+        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: ARG002, N803
+        transportSemantics: str = "TCP",  # noqa: ARG002, N803
+    ) -> IHostResolution:
+        self.names.append(hostName)
+        resolution = Resolution(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
         if self._addresses is not None:
             for address in self._addresses:
-                receiver.addressResolved(
+                resolutionReceiver.addressResolved(
                     (IPv6Address if ":" in address else IPv4Address)("TCP", address, portNumber)
                 )
-            receiver.resolutionComplete()
+            resolutionReceiver.resolutionComplete()
+        return resolution
 
 
 class Fetching:
