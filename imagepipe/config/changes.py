@@ -27,25 +27,25 @@ OPTIONS = {
 }
 """Field -> option, where they are not called the same."""
 
-LASTING = (("images", "path"), ("images", "umask"))
+RESTART_ONLY = (("images", "path"), ("images", "umask"))
 """Section and field of what an open store cannot change."""
 
 _SECTIONS = ("network", "http", "replication", "images", "imagemagick", "graphite")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """An option that differs. text: a line for the log. waits: it takes effect at the next start
-    only.
+class OptionChange:
+    """An option that differs. text: a line for the log. needs_restart: it takes effect only at the
+    next start.
     """
 
     section: str
     option: str
     text: str
-    waits: bool
+    needs_restart: bool
 
 
-def changes(before: Settings, after: Settings) -> tuple[Change, ...]:
+def changes(before: Settings, after: Settings) -> tuple[OptionChange, ...]:
     """The options that differ, in the order of the file."""
     return tuple(
         _change(
@@ -68,24 +68,24 @@ def applicable(running: Settings, wanted: Settings) -> Settings:
     )
 
 
-def _change(section: str, field: "dataclasses.Field[Any]", before: Any, after: Any) -> Change:
+def _change(section: str, field: "dataclasses.Field[Any]", before: Any, after: Any) -> OptionChange:
     option = OPTIONS.get(field.name, field.name)
     # What is left out of a repr is secret; the environment of a child may be.
     is_secret = not field.repr or isinstance(before, Mapping)
-    show = oct if field.name == "umask" else _shown
+    show = oct if field.name == "umask" else _displayed
     text = f"[{section}] {option}: " + (
         "changed" if is_secret else f"{show(before)} -> {show(after)}"
     )
-    return Change(section, option, text, (section, field.name) in LASTING)
+    return OptionChange(section, option, text, (section, field.name) in RESTART_ONLY)
 
 
-def _shown(value: object) -> str:
+def _displayed(value: object) -> str:
     if value is None or value == ():
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return ", ".join(_shown(one) for one in value)
+        return ", ".join(_displayed(one) for one in value)
     if isinstance(value, Peer):
         return f"{value.name}@{value.endpoint}" if value.name else value.endpoint
     if isinstance(value, enum.Enum):

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from imagepipe.config import rules
-from imagepipe.config.parsing import Parsed, parse
+from imagepipe.config.parsing import ParsedFile, parse
 from imagepipe.config.settings import (
     GraphiteSettings,
     HttpSettings,
@@ -63,7 +63,7 @@ def _read(file: Path) -> str:
         raise ConfigError([f"{file} is not UTF-8: look at line {line}"]) from None
 
 
-def _settings(parsed: Parsed, warnings: tuple[str, ...]) -> Settings:
+def _settings(parsed: ParsedFile, warnings: tuple[str, ...]) -> Settings:
     get = parsed.get
     publish: str | None = get("replication", "publish")
     return Settings(

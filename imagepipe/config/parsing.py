@@ -29,7 +29,7 @@ _SECRET = frozenset({("http", "secrets")})
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedFile:
     """What the file says.
 
     `values`: (section, option) -> value, defaults among them; options with a problem are left out.
@@ -56,12 +56,12 @@ class Parsed:
         return (section, option) in self.given and self.get(section, option) is not None
 
 
-def parse(text: str, start: Path) -> Parsed:
+def parse(text: str, start: Path) -> ParsedFile:
     """Parse and check `text`; relative paths in it start at the folder `start`."""
     lines = text.split("\n")
     config, problems, sound = _read(lines)
     if not sound:
-        return Parsed({}, frozenset(), {}, tuple(problems), complete=False)
+        return ParsedFile({}, frozenset(), {}, tuple(problems), complete=False)
     complete = not problems
     problems += _cut_short(config, lines)
     problems += _remove_unknown(config)
@@ -87,7 +87,7 @@ def parse(text: str, start: Path) -> Parsed:
         for section in config.sections
         for option in config[section].scalars
     }
-    return Parsed(
+    return ParsedFile(
         {key: value for key, value in values.items() if key not in bad},
         frozenset(given),
         dict(config["imagemagick"]["env"]),

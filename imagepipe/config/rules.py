@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from imagepipe.config.parsing import Parsed
+from imagepipe.config.parsing import ParsedFile
 from imagepipe.config.server_endpoints import speaks_tls
 from imagepipe.config.settings import EngineChoice
 
@@ -22,7 +22,7 @@ _SYSTEM_FOLDERS = frozenset(
 )
 
 
-def problems(parsed: Parsed, file: Path) -> Iterator[str]:
+def problems(parsed: ParsedFile, file: Path) -> Iterator[str]:
     """A sentence for every rule that the options of `file` break."""
     yield from _images_path(parsed, file)
     yield from _served_files(parsed)
@@ -35,7 +35,7 @@ def problems(parsed: Parsed, file: Path) -> Iterator[str]:
         yield from _convert(parsed)
 
 
-def warnings(parsed: Parsed, file: Path) -> Iterator[str]:
+def warnings(parsed: ParsedFile, file: Path) -> Iterator[str]:
     """A sentence for each thing that works, but perhaps not as its author expects."""
     if parsed.get("images", "engine") is EngineChoice.AUTO:
         yield from (
@@ -66,7 +66,7 @@ def warnings(parsed: Parsed, file: Path) -> Iterator[str]:
         )
 
 
-def _images_path(parsed: Parsed, file: Path) -> Iterator[str]:
+def _images_path(parsed: ParsedFile, file: Path) -> Iterator[str]:
     path: Path | None = parsed.get("images", "path")
     if path is None:
         if parsed.lacks("images", "path") and parsed.complete:
@@ -97,7 +97,7 @@ def _images_path(parsed: Parsed, file: Path) -> Iterator[str]:
         yield f"[images] path = {path}: is, or is below, something that is not a folder"
 
 
-def _served_files(parsed: Parsed) -> Iterator[str]:
+def _served_files(parsed: ParsedFile) -> Iterator[str]:
     """Whoever serves the images would serve these too, or a stored image could take their place."""
     path: Path | None = parsed.get("images", "path")
     secret = [
@@ -116,7 +116,7 @@ def _served_files(parsed: Parsed) -> Iterator[str]:
             )
 
 
-def _listeners(parsed: Parsed) -> Iterator[str]:
+def _listeners(parsed: ParsedFile) -> Iterator[str]:
     for section in ("network", "http"):
         beside = [option for option in ("interface", "port") if (section, option) in parsed.given]
         if parsed.has(section, "endpoint") and beside:
@@ -133,13 +133,13 @@ def _listeners(parsed: Parsed) -> Iterator[str]:
         yield f"[http] port = {ports[1]}: is the port of [network] too; give them two"
 
 
-def _overlap(parsed: Parsed) -> bool:
+def _overlap(parsed: ParsedFile) -> bool:
     interfaces = {parsed.get(section, "interface") for section in ("network", "http")}
     # compared, not listened on
     return len(interfaces) == 1 or bool(interfaces & {"0.0.0.0", "::"})  # noqa: S104
 
 
-def _tls(parsed: Parsed) -> Iterator[str]:
+def _tls(parsed: ParsedFile) -> Iterator[str]:
     for option, other in (("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")):
         if parsed.has("network", option) and parsed.lacks("network", other):
             yield f"[network] {option}: needs {other} beside it"
@@ -152,7 +152,7 @@ def _tls(parsed: Parsed) -> Iterator[str]:
         )
 
 
-def _replication(parsed: Parsed) -> Iterator[str]:
+def _replication(parsed: ParsedFile) -> Iterator[str]:
     publish, sync = parsed.get("replication", "publish"), parsed.get("replication", "sync")
     if sync and parsed.lacks("replication", "publish"):
         yield "[replication] sync: needs publish beside it"
@@ -182,7 +182,7 @@ def _replication(parsed: Parsed) -> Iterator[str]:
                 )
 
 
-def _convert(parsed: Parsed) -> Iterator[str]:
+def _convert(parsed: ParsedFile) -> Iterator[str]:
     convert: Path | None = parsed.get("imagemagick", "convert")
     if convert and not convert.is_file():
         yield (

@@ -65,7 +65,7 @@ class HttpSettings:
     status_users: Path | None
 
     @property
-    def is_on(self) -> bool:
+    def is_enabled(self) -> bool:
         """Whether there is anything to listen on."""
         return self.port is not None or self.endpoint is not None
 

@@ -151,7 +151,7 @@ class Generations:
 
 def cache_bytes_max(settings: Settings) -> int:
     """What the render cache may keep: nothing where there is no image server to look at it."""
-    return settings.http.cache_bytes_max if settings.http.is_on else 0
+    return settings.http.cache_bytes_max if settings.http.is_enabled else 0
 
 
 def read_secrets(settings: Settings) -> Secrets:
@@ -164,7 +164,7 @@ def read_secrets(settings: Settings) -> Secrets:
             else None,
             passwords=_passwords(network.users),
             status_passwords=_passwords(settings.http.status_users)
-            if settings.http.is_on
+            if settings.http.is_enabled
             else None,
             keys=load_keys(settings.replication.keys) if settings.replication.keys else None,
         )
@@ -212,7 +212,7 @@ def build(
     )
     image_server = (
         _image_server(foundation, settings, operations, engine, users, status_users)
-        if settings.http.is_on
+        if settings.http.is_enabled
         else None
     )
     on_demand = image_server.on_demand if image_server else None

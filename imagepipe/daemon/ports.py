@@ -49,7 +49,7 @@ def listeners_of(settings: Settings) -> tuple[Listener, ...]:
     network, http = settings.network, settings.http
     methods = Listener(XML_RPC, _endpoint(network), "https" if network.is_encrypted else "http")
     pages = Listener(HTTP, _endpoint(http), "https" if http.is_encrypted else "http")
-    return (methods, pages) if http.is_on else (methods,)
+    return (methods, pages) if http.is_enabled else (methods,)
 
 
 class Ports:

@@ -213,7 +213,7 @@ class Daemon(Service):
         await ports.keep(listeners)
         _warn([*settings.warnings, *exposure(settings.network, ports.address(XML_RPC))])
         for change in differences:
-            if change.waits:
+            if change.needs_restart:
                 _log.warn("{change}: takes effect at the next start", change=change.text)
             else:
                 _log.info("{change}", change=change.text)

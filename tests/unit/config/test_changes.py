@@ -7,7 +7,7 @@ import pytest
 from configobj import ConfigObj
 
 from imagepipe.config import Settings, load
-from imagepipe.config.changes import LASTING, OPTIONS, Change, applicable, changes
+from imagepipe.config.changes import OPTIONS, RESTART_ONLY, OptionChange, applicable, changes
 from imagepipe.config.spec import CONFIGSPEC
 
 SECTIONS = ("network", "http", "replication", "images", "imagemagick", "graphite")
@@ -73,7 +73,7 @@ class ChangesTests:
     def test_what_an_open_store_cannot_change_waits(self, tmp_path: Path) -> None:
         running = settings(tmp_path, "[images]\npath = a\numask = 0022")
         wanted = settings(tmp_path, "[images]\npath = b\numask = 0077\nquality = 9")
-        assert [(change.option, change.waits) for change in changes(running, wanted)] == [
+        assert [(change.option, change.needs_restart) for change in changes(running, wanted)] == [
             ("path", True),
             ("umask", True),
             ("quality", False),
@@ -83,7 +83,7 @@ class ChangesTests:
         ]
         used = applicable(running, wanted)
         assert changes(running, used) == (
-            Change("images", "quality", "[images] quality: 85 -> 9", waits=False),
+            OptionChange("images", "quality", "[images] quality: 85 -> 9", needs_restart=False),
         )
         assert [change.option for change in changes(used, wanted)] == ["path", "umask"]
 
@@ -100,4 +100,4 @@ class ChangesTests:
         assert named == {(section, option) for section in spec for option in spec[section]} - {
             ("http", "secrets_file")
         }
-        assert set(LASTING) <= named
+        assert set(RESTART_ONLY) <= named
