@@ -1,12 +1,14 @@
-"""imagepipe.ini: read, checked as a whole, and handed on as frozen settings.
+"""imagepipe.ini: read, checked as a whole, and turned into frozen settings.
 
-settings    the values, one class a section
-loading     the file -> Settings, or ConfigError with every problem in it
-parsing     the text -> checked values, by ConfigObj and its validate
-spec        every option, its check and its default
+settings            the values, one class per section
+loading             the file -> Settings, or ConfigError with every problem in it
+parsing             the text -> checked values, by ConfigObj and its validate
+spec                every option, its check and its default
 quantities, values, files    the checks
-rules       what options must be to each other and to the machine
-exposure    a warning if anybody may write
+rules               how options must fit each other and the machine
+exposure            a warning if anyone can write
+changes             what differs between two configurations
+server_endpoints    what Twisted's endpoint strings open
 """
 
 from imagepipe.config.loading import load

@@ -1,8 +1,8 @@
-"""What differs between two configurations, for the log of a reload; and what of it must wait for
-the next start.
+"""What differs between two configurations, for the log of a reload, and which of it needs a
+restart.
 
-[images] io_threads: 1 -> 2
-[http] secrets: changed                a value that is secret is never shown
+    [images] io_threads: 1 -> 2
+    [http] secrets: changed                secret values are never shown
 """
 
 import dataclasses
@@ -25,10 +25,10 @@ OPTIONS = {
     "bytes_max": "max_bytes",
     "size_max": "max_size",
 }
-"""Field -> option, where they are not called the same."""
+"""Field -> option, where their names differ."""
 
 RESTART_ONLY = (("images", "path"), ("images", "umask"))
-"""Section and field of what an open store cannot change."""
+"""Section and field of the options that an open store cannot change."""
 
 _SECTIONS = ("network", "http", "replication", "images", "imagemagick", "graphite")
 
@@ -62,7 +62,7 @@ def changes(before: Settings, after: Settings) -> tuple[OptionChange, ...]:
 
 
 def applicable(running: Settings, wanted: Settings) -> Settings:
-    """`wanted`, as far as it can be had without a new start."""
+    """`wanted`, as far as it can take effect without a restart."""
     return replace(
         wanted, images=replace(wanted.images, path=running.images.path, umask=running.images.umask)
     )
@@ -70,7 +70,7 @@ def applicable(running: Settings, wanted: Settings) -> Settings:
 
 def _change(section: str, field: "dataclasses.Field[Any]", before: Any, after: Any) -> OptionChange:
     option = OPTIONS.get(field.name, field.name)
-    # What is left out of a repr is secret; the environment of a child may be.
+    # Fields left out of the repr are secret; a child's environment may be.
     is_secret = not field.repr or isinstance(before, Mapping)
     show = oct if field.name == "umask" else _displayed
     text = f"[{section}] {option}: " + (
@@ -90,4 +90,4 @@ def _displayed(value: object) -> str:
         return f"{value.name}@{value.endpoint}" if value.name else value.endpoint
     if isinstance(value, enum.Enum):
         return str(value.value)
-    return str(value).partition("?")[0]  # a URL's query may have a key in it
+    return str(value).partition("?")[0]  # the query of a URL may contain a key

@@ -1,4 +1,4 @@
-"""Warns if anyone who can reach the machine can store and delete."""
+"""A warning if anyone who can reach this machine can store and delete images."""
 
 from ipaddress import ip_address
 
@@ -7,7 +7,7 @@ from imagepipe.config.settings import NetworkSettings
 
 
 def exposure(network: NetworkSettings, address: str | None) -> tuple[str, ...]:
-    """The warnings. address: what the port listens on; None for a Unix socket."""
+    """The warnings. address: where the port listens; None for a Unix socket."""
     if network.users or network.is_encrypted or address is None or _is_loopback(address):
         return ()
     where = f"interface = {network.interface}, port {network.port}"

@@ -1,4 +1,4 @@
-"""Paths, and files that must be there: text of imagepipe.ini -> value."""
+"""Paths, and files that must exist: text of imagepipe.ini -> value."""
 
 import os
 from pathlib import Path
@@ -11,11 +11,11 @@ _FILE_BYTES_MAX = 1 << 20
 
 
 def absolute_path(start: Path, value: Value) -> Path:
-    """A path, relative ones from the folder `start`."""
+    """A path; a relative one starts at the folder `start`."""
     text = one(value)
     if text.startswith("~"):
-        raise ValidateError("no shell reads this, so `~` is not your home: write the whole path")
-    # normpath and not resolve: a symbolic link may be turned to another release while the daemon
+        raise ValidateError("`~` is not expanded: write the full path")
+    # normpath and not resolve: a symbolic link may be switched to another release while the daemon
     # runs.
     return Path(os.path.normpath(start / text))
 
@@ -41,27 +41,27 @@ def existing_folder(path: Path) -> Path:
 
 
 def secrets_in(path: Path) -> tuple[str, ...]:
-    """The keys in a file of one key a line; empty lines do not count."""
+    """The keys in a file with one key per line; empty lines are skipped."""
     with path.open("rb") as file:
         content = file.read(_FILE_BYTES_MAX)
     try:
         lines = [line.strip() for line in content.decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError:
         raise ValidateError(
-            f"{path} is not UTF-8: write one key a line, such as 64 hex digits"
+            f"{path} is not UTF-8: write one key per line, such as 64 hex digits"
         ) from None
     keys = [line for line in lines if line]
     if not keys:
-        raise ValidateError(f"{path} is empty: write one key a line")
+        raise ValidateError(f"{path} is empty: write one key per line")
     return many(keys)
 
 
 def program(value: Value) -> Path:
-    """The whole path of a program; whether it is there is asked where it is needed."""
+    """The full path of a program. Whether it exists is checked where it is needed."""
     path = Path(one(value))
     if not path.is_absolute():
         raise ValidateError(
-            "is not a whole path: write one such as /usr/bin/convert, for what PATH finds first may"
-            " be something else"
+            "is not a full path: write one such as /usr/bin/convert, because the first match in"
+            " PATH may be another program"
         )
     return path

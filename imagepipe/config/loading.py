@@ -25,7 +25,7 @@ _FILE_BYTES_MAX = 1 << 20
 def load(path: Path) -> Settings:
     """The settings in the file `path`.
 
-    Raises ConfigError, with a sentence for each thing that is wrong, not only the first.
+    Raises ConfigError with a sentence for each problem, not only the first.
     """
     file = path.absolute()
     parsed = parse(_read(file), file.parent)
@@ -43,24 +43,19 @@ def _read(file: Path) -> str:
             content = opened.read(_FILE_BYTES_MAX + 1)
     except FileNotFoundError:
         raise ConfigError(
-            [f"there is no file {file}; imagepipe.ini.dist is a good one to begin with"]
+            [f"there is no file {file}; start with a copy of imagepipe.ini.dist"]
         ) from None
     except OSError as error:
         raise ConfigError([f"{file} cannot be read: {error.strerror}"]) from None
     if len(content) > _FILE_BYTES_MAX:
         raise ConfigError(
-            [
-                (
-                    f"{file} is larger than {_FILE_BYTES_MAX} bytes:"
-                    " it can hardly be a configuration file"
-                )
-            ]
+            [(f"{file} is larger than {_FILE_BYTES_MAX} bytes, too large for a configuration file")]
         )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError([f"{file} is not UTF-8: look at line {line}"]) from None
+        raise ConfigError([f"{file} is not UTF-8: see line {line}"]) from None
 
 
 def _settings(parsed: ParsedFile, warnings: tuple[str, ...]) -> Settings:

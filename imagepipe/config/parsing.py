@@ -1,7 +1,7 @@
-"""The text of imagepipe.ini -> checked values by section and option, and a sentence for everything
-wrong with it.
+"""The text of imagepipe.ini -> checked values by section and option, and a sentence for each
+problem.
 
-ConfigObj parses and its validate checks. What they would let pass in silence is found here: options
+ConfigObj parses and its validate checks. This module finds what they would silently accept: options
 and sections that do not exist, and a `#` that cuts a value short.
 """
 
@@ -30,11 +30,11 @@ _SECRET = frozenset({("http", "secrets")})
 
 @dataclass(frozen=True, slots=True)
 class ParsedFile:
-    """What the file says.
+    """The contents of the file.
 
-    `values`: (section, option) -> value, defaults among them; options with a problem are left out.
-    `given`: those that the file itself has. `env`: `[imagemagick] [[env]]`. `complete`: no line is
-    lost, so what is not given is really not in the file.
+    `values`: (section, option) -> value, defaults included; options with a problem are left out.
+    `given`: the options that the file itself sets. `env`: `[imagemagick] [[env]]`. `complete`: no
+    line was dropped, so an option that is not given is really not in the file.
     """
 
     values: Mapping[tuple[str, str], Any]
@@ -48,11 +48,11 @@ class ParsedFile:
         return self.values.get((section, option))
 
     def lacks(self, section: str, option: str) -> bool:
-        """Whether the option has no value, and no problem that would explain it."""
+        """Whether the option has no value, and not because of a problem."""
         return (section, option) in self.values and self.values[section, option] is None
 
     def has(self, section: str, option: str) -> bool:
-        """Whether the file itself gives the option a value other than none."""
+        """Whether the file itself sets the option to a value other than none."""
         return (section, option) in self.given and self.get(section, option) is not None
 
 
@@ -101,19 +101,19 @@ def _specification() -> ConfigObj:
 
 
 def _read(lines: list[str]) -> tuple[ConfigObj, list[str], bool]:
-    """The file without its broken lines, a problem for each of these, and whether the rest can be
-    relied upon.
+    """The file without its broken lines, a problem for each of them, and whether the rest can be
+    trusted.
     """
     try:
         return ConfigObj(lines, interpolation=False), [], True
     except ConfigObjError as error:
-        # Only what is before the `=`: behind it may be a secret.
+        # Only the part before the `=`: the value may be a secret.
         problems = [
             f"line {each.line_number}, {shown(each.line.partition('=')[0].strip())}:"
             f" {_explain(each)}"
             for each in error.errors
         ]
-        # Behind a broken section line, options would be taken for those of the section before.
+        # After a broken section line, options would be attributed to the section before.
         sound = all(
             isinstance(each, DuplicateError | ParseError) and not each.line.lstrip().startswith("[")
             for each in error.errors
@@ -125,21 +125,24 @@ def _explain(error: ConfigObjError) -> str:
     section = error.line.lstrip().startswith("[")
     if isinstance(error, DuplicateError):
         return (
-            "this section is there twice; put its options together"
+            "this section occurs twice; merge the two"
             if section
-            else "this option is there twice; keep one of the two"
+            else "this option occurs twice; keep one of the two"
         )
     if section:
-        return "this is not a section; write [name], or [[env]] below [imagemagick]"
+        return "this is not a section header; write [name], or [[env]] below [imagemagick]"
     return "this is neither `option = value` nor `[section]`; check its quotes and commas"
 
 
 def _remove_unknown(config: ConfigObj) -> list[str]:
-    """A problem for each section and option that does not exist; validate, which trips over some,
-    then does not see them.
+    """A problem for each section and option that does not exist. They are removed, because validate
+    trips over some of them.
     """
     specification = _specification()
-    problems = [f"{_plain(option)}: stands before any section" for option in config.scalars]
+    problems = [
+        f"{_plain(option)}: is not in any section; it comes before the first one"
+        for option in config.scalars
+    ]
     for section in config.sections:
         if section not in specification.sections:
             problems.append(
@@ -166,7 +169,7 @@ def _remove_unknown_options(section: str, options: Section, specification: Confi
             if option in specification[other].scalars
         ]
         hint = _suggestion(option, known.scalars) or (
-            f"; {' and '.join(elsewhere)} has one" if elsewhere else ""
+            f"; it belongs to {' and '.join(elsewhere)}" if elsewhere else ""
         )
         if option in known.sections:
             hint = f"; write a section [[{option}]]"
@@ -209,8 +212,8 @@ def _suggestion(name: str, known: list[str]) -> str:
 
 
 def _cut_short(config: ConfigObj, lines: list[str]) -> list[str]:
-    """A problem for each value that goes on with a `#`: ConfigObj takes what follows for a comment,
-    so that pass#word becomes pass.
+    """A problem for each value with a `#` in it: ConfigObj takes the rest for a comment, so that
+    pass#word becomes pass.
     """
     problems = []
     place: dict[int, Any] = {0: config}
@@ -225,14 +228,14 @@ def _cut_short(config: ConfigObj, lines: list[str]) -> list[str]:
             before = option["value"].removesuffix(comment)
             if comment and before[-1:].strip(" \t\"',"):
                 problems.append(
-                    f"line {number}, {shown(option['name'])}: the value ends at the `#`; quote it,"
-                    " or put a space before a comment"
+                    f"line {number}, {shown(option['name'])}: the value is cut off at the `#`;"
+                    " quote it, or put a space before a comment"
                 )
     return problems
 
 
 def _value(key: tuple[str, str], value: str | list[str]) -> str:
-    """A value as a problem shows it: on one line, and never a secret."""
+    """A value as problems quote it: on one line, without secrets."""
     if key in _SECRET:
         return "(not shown)"
     text = value if isinstance(value, str) else ", ".join(value)

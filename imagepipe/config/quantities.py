@@ -3,8 +3,8 @@
     64 MiB, 1GiB, 4096 -> bytes      5 s, 1m, 60 -> seconds      18, 022, 0022, 0o022 -> 18
         yes, on, 1 -> True
 
-Each function raises ValidateError with what would be right, to be read after `[section] option =
-value: `.
+Each function raises ValidateError, whose text completes `[section] option = value: ` and says what
+would be right.
 """
 
 import re
@@ -33,7 +33,7 @@ _OWNER_BITS = 0o700
 
 
 def whole(value: Value, least: str, most: str) -> int:
-    """A whole number within bounds; its digits may stand in groups of three, as in 100 000 000."""
+    """A whole number within bounds; its digits may be grouped by three, as in 100 000 000."""
     number = _number(one(value))
     if number is None or not int(least) <= number <= int(most):
         raise ValidateError(f"must be a whole number from {least} to {most}")
@@ -54,7 +54,7 @@ def size(value: Value, least: str, most: str) -> int:
 
 
 def time(value: Value, most: str) -> float:
-    """A time of more than nothing, in seconds."""
+    """A time greater than zero, in seconds."""
     number = _seconds(one(value))
     if number is None:
         raise ValidateError(

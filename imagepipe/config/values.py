@@ -3,8 +3,8 @@
     tcp://10.0.0.2:8086, north@tcp://10.0.0.3:8086 -> (Peer(None, "tcp://10.0.0.2:8086"),
     Peer("north", "tcp://10.0.0.3:8086"))
 
-Each function raises ValidateError with what would be right, to be read after `[section] option =
-value: `. ConfigObj hands in a string, or a list where it saw a comma.
+Each function raises ValidateError, whose text completes `[section] option = value: ` and says what
+would be right. ConfigObj passes a string, or a list if there is a comma.
 """
 
 import re
@@ -37,20 +37,20 @@ _IPC_PATH_BYTES_MAX = 107 - len(".sync")
 
 
 def one(value: Value) -> str:
-    """The text of an option that is one value."""
+    """The text of an option with a single value."""
     if not isinstance(value, str):
-        raise ValidateError("is one value, and a comma makes it a list: quote it")
+        raise ValidateError("must be a single value, but the comma makes it a list: quote it")
     if not value.strip():
         raise ValidateError(
-            "is empty: give it a value, in quotes if it begins with `#`, or remove the line"
+            "is empty: set a value (in quotes if it starts with `#`), or remove the line"
         )
     if has_control(value):
-        raise ValidateError("may not contain control characters or run over several lines")
+        raise ValidateError("must not contain control characters or line breaks")
     return value
 
 
 def many(value: Value) -> tuple[str, ...]:
-    """The texts of an option that is a list, each once; one alone needs no comma."""
+    """The texts of a list, without duplicates; a single one needs no comma."""
     texts = [value] if isinstance(value, str) else value
     if not texts:
         raise ValidateError("is an empty list: name at least one, or remove the line")
@@ -64,8 +64,8 @@ def address(value: Value) -> str:
         ip_address(text)
     except ValueError:
         raise ValidateError(
-            "is not an IP address: write one of this machine's, such as 127.0.0.1, or 0.0.0.0"
-            " for all"
+            "is not an IP address: write one of this machine, such as 127.0.0.1, or 0.0.0.0 for"
+            " all of them"
         ) from None
     return text
 
@@ -83,15 +83,14 @@ def endpoint(value: Value) -> str:
 
 
 def host(value: Value) -> str:
-    """A host's name or IP address, without a port."""
+    """A host name or IP address, without a port."""
     text = one(value)
     try:
         ip_address(text)
     except ValueError:
         if len(text) > 253 or not _HOST.fullmatch(text):
             raise ValidateError(
-                "is not a host: write its name or IP address alone; the port is an option of"
-                " its own"
+                "is not a host: write only a name or an IP address; the port is a separate option"
             ) from None
     return text
 
@@ -102,12 +101,12 @@ def hosts(value: Value) -> tuple[str, ...]:
 
 
 def name(value: Value) -> str:
-    """A short name that goes into messages and file names."""
+    """A short name for use in messages and file names."""
     text = one(value)
     if not _NAME.fullmatch(text):
         raise ValidateError(
-            "must be at most 64 letters, digits, dots, dashes and underscores, and begin with a"
-            " letter or digit"
+            "must be at most 64 letters, digits, dots, dashes and underscores, and start with a"
+            " letter or a digit"
         )
     return text
 
@@ -125,8 +124,8 @@ def prefix(value: Value) -> str:
     text = one(value)
     if not _PREFIX.fullmatch(text):
         raise ValidateError(
-            "must be names of letters, digits, dashes and underscores with dots between them, such"
-            " as stats.image_server"
+            "must consist of letters, digits, dashes and underscores, separated by dots, such as"
+            " stats.image_server"
         )
     return text
 
@@ -155,35 +154,35 @@ def zeromq(value: Value) -> str:
 
 
 def peers(value: Value) -> tuple[Peer, ...]:
-    """Peers: endpoints, each perhaps with a name before an @."""
+    """Peers: endpoints, each optionally prefixed with NAME@."""
     found = []
     for text in many(value):
         label, at, rest = text.rpartition("@")
         found.append(Peer(name(label) if at else None, zeromq(rest)))
     names = [peer.name for peer in found if peer.name]
     if any(peer.endpoint.endswith(":0") for peer in found):
-        raise ValidateError("port 0 is no port of a peer")
+        raise ValidateError("a peer cannot have port 0")
     if len({peer.endpoint for peer in found}) < len(found) or len(set(names)) < len(names):
         raise ValidateError("names a peer twice")
     return tuple(found)
 
 
 def url(value: Value) -> str:
-    """An http or https URL, the beginning of others."""
+    """An http or https URL that others start with."""
     text = one(value)
     _split(text)
     return text
 
 
 def sources(value: Value) -> tuple[str, ...]:
-    """URLs below which clients may name sources."""
+    """URLs that the sources named by clients must lie below."""
     texts = many(value)
     for text in texts:
         parts = _split(text)
         if "?" in text or "%" in parts.path or ".." in parts.path.split("/"):
             raise ValidateError(
-                "a source is a scheme, a host, perhaps a port, and a plain path, such as"
-                " https://example.org/photos/"
+                "a source consists of a scheme, a host, optionally a port, and a plain path, such"
+                " as https://example.org/photos/"
             )
     return texts
 
@@ -204,8 +203,8 @@ def renditions(value: Value) -> tuple[str, ...]:
         rendition = parse_rendition(text)
         if rendition is None or rendition.extension not in (*RENDERED_EXTENSIONS, AUTO):
             raise ValidateError(
-                f"{text!a} is not a rendition's name: write ones such as w500.jpg, x300.webp,"
-                " 300x400-q60.jpg, full_size.auto"
+                f"{text!a} is not the name of a rendition: write names such as w500.jpg,"
+                " x300.webp, 300x400-q60.jpg or full_size.auto"
             )
     return texts
 
@@ -235,6 +234,6 @@ def _split(text: str) -> SplitResult:
     ):
         raise ValidateError(
             "is not a URL to fetch from: write http:// or https://, a host and a path, without"
-            " user, password, spaces or `#`"
+            " a user, a password, spaces or `#`"
         )
     return parts

@@ -50,7 +50,7 @@ class FileTests:
         for content, why in (
             (b"\0" * 4096, "this is neither `option = value` nor"),
             (good.replace(b"[images]", b"[images]\nio_threads = 2\0"), "io_threads"),
-            (good + b"# \xff", "is not UTF-8: look at line"),
+            (good + b"# \xff", "is not UTF-8: see line"),
             (good + b"# \n" * (1 << 19), "is larger than 1048576 bytes"),
             (b"", "path: is missing"),
         ):

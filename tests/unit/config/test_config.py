@@ -236,7 +236,8 @@ class FileTests:
 
     def test_a_missing_one_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(
-            ConfigError, match=r"there is no file .*nothing.ini; imagepipe.ini.dist"
+            ConfigError,
+            match=r"there is no file .*nothing.ini; start with a copy of imagepipe.ini.dist",
         ):
             load(tmp_path / "nothing.ini")
 
@@ -252,7 +253,7 @@ class FileTests:
 
     def test_what_is_not_utf8_is_named_with_its_line(self, tmp_path: Path) -> None:
         [only] = problems(tmp_path, b"[images]\n# caf\xe9\npath = images\n")
-        assert only.endswith("is not UTF-8: look at line 2")
+        assert only.endswith("is not UTF-8: see line 2")
 
     def test_a_byte_order_mark_and_dos_line_ends_do_no_harm(self, tmp_path: Path) -> None:
         assert (
@@ -273,7 +274,7 @@ class FileTests:
 
     def test_an_empty_one_lacks_the_path(self, tmp_path: Path) -> None:
         assert problems(tmp_path, "") == [
-            "[images] path: is missing; name the folder for the images, one of its own"
+            "[images] path: is missing; name a folder that is used for the images alone"
         ]
 
 
@@ -282,13 +283,13 @@ class SyntaxTests:
 
     def test_an_option_twice(self, tmp_path: Path) -> None:
         assert problems(tmp_path, "[images]\npath = a\npath = b\n") == [
-            "line 3, 'path': this option is there twice; keep one of the two"
+            "line 3, 'path': this option occurs twice; keep one of the two"
         ]
 
     def test_a_section_twice(self, tmp_path: Path) -> None:
         text = "[images]\npath = a\n[network]\nport = 1\n[images]\nquality = 1\n"
         assert problems(tmp_path, text) == [
-            "line 5, '[images]': this section is there twice; put its options together"
+            "line 5, '[images]': this section occurs twice; merge the two"
         ]
 
     def test_broken_lines_are_listed_together_with_wrong_values(self, tmp_path: Path) -> None:
@@ -315,7 +316,8 @@ class SyntaxTests:
     def test_an_unquoted_hash_inside_a_value_is_a_problem(self, tmp_path: Path, line: str) -> None:
         assert (
             problem(tmp_path, "http", line)
-            == "line 4, 'secrets': the value ends at the `#`; quote it, or put a space before a"
+            == "line 4, 'secrets': the value is cut off at the `#`; quote it, or put a space"
+            " before a"
             " comment"
         )
 
@@ -354,7 +356,7 @@ class UnknownTests:
     def test_an_option_of_another_section(self, tmp_path: Path) -> None:
         assert (
             problem(tmp_path, "images", "users = a")
-            == "[images] users: there is no such option; [network] has one"
+            == "[images] users: there is no such option; it belongs to [network]"
         )
 
     def test_a_section(self, tmp_path: Path) -> None:
@@ -371,7 +373,7 @@ class UnknownTests:
 
     def test_an_option_before_any_section(self, tmp_path: Path) -> None:
         assert problems(tmp_path, "port = 1\n[images]\npath = a") == [
-            "port: stands before any section"
+            "port: is not in any section; it comes before the first one"
         ]
 
     def test_a_section_where_an_option_should_be(self, tmp_path: Path) -> None:
@@ -542,7 +544,8 @@ class QuantityTests:
     )
     def test_what_is_no_size(self, tmp_path: Path, text: str) -> None:
         assert re.search(
-            "is not a size|is one value", problem(tmp_path, "images", f"max_bytes = {text}")
+            "is not a size|must be a single value",
+            problem(tmp_path, "images", f"max_bytes = {text}"),
         )
 
     @pytest.mark.parametrize("text", ["5 sec", "1M", "-5", "1:30", "5 ms", "", "inf", "nan"])
@@ -699,7 +702,7 @@ class ValueTests:
 
     @pytest.mark.parametrize("text", ["a b", ".a", "a.", "a..b", "a/b"])
     def test_what_is_no_prefix(self, tmp_path: Path, text: str) -> None:
-        assert "must be names" in problem(tmp_path, "graphite", f"prefix = {text}")
+        assert "must consist of" in problem(tmp_path, "graphite", f"prefix = {text}")
 
     @pytest.mark.parametrize("text", ["two words", "-a", "a" * 65, "a/b"])
     def test_what_is_no_cluster(self, tmp_path: Path, text: str) -> None:
@@ -819,7 +822,7 @@ class ValueTests:
 
     def test_a_comma_in_what_is_one_value_must_be_quoted(self, tmp_path: Path) -> None:
         assert problem(tmp_path, "http", "source_base = http://x/a,b").endswith(
-            "is one value, and a comma makes it a list: quote it"
+            "must be a single value, but the comma makes it a list: quote it"
         )
         assert (
             option(tmp_path, "http", "source_base = 'http://x/a,b'").http.source_base
@@ -835,7 +838,9 @@ class ValueTests:
 
     @pytest.mark.parametrize("text", ["http://a/?b", "http://a/%2e", "http://a/../b"])
     def test_a_source_is_a_plain_path(self, tmp_path: Path, text: str) -> None:
-        assert "a source is a scheme, a host" in problem(tmp_path, "http", f"sources = {text}")
+        assert "a source consists of a scheme, a host" in problem(
+            tmp_path, "http", f"sources = {text}"
+        )
 
     def test_extensions_are_a_list(self, tmp_path: Path) -> None:
         assert option(tmp_path, "http", "extensions = jpg").http.extensions == ("jpg",)
@@ -866,7 +871,7 @@ class ValueTests:
         ],
     )
     def test_what_is_no_output(self, tmp_path: Path, text: str) -> None:
-        assert "is not a rendition's name" in problem(tmp_path, "http", f"outputs = {text}")
+        assert "is not the name of a rendition" in problem(tmp_path, "http", f"outputs = {text}")
 
     def test_an_empty_value_is_a_problem_and_none_is_not(self, tmp_path: Path) -> None:
         # An empty `users` is what a template leaves behind that could not fill it in: it must not
@@ -900,7 +905,9 @@ class EnvironmentTests:
     def test_a_list_is_none_of_its_values(self, tmp_path: Path) -> None:
         found = problem(tmp_path, "imagemagick", "[[env]]\nA = b, c")
         assert (
-            found == "[imagemagick] [[env]] A: is one value, and a comma makes it a list: quote it"
+            found
+            == "[imagemagick] [[env]] A: must be a single value, but the comma makes it a list:"
+            " quote it"
         )
 
     @pytest.mark.parametrize("name", ["A-B", "1A", "__many__", "A B"])
@@ -944,7 +951,7 @@ class PathTests:
         assert "there is no folder" in problem(tmp_path, "replication", "keys = imagepipe.ini")
 
     def test_the_home_is_not_known(self, tmp_path: Path) -> None:
-        assert "write the whole path" in problem(tmp_path, "images", "path = ~/images")
+        assert "write the full path" in problem(tmp_path, "images", "path = ~/images")
 
     def test_secrets_from_a_file_are_its_lines(self, tmp_path: Path) -> None:
         (tmp_path / "keys").write_bytes(b"\xef\xbb\xbf one, with # anything \r\n\n two\n")
@@ -964,7 +971,7 @@ class PathTests:
     def test_secrets_stand_in_the_file_or_beside_it_not_both(self, tmp_path: Path) -> None:
         (tmp_path / "keys").write_text("a")
         found = problem(tmp_path, "http", "secrets = b\nsecrets_file = keys")
-        assert found == "[http] secrets_file: secrets is given too; keep one of the two"
+        assert found == "[http] secrets_file: secrets is set too; keep one of the two"
 
     def test_secrets_are_not_in_the_representation(self, tmp_path: Path) -> None:
         assert "hush" not in repr(option(tmp_path, "http", "secrets = hush"))
@@ -973,16 +980,16 @@ class PathTests:
         "path", ["/", "/etc", "/usr/", "/var/../etc", "//", "/proc/1", "/sys/x"]
     )
     def test_a_folder_of_the_system_is_not_for_images(self, tmp_path: Path, path: str) -> None:
-        assert "is a folder of the system" in problem(tmp_path, "images", f"path = {path}")
+        assert "is a system folder" in problem(tmp_path, "images", f"path = {path}")
 
     @pytest.mark.parametrize("path", [".", "images/.."])
     def test_nor_is_the_folder_of_the_configuration(self, tmp_path: Path, path: str) -> None:
         assert problem(tmp_path, "images", f"path = {path}").endswith(
-            "is the folder of imagepipe.ini itself; name a folder of its own, such as images"
+            "is the folder that contains imagepipe.ini; name a separate folder, such as images"
         )
 
     def test_nor_is_anything_in_imagepipes_own(self, tmp_path: Path) -> None:
-        assert "keeps its own files" in problem(tmp_path, "images", "path = a/.imagepipe/b")
+        assert "holds imagepipe's own files" in problem(tmp_path, "images", "path = a/.imagepipe/b")
 
     def test_nor_is_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
@@ -998,7 +1005,7 @@ class PathTests:
         inner = tmp_path / "etc" / "imagepipe"
         inner.mkdir(parents=True)
         [warning] = option(inner, "images", "path = ../..").warnings
-        assert warning.endswith("lies below it, so a server that serves the one serves the other")
+        assert warning.endswith("so a web server that serves the images also serves that file")
 
     @pytest.mark.parametrize("name", ["users", "tls_key", "tls_certificate"])
     def test_what_must_stay_secret_does_not_lie_among_the_images(
@@ -1009,7 +1016,8 @@ class PathTests:
         with pytest.raises(
             ConfigError,
             match=(
-                rf"\[network\] {name} = .*: lies inside images.path, which is served; move it out"
+                rf"\[network\] {name} = .*: lies inside \[images\] path, which is served; move it"
+                r" elsewhere"
             ),
         ):
             option(tmp_path, "network", f"{name} = images/file")
@@ -1027,17 +1035,17 @@ class TogetherTests:
         (tmp_path / "file").touch()
         assert (
             problem(tmp_path, "network", f"{one} = file")
-            == f"[network] {one}: needs {other} beside it"
+            == f"[network] {one}: needs {other} as well"
         )
         assert (
             problem(tmp_path, "network", f"{one} = file\n{other} = none")
-            == f"[network] {one}: needs {other} beside it"
+            == f"[network] {one}: needs {other} as well"
         )
 
     def test_there_is_one_certificate(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         lines = "endpoint = ssl:8443:privateKey=key.pem\ntls_certificate = file\ntls_key = file"
-        assert "has a certificate of its own" in problem(tmp_path, "network", lines)
+        assert "has its own certificate" in problem(tmp_path, "network", lines)
 
     @pytest.mark.parametrize("section", ["network", "http"])
     def test_an_endpoint_stands_in_place_of_interface_and_port(
@@ -1045,14 +1053,13 @@ class TogetherTests:
     ) -> None:
         found = problem(tmp_path, section, "endpoint = unix:/a\nport = 1")
         assert (
-            found == f"[{section}] endpoint: stands in place of interface and port; remove port, or"
-            " endpoint"
+            found == f"[{section}] endpoint: replaces interface and port; remove port, or endpoint"
         )
 
     def test_two_servers_need_two_ports(self, tmp_path: Path) -> None:
         assert (
             problem(tmp_path, "http", "port = 8085")
-            == "[http] port = 8085: is the port of [network] too; give them two"
+            == "[http] port = 8085: is also the port of [network]; use two different ports"
         )
         assert (
             settings(
@@ -1066,12 +1073,12 @@ class TogetherTests:
     def test_replication(self, tmp_path: Path) -> None:
         assert (
             problem(tmp_path, "replication", "sync = tcp://a:1")
-            == "[replication] sync: needs publish beside it"
+            == "[replication] sync: needs publish as well"
         )
-        assert "give them two" in problem(
+        assert "use two different endpoints" in problem(
             tmp_path, "replication", "publish = tcp://a:1\nsync = tcp://a:1"
         )
-        assert "leaves no port after it" in problem(
+        assert "there is no next port for sync" in problem(
             tmp_path, "replication", "publish = tcp://a:65535"
         )
         assert "this node's own" in problem(
@@ -1119,7 +1126,7 @@ class TogetherTests:
         (tmp_path / "curve").mkdir()
         assert (
             any(
-                "without keys anyone" in warning
+                "without keys, anyone" in warning
                 for warning in option(tmp_path, "replication", lines).warnings
             )
             == is_exposed
@@ -1146,11 +1153,11 @@ class TogetherTests:
         assert "is not executable" in warning
 
     def test_convert_is_a_whole_path(self, tmp_path: Path) -> None:
-        assert "is not a whole path" in problem(tmp_path, "imagemagick", "convert = convert")
+        assert "is not a full path" in problem(tmp_path, "imagemagick", "convert = convert")
 
     def test_images_that_cannot_arrive_are_warned_of(self, tmp_path: Path) -> None:
         [warning] = settings(
             tmp_path,
             "[images]\npath = images\nmax_bytes = 50 MiB\n[imagemagick]\nconvert = /bin/sh\n",
         ).warnings
-        assert "[network] max_request lets no more than 67108864 in" in warning
+        assert "more than the 67108864 bytes that [network] max_request allows" in warning
