@@ -1,5 +1,5 @@
-# One command each. PYTHON chooses the interpreter of .venv (3.11 or later), TESTS a part of the tests,
-# SEED and RUNS which simulations, BENCH the benchmarks and their options.
+# PYTHON is the interpreter that .venv is made with (3.11 or later), TESTS the tests to run, SEED and
+# RUNS the simulations, BENCH the benchmarks and their options.
 
 PYTHON ?= python3
 TESTS ?= tests
@@ -12,7 +12,7 @@ export PYTHON
 CORE_TESTS = tests/unit/core
 
 help:  ## list these commands
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/ready imagepipe.ini  ## start the daemon on imagepipe.ini, which is made if there is none
 	@exec .venv/bin/twistd -n imagepipe -c imagepipe.ini
@@ -42,7 +42,7 @@ clean:  ## remove what these commands made; imagepipe.ini and the images stay
 	rm -rf .venv .cache .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find imagepipe tests benchmarks twisted -name __pycache__ -prune -exec rm -rf {} +
 
-# The package is installed in .venv, editable: alone, or with all that its developers need.
+# imagepipe is installed into .venv, editable: alone, or with what its developers need.
 .venv/ready: pyproject.toml setup.py
 	@sh scripts/setup.sh venv
 	@touch $@
