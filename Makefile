@@ -38,25 +38,28 @@ bench: .venv/ready-bench  ## measure beside other image servers, into docs/perfo
 	@sh scripts/setup.sh rivals
 	.venv/bin/python -m benchmarks $(BENCH)
 
+lock:  ## renew constraints.txt, the versions that these commands install
+	@sh scripts/setup.sh lock
+
 clean:  ## remove what these commands made; imagepipe.ini and the images stay
 	rm -rf .venv .cache .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find imagepipe tests benchmarks twisted -name __pycache__ -prune -exec rm -rf {} +
 
 # imagepipe is installed into .venv, editable: alone, or with what its developers need.
-.venv/ready: pyproject.toml setup.py
+.venv/ready: pyproject.toml setup.py constraints.txt
 	@sh scripts/setup.sh venv
 	@touch $@
 
-.venv/ready-dev: pyproject.toml setup.py
+.venv/ready-dev: pyproject.toml setup.py constraints.txt
 	@sh scripts/setup.sh venv test,check
 	@touch $@
 
-.venv/ready-bench: pyproject.toml setup.py
+.venv/ready-bench: pyproject.toml setup.py constraints.txt
 	@sh scripts/setup.sh venv test,check,bench
 	@touch $@
 
 imagepipe.ini:
 	cp imagepipe.ini.dist imagepipe.ini
 
-.PHONY: help run test check simulate bench clean
+.PHONY: help run test check simulate bench lock clean
 .DELETE_ON_ERROR:

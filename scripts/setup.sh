@@ -1,11 +1,13 @@
 #!/bin/sh
 # Installs what the Makefile's commands need, and only what is missing:
 #
-#   setup.sh venv [EXTRAS]   .venv with imagepipe in it, editable, and the extras of pyproject.toml
+#   setup.sh venv [EXTRAS]   .venv with imagepipe in it, editable, and the extras of pyproject.toml,
+#                            in the versions of constraints.txt
 #   setup.sh tools           the Debian packages that the tests use; of nginx, and of Prometheus,
 #                            which would be started as services, only the programs, in .cache
 #   setup.sh rivals          what the benchmarks compare with, and more photographs, in .cache
 #   setup.sh photos          real photographs for tests and benchmarks, in .cache/photos
+#   setup.sh lock            no installation: writes constraints.txt
 #
 # Debian packages are installed as root or by sudo; anyone else is asked to install them.
 set -eu
@@ -132,6 +134,8 @@ venv() {
         "$PYTHON" -m venv --clear .venv
     fi
     say "installing imagepipe and the packages it needs into .venv${1:+ ($1)}"
+    # The tools that build a package have their versions there too.
+    export PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
     pip_install .venv --editable ".${1:+[$1]}" || fail "could not install imagepipe"
 }
 
@@ -141,6 +145,19 @@ pip_install() {
     shift
     with_progress "$python" -u -m pip install \
         --no-input --disable-pip-version-check --progress-bar off "$@" </dev/null
+}
+
+# The versions that pyproject.toml leaves open, for every Python from 3.11 on. uv alone works them
+# out for all of them at once; its own lock file would name the host that packages come from, which
+# each machine has its own configuration for.
+lock() {
+    python_in .cache/uv "uv>=0.13" || fail "could not install uv"
+    {
+        echo "# The versions that make run, make test and make check install. Written by make lock."
+        .cache/uv/bin/uv --quiet --system-certs pip compile --universal --python-version 3.11 \
+            --all-extras --no-header --annotation-style line pyproject.toml
+    } >constraints.txt.new || fail "could not resolve the versions"
+    mv constraints.txt.new constraints.txt
 }
 
 # packages NAME...: install those that are missing.
@@ -227,5 +244,6 @@ case "${1:-}" in
         ;;
     rivals) rivals ;;
     photos) unpack photos $PHOTOS ;;
-    *) fail "usage: setup.sh venv [EXTRAS] | tools | rivals | photos" ;;
+    lock) lock ;;
+    *) fail "usage: setup.sh venv [EXTRAS] | tools | rivals | photos | lock" ;;
 esac
