@@ -1,13 +1,13 @@
 """`imagepipe`: the command line (docs/commands.md).
 
-main         the group of commands, and what becomes of errors
-options      the options that choose a daemon, before the command or after it
-client       one call of XML-RPC, with a sentence for whatever goes wrong
+main         the group of commands, and how errors are reported
+options      the options that choose a daemon, before or after the command
+client       XML-RPC calls, with a sentence for everything that can go wrong
 output       tables on a terminal, lines for programs, JSON
-the others   a command, or a few that belong together
+the others   one command each, or what several commands share
 
-`imagepipe --help` shall be there at once: a module imports click at its top, and all that takes
-longer where it is used.
+`imagepipe --help` must answer at once: modules import click at the top, and everything slower where
+it is used.
 """
 
 from imagepipe.cli.main import main

@@ -1,5 +1,5 @@
-"""`imagepipe adopt`: an existing tree is taken into the catalogue, on the node itself, while its
-daemon does not run.
+"""`imagepipe adopt`: takes an existing tree into the catalogue, on the node itself and while its
+daemon is not running.
 """
 
 import json
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @config_option("The node's configuration file.")
-@click.option("--dry-run", is_flag=True, help="Change nothing, but say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; only report what would be done.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def adopt(config: str | None, dry_run: bool, as_json: bool) -> int:
     """Take an existing tree of images into the catalogue.
 
-    The images below [images] path of the configuration file become imagepipe's, where they lie, as
-    if each had been stored when its file was last changed; then a daemon may start on them, and
-    replicate them. The daemon must not run meanwhile. What is no image, or has a name that no image
-    may have, is left alone and listed, a line each: its path and why.
+    The files below [images] path of the configuration file become imagepipe's images without being
+    moved, as if each had been stored when its file was last modified. A daemon can then start on
+    them and replicate them. The daemon must not be running meanwhile. Files that are not images, or
+    whose names no image may have, are left alone and listed, one per line, with the reason.
 
-    It can be interrupted at any time; run again, it goes on where it was.
+    The command can be interrupted at any time; run it again to continue.
 
     For example:
       imagepipe adopt -c /etc/imagepipe.ini --dry-run
       imagepipe adopt -c /etc/imagepipe.ini
 
-    Exit status: 0 done, whatever was left alone; 1 it failed, and what was done before stays; 130
-    interrupted.
+    Exit status: 0 done, even if files were left alone; 1 failed, but everything up to then is
+    adopted; 130 interrupted.
     """
     from imagepipe.daemon.offline import adopt_tree  # noqa: PLC0415 - slow
     from imagepipe.errors import NotStored, StartError  # noqa: PLC0415
@@ -48,7 +48,7 @@ def adopt(config: str | None, dry_run: bool, as_json: bool) -> int:
         with _Progress(show=output.is_terminal() and not as_json) as on_progress:
             adopted = adopt_tree(settings, on_progress, skipped, dry_run=dry_run)
     except KeyboardInterrupt:
-        output.warn("interrupted: the same command goes on from here")
+        output.warn("interrupted: run the same command again to continue")
         return INTERRUPTED
     except (StartError, NotStored) as error:
         raise CommandFailed(str(error)) from None
@@ -57,14 +57,14 @@ def adopt(config: str | None, dry_run: bool, as_json: bool) -> int:
     else:
         would = "would be adopted" if dry_run else "adopted"
         output.warn(
-            f"{adopted.files} {would} ({adopted.bytes} bytes), {adopted.already} known already,"
+            f"{adopted.files} {would} ({adopted.bytes} bytes), {adopted.already} already adopted,"
             f" {adopted.skipped} left alone"
         )
     return 0
 
 
 class _Skipped:
-    """Prints a line for each file that is left alone; to stderr where JSON is wanted."""
+    """Prints a line for each file that is left alone; to stderr if the output is JSON."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
@@ -77,7 +77,7 @@ class _Skipped:
 
 
 class _Progress:
-    """As a context, a callback that shows how far it has come."""
+    """A context manager that yields a callback to show the progress."""
 
     def __init__(self, *, show: bool) -> None:
         self._bar = None

@@ -1,5 +1,5 @@
-"""A run over a range of ids, as the user sees it: a bar on a terminal, a line a record otherwise; a
-summary, the failures, and how to go on.
+"""A run over a range of ids, as the user sees it: a progress bar on a terminal or else a line per
+record, then a summary, the failures, and how to continue.
 """
 
 import contextlib
@@ -24,10 +24,8 @@ _FAILURES_KEPT = 1000
 
 @dataclass(frozen=True, slots=True)
 class BatchRun:
-    """What is to be done. run: what it is about, for the file of its state (None: where it is by
-    default).
-
-    check: called once before the first id; a fault ends the run.
+    """A run. run: identifies it in its state file. check: called once before the first id; a fault
+    ends the run. state: the state file; None for the default one.
     """
 
     run: dict[str, Any]
@@ -44,7 +42,7 @@ class BatchRun:
 
 
 def carry_out(server: "ServerAddress", batch: BatchRun) -> int:
-    """Do it; the exit status."""
+    """Run the batch and return the exit status."""
     from imagepipe.cli import resume  # noqa: PLC0415 - slow
     from imagepipe.cli.parallel import Parallel  # noqa: PLC0415 - slow
 
@@ -60,8 +58,8 @@ def carry_out(server: "ServerAddress", batch: BatchRun) -> int:
     with resume.opened(file, run, (batch.start, batch.end), restart=batch.restart) as state:
         if state.done_before:
             output.warn(
-                f"continuing: {state.done_before} of {total} are done already ({file}; --restart"
-                " begins anew)"
+                f"continuing: {state.done_before} of {total} are already done ({file}; use"
+                " --restart to start over)"
             )
         parallel = Parallel(
             server, batch.task, batch.path_of, batch.concurrency, batch.patience_seconds
@@ -95,7 +93,7 @@ def carry_out(server: "ServerAddress", batch: BatchRun) -> int:
             output.warn(f"interrupted: {_resume_hint(len(state.left), total, file)}")
             return INTERRUPTED
         if results["failed"]:
-            output.warn(f"the same command tries those that failed again ({file})")
+            output.warn(f"run the same command again to retry those that failed ({file})")
             return FAILED
     return 0
 
@@ -115,12 +113,12 @@ def _summarize(results: "Counter[str]", failures: "list[Record]") -> None:
 
 
 def _resume_hint(left: int, total: int, file: Path) -> str:
-    return f"{total - left} of {total} are done, and the same command continues ({file})"
+    return f"{total - left} of {total} are done; run the same command again to continue ({file})"
 
 
 @contextlib.contextmanager
 def _shown(batch: BatchRun, total: int, done: int) -> "Iterator[Callable[[Record], None]]":
-    """Shows each record that it is called with."""
+    """Yields a callback that shows a record."""
     if batch.as_json or not output.is_terminal():
         yield _json_line if batch.as_json else _line
         return

@@ -12,15 +12,15 @@ from imagepipe.cli.options import Command, config_of, config_option
 def check_config(config: str | None) -> int:
     """Check a configuration file.
 
-    Prints everything that is wrong with it, a line each, in the words of the daemon, which does not
-    start before all of it is mended; and what is not wrong, but may surprise, as warnings. Nothing
-    is started and nothing is changed.
+    Prints every problem, one per line, as the daemon would report it; the daemon does not start
+    until all of them are fixed. Settings that work but may surprise are printed as warnings.
+    Nothing is started and nothing is changed.
 
     For example:
       imagepipe check-config
       imagepipe check-config -c /etc/imagepipe.ini && systemctl reload imagepipe
 
-    Exit status: 0 a daemon can use it; 1 it has problems.
+    Exit status: 0 the file is valid; 1 it has problems.
     """
     from imagepipe.daemon.offline import check  # noqa: PLC0415 - slow
     from imagepipe.errors import ConfigError, StartError  # noqa: PLC0415
@@ -35,7 +35,7 @@ def check_config(config: str | None) -> int:
     else:
         for warning in settings.warnings:
             output.warn(f"{file}: warning: {warning}")
-        output.line(f"{file} is good")
+        output.line(f"{file} is valid")
         return 0
     for problem in problems:
         output.warn(problem)

@@ -1,12 +1,12 @@
-"""One call of the daemon's XML-RPC methods at a time, over a connection that is kept; whatever goes
-wrong has its sentence.
+"""Calls of the daemon's XML-RPC methods, one at a time over a persistent connection, with a
+sentence for everything that can go wrong.
 
     with Client(server) as client:
         client.call("delete_image", ["a.jpg"])
 
-Raises FaultReturned for a fault; Unreachable where there is no connection, or no longer; CallFailed
-where trying again is of no use: a wrong password, a certificate that is not trusted, a server that
-is no imagepipe.
+Raises FaultReturned for a fault, Unreachable if the connection cannot be made or is lost, and
+CallFailed if a retry is pointless: a wrong password, an untrusted certificate, a server other than
+imagepipe.
 """
 
 import base64
@@ -29,8 +29,8 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """A daemon, and how to talk to it. user, password: None where it has no users. ca_file: whom to
-    trust, if not whom the system does.
+    """A daemon, and how to talk to it. user, password: None if it has no users. ca_file: the
+    certificate authorities to trust instead of the system's.
     """
 
     host: str
@@ -43,12 +43,12 @@ class ServerAddress:
 
     @property
     def name(self) -> str:
-        """The address, for people."""
+        """The address for messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Client:
-    """A connection to a daemon, made when it is needed; for one thread."""
+    """A connection to a daemon, opened when it is needed; for use by one thread."""
 
     def __init__(self, server: ServerAddress) -> None:
         self._server = server
@@ -67,26 +67,26 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the connection; the next call makes another."""
+        """Close the connection; the next call opens another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def call(self, method: str, *arguments: object) -> Any:
-        """What a method returns."""
+        """Call a method and return its result."""
         body = _encoded(method, arguments)
         try:
             status, headers, answer = self._exchange(body)
         except BaseException:
-            self.close()  # whatever is still on its way belongs to no call any more
+            self.close()  # anything that still arrives belongs to no call any more
             raise
         if status != http.client.OK:
             self.close()
             if status == http.client.FORBIDDEN and headers.get_content_type() == "text/plain":
-                raise CallFailed(f"{self._server.name}: it refuses the call: {_first_line(answer)}")
+                raise CallFailed(f"{self._server.name}: call refused: {_first_line(answer)}")
             raise self._refused(status)
         if "xml" not in headers.get("content-type", ""):
-            raise self._stranger()
+            raise self._not_imagepipe()
         try:
             [value], _ = xmlrpc.client.loads(answer, use_builtin_types=True)
         except xmlrpc.client.Fault as fault:
@@ -99,13 +99,11 @@ class Client:
             LookupError,
             AttributeError,
         ):
-            raise self._stranger() from None
+            raise self._not_imagepipe() from None
         return value
 
     def _exchange(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
-        """Post `body`; once more if a connection that was kept turns out to have been closed
-        meanwhile.
-        """
+        """Post `body`, and retry once if a reused connection turns out to have been closed."""
         name, kept = self._server.name, self._connection is not None
         try:
             try:
@@ -117,8 +115,8 @@ class Client:
                 return self._post(body)
         except ssl.SSLCertVerificationError as error:
             raise CallFailed(
-                f"{name}: its certificate is not trusted: {error.verify_message} (--ca-file says"
-                " whom to trust)"
+                f"{name}: its certificate is not trusted: {error.verify_message} (use --ca-file to"
+                " trust another authority)"
             ) from None
         except ssl.SSLError as error:
             raise CallFailed(
@@ -134,12 +132,14 @@ class Client:
                 f"{name}: no answer within {self._server.timeout_seconds:g} s"
             ) from None
         except http.client.RemoteDisconnected:
-            hint = "" if self._server.tls else " (if it speaks TLS, say --tls)"
-            raise Unreachable(f"{name}: it closed the connection without an answer{hint}") from None
+            hint = "" if self._server.tls else " (if it speaks TLS, use --tls)"
+            raise Unreachable(
+                f"{name}: the connection was closed without an answer{hint}"
+            ) from None
         except http.client.IncompleteRead:
             raise Unreachable(f"{name}: the connection broke in the middle of the answer") from None
         except http.client.HTTPException:
-            raise self._stranger() from None
+            raise self._not_imagepipe() from None
         except ConnectionRefusedError:
             raise Unreachable(
                 f"{name}: connection refused: is the daemon running, and is this its port?"
@@ -147,7 +147,7 @@ class Client:
         except (OSError, ValueError) as error:
             raise Unreachable(
                 f"{name}:"
-                f" {(isinstance(error, OSError) and error.strerror) or 'that is no name of a host'}"
+                f" {(isinstance(error, OSError) and error.strerror) or 'not a valid host name'}"
             ) from None
 
     def _post(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
@@ -157,7 +157,7 @@ class Client:
         response = self._connection.getresponse()
         answer = response.read(_ANSWER_BYTES_MAX)
         if len(answer) == _ANSWER_BYTES_MAX:
-            raise self._stranger()
+            raise self._not_imagepipe()
         if response.length:
             raise http.client.IncompleteRead(answer)
         return response.status, response.headers, answer
@@ -196,21 +196,22 @@ class Client:
         if status == http.client.UNAUTHORIZED:
             if self._server.user is None:
                 return CallFailed(
-                    f"{name}: it wants a name and a password: say --user and --password-file"
+                    f"{name}: a user name and a password are required: use --user and"
+                    " --password-file"
                 )
-            return CallFailed(f"{name}: wrong name or password")
+            return CallFailed(f"{name}: wrong user name or password")
         if status == http.client.REQUEST_ENTITY_TOO_LARGE:
-            return FaultReturned(status, f"{name}: larger than [network] max_request lets it take")
+            return FaultReturned(status, f"{name}: larger than [network] max_request allows")
         if status == http.client.SERVICE_UNAVAILABLE:
-            return Unreachable(f"{name}: it is stopping")
+            return Unreachable(f"{name}: the daemon is stopping")
         if status in (http.client.BAD_GATEWAY, http.client.GATEWAY_TIMEOUT):
-            return Unreachable(f"{name}: a proxy there does not reach it")
+            return Unreachable(f"{name}: a proxy cannot reach the daemon")
         if status == http.client.INSUFFICIENT_STORAGE:
-            return FaultReturned(status, f"{name}: its disk is full")
-        return self._stranger(f"; it answers with HTTP status {status}")
+            return FaultReturned(status, f"{name}: the daemon's disk is full")
+        return self._not_imagepipe(f"; it answered with HTTP status {status}")
 
-    def _stranger(self, detail: str = "") -> CallFailed:
-        return CallFailed(f"{self._server.name}: that is no imagepipe's port for XML-RPC{detail}")
+    def _not_imagepipe(self, detail: str = "") -> CallFailed:
+        return CallFailed(f"{self._server.name}: not an imagepipe XML-RPC port{detail}")
 
 
 class _NotConnectedError(Exception):
@@ -224,13 +225,15 @@ def _first_line(answer: bytes) -> str:
 def _encoded(method: str, arguments: tuple[object, ...]) -> bytes:
     for text in _texts(arguments):
         if found := _NOT_XML.search(text):
-            raise CommandFailed(f"{printable(text)}: {printable(found[0])} cannot be in a name")
+            raise CommandFailed(
+                f"{printable(text)}: names cannot contain the character {printable(found[0])}"
+            )
     texts: Any = arguments
     return xmlrpc.client.dumps(texts, method, allow_none=True).encode()
 
 
 def _texts(value: object) -> list[str]:
-    """The strings in the arguments of a call, short as they are: an image is bytes."""
+    """The strings in the arguments of a call. They are short; images are bytes."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""`imagepipe completion`: what a shell needs to complete the command line."""
+"""`imagepipe completion`: prints the script with which a shell completes the command line."""
 
 import click
 
@@ -9,7 +9,7 @@ from imagepipe.cli.options import Command
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, /, shell: str) -> None:
-    """Print the script that completes the command line.
+    """Print a shell completion script.
 
     With it, the shell completes commands and options.
 

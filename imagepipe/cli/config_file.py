@@ -1,4 +1,4 @@
-"""imagepipe.ini, for the commands that read it: its problems are the command's."""
+"""imagepipe.ini, for the commands that read it: its problems end the command."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def load_settings(file: Path) -> "Settings":
-    """What the file says; CommandFailed with all its problems."""
+    """The settings in the file. Raises CommandFailed with all its problems."""
     from imagepipe.config import load  # noqa: PLC0415 - slow
     from imagepipe.errors import ConfigError  # noqa: PLC0415
 

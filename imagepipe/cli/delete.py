@@ -18,15 +18,15 @@ _TOGETHER = 10_000  # as many as a call takes
 def delete(server: "ServerAddress", paths: tuple[str, ...]) -> None:
     r"""Delete images.
 
-    All PATHs are deleted as one (by the ten thousand). What does not exist counts as deleted, so
-    the command may be repeated. A PATH that `imagepipe list` prints as .escaped/... is given in
-    that form.
+    All PATHs are deleted together (ten thousand at a time). A PATH that does not exist counts as
+    deleted, so the command can be repeated. Give a PATH that `imagepipe list` prints as
+    .escaped/... in that form.
 
     For example:
       imagepipe delete x/y/photo.jpg x/y/photo_s.jpg
       imagepipe list old/ | xargs -d '\n' imagepipe delete
 
-    Exit status: 0 deleted; 1 the daemon refused or was not reached.
+    Exit status: 0 deleted; 1 the daemon refused, or could not be reached.
     """
     with client_of(server) as client:
         for start in range(0, len(paths), _TOGETHER):

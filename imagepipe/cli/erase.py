@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 @daemon_command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 def erase(server: "ServerAddress", paths: tuple[str, ...]) -> int:
-    """Delete images, history included, on every node.
+    """Delete images and their history on every node.
 
-    As `imagepipe delete`, but what a node has kept of PATH because it lost a conflict goes too,
-    here at once and on the others when they hear of it. There is no way back. One PATH after the
-    other; those that are not erased are listed.
+    Works like `imagepipe delete`, and also removes the versions of PATH that lost a conflict: here
+    at once, and on the other nodes when they learn of it. This cannot be undone. PATHs are erased
+    one after the other; those that fail are listed.
 
     For example:
       imagepipe erase users/1/original
 
-    Exit status: 0 erased; 1 some are not.
+    Exit status: 0 all are erased; 1 some are not.
     """
     failed = 0
     with client_of(server) as client:

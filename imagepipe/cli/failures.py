@@ -1,4 +1,4 @@
-"""What ends a command: a sentence for stderr, and an exit status."""
+"""The errors that end a command: a sentence for stderr, and an exit status."""
 
 from imagepipe.core.printable import printable
 
@@ -8,17 +8,17 @@ INTERRUPTED = 130
 
 
 class CommandFailed(Exception):
-    """The command did not do what it was asked to, or not all of it."""
+    """The command did not do all that it was asked to."""
 
     status = FAILED
 
 
 class CallFailed(CommandFailed):
-    """The daemon was not reached, or did not answer as one."""
+    """The daemon could not be reached, or did not answer as an imagepipe."""
 
 
 class Unreachable(CallFailed):
-    """The connection cannot be made, or broke: a little later it may hold."""
+    """The connection could not be made, or broke: a retry may succeed."""
 
 
 class FaultReturned(CommandFailed):

@@ -18,22 +18,22 @@ _COLUMNS = ("path", "version", "size", "digest", "lost", "winner")
 
 @daemon_command()
 @click.argument("path", default="")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def history(server: "ServerAddress", path: str, as_json: bool) -> None:
     """List the images that lost a conflict.
 
-    When two nodes store one path without having seen each other, one version wins everywhere; the
-    other is kept for 30 days on the node that accepted it. Lists those that this node keeps: of
-    PATH; of all below it, if it ends in a slash; of all, without one. The newest of a path comes
-    first. A line has the path, the version, the bytes, their SHA-256, when it lost, and the version
-    that won.
+    When two nodes store the same path independently, one version wins everywhere, and the node that
+    accepted the other one keeps it for 30 days. Lists the versions that this node keeps: those of
+    PATH, those of all paths below it if PATH ends in a slash, or all of them if there is no PATH;
+    the newest of a path first. Each line has the path, the version, the size in bytes, the SHA-256,
+    the time of the conflict, and the version that won.
 
     For example:
       imagepipe history
       imagepipe history users/1/original
       imagepipe restore users/1/original "$(imagepipe history users/1/original | head -1 | cut -f2)"
 
-    Exit status: 0, even if there are none; 1 the daemon was not reached.
+    Exit status: 0 listed, even if there are none; 1 the daemon could not be reached.
     """
     with client_of(server) as client:
         rows = _rows(client, path)

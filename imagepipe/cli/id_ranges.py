@@ -1,10 +1,10 @@
-"""Which ids of a range are left to do: sorted ranges of them, so that millions take no memory as
-long as they are done about in order.
+"""The ids of a range that are left to do, as sorted ranges, so that millions take hardly any memory
+if they are done roughly in order.
 
     IdRanges([(1, 9)]).remove(4)    -> (1, 3), (5, 9)
 
-There are never more than RANGES_MAX ranges. Beyond that, neighbours are joined, and what was done
-between them is forgotten: it is done once more.
+There are never more than RANGES_MAX ranges. Beyond that, neighbours are merged, and the ids that
+were done between them are done again.
 """
 
 from bisect import bisect_right
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 RANGES_MAX = 50_000
 
 Range = tuple[int, int]
-"""First and last id."""
+"""The first and the last id."""
 
 
 class IdRanges:
@@ -25,7 +25,7 @@ class IdRanges:
         self._count = sum(last - first + 1 for first, last in self._ranges)
 
     def __len__(self) -> int:
-        """How many ids are left."""
+        """The number of ids that are left."""
         return self._count
 
     @property

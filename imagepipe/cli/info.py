@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def info(server: "ServerAddress", path: str, as_json: bool) -> None:
     """Print the facts of an image.
 
-    Of the image at PATH: its bytes, SHA-256, width and height in pixels, format, and when it was
-    stored (UTC).
+    Prints the size in bytes of the image at PATH, its SHA-256, width and height in pixels, format,
+    and when it was stored (UTC).
 
     For example:
       imagepipe info x/y/photo.jpg
       imagepipe info x/y/photo.jpg --json | jq .digest
 
-    Exit status: 0; 1 there is no such image.
+    Exit status: 0 printed; 1 there is no such image.
     """
     with client_of(server) as client:
         facts = client.call("image_info", escaped(path))

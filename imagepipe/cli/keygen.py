@@ -14,15 +14,15 @@ from imagepipe.cli.options import Command
 def keygen(folder: str) -> None:
     """Make a node's keys for replication.
 
-    Writes a new pair, server.key_secret and server.key, and a folder authorized for the server.key
-    of each peer, into DIR, which is made if need be. Name it in [replication] keys. Keys that are
-    there are never replaced.
+    Writes a new key pair, server.key_secret and server.key, to DIR, and a folder `authorized` for
+    the server.key of each peer. DIR is created if necessary; set [replication] keys to it. Existing
+    keys are never replaced.
 
     For example:
       imagepipe keygen keys
       scp keys/server.key south:keys/authorized/north.key
 
-    Exit status: 0; 1 there are keys already, or they cannot be written.
+    Exit status: 0 written; 1 there are keys already, or they cannot be written.
     """
     from imagepipe.errors import StartError  # noqa: PLC0415
 
@@ -33,4 +33,4 @@ def keygen(folder: str) -> None:
         create_keys(Path(folder))
     except StartError as error:
         raise CommandFailed(str(error)) from None
-    output.line(f"{folder}/{PUBLIC_FILE} is for the peers; everything else stays here")
+    output.line(f"copy {folder}/{PUBLIC_FILE} to the peers; keep everything else here")

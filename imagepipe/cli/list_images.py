@@ -16,22 +16,22 @@ _PAGE = 10_000
 
 @daemon_command(name="list")
 @click.argument("prefix", default="")
-@click.option("--after", default="", metavar="PATH", help="Begin behind this path.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Print at most so many.")
+@click.option("--after", default="", metavar="PATH", help="Start after this path.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Print at most N paths.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_(
     server: "ServerAddress", prefix: str, after: str, limit: int | None, as_json: bool
 ) -> None:
     """List stored images.
 
-    Prints the paths that begin with PREFIX, all without one, a line each, in byte order.
+    Prints the paths that begin with PREFIX, or all paths, one per line in byte order.
 
     For example:
       imagepipe list
       imagepipe list users/ --limit 100
       imagepipe list users/ --after users/1000/original
 
-    Exit status: 0, even if there are none; 1 the daemon was not reached.
+    Exit status: 0 listed, even if there are none; 1 the daemon could not be reached.
     """
     with client_of(server) as client:
         paths = _listed(client, prefix, after, limit)

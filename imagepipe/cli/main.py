@@ -1,8 +1,9 @@
-"""The group of commands, and what becomes of errors: a line on stderr and an exit status, never a
-traceback.
+"""The group of commands. Errors become a line on stderr and an exit status, never a traceback.
 
-0 done      1 it failed, or some of it did      2 the command line is wrong      130 interrupted by
-    Ctrl-C
+0    done
+1    it failed, at least in part
+2    the command line is wrong
+130  interrupted by Ctrl-C
 """
 
 import contextlib
@@ -41,8 +42,8 @@ NAME = "imagepipe"
 
 @click.group(
     epilog=(
-        "Exit status: 0 done; 1 it failed, or some of it did (it says what); 2 wrong usage; 130"
-        " interrupted.  `imagepipe COMMAND --help` has the details."
+        "Exit status: 0 done; 1 failed, at least in part (the output says what); 2 wrong usage;"
+        " 130 interrupted.  See `imagepipe COMMAND --help` for details."
     ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -50,10 +51,10 @@ NAME = "imagepipe"
 @connection_options(environment=True)
 @click.pass_context
 def imagepipe(context: click.Context, /, **connection: Any) -> None:
-    """The command line of imagepipe, the image store: store and fetch images, and look after a
+    """The command line of imagepipe, the image store: store and manage images, and look after a
     daemon.
 
-    These options say which daemon, and may stand after the command as well. `twistd imagepipe -c
+    The options below choose the daemon; they may also follow the command. `twistd imagepipe -c
     imagepipe.ini` starts one.
     """
     context.obj = ConnectionOptions(**connection)
@@ -72,7 +73,7 @@ def main() -> NoReturn:
     """The console command."""
     output.prepare_streams()
     status = _run()
-    # it is decided: a Ctrl-C while Python ends changes nothing
+    # The status is settled: Ctrl-C must not change it while Python exits.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(status)
 
@@ -91,7 +92,7 @@ def _run() -> int:
         _complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        _complain("nobody reads the output any more")
+        _complain("the output was closed before everything was printed")
         _forget_output()
         return FAILED
     except OSError as error:
@@ -106,7 +107,7 @@ def _run() -> int:
 
 
 def _invoke(arguments: list[str]) -> Any:
-    """What the command returns. Click's own `main` would hide what becomes of the output."""
+    """The command's result. Click's own `main` would hide errors of the output."""
     if instruction := os.environ.get(f"_{NAME.upper()}_COMPLETE"):
         from click.shell_completion import shell_complete  # noqa: PLC0415
 
@@ -119,13 +120,13 @@ def _invoke(arguments: list[str]) -> Any:
 
 
 def _complain(text: str, error: click.ClickException | None = None) -> None:
-    text = " ".join(text.split())  # click lists choices on lines of their own
+    text = " ".join(text.split())  # click puts choices on separate lines
     context = error.ctx if isinstance(error, click.UsageError) else None
-    hint = f" (`{context.command_path} --help` explains it)" if context else ""
-    with contextlib.suppress(OSError):  # nobody listens there either
+    hint = f" (see `{context.command_path} --help`)" if context else ""
+    with contextlib.suppress(OSError):  # stderr is closed too
         output.warn(text + hint)
 
 
 def _forget_output() -> None:
-    """What is left to print goes nowhere: Python would complain of it at its end."""
+    """Discard what is still buffered: Python would complain about it when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def move(server: "ServerAddress", paths: tuple[str, ...]) -> None:
     """Move images.
 
-    Each SRC goes to the DST behind it; in order, and all or none. What is at a DST is replaced; a
-    SRC that is not there is an error.
+    Each SRC is moved to the DST that follows it, in order, all or none. An image at a DST is
+    replaced. A SRC that does not exist is an error.
 
     For example:
       imagepipe move x/photo.jpg y/photo.jpg
@@ -26,6 +26,6 @@ def move(server: "ServerAddress", paths: tuple[str, ...]) -> None:
     Exit status: 0 moved; 1 nothing was moved.
     """
     if len(paths) % 2:
-        raise click.UsageError("paths go in pairs: SRC DST [SRC DST]...")
+        raise click.UsageError("paths must come in pairs: SRC DST [SRC DST]...")
     with client_of(server) as client:
         client.call("move_image", [escaped(path) for path in paths[::2]], list(paths[1::2]))

@@ -1,8 +1,9 @@
-"""The options that say which daemon to talk to. Each may stand before the command or after it; the
-environment comes next, then -c FILE, then the default.
+"""The options that choose the daemon. Each may come before or after the command. Next in order are
+the environment, -c FILE and the default.
 
-imagepipe --port 8185 list            imagepipe list --port 8185            IMAGEPIPE_PORT=8185
-    imagepipe list
+    imagepipe --port 8185 list
+    imagepipe list --port 8185
+    IMAGEPIPE_PORT=8185 imagepipe list
 """
 
 import inspect
@@ -29,7 +30,7 @@ _Decorated = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
-    """What the options say; None: nothing."""
+    """The values of the options; None for those that are not given."""
 
     host: str | None = None
     port: int | None = None
@@ -45,8 +46,8 @@ NAMES = tuple(ConnectionOptions.__dataclass_fields__)
 
 
 def connection_options(*, environment: bool) -> Callable[[_Decorated], _Decorated]:
-    """The options, in their order. environment: whether they are also read from IMAGEPIPE_HOST and
-    so on, as they are before the command.
+    """Adds the options, in order. environment: whether they are also read from IMAGEPIPE_HOST and
+    so on, as those before the command are.
     """
     options = [
         click.option(
@@ -63,16 +64,17 @@ def connection_options(*, environment: bool) -> Callable[[_Decorated], _Decorate
             "--password-file",
             type=_FILE,
             metavar="FILE",
-            help="Has the user's password in its first line; without it, it is asked for.",
+            help="Read the password from the first line of FILE.  [default: prompt for it]",
         ),
-        click.option(
-            "--tls/--no-tls", default=None, help="Whether the port speaks TLS.  [default: no]"
-        ),
+        click.option("--tls/--no-tls", default=None, help="Use TLS.  [default: no]"),
         click.option(
             "--ca-file",
             type=_FILE,
             metavar="FILE",
-            help="PEM file of whom to trust with --tls.  [default: whom the system trusts]",
+            help=(
+                "PEM file of the certificate authorities to trust with --tls.  [default: the"
+                " system's]"
+            ),
         ),
         click.option(
             "--timeout",
@@ -85,7 +87,7 @@ def connection_options(*, environment: bool) -> Callable[[_Decorated], _Decorate
             "--config",
             type=_FILE,
             metavar="FILE",
-            help="An imagepipe.ini that says where its daemon listens, on this machine.",
+            help="Find the daemon on this machine by its imagepipe.ini.",
         ),
     ]
 
@@ -102,9 +104,7 @@ def connection_options(*, environment: bool) -> Callable[[_Decorated], _Decorate
 
 
 class Command(click.Command):
-    """A command whose docstring is its help; paragraphs with indented lines in them are printed as
-    they stand.
-    """
+    """A command whose docstring is its help; paragraphs with indented lines are printed as is."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -113,7 +113,7 @@ class Command(click.Command):
 
 
 class DaemonCommand(Command):
-    """A command that talks to a daemon: its callback gets a ServerAddress first."""
+    """A command that talks to a daemon. Its callback gets a ServerAddress as the first argument."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -124,20 +124,20 @@ class DaemonCommand(Command):
         self.params += reversed(nothing.__click_params__)  # type: ignore[attr-defined]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Print the command's own options, and then those that all have."""
+        """Print the command's own options, then the common ones."""
         own: list[tuple[str, str]] = []
         general: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
-            # Some versions of click list arguments too; of these the text above tells.
+            # Some versions of click list arguments too; the text above describes them.
             if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)):
                 (general if parameter.name in NAMES else own).append(record)
         with formatter.section("Options"):
             formatter.write_dl(own)
-        with formatter.section("Which daemon (in the environment as IMAGEPIPE_HOST and so on)"):
+        with formatter.section("Daemon (also read from IMAGEPIPE_HOST and so on)"):
             formatter.write_dl(general)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it."""
+        """Run the command."""
         own = ConnectionOptions(**{name: ctx.params.pop(name) for name in NAMES})
         general: ConnectionOptions = ctx.find_object(ConnectionOptions) or ConnectionOptions()
         given = {name: getattr(own, name) for name in NAMES if getattr(own, name) is not None}
@@ -146,27 +146,25 @@ class DaemonCommand(Command):
 
 
 def daemon_command(**settings: Any) -> Callable[[_Decorated], DaemonCommand]:
-    """Makes a DaemonCommand of a function."""
+    """Turns a function into a DaemonCommand."""
     return click.command(cls=DaemonCommand, **settings)
 
 
 def config_option(text: str) -> Callable[[_Decorated], _Decorated]:
-    """The -c of a command that works on a file and not with a daemon; its value is made by
-    `config_of`.
-    """
+    """The -c of a command that works on a file instead of a daemon; `config_of` evaluates it."""
     return click.option(
         "-c", "--config", type=click.Path(), metavar="FILE", help=f"{text}  [default: {CONFIG}]"
     )
 
 
 def config_of(given: str | None) -> Path:
-    """The file that such a command was told, after it, before it, or in the environment."""
+    """The file given after the command, before it, or in the environment."""
     general = click.get_current_context().find_object(ConnectionOptions)
     return Path(given or (general and general.config) or CONFIG)
 
 
 def server_of(connection: ConnectionOptions) -> "ServerAddress":
-    """The daemon that the options name."""
+    """The daemon that the options choose."""
     from imagepipe.cli.client import ServerAddress  # noqa: PLC0415 - slow
 
     if connection.config:
@@ -187,7 +185,7 @@ def server_of(connection: ConnectionOptions) -> "ServerAddress":
 
 
 def client_of(server: "ServerAddress") -> "Client":
-    """A client of it."""
+    """A client of the daemon."""
     from imagepipe.cli.client import Client  # noqa: PLC0415 - slow
 
     return Client(server)
@@ -210,13 +208,13 @@ def _password(connection: ConnectionOptions) -> str | None:
 
 
 def _from_file(connection: ConnectionOptions, file: Path) -> ConnectionOptions:
-    """With what an imagepipe.ini says, where no option does."""
+    """`connection`, completed from an imagepipe.ini."""
     from imagepipe.cli.config_file import load_settings  # noqa: PLC0415 - slow
 
     network = load_settings(file).network
     if network.endpoint and not connection.port:
         raise CommandFailed(
-            f"{file}: [network] endpoint = {network.endpoint}: say --host and --port"
+            f"{file}: [network] endpoint = {network.endpoint}: use --host and --port"
         )
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared
     host = connection.host or everywhere.get(network.interface, network.interface)

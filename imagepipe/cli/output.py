@@ -1,7 +1,7 @@
-"""What is printed: a table on a terminal, lines of tab-separated fields without a heading for
-programs, JSON when asked for.
+"""The output: a table on a terminal, tab-separated lines without a heading for programs, JSON on
+request.
 
-Every name comes from elsewhere, so nothing is printed but by way of `printable`.
+Names come from elsewhere, so everything is printed through `printable`.
 """
 
 import json
@@ -13,12 +13,12 @@ from imagepipe.core.printable import printable
 
 
 def is_terminal() -> bool:
-    """Whether somebody looks at the output."""
+    """Whether the output is a terminal."""
     return sys.stdout.isatty()
 
 
 def prepare_streams() -> None:
-    """What the terminal's character set lacks is written out: a name never ends the program."""
+    """Escape characters that the terminal cannot show, so that no name crashes the program."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -40,7 +40,7 @@ def as_json(value: Any) -> None:
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows: below their heading on a terminal, as tab-separated lines otherwise."""
+    """Print rows, below their heading on a terminal or else as tab-separated lines."""
     if not is_terminal():
         for row in rows:
             line(*row)
@@ -58,7 +58,7 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def facts(values: dict[str, Any]) -> None:
-    """Print names and their values, a pair a line."""
+    """Print names and values, one pair per line."""
     if not is_terminal():
         for name, value in values.items():
             line(name, value)

@@ -1,10 +1,9 @@
-"""The same call for many ids, several at a time, each on a thread with a connection of its own.
+"""The same call for many ids, several at a time, each on a thread with its own connection.
 
-    ids --taken one by one--> threads: call, try again --records, a bounded queue--> the caller, on
-    the main thread
+    ids --one by one--> threads: call, retry --bounded queue of records--> the main thread
 
-A full queue of the daemon's (fault 1004) and a connection that drops are waited out. Ctrl-C, or
-SIGTERM, lets what is under way finish and nothing begin; a second one ends at once.
+If the daemon's queue is full (fault 1004) or a connection drops, the thread waits and tries again.
+Ctrl-C or SIGTERM lets the calls under way finish and starts no more; a second one exits at once.
 """
 
 import contextlib
@@ -22,7 +21,7 @@ from imagepipe.cli.failures import CommandFailed, FaultReturned, Unreachable
 
 OVERLOADED = 1004
 _FAULTS_OF_ONE_IMAGE = (1000, 1001, 1002, 1003)
-"""Faults that are about one image; any other is about the daemon, and ends the run."""
+"""Faults that concern a single image; any other concerns the daemon and ends the run."""
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.05, 5.0
 
@@ -31,7 +30,7 @@ _MOMENT_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of an id. result: a word, `failed` for one; error: the sentence then, or
+    """The outcome for an id. result: a word such as `failed`. error: a sentence if it failed, or
     empty.
     """
 
@@ -42,18 +41,18 @@ class Record:
 
     @property
     def is_failed(self) -> bool:
-        """Whether it is to be tried again some other time."""
+        """Whether a later run should try it again."""
         return self.result == FAILED
 
 
 FAILED = "failed"
 
 Task = Callable[[Client, int], Record]
-"""Does the work for an id; a FaultReturned of its becomes a record, or is tried again."""
+"""Does the work for an id; if it raises FaultReturned, that becomes a record or a retry."""
 
 
 class Parallel:
-    """One run. Public: `stop`, set to let it end; `was_interrupted`."""
+    """One run. Public: `stop`, set to end it, and `was_interrupted`."""
 
     def __init__(
         self,
@@ -75,8 +74,8 @@ class Parallel:
         self._was_reached = False
 
     def run(self, ids: Iterator[int], count: int) -> Generator[Record | None, None, None]:
-        """The records of `ids`, `count` of them, as they come; None when none has come for a
-        moment. Raises CommandFailed if the daemon is gone or no use.
+        """Yields the records of `ids`, which are `count` ids, as they arrive, and None when none
+        has arrived for a moment. Raises CommandFailed if the daemon is gone or unusable.
         """
         threads = [
             threading.Thread(target=self._work, args=(ids,), daemon=True)
@@ -122,7 +121,7 @@ class Parallel:
             self._records.put(None)
 
     def _record(self, client: Client, id: int) -> Record | None:
-        """The record of an id; None: it was given up because all is to end."""
+        """The record of an id; None if the run was stopped meanwhile."""
         delays = _retry_delays()
         lost_at: float | None = None
         while True:
@@ -137,7 +136,7 @@ class Parallel:
                 lost_at = None
             except Unreachable:
                 lost_at = lost_at or time.monotonic()
-                # One that never answered is likely not to be there at all.
+                # A daemon that never answered probably does not exist.
                 if not self._was_reached or time.monotonic() - lost_at >= self._patience_seconds:
                     raise
             else:
@@ -157,7 +156,7 @@ class Parallel:
         try:
             yield
         finally:
-            # else the command is about to end, whoever goes on pressing Ctrl-C
+            # Otherwise the command is about to exit, however often Ctrl-C is pressed.
             if not self.was_interrupted:
                 for one, handler in before.items():
                     signal.signal(one, handler)
@@ -171,7 +170,7 @@ class Parallel:
 
 
 def _retry_delays() -> Iterator[float]:
-    """Seconds to wait before the next try: longer each time, and different for each thread."""
+    """Seconds to wait before each retry: longer each time, and different for each thread."""
     longest = _FIRST_WAIT_SECONDS
     while True:
         yield random.uniform(longest / 2, longest)  # noqa: S311 - no secret

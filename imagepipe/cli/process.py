@@ -1,4 +1,4 @@
-"""`imagepipe process` and `pull`: a range of ids is rendered, or fetched."""
+"""`imagepipe process` and `imagepipe pull`: render or fetch a range of ids."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ def _range_options(concurrency: int) -> Callable[[Callable[..., Any]], Callable[
             "--namespace",
             required=True,
             metavar="PATH",
-            help="The folder of the ids: of p, the image 7 is at p/7.",
+            help="The folder that contains the ids: with p, the image 7 is at p/7.",
         ),
         click.option(
             "--start", required=True, type=click.IntRange(0), metavar="ID", help="The first id."
@@ -33,7 +33,7 @@ def _range_options(concurrency: int) -> Callable[[Callable[..., Any]], Callable[
             required=True,
             type=click.IntRange(0),
             metavar="ID",
-            help="The last id; it is done too.",
+            help="The last id, inclusive.",
         ),
         click.option(
             "--concurrency",
@@ -41,7 +41,7 @@ def _range_options(concurrency: int) -> Callable[[Callable[..., Any]], Callable[
             default=concurrency,
             show_default=True,
             metavar="N",
-            help="How many at a time.",
+            help="The number of ids to work on at a time.",
         ),
         click.option(
             "--patience",
@@ -49,22 +49,20 @@ def _range_options(concurrency: int) -> Callable[[Callable[..., Any]], Callable[
             default=60.0,
             show_default=True,
             metavar="SECONDS",
-            help="How long to wait for a daemon that is gone.",
+            help="How long to wait for a daemon that does not answer.",
         ),
         click.option(
             "--state",
             type=click.Path(dir_okay=False),
             metavar="FILE",
             help=(
-                "Where to note how far it has come.  [default: a file in $XDG_STATE_HOME/imagepipe,"
-                " one for each daemon, range and so on]"
+                "The file that records the progress.  [default: a file in"
+                " $XDG_STATE_HOME/imagepipe, a separate one for each daemon and range]"
             ),
         ),
+        click.option("--restart", is_flag=True, help="Start over and ignore earlier runs."),
         click.option(
-            "--restart", is_flag=True, help="Begin anew, whatever an earlier run has done."
-        ),
-        click.option(
-            "--json", "as_json", is_flag=True, help="Print a JSON object a record, a line each."
+            "--json", "as_json", is_flag=True, help="Print one JSON object per line for each id."
         ),
     ]
 
@@ -87,22 +85,21 @@ def _range_options(concurrency: int) -> Callable[[Callable[..., Any]], Callable[
 def process(server: "ServerAddress", outputs: str, **options: Any) -> int:
     """Render a range of images.
 
-    Of every image from --start to --end, both included, in --namespace, each rendition in --outputs
-    is rendered into the daemon's cache, unless it is there already. On a terminal there is a bar;
-    otherwise a line for each image: its path, what was done ("rendered", "cached" or "failed") and
-    why it failed.
+    Renders each rendition in --outputs of every image from --start to --end, inclusive, in
+    --namespace into the daemon's cache, unless it is cached already. Shows a progress bar on a
+    terminal; otherwise prints a line for each image with its path, the result ("rendered", "cached"
+    or "failed") and the reason for a failure.
 
-    While the daemon's queue is full, the command waits; when the daemon is gone for a while, too
-    (--patience). How far it has come is noted in a file: after Ctrl-C, or whatever ended it, the
-    same command continues, and tries again what failed.
+    The command waits while the daemon's queue is full, and up to --patience while the daemon does
+    not answer. The progress is recorded in a file: after Ctrl-C or any other interruption, the same
+    command continues, and retries the ids that failed.
 
     For example:
       imagepipe process --namespace p --outputs x300.jpg,x300.webp --start 1000000 --end 1001000
-      imagepipe process --namespace user/avatar --outputs w500.auto --start 1 --end 50000
-      --concurrency 16
+      imagepipe process --namespace avatars --outputs w500.auto --start 1 --end 50000
 
-    Exit status: 0 all are rendered; 1 some failed (they are listed), or the daemon was not reached;
-    130 interrupted.
+    Exit status: 0 all are rendered; 1 some failed (they are listed), or the daemon could not be
+    reached; 130 interrupted.
     """
     from imagepipe.cli.parallel import FAILED, Record  # noqa: PLC0415 - slow
 
@@ -136,31 +133,31 @@ def process(server: "ServerAddress", outputs: str, **options: Any) -> int:
     default="",
     metavar="URL",
     help=(
-        "Where the originals are, {id} standing for the id; below one of [http] sources.  [default:"
-        " [http] source_base and the path]"
+        "The URL of the originals, with {id} in place of the id; it must be below one of [http]"
+        " sources.  [default: [http] source_base and the path]"
     ),
 )
 @_range_options(concurrency=100)
 def pull(server: "ServerAddress", source: str, **options: Any) -> int:
     """Fetch a range of originals.
 
-    The original of every id from --start to --end, both included, is fetched by the daemon and
-    stored at NAMESPACE/ID/original, unless it is there already; not if it was deleted. On a
-    terminal there is a bar; otherwise a line for each: its path, what was done ("fetched", "stored"
-    for what was there, or "failed") and why it failed. It waits, resumes and tries again as
-    `imagepipe process` does.
+    Lets the daemon fetch the original of every id from --start to --end, inclusive, and store it at
+    NAMESPACE/ID/original, unless it is stored already or was deleted. Shows a progress bar on a
+    terminal; otherwise prints a line for each id with its path, the result ("fetched", "stored" if
+    it was stored already, or "failed") and the reason for a failure. Waits, continues and retries
+    like `imagepipe process`.
 
     For example:
-      imagepipe pull --namespace p --start 10000000 --end 10001000 --concurrency 100 imagepipe pull
-      --namespace p --start 1 --end 900 --source 'https://photos.example.org/{id}.jpg'
+      imagepipe pull --namespace p --start 10000000 --end 10001000 --concurrency 100
+      imagepipe pull --namespace p --start 1 --end 900 --source 'https://photos.example.org/{id}.jpg'
 
-    Exit status: 0 all are stored; 1 some failed (they are listed), or the daemon was not reached;
-    130 interrupted.
+    Exit status: 0 all are stored; 1 some failed (they are listed), or the daemon could not be
+    reached; 130 interrupted.
     """
     from imagepipe.cli.parallel import Record  # noqa: PLC0415 - slow
 
     if source and "{id}" not in source:
-        raise click.UsageError("--source has no {id} in it: every id would be the same image")
+        raise click.UsageError("--source does not contain {id}: every id would be the same image")
     path_of = _checked_range(options)
 
     def task(client: "Client", id: int) -> "Record":
@@ -173,7 +170,7 @@ def pull(server: "ServerAddress", source: str, **options: Any) -> int:
 
 
 def _nothing_to_check(_client: "Client") -> None:
-    """Whether an original can be fetched is known only when it was asked for."""
+    """Whether an original can be fetched is known only once it has been requested."""
 
 
 def _carry_out(
@@ -209,7 +206,7 @@ def _checked_outputs(outputs: str) -> list[str]:
     for name in names:
         if parse(name) is None:
             raise click.UsageError(
-                f"--outputs: {name} is no name of a rendition, such as w500.jpg, x300.webp or"
+                f"--outputs: {name} is not the name of a rendition, such as w500.jpg, x300.webp or"
                 " 300x400-q60.jpg"
             )
     return list(dict.fromkeys(names))
@@ -234,7 +231,7 @@ def _checked_range(options: dict[str, Any]) -> Callable[[int], str]:
 
 
 def _try_again_if_full(rows: list[dict[str, str]]) -> None:
-    """A rendition that found the daemon's queue full is no failure."""
+    """Raise FaultReturned if the daemon's queue was full, which does not count as a failure."""
     from imagepipe.cli.failures import FaultReturned  # noqa: PLC0415
     from imagepipe.cli.parallel import OVERLOADED  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""A progress bar: how many, how fast, how much longer."""
+"""A progress bar: the count, the rate and the time left."""
 
 from types import TracebackType
 from typing import Self
@@ -18,9 +18,7 @@ from rich.text import Text
 
 
 class ProgressBar:
-    """A bar on the terminal while the context lasts. total None: nobody knows. noun: what the rate
-    counts.
-    """
+    """A bar on the terminal while the context lasts. total: None if unknown. unit: of the rate."""
 
     def __init__(self, description: str, total: int | None, done: int = 0, unit: str = "") -> None:
         self._failed = 0
@@ -50,14 +48,14 @@ class ProgressBar:
         self._progress.stop()
 
     def advance(self, *, failed: bool) -> None:
-        """One more is done, or has failed."""
+        """Count one more that is done or has failed."""
         self._failed += failed
         self._progress.update(
             self._task, advance=1, note=f"{self._failed} failed" if self._failed else ""
         )
 
     def move(self, done: int, total: int | None, note: str) -> None:
-        """So much is done, of so much."""
+        """Show that `done` of `total` are done."""
         self._progress.update(self._task, completed=done, total=total, note=note)
 
 
@@ -67,6 +65,6 @@ class _RateColumn(ProgressColumn):
         self._unit = unit
 
     def render(self, task: Task) -> Text:
-        """So many a second."""
+        """The rate per second."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:.1f}{self._unit}/s" if speed is not None else f"-{self._unit}/s")

@@ -1,4 +1,4 @@
-"""`imagepipe restore`: stores an image again that lost a conflict."""
+"""`imagepipe restore`: stores an image that lost a conflict again."""
 
 from typing import TYPE_CHECKING
 
@@ -14,19 +14,22 @@ if TYPE_CHECKING:
 @daemon_command()
 @click.argument("path")
 @click.argument("version")
-@click.option("--to", default="", metavar="PATH", help="Store it there.  [default: where it was]")
+@click.option(
+    "--to", default="", metavar="PATH", help="Store it at this path.  [default: its old path]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def restore(server: "ServerAddress", path: str, version: str, to: str, as_json: bool) -> None:
-    """Store an image again that lost a conflict.
+    """Restore an image that lost a conflict.
 
-    VERSION is what `imagepipe history PATH` printed, or its beginning. The image becomes the newest
-    one at PATH, or at --to, on every node, as if it were stored now; prints its facts.
+    VERSION is one that `imagepipe history PATH` prints, or the beginning of it. The image becomes
+    the newest version of PATH, or of --to, on every node, as if it were stored now. Prints its
+    facts.
 
     For example:
       imagepipe restore users/1/original 0650f1
       imagepipe restore users/1/original 0650f1 --to users/1/other
 
-    Exit status: 0 it is stored; 1 there is no such version, or it was not stored.
+    Exit status: 0 restored; 1 there is no such version, or it could not be stored.
     """
     with client_of(server) as client:
         facts = client.call("admin.restore", path, version, to)

@@ -1,10 +1,10 @@
-"""Where a run over a range of ids has come to, in a file, so that the next run goes on from there.
+"""The progress of a run over a range of ids, in a file, so that the next run continues from there.
 
-    {"run": {"command": "process", "host": ..., "port": ..., ...}, "left": [[1000412, 1000412],
-    [1000517, 1001000]]}
+    {"run": {"command": "process", "host": ..., "port": ..., ...},
+     "left": [[1000412, 1000412], [1000517, 1001000]]}
 
-left: the ids that are not done, those that failed among them. The file is replaced whole, and gone
-when nothing is left. Two runs do not share one: the second is refused.
+left: the ids that are not done, including those that failed. The file is replaced as a whole, and
+removed when nothing is left. Two runs cannot share one: the second is refused.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ from imagepipe.cli.id_ranges import IdRanges, Range, are_ranges
 
 _FILE_BYTES_MAX = 16 << 20
 _SHARE = 20
-"""Of its time a run spends one part in so many on saving: for images, that is as good as after each
-id.
+"""A run spends at most one part in 20 of its time on saving, which for images is as good as saving
+after each id.
 """
 
 
 class Resume:
-    """The state of a run. Public: `left`, what is not done; `done_before`, how many ids earlier
-    runs did; `file`.
+    """The state of a run. Public: `left`, the ids that are not done; `done_before`, how many ids
+    earlier runs did; `file`.
     """
 
     def __init__(self, file: Path, run: Mapping[str, Any], within: Range, left: IdRanges) -> None:
@@ -41,19 +41,19 @@ class Resume:
         self._is_saved = False
 
     def done(self, id: int) -> None:
-        """An id is done, and saved as such now or a moment later."""
+        """Mark an id as done, and save that now or soon."""
         self.left.remove(id)
         self._is_saved = False
         if time.monotonic() >= self._saved + _SHARE * self._cost:
             self.save()
 
     def catch_up(self) -> None:
-        """There is time: save what was to be saved a moment later."""
+        """Save what has not been saved yet."""
         if not self._is_saved:
             self.save()
 
     def save(self) -> None:
-        """Write it down; no file at all if nothing is left."""
+        """Write the file, or remove it if nothing is left."""
         began = time.monotonic()
         with _explained(self.file):
             if len(self.left):
@@ -66,9 +66,7 @@ class Resume:
 
 
 def default_file(run: Mapping[str, Any]) -> Path:
-    """Where a run's state is if nobody says otherwise: its name depends on what is done, and to
-    which daemon.
-    """
+    """The default state file of a run, named by what it does and on which daemon."""
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
     key = hashlib.sha256(json.dumps(dict(run), sort_keys=True).encode()).hexdigest()[:16]
     return folder / "imagepipe" / f"{run['command']}-{key}.json"
@@ -105,15 +103,15 @@ def _load(file: Path, run: Mapping[str, Any], within: Range) -> IdRanges | None:
         its_run, left = state["run"], state["left"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise CommandFailed(
-            f"{file} is damaged, or not the state of a run: --restart begins anew"
+            f"{file} is damaged, or not the state of a run: use --restart to start over"
         ) from None
     if its_run != dict(run):
         raise CommandFailed(
-            f"{file} is the state of another run: name another file with --state, or begin anew"
+            f"{file} is the state of another run: name another file with --state, or start over"
             " with --restart"
         )
     if not are_ranges(left, within):
-        raise CommandFailed(f"{file} is damaged: --restart begins anew")
+        raise CommandFailed(f"{file} is damaged: use --restart to start over")
     return IdRanges((first, last) for first, last in left)
 
 
@@ -125,7 +123,7 @@ def _replace(file: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def _locked(lock: Path, file: Path) -> Iterator[None]:
-    """Hold a lock file, which is gone at the end."""
+    """Hold a lock file, and remove it at the end."""
     with _explained(lock):
         while True:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -133,8 +131,8 @@ def _locked(lock: Path, file: Path) -> Iterator[None]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(descriptor)
-                raise CommandFailed(f"the same run is under way already: it holds {file}") from None
-            # Whoever held it may have removed it since it was opened: then it guards nothing.
+                raise CommandFailed(f"the same run is already under way: it uses {file}") from None
+            # The previous holder may have removed it since it was opened; then it guards nothing.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), lock.stat()):
                     break

@@ -1,4 +1,4 @@
-"""`imagepipe sign`: the URL of a rendition gets its signature."""
+"""`imagepipe sign`: signs the URL of a rendition."""
 
 import re
 from pathlib import Path
@@ -23,8 +23,8 @@ _CONTROL = re.compile("[\0-\x1f\x7f]")
     "--expires",
     metavar="TIME",
     help=(
-        "How long it holds: 30 m, 2 h, 7 d; or until when, as @ and a Unix time: @1800000000. "
-        " [default: for ever]"
+        "How long the signature is valid: 30 m, 2 h, 7 d; or until when, as @ and a Unix time:"
+        " @1800000000.  [default: forever]"
     ),
 )
 @click.option(
@@ -33,22 +33,22 @@ _CONTROL = re.compile("[\0-\x1f\x7f]")
     envvar="IMAGEPIPE_SECRET_FILE",
     show_envvar=True,
     metavar="FILE",
-    help="Has the key in its first line.",
+    help="Read the key from the first line of FILE.",
 )
-@config_option("An imagepipe.ini: the first key of [http] secrets is taken.")
+@config_option("Take the first key of [http] secrets of an imagepipe.ini.")
 def sign(url: str, expires: str | None, secret_file: str | None, config: str | None) -> None:
     """Sign the URL of a rendition.
 
-    Prints URL, which may also be a path alone, with the signature that a daemon with [http] secrets
-    expects at the end of its query. No daemon is asked. Spaces and letters beyond ASCII may be
-    written as they are, and are printed percent-encoded; a percent sign is written %25. Other
-    parameters of the query are kept, an older signature is replaced.
+    Prints URL, which may also be just a path, with the signature that a daemon with [http] secrets
+    expects at the end of the query. No daemon is contacted. Spaces and non-ASCII letters may be
+    written as they are and are printed percent-encoded; write a percent sign as %25. Other query
+    parameters are kept, and an older signature is replaced.
 
     For example:
       imagepipe sign http://localhost:7000/cats/1/w500.jpg --expires '7 d'
       imagepipe sign /cats/1/x300.webp --secret-file key --expires @1800000000
 
-    Exit status: 0; 1 there is no key; 2 URL is malformed.
+    Exit status: 0 signed; 1 there is no key; 2 URL is malformed.
     """
     import time  # noqa: PLC0415
 
@@ -69,8 +69,8 @@ def sign(url: str, expires: str | None, secret_file: str | None, config: str | N
 
 
 def _encoded(url: str) -> tuple[str, str, str]:
-    """(the URL up to its query, percent-encoded; its path, decoded as the daemon will decode it;
-    its query, percent-encoded).
+    """(the URL up to its query, percent-encoded; its path, as the daemon will decode it; its query,
+    percent-encoded).
     """
     from imagepipe.core.requests.targets import decode  # noqa: PLC0415 - slow
     from imagepipe.errors import BadRequest  # noqa: PLC0415
@@ -83,11 +83,11 @@ def _encoded(url: str) -> tuple[str, str, str]:
             raise ValueError  # noqa: TRY301 - the same answer as urlsplit's own refusals
     except ValueError:
         raise click.UsageError(
-            f"{url} is neither a URL nor a path that begins with a slash"
+            f"{url} is neither a URL nor a path that starts with a slash"
         ) from None
     if parts.fragment:
         raise click.UsageError(
-            f"{url} has a fragment, which is never sent: write a # in a path as %23"
+            f"{url} has a fragment, which is never sent: write # in a path as %23"
         )
     try:
         path = decode(encoded.encode())
@@ -102,7 +102,7 @@ def _until(expires: str, now: float) -> int:
     found = _DURATION.fullmatch(expires.strip())
     if not found:
         raise click.UsageError(
-            f"--expires {expires} is neither a duration, such as 2 h, nor @ and a Unix time"
+            f"--expires {expires} is neither a duration such as 2 h nor @ and a Unix time"
         )
     return int(now) + int(found[1]) * _UNITS[found[2]]
 
@@ -114,7 +114,7 @@ def _first_line(file: str) -> str:
     except OSError as error:
         raise CommandFailed(f"--secret-file {file}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise CommandFailed(f"--secret-file {file}: is not UTF-8") from None
+        raise CommandFailed(f"--secret-file {file}: not UTF-8") from None
     if not key:
         raise CommandFailed(f"--secret-file {file}: its first line is empty")
     return key

@@ -1,4 +1,4 @@
-"""`imagepipe status`: how a node stands."""
+"""`imagepipe status`: prints the state of a node."""
 
 import json
 import sys
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
 
 
 @daemon_command()
-@click.option("--watch", is_flag=True, help="Print it again and again, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Print it repeatedly until Ctrl-C.")
 @click.option(
     "--interval",
     type=click.FloatRange(0.1),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait in between.",
+    help="The pause between two outputs of --watch.",
 )
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
-    help="Print what /status.json says; with --watch, a line each time.",
+    help="Print the contents of /status.json; with --watch, one line each time.",
 )
 def status(server: "ServerAddress", watch: bool, interval: float, as_json: bool) -> int:
-    """Print how a node stands.
+    """Print the state of a node.
 
-    Whether it is ready and what is wrong with it, what it does right now, what it has done since it
-    started, its cache, its disk and its peers: a name and its value a line.
+    Prints whether the node is ready, its problems, its current work, its counters since the start,
+    its cache, its disk and its peers: one name and value per line.
 
     For example:
       imagepipe status
       imagepipe status --watch
       imagepipe status --json | jq .queue.waiting
 
-    Exit status: 0 the node is ready; 1 it takes no writes, or was not reached.
+    Exit status: 0 the node is ready; 1 it does not accept writes, or could not be reached.
     """
     with client_of(server) as client:
         while True:
@@ -64,7 +64,7 @@ def status(server: "ServerAddress", watch: bool, interval: float, as_json: bool)
 
 
 def _flattened(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Each value in a tree of them with its name: queue.waiting, problems.0.text."""
+    """Each value of a tree with its dotted name: queue.waiting, problems.0.text."""
     if isinstance(value, dict):
         for key, one in value.items():
             yield from _flattened(f"{name}.{key}" if name else key, one)
@@ -76,7 +76,7 @@ def _flattened(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _readable(name: str, value: Any) -> str:
-    """A value; with its unit for people, and for programs as it is."""
+    """A value, with its unit on a terminal and as it is for programs."""
     from imagepipe.core.units import shown_bytes, shown_seconds  # noqa: PLC0415
 
     if value is None:

@@ -1,4 +1,4 @@
-"""`imagepipe store`: files are stored, as they are or rendered to one or several sizes."""
+"""`imagepipe store`: stores files, as they are or rendered to one or several sizes."""
 
 import shlex
 import sys
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 _METHODS = ("composite", "crop")
 _FILE_BYTES_MAX = 1 << 30
 _SIZE_MAX = 1 << 30
-"""Of a side, as far as the command knows: the daemon has its own max_size."""
+"""The command's own limit for a side in pixels; the daemon checks max_size."""
 
 
 @dataclass(frozen=True, slots=True)
 class SizeOption:
-    """A --size: the output with this suffix fits into width x height. format: "" for the path's
-    own. method: "", composite or crop.
+    """A --size: the output with this suffix fits into width x height. format: "" for that of the
+    path. method: "", composite or crop.
     """
 
     suffix: str
@@ -36,7 +36,7 @@ class SizeOption:
 
 # generic since click 8.3, and not before
 class SizeType(click.ParamType):  # type: ignore[type-arg]
-    """`SUFFIX W H [FORMAT] [composite|crop]`; without SUFFIX where the name stays as it is."""
+    """`[SUFFIX] W H [FORMAT] [composite|crop]`; without SUFFIX, the name stays as it is."""
 
     name = "size"
 
@@ -67,8 +67,8 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
     "--path",
     metavar="PATH",
     help=(
-        "Where to store it: the image's path, or, ending in /, the folder for all files.  [default:"
-        " the name of the file]"
+        "Where to store it: the path of the image, or, if it ends in /, a folder for all files. "
+        " [default: the name of the file]"
     ),
 )
 @click.option(
@@ -77,16 +77,18 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
     type=SizeType(),
     multiple=True,
     metavar="'[SUFFIX] W H [FORMAT] [composite|crop]'",
-    help="A size to render; may be repeated.",
+    help="A size to render; can be repeated.",
 )
 @click.option(
     "--fmt",
     default="",
     metavar="FORMAT",
-    help="Format and extension of what is rendered: jpg, png, webp, ...",
+    help="The format and extension of the outputs: jpg, png, webp, ...",
 )
-@click.option("--composite", is_flag=True, help="Centre on a canvas of exactly the size.")
-@click.option("--crop", is_flag=True, help="Fill exactly the size, and cut off what stands out.")
+@click.option(
+    "--composite", is_flag=True, help="Centre the image on a canvas of exactly that size."
+)
+@click.option("--crop", is_flag=True, help="Fill exactly that size and crop the excess.")
 def store(
     server: "ServerAddress",
     files: tuple[str, ...],
@@ -98,10 +100,10 @@ def store(
 ) -> int:
     """Store images.
 
-    Each FILE (- is the standard input) is stored byte for byte, or, with --size or --fmt, rendered:
-    the SUFFIX of a size goes before the extension, and all sizes of a file appear, or none. What is
-    there is replaced. Once the daemon has an image on its disk, the file and the image's path are
-    printed, a line for each image.
+    Each FILE (- for standard input) is stored byte for byte or, with --size or --fmt, rendered. The
+    SUFFIX of a size goes before the extension. Either all sizes of a file are stored or none.
+    Existing images are replaced. Once an image is on the daemon's disk, the file and the path of
+    the image are printed, one line per image.
 
     For example:
       imagepipe store photo.jpg --path x/y/photo.jpg
@@ -109,13 +111,12 @@ def store(
       imagepipe store photo.jpg --path x/photo.jpg --size '500 500' --size '_s 50 50 png crop'
       curl -s https://example.org/cat | imagepipe store - --path cat.jpg
 
-    Exit status: 0 all are stored; 1 some are not (the others are); 2 wrong usage, nothing was
-    stored.
+    Exit status: 0 all are stored; 1 some are not; 2 wrong usage, nothing was stored.
     """
     if composite and crop:
         raise click.UsageError("--composite and --crop exclude each other")
     if len({size.suffix for size in sizes}) < len(sizes):
-        raise click.UsageError("two of --size have the same suffix")
+        raise click.UsageError("two --size options have the same suffix")
     targets = _targets(files, path)
     arguments = _arguments(sizes, fmt, composite=composite, crop=crop)
     stored = {file: _stored_paths(target, arguments) for file, target in targets.items()}
@@ -143,9 +144,9 @@ def _targets(files: tuple[str, ...], path: str | None) -> dict[str, str]:
     """File -> path."""
     is_folder = path is not None and path.endswith("/")
     if path is not None and not is_folder and len(files) > 1:
-        raise click.UsageError("--path of several files is a folder: let it end in /")
+        raise click.UsageError("--path must be a folder for several files: end it with /")
     if "-" in files and (path is None or is_folder):
-        raise click.UsageError("the standard input has no name: say --path")
+        raise click.UsageError("standard input has no name: use --path")
     folder = path if is_folder and path else ""
     return {
         file: path if path is not None and not is_folder else folder + Path(file).name
@@ -154,8 +155,8 @@ def _targets(files: tuple[str, ...], path: str | None) -> dict[str, str]:
 
 
 def _stored_paths(target: str, arguments: tuple[object, ...]) -> tuple[str, ...]:
-    """The paths of the images that the call stores; the target itself where the daemon will say why
-    it refuses it.
+    """The paths of the images that the call stores; the target itself if the daemon will refuse
+    it.
     """
     from imagepipe.core.requests.request import parse_store  # noqa: PLC0415 - slow
     from imagepipe.errors import BadRequest  # noqa: PLC0415
@@ -168,7 +169,7 @@ def _stored_paths(target: str, arguments: tuple[object, ...]) -> tuple[str, ...]
 
 
 def _refuse_to_overwrite(stored: dict[str, tuple[str, ...]]) -> None:
-    """Raise UsageError if images of two files would be stored at one path: the later would replace
+    """Raise UsageError if two files would be stored at the same path: the later one would replace
     the earlier.
     """
     file_of: dict[str, str] = {}
@@ -183,8 +184,8 @@ def _refuse_to_overwrite(stored: dict[str, tuple[str, ...]]) -> None:
 def _arguments(
     sizes: tuple[SizeOption, ...], fmt: str, *, composite: bool, crop: bool
 ) -> tuple[object, ...]:
-    """fmt, size, composite and crop of store_image. What a size says itself goes before what is
-    said for all.
+    """fmt, size, composite and crop of store_image. What a --size says takes precedence over the
+    options for all.
     """
     if not sizes:
         return fmt, None, int(composite), int(crop)
@@ -210,7 +211,7 @@ def _read(file: str) -> bytes:
     except OSError as error:
         raise _Unreadable(error.strerror or str(error)) from None
     if len(content) > _FILE_BYTES_MAX:
-        raise _Unreadable("is larger than 1 GiB")
+        raise _Unreadable("larger than 1 GiB")
     return content
 
 

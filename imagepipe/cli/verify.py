@@ -1,6 +1,4 @@
-"""`imagepipe verify`: a running daemon checks every file against its digest; the command starts it,
-and watches.
-"""
+"""`imagepipe verify`: lets a running daemon check every file against its digest, and watches."""
 
 import contextlib
 import json
@@ -26,44 +24,45 @@ _PROBLEMS = ("missing", "rotten", "changed", "strangers")
 @click.option(
     "--repair",
     is_flag=True,
-    help="Put right what is wrong: bytes from a copy or a peer, files from their bytes.",
+    help="Repair what is wrong: bytes from a copy or a peer, files from their bytes.",
 )
 @click.option(
     "--rate",
     default="",
     metavar="SIZE",
-    help="How many bytes a second to read: '10 MiB'.  [default: 50 MiB]",
+    help="How much to read per second: '10 MiB'.  [default: 50 MiB]",
 )
 @click.option(
     "--watch",
     is_flag=True,
-    help="Start none, but watch the one that runs, or print what the last one found.",
+    help="Start nothing; watch the running check, or print the result of the last one.",
 )
-@click.option("--stop", is_flag=True, help="Stop the one that runs, and do nothing else.")
+@click.option("--stop", is_flag=True, help="Stop the running check and do nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def verify(
     server: "ServerAddress", repair: bool, rate: str, watch: bool, stop: bool, as_json: bool
 ) -> int:
     """Check every stored file against its digest.
 
-    The daemon reads all that it has, at a bounded rate, while it goes on serving. A file can be
-    missing, rotten (other bytes than were stored), changed by somebody else, or a stranger's. On a
-    terminal there is a bar; what is wrong is printed at the end, a line each: the path, the
-    problem, and what became of it.
+    The daemon reads every file at a limited rate while it keeps serving. A file can be missing,
+    rotten (not the bytes that were stored), changed by another program, or a stranger that
+    imagepipe did not store. Shows a progress bar on a terminal. At the end it prints one line per
+    problem: the path, the problem and the outcome.
 
-    Ctrl-C stops watching; the daemon goes on, and --watch looks at it again. --stop ends it.
+    Ctrl-C stops watching while the daemon continues; use --watch to see it again, and --stop to end
+    it.
 
     For example:
       imagepipe verify
       imagepipe verify --repair --rate '200 MiB'
       imagepipe verify --watch
 
-    Exit status: 0 nothing is wrong, or all was repaired; 1 something is wrong, or it was stopped
-    before its end; 130 interrupted, the daemon goes on.
+    Exit status: 0 nothing is wrong, or everything was repaired; 1 something is wrong, or the check
+    did not finish; 130 interrupted, the daemon continues.
     """
     if (stop and (repair or rate or watch)) or (watch and (repair or rate)):
         raise click.UsageError(
-            "--stop and --watch start nothing, so --repair and --rate mean nothing to them"
+            "--stop and --watch start nothing, so they cannot be combined with --repair and --rate"
         )
     with client_of(server) as client:
         if stop:
@@ -75,8 +74,7 @@ def verify(
             progress = _watch(client, show_bar=output.is_terminal() and not as_json)
         except KeyboardInterrupt:
             output.warn(
-                "stopped watching: the daemon goes on (imagepipe verify --watch, imagepipe verify"
-                " --stop)"
+                "stopped watching; the daemon continues (see imagepipe verify --watch and --stop)"
             )
             return INTERRUPTED
     if as_json:
@@ -87,20 +85,20 @@ def verify(
 
 
 def is_clean(progress: dict[str, Any]) -> bool:
-    """Whether nothing is wrong any more."""
+    """Whether no problem is left."""
     if progress["repair"]:
         return not progress["unrepaired"]
     return not any(progress[problem] for problem in _PROBLEMS)
 
 
 def _watch(client: "Client", *, show_bar: bool) -> dict[str, Any]:
-    """What it found, when it is over."""
+    """The result, once the check has ended."""
     wait = _FIRST_POLL_SECONDS
     with _bar() if show_bar else contextlib.nullcontext(lambda _progress: None) as show:
         while True:
             progress: dict[str, Any] | None = json.loads(client.call("admin.verify_progress"))
             if progress is None:
-                raise CommandFailed("nothing was ever verified since the daemon started")
+                raise CommandFailed("nothing has been verified since the daemon started")
             show(progress)
             if not progress["running"]:
                 return progress
@@ -129,9 +127,9 @@ def _print(progress: dict[str, Any]) -> None:
         ""
         if progress["finished"]
         else (
-            f"; it could not go on: {progress['error']}"
+            f"; it could not continue: {progress['error']}"
             if progress.get("error")
-            else "; it was stopped before its end"
+            else "; it was stopped before it finished"
         )
     )
     output.warn(

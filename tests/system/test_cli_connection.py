@@ -78,7 +78,7 @@ class GuardedTests:
 
     def test_a_wrong_or_missing_password_is_told(self, guarded: DaemonProcess) -> None:
         trust = ("--ca-file", guarded.folder / "cert.pem")
-        assert "wrong name or password" in only_line(
+        assert "wrong user name or password" in only_line(
             against(
                 guarded,
                 "list",
@@ -89,7 +89,9 @@ class GuardedTests:
                 guarded.folder / "wrong",
             )
         )
-        assert "wants a name and a password" in only_line(against(guarded, "list", *trust))
+        assert "a user name and a password are required" in only_line(
+            against(guarded, "list", *trust)
+        )
 
     def test_a_certificate_that_nobody_trusts_is_told(self, guarded: DaemonProcess) -> None:
         assert "its certificate is not trusted" in only_line(against(guarded, "list", "--tls"))
@@ -97,7 +99,7 @@ class GuardedTests:
     def test_plain_where_tls_is_spoken_is_told_and_the_other_way_round(
         self, guarded: DaemonProcess, daemon: DaemonProcess
     ) -> None:
-        assert "say --tls" in only_line(against(guarded, "list"))
+        assert "use --tls" in only_line(against(guarded, "list"))
         assert "does that port speak TLS?" in only_line(
             against(daemon, "list", "--tls", "--timeout", "0.5")
         )
@@ -120,7 +122,7 @@ class NobodyTests:
 
     def test_a_name_that_is_none_is_told(self) -> None:
         assert "imagepipe.invalid" in only_line(run("list", "--host", "imagepipe.invalid"))
-        assert "name of a host" in only_line(run("list", "--host", "x" * 100))
+        assert "not a valid host name" in only_line(run("list", "--host", "x" * 100))
 
     def test_a_server_that_never_answers_is_a_timeout(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -146,7 +148,7 @@ class NobodyTests:
             stranger.start()
             done = run("list", "--port", str(listening.getsockname()[1]))
             stranger.join(PATIENCE_SECONDS)
-        assert "no imagepipe" in only_line(done)
+        assert "not an imagepipe" in only_line(done)
 
     def test_a_name_that_the_daemon_does_not_know_itself_by_is_told_in_its_own_words(self) -> None:
         sentence = (
@@ -164,7 +166,7 @@ class NobodyTests:
             refusing.start()
             done = run("list", "--port", str(listening.getsockname()[1]))
             refusing.join(PATIENCE_SECONDS)
-        assert only_line(done).endswith(f"it refuses the call: {sentence.decode()}")
+        assert only_line(done).endswith(f"call refused: {sentence.decode()}")
 
     def test_an_answer_that_breaks_off_is_told(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -198,7 +200,7 @@ class OutputTests:
         os.close(writer)
         assert (done.returncode, done.stderr) == (
             1,
-            "imagepipe: nobody reads the output any more\n",
+            "imagepipe: the output was closed before everything was printed\n",
         )
 
     def test_a_full_disk_is_a_line_too(self, daemon: DaemonProcess) -> None:
@@ -219,8 +221,10 @@ class OutputTests:
     def test_a_name_that_is_no_text_is_refused_before_it_is_sent(
         self, daemon: DaemonProcess
     ) -> None:
-        assert "cannot be in a name" in only_line(run("info", "--port", port_of(daemon), "a\x1bb"))
-        assert "cannot be in a name" in only_line(
+        assert "names cannot contain the character" in only_line(
+            run("info", "--port", port_of(daemon), "a\x1bb")
+        )
+        assert "names cannot contain the character" in only_line(
             run("info", "--port", port_of(daemon), os.fsdecode(b"a\xff"))
         )
 

@@ -70,7 +70,7 @@ class RetryTests:
         with MoodyDaemon(gone_at_5).serving() as daemon:
             done = run(*range_of(daemon, 1, 9, *arguments))
             assert done.status == 1
-            assert "4 of 9 are done, and the same command continues" in done.err
+            assert "4 of 9 are done; run the same command again to continue" in done.err
             assert json.loads((tmp_path / "state").read_text())["left"] == [[5, 9]]
 
     def test_one_that_never_answered_is_not_waited_for(self, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ class FailureTests:
             assert "imagepipe: p/3: [1000]" in first.err
             assert "2 failed, 8 rendered" in first.err
             assert (second.status, sorted(row[0] for row in second.rows)) == (0, ["p/3", "p/8"])
-            assert "8 of 10 are done already" in second.err
+            assert "8 of 10 are already done" in second.err
             assert list(tmp_path.iterdir()) == []  # when all is done, nothing stays behind
             assert len(run(*arguments).rows) == 10  # and a third run begins anew
 
@@ -206,7 +206,7 @@ class ResumeTests:
             go_on.set()
             status, seen = terminal.end()
         assert status == 130
-        assert "the same command continues" in seen
+        assert "run the same command again to continue" in seen
         left = json.loads((tmp_path / "state").read_text())["left"]
         assert len(daemon.calls) == 100 - sum(last - first + 1 for first, last in left)
 
@@ -251,7 +251,7 @@ class ResumeTests:
             go_on.set()
             out, _ = first.communicate(timeout=PATIENCE_SECONDS)
         assert second.status == 1
-        assert "the same run is under way already" in second.err
+        assert "the same run is already under way" in second.err
         assert "no answer within 0.2 s" in other.err  # another range is another run
         assert (first.returncode, len(out.splitlines())) == (0, 4)
 
@@ -332,7 +332,7 @@ class ResumeTests:
             go_on.set()
             _, err = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 130
-        assert "the same command continues" in err
+        assert "run the same command again to continue" in err
 
 
 class TerminalTests:
@@ -415,7 +415,7 @@ class VerifyTests:
                 terminal.interrupt()
                 status, seen = terminal.end()
             assert run("verify", "--stop", "--port", daemon.port).status == 0
-        assert (status, "stopped watching: the daemon goes on" in seen) == (130, True)
+        assert (status, "stopped watching; the daemon continues" in seen) == (130, True)
         assert daemon.calls["admin.verify_stop"] == 1
 
     def test_where_nothing_was_ever_verified_it_is_a_line(self) -> None:
@@ -423,7 +423,7 @@ class VerifyTests:
             done = run("verify", "--watch", "--port", daemon.port)
         assert (done.status, done.err) == (
             1,
-            "imagepipe: nothing was ever verified since the daemon started\n",
+            "imagepipe: nothing has been verified since the daemon started\n",
         )
 
     def test_options_that_mean_nothing_are_wrong_usage(self) -> None:

@@ -22,7 +22,7 @@ class CheckConfigTests:
         (tmp_path / "imagepipe.ini").write_text(
             "[network]\ninterface = 127.0.0.1\n[images]\npath = images\n"
         )
-        assert run("check-config", cwd=tmp_path).out == "imagepipe.ini is good\n"
+        assert run("check-config", cwd=tmp_path).out == "imagepipe.ini is valid\n"
         both: list[tuple[list[str | Path], dict[str, str]]] = [
             (["-c", tmp_path / "imagepipe.ini"], {}),
             ([], {"IMAGEPIPE_CONFIG": str(tmp_path / "imagepipe.ini")}),
@@ -30,7 +30,7 @@ class CheckConfigTests:
         for arguments, variables in both:
             assert (
                 run(*arguments, "check-config", env=variables).out
-                == f"{tmp_path}/imagepipe.ini is good\n"
+                == f"{tmp_path}/imagepipe.ini is valid\n"
             )
         assert not (tmp_path / "images").exists()
 

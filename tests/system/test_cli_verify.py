@@ -59,7 +59,7 @@ class VerifyTests:
             eventually(lambda: json.loads(north.proxy.admin.verify_progress())["running"])
             terminal.interrupt()
             status, seen = terminal.end()
-        assert (status, "stopped watching: the daemon goes on" in seen) == (130, True)
+        assert (status, "stopped watching; the daemon continues" in seen) == (130, True)
         second = against(north, "verify")
         assert second.status == 1
         assert second.err.startswith("imagepipe: [1000] ")
