@@ -65,4 +65,4 @@ class VerifyTests:
         assert second.err.startswith("imagepipe: [1000] ")
         assert against(north, "verify", "--stop").status == 0
         stopped = against(north, "verify", "--watch")
-        assert (stopped.status, "stopped before its end" in stopped.err) == (1, True)
+        assert (stopped.status, "stopped before it finished" in stopped.err) == (1, True)
