@@ -5,6 +5,8 @@ web -> operations -> workers, engines, storage      all -> core -> errors      o
 """
 
 import ast
+from collections.abc import Set as AbstractSet
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -127,7 +129,8 @@ def is_module(name: str) -> bool:
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
-def imports(file: Path) -> set[str]:
+@cache
+def imports(file: Path) -> AbstractSet[str]:
     """The modules that a file imports, at its top or anywhere in it."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
