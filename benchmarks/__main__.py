@@ -57,7 +57,8 @@ def main() -> int:
         section = _measure(name, quick=options.quick)
         goals += [(name, goal) for goal in section.goals]
         if not options.quick and not options.profile:
-            report.write(name, section, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            report.write(name, section, f"{report.machine()}; {seconds:.0f} s")
     print(report.summary(goals))
     return 0 if all(goal.met for _, goal in goals) else 1
 

@@ -21,9 +21,10 @@ ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs/performance.md"
 
 
-def write(name: str, section: Section, seconds: float, document: Path = DOCUMENT) -> None:
+def write(name: str, section: Section, measured: str, document: Path = DOCUMENT) -> None:
     """Replace the section's part of the document, and its charts, which lie in `performance` beside
-    it. Raises ValueError if the document has no place for it.
+    it. `measured` says when, where and in what time. Raises ValueError if the document has no place
+    for it.
     """
     text = document.read_text()
     place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
@@ -33,14 +34,15 @@ def write(name: str, section: Section, seconds: float, document: Path = DOCUMENT
         draw(chart, document.parent / "performance" / f"{chart.name}.svg")
     document.write_text(
         place.sub(
-            lambda found: found[1] + "\n" + markdown(name, section, seconds) + "\n" + found[2], text
+            lambda found: found[1] + "\n" + markdown(name, section, measured) + "\n" + found[2],
+            text,
         )
     )
 
 
-def markdown(name: str, section: Section, seconds: float) -> str:
+def markdown(name: str, section: Section, measured: str) -> str:
     """The section as Markdown."""
-    parts = [f"`python -m benchmarks {name}`, {machine()}; {seconds:.0f} s."]
+    parts = [f"`python -m benchmarks {name}`, {measured}."]
     if section.goals:
         parts.append(
             "\n".join(

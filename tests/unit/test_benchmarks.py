@@ -57,7 +57,8 @@ class ReportTests:
     """The document."""
 
     def test_a_section_says_which_goals_it_missed(self) -> None:
-        text = report.markdown("store", SECTION, 12.3)
+        text = report.markdown("store", SECTION, "2026-11-28, 12 s")
+        assert text.startswith("`python -m benchmarks store`, 2026-11-28, 12 s.\n")
         assert "| speed, times theirs | at least 2 | 3 | met |" in text
         assert "| memory | at most 80 MiB | 81.5 MiB | **missed** |" in text
         assert "| ours | 3 (2 to 4) |" in text
@@ -75,13 +76,13 @@ class ReportTests:
     def test_only_the_place_of_the_section_changes(self, tmp_path: Path) -> None:
         document = tmp_path / "performance.md"
         document.write_text("before\n<!-- store -->\nold\n<!-- end of store -->\nafter\n")
-        report.write("store", Section(SECTION.tables, SECTION.goals), 1.0, document)
+        report.write("store", Section(SECTION.tables, SECTION.goals), "1 s", document)
         text = document.read_text()
         assert text.startswith("before\n<!-- store -->\n")
         assert text.endswith("\n<!-- end of store -->\nafter\n")
         assert "old" not in text
         with pytest.raises(ValueError, match="growth"):
-            report.write("growth", Section(), 1.0, document)
+            report.write("growth", Section(), "1 s", document)
 
 
 class PhotographsTests:
