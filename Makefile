@@ -1,15 +1,15 @@
-# PYTHON is the interpreter that .venv is made with (3.11 or later), TESTS the tests to run, SEED and
-# RUNS the simulations, BENCH the benchmarks and their options.
+# PYTHON is the interpreter that .venv is made with (3.11 or later), TESTS the tests that `make test`
+# runs (all), SEED and RUNS the simulations, BENCH the benchmarks and their options.
 
 PYTHON ?= python3
-TESTS ?= tests
+TESTS ?=
 SEED ?= 1
 RUNS ?= 1000
 BENCH ?=
 export PYTHON
 
-# They reach every branch of the pure core.
-CORE_TESTS = tests/unit/core
+# pytest on both cores; a file's tests stay together, because they share what they start.
+PYTEST = pytest -n 2 --dist loadfile
 
 help:  ## list these commands
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,12 +17,21 @@ help:  ## list these commands
 run: .venv/ready imagepipe.ini  ## start the daemon on imagepipe.ini, which is made if there is none
 	@exec .venv/bin/twistd -n imagepipe -c imagepipe.ini
 
-test: .venv/ready-dev  ## install what the tests need, and run them
+unit: .venv/ready-dev  ## run the unit tests, which take less than a minute and need only Python
+	.venv/bin/python -m $(PYTEST) tests/unit
+
+test: .venv/ready-dev  ## install what the tests need, and run all of them, or those of TESTS
 	@sh scripts/setup.sh tools
 	@sh scripts/setup.sh photos
-	.venv/bin/python -m coverage run -m pytest $(CORE_TESTS)
+ifeq ($(TESTS),)
+	@.venv/bin/python -m coverage erase
+	.venv/bin/python -m coverage run -m $(PYTEST) tests/unit/core
+	@.venv/bin/python -m coverage combine --quiet
 	.venv/bin/python -m coverage report
-	.venv/bin/python -m pytest -n 2 --dist loadfile $(TESTS)
+	.venv/bin/python -m $(PYTEST) --ignore tests/unit/core
+else
+	.venv/bin/python -m $(PYTEST) $(TESTS)
+endif
 
 check: .venv/ready-dev  ## formatting, lint and types
 	.venv/bin/ruff format --check .
@@ -42,7 +51,7 @@ lock:  ## renew constraints.txt, the versions that these commands install
 	@sh scripts/setup.sh lock
 
 clean:  ## remove what these commands made; imagepipe.ini and the images stay
-	rm -rf .venv .cache .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .cache .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find imagepipe tests benchmarks twisted -name __pycache__ -prune -exec rm -rf {} +
 
 # imagepipe is installed into .venv, editable: alone, or with what its developers need.
@@ -61,5 +70,5 @@ clean:  ## remove what these commands made; imagepipe.ini and the images stay
 imagepipe.ini:
 	cp imagepipe.ini.dist imagepipe.ini
 
-.PHONY: help run test check simulate bench lock clean
+.PHONY: help run unit test check simulate bench lock clean
 .DELETE_ON_ERROR:
