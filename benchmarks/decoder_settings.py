@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from benchmarks.likeness import psnr, reference, spread
 from benchmarks.photographs import photographs
 from benchmarks.results import Table
+from benchmarks.similarity import psnr, reference, spread
 
 Options = Mapping[str, Any]
 

@@ -17,9 +17,9 @@ import pyvips
 from PIL import Image
 
 from benchmarks.decoder_settings import scaled
-from benchmarks.likeness import Picture, gain, psnr, reference, ssim, ssimulacra2
 from benchmarks.photographs import photographs
 from benchmarks.results import Table
+from benchmarks.similarity import Picture, gain, psnr, reference, ssim, ssimulacra2
 
 Options = Mapping[str, Any]
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.held import held_bytes
 from benchmarks.load import Request, drive
 from benchmarks.photographs import distinct, photographs
+from benchmarks.resident_memory import resident_bytes
 from benchmarks.results import Chart, Goal, Section, Series, Table, ratio
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts
 from imagepipe.core.rows.stamp import Version, next_stamp
@@ -138,9 +138,9 @@ def _measured(roots: dict[int, Path], feed: dict[int, tuple[float, float]], roun
     with contextlib.ExitStack() as stack:
         stack.callback(_clean_up, daemons)
         starts = _starts(roots, daemons, 2 if rounds < 10 else 5)
-        rest = {size: held_bytes([daemon.process.pid]) for size, daemon in daemons.items()}
+        rest = {size: resident_bytes([daemon.process.pid]) for size, daemon in daemons.items()}
         calls = _calls(daemons, rounds)
-        after = {size: held_bytes([daemon.process.pid]) for size, daemon in daemons.items()}
+        after = {size: resident_bytes([daemon.process.pid]) for size, daemon in daemons.items()}
         crashed = _starts(roots, daemons, 1 if rounds < 10 else 3, crash=True)
         sweeping = _calls(daemons, rounds)["store without rendering"]
 

@@ -7,9 +7,9 @@ sources.
 import itertools
 from pathlib import Path
 
-from benchmarks.held import Peak, family, held_bytes
 from benchmarks.load import Request, drive
 from benchmarks.photographs import photographs
+from benchmarks.resident_memory import Peak, family, resident_bytes
 from benchmarks.results import Goal, Section, Table
 from benchmarks.store import SIDES, call
 from tests.support.daemon_process import DaemonProcess, running
@@ -29,8 +29,8 @@ def measure(folder: Path, *, quick: bool) -> Section:
     rows = []
     with running(folder, options) as daemon:
         process_id = daemon.process.pid
-        rest = held_bytes([process_id])
-        rows.append(("at rest, just started", _mib(rest), _mib(held_bytes(family(process_id)))))
+        rest = resident_bytes([process_id])
+        rows.append(("at rest, just started", _mib(rest), _mib(resident_bytes(family(process_id)))))
         busy = 0
         for megapixels, format in SOURCES[:1] if quick else SOURCES:
             peak_of_all, peak_of_daemon = _busy(
@@ -45,8 +45,8 @@ def measure(folder: Path, *, quick: bool) -> Section:
             )
             if megapixels == GOAL_MEGAPIXELS:
                 busy = max(busy, peak_of_all)
-        rest_again = held_bytes([process_id])
-        rows.append(("at rest again", _mib(rest_again), _mib(held_bytes(family(process_id)))))
+        rest_again = resident_bytes([process_id])
+        rows.append(("at rest again", _mib(rest_again), _mib(resident_bytes(family(process_id)))))
     for row in rows:
         print("  " + "  ".join(row))
     goals = [

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import rivals
-from benchmarks.held import Peak
 from benchmarks.load import Driven, Request, drive
 from benchmarks.photographs import distinct, photographs
+from benchmarks.resident_memory import Peak
 from benchmarks.results import Chart, Goal, Section, Series, Table, ratio
 from tests.support.daemon_process import DaemonProcess, running
 

@@ -19,11 +19,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.likeness import gain, picture, reference, spread, ssim, ssimulacra2
 from benchmarks.photographs import photographs
 from benchmarks.results import Goal, Section, Table
 from benchmarks.rivals import program
 from benchmarks.scaling import beside_thumbor, render
+from benchmarks.similarity import gain, picture, reference, spread, ssim, ssimulacra2
 from imagepipe.core.rendering.formats import AVIF, JPEG, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.output_request import OutputRequest

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import rivals
-from benchmarks.likeness import Picture, picture, psnr, reference, spread
 from benchmarks.photographs import photographs
 from benchmarks.results import Goal, Section, Table
+from benchmarks.similarity import Picture, picture, psnr, reference, spread
 from imagepipe.core.rendering.formats import JPEG, PNG
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.output_request import OutputRequest

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.simulation.liar import Liar
+    from tests.simulation.hostile_node import HostileNode
     from tests.simulation.node import Node
     from tests.simulation.world import World
 
@@ -49,7 +49,7 @@ class Network:
         self._random = world.random
         self._last: dict[tuple[str, str, str], float] = {}
 
-    def ring(self, source: "Node | Liar", data: bytes) -> None:
+    def ring(self, source: "Node | HostileNode", data: bytes) -> None:
         """`source` publishes."""
         if not self.weather.doorbells:
             return
@@ -58,14 +58,14 @@ class Network:
             if source.name in node.links:
                 self._carry(source.name, node.name, "doorbell", data, None)
 
-    def ask(self, puller: "Node | Liar", upstream: str, data: bytes) -> None:
+    def ask(self, puller: "Node | HostileNode", upstream: str, data: bytes) -> None:
         """`puller` sends a request."""
         self.asked += 1
         connection = self.connections.get((puller.name, upstream), 0)
         client = f"{puller.name} {upstream} {puller.boot} {connection}"
         self._carry(puller.name, upstream, "request", data, client)
 
-    def answer(self, source: "Node | Liar", client: str, data: bytes) -> None:
+    def answer(self, source: "Node | HostileNode", client: str, data: bytes) -> None:
         """`source` answers a client."""
         self._carry(source.name, client.split(" ", 1)[0], "answer", data, client)
 

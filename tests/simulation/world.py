@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.simulation.disk import Disk
-from tests.simulation.liar import Liar
+from tests.simulation.hostile_node import HostileNode
 from tests.simulation.network import LATE_SECONDS_MAX, Network, Weather
 from tests.simulation.node import Node
 from tests.simulation.oracle import Oracle, Violation
@@ -65,7 +65,7 @@ class World:
         self.backups: dict[str, Disk] = {}
         self.clones: set[str] = set()
         self.is_well = False
-        self.liar: Liar | None = None
+        self.liar: HostileNode | None = None
         self.oracle = Oracle(self)
         self.network = Network(self, plan.weather)
         self._show = show
@@ -80,7 +80,7 @@ class World:
             node.liars = (LIAR,) if name in plan.victims else ()
             self.at(plan.late.get(name, 0.0), node.start)
         if plan.victims:
-            self.liar = Liar(self, LIAR, seed)
+            self.liar = HostileNode(self, LIAR, seed)
 
     # Time.
 

@@ -17,7 +17,7 @@ import pillow_heif
 from PIL import Image
 from pillow_heif import options
 
-from tests.support.pictures import saved
+from tests.support.source_images import saved
 
 ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
 GAIN_MAP = b"urn:com:apple:photo:2020:aux:hdrgainmap\0"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.daemon_process import DaemonProcess, running
 from tests.support.gradients import encoded, gradient
-from tests.support.turnstile import Turnstile
+from tests.support.stepped_convert import SteppedConvert
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def each_engine(
 
 
 @pytest.fixture
-def turnstile(tmp_path: Path) -> Iterator[Turnstile]:
+def turnstile(tmp_path: Path) -> Iterator[SteppedConvert]:
     """A closed one."""
-    turnstile = Turnstile(tmp_path / "turnstile")
+    turnstile = SteppedConvert(tmp_path / "turnstile")
     yield turnstile
     turnstile.remove()
 

@@ -13,7 +13,7 @@ from tests.support.cluster import Cluster, Options, eventually, mesh, tree
 from tests.support.daemon_process import DaemonProcess, fault_of, running
 from tests.support.gradients import encoded, gradient
 from tests.support.image_server import HTTP, check_log, get, renders, status
-from tests.support.turnstile import Turnstile
+from tests.support.stepped_convert import SteppedConvert
 from tests.system.test_http_sources import Held, Source, send
 
 HOSTILE = [
@@ -251,7 +251,7 @@ class RenderOutputsTests:
         )
 
     def test_a_full_queue_is_a_fault_and_the_same_call_succeeds_later(
-        self, tmp_path: Path, turnstile: Turnstile, picture: bytes
+        self, tmp_path: Path, turnstile: SteppedConvert, picture: bytes
     ) -> None:
         images = {"engine": "imagemagick", "io_threads": 1, "queue": 1}
         with running(

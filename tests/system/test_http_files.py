@@ -19,12 +19,12 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 import pytest
 
+from tests.support.blocking_convert import BlockingConvert
 from tests.support.cluster import eventually
 from tests.support.daemon_process import DaemonProcess, running, text
-from tests.support.gate import Gate
 from tests.support.gradients import encoded, gradient
 from tests.support.http_client import Response
-from tests.support.http_wire import answer, answers
+from tests.support.http_responses import answer, answers
 from tests.support.image_server import HTTP, connected, exchange, get, received
 
 HUGE_BYTES = 20_000_000
@@ -1132,7 +1132,7 @@ class StopTests:
     def test_a_request_that_has_begun_is_answered_while_the_server_stops_and_its_connection_closed(
         self, tmp_path: Path, picture: bytes
     ) -> None:
-        gate = Gate(tmp_path / "gate")
+        gate = BlockingConvert(tmp_path / "gate")
         options = HTTP | {
             "images": {"engine": "imagemagick"},
             "imagemagick": {"convert": gate.convert},
@@ -1167,7 +1167,7 @@ class StopTests:
 class Closing:
     """A gate that is removed by `close`."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: BlockingConvert) -> None:
         self.close = gate.remove
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from tests.support.daemon_process import DaemonProcess, running
 from tests.support.hostile_server import HostileServer
 from tests.support.image_server import HTTP, get, post, renders, wait_for_renditions
-from tests.support.turnstile import Turnstile
+from tests.support.stepped_convert import SteppedConvert
 
 
-def behind(turnstile: Turnstile, **images: object) -> dict[str, dict[str, object]]:
+def behind(turnstile: SteppedConvert, **images: object) -> dict[str, dict[str, object]]:
     """Options of an image server that renders behind a turnstile."""
     return HTTP | {
         "images": {"engine": "imagemagick", **images},
@@ -21,7 +21,7 @@ def behind(turnstile: Turnstile, **images: object) -> dict[str, dict[str, object
 
 
 def test_what_was_rendered_before_a_restart_is_found_without_looking_at_its_source(
-    tmp_path: Path, picture: bytes, turnstile: Turnstile
+    tmp_path: Path, picture: bytes, turnstile: SteppedConvert
 ) -> None:
     turnstile.let_through(2)
     with running(tmp_path, behind(turnstile)) as daemon:
@@ -42,7 +42,7 @@ def test_what_was_rendered_before_a_restart_is_found_without_looking_at_its_sour
 
 
 def test_a_get_of_what_a_post_has_promised_waits_for_it(
-    tmp_path: Path, picture: bytes, turnstile: Turnstile
+    tmp_path: Path, picture: bytes, turnstile: SteppedConvert
 ) -> None:
     with running(tmp_path, behind(turnstile, io_threads=2)) as daemon:
         assert post(daemon, "/a?outputs=w10.jpg,w20.jpg", picture).status == 200

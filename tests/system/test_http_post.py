@@ -22,9 +22,9 @@ import bcrypt
 import pytest
 
 from imagepipe.web.http.bodies import MEMORY_BYTES_MAX
+from tests.support.blocking_convert import BlockingConvert
 from tests.support.cluster import eventually
 from tests.support.daemon_process import DaemonProcess, fault_of, running, text
-from tests.support.gate import Gate
 from tests.support.gradients import encoded, gradient
 from tests.support.image_server import (
     BOUNDARY,
@@ -42,8 +42,8 @@ from tests.support.image_server import (
     wait_for_renditions,
 )
 from tests.support.namespaces import machine_with_address, needs_namespaces, small_disk
-from tests.support.pictures import saved, see_through
-from tests.support.turnstile import Turnstile
+from tests.support.source_images import saved, see_through
+from tests.support.stepped_convert import SteppedConvert
 from tests.system.test_durability import failing_flushes, noise
 
 KILLS = 10
@@ -86,7 +86,7 @@ def other() -> bytes:
     return encoded(gradient(48, 64), "PNG")
 
 
-def magick(turnstile: Turnstile, **images: object) -> dict[str, dict[str, object]]:
+def magick(turnstile: SteppedConvert, **images: object) -> dict[str, dict[str, object]]:
     """Options of an image server that renders behind the turnstile."""
     return HTTP | {
         "images": {"engine": "imagemagick", **images},
@@ -291,7 +291,7 @@ class OutputsTests:
             assert (renders(daemon), status(daemon)["cache"]["files"]) == (self.FILES, self.FILES)
 
     def test_all_are_made_by_one_decode(
-        self, tmp_path: Path, picture: bytes, turnstile: Turnstile
+        self, tmp_path: Path, picture: bytes, turnstile: SteppedConvert
     ) -> None:
         turnstile.let_through(10)
         with running(tmp_path, magick(turnstile)) as daemon:
@@ -390,7 +390,7 @@ class OutputsTests:
             wait_for_renditions(daemon, 4)
 
     def test_they_are_rendered_of_what_is_there_when_it_is_their_turn(
-        self, tmp_path: Path, picture: bytes, other: bytes, turnstile: Turnstile
+        self, tmp_path: Path, picture: bytes, other: bytes, turnstile: SteppedConvert
     ) -> None:
         with running(tmp_path, magick(turnstile, io_threads=2)) as daemon:
             assert post(daemon, "/a?outputs=w10.jpg", picture).status == 200
@@ -917,7 +917,7 @@ class DurableTests:
         wait_for_renditions(daemon, len(stored) * self.FILES)
 
     def test_outputs_of_a_replaced_image_are_not_taken_for_those_of_the_new_one(
-        self, tmp_path: Path, picture: bytes, other: bytes, turnstile: Turnstile
+        self, tmp_path: Path, picture: bytes, other: bytes, turnstile: SteppedConvert
     ) -> None:
         with running(tmp_path, magick(turnstile, io_threads=2)) as daemon:
             assert post(daemon, "/a?outputs=w10.jpg", picture).status == 200
@@ -1040,7 +1040,7 @@ class PeersTests:
 
 class QueueTests:
     def test_a_full_queue_is_429_and_says_when_to_come_again(
-        self, tmp_path: Path, picture: bytes, turnstile: Turnstile
+        self, tmp_path: Path, picture: bytes, turnstile: SteppedConvert
     ) -> None:
         with (
             running(tmp_path, magick(turnstile, io_threads=1, queue=1)) as daemon,
@@ -1066,7 +1066,7 @@ class QueueTests:
             assert post(daemon, "/b", picture).status == 200
 
     def test_outputs_wait_for_as_long_as_the_queue_is_full(
-        self, tmp_path: Path, picture: bytes, turnstile: Turnstile
+        self, tmp_path: Path, picture: bytes, turnstile: SteppedConvert
     ) -> None:
         with (
             running(tmp_path, magick(turnstile, io_threads=1, queue=1)) as daemon,
@@ -1090,7 +1090,7 @@ class StopTests:
     def test_what_was_posted_before_a_stop_is_answered(
         self, tmp_path: Path, picture: bytes
     ) -> None:
-        gate = Gate(tmp_path / "gate")
+        gate = BlockingConvert(tmp_path / "gate")
         options = HTTP | {
             "images": {"engine": "imagemagick"},
             "imagemagick": {"convert": gate.convert},
@@ -1113,7 +1113,7 @@ class StopTests:
             gate.remove()
 
     def test_outputs_under_way_do_not_hold_it_up_and_come_after_the_next_start(
-        self, tmp_path: Path, picture: bytes, turnstile: Turnstile
+        self, tmp_path: Path, picture: bytes, turnstile: SteppedConvert
     ) -> None:
         with running(tmp_path, magick(turnstile, timeout="1 h")) as daemon:
             assert post(daemon, "/a?outputs=w10.jpg", picture).status == 200

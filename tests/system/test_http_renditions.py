@@ -24,9 +24,9 @@ from tests.support.cluster import eventually
 from tests.support.daemon_process import DaemonProcess, running, text
 from tests.support.gradients import encoded, gradient
 from tests.support.http_client import Response, request
-from tests.support.http_wire import answer
+from tests.support.http_responses import answer
 from tests.support.image_server import HTTP, connected, get, received, renders, status
-from tests.support.turnstile import Turnstile
+from tests.support.stepped_convert import SteppedConvert
 
 CROWD = 1000
 AVIF_AND_WEBP = "image/avif,image/webp,image/apng,*/*;q=0.8"
@@ -73,7 +73,7 @@ def film(server: DaemonProcess) -> str:
 
 
 @pytest.fixture
-def held(tmp_path: Path, turnstile: Turnstile, picture: bytes) -> Iterator[DaemonProcess]:
+def held(tmp_path: Path, turnstile: SteppedConvert, picture: bytes) -> Iterator[DaemonProcess]:
     """A daemon with the picture a.jpg that takes one job at a time; renders wait at the
     turnstile.
     """
@@ -686,7 +686,11 @@ class QueueTests:
     """Equal requests are one job; a full queue is said so at once."""
 
     def test_a_full_queue_is_429_and_what_it_took_is_done(
-        self, held: DaemonProcess, turnstile: Turnstile, clients: ThreadPoolExecutor, picture: bytes
+        self,
+        held: DaemonProcess,
+        turnstile: SteppedConvert,
+        clients: ThreadPoolExecutor,
+        picture: bytes,
     ) -> None:
         first = clients.submit(get, held, "/a.jpg/w20.jpg")
         turnstile.wait_for_arrival()
@@ -725,7 +729,11 @@ class QueueTests:
             check_error(one, 422)
 
     def test_stores_get_through_while_renditions_fill_their_queue(
-        self, held: DaemonProcess, turnstile: Turnstile, clients: ThreadPoolExecutor, picture: bytes
+        self,
+        held: DaemonProcess,
+        turnstile: SteppedConvert,
+        clients: ThreadPoolExecutor,
+        picture: bytes,
     ) -> None:
         first = clients.submit(get, held, "/a.jpg/w20.jpg")
         turnstile.wait_for_arrival()
@@ -737,7 +745,7 @@ class QueueTests:
         assert stored.result() == "OK"
 
     def test_what_timed_out_is_not_rendered_again_for_each_get(
-        self, tmp_path: Path, turnstile: Turnstile, picture: bytes
+        self, tmp_path: Path, turnstile: SteppedConvert, picture: bytes
     ) -> None:
         options = with_options(engine="imagemagick", io_threads=1, timeout=1)
         with running(tmp_path, options | {"imagemagick": {"convert": turnstile.convert}}) as daemon:
@@ -755,7 +763,7 @@ class QueueTests:
             assert get(daemon, "/a.jpg/w20.jpg").status == 200
 
     def test_clients_that_leave_do_not_cost_the_others_the_picture(
-        self, held: DaemonProcess, turnstile: Turnstile, clients: ThreadPoolExecutor
+        self, held: DaemonProcess, turnstile: SteppedConvert, clients: ThreadPoolExecutor
     ) -> None:
         with connected(held) as leaving:
             leaving.sendall(b"GET /a.jpg/w20.jpg HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -817,7 +825,7 @@ class ChangeTests:
         assert all(reader.result() for reader in readers)
 
     def test_a_new_picture_does_not_wait_for_the_old_one(
-        self, tmp_path: Path, turnstile: Turnstile, clients: ThreadPoolExecutor
+        self, tmp_path: Path, turnstile: SteppedConvert, clients: ThreadPoolExecutor
     ) -> None:
         options = with_options(engine="imagemagick", io_threads=2) | {
             "imagemagick": {"convert": turnstile.convert}
@@ -862,7 +870,7 @@ class ChangeTests:
         assert all(cached_bytes(server, rendition) for rendition in made[4:])
 
     def test_what_is_made_of_an_image_that_is_deleted_meanwhile_does_not_stay(
-        self, held: DaemonProcess, turnstile: Turnstile, clients: ThreadPoolExecutor
+        self, held: DaemonProcess, turnstile: SteppedConvert, clients: ThreadPoolExecutor
     ) -> None:
         reader = clients.submit(get, held, "/a.jpg/w20.jpg")
         turnstile.wait_for_arrival()

@@ -17,7 +17,7 @@ from tests.support.cluster import eventually
 from tests.support.daemon_process import DaemonProcess, fault_of, running
 from tests.support.http_client import request
 from tests.support.image_server import get, status
-from tests.support.turnstile import Turnstile
+from tests.support.stepped_convert import SteppedConvert
 
 HTTP = {"interface": "127.0.0.1", "port": 0}
 
@@ -83,7 +83,7 @@ class BusyTests:
     """Nothing that a thread waits for keeps the pages waiting."""
 
     def test_all_pages_are_there_while_every_thread_is_busy_the_queue_is_full_and_the_disk_hangs(
-        self, tmp_path: Path, picture: bytes, turnstile: Turnstile
+        self, tmp_path: Path, picture: bytes, turnstile: SteppedConvert
     ) -> None:
         options: dict[str, dict[str, object]] = {
             "http": HTTP,

@@ -11,20 +11,22 @@ from typing import Any
 
 import pytest
 
+from tests.support.blocking_convert import BlockingConvert
 from tests.support.daemon_process import DaemonProcess, fault_of, running, text
-from tests.support.gate import Gate
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
+def gate(tmp_path: Path) -> Iterator[BlockingConvert]:
     """A closed gate."""
-    gate = Gate(tmp_path / "gate")
+    gate = BlockingConvert(tmp_path / "gate")
     yield gate
     gate.remove()
 
 
 @pytest.fixture
-def gated(tmp_path: Path, gate: Gate, request: pytest.FixtureRequest) -> Iterator[DaemonProcess]:
+def gated(
+    tmp_path: Path, gate: BlockingConvert, request: pytest.FixtureRequest
+) -> Iterator[DaemonProcess]:
     """A daemon that renders behind the gate; the test's parameter is more of `[images]`."""
     options = {"engine": "imagemagick", "io_threads": 1, "queue": 1} | getattr(request, "param", {})
     with running(tmp_path, {"images": options, "imagemagick": {"convert": gate.convert}}) as daemon:
@@ -47,7 +49,11 @@ def store(
 
 class QueueTests:
     def test_a_full_queue_refuses_at_once_and_what_it_took_is_done(
-        self, gated: DaemonProcess, gate: Gate, clients: ThreadPoolExecutor, picture: bytes
+        self,
+        gated: DaemonProcess,
+        gate: BlockingConvert,
+        clients: ThreadPoolExecutor,
+        picture: bytes,
     ) -> None:
         calls = {store(gated, clients, picture, "a.jpg")}
         gate.wait_for_arrival()
@@ -66,7 +72,11 @@ class QueueTests:
         assert len(gated.proxy.list_images()) == 2
 
     def test_small_calls_do_not_wait_behind_renders(
-        self, gated: DaemonProcess, gate: Gate, clients: ThreadPoolExecutor, picture: bytes
+        self,
+        gated: DaemonProcess,
+        gate: BlockingConvert,
+        clients: ThreadPoolExecutor,
+        picture: bytes,
     ) -> None:
         render = store(gated, clients, picture, "a.jpg")
         gate.wait_for_arrival()
@@ -79,7 +89,7 @@ class QueueTests:
         assert render.result() == "OK"
 
     def test_a_job_that_takes_too_long_is_ended(
-        self, gated: DaemonProcess, gate: Gate, picture: bytes
+        self, gated: DaemonProcess, gate: BlockingConvert, picture: bytes
     ) -> None:
         behind_the_gate: dict[str, dict[str, object]] = {
             "images": {"engine": "imagemagick"},
@@ -97,7 +107,11 @@ class QueueTests:
 
 class StopTests:
     def test_what_was_accepted_is_answered(
-        self, gated: DaemonProcess, gate: Gate, clients: ThreadPoolExecutor, picture: bytes
+        self,
+        gated: DaemonProcess,
+        gate: BlockingConvert,
+        clients: ThreadPoolExecutor,
+        picture: bytes,
     ) -> None:
         calls = [store(gated, clients, picture, path) for path in ("a.jpg", "b.jpg")]
         gate.wait_for_arrival()

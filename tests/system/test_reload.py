@@ -16,11 +16,11 @@ import bcrypt
 import pytest
 from PIL import Image
 
+from tests.support.blocking_convert import BlockingConvert
 from tests.support.certificates import write_certificate
 from tests.support.cluster import eventually
-from tests.support.crowd import Crowd, get, store
+from tests.support.concurrent_clients import ConcurrentClients, get, store
 from tests.support.daemon_process import PATIENCE_SECONDS, DaemonProcess, running, text
-from tests.support.gate import Gate
 from tests.support.http_client import request
 from tests.support.image_server import HTTP, check_log, status
 
@@ -67,7 +67,7 @@ class LoadTests:
     def test_a_thousand_requests_that_run_are_answered(
         self, tmp_path: Path, picture: bytes
     ) -> None:
-        gate = Gate(tmp_path / "gate")
+        gate = BlockingConvert(tmp_path / "gate")
         with running(tmp_path, HTTP) as daemon:
             daemon.proxy.store_image(text(picture), "a.jpg")
             gated = {"engine": "imagemagick", "io_threads": 2, "queue": 2000}
@@ -75,7 +75,7 @@ class LoadTests:
             original = request(daemon.http_url, "/a.jpg").body
             asks = [get(daemon.http_url, f"/a.jpg/{name}", is_png) for name in RENDITIONS] * 24
             asks += [store(daemon.url, picture, "stored/{}.png".format, None, [16, 16])] * 4
-            with Crowd(asks, clients=1000) as crowd:
+            with ConcurrentClients(asks, clients=1000) as crowd:
                 crowd.wait_until(lambda: crowd.asked == 1000)
                 gate.wait_for_arrival()
                 daemon.reload(HTTP | {"images": {"engine": "vips", "io_threads": 3, "queue": 3000}})
@@ -106,7 +106,7 @@ class LoadTests:
             store(daemon.url, picture, "stored/{}.jpg".format),
             store(daemon.url, picture, "rendered/{}.jpg".format, None, [8, 8]),
         ]
-        with Crowd(asks, clients=24) as crowd:
+        with ConcurrentClients(asks, clients=24) as crowd:
             for io_threads in (2, 1, 3):
                 crowd.wait_for(60)
                 daemon.reload(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.crowd import Crowd, get, store
+from tests.support.concurrent_clients import ConcurrentClients, get, store
 from tests.support.daemon_process import DaemonProcess, text
 from tests.support.http_client import request
 from tests.support.image_server import check_log
@@ -61,7 +61,7 @@ class SocketTests:
                 store(methods, picture, "stored/{}.jpg".format),
                 store(methods, picture, "rendered/{}.jpg".format, None, [8, 8]),
             ]
-            with Crowd(asks, clients=32) as crowd:
+            with ConcurrentClients(asks, clients=32) as crowd:
                 for options in (BY_NUMBER, BY_NAME):
                     crowd.wait_for(100)
                     assert daemon.stop() == 0

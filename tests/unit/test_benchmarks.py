@@ -11,7 +11,7 @@ from benchmarks import __main__ as bench
 from benchmarks import report
 from benchmarks.photographs import distinct, side_lengths
 from benchmarks.results import Chart, Goal, Section, Series, Table, ratio
-from tests.support.pictures import saved, scene
+from tests.support.source_images import saved, scene
 
 SECTION = Section(
     (Table("Speed", ("way", "images/s"), [("ours", "3 (2 to 4)")], "A note."),),

@@ -26,7 +26,7 @@ from imagepipe.web.xmlrpc.admin_methods import AdminMethods
 from imagepipe.web.xmlrpc.base64_images import decode_image
 from imagepipe.web.xmlrpc.image_methods import ImageMethods
 from tests.support.repository import ROOT
-from tests.support.statuses import FULL, REPLICATION, TOTALS
+from tests.support.sample_status import FULL, REPLICATION, TOTALS
 
 README = (ROOT / "README.md").read_text()
 SPECIFICATION = ConfigObj(

@@ -268,8 +268,9 @@ def _shrink(facts: SourceFacts, picture: Size, outputs: tuple[OutputPlan, ...]) 
     below which the picture visibly suffers.
 
     At 1/2 a JPEG decoder loses less than at 1/4, so that a factor of 1.5 is as good there (52 dB
-    and more of 4000x3000 photographs, in 60 % of the time; `benchmarks/settings.py`). Decoders of
-    JPEG and WebP take any size; others read all, and whole blocks are averaged, of opaque pixels.
+    and more of 4000x3000 photographs, in 60 % of the time; `benchmarks/codec_settings.py`).
+    Decoders of JPEG and WebP take any size; others read all, and whole blocks are averaged, of
+    opaque pixels.
     """
     if not outputs or facts.alpha or facts.frames > 1:
         return 1

@@ -1,7 +1,7 @@
 """Finished pictures -> the bytes of a file, by libvips; only a worker process imports this.
 
-The settings were chosen by measurement (`benchmarks/settings.py` prints what each costs and gives);
-those of PNG and WebP are ImageMagick's, too.
+The settings were chosen by measurement (`benchmarks/codec_settings.py` prints what each costs and
+gives); those of PNG and WebP are ImageMagick's, too.
 """
 
 from typing import Any

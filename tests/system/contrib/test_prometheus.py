@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.metrics import registry_of
 from tests.support.repository import ROOT
-from tests.support.statuses import FULL
+from tests.support.sample_status import FULL
 
 ALERTS = ROOT / "contrib/prometheus/alerts.yml"
 DASHBOARD = ROOT / "contrib/grafana/imagepipe.json"

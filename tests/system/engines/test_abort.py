@@ -16,8 +16,8 @@ from imagepipe.engines.magick import child
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
-from tests.support.gate import Gate
-from tests.support.pictures import saved, scene_jpeg, small
+from tests.support.blocking_convert import BlockingConvert
+from tests.support.source_images import saved, scene_jpeg, small
 from tests.system.engines.contract.engine_contract import render, request
 
 OUTPUT = request(Size(50, 50), PNG)
@@ -38,7 +38,7 @@ class AbortTests:
         engine.close()
 
     def test_an_imagemagick_job_under_way_fails(self, tmp_path: Path) -> None:
-        gate = Gate(tmp_path / "gate")
+        gate = BlockingConvert(tmp_path / "gate")
         imagemagick = ImageMagickEngine(str(gate.convert))
         engine = AutoEngine(VipsEngine(), imagemagick)
         with ThreadPoolExecutor(1) as thread:

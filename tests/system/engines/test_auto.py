@@ -26,10 +26,10 @@ from imagepipe.engines.engine import Engine
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
-from tests.support.pictures import bmp_v5, saved, scene_jpeg, see_through, small
-from tests.support.reference import convert, pixels, reference_command
+from tests.support.reference_images import convert, pixels, reference_command
+from tests.support.source_images import bmp_v5, saved, scene_jpeg, see_through, small
 from tests.system.engines.contract.engine_contract import assert_alike, facts_of, render, request
-from tests.system.engines.contract.others import (
+from tests.system.engines.contract.rare_formats import (
     BmpColoursContract,
     IconContract,
     Jp2Contract,

@@ -14,8 +14,8 @@ from imagepipe.engines.files.bmp import corrected
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
-from tests.support.pictures import saved, small
-from tests.support.reference import pixels
+from tests.support.reference_images import pixels
+from tests.support.source_images import saved, small
 from tests.system.engines.contract.engine_contract import facts_of, recognised, render, request
 
 PICTURE = small(48, 32).convert("RGB")

@@ -25,7 +25,7 @@ from imagepipe.engines.files.heif_items import exif_is_scattered
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
-from tests.support.pictures import saved, small
+from tests.support.source_images import saved, small
 from tests.system.engines.contract.engine_contract import facts_of, render, request
 
 Entry = tuple[int, int, int, int]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagepipe.core.rendering.geometry import Size, centred_crop, centred_offset, cover, fit
-from tests.support.reference import convert
+from tests.support.reference_images import convert
 
 SMALL = st.builds(Size, st.integers(1, 120), st.integers(1, 120))
 

@@ -16,8 +16,8 @@ from imagepipe.engines.engine import Engine
 from imagepipe.engines.files.gif_frames import Frame, frames, is_plain, with_delays
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
-from tests.support.pictures import animation, saved, small
-from tests.support.reference import Pixels, convert, pixels
+from tests.support.reference_images import Pixels, convert, pixels
+from tests.support.source_images import animation, saved, small
 from tests.system.engines.contract.animations import on_canvas
 from tests.system.engines.contract.engine_contract import assert_alike, facts_of, render, request
 

@@ -13,11 +13,15 @@ from imagepipe.engines.files.webp_container import CHUNKS_MAX
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
-from tests.support.gifs import Part, gif
-from tests.support.pictures import saved, see_through
-from tests.support.webps import Layer, webp
+from tests.support.gif_files import Part, gif
+from tests.support.source_images import saved, see_through
+from tests.support.webp_files import Layer, webp
 from tests.system.engines.contract.animations import AnimationContract
-from tests.system.engines.contract.broken import BombContract, BrokenContract
+from tests.system.engines.contract.colour_metadata import (
+    AvifColoursContract,
+    ForeignProfilesContract,
+    PngColoursContract,
+)
 from tests.system.engines.contract.colours import (
     AlphaContract,
     AvifAlphaContract,
@@ -27,22 +31,18 @@ from tests.system.engines.contract.colours import (
     OrientationContract,
 )
 from tests.system.engines.contract.compositions import CompositionContract
+from tests.system.engines.contract.damaged import BombContract, BrokenContract
 from tests.system.engines.contract.engine_contract import SizesContract, facts_of, render, request
 from tests.system.engines.contract.heic import HeicContract
 from tests.system.engines.contract.jpeg_ends import JpegEndContract
-from tests.system.engines.contract.meanings import (
-    AvifColoursContract,
-    ForeignProfilesContract,
-    PngColoursContract,
-)
-from tests.system.engines.contract.others import (
+from tests.system.engines.contract.png import PngContract
+from tests.system.engines.contract.png_ends import PngEndContract
+from tests.system.engines.contract.rare_formats import (
     BmpColoursContract,
     IconContract,
     Jp2Contract,
     PsdContract,
 )
-from tests.system.engines.contract.png import PngContract
-from tests.system.engines.contract.png_ends import PngEndContract
 from tests.system.engines.contract.webp_frames import WebpFramesContract
 
 

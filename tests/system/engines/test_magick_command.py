@@ -18,8 +18,8 @@ from imagepipe.engines.magick.magick_source import MagickSource
 from imagepipe.engines.memory_file import memory_file
 from imagepipe.errors import NotStored
 from tests.support.cluster import eventually
-from tests.support.pictures import oriented, png, saved, scene_jpeg, small
-from tests.support.reference import CONVERT, convert
+from tests.support.reference_images import CONVERT, convert
+from tests.support.source_images import oriented, png, saved, scene_jpeg, small
 from tests.system.engines.contract.engine_contract import facts_of, render, request
 
 LIMITS = Limits(pixels_max=100_000_000, seconds=60)

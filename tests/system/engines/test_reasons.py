@@ -14,7 +14,7 @@ from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.reasons import LENGTH_MAX, UNKNOWN, of_kind, reason
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
-from tests.support.pictures import png_chunk, saved, small
+from tests.support.source_images import png_chunk, saved, small
 from tests.system.engines.contract.engine_contract import facts_of, render, request
 
 

@@ -18,8 +18,8 @@ from imagepipe.engines.files import tiff_header
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import BadRequest, NotStored
-from tests.support.pictures import saved, small
-from tests.support.reference import convert, pixels
+from tests.support.reference_images import convert, pixels
+from tests.support.source_images import saved, small
 from tests.system.engines.contract.engine_contract import facts_of, render, request
 
 PICTURE = small(128, 96).convert("RGB")

@@ -7,7 +7,11 @@ import pytest
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from tests.system.engines.contract.animations import AnimationContract
-from tests.system.engines.contract.broken import BombContract, BrokenContract
+from tests.system.engines.contract.colour_metadata import (
+    AvifColoursContract,
+    ForeignProfilesContract,
+    PngColoursContract,
+)
 from tests.system.engines.contract.colours import (
     AlphaContract,
     AvifAlphaContract,
@@ -17,14 +21,10 @@ from tests.system.engines.contract.colours import (
     OrientationContract,
 )
 from tests.system.engines.contract.compositions import CompositionContract
+from tests.system.engines.contract.damaged import BombContract, BrokenContract
 from tests.system.engines.contract.engine_contract import SizesContract
 from tests.system.engines.contract.heic import HeicContract
 from tests.system.engines.contract.jpeg_ends import JpegEndContract
-from tests.system.engines.contract.meanings import (
-    AvifColoursContract,
-    ForeignProfilesContract,
-    PngColoursContract,
-)
 from tests.system.engines.contract.png import PngContract
 from tests.system.engines.contract.png_ends import PngEndContract
 from tests.system.engines.contract.webp_frames import WebpFramesContract

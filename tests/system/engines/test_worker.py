@@ -21,7 +21,7 @@ from imagepipe.engines.memory_file import memory_file
 from imagepipe.engines.vips import worker_messages
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import EngineUnusable, NotStored
-from tests.support.pictures import png, scene_jpeg
+from tests.support.source_images import png, scene_jpeg
 from tests.system.engines.contract.engine_contract import render, request
 
 OUTPUT = request(Size(50, 50), PNG)

@@ -30,7 +30,7 @@ from tests.support.stores import (
 
 NOW_MS = 1_700_000_000_000
 DAY_MS = 24 * 3600 * 1000
-WORKER = ("-m", "tests.system.storage.adopter")
+WORKER = ("-m", "tests.system.storage.run_adopt")
 
 
 def image(number: int | str) -> bytes:

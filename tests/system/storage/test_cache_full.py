@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.namespaces import needs_namespaces, small_disk
 
-FILLER = ("-m", "tests.system.storage.cachefiller")
+FILLER = ("-m", "tests.system.storage.fill_cache")
 
 
 @needs_namespaces

@@ -11,7 +11,7 @@ import pytest
 from imagepipe.errors import BadRequest
 from imagepipe.storage.store import Store
 from tests.support.exchange import check_shown, pull, retry, rows_of
-from tests.support.load import Walk
+from tests.support.random_load import Walk
 from tests.support.stores import check_kept, held, open_store, tree
 
 NODES = ("one", "two", "three")

@@ -15,9 +15,9 @@ from imagepipe.core.rows.entries import Content, Entry, wins
 from imagepipe.storage.store import Store
 from tests.support.exchange import check_shown, rows_of
 from tests.support.stores import check_kept, opened
-from tests.system.storage.joincrasher import UPSTREAM, batches, join
+from tests.system.storage.join_until_killed import UPSTREAM, batches, join
 
-CRASHER = ("-m", "tests.system.storage.joincrasher")
+CRASHER = ("-m", "tests.system.storage.join_until_killed")
 
 # Each thread counts its own.
 KILLS = [

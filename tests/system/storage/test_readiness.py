@@ -26,7 +26,7 @@ from imagepipe.storage.store import Store
 from tests.support.namespaces import needs_namespaces, small_disk
 from tests.support.stores import PRIVATE, check_whole, delete, held, move, objects, opened, put
 
-DISKS = ("-m", "tests.system.storage.unready")
+DISKS = ("-m", "tests.system.storage.make_unready")
 CATALOGUE = f"{PRIVATE}/catalogue.sqlite"
 LASTING = [
     ".",

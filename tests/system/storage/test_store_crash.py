@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.load import Operation, Refused, Walk
+from tests.support.random_load import Operation, Refused, Walk
 from tests.support.stores import check_whole, opened, tree
-from tests.system.storage.crasher import THREADS
+from tests.system.storage.write_until_killed import THREADS
 
-CRASHER = ("-m", "tests.system.storage.crasher")
+CRASHER = ("-m", "tests.system.storage.write_until_killed")
 STRACE = ("strace", "-f", "-qq", "-o", "/dev/null")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagepipe.errors import BadRequest
-from tests.support.load import Refused, Walk
+from tests.support.random_load import Refused, Walk
 from tests.support.stores import check_whole, expected_tree, open_store, tree
 
 STEPS = 120

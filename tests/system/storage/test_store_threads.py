@@ -12,7 +12,7 @@ import pytest
 from imagepipe.core.replication.fetching import Received
 from imagepipe.core.rows.entries import Content
 from imagepipe.errors import BadRequest
-from tests.support.load import Operation, Walk
+from tests.support.random_load import Operation, Walk
 from tests.support.stores import check_whole, digest, expected_tree, open_store, opened, put, tree
 
 THREADS = 6

@@ -26,7 +26,7 @@ from imagepipe.monitoring.graphite import (
 )
 from imagepipe.replication.status import ReplicationStatus
 from tests.support.reactor_thread import PATIENCE_SECONDS, Inbox, logged, on_reactor, reactor, until
-from tests.support.statuses import NOTHING, REPLICATION, TOTALS
+from tests.support.sample_status import NOTHING, REPLICATION, TOTALS
 
 EPOCH = 1_767_225_600
 

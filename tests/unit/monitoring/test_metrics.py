@@ -10,7 +10,7 @@ from imagepipe.core.rendering.formats import JPEG
 from imagepipe.monitoring.counters import BOUNDS_SECONDS, Counters, Durations
 from imagepipe.monitoring.metrics import registry_of
 from imagepipe.monitoring.node_status import NodeStatus
-from tests.support.statuses import BARE, FULL
+from tests.support.sample_status import BARE, FULL
 
 UNITS = ("seconds", "bytes")
 

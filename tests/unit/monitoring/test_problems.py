@@ -9,7 +9,7 @@ from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import NodeStatus, Problem, QueueShare, QueueStatus, Severity
 from imagepipe.monitoring.problems import problems_of
 from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
-from tests.support.statuses import BARE, NORTH, REPLICATION, SOUTH
+from tests.support.sample_status import BARE, NORTH, REPLICATION, SOUTH
 
 WELL = replace(BARE, uptime_seconds=3600.0, disk=DiskStatus(100 << 30, 50 << 30, 1.0))
 PEER = replace(NORTH, peer="", seconds_behind=0.0, rows_behind=0)

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from imagepipe.monitoring.counters import BOUNDS_SECONDS, Counters, Distribution
 from imagepipe.monitoring.recent import KEPT, STEP_SECONDS, Recent, reading_of
 from imagepipe.monitoring.samples import Reading, Samples, quantile
-from tests.support.statuses import BARE, FULL, NORTH, REPLICATION
+from tests.support.sample_status import BARE, FULL, NORTH, REPLICATION
 
 NOTHING = Distribution((0,) * (len(BOUNDS_SECONDS) + 1), 0.0)
 AT_REST = Reading(NOTHING, 0, None, None)

@@ -13,7 +13,7 @@ from imagepipe.monitoring.disk_space import REFRESH_SECONDS, DiskSpace, DiskStat
 from imagepipe.monitoring.node_status import CacheStatus, Problem, QueueShare, QueueStatus, Severity
 from imagepipe.monitoring.status_reader import StatusReader, why_not_ready
 from imagepipe.replication.status import ReplicationStatus
-from tests.support.statuses import REPLICATION, Jobs, Part
+from tests.support.sample_status import REPLICATION, Jobs, Part
 
 AHEAD = Ahead(1, "a.jpg", 4000.0)
 ROOM = DiskStatus(total_bytes=100, free_bytes=50, age_seconds=0.0)

@@ -25,7 +25,7 @@ from imagepipe.web.http.site import LoggingSite, SiteContent
 from imagepipe.web.status_pages import status_pages
 from imagepipe.web.status_text import as_text
 from tests.support.reactor_thread import PATIENCE_SECONDS, logged, on_reactor, reactor, until
-from tests.support.statuses import BARE, FULL, NORTH, REPLICATION, Jobs
+from tests.support.sample_status import BARE, FULL, NORTH, REPLICATION, Jobs
 
 PATHS = ["/healthz", "/readyz", "/status", "/status.json", "/metrics"]
 

@@ -11,8 +11,8 @@ from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, F
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.output_request import Method
 from imagepipe.engines.engine import Engine
-from tests.support.pictures import animation, saved, small
-from tests.support.reference import convert, pixels, psnr, reference_command
+from tests.support.reference_images import convert, pixels, psnr, reference_command
+from tests.support.source_images import animation, saved, small
 from tests.system.engines.contract.engine_contract import assert_alike, facts_of, render, request
 
 

@@ -14,7 +14,9 @@ from imagepipe.core.rendering.output_request import Method
 from imagepipe.core.rendering.plan import Colours, RenderSettings
 from imagepipe.engines.engine import Engine
 from imagepipe.engines.srgb import SRGB_PROFILE
-from tests.support.pictures import (
+from tests.support.icc_profiles import cmyk_profile, wide_profile
+from tests.support.reference_images import convert, pixels, reference_command
+from tests.support.source_images import (
     cmyk,
     oriented,
     palette_tiff,
@@ -25,8 +27,6 @@ from tests.support.pictures import (
     small,
     ycck,
 )
-from tests.support.profiles import cmyk_profile, wide_profile
-from tests.support.reference import convert, pixels, reference_command
 from tests.system.engines.contract.engine_contract import (
     assert_alike,
     decibels_wanted,

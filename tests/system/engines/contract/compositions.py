@@ -14,8 +14,8 @@ from PIL import Image, ImageSequence
 from imagepipe.core.rendering.formats import GIF, JPEG, PNG, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines.engine import Engine
-from tests.support.gifs import Part, gif, shown
-from tests.support.reference import Pixels, pixels
+from tests.support.gif_files import Part, gif, shown
+from tests.support.reference_images import Pixels, pixels
 from tests.system.engines.contract.engine_contract import facts_of, render, request
 
 WHOLE = (0, 0, 48, 32)

@@ -19,8 +19,8 @@ from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, SourceFacts, plan_render
 from imagepipe.engines.engine import Engine
 from tests.support.photographs import ALPS, FOSSA, PAINTING, SEA, WOOD, photograph
-from tests.support.pictures import saved, scene, scene_jpeg
-from tests.support.reference import Pixels, pixels, psnr, reference_command
+from tests.support.reference_images import Pixels, pixels, psnr, reference_command
+from tests.support.source_images import saved, scene, scene_jpeg
 
 BOXES = [
     (Size(500, 500), Method.RESIZE),

@@ -30,9 +30,9 @@ from tests.support.heif_files import (
     profile,
     rotation,
 )
-from tests.support.pictures import quarters, quarters_seen, saved, see_through, small
-from tests.support.profiles import in_srgb, wide_profile
-from tests.support.reference import pixels, reference_command
+from tests.support.icc_profiles import in_srgb, wide_profile
+from tests.support.reference_images import pixels, reference_command
+from tests.support.source_images import quarters, quarters_seen, saved, see_through, small
 from tests.system.engines.contract.engine_contract import assert_alike, facts_of, render, request
 
 SIZE = (128, 96)

@@ -8,8 +8,8 @@ from imagepipe.core.rendering.formats import PNG
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import NotStored
-from tests.support.pictures import saved, small
-from tests.support.reference import pixels
+from tests.support.reference_images import pixels
+from tests.support.source_images import saved, small
 from tests.system.engines.contract.engine_contract import assert_alike, render, request
 
 KINDS: dict[str, dict[str, object]] = {

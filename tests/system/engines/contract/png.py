@@ -12,8 +12,8 @@ from PIL import Image
 from imagepipe.core.rendering.formats import PNG, WEBP
 from imagepipe.core.rendering.plan import RenderSettings
 from imagepipe.engines.engine import Engine
-from tests.support.pictures import png_chunk, saved, small
-from tests.support.reference import pixels
+from tests.support.reference_images import pixels
+from tests.support.source_images import png_chunk, saved, small
 from tests.system.engines.contract.engine_contract import facts_of, render, request
 
 TURNED = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x112, 3, 1, 6, 0, 0)

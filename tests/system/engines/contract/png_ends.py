@@ -11,8 +11,8 @@ from imagepipe.core.rendering.formats import JPEG
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import NotStored
-from tests.support.pictures import png_chunk, saved, small
-from tests.support.reference import pixels
+from tests.support.reference_images import pixels
+from tests.support.source_images import png_chunk, saved, small
 from tests.system.engines.contract.engine_contract import render, request
 
 END_BYTES = 12

@@ -10,9 +10,9 @@ from PIL import Image
 
 from imagepipe.core.rendering.formats import GIF, PNG, WEBP, Format
 from imagepipe.engines.engine import Engine
-from tests.support.profiles import in_srgb, swapped_profile
-from tests.support.reference import pixels
-from tests.support.webps import Layer, shown, webp
+from tests.support.icc_profiles import in_srgb, swapped_profile
+from tests.support.reference_images import pixels
+from tests.support.webp_files import Layer, shown, webp
 from tests.system.engines.contract.compositions import OTHER, SHARED, SOME, WHOLE, assert_shown
 from tests.system.engines.contract.engine_contract import facts_of, render, request
 

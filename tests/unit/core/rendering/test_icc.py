@@ -8,8 +8,8 @@ from PIL import Image, ImageCms
 
 from imagepipe.core.rendering.colourimetry import SRGB_PRIMARIES, Colourimetry, Transfer, by_codes
 from imagepipe.core.rendering.icc import colour_space, profile_of
-from tests.support.pictures import quarters, quarters_seen
-from tests.support.profiles import cmyk_profile, in_srgb, wide_profile
+from tests.support.icc_profiles import cmyk_profile, in_srgb, wide_profile
+from tests.support.source_images import quarters, quarters_seen
 
 
 class ColourSpaceTests:

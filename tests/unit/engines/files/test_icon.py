@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 
 from imagepipe.engines.files.icon import best_alone
-from tests.support.other_files import icon_bmp
-from tests.support.pictures import saved, small
+from tests.support.rare_files import icon_bmp
+from tests.support.source_images import saved, small
 
 
 class CountedBytes(bytes):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.engines.files.jpeg_stream import Stream, lacks_pixels, whole
-from tests.support.pictures import saved, small
+from tests.support.source_images import saved, small
 
 
 def segment(marker: int, content: bytes) -> bytes:

@@ -5,7 +5,7 @@
 import zlib
 
 from imagepipe.engines.files.png_stream import whole
-from tests.support.pictures import png_chunk, saved, small
+from tests.support.source_images import png_chunk, saved, small
 
 PNG = saved(small(), "PNG")
 IDAT = PNG.index(b"IDAT") - 4

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.engines.files.webp_frames import Blended, blended, frames, has_holes, profile
-from tests.support.webps import Layer, webp
+from tests.support.webp_files import Layer, webp
 
 WHOLE = (0, 0, 48, 32)
 RED, CLEAR = (220, 40, 40, 255), (0, 0, 0, 0)

@@ -11,8 +11,8 @@ from imagepipe.core.rendering.output_request import OutputRequest
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, plan_render
 from imagepipe.engines.vips import plain_jpeg
 from imagepipe.engines.vips.vips_header import read_facts
-from tests.support.pictures import cmyk, oriented, saved, scene
-from tests.support.profiles import wide_profile
+from tests.support.icc_profiles import wide_profile
+from tests.support.source_images import cmyk, oriented, saved, scene
 
 
 def plan_of(image: bytes, side: int = 100, *, strip: bool = True) -> RenderPlan:

@@ -12,7 +12,7 @@ from imagepipe.web.http.cross_origin_guard import Strangers, host_rule
 from imagepipe.web.root import Root
 from imagepipe.web.welcome import HTTP, XML_RPC, welcome
 from tests.support.browser import Browser
-from tests.support.http_wire import answer
+from tests.support.http_responses import answer
 from tests.unit.web.http.test_site import Counted
 
 NAMES = [

@@ -17,7 +17,7 @@ from imagepipe.web.http.auth import Guarded, denial, parse_users
 from imagepipe.web.http.channel import HELD_BYTES_MAX
 from imagepipe.web.http.passwords import RUNNING_MAX, WAITING_MAX, Passwords
 from tests.support.browser import Browser
-from tests.support.http_wire import answer
+from tests.support.http_responses import answer
 from tests.unit.web.http.test_site import PAGE, Counted, Waited
 
 COSTS = {b"ann": 4, b"bob": 6, b"cat": 5}

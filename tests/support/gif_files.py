@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.support.reference import Pixels
+from tests.support.reference_images import Pixels
 
 PALETTE = ((0, 160, 255), (220, 40, 40), (40, 200, 60), (250, 240, 30))
 """The first is the background colour, which nobody may see."""

@@ -12,16 +12,16 @@ from imagepipe.core.rendering.formats import JPEG
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import NotStored
-from tests.support.other_files import CMYK, GREY, RGB, bmp, icon, icon_bmp, jp2, psd
-from tests.support.pictures import quarters, quarters_seen, saved
-from tests.support.profiles import (
+from tests.support.icc_profiles import (
     cmyk_profile,
     grey_profile,
     in_srgb,
     swapped_profile,
     wide_profile,
 )
-from tests.support.reference import pixels
+from tests.support.rare_files import CMYK, GREY, RGB, bmp, icon, icon_bmp, jp2, psd
+from tests.support.reference_images import pixels
+from tests.support.source_images import quarters, quarters_seen, saved
 from tests.system.engines.contract.engine_contract import facts_of, render, request
 
 SIZE = (64, 48)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from tests.support.reference import Pixels
+from tests.support.reference_images import Pixels
 
 Colour = tuple[int, int, int, int]
 

@@ -81,7 +81,7 @@ class _Server(SimpleXMLRPCServer):
         return xmlrpc.client.dumps((answer,), methodresponse=True, allow_none=True).encode()
 
 
-class MoodyDaemon:
+class ScriptedDaemon:
     """Public: `port`; `calls`, how often it was asked for each path. It makes every rendition, and
     does not count being asked about that.
     """
@@ -104,7 +104,7 @@ class MoodyDaemon:
             )
 
     @contextmanager
-    def serving(self) -> "Iterator[MoodyDaemon]":
+    def serving(self) -> "Iterator[ScriptedDaemon]":
         """Serve while the context lasts."""
         thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         thread.start()

@@ -13,7 +13,7 @@ from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import RenderSettings, check_source, plan_render
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, NotStored
-from tests.support.pictures import avif_that_claims, gif, jpeg_that_claims, png, saved, small
+from tests.support.source_images import avif_that_claims, gif, jpeg_that_claims, png, saved, small
 from tests.system.engines.contract.engine_contract import facts_of, recognised, render, request
 
 FORMATS: dict[str, dict[str, object]] = {

@@ -44,7 +44,7 @@ def store(url: str, image: bytes, path: Callable[[int], str], *arguments: Any) -
     return Ask(url, "POST", "/", body, lambda body: b"<string>OK</string>" in body)
 
 
-class Crowd:
+class ConcurrentClients:
     """So many clients, who ask in turn what there is to ask, every second one over a connection
     that it keeps while it asks the same server; on a thread of their own.
 

@@ -24,7 +24,7 @@ def family(process_id: int) -> Iterator[int]:
         yield from family(child)
 
 
-def held_bytes(process_ids: Iterator[int] | list[int]) -> int:
+def resident_bytes(process_ids: Iterator[int] | list[int]) -> int:
     """The sum of their proportional set sizes; 0 for one that is gone."""
     return sum(map(_proportional, process_ids))
 
@@ -61,5 +61,5 @@ class Peak:
         while not self._ended.wait(INTERVAL_SECONDS):
             self.bytes = max(
                 self.bytes,
-                held_bytes([self._process_id] if self._alone else family(self._process_id)),
+                resident_bytes([self._process_id] if self._alone else family(self._process_id)),
             )

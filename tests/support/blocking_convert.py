@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 
-class Gate:
+class BlockingConvert:
     """Each child announces itself, then waits until the gate is open. Starts closed."""
 
     def __init__(self, folder: Path) -> None:

@@ -14,11 +14,11 @@ import pytest
 
 from tests.support.cluster import eventually
 from tests.support.command_line import PROGRAM, Terminal, environment, run
-from tests.support.moody_daemon import HANG_UP, PATIENCE_SECONDS, Mood, MoodyDaemon, full
+from tests.support.scripted_daemon import HANG_UP, PATIENCE_SECONDS, Mood, ScriptedDaemon, full
 
 
 def range_of(
-    daemon: MoodyDaemon, start: int, end: int, *more: str | Path, command: str = "process"
+    daemon: ScriptedDaemon, start: int, end: int, *more: str | Path, command: str = "process"
 ) -> list[str]:
     """The arguments for a range of ids in the namespace p."""
     outputs = ["--outputs", "w5.jpg,x6.png"] if command == "process" else []
@@ -40,7 +40,7 @@ def range_of(
 class RetryTests:
     @pytest.mark.parametrize("command", ["process", "pull"])
     def test_a_full_queue_is_waited_out(self, tmp_path: Path, command: str) -> None:
-        with MoodyDaemon(full(2)).serving() as daemon:
+        with ScriptedDaemon(full(2)).serving() as daemon:
             done = run(
                 *range_of(daemon, 1, 4, command=command), env={"XDG_STATE_HOME": str(tmp_path)}
             )
@@ -49,12 +49,14 @@ class RetryTests:
 
     def test_so_is_a_rendition_that_met_one(self, tmp_path: Path) -> None:
         busy = [{"output": "w5.jpg", "result": "failed", "error": "[1004] overloaded"}]
-        with MoodyDaemon(lambda _path, number: busy if number == 1 else None).serving() as daemon:
+        with ScriptedDaemon(
+            lambda _path, number: busy if number == 1 else None
+        ).serving() as daemon:
             done = run(*range_of(daemon, 1, 1), env={"XDG_STATE_HOME": str(tmp_path)})
         assert (done.status, done.rows) == (0, [["p/1", "rendered", ""]])
 
     def test_a_connection_that_breaks_is_made_again(self, tmp_path: Path) -> None:
-        with MoodyDaemon(
+        with ScriptedDaemon(
             lambda path, number: HANG_UP if number < 4 and path == "p/7" else None
         ).serving() as daemon:
             done = run(
@@ -67,14 +69,14 @@ class RetryTests:
             return HANG_UP if path == "p/5" else None
 
         arguments = ("--concurrency", "1", "--patience", "0", "--state", tmp_path / "state")
-        with MoodyDaemon(gone_at_5).serving() as daemon:
+        with ScriptedDaemon(gone_at_5).serving() as daemon:
             done = run(*range_of(daemon, 1, 9, *arguments))
             assert done.status == 1
             assert "4 of 9 are done; run the same command again to continue" in done.err
             assert json.loads((tmp_path / "state").read_text())["left"] == [[5, 9]]
 
     def test_one_that_never_answered_is_not_waited_for(self, tmp_path: Path) -> None:
-        daemon = MoodyDaemon(full(0))
+        daemon = ScriptedDaemon(full(0))
         with daemon.serving():
             pass
         done = run(*range_of(daemon, 1, 9), env={"XDG_STATE_HOME": str(tmp_path)})
@@ -82,7 +84,7 @@ class RetryTests:
         assert "connection refused" in done.err
 
     def test_a_fault_that_is_about_the_daemon_ends_the_run(self, tmp_path: Path) -> None:
-        with MoodyDaemon(
+        with ScriptedDaemon(
             lambda _path, _number: Fault(8001, "procedure admin.render_outputs not found")
         ).serving() as daemon:
             done = run(*range_of(daemon, 1, 100000), env={"XDG_STATE_HOME": str(tmp_path)})
@@ -102,7 +104,7 @@ class FailureTests:
                 else None
             )
 
-        with MoodyDaemon(mood).serving() as daemon:
+        with ScriptedDaemon(mood).serving() as daemon:
             arguments = range_of(daemon, 0, 9, "--state", tmp_path / "state")
             first, second = run(*arguments), run(*arguments)
             assert first.status == 1
@@ -118,7 +120,7 @@ class FailureTests:
             assert len(run(*arguments).rows) == 10  # and a third run begins anew
 
     def test_records_are_json_when_asked_for(self, tmp_path: Path) -> None:
-        with MoodyDaemon(full(0)).serving() as daemon:
+        with ScriptedDaemon(full(0)).serving() as daemon:
             done = run(*range_of(daemon, 7, 7, "--json"), env={"XDG_STATE_HOME": str(tmp_path)})
         assert json.loads(done.out) == {"id": 7, "path": "p/7", "result": "rendered", "error": ""}
 
@@ -170,7 +172,7 @@ class ResumeTests:
             if int(path.removeprefix("p/")) >= 500 and number == 1 and not half.is_set():
                 half.wait(PATIENCE_SECONDS)
 
-        with MoodyDaemon(mood).serving() as daemon:
+        with ScriptedDaemon(mood).serving() as daemon:
             state = tmp_path / "state"
             arguments = range_of(daemon, 0, 999, "--state", state, "--concurrency", "4")
             with Terminal(*arguments) as terminal:
@@ -259,7 +261,7 @@ class ResumeTests:
         self, tmp_path: Path
     ) -> None:
         file = tmp_path / "state"
-        with MoodyDaemon(full(0)).serving() as daemon:
+        with ScriptedDaemon(full(0)).serving() as daemon:
             for content in (
                 "",
                 "{",
@@ -350,7 +352,7 @@ class TerminalTests:
 
 class EraseTests:
     def test_each_path_is_erased_and_those_that_are_not_are_listed(self) -> None:
-        with MoodyDaemon(
+        with ScriptedDaemon(
             lambda path, _number: Fault(1000, "[1000] path: no") if path == "x/2" else "OK"
         ).serving() as daemon:
             done = run("erase", "x/1", "x/2", "x/3", "--port", daemon.port)
@@ -374,7 +376,9 @@ class VerifyTests:
             problems=problems,
         )
         go_on, half = threading.Event(), _progress(checked=400, rotten=1)
-        with MoodyDaemon(_verifying(lambda: end if go_on.is_set() else half)).serving() as daemon:
+        with ScriptedDaemon(
+            _verifying(lambda: end if go_on.is_set() else half)
+        ).serving() as daemon:
             with Terminal(
                 "verify", "--repair", "--rate", "1 MiB", "--port", daemon.port
             ) as terminal:
@@ -405,11 +409,11 @@ class VerifyTests:
         end = _progress(
             **{"running": False, "checked": 1000, "finished": "2026-01-02T03:04:05.678Z", **outcome}
         )
-        with MoodyDaemon(_verifying(lambda: end)).serving() as daemon:
+        with ScriptedDaemon(_verifying(lambda: end)).serving() as daemon:
             assert run("verify", "--port", daemon.port).status == status
 
     def test_ctrl_c_stops_watching_and_says_so(self) -> None:
-        with MoodyDaemon(_verifying(lambda: _progress(checked=10))).serving() as daemon:
+        with ScriptedDaemon(_verifying(lambda: _progress(checked=10))).serving() as daemon:
             with Terminal("verify", "--port", daemon.port) as terminal:
                 terminal.read_until("10/1000")
                 terminal.interrupt()
@@ -419,7 +423,7 @@ class VerifyTests:
         assert daemon.calls["admin.verify_stop"] == 1
 
     def test_where_nothing_was_ever_verified_it_is_a_line(self) -> None:
-        with MoodyDaemon(lambda _method, _number: "null").serving() as daemon:
+        with ScriptedDaemon(lambda _method, _number: "null").serving() as daemon:
             done = run("verify", "--watch", "--port", daemon.port)
         assert (done.status, done.err) == (
             1,
@@ -467,7 +471,7 @@ def _verifying(progress: Callable[[], dict[str, object]]) -> Mood:
 
 
 @contextmanager
-def _held_at(first: int) -> Iterator[tuple[MoodyDaemon, threading.Event]]:
+def _held_at(first: int) -> Iterator[tuple[ScriptedDaemon, threading.Event]]:
     """A daemon that answers no id from `first` on until the event is set."""
     go_on = threading.Event()
 
@@ -475,14 +479,14 @@ def _held_at(first: int) -> Iterator[tuple[MoodyDaemon, threading.Event]]:
         if int(path.removeprefix("p/")) >= first:
             go_on.wait(PATIENCE_SECONDS)
 
-    with MoodyDaemon(mood).serving() as daemon:
+    with ScriptedDaemon(mood).serving() as daemon:
         try:
             yield daemon, go_on
         finally:
             go_on.set()
 
 
-def _run(daemon: MoodyDaemon) -> dict[str, object]:
+def _run(daemon: ScriptedDaemon) -> dict[str, object]:
     """What the file says that a run over 0 to 3 is about."""
     run = {
         "command": "process",

@@ -60,7 +60,7 @@ NUMBERS = (0, 1, 2, 7, 300, 1 << 40, (1 << 63) - 1)
 UNCLEAN = ("", "/a", "../a", "a//c", "a/./c", ".imagepipe/x", "a\0", "d/")
 
 
-class Liar:
+class HostileNode:
     """`named`: the paths of its rows, whether they were taken or not."""
 
     def __init__(self, world: "World", name: str, seed: int) -> None:

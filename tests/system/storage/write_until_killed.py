@@ -16,7 +16,7 @@ from pathlib import Path
 
 from imagepipe.errors import BadRequest, FlushError, NotStored
 from imagepipe.storage.store import Store
-from tests.support.load import Walk
+from tests.support.random_load import Walk
 from tests.support.stores import open_store
 
 THREADS = 3

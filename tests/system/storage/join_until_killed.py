@@ -19,7 +19,7 @@ from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.joining import Cursor
 from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.store import Store
-from tests.support.load import NAMES
+from tests.support.random_load import NAMES
 from tests.support.stores import FACTS, digest, open_store
 
 UPSTREAM = "f" * 32

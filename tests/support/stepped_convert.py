@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 
-class Turnstile:
+class SteppedConvert:
     """Each render announces itself and waits for a token; `headers` and `renders` are how many
     there were.
     """

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, ImageDraw, ImageOps
 
 from tests.support.photographs import ALPS, photograph
-from tests.support.reference import convert
+from tests.support.reference_images import convert
 
 
 @functools.cache

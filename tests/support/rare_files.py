@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tests.support.pictures import saved
+from tests.support.source_images import saved
 
 RGB, CMYK, GREY = 3, 4, 1
 """Colour modes of a PSD."""

@@ -18,7 +18,15 @@ from imagepipe.core.rendering.output_request import Method
 from imagepipe.core.rendering.plan import Colours
 from imagepipe.engines.engine import Engine
 from tests.support.heif_files import ALPHA, Reference, auxiliary, encoded_av1, heif
-from tests.support.pictures import (
+from tests.support.icc_profiles import (
+    cmyk_profile,
+    grey_profile,
+    in_srgb,
+    swapped_profile,
+    wide_profile,
+)
+from tests.support.reference_images import pixels, reference_command
+from tests.support.source_images import (
     cmyk,
     png_chunk,
     quarters,
@@ -27,14 +35,6 @@ from tests.support.pictures import (
     see_through,
     small,
 )
-from tests.support.profiles import (
-    cmyk_profile,
-    grey_profile,
-    in_srgb,
-    swapped_profile,
-    wide_profile,
-)
-from tests.support.reference import pixels, reference_command
 from tests.system.engines.contract.engine_contract import assert_alike, facts_of, render, request
 
 PLAIN = quarters(96, 64)
