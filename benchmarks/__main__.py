@@ -4,8 +4,6 @@
 The exit status is 1 if a goal is missed. Run it on a machine that does nothing else.
 """
 
-# ruff: noqa: T201 - printing is what it is for
-
 import argparse
 import importlib
 import sys

@@ -7,8 +7,6 @@ FOLDER is made, and removed afterwards. Each image is a PNG of 48 x 48 pixels of
 all different; 100 of them share a folder.
 """
 
-# ruff: noqa: T201 - printing is what it is for
-
 import os
 import random
 import shutil
@@ -32,7 +30,7 @@ def main() -> None:
     images = folder / "images"
     images.mkdir(parents=True)
     try:
-        noise = random.Random(1)  # noqa: S311 - the same noise each time
+        noise = random.Random(1)  # the same noise each time
         for number in range(count):
             file = images / str(number // 10_000) / str(number // 100) / f"{number}.png"
             if number % 100 == 0:

@@ -13,7 +13,7 @@ from benchmarks import decoder_settings, encoder_settings
 from benchmarks.results import Section, Table
 
 
-def measure(folder: Path, *, quick: bool) -> Section:  # noqa: ARG001 - no file is written
+def measure(folder: Path, *, quick: bool) -> Section:  # no file is written
     """All tables."""
     # Started anew, not forked: libvips reads its environment once.
     with multiprocessing.get_context("spawn").Pool(1, _begin) as pool:

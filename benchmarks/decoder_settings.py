@@ -5,8 +5,6 @@ the whole source. `settings` runs it.
 then is left, `keeps`, is resampled.
 """
 
-# ruff: noqa: T201 - printing is what it is for
-
 import statistics
 import time
 from collections.abc import Mapping, Sequence

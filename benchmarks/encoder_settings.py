@@ -2,8 +2,6 @@
 bytes or saves at equal quality. `settings` runs it.
 """
 
-# ruff: noqa: T201 - printing is what it is for
-
 import io
 import math
 import statistics

@@ -6,8 +6,6 @@ rows), but without its million flushes. All three daemons run at once, and each 
 after the other, so that a slow moment of the machine hits all of them.
 """
 
-# ruff: noqa: T201 - printing is what it is for
-
 import contextlib
 import hashlib
 import io

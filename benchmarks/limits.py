@@ -23,7 +23,7 @@ def libvips(source: Path, sides: Sequence[int], folder: Path) -> None:
     """One decode at the scale that leaves the resampler a factor of 2, then each size from the one
     before, encoded with imagepipe's settings.
     """
-    import pyvips  # noqa: PLC0415 - in the workers alone, which set it up
+    import pyvips  # in the workers alone, which set it up
 
     largest = max(sides)
     picture = pyvips.Image.new_from_file(str(source))
@@ -49,7 +49,7 @@ def libvips(source: Path, sides: Sequence[int], folder: Path) -> None:
 
 def pillow(source: Path, sides: Sequence[int], folder: Path) -> None:
     """One decode, at a fitting draft scale, then a resize and an encoding for each side."""
-    from PIL import Image  # noqa: PLC0415
+    from PIL import Image
 
     with Image.open(source) as picture:
         width, height = picture.size
@@ -113,7 +113,7 @@ class Workers:
 def _begin() -> Any:
     os.environ["VIPS_CONCURRENCY"] = "1"
     try:
-        import pyvips  # noqa: PLC0415
+        import pyvips
     except ImportError:
         return
     pyvips.cache_set_max(0)

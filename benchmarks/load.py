@@ -57,7 +57,7 @@ def drive(requests: Sequence[Request], clients: int) -> Driven:
                 latencies.append(time.perf_counter() - started)
                 if wrong:
                     return
-        except Exception as error:  # noqa: BLE001 - told to whoever measures
+        except Exception as error:  # told to whoever measures
             wrong.append(f"{error!r}")
         finally:
             for connection in connections.values():

@@ -2,8 +2,6 @@
 sources.
 """
 
-# ruff: noqa: T201 - printing is what it is for
-
 import itertools
 from pathlib import Path
 

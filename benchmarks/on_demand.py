@@ -2,8 +2,6 @@
 that people pick today; memory, too.
 """
 
-# ruff: noqa: T201 - printing is what it is for
-
 import contextlib
 import itertools
 import statistics

@@ -5,8 +5,6 @@ The rounds are interleaved, so that whatever else the machine does slows all ali
 is that of the whole call: opening, planning, rendering.
 """
 
-# ruff: noqa: T201 - printing is what it is for
-
 import subprocess
 import time
 from collections.abc import Callable

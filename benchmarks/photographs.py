@@ -8,7 +8,6 @@ distinct(image, 17)            nearly the same picture in other bytes, as are it
 """
 
 import math
-import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,7 @@ def photographs(megapixels: float, format: str, count: int) -> list[Path]:
         if not file.exists():
             half = file.with_name(file.name + ".half")
             _picture(number, side_lengths(megapixels)).save(half, **_SAVED_AS[format])
-            os.replace(half, file)  # noqa: PTH105
+            half.replace(file)
     return files
 
 

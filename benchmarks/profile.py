@@ -1,7 +1,5 @@
 """Where the time of one store goes, stage by stage, as `twistd imagepipe --profile` logs it."""
 
-# ruff: noqa: T201 - printing is what it is for
-
 import itertools
 import re
 from pathlib import Path

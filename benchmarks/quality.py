@@ -6,8 +6,6 @@ is the mean height of ours over sharp's where they overlap. sharp is called as i
 reference is the whole source, scaled in linear light (likeness.py).
 """
 
-# ruff: noqa: T201 - printing is what it is for
-
 import json
 import math
 import multiprocessing

@@ -7,8 +7,6 @@ tree, which neither hashes nor flushes what it writes, and against the same with
 flush it.
 """
 
-# ruff: noqa: T201 - printing is what it is for
-
 import contextlib
 import io
 import os
@@ -239,9 +237,7 @@ def _image(size: int, number: int) -> bytes:
     """
     file = io.BytesIO()
     Image.new("RGB", (8, 8), (number % 256, 0, 0)).save(file, "JPEG")
-    return file.getvalue() + random.Random(number).randbytes(  # noqa: S311
-        size - len(file.getvalue())
-    )
+    return file.getvalue() + random.Random(number).randbytes(size - len(file.getvalue()))
 
 
 def _path(number: int) -> str:

@@ -105,10 +105,10 @@ def machine() -> str:
 
 def draw(chart: Chart, file: Path) -> None:
     """The chart as SVG: text stays text, and the same values give the same file."""
-    import matplotlib as mpl  # noqa: PLC0415 - takes a second
+    import matplotlib as mpl  # takes a second
 
     mpl.use("svg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     mpl.rcParams.update(
         {

@@ -5,8 +5,6 @@ Many different files are asked for in turn. Whoever keeps results has made all o
 keeps none, and makes each anew.
 """
 
-# ruff: noqa: T201 - printing is what it is for
-
 import contextlib
 import shutil
 from collections.abc import Mapping, Sequence

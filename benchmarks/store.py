@@ -2,8 +2,6 @@
 size, as the first imagepipe did it, and beside what the machine could do in process.
 """
 
-# ruff: noqa: T201 - printing is what it is for
-
 import contextlib
 import itertools
 import shutil

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.application.service import Service
 from twisted.logger import Logger
@@ -31,22 +31,24 @@ class Options(usage.Options):
         "A high-availability image store. See imagepipe.ini.dist for what the configuration file"
         " may say."
     )
-    optParameters = [  # noqa: N815, RUF012 - Twisted's
+    optParameters: ClassVar = [
         ["config", "c", "imagepipe.ini", "The configuration file."],
         ["log-format", "l", "text", f"How the log is written: {' or '.join(FORMATS)}."],
     ]
 
-    optFlags = [["profile", None, "Log where the time of each XML-RPC call goes, stage by stage."]]  # noqa: N815, RUF012
+    optFlags: ClassVar = [
+        ["profile", None, "Log where the time of each XML-RPC call goes, stage by stage."]
+    ]
 
     settings: Settings
     load: Callable[[], Settings]
 
     def opt_version(self) -> None:
         """Print the version and exit."""
-        print(f"imagepipe {__version__}")  # noqa: T201
+        print(f"imagepipe {__version__}")  # noqa: T201 - it is asked to print
         raise SystemExit(0)
 
-    def postOptions(self) -> None:  # noqa: N802 - Twisted's name
+    def postOptions(self) -> None:
         """Read the configuration; every problem in it ends the program."""
         if self["log-format"] not in FORMATS:
             raise usage.UsageError(f"--log-format is one of: {', '.join(FORMATS)}")
@@ -62,7 +64,7 @@ class Options(usage.Options):
             ) from None
 
 
-def makeService(options: Options) -> Service:  # noqa: N802 - Twisted's name
+def makeService(options: Options) -> Service:
     """The daemon that `options.settings` describe."""
     # importing it installs it, which must wait for twistd's --reactor
     from twisted.internet import reactor  # noqa: PLC0415

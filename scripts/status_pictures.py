@@ -22,12 +22,11 @@ from urllib.request import urlopen
 
 import pyvips
 
-ROOT = Path(__file__).resolve().parents[1]
-
-from tests.support.chromium import Page, opened  # noqa: E402
-from tests.support.cluster import Cluster, eventually, mesh  # noqa: E402
-from tests.support.daemon_process import DaemonProcess  # noqa: E402
-from tests.support.image_server import HTTP, status  # noqa: E402
+from tests.support.chromium import Page, opened
+from tests.support.cluster import Cluster, eventually, mesh
+from tests.support.daemon_process import DaemonProcess
+from tests.support.image_server import HTTP, status
+from tests.support.repository import ROOT
 
 NODES = ("berlin", "hamburg", "munich")
 PICTURES = {"status.png": 1180, "status-phone.png": 360}
@@ -68,7 +67,7 @@ def take(page: Page, width: int, file: Path) -> None:
     pyvips.Image.new_from_buffer(base64.b64decode(page.picture()), "").pngsave(
         str(file), palette=True, compression=9
     )
-    print(f"{file}: {file.stat().st_size >> 10} KiB")  # noqa: T201
+    print(f"{file}: {file.stat().st_size >> 10} KiB")
 
 
 def work(node: DaemonProcess, name: str, stop: threading.Event) -> None:
@@ -83,7 +82,7 @@ def work(node: DaemonProcess, name: str, stop: threading.Event) -> None:
                 xmlrpc.client.Binary(photo), path, None, {"": [640, 640], "_small": [120, 120]}
             )
             for width in range(100, 900, 100):
-                with urlopen(f"{node.http_url}{path}/w{width}.webp") as answer:  # noqa: S310 - ours
+                with urlopen(f"{node.http_url}{path}/w{width}.webp") as answer:
                     answer.read()
 
 

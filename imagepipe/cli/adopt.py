@@ -39,8 +39,8 @@ def adopt(config: str | None, dry_run: bool, as_json: bool) -> int:
     Exit status: 0 done, even if files were left alone; 1 failed, but everything up to then is
     adopted; 130 interrupted.
     """
-    from imagepipe.daemon.offline import adopt_tree  # noqa: PLC0415 - slow
-    from imagepipe.errors import NotStored, StartError  # noqa: PLC0415
+    from imagepipe.daemon.offline import adopt_tree
+    from imagepipe.errors import NotStored, StartError
 
     settings = load_settings(config_of(config))
     skipped = _Skipped(as_json=as_json)
@@ -53,7 +53,7 @@ def adopt(config: str | None, dry_run: bool, as_json: bool) -> int:
     except (StartError, NotStored) as error:
         raise CommandFailed(str(error)) from None
     if as_json:
-        print(json.dumps(asdict(adopted)))  # noqa: T201
+        print(json.dumps(asdict(adopted)))
     else:
         would = "would be adopted" if dry_run else "adopted"
         output.warn(
@@ -82,7 +82,7 @@ class _Progress:
     def __init__(self, *, show: bool) -> None:
         self._bar = None
         if show:
-            from imagepipe.cli.progress_bar import ProgressBar  # noqa: PLC0415 - slow
+            from imagepipe.cli.progress_bar import ProgressBar
 
             self._bar = ProgressBar("adopt", None)
 

@@ -43,8 +43,8 @@ class BatchRun:
 
 def carry_out(server: "ServerAddress", batch: BatchRun) -> int:
     """Run the batch and return the exit status."""
-    from imagepipe.cli import resume  # noqa: PLC0415 - slow
-    from imagepipe.cli.parallel import Parallel  # noqa: PLC0415 - slow
+    from imagepipe.cli import resume
+    from imagepipe.cli.parallel import Parallel
 
     run = {
         **batch.run,
@@ -122,14 +122,14 @@ def _shown(batch: BatchRun, total: int, done: int) -> "Iterator[Callable[[Record
     if batch.as_json or not output.is_terminal():
         yield _json_line if batch.as_json else _line
         return
-    from imagepipe.cli.progress_bar import ProgressBar  # noqa: PLC0415 - slow
+    from imagepipe.cli.progress_bar import ProgressBar
 
     with ProgressBar(batch.run["command"], total, done) as bar:
         yield lambda record: bar.advance(failed=record.is_failed)
 
 
 def _json_line(record: "Record") -> None:
-    print(json.dumps(asdict(record)), flush=True)  # noqa: T201
+    print(json.dumps(asdict(record)), flush=True)
 
 
 def _line(record: "Record") -> None:

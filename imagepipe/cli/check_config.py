@@ -22,8 +22,8 @@ def check_config(config: str | None) -> int:
 
     Exit status: 0 the file is valid; 1 it has problems.
     """
-    from imagepipe.daemon.offline import check  # noqa: PLC0415 - slow
-    from imagepipe.errors import ConfigError, StartError  # noqa: PLC0415
+    from imagepipe.daemon.offline import check
+    from imagepipe.errors import ConfigError, StartError
 
     file = config_of(config)
     try:

@@ -20,8 +20,8 @@ def completion(context: click.Context, /, shell: str) -> None:
 
     Exit status: 0.
     """
-    from click.shell_completion import get_completion_class  # noqa: PLC0415
+    from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)
     assert kind
-    print(kind(context.find_root().command, {}, "imagepipe", "_IMAGEPIPE_COMPLETE").source())  # noqa: T201
+    print(kind(context.find_root().command, {}, "imagepipe", "_IMAGEPIPE_COMPLETE").source())

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 def load_settings(file: Path) -> "Settings":
     """The settings in the file. Raises CommandFailed with all its problems."""
-    from imagepipe.config import load  # noqa: PLC0415 - slow
-    from imagepipe.errors import ConfigError  # noqa: PLC0415
+    from imagepipe.config import load
+    from imagepipe.errors import ConfigError
 
     try:
         return load(file)

@@ -39,7 +39,7 @@ def history(server: "ServerAddress", path: str, as_json: bool) -> None:
         rows = _rows(client, path)
         if as_json:
             for row in rows:
-                print(json.dumps({name: row[name] for name in _COLUMNS}))  # noqa: T201
+                print(json.dumps({name: row[name] for name in _COLUMNS}))
         else:
             output.table(_COLUMNS, ([row[name] for name in _COLUMNS] for row in rows))
 

@@ -24,10 +24,10 @@ def keygen(folder: str) -> None:
 
     Exit status: 0 written; 1 there are keys already, or they cannot be written.
     """
-    from imagepipe.errors import StartError  # noqa: PLC0415
+    from imagepipe.errors import StartError
 
     # slow
-    from imagepipe.replication.zmq.curve_keys import PUBLIC_FILE, create_keys  # noqa: PLC0415
+    from imagepipe.replication.zmq.curve_keys import PUBLIC_FILE, create_keys
 
     try:
         create_keys(Path(folder))

@@ -56,10 +56,10 @@ def _listed(client: "Client", prefix: str, after: str, limit: int | None) -> Ite
 
 
 def _print_array(paths: Iterator[str]) -> None:
-    import json  # noqa: PLC0415 - slow
+    import json
 
     separator = "["
     for path in paths:
-        print(f"{separator}\n  {json.dumps(path)}", end="")  # noqa: T201
+        print(f"{separator}\n  {json.dumps(path)}", end="")
         separator = ","
-    print("[]" if separator == "[" else "\n]")  # noqa: T201
+    print("[]" if separator == "[" else "\n]")

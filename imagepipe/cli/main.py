@@ -109,7 +109,7 @@ def _run() -> int:
 def _invoke(arguments: list[str]) -> Any:
     """The command's result. Click's own `main` would hide errors of the output."""
     if instruction := os.environ.get(f"_{NAME.upper()}_COMPLETE"):
-        from click.shell_completion import shell_complete  # noqa: PLC0415
+        from click.shell_completion import shell_complete
 
         return shell_complete(imagepipe, {}, NAME, f"_{NAME.upper()}_COMPLETE", instruction)
     try:

@@ -165,7 +165,7 @@ def config_of(given: str | None) -> Path:
 
 def server_of(connection: ConnectionOptions) -> "ServerAddress":
     """The daemon that the options choose."""
-    from imagepipe.cli.client import ServerAddress  # noqa: PLC0415 - slow
+    from imagepipe.cli.client import ServerAddress
 
     if connection.config:
         connection = _from_file(connection, Path(connection.config))
@@ -186,7 +186,7 @@ def server_of(connection: ConnectionOptions) -> "ServerAddress":
 
 def client_of(server: "ServerAddress") -> "Client":
     """A client of the daemon."""
-    from imagepipe.cli.client import Client  # noqa: PLC0415 - slow
+    from imagepipe.cli.client import Client
 
     return Client(server)
 
@@ -209,14 +209,14 @@ def _password(connection: ConnectionOptions) -> str | None:
 
 def _from_file(connection: ConnectionOptions, file: Path) -> ConnectionOptions:
     """`connection`, completed from an imagepipe.ini."""
-    from imagepipe.cli.config_file import load_settings  # noqa: PLC0415 - slow
+    from imagepipe.cli.config_file import load_settings
 
     network = load_settings(file).network
     if network.endpoint and not connection.port:
         raise CommandFailed(
             f"{file}: [network] endpoint = {network.endpoint}: use --host and --port"
         )
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
     host = connection.host or everywhere.get(network.interface, network.interface)
     tls = connection.tls if connection.tls is not None else network.tls_certificate is not None
     return replace(connection, host=host, port=connection.port or network.port, tls=tls)

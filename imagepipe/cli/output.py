@@ -26,17 +26,17 @@ def prepare_streams() -> None:
 
 def line(*fields: object) -> None:
     """Print a line of tab-separated fields."""
-    print("\t".join(printable(str(field)) for field in fields))  # noqa: T201
+    print("\t".join(printable(str(field)) for field in fields))
 
 
 def warn(text: str) -> None:
     """Print a line to stderr."""
-    print(f"imagepipe: {printable(text)}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"imagepipe: {printable(text)}", file=sys.stderr, flush=True)
 
 
 def as_json(value: Any) -> None:
     """Print a value as JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=True))  # noqa: T201
+    print(json.dumps(value, indent=2, ensure_ascii=True))
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -45,9 +45,9 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         for row in rows:
             line(*row)
         return
-    from rich.console import Console  # noqa: PLC0415 - slow
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for name in heading:
@@ -63,9 +63,9 @@ def facts(values: dict[str, Any]) -> None:
         for name, value in values.items():
             line(name, value)
         return
-    from rich.console import Console  # noqa: PLC0415 - slow
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     drawn = Table.grid(padding=(0, 2))
     drawn.add_column(style="bold")

@@ -101,7 +101,7 @@ def process(server: "ServerAddress", outputs: str, **options: Any) -> int:
     Exit status: 0 all are rendered; 1 some failed (they are listed), or the daemon could not be
     reached; 130 interrupted.
     """
-    from imagepipe.cli.parallel import FAILED, Record  # noqa: PLC0415 - slow
+    from imagepipe.cli.parallel import FAILED, Record
 
     names = _checked_outputs(outputs)
     path_of = _checked_range(options)
@@ -154,7 +154,7 @@ def pull(server: "ServerAddress", source: str, **options: Any) -> int:
     Exit status: 0 all are stored; 1 some failed (they are listed), or the daemon could not be
     reached; 130 interrupted.
     """
-    from imagepipe.cli.parallel import Record  # noqa: PLC0415 - slow
+    from imagepipe.cli.parallel import Record
 
     if source and "{id}" not in source:
         raise click.UsageError("--source does not contain {id}: every id would be the same image")
@@ -198,7 +198,7 @@ def _carry_out(
 
 
 def _checked_outputs(outputs: str) -> list[str]:
-    from imagepipe.core.rendering.renditions import parse  # noqa: PLC0415 - slow
+    from imagepipe.core.rendering.renditions import parse
 
     names = [name.strip() for name in outputs.split(",") if name.strip()]
     if not names:
@@ -214,8 +214,8 @@ def _checked_outputs(outputs: str) -> list[str]:
 
 def _checked_range(options: dict[str, Any]) -> Callable[[int], str]:
     """Id -> path."""
-    from imagepipe.core.paths import clean  # noqa: PLC0415 - slow
-    from imagepipe.errors import BadRequest  # noqa: PLC0415
+    from imagepipe.core.paths import clean
+    from imagepipe.errors import BadRequest
 
     if options["end"] < options["start"]:
         raise click.UsageError(f"--end {options['end']} is less than --start {options['start']}")
@@ -232,8 +232,8 @@ def _checked_range(options: dict[str, Any]) -> Callable[[int], str]:
 
 def _try_again_if_full(rows: list[dict[str, str]]) -> None:
     """Raise FaultReturned if the daemon's queue was full, which does not count as a failure."""
-    from imagepipe.cli.failures import FaultReturned  # noqa: PLC0415
-    from imagepipe.cli.parallel import OVERLOADED  # noqa: PLC0415
+    from imagepipe.cli.failures import FaultReturned
+    from imagepipe.cli.parallel import OVERLOADED
 
     for row in rows:
         if row["error"].startswith(_FULL):

@@ -50,9 +50,9 @@ def sign(url: str, expires: str | None, secret_file: str | None, config: str | N
 
     Exit status: 0 signed; 1 there is no key; 2 URL is malformed.
     """
-    import time  # noqa: PLC0415
+    import time
 
-    from imagepipe.core.requests.signing import sign as signature_of  # noqa: PLC0415
+    from imagepipe.core.requests.signing import sign as signature_of
 
     until = "" if expires is None else str(_until(expires, time.time()))
     base, path, query = _encoded(url)
@@ -72,8 +72,8 @@ def _encoded(url: str) -> tuple[str, str, str]:
     """(the URL up to its query, percent-encoded; its path, as the daemon will decode it; its query,
     percent-encoded).
     """
-    from imagepipe.core.requests.targets import decode  # noqa: PLC0415 - slow
-    from imagepipe.errors import BadRequest  # noqa: PLC0415
+    from imagepipe.core.requests.targets import decode
+    from imagepipe.errors import BadRequest
 
     try:
         parts = urlsplit(url)
@@ -121,7 +121,7 @@ def _first_line(file: str) -> str:
 
 
 def _configured(file: Path) -> str:
-    from imagepipe.cli.config_file import load_settings  # noqa: PLC0415 - slow
+    from imagepipe.cli.config_file import load_settings
 
     secrets = load_settings(file).http.secrets
     if not secrets:

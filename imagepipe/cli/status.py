@@ -52,7 +52,7 @@ def status(server: "ServerAddress", watch: bool, interval: float, as_json: bool)
             if watch and output.is_terminal() and not as_json:
                 click.clear()
             if as_json:
-                print(json.dumps(current) if watch else json.dumps(current, indent=2), flush=True)  # noqa: T201
+                print(json.dumps(current) if watch else json.dumps(current, indent=2), flush=True)
             else:
                 output.facts(
                     {name: _readable(name, value) for name, value in _flattened("", current)}
@@ -77,7 +77,7 @@ def _flattened(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _readable(name: str, value: Any) -> str:
     """A value, with its unit on a terminal and as it is for programs."""
-    from imagepipe.core.units import shown_bytes, shown_seconds  # noqa: PLC0415
+    from imagepipe.core.units import shown_bytes, shown_seconds
 
     if value is None:
         return "none"

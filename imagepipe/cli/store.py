@@ -158,8 +158,8 @@ def _stored_paths(target: str, arguments: tuple[object, ...]) -> tuple[str, ...]
     """The paths of the images that the call stores; the target itself if the daemon will refuse
     it.
     """
-    from imagepipe.core.requests.request import parse_store  # noqa: PLC0415 - slow
-    from imagepipe.errors import BadRequest  # noqa: PLC0415
+    from imagepipe.core.requests.request import parse_store
+    from imagepipe.errors import BadRequest
 
     try:
         fmt, size, composite, crop = arguments

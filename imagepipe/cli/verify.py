@@ -108,7 +108,7 @@ def _watch(client: "Client", *, show_bar: bool) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _bar() -> Iterator[Callable[[dict[str, Any]], None]]:
-    from imagepipe.cli.progress_bar import ProgressBar  # noqa: PLC0415 - slow
+    from imagepipe.cli.progress_bar import ProgressBar
 
     with ProgressBar("verify", None) as bar:
         yield lambda progress: bar.move(

@@ -137,7 +137,7 @@ def _listeners(parsed: ParsedFile) -> Iterator[str]:
 def _overlap(parsed: ParsedFile) -> bool:
     interfaces = {parsed.get(section, "interface") for section in ("network", "http")}
     # compared, not listened on
-    return len(interfaces) == 1 or bool(interfaces & {"0.0.0.0", "::"})  # noqa: S104
+    return len(interfaces) == 1 or bool(interfaces & {"0.0.0.0", "::"})
 
 
 def _tls(parsed: ParsedFile) -> Iterator[str]:

@@ -12,7 +12,7 @@ import re
 
 _SEPARATOR = re.compile(r"(?<!\\):")
 # What Twisted listens on without `interface`.
-_EVERYWHERE = {"tcp": "0.0.0.0", "ssl": "0.0.0.0", "tcp6": "::"}  # noqa: S104
+_EVERYWHERE = {"tcp": "0.0.0.0", "ssl": "0.0.0.0", "tcp6": "::"}
 
 
 def speaks_tls(endpoint: str) -> bool:

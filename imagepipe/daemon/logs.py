@@ -84,7 +84,7 @@ class LoggedService(MultiService):
         super().__init__()
         self._observer = observer
 
-    def setServiceParent(self, parent: Any) -> None:  # noqa: N802 - Twisted's name
+    def setServiceParent(self, parent: Any) -> None:
         parent.setComponent(ILogObserver, self._observer)
         super().setServiceParent(parent)
 
@@ -218,7 +218,7 @@ def _simple_line(event: LogEvent) -> str | None:
         return None
     try:
         text = form.format_map(event).replace("\n", "\n\t")
-    except Exception:  # noqa: BLE001 - a field is missing, or cannot be shown: it says so
+    except Exception:  # a field is missing, or cannot be shown: it says so
         return None
     seconds = event.get("log_time")
     return (

@@ -125,7 +125,7 @@ class Ports:
         except CannotListenError:
             if not isinstance(endpoint, TCP4ServerEndpoint | TCP6ServerEndpoint):
                 raise
-            beside = [port for port in leaving if port.getHost().port == endpoint._port]  # noqa: SLF001
+            beside = [port for port in leaving if port.getHost().port == endpoint._port]
             if not beside:
                 raise
             return self._share(endpoint, beside, factory)
@@ -137,10 +137,10 @@ class Ports:
         for leaving in beside:
             leaving.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         port = _SharedPort(
-            endpoint._port,  # noqa: SLF001
+            endpoint._port,
             factory,
-            endpoint._backlog,  # noqa: SLF001
-            endpoint._interface,  # noqa: SLF001
+            endpoint._backlog,
+            endpoint._interface,
             self._reactor,
         )
         port.startListening()
@@ -155,9 +155,9 @@ class Ports:
         if endpoint.addressFamily != socket.AF_UNIX:
             return self._reactor.adoptStreamPort(descriptor, endpoint.addressFamily, factory)
         private: Any = unix.Port
-        port = private._fromListeningDescriptor(self._reactor, descriptor, factory)  # noqa: SLF001
+        port = private._fromListeningDescriptor(self._reactor, descriptor, factory)
         # or it would change the mode of the manager's socket now, and remove it at the end
-        port._bindPath = b"\0"  # noqa: SLF001
+        port._bindPath = b"\0"
         port.backlog = BACKLOG
         port.startListening()
         return port
@@ -166,7 +166,7 @@ class Ports:
 class _SharedPort(tcp.Port):
     """A port that can be bound beside another socket of this user that permits it."""
 
-    def createInternetSocket(self) -> socket.socket:  # noqa: N802 - Twisted's name
+    def createInternetSocket(self) -> socket.socket:
         created: socket.socket = super().createInternetSocket()
         created.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         return created

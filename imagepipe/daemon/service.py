@@ -128,13 +128,13 @@ class Daemon(Service):
         self._reloading: Deferred[None] | None = None
         self._is_reload_wanted = False
 
-    def startService(self) -> None:  # noqa: N802 - Twisted's name
+    def startService(self) -> None:
         super().startService()
         # As early as can be: without a handler the signal ends the process.
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         self._reactor.callWhenRunning(self._begin)
 
-    def stopService(self) -> "Deferred[None]":  # noqa: N802
+    def stopService(self) -> "Deferred[None]":
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
@@ -183,7 +183,7 @@ class Daemon(Service):
                 )
             except StartError as error:
                 _log.error("the configuration cannot be used: the old one stays\n{why}", why=error)
-            except Exception:  # noqa: BLE001 - whatever it is, what there is goes on
+            except Exception:  # whatever it is, what there is goes on
                 _log.failure("a bug, please report it: the old configuration stays")
             if self.running:
                 self._manager.ready(str(self._ports))

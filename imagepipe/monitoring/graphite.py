@@ -235,7 +235,7 @@ class _Link(Protocol):
         self._waiting: list[Deferred[None]] = []
         self.is_drained = False
 
-    def connectionMade(self) -> None:  # noqa: N802 - Twisted's names
+    def connectionMade(self) -> None:
         transport: Any = self.transport
         transport.getHandle().setsockopt(
             socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_SECONDS * 1000
@@ -243,15 +243,15 @@ class _Link(Protocol):
         transport.registerProducer(self, streaming=False)
         self._graphite.connected(self)
 
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # noqa: N802
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._graphite.lost(self, reason)
         self._fire()
 
-    def resumeProducing(self) -> None:  # noqa: N802
+    def resumeProducing(self) -> None:
         self.is_drained = True
         self._fire()
 
-    def stopProducing(self) -> None:  # noqa: N802
+    def stopProducing(self) -> None:
         """Nothing: the connection is lost, and `connectionLost` comes too."""
 
     def write(self, lines: bytes) -> None:
@@ -290,7 +290,7 @@ class _Links(Factory):
     def __init__(self, graphite: Graphite) -> None:
         self._graphite = graphite
 
-    def buildProtocol(self, addr: object) -> _Link:  # noqa: N802, ARG002 - Twisted's name
+    def buildProtocol(self, addr: object) -> _Link:
         return _Link(self._graphite)
 
 

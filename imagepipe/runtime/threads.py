@@ -27,7 +27,7 @@ NAME_THREADS = 16
 class _NotWaitedFor(ThreadPool):
     """A pool whose threads do not keep the process alive."""
 
-    threadFactory = staticmethod(partial(threading.Thread, daemon=True))  # type: ignore[assignment]  # noqa: N815
+    threadFactory = staticmethod(partial(threading.Thread, daemon=True))  # type: ignore[assignment]
 
 
 class Threads:
@@ -110,7 +110,7 @@ def answer(reactor: Any, deferred: "Deferred[T]", call: Callable[[], T]) -> None
     """Run it on this thread, and `deferred` gets what comes of it on the reactor's. See above."""
     try:
         result = call()
-    except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+    except BaseException as error:  # whoever waits gets it
         _forget_locals(error)
         del call
         reactor.callFromThread(deferred.errback, Failure())

@@ -15,8 +15,6 @@ be served, and is served and replicated; to be rendered it may be too large.
 
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
 
-# ruff: noqa: PTH118
-
 import contextlib
 import hashlib
 import itertools

@@ -16,8 +16,6 @@ the first failure is the last word.
 
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
 
-# ruff: noqa: PTH101, PTH102
-
 import contextlib
 import errno
 import hashlib
@@ -159,7 +157,7 @@ def _is_read_only(path: Path) -> bool:
     file = path / "probe"
     try:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        os.unlink(file)  # noqa: PTH108
+        os.unlink(file)
     except OSError as error:
         return error.errno == errno.EROFS
     return False

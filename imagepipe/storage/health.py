@@ -80,7 +80,7 @@ class Health:
 
     def _look(self, path: Path) -> os.stat_result:
         # once for each commit, and this is the quickest
-        return os.stat(path, follow_symlinks=path == self._root)  # noqa: PTH116
+        return os.stat(path, follow_symlinks=path == self._root)
 
 
 _ADVICE = "put back what was there, or stop imagepipe first and then replace it"

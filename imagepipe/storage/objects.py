@@ -120,7 +120,7 @@ class Objects:
                 return
             if existing is not None:
                 self._damaged.add((existing.st_dev, existing.st_ino))
-            os.rename(file, self.place(digest))  # noqa: PTH104
+            os.rename(file, self.place(digest))
 
     def seal(self, descriptor: int, file: Path) -> None:
         """Give a staged file its mode and flush it."""
@@ -140,7 +140,7 @@ class Objects:
     def digests(self, folder: str) -> Iterator[str]:
         """The objects in one of FOLDERS."""
         # a million names, and only the names
-        for name in os.listdir(self._folder / folder):  # noqa: PTH208
+        for name in os.listdir(self._folder / folder):
             if len(name) == _DIGEST_LENGTH and name.startswith(folder) and _HEX.issuperset(name):
                 yield name
 

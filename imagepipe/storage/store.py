@@ -769,7 +769,7 @@ def _unfailing(tell: Callable[..., None], what: str) -> Callable[..., None]:
     def told(of_it: object = None) -> None:
         try:
             tell(of_it)
-        except Exception:  # noqa: BLE001
+        except Exception:
             _log.failure("a bug: {what}", what=what)
 
     return told

@@ -155,7 +155,7 @@ class Outputs:
                 continue
             except CancelledError:  # it is stopping
                 raise
-            except Exception:  # noqa: BLE001 - a bug: this order's, not that of those behind it
+            except Exception:  # a bug: this order's, not that of those behind it
                 _log.failure(
                     "outputs of {path} are rendered after the next start",
                     path=shown(order.path, 200),

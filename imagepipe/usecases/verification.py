@@ -209,7 +209,7 @@ class _Run:
             finished = True
         except _Stopped:
             pass
-        except Exception as caught:  # noqa: BLE001 - whatever ends it is told
+        except Exception as caught:  # whatever ends it is told
             error = str(caught)
             _log.failure("verify: it cannot go on")
         seconds = self._seconds() - self._began

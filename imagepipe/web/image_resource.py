@@ -123,7 +123,7 @@ class Access:
 class ImagePages(Resource):
     """All paths but those of the server's own pages. `now` is the Unix time."""
 
-    isLeaf = True  # noqa: N815 - Twisted's name
+    isLeaf = True
 
     def __init__(
         self,
@@ -215,7 +215,7 @@ class ImagePages(Resource):
         except CancelledError:
             pass  # the client went away while its password was checked
         # the last resort: whatever it is, the client gets an answer and the log the detail
-        except Exception:  # noqa: BLE001
+        except Exception:
             _log.failure("a request failed")
             self._refuse(request, InternalError())
         if request.is_gone:

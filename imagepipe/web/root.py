@@ -26,13 +26,13 @@ class Root(Resource):
         for name, page in (pages or {}).items():
             self.putChild(name, cast(Any, page))
 
-    def getChildWithDefault(self, path: bytes, request: Any) -> Any:  # noqa: N802 - Twisted's name
+    def getChildWithDefault(self, path: bytes, request: Any) -> Any:
         """Checked here because `path` is decoded: no other spelling of it leads to the page."""
         if path in self.children and (denied := self._admit(request)):
             return refusing(path.decode(), denied)
         return super().getChildWithDefault(path, request)
 
-    def getChild(self, path: bytes, request: Any) -> Any:  # noqa: ARG002, N802
+    def getChild(self, path: bytes, request: Any) -> Any:
         if request.path == b"/" and request.method in self._welcome.methods:
             return self._welcome
         return self._others

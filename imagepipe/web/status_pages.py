@@ -61,7 +61,7 @@ class Page(Resource):
         self._content = content
 
     # Twisted's name
-    def getChild(self, path: bytes, request: BoundedRequest) -> Resource:  # noqa: N802, ARG002
+    def getChild(self, path: bytes, request: BoundedRequest) -> Resource:
         return _Nothing(
             f"below {self._name}",
             lambda _: _refusal(HTTPStatus.NOT_FOUND, "there is nothing below this page"),

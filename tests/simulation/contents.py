@@ -16,7 +16,7 @@ _SIZES = (1, 2, 9, 700, 1023, 1024, 1025, 2500, 2600, 5000)
 
 
 def _make(size: int) -> bytes:
-    return random.Random(size).randbytes(size)  # noqa: S311 - the same every time is what it is for
+    return random.Random(size).randbytes(size)
 
 
 BYTES = {hashlib.sha256(data).hexdigest(): data for data in map(_make, _SIZES)}

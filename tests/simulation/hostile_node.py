@@ -69,7 +69,7 @@ class HostileNode:
         self.is_active = True
         self.lies_told = 0
         # the same every time is what it is for
-        self._random = rng = random.Random(f"liar {seed}")  # noqa: S311
+        self._random = rng = random.Random(f"liar {seed}")
         self._world = world
         self._ids = [f"{rng.getrandbits(64):x}" for _ in range(rng.choice((1, 1, 3)))]
         if rng.random() < 0.3:

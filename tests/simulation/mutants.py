@@ -2,9 +2,6 @@
 hundred seeds proves nothing.
 """
 
-
-# ruff: noqa: ARG001, SLF001 - a mutant takes what the original takes, and is at home inside
-
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -77,7 +77,7 @@ def reaching(links: dict[str, tuple[str, ...]], name: str) -> list[str]:
 
 def random_plan(seed: int) -> Plan:
     """The plan of a seed."""
-    rng = random.Random(f"plan {seed}")  # noqa: S311 - the same every time is what it is for
+    rng = random.Random(f"plan {seed}")
     names = [f"n{at}" for at in range(rng.choice((2, 2, 3, 3, 3, 4, 4, 5)))]
     seconds = rng.uniform(5, 25)
     how_many = rng.choice((0, 3, 8, 15))
@@ -107,7 +107,7 @@ def random_plan(seed: int) -> Plan:
 
 
 def _victims(seed: int, names: list[str]) -> tuple[str, ...]:
-    rng = random.Random(f"victims {seed}")  # noqa: S311 - as above
+    rng = random.Random(f"victims {seed}")
     return tuple(name for name in names if rng.random() < 0.6) if rng.random() < 0.4 else ()
 
 

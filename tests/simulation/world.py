@@ -58,7 +58,7 @@ class World:
 
     def __init__(self, plan: Plan, seed: int, show: Callable[[str], None] | None = None) -> None:
         self.plan = plan
-        self.random = random.Random(seed)  # noqa: S311 - the same every time is what it is for
+        self.random = random.Random(seed)
         self.now = 0.0
         self.events = 0
         self.trace: deque[tuple[object, ...]] = deque(maxlen=TRACE_MAX)

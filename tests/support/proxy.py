@@ -57,7 +57,7 @@ class FaultProxy:
     def __init__(self) -> None:
         self.reactor: Any = EPollReactor()
         self.faults = _Faults()
-        self.noise = random.Random(0)  # noqa: S311 - to be the same each time
+        self.noise = random.Random(0)
         self.links: set[_Link] = set()
         self.sides: tuple[_Side, ...] = ()
         self._thread = threading.Thread(
@@ -119,7 +119,7 @@ class FaultProxy:
         """Flip a bit of a byte, of each with this probability."""
 
         def change() -> None:
-            self.noise = random.Random(seed)  # noqa: S311
+            self.noise = random.Random(seed)
             self.faults = replace(self.faults, corrupt_probability=probability)
 
         self._do(change)
@@ -196,7 +196,7 @@ class _Side(Factory):
         self.target: str | None = None
         self.forwarded = Bytes()
 
-    def buildProtocol(self, addr: object) -> Protocol | None:  # noqa: N802, ARG002 - Twisted's name
+    def buildProtocol(self, addr: object) -> Protocol | None:
         if self.target is None or self.proxy.faults.cut:
             return None  # hang up
         return _Link(self, self.target).caller
@@ -315,15 +315,15 @@ class _End(Protocol):
         self._lost = lost
         self._made = made
 
-    def connectionMade(self) -> None:  # noqa: N802 - Twisted's names
+    def connectionMade(self) -> None:
         if hasattr(self.transport, "setTcpNoDelay"):
             self.transport.setTcpNoDelay(True)
         self._made()
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+    def dataReceived(self, data: bytes) -> None:
         self._received(data)
 
-    def connectionLost(self, reason: object = None) -> None:  # noqa: N802, ARG002
+    def connectionLost(self, reason: object = None) -> None:
         self._lost()
 
 
@@ -336,14 +336,14 @@ class _Reaching(Factory):
         self._callee = callee
         self._failed = failed
 
-    def buildProtocol(self, addr: object) -> Protocol:  # noqa: N802, ARG002
+    def buildProtocol(self, addr: object) -> Protocol:
         return self._callee
 
-    def startedConnecting(self, connector: object) -> None:  # noqa: N802 - Twisted's names
+    def startedConnecting(self, connector: object) -> None:
         """Nothing to do."""
 
-    def clientConnectionFailed(self, connector: object, reason: object) -> None:  # noqa: N802, ARG002
+    def clientConnectionFailed(self, connector: object, reason: object) -> None:
         self._failed()
 
-    def clientConnectionLost(self, connector: object, reason: object) -> None:  # noqa: N802
+    def clientConnectionLost(self, connector: object, reason: object) -> None:
         """The connection itself says so."""

@@ -61,7 +61,7 @@ class Walk:
 
     def __init__(self, seed: str, folder: str) -> None:
         # the same again is what is wanted
-        self._random = random.Random(f"{seed} {folder}")  # noqa: S311
+        self._random = random.Random(f"{seed} {folder}")
         self._seed = seed
         self._folder = folder
         self._number = 0

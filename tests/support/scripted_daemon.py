@@ -30,7 +30,7 @@ class _HungUp(BaseException):
 class _Handler(SimpleXMLRPCRequestHandler):
     protocol_version = "HTTP/1.1"  # connections are kept
 
-    def do_POST(self) -> None:  # noqa: N802 - the base class's name
+    def do_POST(self) -> None:  # the base class's name
         try:
             super().do_POST()
         except _HungUp:
@@ -58,7 +58,7 @@ class _Server(SimpleXMLRPCServer):
         finally:
             self.shutdown_request(request)
 
-    def _marshaled_dispatch(self, data: Any, dispatch_method: Any = None, path: Any = None) -> Any:  # noqa: ARG002
+    def _marshaled_dispatch(self, data: Any, dispatch_method: Any = None, path: Any = None) -> Any:
         arguments, method = xmlrpc.client.loads(data)
         call: Any = arguments
         if method == "admin.check_outputs":

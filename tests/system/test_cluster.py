@@ -245,7 +245,7 @@ class Writer:
         self.images: dict[str, bytes] = {}
         self._calls = calls
         self._stores_only = stores_only
-        self._random = random.Random(name)  # noqa: S311
+        self._random = random.Random(name)
         self._numbers = itertools.count(1)
 
     def run(self) -> None:

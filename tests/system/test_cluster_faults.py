@@ -83,7 +83,7 @@ class NetworkTests:
     def test_a_large_image_survives_connections_that_are_cut_in_its_middle(
         self, tmp_path: Path
     ) -> None:
-        image = png(1) + random.Random(1).randbytes(3_000_000)  # noqa: S311
+        image = png(1) + random.Random(1).randbytes(3_000_000)
         with (
             FaultProxy() as proxy,
             Cluster(
@@ -216,7 +216,7 @@ class PeaceTests:
 
 def garbage(*endpoints: str) -> None:
     """Bytes that are no ZeroMQ, and ZeroMQ messages that are no messages of ours."""
-    noise = random.Random(7)  # noqa: S311
+    noise = random.Random(7)
     for endpoint in endpoints:
         with connected(endpoint) as connection, contextlib.suppress(ConnectionError):
             for _ in range(100):

@@ -128,7 +128,7 @@ class Load:
     CLIENTS = 3
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)  # noqa: S311 - a test must repeat
+        self.random = random.Random(seed)
         self.acknowledged = 0
         self.expected: dict[str, set[Any]] = {}
         self.pictures = [encoded(gradient(40 + n, 30), "PNG") for n in range(5)]
@@ -205,7 +205,7 @@ class Load:
 
     def _client(self, daemon: DaemonProcess, number: int, acknowledged: Callable[[], None]) -> None:
         proxy = daemon.proxy
-        choice = random.Random(self.random.random())  # noqa: S311
+        choice = random.Random(self.random.random())
         while True:
             try:
                 self._call(proxy, f"client{number}", choice)

@@ -135,31 +135,31 @@ class ChangeTests:
         """
         history = History(three, f"{folder}/original")
         with asking(three, history) as faults:
-            choice = random.Random(20261123)  # noqa: S311
+            choice = random.Random(20261123)
             for number in range(STEPS):
                 node = three[choice.choice(NAMES)]
                 what = choice.choice(["post", "post", "store", "delete", "move"])
                 if what == "post" or history.current is None:
                     history.change(
                         solid(number),
-                        lambda: post(node, f"/{folder}?outputs=w10.png", solid(number)),  # noqa: B023
+                        lambda: post(node, f"/{folder}?outputs=w10.png", solid(number)),
                     )
                 elif what == "store":
                     history.change(
                         solid(number),
-                        lambda: node.proxy.store_image(text(solid(number)), f"{folder}/original"),  # noqa: B023
+                        lambda: node.proxy.store_image(text(solid(number)), f"{folder}/original"),
                     )
                 elif what == "delete":
-                    history.change(None, lambda: node.proxy.delete_image(f"{folder}/original"))  # noqa: B023
+                    history.change(None, lambda: node.proxy.delete_image(f"{folder}/original"))
                 else:
                     kept = history.current
                     history.change(
                         None,
-                        lambda: node.proxy.move_image(f"{folder}/original", f"{folder}-away"),  # noqa: B023
+                        lambda: node.proxy.move_image(f"{folder}/original", f"{folder}-away"),
                     )
                     history.change(
                         kept,
-                        lambda: node.proxy.move_image(f"{folder}-away", f"{folder}/original"),  # noqa: B023
+                        lambda: node.proxy.move_image(f"{folder}-away", f"{folder}/original"),
                     )
         assert not faults, faults[:5]
         assert history.asked > 10 * STEPS
@@ -281,7 +281,7 @@ class ChangeTests:
             for number in range(10):
                 answers = list(
                     clients.map(
-                        lambda name: get(nodes[name], f"/{number}/w10.png").status,  # noqa: B023
+                        lambda name: get(nodes[name], f"/{number}/w10.png").status,
                         NAMES * 4,
                     )
                 )
@@ -466,7 +466,7 @@ def solid(number: int) -> bytes:
 
 def long(seed: str, number: int) -> bytes:
     """The same, with so much behind it that it is sent in pieces."""
-    return solid(number) + random.Random(seed).randbytes(300_000)  # noqa: S311
+    return solid(number) + random.Random(seed).randbytes(300_000)
 
 
 def colour(image: bytes) -> Any:

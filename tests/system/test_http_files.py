@@ -955,14 +955,14 @@ SPELLINGS = [
     b"%e0%80%aeimagepipe",
     b"%u002eimagepipe",
     b"&#46;imagepipe",
-    quote("․imagepipe").encode(),  # noqa: RUF001
-    quote("．imagepipe").encode(),  # noqa: RUF001
+    quote("․imagepipe").encode(),
+    quote("．imagepipe").encode(),
     quote("。imagepipe").encode(),
-    quote(".ımagepipe").encode(),  # noqa: RUF001
+    quote(".ımagepipe").encode(),
     quote(".imagepi\u200bpe").encode(),
     quote("\ufeff.imagepipe").encode(),
     quote(".i\u0300magepipe").encode(),
-    quote(".ｉmagepipe").encode(),  # noqa: RUF001
+    quote(".ｉmagepipe").encode(),
     b"/.imagepipe",
     b"//.imagepipe",
     b"./.imagepipe",

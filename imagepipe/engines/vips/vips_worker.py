@@ -73,7 +73,7 @@ class _Job:
                 else "the outputs cannot be written"
             )
             return Failed(f"{what}: {why or os.strerror(error.errno or 0)}", full=why is not None)
-        except Exception:  # noqa: BLE001 - a bug here is reported, the worker lives on
+        except Exception:  # a bug here is reported, the worker lives on
             return Failed(traceback.format_exc(), internal=True)
 
     def forget(self) -> None:

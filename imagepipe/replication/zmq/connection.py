@@ -35,8 +35,8 @@ class Factory(ZmqFactory):  # type: ignore[misc]  # txZMQ has no types
     peers' names, and waits for it.
     """
 
-    ioThreads = 2  # noqa: N815 - txZMQ's names
-    lingerPeriod = 0  # noqa: N815
+    ioThreads = 2
+    lingerPeriod = 0
 
 
 class Connection(ZmqConnection):  # type: ignore[misc]
@@ -66,7 +66,7 @@ class Connection(ZmqConnection):  # type: ignore[misc]
             self._closed = True
             super().shutdown()
 
-    def doRead(self) -> None:  # noqa: N802 - Twisted's name
+    def doRead(self) -> None:
         self._unschedule()
         seconds = 0.0
         try:
@@ -84,10 +84,10 @@ class Connection(ZmqConnection):  # type: ignore[misc]
             seconds = _READ_AGAIN_SECONDS
         self._read_soon(seconds)
 
-    def messageReceived(self, message: list[bytes]) -> None:  # noqa: N802 - txZMQ's name
+    def messageReceived(self, message: list[bytes]) -> None:
         try:
             self._deliver(message)
-        except Exception:  # noqa: BLE001 - whatever it is, the next message is read
+        except Exception:  # whatever it is, the next message is read
             self._complaints.failure(
                 "a message of {endpoint} could not be handled", endpoint=self.endpoint
             )

@@ -72,7 +72,7 @@ class Gate(Factory):
         for link in tuple(self.links):
             link.end()
 
-    def buildProtocol(self, addr: Any) -> Protocol | None:  # noqa: N802 - Twisted's name
+    def buildProtocol(self, addr: Any) -> Protocol | None:
         if len(self.links) >= CONNECTIONS_MAX:
             leaving = next(
                 (link for link in self.links if not link.inspection.ready), None
@@ -117,7 +117,7 @@ class _Stranger(Protocol):
         self._inner = _Inner(self)
         gate.links[self] = None
 
-    def connectionMade(self) -> None:  # noqa: N802 - Twisted's names
+    def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
         self.transport.pauseProducing()  # until there is somebody to pass it on to
         self._gate.reactor.connectUNIX(self._gate.inner, _InnerFactory(self._inner, self.end))
@@ -133,7 +133,7 @@ class _Stranger(Protocol):
         self._inner.transport.registerProducer(self.transport, True)
         self.transport.resumeProducing()
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+    def dataReceived(self, data: bytes) -> None:
         try:
             passed = self.inspection.feed(data)
         except Unwelcome as why:
@@ -143,7 +143,7 @@ class _Stranger(Protocol):
         else:
             self._inner.transport.write(passed)
 
-    def connectionLost(self, reason: Any = None) -> None:  # noqa: N802, ARG002
+    def connectionLost(self, reason: Any = None) -> None:
         self.end()
 
     def end(self) -> None:
@@ -164,14 +164,14 @@ class _Inner(Protocol):
         self.transport = None
         self._stranger = stranger
 
-    def connectionMade(self) -> None:  # noqa: N802 - Twisted's names
+    def connectionMade(self) -> None:
         self._stranger.joined()
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+    def dataReceived(self, data: bytes) -> None:
         self._stranger.inspection.answered(data)
         self._stranger.transport.write(data)
 
-    def connectionLost(self, reason: Any = None) -> None:  # noqa: N802, ARG002
+    def connectionLost(self, reason: Any = None) -> None:
         self._stranger.end()
 
 
@@ -182,10 +182,10 @@ class _InnerFactory(ClientFactory):
         self._inner = inner
         self._failed = failed
 
-    def buildProtocol(self, addr: Any) -> Protocol:  # noqa: N802, ARG002
+    def buildProtocol(self, addr: Any) -> Protocol:
         return self._inner
 
-    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:  # noqa: N802, ARG002
+    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
         self._failed()
 
 
@@ -200,7 +200,7 @@ def _address(endpoint: str) -> tuple[str, int]:
     if match["v6"]:
         return match["v6"], port
     if match["host"] == "*":
-        return "0.0.0.0", port  # noqa: S104 - as asked
+        return "0.0.0.0", port
     return _interface_address(match["host"]) or _resolved(match["host"], endpoint), port
 
 

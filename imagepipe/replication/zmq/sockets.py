@@ -209,7 +209,7 @@ class Sockets:
 class Publisher(Bound):
     """Sends to whoever listens and keeps up."""
 
-    def doRead(self) -> None:  # noqa: N802 - Twisted's name
+    def doRead(self) -> None:
         self._unschedule()
         if not self._closed:
             # there is nothing to read; but this is when libzmq takes subscriptions in
@@ -247,7 +247,7 @@ class Server(Bound):
         """Send to one client; False if it is gone, or 16 messages wait for it."""
         return self._send((client, *frames))
 
-    def _readMultipart(self) -> list[bytes]:  # noqa: N802 - txZMQ's name
+    def _readMultipart(self) -> list[bytes]:
         if not self._has_keys:
             message: list[bytes] = super()._readMultipart()
             return message

@@ -34,7 +34,7 @@ class Gatekeeper:
         self._authorized = frozenset(keys.authorized.values())
 
     # pyzmq's name and arguments
-    def callback(self, domain: str, key: bytes) -> bool:  # noqa: ARG002
+    def callback(self, domain: str, key: bytes) -> bool:
         """Whether a client with this public key may connect; called on the authenticator's
         thread.
         """

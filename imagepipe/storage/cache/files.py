@@ -11,7 +11,7 @@ earlier one knew is told by its folder.
 """
 
 # These names are made and opened by the thousand, and a Path takes longer to make than the file to
-# open. ruff: noqa: PTH104, PTH108
+# open.
 
 import contextlib
 import os
@@ -114,11 +114,11 @@ class CacheFiles:
         """
         place = self._place(number)
         try:
-            os.rename(staged, place)  # noqa: PTH104
+            os.rename(staged, place)
         except FileNotFoundError:
             with contextlib.suppress(FileExistsError):  # another thread made it
                 make_folder(Path(place).parent, stat.S_IRWXU)
-            os.rename(staged, place)  # noqa: PTH104
+            os.rename(staged, place)
 
     def open(self, number: int) -> FileIO:
         """Open a file; a symbolic link is never followed."""
@@ -129,7 +129,7 @@ class CacheFiles:
         stays = False
         for number in numbers:
             try:
-                os.unlink(self._place(number))  # noqa: PTH108
+                os.unlink(self._place(number))
             except FileNotFoundError:
                 continue
             except OSError as error:

@@ -129,7 +129,7 @@ class CacheIndex:
         self.count: int
         self.room_taken: int
         self.count, self.room_taken, newest = connection.execute(
-            f"SELECT count(*), coalesce(sum((size + {_BLOCK - 1}) / {_BLOCK} * {_BLOCK}), 0),"  # noqa: S608
+            f"SELECT count(*), coalesce(sum((size + {_BLOCK - 1}) / {_BLOCK} * {_BLOCK}), 0),"
             " coalesce(max(used), 0) FROM rendition"
         ).fetchone()
         self._connection = connection
@@ -246,7 +246,7 @@ class CacheIndex:
         """Remove what was made of `sources`, SLICE at most."""
         marks = ", ".join("?" * len(sources))
         found = self._connection.execute(
-            f"SELECT number FROM rendition WHERE source IN ({marks}) LIMIT {SLICE}",  # noqa: S608
+            f"SELECT number FROM rendition WHERE source IN ({marks}) LIMIT {SLICE}",
             tuple(sources),
         )
         return self.remove([row[0] for row in found])

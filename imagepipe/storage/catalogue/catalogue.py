@@ -24,8 +24,8 @@ from imagepipe.storage.health import Health
 from imagepipe.storage.images import ImageFacts, ImageInfo, info_of
 from imagepipe.storage.memory import RememberedRows
 
-_ENTRY = f"SELECT {columns.ENTRY} FROM entry"  # noqa: S608
-_ROW = f"SELECT {columns.ENTRY}, {columns.FACTS} FROM entry LEFT JOIN image USING (digest)"  # noqa: S608
+_ENTRY = f"SELECT {columns.ENTRY} FROM entry"
+_ROW = f"SELECT {columns.ENTRY}, {columns.FACTS} FROM entry LEFT JOIN image USING (digest)"
 _NAMED = (
     "SELECT 1 FROM entry WHERE digest = ? UNION ALL SELECT 1 FROM history WHERE digest = ? LIMIT 1"
 )
@@ -332,10 +332,10 @@ class Catalogue:
 
     def _put_facts(self, facts: Mapping[str, ImageFacts], otherwise: str) -> None:
         values = [(digest, one.format, one.width, one.height) for digest, one in facts.items()]
-        self._database.write_many(f"INSERT OR {otherwise} INTO image VALUES (?, ?, ?, ?)", values)  # noqa: S608
+        self._database.write_many(f"INSERT OR {otherwise} INTO image VALUES (?, ?, ?, ?)", values)
 
     def _digests(self, table: str, first: str) -> set[str]:
-        query = f"SELECT digest FROM {table} WHERE digest >= ? AND digest < ?"  # noqa: S608
+        query = f"SELECT digest FROM {table} WHERE digest >= ? AND digest < ?"
         return {row[0] for row in self._database.select(query, first, first + "g")}
 
 

@@ -131,11 +131,11 @@ _LOWERED_STAMPS = (
     # versions.
     *(
         # all of it is written here
-        f"UPDATE OR REPLACE {table} SET {column} = {column} >> 1 WHERE {column} > {STAMP_MAX}"  # noqa: S608
+        f"UPDATE OR REPLACE {table} SET {column} = {column} >> 1 WHERE {column} > {STAMP_MAX}"
         for table, columns in _STAMPS.items()
         for column in columns
     ),
-    f"DELETE FROM pending WHERE stamp = {STAMP_MAX}",  # noqa: S608 - as core.joining.join
+    f"DELETE FROM pending WHERE stamp = {STAMP_MAX}",  # as core.joining.join
     "DELETE FROM cursor",  # they were kept by node id
     "ALTER TABLE meta DROP COLUMN last_stamp",
     _STAMP_INDEX,

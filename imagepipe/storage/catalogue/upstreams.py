@@ -16,7 +16,7 @@ from imagepipe.storage.catalogue.database import Database
 EPOCHS_MAX = 1000
 """How many starts are remembered: who has not asked since is told everything from the start."""
 
-_PENDING = f"SELECT upstream, {columns.ENTRY}, {columns.FACTS} FROM pending"  # noqa: S608
+_PENDING = f"SELECT upstream, {columns.ENTRY}, {columns.FACTS} FROM pending"
 
 
 class Upstreams:
@@ -83,7 +83,7 @@ class Upstreams:
         """Rows begin to wait, each in place of an older one of its path."""
         marks = ", ".join("?" * 12)
         self._database.write_many(
-            f"INSERT OR REPLACE INTO pending (upstream, {columns.ENTRY}, {columns.FACTS}) VALUES"  # noqa: S608
+            f"INSERT OR REPLACE INTO pending (upstream, {columns.ENTRY}, {columns.FACTS}) VALUES"
             f" ({marks})",
             [(upstream, *columns.of_row(row)) for row in rows],
         )

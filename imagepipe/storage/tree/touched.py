@@ -2,8 +2,6 @@
 
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
 
-# ruff: noqa: PTH120
-
 import itertools
 import os
 from collections.abc import Iterator

@@ -21,8 +21,6 @@ first file.
 
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
 
-# ruff: noqa: PTH104, PTH106, PTH108, PTH118, PTH120
-
 import contextlib
 import errno
 import os

@@ -9,8 +9,6 @@ another file, link or folder        moved aside, never destroyed, and ours put i
 
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
 
-# ruff: noqa: PTH104, PTH118, PTH119, PTH120
-
 import contextlib
 import datetime as dt
 import enum

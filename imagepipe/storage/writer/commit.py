@@ -127,7 +127,7 @@ class Committer:
                 }
                 self._catalogue.put([entry for one in admitted for entry in one.entries], facts)
             self._catalogue.commit()
-        except Exception as error:  # noqa: BLE001 - whatever it was, every call gets an answer
+        except Exception as error:  # whatever it was, every call gets an answer
             self._abandon(calls, admitted, error)
             return []
         moved = self._moved()
@@ -161,7 +161,7 @@ class Committer:
             call.future.set_exception(refusal(error, call.paths[0]))
         except sqlite3.Error as error:
             raise self._catalogue.refusal(error) from error
-        except Exception:  # noqa: BLE001 - a bug: this call's, not its neighbours'
+        except Exception:  # a bug: this call's, not its neighbours'
             _log.failure("a change of {paths} failed", paths=call.paths)
             call.future.set_exception(InternalError())
         return None
@@ -229,7 +229,7 @@ class Committer:
         try:
             failed = self._tree.apply(one.prepared)
         # the call is committed, so it is OK: what fails from here on is made good later
-        except Exception:  # noqa: BLE001 - a bug: this call's, not its neighbours'
+        except Exception:  # a bug: this call's, not its neighbours'
             _log.failure("the tree does not show {paths} as it should", paths=call.paths)
             failed = tuple(replacement.path for replacement in one.prepared.replacements)
         self._housekeeping.committed(
@@ -248,7 +248,7 @@ class Committer:
             self._tree.undo(one.prepared)
         try:
             self._catalogue.roll_back()
-        except Exception as worse:  # noqa: BLE001 - it is reported as what it follows from
+        except Exception as worse:  # it is reported as what it follows from
             _log.error("a transaction could not be rolled back: {error}", error=worse)
         if isinstance(error, FlushError):
             self._health.fail(error)

@@ -11,8 +11,6 @@ After a clean stop there is nothing to find, and no scan: a million images start
 
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
 
-# ruff: noqa: PTH106, PTH108
-
 import contextlib
 import os
 from collections.abc import Iterator

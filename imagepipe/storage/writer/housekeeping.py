@@ -184,7 +184,7 @@ class Housekeeping:
             work()
         except FlushError as error:
             self._health.fail(error)
-        except Exception as error:  # noqa: BLE001 - a full disk, mostly
+        except Exception as error:  # a full disk, mostly
             self._checkpoint = None
             if isinstance(error, sqlite3.Error):
                 error = self._catalogue.refusal(error)

@@ -211,7 +211,7 @@ class Joiner:
             try:
                 failed += self._tree.apply(one)
             # it is committed: what fails from here on is made good later
-            except Exception:  # noqa: BLE001
+            except Exception:
                 _log.failure("the tree does not show a joined change as it should")
                 failed += (replacement.path for replacement in one.replacements)
         self._housekeeping.committed(outcome.taken, failed, lost_digests(before, outcome.taken))
@@ -223,7 +223,7 @@ class Joiner:
             self._tree.undo(one)
         try:
             self._catalogue.roll_back()
-        except Exception as worse:  # noqa: BLE001 - it is reported as what it follows from
+        except Exception as worse:  # it is reported as what it follows from
             _log.error("a transaction could not be rolled back: {error}", error=worse)
 
 

@@ -95,7 +95,7 @@ class Writer:
         try:
             self._commit(calls)
         # a bug; without this thread nobody would ever be answered again
-        except Exception:  # noqa: BLE001
+        except Exception:
             _log.failure("a group of changes failed")
         for call in calls:
             if not call.future.done():
@@ -106,5 +106,5 @@ class Writer:
         if task.future.set_running_or_notify_cancel():
             try:
                 task.future.set_result(task.run())
-            except Exception as error:  # noqa: BLE001 - it is the answer
+            except Exception as error:  # it is the answer
                 task.future.set_exception(error)

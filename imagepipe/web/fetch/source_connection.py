@@ -131,7 +131,7 @@ class _Endpoints:
         self._https_policy = https_policy
         self._connection = connection
 
-    def endpointForURI(self, uri: URI) -> "_Endpoints":  # noqa: N802 - Twisted's name
+    def endpointForURI(self, uri: URI) -> "_Endpoints":
         # Agent has parsed the URL for itself. Where that came to anything else than what was
         # checked, nothing is sent.
         url = self._url
@@ -202,26 +202,26 @@ class _CheckedResolver:
         self._found: list[Any] = []
         self._receiver: Any = None
 
-    def resolveHostName(  # noqa: N802
+    def resolveHostName(
         self,
-        resolutionReceiver: IResolutionReceiver,  # noqa: N803
-        hostName: str,  # noqa: ARG002, N803
-        portNumber: int = 0,  # noqa: N803
-        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803
-        transportSemantics: str = "TCP",  # noqa: N803
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,
+        transportSemantics: str = "TCP",
     ) -> IHostResolution:
         self._receiver = resolutionReceiver
         return self._resolver.resolveHostName(
             self, self._name, portNumber, addressTypes, transportSemantics
         )
 
-    def resolutionBegan(self, resolution: Any) -> None:  # noqa: N802
+    def resolutionBegan(self, resolution: Any) -> None:
         self._receiver.resolutionBegan(resolution)
 
-    def addressResolved(self, address: Any) -> None:  # noqa: N802
+    def addressResolved(self, address: Any) -> None:
         self._found.append(address)
 
-    def resolutionComplete(self) -> None:  # noqa: N802
+    def resolutionComplete(self) -> None:
         self.complete = True
         self.refused = not all(self._permitted(address.host) for address in self._found)
         for address in [] if self.refused else self._found[:ADDRESSES_MAX]:
@@ -240,7 +240,7 @@ class _BoundedProtocol(ProtocolWrapper):
         self._received_bytes = 0
         self._aborted = False
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+    def dataReceived(self, data: bytes) -> None:
         for start in range(0, len(data), _SLICE_BYTES):
             if self._aborted:
                 return
@@ -256,7 +256,7 @@ class _BoundedProtocol(ProtocolWrapper):
                 self.flooded = True
                 self.abort()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.cut = not reason.check(ConnectionDone)
         super().connectionLost(reason)
 

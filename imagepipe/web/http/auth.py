@@ -70,7 +70,7 @@ async def denial(request: BoundedRequest, passwords: Passwords) -> Denied | None
 class Guarded(Resource):
     """`resource` and what is below it, for users alone."""
 
-    isLeaf = True  # noqa: N815 - Twisted's name
+    isLeaf = True
 
     def __init__(self, resource: Any, passwords: Passwords) -> None:
         super().__init__()

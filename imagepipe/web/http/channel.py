@@ -68,9 +68,9 @@ class BoundedChannel(HTTPChannel):
         """The method, the target and the version of the request whose headers have come last."""
         private: Any = self
         # Twisted tells a request only when its body is there
-        return private._command, private._path, private._version  # noqa: SLF001
+        return private._command, private._path, private._version
 
-    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+    def connectionMade(self) -> None:
         site = self._our_site
         site.channels.add(self)
         self._used = site.seconds()
@@ -120,14 +120,14 @@ class BoundedChannel(HTTPChannel):
         self.watch.enter(Phase.BODY)
         self.paused = False
         if not self._is_full:
-            cast(Any, self)._networkProducer.resumeProducing()  # noqa: SLF001
+            cast(Any, self)._networkProducer.resumeProducing()
         super().dataReceived(b"")
 
     def ask_for_body(self) -> None:
         """Answer `Expect: 100-continue`."""
         private: Any = self
-        if private._version == b"HTTP/1.1":  # noqa: SLF001
-            private._send100Continue()  # noqa: SLF001
+        if private._version == b"HTTP/1.1":
+            private._send100Continue()
 
     def make_room(self) -> None:
         """Close it now, because its descriptor is needed."""
@@ -143,14 +143,14 @@ class BoundedChannel(HTTPChannel):
         elif not self._silence:
             self._close_if_silent()
 
-    def checkPersistence(self, request: Any, version: bytes) -> bool:  # noqa: N802
+    def checkPersistence(self, request: Any, version: bytes) -> bool:
         persists: bool = super().checkPersistence(request, version)
         if persists and self._our_site.draining:
             request.responseHeaders.setRawHeaders(b"connection", [b"close"])
             return False
         return persists
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+    def dataReceived(self, data: bytes) -> None:
         self._used = self._our_site.seconds()
         self._has_begun = True
         if not self._going_on:  # then it has come just now, and was not kept since the last answer
@@ -176,8 +176,8 @@ class BoundedChannel(HTTPChannel):
 
     def _stop_reading_if_held(self) -> None:
         private: Any = self
-        if self.paused and len(private._buffer) > HELD_BYTES_MAX:  # noqa: SLF001
-            private._networkProducer.pauseProducing()  # noqa: SLF001
+        if self.paused and len(private._buffer) > HELD_BYTES_MAX:
+            private._networkProducer.pauseProducing()
 
     @property
     def _is_at_a_beginning(self) -> bool:
@@ -202,7 +202,7 @@ class BoundedChannel(HTTPChannel):
         site.log(_Answered(self._client, immediate, site.seconds() - self._used))
         return True
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         for call in (self._turn, self._silence):
             if call:
                 call.cancel()
@@ -210,27 +210,27 @@ class BoundedChannel(HTTPChannel):
         super().connectionLost(reason)
         self._our_site.channel_closed(self)
 
-    def loseConnection(self) -> None:  # noqa: N802
+    def loseConnection(self) -> None:
         self.watch.close()
         super().loseConnection()
 
-    def allContentReceived(self) -> None:  # noqa: N802
+    def allContentReceived(self) -> None:
         self.watch.enter(Phase.WORK)
         super().allContentReceived()
 
-    def pauseProducing(self) -> None:  # noqa: N802
+    def pauseProducing(self) -> None:
         self._is_full = True
         self.watch.block()
         super().pauseProducing()
 
-    def resumeProducing(self) -> None:  # noqa: N802
+    def resumeProducing(self) -> None:
         self._is_full = False
         self.watch.unblock()
         super().resumeProducing()
         self._stop_reading_if_held()
         self._begin_next()
 
-    def requestDone(self, request: BoundedRequest) -> None:  # noqa: N802
+    def requestDone(self, request: BoundedRequest) -> None:
         self._used = self._our_site.seconds()
         self._answers += 1
         if self.persistent and (self._is_full or self._answers >= ANSWERS_IN_A_TURN_MAX):
@@ -252,13 +252,13 @@ class BoundedChannel(HTTPChannel):
             self._go_on_after(answered)
 
     def _go_on_after(self, request: BoundedRequest) -> None:
-        has_more = bool(cast(Any, self)._dataBuffer)  # noqa: SLF001 - of the next request
+        has_more = bool(cast(Any, self)._dataBuffer)  # of the next request
         self.watch.enter(Phase.HEAD if has_more else Phase.IDLE)
         was_going_on, self._going_on = self._going_on, True
         try:
             super().requestDone(request)
         # about the requests behind it, whose client would wait for ever
-        except Exception:  # noqa: BLE001
+        except Exception:
             _log.failure("a connection failed")
             cast(Any, self.transport).abortConnection()
         finally:
@@ -300,11 +300,11 @@ class BoundedChannel(HTTPChannel):
         else:
             self._refuse(REQUEST_TIMEOUT)
 
-    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802, ARG002
+    def lineLengthExceeded(self, line: bytes) -> None:
         self._refuse(REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     # Twisted's own answer has no body
-    def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
+    def _respondToBadRequestAndDisconnect(self) -> None:
         self._refuse(BAD_REQUEST)
 
     def _refuse(self, status: int) -> None:

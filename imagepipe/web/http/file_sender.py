@@ -64,14 +64,14 @@ class _FileProducer:
         request.notifyFinish().addErrback(lambda _: self._finish(whole=False))
         self._go_on()
 
-    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
+    def pauseProducing(self) -> None:
         self._paused = True
 
-    def resumeProducing(self) -> None:  # noqa: N802
+    def resumeProducing(self) -> None:
         self._paused = False
         self._go_on()
 
-    def stopProducing(self) -> None:  # noqa: N802
+    def stopProducing(self) -> None:
         self._finish(whole=False)
 
     def _go_on(self) -> None:

@@ -114,7 +114,7 @@ class BoundedRequest(server.Request):
         """How much of a body of declared length is still to come."""
         return self._declared_bytes - self._received_bytes
 
-    def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
+    def gotLength(self, length: int | None) -> None:
         self._began = self._site.seconds()
         self._declared_bytes = length or 0
         if length != 0:
@@ -144,7 +144,7 @@ class BoundedRequest(server.Request):
             self._open_body(length)
         self._drop_body_if_refused()
 
-    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
+    def handleContentChunk(self, data: bytes) -> None:
         self._received_bytes += len(data)
         self._chunks += 1
         cast(Any, self.channel).watch.received(len(data))
@@ -187,7 +187,7 @@ class BoundedRequest(server.Request):
             self._refuse(REQUEST_TIMEOUT)
         self._hang_up()
 
-    def connectionLost(self, reason: Any) -> None:  # noqa: N802
+    def connectionLost(self, reason: Any) -> None:
         self.is_gone = True
         self._release_spool()
         super().connectionLost(reason)
@@ -222,18 +222,18 @@ class BoundedRequest(server.Request):
         self.write(b"" if self.method == b"HEAD" else body)
         self.finish()
 
-    def processingFailed(self, reason: Failure) -> None:  # noqa: N802
+    def processingFailed(self, reason: Failure) -> None:
         """Answer for code that failed. Twisted calls it too, for exceptions in `render`."""
         _log.failure("a request failed", reason)
         if self.is_gone or self.finished:
             return
         try:
             self._answer_failure()
-        except Exception:  # noqa: BLE001 - nothing else is left to try
+        except Exception:  # nothing else is left to try
             _log.failure("a request could not be answered")
             self._break_off()
 
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         if not self._refused:
             assert self.content is not None
             try:

@@ -87,7 +87,7 @@ class LoggingSite(server.Site):
         self._spooled_bytes = 0
         self._empty: list[Deferred[None]] = []
 
-    def acceptableProtocols(self) -> list[bytes]:  # noqa: N802 - Twisted's name
+    def acceptableProtocols(self) -> list[bytes]:
         """HTTP/1.1 alone: with the package h2 installed, Twisted would offer HTTP/2, which
         BoundedChannel does not speak.
         """

@@ -69,16 +69,16 @@ class Entrance(ServerFactory):
             else self.site
         )
 
-    def acceptableProtocols(self) -> list[bytes]:  # noqa: N802 - Twisted's names
+    def acceptableProtocols(self) -> list[bytes]:
         """What a client that negotiates (ALPN) on an `ssl:` endpoint may choose from."""
         protocols: list[bytes] = self.site.acceptableProtocols()
         return protocols
 
-    def startFactory(self) -> None:  # noqa: N802
+    def startFactory(self) -> None:
         self.site.doStart()
 
-    def stopFactory(self) -> None:  # noqa: N802
+    def stopFactory(self) -> None:
         self.site.doStop()
 
-    def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: N802
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         return self._factory.buildProtocol(addr)

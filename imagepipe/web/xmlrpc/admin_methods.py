@@ -64,7 +64,7 @@ class AdminMethods(XMLRPC):
         self._on_demand = on_demand
 
     @method("string")
-    async def xmlrpc_status(self, request: BoundedRequest) -> str:  # noqa: ARG002
+    async def xmlrpc_status(self, request: BoundedRequest) -> str:
         """status() -> JSON
 
         How the node stands, as the text of /status.json.
@@ -210,7 +210,7 @@ class AdminMethods(XMLRPC):
     @method("struct", "struct boolean", "struct boolean string")
     async def xmlrpc_verify(
         self,
-        request: BoundedRequest,  # noqa: ARG002
+        request: BoundedRequest,
         repair: object = False,
         rate: object = "",
     ) -> dict[str, Any]:
@@ -228,7 +228,7 @@ class AdminMethods(XMLRPC):
         return {"running": True, "repair": repairs}
 
     @method("string")
-    async def xmlrpc_verify_progress(self, request: BoundedRequest) -> str:  # noqa: ARG002
+    async def xmlrpc_verify_progress(self, request: BoundedRequest) -> str:
         """verify_progress() -> JSON
 
         How far the verification is that runs, or what the last one found; null: there was none
@@ -238,7 +238,7 @@ class AdminMethods(XMLRPC):
         return msgspec.json.encode(_public_progress(progress) if progress else None).decode()
 
     @method("string")
-    async def xmlrpc_verify_stop(self, request: BoundedRequest) -> str:  # noqa: ARG002
+    async def xmlrpc_verify_stop(self, request: BoundedRequest) -> str:
         """verify_stop() -> "OK"
 
         Stop the verification, if one runs.

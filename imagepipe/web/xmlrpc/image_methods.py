@@ -61,7 +61,7 @@ class ImageMethods(XMLRPC):
     thread of its own pool; sizes are bounded by the `*_max` given.
     """
 
-    isLeaf = True  # noqa: N815 - Twisted's name; any path will do, as it did
+    isLeaf = True  # any path will do, as it did
 
     def __init__(
         self,
@@ -174,11 +174,11 @@ class ImageMethods(XMLRPC):
             for path in await self._operations.list(page.prefix, page.after, page.limit)
         ]
 
-    def render_HEAD(self, request: BoundedRequest) -> int:  # noqa: N802, ARG002
+    def render_HEAD(self, request: BoundedRequest) -> int:
         """No: Twisted would ask for a GET, which there is not."""
         raise UnsupportedMethod((b"POST",))
 
-    def render_POST(self, request: BoundedRequest) -> int:  # noqa: N802 - Twisted's name
+    def render_POST(self, request: BoundedRequest) -> int:
         """Answer one call."""
         channel: Any = request.channel
         if channel is None:
@@ -206,7 +206,7 @@ class ImageMethods(XMLRPC):
         """The answer to the call in `body`, and its result for the log: OK, or the fault's text."""
         try:
             return await self._encoded(request, await self._called(request, body)), "OK"
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+        except Exception as error:  # whatever it is, the client gets an answer
             fault = self.fault(error, request.record.call)
         return await self._encoded(request, fault), fault.faultString
 
@@ -246,7 +246,7 @@ class ImageMethods(XMLRPC):
         note_failure(self._counters, name.strip("'"), error)
         return Fault(error.fault_code, error.fault_string)
 
-    def lookupProcedure(self, procedurePath: object) -> Any:  # noqa: N802, N803 - Twisted's names
+    def lookupProcedure(self, procedurePath: object) -> Any:
         """The method of this name, which may be any value that a client sent. Raises
         NoSuchFunction.
         """

@@ -70,7 +70,7 @@ class SystemMethods(XMLRPCIntrospection):
             try:
                 result = await self._result(part, given, listed)
             # whatever it is, it is the fault of this call alone
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 fault = self._methods.fault(error, part.record.call)
                 results.append({"faultCode": fault.faultCode, "faultString": fault.faultString})
                 part.record.result = fault.faultString

@@ -102,7 +102,7 @@ class CallReader(Unmarshaller):
         try:
             parameters = self.close()
         # of what is a fault it makes a Fault, which may fail in any way
-        except Exception:  # noqa: BLE001
+        except Exception:
             raise MalformedCallError("not an XML-RPC call") from None
         method = self.getmethodname()
         if method is None:

@@ -122,7 +122,7 @@ class WorkerTests:
         with engine.open(scene_jpeg(), JPEG) as source:
             os.kill(engine.workers[0], signal.SIGSTOP)
             # the job's time is up, however long its start took
-            source._worker.deadline = time.monotonic()  # noqa: SLF001
+            source._worker.deadline = time.monotonic()
             with pytest.raises(NotStored, match=r"longer than 60 s \(timeout\)"):
                 source.render(plan_render((OUTPUT,), source.facts, RenderSettings()), tmp_path)
         assert engine.workers == ()
@@ -269,8 +269,8 @@ class TakenOverTests:
         self, engine: VipsEngine, tmp_path: Path
     ) -> None:
         with engine.open(scene_jpeg(), JPEG) as source:
-            worker = source._worker  # noqa: SLF001 - its place is taken
-            real, (worker._link, theirs) = worker._link, socket.socketpair()  # noqa: SLF001
+            worker = source._worker  # its place is taken
+            real, (worker._link, theirs) = worker._link, socket.socketpair()
             with real, theirs:
                 theirs.sendall(encoded(worker_messages.Failed("\x1b[2J" + "a" * 40_000)))
                 with pytest.raises(NotStored) as raised:

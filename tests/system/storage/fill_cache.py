@@ -164,7 +164,7 @@ def main(folder: str, what: str) -> None:
     """All checks of what runs out, one after the other."""
     for check in CHECKS[what]:
         check(Path(folder))
-    print("whole")  # noqa: T201
+    print("whole")
 
 
 if __name__ == "__main__":

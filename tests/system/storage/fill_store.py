@@ -59,7 +59,7 @@ def main(folder: str) -> None:
     with opened(root) as store:
         check_whole(store, root)
         assert store.info("again.jpg")
-    print("whole")  # noqa: T201
+    print("whole")
 
 
 if __name__ == "__main__":

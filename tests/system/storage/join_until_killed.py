@@ -30,7 +30,7 @@ def batches(seed: str) -> list[tuple[list[Row], dict[str, bytes]]]:
     """Rows of distinct paths, on few paths that are in each other's way, and those of their bytes
     that can be had.
     """
-    chance = random.Random(seed)  # noqa: S311 - the same again is what is wanted
+    chance = random.Random(seed)
     found = []
     seq = 0
     for _ in range(BATCHES):
@@ -92,7 +92,7 @@ def main(folder: str, seed: str) -> None:
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except BaseException:  # noqa: BLE001
+    except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
         # the store is open still: its thread could hold a lock that the interpreter waits for as it

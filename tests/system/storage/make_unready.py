@@ -98,7 +98,7 @@ def main(folder: Path) -> None:
         subprocess.run(["umount", staging], check=True)
         check_ready(store, "f")
         noticed.append("ready")
-    print(", ".join(noticed))  # noqa: T201
+    print(", ".join(noticed))
 
 
 if __name__ == "__main__":

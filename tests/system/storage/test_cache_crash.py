@@ -254,7 +254,7 @@ def _sql(*statements: str) -> Callable[[Path], None]:
 
 USELESS: dict[str, Callable[[Path], None]] = {
     "empty": lambda path: _replaced(path, b""),
-    "noise": lambda path: _replaced(path, random.Random(1).randbytes(50_000)),  # noqa: S311
+    "noise": lambda path: _replaced(path, random.Random(1).randbytes(50_000)),
     "its first page alone": lambda path: os.truncate(path, 4096),
     "half a page": lambda path: os.truncate(path, 2000),
     "a link": _link,
@@ -295,7 +295,7 @@ class DamagedIndexTests:
     def test_no_noise_in_it_makes_a_wrong_answer_or_an_error(
         self, stopped: Path, seed: int
     ) -> None:
-        chance = random.Random(seed)  # noqa: S311
+        chance = random.Random(seed)
         noisy = bytearray(index(stopped).read_bytes())
         for _ in range(chance.choice([1, 5, 50])):
             at = chance.randrange(100, len(noisy))
@@ -451,7 +451,7 @@ class FailureTests:
             if not asked:
                 closer.start()
             asked.append(source)
-            return cache._closing.wait(60)  # noqa: SLF001
+            return cache._closing.wait(60)
 
         cache = open_cache(killed, is_there=is_there)
         closer = threading.Thread(target=cache.close)

@@ -35,7 +35,7 @@ def at_once(*works: Callable[[], object]) -> None:
         try:
             barrier.wait(60)
             work()
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             broken.append(error)
 
     threads = [threading.Thread(target=run, args=(work,)) for work in works]
@@ -66,7 +66,7 @@ class ThreadsTests:
         with opened(tmp_path, room * BLOCK, remembered_max=5) as cache:
 
             def work(number: int) -> None:
-                chance = random.Random(f"{seed} {number}")  # noqa: S311
+                chance = random.Random(f"{seed} {number}")
                 for step in range(300):
                     name = f"{chance.randrange(16)}"
                     content = (name.encode() * 5000)[: 1 + int(name) * 500]
@@ -148,7 +148,7 @@ class ThreadsTests:
         looking.wait(60)
         closer = threading.Thread(target=cache.close)
         closer.start()
-        cache._closing.wait(60)  # noqa: SLF001
+        cache._closing.wait(60)
         assert closer.is_alive()
         go_on.set()
         closer.join()

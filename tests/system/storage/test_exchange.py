@@ -23,7 +23,7 @@ class ExchangeTests:
     def test_nodes_converge_and_every_tree_is_what_its_map_says(
         self, tmp_path: Path, seed: int
     ) -> None:
-        chance = random.Random(seed)  # noqa: S311 - the same again is what is wanted
+        chance = random.Random(seed)
         stores: dict[str, Store] = {}
         walks = {name: Walk(f"{seed} {name}", "x") for name in NODES}
         offsets = {name: chance.choice([0, 0, 3_600_000]) for name in NODES}

@@ -175,7 +175,7 @@ class DamageTests:
 
     def test_a_reader_that_meets_it_says_so(self, damaged: Store) -> None:
         # those that there are have the pages in memory
-        damaged._catalogue._database._idle_readers.clear()  # noqa: SLF001
+        damaged._catalogue._database._idle_readers.clear()
         with pytest.raises(CatalogueDamaged):
             damaged.list()
         assert "damaged" in str(damaged.why_unready)
@@ -203,7 +203,7 @@ class UnreadableTests:
             def close(self) -> None:
                 pass
 
-        readers = store._catalogue._database._idle_readers  # noqa: SLF001
+        readers = store._catalogue._database._idle_readers
         readers.append(Fails())  # type: ignore[arg-type]
         with pytest.raises(
             StoreUnusable, match=r"the disk failed under the catalogue \(SQLITE_IOERR_READ\)"

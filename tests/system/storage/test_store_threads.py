@@ -55,7 +55,7 @@ class ThreadsTests:
                         continue
                     if commit.version is not None:
                         done.append((commit.seq, operation))
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:
                 broken.append(error)
 
         in_threads(work)
@@ -81,7 +81,7 @@ class ThreadsTests:
                         store.receive(number, Content(digest(data), len(data)), 0, data)
                         is Received.COMPLETE
                     )
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:
                 broken.append(error)
 
         with opened(tmp_path) as store:

@@ -39,7 +39,7 @@ class Turns:
             assert self._readings.acquire(timeout=PATIENCE_SECONDS)
 
     # Twisted's name
-    def callFromThread(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> None:  # noqa: N802
+    def callFromThread(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> None:
         self._wanted.put(lambda: function(*arguments, **named))
 
     def wait_for(self, deferred: "Deferred[Any]") -> Any:

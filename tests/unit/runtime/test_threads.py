@@ -25,7 +25,7 @@ class Turns:
         self._wanted: queue.Queue[Callable[[], None]] = queue.Queue()
 
     # Twisted's name
-    def callFromThread(self, function: Callable[..., Any], *arguments: Any) -> None:  # noqa: N802
+    def callFromThread(self, function: Callable[..., Any], *arguments: Any) -> None:
         self._wanted.put(lambda: function(*arguments))
 
     def outcome(self, pool: ThreadPool, call: Callable[[], Any]) -> Any:

@@ -120,9 +120,9 @@ class RoomTests:
         """A store whose disk has room for a thousand bytes of peers."""
         with opened(tmp_path) as store:
             self.room = 1000
-            store._transfers = Transfers(  # noqa: SLF001
+            store._transfers = Transfers(
                 tmp_path / PRIVATE / "staging",
-                store._objects,  # noqa: SLF001
+                store._objects,
                 lambda: self.room,
                 lambda _: True,
             )
@@ -193,7 +193,7 @@ class DiscardTests:
 
     def test_no_image_takes_the_room_that_a_delete_may_need(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            store._reserve.give_up()  # noqa: SLF001 - as on a full disk
+            store._reserve.give_up()  # as on a full disk
             assert store.receive(1, CONTENT, 0, DATA) is Received.NO_ROOM
             assert staged(tmp_path) == []
 

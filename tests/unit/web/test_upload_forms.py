@@ -251,7 +251,7 @@ class FormTests:
         try:
             found(body, content_type)
         except BadRequest as error:
-            assert len(str(error)) < 200  # noqa: PT017 - it may raise, and need not
+            assert len(str(error)) < 200  # it may raise, and need not
 
 
 @contextmanager

@@ -241,7 +241,7 @@ class HeicContract:
         try:
             (made,) = render(engine, lie, tmp_path, request(None))
         except NotStored as error:
-            assert "cannot be" in str(error)  # noqa: PT017 - or what the header says
+            assert "cannot be" in str(error)  # or what the header says
         else:
             assert pixels(made).shape[1:3] == (64, 64)
 

@@ -371,7 +371,7 @@ class AnyPlanTests:
             planned = plan_render(tuple(requests), facts, settings)
         except BadRequest as refusal:
             # either outcome is fine, and has its promise
-            assert refusal.argument in ("image", "size", "fmt")  # noqa: PT017
+            assert refusal.argument in ("image", "size", "fmt")
             return
         for asked, made in zip(requests, planned.outputs, strict=True):
             frames = planned.frames if made.animated else 1

@@ -1552,7 +1552,7 @@ class UnwantedTests:
             assert wanted == asks
             for action in node.take_actions():
                 assert not isinstance(action, Report)
-            node.joined(max(node._pulls), DONE, now) if not asks else None  # noqa: SLF001
+            node.joined(max(node._pulls), DONE, now) if not asks else None
 
     def test_bytes_that_come_in_the_end_are_as_good_as_any(self) -> None:
         node = asking(put(1), here=0)

@@ -364,5 +364,5 @@ class ForgedAcknowledgementTests:
         one = upstream()
         for number in range(SUBSCRIBERS_MAX + 10):
             self.asked(one, b"%d" % number, "9", "")
-        assert len(one._node_of) == SUBSCRIBERS_MAX  # noqa: SLF001
+        assert len(one._node_of) == SUBSCRIBERS_MAX
         assert one.confirmations(20) == 1

@@ -159,7 +159,7 @@ class StoreTests:
             request = store(path, fmt, size, composite, crop)
         except BadRequest as refusal:
             # either outcome is fine, and has its promise
-            assert refusal.argument in ("path", "fmt", "size", "composite", "crop")  # noqa: PT017
+            assert refusal.argument in ("path", "fmt", "size", "composite", "crop")
             return
         assert len(set(request.paths)) == len(request.paths) >= 1
 

@@ -190,7 +190,7 @@ class NamedTests:
             "http://example.org/\x85",
             "http://example.org/\ud800",
             "http://bücher.example/",
-            "http://ｅｘａｍｐｌｅ.org/",  # noqa: RUF001 - what normalises to example.org
+            "http://ｅｘａｍｐｌｅ.org/",  # what normalises to example.org
             "http://example。org/",
             "http://\u212aexample.org/",  # the sign for Kelvin, whose lower case is a k
             "http://example%2eorg/",

@@ -316,7 +316,7 @@ class AuthorisationTests:
         self, node: Node, tmp_path: Path
     ) -> None:
 
-        on_reactor(self.sockets._gatekeeper.stop)  # type: ignore[union-attr]  # noqa: SLF001
+        on_reactor(self.sockets._gatekeeper.stop)  # type: ignore[union-attr]
         keys = load_keys(tmp_path / "north")
         with zmq_peer(
             zmq.DEALER,

@@ -119,7 +119,7 @@ class ExchangeTests:
 
     def test_a_client_moves_to_another_endpoint(self, sockets: Sockets, echo: Echo) -> None:
         asked = Inbox()
-        other = on_reactor(sockets.server, LOOPBACK, lambda client, frames, key: asked(frames))  # noqa: ARG005
+        other = on_reactor(sockets.server, LOOPBACK, lambda client, frames, key: asked(frames))
         on_reactor(echo.client.reconnect, other.endpoint)
         echo.requests.take_all()
         until(lambda: echo.client.send([b"moved"]) and bool(asked))
@@ -433,7 +433,7 @@ class HostileTests:
 
     @pytest.mark.parametrize("seed", range(4))
     def test_garbage_is_no_trouble(self, echo: Echo, seed: int) -> None:
-        noise = random.Random(seed)  # noqa: S311 - to be the same each time
+        noise = random.Random(seed)
         with tcp(echo.server.endpoint) as stranger, tcp(echo.server.endpoint) as polite:
             with contextlib.suppress(OSError):
                 stranger.sendall(noise.randbytes(200_000))
@@ -739,14 +739,14 @@ class ClosingTests:
                 on_reactor(lambda: [client.send([bytes(60_000)]) for _ in range(1000)])[-1] is False
             )
             on_reactor(sockets.close)
-            assert sockets._factory.context.closed, "it ended, and was not merely given up"  # noqa: SLF001
+            assert sockets._factory.context.closed, "it ended, and was not merely given up"
 
     def test_a_thread_of_zeromqs_that_does_not_let_go_holds_it_up_for_a_second_at_most(
         self, sockets: Sockets
     ) -> None:
         # such as in a name server's time limit
-        hanging = on_reactor(sockets._factory.context.socket, zmq.PUB)  # noqa: SLF001
+        hanging = on_reactor(sockets._factory.context.socket, zmq.PUB)
         on_reactor(sockets.close)
         # given up: this line would never have been reached
-        assert not sockets._factory.context.closed  # noqa: SLF001
+        assert not sockets._factory.context.closed
         hanging.close()

@@ -185,7 +185,7 @@ class BoundTests:
                 put(cache, tmp_path, f"{number}", b"%d" % number)
             for number in range(700):
                 assert get(cache, f"{number}") == b"%d" % number
-            assert len(cache._rows._remembered) == 2  # noqa: SLF001
+            assert len(cache._rows._remembered) == 2
 
 
 class ForgettingTests:

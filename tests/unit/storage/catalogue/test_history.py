@@ -137,8 +137,8 @@ class HistoryTests:
 
     def test_they_survive_the_sweep_after_a_crash(self, tmp_path: Path) -> None:
         with losing(tmp_path / "one", Clock(), tmp_path / "two") as store:
-            store._catalogue.set_clean(False)  # noqa: SLF001
-            store._housekeeping.finish = lambda: False  # type: ignore[method-assign]  # noqa: SLF001
+            store._catalogue.set_clean(False)
+            store._housekeeping.finish = lambda: False  # type: ignore[method-assign]
         with opened(tmp_path / "one") as store:
             check_kept(store, tmp_path / "one")
             assert store.read_piece(digest(b"mine"), 0, 4) == b"mine"

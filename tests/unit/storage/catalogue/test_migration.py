@@ -64,7 +64,7 @@ def older(root: Path) -> Path:
             connection.execute(statement)
         connection.execute("ATTACH ? AS new", (str(new),))
         for table in ("entry", "image"):
-            connection.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")  # noqa: S608
+            connection.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")
         connection.execute("INSERT INTO meta SELECT 1, node_id, 0, projected, clean FROM new.meta")
     connection.close()
     for name in ("-wal", "-shm"):
@@ -132,9 +132,9 @@ class MigrationTests:
         before = tables(catalogue)
         with monkeypatch.context() as patch:
             patch.setitem(
-                schema._MIGRATIONS,  # noqa: SLF001
+                schema._MIGRATIONS,
                 1,
-                (*schema._REPLICATION_TABLES, "CREATE TABLE entry (again)"),  # noqa: SLF001
+                (*schema._REPLICATION_TABLES, "CREATE TABLE entry (again)"),
             )
             with pytest.raises(StartError, match="cannot be read"), opened(tmp_path):
                 pass
@@ -173,13 +173,13 @@ class StampTests:
             )
         change(
             root,
-            f"UPDATE entry SET stamp = {stamp} + seq, replaced_stamp = {stamp}, replaced_origin ="  # noqa: S608
+            f"UPDATE entry SET stamp = {stamp} + seq, replaced_stamp = {stamp}, replaced_origin ="
             " origin",
-            f"UPDATE pending SET stamp = {stamp} + 1 + seq",  # noqa: S608
-            f"INSERT INTO history VALUES ('c', {stamp}, 'ab', '{digest(b'2')}', 1, 5, {stamp} + 1,"  # noqa: S608
+            f"UPDATE pending SET stamp = {stamp} + 1 + seq",
+            f"INSERT INTO history VALUES ('c', {stamp}, 'ab', '{digest(b'2')}', 1, 5, {stamp} + 1,"
             " 'cd')",
             *FROM_4_TO_3,
-            f"UPDATE meta SET last_stamp = {stamp} + 9",  # noqa: S608
+            f"UPDATE meta SET last_stamp = {stamp} + 9",
         )
 
     def test_images_with_such_stamps_stay_and_can_be_written_over(self, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ class CopyTests:
             raise OSError(number, "no links here")
 
         bench = Bench(tmp_path, refuse)
-        os.chmod(bench.objects.path(bench.object(b"1")), 0o640)  # noqa: PTH101
+        os.chmod(bench.objects.path(bench.object(b"1")), 0o640)
         bench.show("a/b", None, b"1")
         status = (bench.root / "a/b").stat()
         assert (status.st_nlink, status.st_mode & 0o777) == (1, 0o640)
@@ -174,7 +174,7 @@ class FlushTests:
         """What is to be flushed."""
         return {
             os.path.relpath(os.fsdecode(folder), bench.root)
-            for folder in bench.tree.touched._touched  # noqa: SLF001
+            for folder in bench.tree.touched._touched
         }
 
     def test_every_folder_in_which_a_name_changed_is_flushed(self, bench: Bench) -> None:
@@ -192,10 +192,10 @@ class FlushTests:
             bench.show(f"{number}/x/a", None, b"1")
         flush = bench.tree.touched.flush()
         next(flush)
-        left = {os.fsdecode(folder) for folder in bench.tree.touched._flushing}  # noqa: SLF001
+        left = {os.fsdecode(folder) for folder in bench.tree.touched._flushing}
         gone = next(folder for folder in left if folder.endswith("/x"))
         bench.show(f"{os.path.relpath(gone, bench.root)}/a", b"1", None)
-        still = {os.fsdecode(folder) for folder in bench.tree.touched._flushing}  # noqa: SLF001
+        still = {os.fsdecode(folder) for folder in bench.tree.touched._flushing}
         assert gone not in still
         assert str(bench.root) in still
 

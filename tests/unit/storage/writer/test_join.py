@@ -374,13 +374,13 @@ class TreeTests:
             put(store, {"x/b": b"2"})
             store.hold(rows)
             receive(store, b"1")
-            tree_of_store = store._joiner._tree  # noqa: SLF001
-            link = tree_of_store._make_link  # noqa: SLF001
-            tree_of_store._make_link = _refuse  # noqa: SLF001
+            tree_of_store = store._joiner._tree
+            link = tree_of_store._make_link
+            tree_of_store._make_link = _refuse
             store.join(rows, YOU, Cursor("e", 1))
             assert tree(tmp_path) == {"x/": None, "x/b": b"2"}
             assert not store.tidy().result(60)
-            tree_of_store._make_link = link  # noqa: SLF001
+            tree_of_store._make_link = link
             store.release(rows)
             check_whole(store, tmp_path)
 
@@ -399,8 +399,8 @@ class FullDiskTests:
             def full(_source: bytes, _target: bytes) -> None:
                 raise OSError(28, "full")
 
-            link, store._joiner._tree._make_link = (  # noqa: SLF001
-                store._joiner._tree._make_link,  # noqa: SLF001
+            link, store._joiner._tree._make_link = (
+                store._joiner._tree._make_link,
                 full,
             )
             with pytest.raises(NotStored, match="the disk is full"):
@@ -411,7 +411,7 @@ class FullDiskTests:
                 0,
                 None,
             )
-            store._joiner._tree._make_link = link  # noqa: SLF001
+            store._joiner._tree._make_link = link
             store.join(rows, YOU, Cursor("e", 1))
             store.release(rows)
             check_whole(store, tmp_path)
@@ -419,7 +419,7 @@ class FullDiskTests:
     def test_deletes_are_joined_in_the_room_of_the_reserve(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
-            catalogue, reserve = store._catalogue, store._reserve  # noqa: SLF001
+            catalogue, reserve = store._catalogue, store._reserve
             begin = catalogue.begin
 
             def cramped() -> None:

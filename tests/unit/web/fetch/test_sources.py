@@ -120,13 +120,13 @@ class FixedResolver:
         self._addresses = addresses
 
     # Twisted's names
-    def resolveHostName(  # noqa: N802
+    def resolveHostName(
         self,
-        resolutionReceiver: IResolutionReceiver,  # noqa: N803
-        hostName: str,  # noqa: N803
-        portNumber: int = 0,  # noqa: N803
-        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: ARG002, N803
-        transportSemantics: str = "TCP",  # noqa: ARG002, N803
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,
+        transportSemantics: str = "TCP",
     ) -> IHostResolution:
         self.names.append(hostName)
         resolution = Resolution(hostName)

@@ -30,7 +30,7 @@ class BugError(Exception):
 class Failing(Resource):
     """A page that answers with the coroutine function `run`."""
 
-    isLeaf = True  # noqa: N815
+    isLeaf = True
 
     def __init__(self, run: Callable[[BoundedRequest], Coroutine[Any, Any, None]]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -65,7 +65,7 @@ class StageTests:
     def test_later_too(self) -> None:
         waiting: Deferred[None] = Deferred()
 
-        async def run(request: Any) -> None:  # noqa: ARG001
+        async def run(request: Any) -> None:
             await waiting
 
         browser = Browser(Failing(run), refusal=JSON_REFUSAL)
@@ -79,7 +79,7 @@ class StageTests:
         )
 
     def test_a_head_request_gets_no_body(self) -> None:
-        async def run(request: Any) -> None:  # noqa: ARG001
+        async def run(request: Any) -> None:
             raise BugError
 
         browser = Browser(Failing(run))
@@ -119,7 +119,7 @@ class StageTests:
     def test_after_the_client_has_gone_nothing_is_waited_for(self) -> None:
         waiting: Deferred[None] = Deferred()
 
-        async def run(request: Any) -> None:  # noqa: ARG001
+        async def run(request: Any) -> None:
             await waiting
 
         browser = _ask(run)
@@ -143,7 +143,7 @@ class StageTests:
 
     def test_an_exception_in_render_is_500(self) -> None:
         class Page(Counted):
-            def render(self, request: Any) -> bytes:  # noqa: ARG002
+            def render(self, request: Any) -> bytes:
                 raise BugError
 
         browser = Browser(Page(), refusal=JSON_REFUSAL)
@@ -167,12 +167,12 @@ class Methods(ImageMethods):
     """XML-RPC methods that fail."""
 
     @method("int")
-    async def xmlrpc_value(self, request: BoundedRequest, name: str) -> object:  # noqa: ARG002
+    async def xmlrpc_value(self, request: BoundedRequest, name: str) -> object:
         """Return what XML-RPC has no form for."""
         return {"set": {1}, "object": object(), "key": {1: 2}, "surrogate": "\ud800"}[name]
 
     @method("int")
-    async def xmlrpc_bug(self, request: BoundedRequest) -> object:  # noqa: ARG002
+    async def xmlrpc_bug(self, request: BoundedRequest) -> object:
         """Fail."""
         raise BugError
 
@@ -200,7 +200,7 @@ class MethodTests:
         ]
 
     def test_threads_that_fail(self) -> None:
-        def on_thread(call: Callable[[], Any]) -> "Deferred[Any]":  # noqa: ARG001
+        def on_thread(call: Callable[[], Any]) -> "Deferred[Any]":
             raise BugError
 
         assert answer(_call(_methods(on_thread), "bug").heard).status == 500
@@ -211,7 +211,7 @@ class MethodTests:
                 raise OSError
 
         class Closing(Methods):
-            def render_POST(self, request: Any) -> int:  # noqa: N802
+            def render_POST(self, request: Any) -> int:
                 request.content = Body(request.content.read())
                 return super().render_POST(request)
 

@@ -26,7 +26,7 @@ class Download(Resource):
     one of them; `outcome` is what `send` has said.
     """
 
-    isLeaf = True  # noqa: N815
+    isLeaf = True
 
     def __init__(self, file: OpenedFile, start: int = 0, length: int | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -19,13 +19,13 @@ PAGE = b"a page"
 class Counted(Resource):
     """A page that counts who asks for it."""
 
-    isLeaf = True  # noqa: N815
+    isLeaf = True
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.asked = 0
 
-    def render(self, request: Any) -> bytes:  # noqa: ARG002
+    def render(self, request: Any) -> bytes:
         self.asked += 1
         return PAGE
 
@@ -33,7 +33,7 @@ class Counted(Resource):
 class Waited(Resource):
     """A page whose answer the test gives."""
 
-    isLeaf = True  # noqa: N815
+    isLeaf = True
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

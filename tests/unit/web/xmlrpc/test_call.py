@@ -146,7 +146,7 @@ class LiftingTests:
             try:
                 parse_call(io.BytesIO(text), lifted_bytes_min)
             except MalformedCallError as error:
-                assert str(error)  # noqa: PT017
+                assert str(error)
 
 
 class BodyTests:
@@ -280,7 +280,7 @@ class BoundTests:
             def __setattr__(self, name: str, value: object) -> None:
                 setattr(self.parser, name, value)
 
-            def Parse(self, data: bytes, final: bool) -> int:  # noqa: N802 - expat's own
+            def Parse(self, data: bytes, final: bool) -> int:  # expat's own
                 lengths.append(len(data))
                 return int(self.parser.Parse(data, final))
 
