@@ -17,7 +17,7 @@ NODES = re.findall(r"^  (\w+):\n    <<: \*node$", COMPOSE, flags=re.MULTILINE)
 class ImageTests:
     """The Dockerfile."""
 
-    def test_what_setuptools_needs_is_let_through_to_the_build(self) -> None:
+    def test_what_pip_needs_is_let_through_to_the_build(self) -> None:
         _, *let_through, ignored = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
         assert ignored == "**/__pycache__"
         assert [name for name in let_through if not (ROOT / name.removeprefix("!")).exists()] == []
@@ -26,6 +26,7 @@ class ImageTests:
             "!twisted",
             "!setup.py",
             "!pyproject.toml",
+            "!constraints.txt",
             "!README.md",
             "!CHANGELOG.md",
             "!docs",
