@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from imagepipe import __version__
 from tests.support.cluster import eventually
 from tests.support.daemon_process import DaemonProcess, fault_of, running
 from tests.support.http_client import request
@@ -53,7 +54,7 @@ class PageTests:
     def test_the_text_is_for_people(self, daemon: DaemonProcess) -> None:
         page = request(daemon.http_url, "/status")
         assert page.headers["content-type"] == "text/plain; charset=utf-8"
-        assert b"imagepipe 0.1.0" in page.body
+        assert f"imagepipe {__version__}".encode() in page.body
 
     def test_the_metrics_parse_and_agree(self, daemon: DaemonProcess) -> None:
         page = request(daemon.http_url, "/metrics")
