@@ -17,6 +17,9 @@ help:  ## list these commands
 run: .venv/ready imagepipe.ini  ## start the daemon on imagepipe.ini, which is made if there is none
 	@exec .venv/bin/twistd -n imagepipe -c imagepipe.ini
 
+example: .venv/ready  ## draw photo.jpg, an image to try imagepipe with
+	@.venv/bin/python scripts/example_image.py photo.jpg
+
 unit: .venv/ready-dev  ## run the unit tests, which take less than a minute and need only Python
 	.venv/bin/python -m $(PYTEST) tests/unit
 
@@ -70,5 +73,5 @@ clean:  ## remove what these commands made; imagepipe.ini and the images stay
 imagepipe.ini:
 	cp imagepipe.ini.dist imagepipe.ini
 
-.PHONY: help run unit test check simulate bench lock clean
+.PHONY: help run example unit test check simulate bench lock clean
 .DELETE_ON_ERROR:

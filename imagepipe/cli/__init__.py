@@ -1,4 +1,4 @@
-"""`imagepipe`: the command line (docs/commands.md).
+"""`imagepipe`: the command line (docs/reference/commands.md).
 
 main         the group of commands, and how errors are reported
 options      the options that choose a daemon, before or after the command

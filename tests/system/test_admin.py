@@ -1,4 +1,6 @@
-"""The methods for operators (docs/administration.md), at the XML-RPC boundary of a real daemon."""
+"""The methods for operators (docs/reference/methods.md), at the XML-RPC boundary of a real
+daemon.
+"""
 
 import hashlib
 import json

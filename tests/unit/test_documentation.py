@@ -1,5 +1,5 @@
-"""What a user can see is written down: every option, method, fault and command is in README.md and
-imagepipe.ini.dist.
+"""Everything that users can see is documented: options, methods, faults, statuses, commands,
+metrics.
 """
 
 import inspect
@@ -29,12 +29,16 @@ from tests.support.repository import ROOT
 from tests.support.sample_status import FULL, REPLICATION, TOTALS
 
 README = (ROOT / "README.md").read_text()
+CONFIGURATION = (ROOT / "docs/reference/configuration.md").read_text()
+METHODS_PAGE = (ROOT / "docs/reference/methods.md").read_text()
+HTTP_PAGE = (ROOT / "docs/reference/http.md").read_text()
+STORE = (ROOT / "docs/guide/store.md").read_text()
+METRICS = (ROOT / "docs/reference/metrics.md").read_text()
 SPECIFICATION = ConfigObj(
     CONFIGSPEC.split("\n"), interpolation=False, list_values=False, _inspec=True
 )
-ADMINISTRATION = (ROOT / "docs/administration.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
-MIGRATION = (ROOT / "docs/migration.md").read_text()
+MIGRATION = (ROOT / "docs/guide/migrate.md").read_text()
 METHODS = sorted(
     name.removeprefix("xmlrpc_") for name in dir(ImageMethods) if name.startswith("xmlrpc_")
 )
@@ -43,12 +47,12 @@ ADMIN_METHODS = sorted(
 )
 
 
-def chapter(heading: str) -> str:
-    """The part of README.md below the heading that begins so, with all headings below it."""
+def chapter(page: str, heading: str) -> str:
+    """The part of a page below a heading."""
     found = re.search(
-        rf"^(#+) {re.escape(heading)}.*?(?=^#{{1,2}} |\Z)", README, flags=re.MULTILINE | re.DOTALL
+        rf"^## {re.escape(heading)}\n.*?(?=^## |\Z)", page, flags=re.MULTILINE | re.DOTALL
     )
-    assert found, f"README.md has no heading {heading}"
+    assert found, f"there is no heading {heading}"
     return found[0]
 
 
@@ -69,44 +73,44 @@ class OptionTests:
             for option in SPECIFICATION[section].scalars
         ],
     )
-    def test_readme_names_every_option_with_its_section_and_default(
+    def test_the_reference_has_every_option_with_its_section_and_default(
         self, section: str, option: str
     ) -> None:
-        lines = [line for line in chapter("Configuration").splitlines() if f"`{option}`" in line]
         below = [line for line in _table_of(section) if f"`{option}`" in line]
-        assert lines
-        assert below, f"[{section}] {option} is not in README.md"
+        assert below, f"[{section}] {option} is not in the reference"
         default = defaults(SPECIFICATION[section][option]).replace("0022", "18")
         assert any(default in line.replace("`", "") for line in below), (
-            f"README.md does not say that [{section}] {option} is {default}"
+            f"the reference does not say that [{section}] {option} is {default}"
         )
 
     @pytest.mark.parametrize("section", SPECIFICATION.sections)
     def test_the_distributed_file_has_every_section(self, section: str) -> None:
         assert f"\n[{section}]\n" in (ROOT / "imagepipe.ini.dist").read_text()
 
-    def test_readme_says_what_the_child_of_imagemagick_gets(self) -> None:
+    def test_the_reference_says_what_the_child_of_imagemagick_gets(self) -> None:
         for name, check in SPECIFICATION["imagemagick"]["env"].items():
             if name != "__many__":
-                assert f"`{name} = {defaults(check)}`" in README
+                assert f"`{name} = {defaults(check)}`" in CONFIGURATION
 
 
 class MethodTests:
     """Each method of the XML-RPC server has its chapter, and each argument its mention."""
 
     @pytest.mark.parametrize("name", METHODS)
-    def test_readme_has_the_method_with_its_arguments_and_their_defaults(self, name: str) -> None:
-        assert _headings(name, README) == [_arguments(ImageMethods, name)]
+    def test_the_reference_has_the_method_with_its_arguments_and_their_defaults(
+        self, name: str
+    ) -> None:
+        assert _headings(name, METHODS_PAGE) == [_arguments(ImageMethods, name)]
 
     @pytest.mark.parametrize("name", ADMIN_METHODS)
     def test_the_chapter_on_administration_has_the_method_with_its_arguments_and_their_defaults(
         self, name: str
     ) -> None:
-        assert _headings(f"admin.{name}", ADMINISTRATION) == [_arguments(AdminMethods, name)]
+        assert _headings(f"admin.{name}", METHODS_PAGE) == [_arguments(AdminMethods, name)]
 
     def test_the_chapter_on_administration_has_no_other_method(self) -> None:
         assert (
-            sorted(re.findall(r"^### admin\.(\w+)", ADMINISTRATION, flags=re.MULTILINE))
+            sorted(re.findall(r"^### admin\.(\w+)", METHODS_PAGE, flags=re.MULTILINE))
             == ADMIN_METHODS
         )
 
@@ -114,8 +118,8 @@ class MethodTests:
         assert METHODS == ["delete_image", "image_info", "list_images", "move_image", "store_image"]
 
     @pytest.mark.parametrize("name", ["listMethods", "methodHelp", "methodSignature", "multicall"])
-    def test_readme_names_introspection(self, name: str) -> None:
-        assert f"`system.{name}`" in README
+    def test_the_guide_names_introspection(self, name: str) -> None:
+        assert f"`system.{name}`" in STORE
 
 
 class FaultTests:
@@ -124,10 +128,10 @@ class FaultTests:
     @pytest.mark.parametrize(
         "error", ImagepipeError.__subclasses__(), ids=lambda error: error.__name__
     )
-    def test_readme_explains_every_fault(self, error: type[ImagepipeError]) -> None:
+    def test_the_reference_explains_every_fault(self, error: type[ImagepipeError]) -> None:
         assert re.search(
             rf"^\| {error.fault_code} \| `\[{error.fault_code}\]` \| .+ \|$",
-            chapter("Faults"),
+            chapter(METHODS_PAGE, "Faults"),
             flags=re.MULTILINE,
         )
 
@@ -135,9 +139,9 @@ class FaultTests:
 class StatusTests:
     """Each status of the image server is in the table of its errors."""
 
-    def test_readme_explains_every_status_that_an_error_can_have(self) -> None:
+    def test_the_reference_explains_every_status_that_an_error_can_have(self) -> None:
         told = re.findall(
-            r"^\| ([0-9, ]+) \| .+ \|$", chapter("Images over HTTP"), flags=re.MULTILINE
+            r"^\| ([0-9, ]+) \| .+ \|$", chapter(HTTP_PAGE, "Errors"), flags=re.MULTILINE
         )
         assert {str(error.http_status) for error in _below(ImagepipeError)} <= set(
             ", ".join(told).split(", ")
@@ -147,16 +151,14 @@ class StatusTests:
 class MetricTests:
     """Each page, metric and name of Graphite's is in the chapter on them, and nothing else is."""
 
-    def test_readme_has_every_page_and_no_other(self) -> None:
-        pages = re.findall(
-            r"^\| `/([\w.]+)` \|", chapter("Status pages and metrics"), flags=re.MULTILINE
-        )
+    def test_the_reference_has_every_page_and_no_other(self) -> None:
+        pages = re.findall(r"^\| `/([\w.]+)` \|", METRICS, flags=re.MULTILINE)
         assert set(pages) == RESERVED_FIRST
 
-    def test_readme_has_every_metric_with_its_type_and_no_other(self) -> None:
+    def test_the_reference_has_every_metric_with_its_type_and_no_other(self) -> None:
         rows = re.findall(
             r"^\| (`[^|]+`) \| ((?:gauge|counter|histogram|, )+) \|",
-            chapter("Prometheus"),
+            chapter(METRICS, "Prometheus"),
             flags=re.MULTILINE,
         )
         told = {name: types for names, types in rows for name in re.findall(r"`(\w+)`", names)}
@@ -169,14 +171,14 @@ class MetricTests:
         assert told.keys() == exposed.keys()
         assert [name for name, type in exposed.items() if type not in told[name]] == []
 
-    def test_readme_has_every_name_of_graphites(self) -> None:
+    def test_the_reference_has_every_name_of_graphites(self) -> None:
         formats = {f"image_request.{each.format}" for each in TOTALS.image_requests}
         names = (
             (events_of(TOTALS).keys() - formats)
             | {"image_request.<format>"}
             | states_of(REPLICATION).keys()
         )
-        assert [name for name in names if f"`{name}`" not in chapter("Graphite")] == []
+        assert [name for name in names if f"`{name}`" not in chapter(METRICS, "Graphite")] == []
 
 
 class OperationsTests:
@@ -204,7 +206,7 @@ class OperationsTests:
         assert [
             str(file)
             for file in files
-            if str(file) not in README + OPERATIONS and str(file.parent) not in README
+            if str(file) not in OPERATIONS and str(file.parent) not in OPERATIONS
         ] == []
 
 
@@ -281,9 +283,9 @@ class CommandTests:
         assert {"run", "test", "check"} <= named
 
     @pytest.mark.parametrize(
-        "path", sorted(set(re.findall(r"`((?:docs|scripts|contrib|benchmarks)/[\w./-]+)`", README)))
+        "path", sorted(set(re.findall(r"\]\((?!https?:)([\w./-]+)\)", README)))
     )
-    def test_every_file_that_readme_names_is_there(self, path: str) -> None:
+    def test_every_file_that_readme_links_to_is_there(self, path: str) -> None:
         assert (ROOT / path).exists()
 
 
@@ -328,7 +330,7 @@ def _why(call: Callable[[], object]) -> str:
 
 def _headings(method: str, text: str) -> list[str]:
     """The arguments in each of the method's headings."""
-    return re.findall(rf"^### {re.escape(method)}\((.*)\)$", text, flags=re.MULTILINE)
+    return re.findall(rf"^##+ {re.escape(method)}\((.*)\)$", text, flags=re.MULTILINE)
 
 
 def _arguments(methods: type, name: str) -> str:
@@ -341,13 +343,12 @@ def _arguments(methods: type, name: str) -> str:
 
 
 def _table_of(section: str) -> list[str]:
-    """The lines of README.md about a section: those below its heading, or its row in a table of
-    sections.
-    """
-    rows = re.findall(rf"^\| `\[{section}\]` \|.*$", README, flags=re.MULTILINE)
-    headed = re.search(rf"^### `\[{section}\]`.*?(?=^##)", README, flags=re.MULTILINE | re.DOTALL)
-    assert rows or headed, f"README.md says nothing of [{section}]"
-    return rows + (headed[0].splitlines() if headed else [])
+    """The lines below the heading of a section."""
+    headed = re.search(
+        rf"^## `\[{section}\]`.*?(?=^## |\Z)", CONFIGURATION, flags=re.MULTILINE | re.DOTALL
+    )
+    assert headed, f"docs/reference/configuration.md says nothing of [{section}]"
+    return headed[0].splitlines()
 
 
 def _below(error: type[ImagepipeError]) -> set[type[ImagepipeError]]:

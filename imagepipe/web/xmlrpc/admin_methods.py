@@ -1,5 +1,5 @@
 """The XML-RPC methods for operators: admin.status and its kin, beside those for images and on the
-same port (docs/administration.md).
+same port (docs/reference/methods.md).
 
 Here arguments become values, and results what a client gets; what is done is done by operations and
 ondemand.

@@ -1,5 +1,5 @@
-"""The command line as click has it: every command and option is in docs/commands.md, has its help,
-and costs nothing before it is used.
+"""The command line as click has it: every command and option is in docs/reference/commands.md, has
+its help, and costs nothing before it is used.
 """
 
 import re
@@ -18,13 +18,13 @@ COMMANDS = imagepipe.commands
 CHAPTERS = dict(
     re.findall(
         r"^## imagepipe ([a-z-]+)(.*?)(?=^## |\Z)",
-        (ROOT / "docs/commands.md").read_text(),
+        (ROOT / "docs/reference/commands.md").read_text(),
         flags=re.MULTILINE | re.DOTALL,
     )
 )
 [GENERAL] = re.findall(
     r"^## Which daemon$(.*?)(?=^## )",
-    (ROOT / "docs/commands.md").read_text(),
+    (ROOT / "docs/reference/commands.md").read_text(),
     flags=re.MULTILINE | re.DOTALL,
 )
 
