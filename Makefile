@@ -36,10 +36,14 @@ else
 	.venv/bin/python -m $(PYTEST) $(TESTS)
 endif
 
-check: .venv/ready-dev  ## formatting, lint and types
+check: .venv/ready-dev  ## formatting, lint, types, and the links of the documentation
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+	@$(MAKE) --no-print-directory docs
+
+docs: .venv/ready-dev  ## build the documentation as a site in build/docs; a broken link is an error
+	.venv/bin/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
 
 simulate: .venv/ready-dev  ## prove replication in a simulated world of faults: SEED=1 RUNS=1000
 	.venv/bin/python -m tests.simulation --seed $(SEED) --runs $(RUNS)
@@ -73,5 +77,5 @@ clean:  ## remove what these commands made; imagepipe.ini and the images stay
 imagepipe.ini:
 	cp imagepipe.ini.dist imagepipe.ini
 
-.PHONY: help run example unit test check simulate bench lock clean
+.PHONY: help run example unit test check docs simulate bench lock clean
 .DELETE_ON_ERROR:
