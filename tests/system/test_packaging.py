@@ -18,8 +18,7 @@ DOCUMENTATION = "share/doc/imagepipe"
 SOURCES = (
     "pyproject.toml",
     "setup.py",
-    "README.md",
-    "CHANGELOG.md",
+    *(path.name for path in ROOT.glob("*.md")),
     "LICENSE",
     "imagepipe.ini.dist",
     "docs",
@@ -78,10 +77,10 @@ class WheelTests:
         }
         docs = {
             path.relative_to(ROOT).as_posix()
-            for path in (ROOT / "docs").rglob("*")
-            if path.is_file()
+            for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*"))
+            if path.is_file() and "__pycache__" not in path.parts
         }
-        assert documents == {"README.md", "CHANGELOG.md", "LICENSE", "imagepipe.ini.dist"} | docs
+        assert documents == {"LICENSE", "imagepipe.ini.dist"} | docs
 
     def test_whoever_names_the_documentation_names_that_folder(self) -> None:
         unit = (ROOT / "contrib/systemd/imagepipe.service").read_text()
