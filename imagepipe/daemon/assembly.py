@@ -25,9 +25,9 @@ from imagepipe.daemon.node import Node
 from imagepipe.daemon.service import OnFatal
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskSpace, Space, space_of
-from imagepipe.monitoring.engine_trial import EngineTrial
+from imagepipe.monitoring.engine_check import EngineCheck
 from imagepipe.monitoring.metrics import registry_of
-from imagepipe.monitoring.recent import Recent, reading_of
+from imagepipe.monitoring.sampler import Sampler, measurement_of
 from imagepipe.monitoring.status_reader import StatusReader
 from imagepipe.replication.service import Replication
 from imagepipe.replication.status import ReplicationStatus
@@ -110,13 +110,15 @@ def open_node(
     queue = WorkQueue(
         reactor, time.monotonic, running_max=images.io_threads, waiting_max=images.queue
     )
-    trial = EngineTrial(lambda: node.generations.current.engine, store.staging, time.monotonic)
+    engine_check = EngineCheck(
+        lambda: node.generations.current.engine, store.staging, time.monotonic
+    )
     disk = DiskSpace(
         reactor,
         images.path,
         threads.probes,
         time.monotonic,
-        partial(_look_at_disk, store, trial, aside),
+        partial(_look_at_disk, store, engine_check, aside),
     )
     reader = StatusReader(
         version=__version__,
@@ -125,14 +127,16 @@ def open_node(
         queue=queue,
         engine_workers=lambda: node.generations.engine_workers,
         disk=disk.read,
-        unready=lambda: store.why_unready or trial.why_not,
+        unready=lambda: store.why_unready or engine_check.why_not,
         stopping=lambda: node.is_stopping,
         replication=replication_status,
         downloads=lambda: node.generations.downloads,
         cache=cache,
         ahead=lambda: store.ahead,
     )
-    recent = Recent(reactor, time.time, lambda: reading_of(reader.read(), counters.durations()))
+    sampler = Sampler(
+        reactor, time.time, lambda: measurement_of(reader.read(), counters.durations())
+    )
     foundation = Foundation(
         reactor=reactor,
         wall=time.time,
@@ -149,13 +153,13 @@ def open_node(
         ),
         replication_status=replication_status,
         disk=disk,
-        trial=trial,
+        engine_check=engine_check,
         outputs=Outputs(reactor, threads.files, store, counters),
         read_status=reader.read,
         status_pages=status_pages(
-            reader, recent.since, registry_of(reader.read, counters.durations)
+            reader, sampler.since, registry_of(reader.read, counters.durations)
         ),
-        recent=recent,
+        sampler=sampler,
     )
     count = partial(_count, counters)
     nobody: Any = Resource()
@@ -181,9 +185,11 @@ def _shed(opened: "Future[RenderCache]") -> None:
         opened.result().shed()
 
 
-def _look_at_disk(store: Store, trial: EngineTrial, aside: ThreadPoolExecutor, path: Path) -> Space:
-    if trial.why_not:
-        aside.submit(trial.repeat)  # it may take until the timeout
+def _look_at_disk(
+    store: Store, engine_check: EngineCheck, aside: ThreadPoolExecutor, path: Path
+) -> Space:
+    if engine_check.why_not:
+        aside.submit(engine_check.repeat)  # it may take until the timeout
     store.probe()
     return space_of(path)
 

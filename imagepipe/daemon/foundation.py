@@ -9,9 +9,9 @@ from typing import Any
 
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskSpace
-from imagepipe.monitoring.engine_trial import EngineTrial
+from imagepipe.monitoring.engine_check import EngineCheck
 from imagepipe.monitoring.node_status import NodeStatus
-from imagepipe.monitoring.recent import Recent
+from imagepipe.monitoring.sampler import Sampler
 from imagepipe.replication.service import Replication
 from imagepipe.replication.status import ReplicationStatus
 from imagepipe.runtime.render_queue import WorkQueue
@@ -44,8 +44,8 @@ class Foundation:
     verification: Verification
     replication_status: Callable[[], ReplicationStatus | None]
     disk: DiskSpace
-    trial: EngineTrial
+    engine_check: EngineCheck
     outputs: Outputs
     read_status: Callable[[], NodeStatus]
     status_pages: Mapping[bytes, Page]
-    recent: Recent
+    sampler: Sampler

@@ -205,7 +205,7 @@ def build(
         foundation.replication,
         counters,
         missing,
-        foundation.trial,
+        foundation.engine_check,
     )
     methods: Any = ImageMethods(
         operations, threads.calls, counters, bytes_max=images.bytes_max, size_max=images.size_max

@@ -43,7 +43,7 @@ class Node:
         generation = self.generations.current
         self._foundation.replication.start()
         self._foundation.disk.start()
-        self._foundation.recent.start()
+        self._foundation.sampler.start()
         if generation.graphite:
             generation.graphite.start()
         self._foundation.outputs.make_by(
@@ -104,7 +104,7 @@ class Node:
         self._foundation.outputs.stop()
         self._foundation.verification.abandon()
         self._foundation.disk.stop()
-        self._foundation.recent.stop()
+        self._foundation.sampler.stop()
         graphite = self.generations.current.graphite
         # while replication can still be asked how it stands
         told: Deferred[None] = graphite.stop() if graphite else succeed(None)

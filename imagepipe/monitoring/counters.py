@@ -40,7 +40,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderCount:
     """`count` renditions of a format, which is named by its extension: jpg, gif, webp, png,
     avif.
     """
@@ -50,7 +50,7 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailureCount:
     """`count` failures of an operation (store, delete, ...), by kind (DiskFull, Overloaded,
     ...).
     """
@@ -61,7 +61,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class RequestCount:
     """`count` HTTP requests of a method that were answered with a status."""
 
     method: str
@@ -85,15 +85,15 @@ class Totals:
     those of bodies.
     """
 
-    image_requests: tuple[Rendered, ...]
+    image_requests: tuple[RenderCount, ...]
     image_requests_failed: int
     originals_downloaded: int
     originals_unavailable: int
     images_stored: int
     images_deleted: int
     images_moved: int
-    failures: tuple[Failed, ...]
-    requests: tuple[Answered, ...]
+    failures: tuple[FailureCount, ...]
+    requests: tuple[RequestCount, ...]
     received_bytes: int
     sent_bytes: int
 
@@ -114,7 +114,7 @@ class Durations:
 
 
 @dataclass(frozen=True, slots=True)
-class NotedError:
+class LoggedError:
     """An error that an operator should hear of: when (ISO 8601, UTC), what failed, and how."""
 
     when: str
@@ -133,7 +133,7 @@ class Counters:
         self._wall = wall
         self._rendered: Counter[str] = Counter()
         self._failed: Counter[tuple[str, str]] = Counter()
-        self._answered: Counter[tuple[str, int]] = Counter()
+        self._requests_by_status: Counter[tuple[str, int]] = Counter()
         self._image_requests_failed = 0
         self._originals_downloaded = 0
         self._originals_unavailable = 0
@@ -143,12 +143,12 @@ class Counters:
         self._received_bytes = 0
         self._sent_bytes = 0
         self._requests, self._work, self._waits, self._runs = (
-            _Classes(),
-            _Classes(),
-            _Classes(),
-            _Classes(),
+            _Histogram(),
+            _Histogram(),
+            _Histogram(),
+            _Histogram(),
         )
-        self._errors: deque[NotedError] = deque(maxlen=ERRORS_KEPT)
+        self._errors: deque[LoggedError] = deque(maxlen=ERRORS_KEPT)
 
     # Images.
 
@@ -201,7 +201,7 @@ class Counters:
         """A request was answered, or its client went away, `seconds` after it began; with the
         lengths of the two bodies. is_page: it was for a status page.
         """
-        self._answered[method if method in _METHODS else "OTHER", status] += 1
+        self._requests_by_status[method if method in _METHODS else "OTHER", status] += 1
         self._requests.add(seconds)
         if not is_page:
             self._work.add(seconds)
@@ -225,7 +225,7 @@ class Counters:
         printable = "".join(
             character if character.isprintable() else " " for character in text[:ERROR_LENGTH_MAX]
         )
-        self._errors.append(NotedError(when, what, printable))
+        self._errors.append(LoggedError(when, what, printable))
 
     # What came of it.
 
@@ -233,7 +233,7 @@ class Counters:
         """All that was counted up to now."""
         return Totals(
             image_requests=tuple(
-                Rendered(format, count) for format, count in sorted(self._rendered.items())
+                RenderCount(format, count) for format, count in sorted(self._rendered.items())
             ),
             image_requests_failed=self._image_requests_failed,
             originals_downloaded=self._originals_downloaded,
@@ -241,8 +241,12 @@ class Counters:
             images_stored=self._images_stored,
             images_deleted=self._images_deleted,
             images_moved=self._images_moved,
-            failures=tuple(Failed(*key, count) for key, count in sorted(self._failed.items())),
-            requests=tuple(Answered(*key, count) for key, count in sorted(self._answered.items())),
+            failures=tuple(
+                FailureCount(*key, count) for key, count in sorted(self._failed.items())
+            ),
+            requests=tuple(
+                RequestCount(*key, count) for key, count in sorted(self._requests_by_status.items())
+            ),
             received_bytes=self._received_bytes,
             sent_bytes=self._sent_bytes,
         )
@@ -253,7 +257,7 @@ class Counters:
             self._requests.taken(), self._work.taken(), self._waits.taken(), self._runs.taken()
         )
 
-    def last_errors(self) -> tuple[NotedError, ...]:
+    def last_errors(self) -> tuple[LoggedError, ...]:
         """The last ERRORS_KEPT errors, the newest first."""
         return tuple(reversed(self._errors))
 
@@ -267,7 +271,7 @@ def note_failure(counters: Counters, operation: str, error: ImagepipeError) -> N
         counters.error(operation, str(error))
 
 
-class _Classes:
+class _Histogram:
     """A Distribution that grows."""
 
     def __init__(self) -> None:

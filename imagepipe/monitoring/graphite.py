@@ -41,7 +41,7 @@ best.
 RETRY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 2.0
 
-UNHEARD_SECONDS = 60
+SILENT_SECONDS = 60
 """A connection on which Graphite's machine acknowledges nothing for so long is given up; the kernel
 alone would take a quarter of an hour.
 """
@@ -49,7 +49,7 @@ alone would take a quarter of an hour.
 _log = Logger()
 
 
-def events_of(totals: Totals) -> dict[str, int]:
+def event_counts(totals: Totals) -> dict[str, int]:
     """The events that there are, by name; the first five rows are those of Image Server."""
     return {
         "image_request": sum(each.count for each in totals.image_requests),
@@ -63,7 +63,7 @@ def events_of(totals: Totals) -> dict[str, int]:
     }
 
 
-def states_of(replication: ReplicationStatus | None) -> dict[str, int]:
+def replication_values(replication: ReplicationStatus | None) -> dict[str, int]:
     """How replication stands, by name; nothing where it does not run. Peers have mostly the same
     changes, so the one that is furthest ahead counts.
     """
@@ -79,7 +79,7 @@ def states_of(replication: ReplicationStatus | None) -> dict[str, int]:
     }
 
 
-def news_of(told: Mapping[str, int], counts: Mapping[str, int]) -> dict[str, int]:
+def increments(told: Mapping[str, int], counts: Mapping[str, int]) -> dict[str, int]:
     """How often each event has happened since `told`, as far as it has."""
     return {
         name: count - told.get(name, 0)
@@ -125,19 +125,19 @@ class Graphite:
         self._wall = wall
         retry = backoffPolicy(initialDelay=1.0, maxDelay=RETRY_SECONDS_MAX)
         self._service = ClientService(
-            endpoint, cast(Any, _Links(self)), retryPolicy=retry, clock=reactor
+            endpoint, cast(Any, _ConnectionFactory(self)), retryPolicy=retry, clock=reactor
         )
-        self._link: _Link | None = None
+        self._link: _Connection | None = None
         self._told: Mapping[str, int] = {}
         self._told_before: Mapping[str, int] = {}
-        self._states_due = 0.0
+        self._replication_due = 0.0
         self._timer: Any = None  # an IDelayedCall
 
     def start(self, told: Mapping[str, int] | None = None) -> None:
         """Connect, again and again until it works, and begin to tell: of what happened since
         `told`, or else from now on.
         """
-        self._told = self._told_before = events_of(self._totals()) if told is None else told
+        self._told = self._told_before = event_counts(self._totals()) if told is None else told
         self._service.startService()
         self._service.whenConnected(failAfterFailures=1).addErrback(_not_reached)
         self._timer = self._reactor.callLater(LOOK_SECONDS, self._look)
@@ -163,12 +163,12 @@ class Graphite:
             link.close()
         return told
 
-    def connected(self, link: "_Link") -> None:
+    def connected(self, link: "_Connection") -> None:
         """There is a connection."""
         _log.info("Graphite: connected")
         self._link = link
 
-    def lost(self, link: "_Link", why: Failure) -> None:
+    def lost(self, link: "_Connection", why: Failure) -> None:
         """There is none any more. What was not on its way is told again."""
         if not link.is_drained:
             self._told = self._told_before
@@ -180,23 +180,23 @@ class Graphite:
             )
 
     def _look(self) -> None:
-        events_told = self._tell()
+        events_told = self._send()
         self._timer = self._reactor.callLater(
             REPORT_SECONDS if events_told else LOOK_SECONDS, self._look
         )
 
-    def _tell(self) -> bool:
+    def _send(self) -> bool:
         """Send a report if there is something to say and it can be sent; whether there were events
         in it.
         """
         link, now = self._link, self._reactor.seconds()
         if link is None or not link.is_drained:
             return False
-        counts = events_of(self._totals())
-        news = news_of(self._told, counts)
-        states = states_of(self._replication()) if now >= self._states_due else {}
+        counts = event_counts(self._totals())
+        news = increments(self._told, counts)
+        states = replication_values(self._replication()) if now >= self._replication_due else {}
         if states:
-            self._states_due = now + REPORT_SECONDS
+            self._replication_due = now + REPORT_SECONDS
         if news or states:
             link.write(report(self._prefix, news, counts, states, self._wall()).encode())
             self._told_before, self._told = self._told, counts
@@ -204,7 +204,7 @@ class Graphite:
 
     async def _stop(self) -> None:
         try:
-            await Deferred.fromCoroutine(self._tell_the_rest()).addTimeout(
+            await Deferred.fromCoroutine(self._send_rest()).addTimeout(
                 STOP_SECONDS_MAX, self._reactor
             )
         except TimeoutError:
@@ -214,16 +214,16 @@ class Graphite:
             link.close()
         await closed
 
-    async def _tell_the_rest(self) -> None:
+    async def _send_rest(self) -> None:
         if self._link:
             await self._link.drained()
-            self._states_due = 0.0
-            self._tell()
+            self._replication_due = 0.0
+            self._send()
         if self._link:
             await self._link.drained()
 
 
-class _Link(Protocol):
+class _Connection(Protocol):
     """A connection to Graphite, one report at a time.
 
     It is a pull producer: the transport calls `resumeProducing` whenever it has given all it was
@@ -238,7 +238,7 @@ class _Link(Protocol):
     def connectionMade(self) -> None:
         transport: Any = self.transport
         transport.getHandle().setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_SECONDS * 1000
+            socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_SECONDS * 1000
         )
         transport.registerProducer(self, streaming=False)
         self._graphite.connected(self)
@@ -284,14 +284,14 @@ class _Link(Protocol):
                 deferred.callback(None)
 
 
-class _Links(Factory):
+class _ConnectionFactory(Factory):
     noisy = False
 
     def __init__(self, graphite: Graphite) -> None:
         self._graphite = graphite
 
-    def buildProtocol(self, addr: object) -> _Link:
-        return _Link(self._graphite)
+    def buildProtocol(self, addr: object) -> _Connection:
+        return _Connection(self._graphite)
 
 
 def _not_reached(failure: Failure) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from imagepipe.core.rows.versions import Ahead
-from imagepipe.monitoring.counters import NotedError, Totals
+from imagepipe.monitoring.counters import LoggedError, Totals
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.replication.status import ReplicationStatus
 
@@ -87,5 +87,5 @@ class NodeStatus:
     cache: CacheStatus | None
     disk: DiskStatus
     replication: ReplicationStatus | None
-    last_errors: tuple[NotedError, ...]
+    last_errors: tuple[LoggedError, ...]
     ahead: Ahead | None = None

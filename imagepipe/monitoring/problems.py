@@ -36,7 +36,7 @@ CLOCK_SECONDS = 5.0
 FETCHES_SECONDS = 30.0
 """A subscriber asks every five seconds, or more often."""
 
-GONE_SECONDS = 86400.0
+ABSENT_SECONDS = 86400.0
 """A subscriber that has not asked for so long is taken for one that was removed from the cluster.
 """
 
@@ -168,7 +168,7 @@ def _upstream(peer: UpstreamStatus, *, has_started: bool) -> Iterator[Problem]:
 
 
 def _subscriber(peer: SubscriberStatus, name: str) -> Iterator[Problem]:
-    if FETCHES_SECONDS <= peer.heard_seconds < GONE_SECONDS:
+    if FETCHES_SECONDS <= peer.heard_seconds < ABSENT_SECONDS:
         lacks = f": {counted(peer.behind, 'change')} not on its disk" if peer.behind else ""
         yield _warning(
             f"peer {name} has fetched nothing for {shown_seconds(peer.heard_seconds)}{lacks}"

@@ -27,7 +27,7 @@ TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Measurement:
     """What there is to see at one moment. `requests`: all since the start. The last two are of the
     upstream that is furthest ahead; None: there is none.
     """
@@ -86,7 +86,7 @@ class Samples:
         self._first_at = 0.0
         self._waiting_max = 0
 
-    def observe(self, at: float, reading: Reading) -> None:
+    def observe(self, at: float, reading: Measurement) -> None:
         """What is to be seen now, `at` seconds after the beginning; several times in an
         interval.
         """
@@ -121,7 +121,7 @@ class Samples:
             rows_behind=tuple(one.rows_behind for one in chosen),
         )
 
-    def _sample(self, at: float, last: Reading) -> Sample:
+    def _sample(self, at: float, last: Measurement) -> Sample:
         counts = tuple(
             after - before for after, before in zip(last.requests.counts, self._first, strict=True)
         )

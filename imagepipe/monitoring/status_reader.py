@@ -18,7 +18,7 @@ from imagepipe.monitoring.problems import DISK_SILENT_SECONDS, problems_of
 from imagepipe.replication.status import ReplicationStatus
 
 
-class Queue(Protocol):
+class QueueNumbers(Protocol):
     """The queues in front of the I/O threads."""
 
     @property
@@ -32,7 +32,7 @@ class Queue(Protocol):
     def waiting(self, kind: Kind) -> int: ...
 
 
-class Cache(Protocol):
+class CacheNumbers(Protocol):
     """The render cache."""
 
     @property
@@ -82,14 +82,14 @@ class StatusReader:
         version: str,
         seconds: Callable[[], float],
         counters: Counters,
-        queue: Queue,
+        queue: QueueNumbers,
         engine_workers: Callable[[], int],
         disk: Callable[[], DiskStatus],
         unready: Callable[[], str | None],
         stopping: Callable[[], bool],
         replication: Callable[[], ReplicationStatus | None] = lambda: None,
         downloads: Callable[[], int] = lambda: 0,
-        cache: Cache | None = None,
+        cache: CacheNumbers | None = None,
         ahead: Callable[[], Ahead | None] = lambda: None,
     ) -> None:
         self._version = version

@@ -32,7 +32,7 @@ from imagepipe.core.rows.entries import Content, Row
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, InternalError, NotAnImage, NotFound, NotStored, shown
 from imagepipe.monitoring.counters import Counters
-from imagepipe.monitoring.engine_trial import EngineTrial
+from imagepipe.monitoring.engine_check import EngineCheck
 from imagepipe.runtime.profiling import Stages, spent
 from imagepipe.runtime.render_queue import Timed, WorkQueue
 from imagepipe.storage.catalogue.history import Lost
@@ -75,9 +75,9 @@ class Operations:
         peers: Peers,
         counters: Counters,
         missing_facts: MissingFacts,
-        trial: EngineTrial,
+        engine_check: EngineCheck,
     ) -> None:
-        self._trial = trial
+        self._engine_check = engine_check
         self._missing_facts = missing_facts
         self._reactor = reactor
         self._on_thread = on_thread
@@ -234,10 +234,10 @@ class Operations:
                     raise
                 return self._render_staged(image, format, request, only_new=only_new)
         except OSError as error:  # no memory file, no process, no descriptor left
-            self._trial.failed()
+            self._engine_check.render_failed()
             raise refusal(error) from error
         except (NotStored, InternalError):
-            self._trial.failed()
+            self._engine_check.render_failed()
             raise
 
     def _render_staged(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from imagepipe.core.node_names import both_names
 from imagepipe.core.units import shown_bytes, shown_seconds
-from imagepipe.monitoring.counters import NotedError, Totals
+from imagepipe.monitoring.counters import LoggedError, Totals
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, Problem
 from imagepipe.replication.status import (
     PendingStatus,
@@ -170,7 +170,7 @@ def _subscriber(peer: SubscriberStatus) -> Sequence[str]:
     )
 
 
-def _errors(errors: Sequence[NotedError]) -> Iterable[str]:
+def _errors(errors: Sequence[LoggedError]) -> Iterable[str]:
     if errors:
         yield _columns(
             [("last errors", "", ""), *((each.when, each.what, each.text) for each in errors)]

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 from imagepipe.core.queues.turns import Kind
 from imagepipe.core.rows.versions import Ahead
-from imagepipe.monitoring.counters import Answered, Failed, NotedError, Rendered, Totals
+from imagepipe.monitoring.counters import (
+    FailureCount,
+    LoggedError,
+    RenderCount,
+    RequestCount,
+    Totals,
+)
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import (
     CacheStatus,
@@ -76,15 +82,15 @@ REPLICATION = ReplicationStatus(
 NOTHING = Totals((), 0, 0, 0, 0, 0, 0, (), (), 0, 0)
 
 TOTALS = Totals(
-    image_requests=(Rendered("jpg", 20), Rendered("webp", 3)),
+    image_requests=(RenderCount("jpg", 20), RenderCount("webp", 3)),
     image_requests_failed=4,
     originals_downloaded=6,
     originals_unavailable=1,
     images_stored=100,
     images_deleted=11,
     images_moved=12,
-    failures=(Failed("store", "DiskFull", 2),),
-    requests=(Answered("GET", 200, 50), Answered("POST", 200, 60)),
+    failures=(FailureCount("store", "DiskFull", 2),),
+    requests=(RequestCount("GET", 200, 50), RequestCount("POST", 200, 60)),
     received_bytes=5000,
     sent_bytes=6000,
 )
@@ -113,8 +119,8 @@ FULL = NodeStatus(
     ),
     replication=REPLICATION,
     last_errors=(
-        NotedError("2026-01-01T00:00:01Z", "store", "the disk is full"),
-        NotedError("2026-01-01T00:00:00Z", "fetch", "no answer"),
+        LoggedError("2026-01-01T00:00:01Z", "store", "the disk is full"),
+        LoggedError("2026-01-01T00:00:00Z", "fetch", "no answer"),
     ),
     ahead=Ahead(images=2, path="a/b.jpg", seconds=7230.0),
 )

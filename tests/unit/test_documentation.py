@@ -18,7 +18,7 @@ from imagepipe.core.paths import RESERVED_FIRST
 from imagepipe.core.requests.request import parse_store
 from imagepipe.errors import BadRequest, ImagepipeError
 from imagepipe.monitoring.counters import Counters
-from imagepipe.monitoring.graphite import events_of, states_of
+from imagepipe.monitoring.graphite import event_counts, replication_values
 from imagepipe.monitoring.metrics import registry_of
 from imagepipe.web.http.cross_origin_guard import Strangers
 from imagepipe.web.http.refusal import refuse_encoded
@@ -174,9 +174,9 @@ class MetricTests:
     def test_the_reference_has_every_name_of_graphites(self) -> None:
         formats = {f"image_request.{each.format}" for each in TOTALS.image_requests}
         names = (
-            (events_of(TOTALS).keys() - formats)
+            (event_counts(TOTALS).keys() - formats)
             | {"image_request.<format>"}
-            | states_of(REPLICATION).keys()
+            | replication_values(REPLICATION).keys()
         )
         assert [name for name in names if f"`{name}`" not in chapter(METRICS, "Graphite")] == []
 

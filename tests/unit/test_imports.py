@@ -56,7 +56,7 @@ MAY_IMPORT = {
         "imagepipe.engines.engine",
         "imagepipe.storage",
         "imagepipe.monitoring.counters",
-        "imagepipe.monitoring.engine_trial",
+        "imagepipe.monitoring.engine_check",
         "imagepipe.core",
         "imagepipe.errors",
     ),

@@ -8,12 +8,12 @@ from imagepipe.monitoring.counters import (
     BOUNDS_SECONDS,
     ERROR_LENGTH_MAX,
     ERRORS_KEPT,
-    Answered,
     Counters,
     Distribution,
-    Failed,
-    NotedError,
-    Rendered,
+    FailureCount,
+    LoggedError,
+    RenderCount,
+    RequestCount,
     note_failure,
 )
 
@@ -52,7 +52,7 @@ class TotalsTests:
         counted = counters()
         counted.image_request(format)
         counted.image_request(format)
-        assert counted.totals().image_requests == (Rendered(name, 2),)
+        assert counted.totals().image_requests == (RenderCount(name, 2),)
 
     def test_images_count_and_not_the_calls(self) -> None:
         counted = counters()
@@ -86,8 +86,8 @@ class TotalsTests:
         ]:
             counted.failed(operation, kind)
         assert counted.totals().failures == (
-            Failed("delete", "TooFewPeers", 1),
-            Failed("store", "DiskFull", 2),
+            FailureCount("delete", "TooFewPeers", 1),
+            FailureCount("store", "DiskFull", 2),
         )
 
     def test_requests_count_by_method_and_status_and_their_bytes_in_all(self) -> None:
@@ -97,9 +97,9 @@ class TotalsTests:
         counted.request("POST", 200, 0.1, 5000, 30)
         totals = counted.totals()
         assert totals.requests == (
-            Answered("GET", 200, 1),
-            Answered("GET", 404, 1),
-            Answered("POST", 200, 1),
+            RequestCount("GET", 200, 1),
+            RequestCount("GET", 404, 1),
+            RequestCount("POST", 200, 1),
         )
         assert (totals.received_bytes, totals.sent_bytes) == (5000, 1050)
 
@@ -107,7 +107,7 @@ class TotalsTests:
         counted = counters()
         for at in range(1000):
             counted.request(f"X{at}", 405, 0.0)
-        assert counted.totals().requests == (Answered("OTHER", 405, 1000),)
+        assert counted.totals().requests == (RequestCount("OTHER", 405, 1000),)
 
     def test_what_was_taken_does_not_change(self) -> None:
         counted = counters()
@@ -157,7 +157,7 @@ class LastErrorsTests:
         counted = counters()
         counted.error("store", "the disk is full")
         assert counted.last_errors() == (
-            NotedError("2026-01-01T00:00:00Z", "store", "the disk is full"),
+            LoggedError("2026-01-01T00:00:00Z", "store", "the disk is full"),
         )
 
     def test_the_newest_come_first_and_the_old_ones_go(self) -> None:

@@ -19,10 +19,10 @@ from imagepipe.monitoring.graphite import (
     REPORT_SECONDS,
     STOP_SECONDS_MAX,
     Graphite,
-    events_of,
-    news_of,
+    event_counts,
+    increments,
+    replication_values,
     report,
-    states_of,
 )
 from imagepipe.replication.status import ReplicationStatus
 from tests.support.reactor_thread import PATIENCE_SECONDS, Inbox, logged, on_reactor, reactor, until
@@ -35,7 +35,7 @@ class LinesTests:
     """What there is to tell, in which words."""
 
     def test_the_names_are_those_of_image_server_and_ours(self) -> None:
-        assert events_of(TOTALS) == {
+        assert event_counts(TOTALS) == {
             "image_request": 23,
             "image_request.jpg": 20,
             "image_request.webp": 3,
@@ -48,7 +48,7 @@ class LinesTests:
         }
 
     def test_of_replication_the_upstream_that_is_furthest_ahead_counts(self) -> None:
-        assert states_of(REPLICATION) == {
+        assert replication_values(REPLICATION) == {
             "replication.rows_behind": 40,
             "replication.unreplicated": 7,
             "replication.pending": 3,
@@ -56,13 +56,13 @@ class LinesTests:
         }
 
     def test_what_does_not_run_has_no_state(self) -> None:
-        assert states_of(None) == {}
+        assert replication_values(None) == {}
 
     def test_news_are_what_has_happened_since(self) -> None:
-        assert news_of(
+        assert increments(
             {"store": 3, "move": 1}, {"store": 5, "move": 1, "delete": 0, "image_request.jpg": 2}
         ) == {"store": 2, "image_request.jpg": 2}
-        assert news_of({}, events_of(NOTHING)) == {}
+        assert increments({}, event_counts(NOTHING)) == {}
 
     def test_a_line_is_a_name_a_number_and_a_time(self) -> None:
         assert report(

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from imagepipe.monitoring.counters import BOUNDS_SECONDS, Counters, Distribution
-from imagepipe.monitoring.recent import KEPT, STEP_SECONDS, Recent, reading_of
-from imagepipe.monitoring.samples import Reading, Samples, quantile
+from imagepipe.monitoring.sampler import KEPT, STEP_SECONDS, Sampler, measurement_of
+from imagepipe.monitoring.samples import Measurement, Samples, quantile
 from tests.support.sample_status import BARE, FULL, NORTH, REPLICATION
 
 NOTHING = Distribution((0,) * (len(BOUNDS_SECONDS) + 1), 0.0)
-AT_REST = Reading(NOTHING, 0, None, None)
+AT_REST = Measurement(NOTHING, 0, None, None)
 
 
 def requested(*seconds: float) -> Distribution:
@@ -42,9 +42,9 @@ class SamplesTests:
 
     def test_a_sample_is_the_difference_of_two_readings(self) -> None:
         some = samples()
-        some.observe(5.0, Reading(requested(0.01, 0.01), 0, 3.25, 12))
-        some.observe(10.0, Reading(requested(0.01, 0.01, 4.0), 0, 0.0, 0))
-        some.observe(15.0, Reading(requested(0.01, 0.01, 4.0), 0, 0.0, 0))
+        some.observe(5.0, Measurement(requested(0.01, 0.01), 0, 3.25, 12))
+        some.observe(10.0, Measurement(requested(0.01, 0.01, 4.0), 0, 0.0, 0))
+        some.observe(15.0, Measurement(requested(0.01, 0.01, 4.0), 0, 0.0, 0))
         series = some.since(0)
         assert series.requests_per_second == (0.4, 0.2, 0.0)
         assert series.median_seconds == (0.0075, 3.75, None)
@@ -166,34 +166,34 @@ class RecentTests:
 
     def test_a_step_is_looked_at_several_times_and_after_an_hour_the_first_goes(self) -> None:
         clock, waiting = Clock(), [0]
-        recent = Recent(clock, lambda: 1000.0, lambda: replace(AT_REST, waiting=waiting[0]))
-        recent.start()
+        sampler = Sampler(clock, lambda: 1000.0, lambda: replace(AT_REST, waiting=waiting[0]))
+        sampler.start()
         clock.advance(2.0)
         waiting[0] = 7
         clock.advance(1.0)
         waiting[0] = 0
         clock.pump([1.0] * 2)
-        assert recent.since(0).waiting_max == (7,)
+        assert sampler.since(0).waiting_max == (7,)
         clock.pump([1.0] * int(STEP_SECONDS) * KEPT)
-        series = recent.since(0)
+        series = sampler.since(0)
         assert (
             series.start,
             len(series.waiting_max),
             max(value or 0 for value in series.waiting_max),
         ) == (1005.0, KEPT, 0)
-        recent.stop()
-        recent.stop()
+        sampler.stop()
+        sampler.stop()
         assert clock.getDelayedCalls() == []
 
     def test_the_upstream_that_is_furthest_ahead_counts(self) -> None:
         durations = Counters(lambda: 0.0).durations()
-        assert reading_of(BARE, durations) == AT_REST
-        assert reading_of(FULL, durations) == Reading(NOTHING, 3, NORTH.seconds_behind, 40)
+        assert measurement_of(BARE, durations) == AT_REST
+        assert measurement_of(FULL, durations) == Measurement(NOTHING, 3, NORTH.seconds_behind, 40)
         alone = replace(FULL, replication=replace(REPLICATION, upstreams=()))
-        assert reading_of(alone, durations).rows_behind is None
+        assert measurement_of(alone, durations).rows_behind is None
 
     def test_requests_for_the_status_pages_do_not_count(self) -> None:
         counters = Counters(lambda: 0.0)
         counters.request("GET", 200, 0.1, is_page=True)
-        assert reading_of(BARE, counters.durations()).requests == NOTHING
+        assert measurement_of(BARE, counters.durations()).requests == NOTHING
         assert sum(counters.durations().requests.counts) == 1

@@ -19,7 +19,7 @@ from imagepipe.core.rendering.formats import WEBP
 from imagepipe.monitoring.counters import BOUNDS_SECONDS, Counters, Distribution
 from imagepipe.monitoring.metrics import registry_of
 from imagepipe.monitoring.node_status import NodeStatus, QueueShare
-from imagepipe.monitoring.samples import Reading, Samples
+from imagepipe.monitoring.samples import Measurement, Samples
 from imagepipe.monitoring.status_reader import StatusReader
 from imagepipe.web.http.site import LoggingSite, SiteContent
 from imagepipe.web.status_pages import status_pages
@@ -172,7 +172,7 @@ class BrowserTests:
     def test_the_samples_of_the_charts_come_from_a_time_on(self, node: Node) -> None:
         durations = Distribution((0,) * (len(BOUNDS_SECONDS) + 1), 0.0)
         for second in (5, 10, 15):
-            node.samples.observe(second, Reading(durations, second, None, None))
+            node.samples.observe(second, Measurement(durations, second, None, None))
         assert "recent" not in json.loads(node.ask("/status.json")[1])
         recent = json.loads(node.ask("/status.json?since=0")[1])["recent"]
         assert (recent["start"], recent["step_seconds"], recent["waiting_max"]) == (

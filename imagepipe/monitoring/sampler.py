@@ -7,7 +7,7 @@ from twisted.internet.task import LoopingCall
 
 from imagepipe.monitoring.counters import Durations
 from imagepipe.monitoring.node_status import NodeStatus
-from imagepipe.monitoring.samples import Reading, Samples, Series
+from imagepipe.monitoring.samples import Measurement, Samples, Series
 
 STEP_SECONDS = 5.0
 KEPT = 720
@@ -16,10 +16,10 @@ LOOKS_A_STEP = 5
 """The queue may be full for a moment only, and the chart should have that."""
 
 
-def reading_of(status: NodeStatus, durations: Durations) -> Reading:
+def measurement_of(status: NodeStatus, durations: Durations) -> Measurement:
     """What the charts show of a status."""
     upstreams = status.replication.upstreams if status.replication else ()
-    return Reading(
+    return Measurement(
         requests=durations.work,
         waiting=status.queue.waiting,
         seconds_behind=max((peer.seconds_behind for peer in upstreams), default=None),
@@ -27,7 +27,7 @@ def reading_of(status: NodeStatus, durations: Durations) -> Reading:
     )
 
 
-class Recent:
+class Sampler:
     """The samples up to now, taken between `start` and `stop`; for the reactor's thread.
 
     `reactor` is an IReactorTime, `wall` gives the seconds since 1970, `read` what is to be seen
@@ -38,7 +38,7 @@ class Recent:
         self,
         reactor: Any,
         wall: Callable[[], float],
-        read: Callable[[], Reading],
+        read: Callable[[], Measurement],
         step_seconds: float = STEP_SECONDS,
     ) -> None:
         self._reactor = reactor

@@ -1,4 +1,4 @@
-"""Whether the engine renders at all: tried on a picture that is surely right, after another failed.
+"""Whether the engine renders at all: tried on a known good image, after another failed.
 
 An image that cannot be rendered is the image's fault, as a rule. But where no process can be
 started, or each one crashes, every store fails, and then the node must not count as ready.
@@ -22,11 +22,11 @@ PICTURE = bytes.fromhex(
 )
 """A PNG of one pixel."""
 
-AGAIN_SECONDS = 5.0
+CHECK_INTERVAL_SECONDS = 5.0
 """How long after a trial another one may follow."""
 
 
-class EngineTrial:
+class EngineCheck:
     """For any thread. engine: the one that renders now. staging: makes a folder for the output.
     seconds: a monotonic clock.
     """
@@ -40,30 +40,30 @@ class EngineTrial:
         self._engine = engine
         self._staging = staging
         self._seconds = seconds
-        self._trying = threading.Lock()
+        self._checking = threading.Lock()
         self._next = seconds()
         self.why_not: str | None = None
         """What is wrong with the engine; None: nothing that is known."""
 
-    def failed(self) -> None:
+    def render_failed(self) -> None:
         """An image could not be rendered: try the engine, unless it was tried just now. Blocks."""
-        if self._seconds() < self._next or not self._trying.acquire(blocking=False):
+        if self._seconds() < self._next or not self._checking.acquire(blocking=False):
             return
         try:
             self.why_not = self._reason()
-            self._next = self._seconds() + AGAIN_SECONDS
+            self._next = self._seconds() + CHECK_INTERVAL_SECONDS
         finally:
-            self._trying.release()
+            self._checking.release()
 
     def repeat(self) -> None:
         """Try it again if it did not render the last time. Blocks."""
         if self.why_not:
-            self.failed()
+            self.render_failed()
 
     def _reason(self) -> str | None:
         try:
             with self._staging() as folder, self._engine().open(PICTURE, PNG) as source:
-                request = OutputRequest("trial", Size(1, 1), PNG)
+                request = OutputRequest("check", Size(1, 1), PNG)
                 source.render(plan_render((request,), source.facts, RenderSettings()), folder)
         except ImagepipeError as error:
             if type(error) not in (NotStored, EngineUnusable, InternalError):

@@ -12,7 +12,7 @@ from imagepipe.engines.engine import Engine
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
-from imagepipe.monitoring.engine_trial import AGAIN_SECONDS, EngineTrial
+from imagepipe.monitoring.engine_check import CHECK_INTERVAL_SECONDS, EngineCheck
 
 PIXELS_MAX = 100_000_000
 
@@ -32,9 +32,11 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
 def test_an_image_that_fails_is_not_the_engines_fault(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(NotStored), engine.open(b"\xff\xd8\xff\xe0 no more", JPEG):
         pass
-    trial = EngineTrial(lambda: engine, lambda: contextlib.nullcontext(tmp_path), Clock().seconds)
-    trial.failed()
-    assert [trial.why_not] == [None]
+    engine_check = EngineCheck(
+        lambda: engine, lambda: contextlib.nullcontext(tmp_path), Clock().seconds
+    )
+    engine_check.render_failed()
+    assert [engine_check.why_not] == [None]
     assert (tmp_path / "0").read_bytes().startswith(b"\x89PNG")
 
 
@@ -43,9 +45,11 @@ def test_an_engine_that_cannot_be_started_is_known(
 ) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     engine = VipsEngine(60.0, PIXELS_MAX)
-    trial = EngineTrial(lambda: engine, lambda: contextlib.nullcontext(tmp_path), Clock().seconds)
-    trial.failed()
-    assert "could not be started" in str(trial.why_not)
+    engine_check = EngineCheck(
+        lambda: engine, lambda: contextlib.nullcontext(tmp_path), Clock().seconds
+    )
+    engine_check.render_failed()
+    assert "could not be started" in str(engine_check.why_not)
     engine.close()
 
 
@@ -54,14 +58,16 @@ def test_an_engine_that_renders_nothing_is_known_until_another_does(
 ) -> None:
     clock, broken = Clock(), ImageMagickEngine("/bin/false", {}, 60.0, PIXELS_MAX)
     engines: list[Engine] = [broken]
-    trial = EngineTrial(lambda: engines[0], lambda: contextlib.nullcontext(tmp_path), clock.seconds)
-    trial.repeat()
-    assert [trial.why_not] == [None], "nothing has failed yet"
-    trial.failed()
-    assert str(trial.why_not).startswith("no image can be rendered: ")
+    engine_check = EngineCheck(
+        lambda: engines[0], lambda: contextlib.nullcontext(tmp_path), clock.seconds
+    )
+    engine_check.repeat()
+    assert [engine_check.why_not] == [None], "nothing has failed yet"
+    engine_check.render_failed()
+    assert str(engine_check.why_not).startswith("no image can be rendered: ")
     engines[0] = engine
-    trial.repeat()
-    assert "rendered" in str(trial.why_not), "it is too soon"
-    clock.advance(AGAIN_SECONDS)
-    trial.repeat()
-    assert [trial.why_not] == [None]
+    engine_check.repeat()
+    assert "rendered" in str(engine_check.why_not), "it is too soon"
+    clock.advance(CHECK_INTERVAL_SECONDS)
+    engine_check.repeat()
+    assert [engine_check.why_not] == [None]
