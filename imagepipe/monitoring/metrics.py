@@ -4,7 +4,7 @@
     process_*     of the process, from /proc, by prometheus_client
 
 A registry of our own, not prometheus_client's global one: two nodes may live in one process, as in
-tests. README.md has a table of all names.
+tests. docs/reference/metrics.md lists all names.
 """
 
 from collections.abc import Callable, Iterable, Iterator
