@@ -28,7 +28,7 @@ text.
     ConfigError                    imagepipe.ini cannot be used: every problem in it
     StartError                     the daemon cannot start: one sentence for the operator
 
-Text that came from outside is quoted with `shown`, so that an answer is always short and printable.
+Text from outside is put in with `quoted`, so that an answer is always short and printable.
 """
 
 from collections.abc import Sequence
@@ -181,7 +181,7 @@ class StartError(Exception):
     """The daemon cannot start; the text says why and what to do."""
 
 
-def shown(text: str, length_max: int = 80) -> str:
+def quoted(text: str, length_max: int = 80) -> str:
     """`text` in quotes, ASCII only and at most about `length_max` characters: safe in a fault or a
     log line.
     """

@@ -16,7 +16,7 @@ from configobj import ConfigObj, ConfigObjError, DuplicateError, ParseError, Sec
 from configobj.validate import Validator
 
 from imagepipe.config.spec import CONFIGSPEC, checks
-from imagepipe.errors import shown
+from imagepipe.errors import quoted
 
 _SECTION_LINE = re.compile(
     r"\s*(?P<depth>\[+)\s*(?P<quote>[\"']?)(?P<name>.*?)(?P=quote)\s*\]+\s*(?:#.*)?"
@@ -109,7 +109,7 @@ def _read(lines: list[str]) -> tuple[ConfigObj, list[str], bool]:
     except ConfigObjError as error:
         # Only the part before the `=`: the value may be a secret.
         problems = [
-            f"line {each.line_number}, {shown(each.line.partition('=')[0].strip())}:"
+            f"line {each.line_number}, {quoted(each.line.partition('=')[0].strip())}:"
             f" {_explain(each)}"
             for each in error.errors
         ]
@@ -228,7 +228,7 @@ def _cut_short(config: ConfigObj, lines: list[str]) -> list[str]:
             before = option["value"].removesuffix(comment)
             if comment and before[-1:].strip(" \t\"',"):
                 problems.append(
-                    f"line {number}, {shown(option['name'])}: the value is cut off at the `#`;"
+                    f"line {number}, {quoted(option['name'])}: the value is cut off at the `#`;"
                     " quote it, or put a space before a comment"
                 )
     return problems
@@ -239,9 +239,9 @@ def _value(key: tuple[str, str], value: str | list[str]) -> str:
     if key in _SECRET:
         return "(not shown)"
     text = value if isinstance(value, str) else ", ".join(value)
-    without_password = re.sub(r"//[^/@,]*@", "//(not shown)@", shown(text)[1:-1])
+    without_password = re.sub(r"//[^/@,]*@", "//(not shown)@", quoted(text)[1:-1])
     return re.sub(r"(//[^,?]*\?)[^,]+", r"\1(not shown)", without_password)
 
 
 def _plain(name: str) -> str:
-    return shown(name)[1:-1]
+    return quoted(name)[1:-1]

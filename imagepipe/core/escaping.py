@@ -11,7 +11,7 @@ import re
 from urllib.parse import quote, unquote_to_bytes
 
 from imagepipe.core import paths
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import BadRequest, quoted
 
 FOLDER = ".escaped/"
 
@@ -38,7 +38,7 @@ def stored_path(text: str, argument: str = "path") -> str:
     path = unescaped(text)
     if path is None:
         raise BadRequest(
-            argument, f"is not an escaped path as list_images returns it: {shown(text)}"
+            argument, f"is not an escaped path as list_images returns it: {quoted(text)}"
         )
     return path
 

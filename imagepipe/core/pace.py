@@ -4,7 +4,7 @@ than was agreed (a token bucket).
 
 import re
 
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import BadRequest, quoted
 
 BURST_SECONDS = 0.25
 """So much work may be caught up with after a pause."""
@@ -42,6 +42,6 @@ def parse_rate(text: str) -> float:
     if rate < RATE_MIN:
         raise BadRequest(
             "rate",
-            f"{shown(text)} is not a rate of 1 KiB a second or more: write 50 MiB, for example",
+            f"{quoted(text)} is not a rate of 1 KiB a second or more: write 50 MiB, for example",
         )
     return rate

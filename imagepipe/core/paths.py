@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from imagepipe.core.rendering import formats
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import BadRequest, quoted
 
 COMPONENT_BYTES_MAX = 255
 PATH_BYTES_MAX = 1024
@@ -70,18 +70,18 @@ def clean(path: str, argument: str = "path") -> str:
     try:
         path.encode()
     except UnicodeEncodeError:
-        raise BadRequest(argument, f"is not valid Unicode: {shown(path)}") from None
+        raise BadRequest(argument, f"is not valid Unicode: {quoted(path)}") from None
     normal = unicodedata.normalize("NFC", path)
     components = [component for component in normal.split("/") if component not in ("", ".")]
     if not components:
-        raise BadRequest(argument, f"is empty: {shown(path)}")
+        raise BadRequest(argument, f"is empty: {quoted(path)}")
     if normal.endswith(("/", "/.")):
-        raise BadRequest(argument, f"names a folder, not an image: {shown(path)}")
+        raise BadRequest(argument, f"names a folder, not an image: {quoted(path)}")
     for component in components:
         _check_component(component, argument)
     cleaned = "/".join(components)
     if len(cleaned.encode()) > PATH_BYTES_MAX:
-        raise BadRequest(argument, f"is longer than {PATH_BYTES_MAX} bytes: {shown(cleaned)}")
+        raise BadRequest(argument, f"is longer than {PATH_BYTES_MAX} bytes: {quoted(cleaned)}")
     return _allowed(cleaned, components, argument)
 
 
@@ -96,9 +96,11 @@ def output_path(
     if len(suffix) > PATH_BYTES_MAX:
         raise BadRequest(argument, f"a suffix is longer than {PATH_BYTES_MAX} bytes")
     if "/" in suffix:
-        raise BadRequest(argument, f"a suffix may not contain a slash: {shown(suffix)}")
+        raise BadRequest(argument, f"a suffix may not contain a slash: {quoted(suffix)}")
     if has_control(suffix):
-        raise BadRequest(argument, f"a suffix may not contain a control character: {shown(suffix)}")
+        raise BadRequest(
+            argument, f"a suffix may not contain a control character: {quoted(suffix)}"
+        )
     stem, old_extension = split_extension(path)
     new_extension = old_extension if extension is None else "." + extension
     return clean(stem + suffix + new_extension, argument)
@@ -129,7 +131,7 @@ def has_control(text: str) -> bool:
 def _allowed(cleaned: str, components: Sequence[str], argument: str) -> str:
     """A path whose components are each legal, if what they say together is too."""
     if components[0] in RESERVED_FIRST or components[-1] in RESERVED_LAST:
-        raise BadRequest(argument, f"is reserved for the server's own pages: {shown(cleaned)}")
+        raise BadRequest(argument, f"is reserved for the server's own pages: {quoted(cleaned)}")
     _check_extensions(components[-1], argument)
     return cleaned
 
@@ -138,17 +140,17 @@ def _check_component(component: str, argument: str) -> None:
     if component == "..":
         raise BadRequest(argument, "may not contain '..'")
     if component.startswith("."):
-        raise BadRequest(argument, f"no component may begin with a dot: {shown(component)}")
+        raise BadRequest(argument, f"no component may begin with a dot: {quoted(component)}")
     if has_control(component):
-        raise BadRequest(argument, f"may not contain a control character: {shown(component)}")
+        raise BadRequest(argument, f"may not contain a control character: {quoted(component)}")
     if UNSAYABLE.search(component):
         raise BadRequest(
             argument,
-            f"may not contain U+FFFE or U+FFFF, which XML cannot carry: {shown(component)}",
+            f"may not contain U+FFFE or U+FFFF, which XML cannot carry: {quoted(component)}",
         )
     if len(component.encode()) > COMPONENT_BYTES_MAX:
         raise BadRequest(
-            argument, f"a component is longer than {COMPONENT_BYTES_MAX} bytes: {shown(component)}"
+            argument, f"a component is longer than {COMPONENT_BYTES_MAX} bytes: {quoted(component)}"
         )
 
 
@@ -170,6 +172,6 @@ def _check_extensions(name: str, argument: str) -> None:
         ):
             raise BadRequest(
                 argument,
-                f"a web server could run a file with the extension {shown(extension)}, or show it"
+                f"a web server could run a file with the extension {quoted(extension)}, or show it"
                 " as a page",
             )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from imagepipe.core.node_names import both_names
 from imagepipe.core.rows.versions import Ahead
 from imagepipe.core.units import counted, shown_bytes, shown_seconds
-from imagepipe.errors import shown
+from imagepipe.errors import quoted
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import NodeStatus, Problem, QueueStatus, Severity
 from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
@@ -94,7 +94,7 @@ def _ahead(ahead: Ahead | None) -> Iterator[Problem]:
     others = f" and {counted(ahead.images - 1, 'other image')}" if ahead.images > 1 else ""
     verb = "is" if ahead.images == 1 else "are"
     yield _warning(
-        f"{shown(ahead.path)}{others} {verb} dated up to {shown_seconds(ahead.seconds)} ahead of"
+        f"{quoted(ahead.path)}{others} {verb} dated up to {shown_seconds(ahead.seconds)} ahead of"
         " this node's clock: set it right if it is behind, otherwise see ImagepipeDatedAhead in"
         " docs/operations.md"
     )

@@ -8,7 +8,7 @@ from twisted.logger import Logger
 
 from imagepipe.core.replication.pulling import Link
 from imagepipe.core.replication.replica import Replica
-from imagepipe.errors import shown
+from imagepipe.errors import quoted
 from imagepipe.runtime.rate_limited_log import Seldom
 
 SILENT_SECONDS = 15.0
@@ -100,7 +100,7 @@ class Journal:
         complaints = self._not_taken.setdefault(name, Seldom(_log, self._seconds, APART_SECONDS))
         complaints.warn(
             "replication: the image {path} of the peer {name} is not fetched: {why}",
-            path=shown(path),
+            path=quoted(path),
             name=name,
             why=why,
         )

@@ -34,7 +34,7 @@ from imagepipe.errors import (
     NotStored,
     Overloaded,
     StoreUnusable,
-    shown,
+    quoted,
 )
 
 _SIDE_BY_SIDE = 4
@@ -59,7 +59,7 @@ AnyPath = Path | bytes
 
 def refusal(error: OSError, path: str | None = None) -> NotStored | Overloaded:
     """The fault of a call that `error` refuses; `path` is the image's, where one can be named."""
-    where = "" if path is None else f"{shown(path)}: "
+    where = "" if path is None else f"{quoted(path)}: "
     if error.errno in _SCARCE:
         return Overloaded("the server has too many files open: try again")
     if is_full(error):
@@ -170,7 +170,7 @@ def flush(descriptor: int, path: AnyPath) -> None:
     except OSError as error:
         if error.errno == errno.EIO:
             raise FlushError(
-                f"the disk failed to flush {shown(os.fsdecode(path))}: {os.strerror(errno.EIO)}"
+                f"the disk failed to flush {quoted(os.fsdecode(path))}: {os.strerror(errno.EIO)}"
             ) from error
         raise
 

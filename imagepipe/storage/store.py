@@ -54,7 +54,7 @@ from imagepipe.errors import (
     Overloaded,
     StartError,
     StoreUnusable,
-    shown,
+    quoted,
 )
 from imagepipe.runtime.profiling import spent
 from imagepipe.storage import opening
@@ -715,7 +715,7 @@ class Store:
         contents = []
         for image in images:
             if image.path in changes:
-                raise BadRequest("path", f"two images for {shown(image.path)}")
+                raise BadRequest("path", f"two images for {quoted(image.path)}")
             contents.append(self._seal(image.file))
             changes[image.path] = Change(image.path, contents[-1])
         digests = [content.digest for content in contents]

@@ -20,7 +20,7 @@ from imagepipe.core.rendering.formats import Format
 from imagepipe.core.requests.targets import ORIGINAL, Target, original_of
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.rows.stamp import milliseconds
-from imagepipe.errors import BadRequest, InternalError, NotFound, shown
+from imagepipe.errors import BadRequest, InternalError, NotFound, quoted
 from imagepipe.storage.images import ImageInfo, info_of
 from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.store import Store
@@ -291,5 +291,5 @@ def _sources(target: Target) -> list[str]:
 def _not_found(target: Target) -> NotFound:
     what = target.image if target.image is not None else target.path
     return NotFound(
-        "path", f"there is no image {shown(what if what is not None else target.text, 200)}"
+        "path", f"there is no image {quoted(what if what is not None else target.text, 200)}"
     )

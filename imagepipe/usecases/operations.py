@@ -30,7 +30,7 @@ from imagepipe.core.requests.history_query import LostPage, version_text
 from imagepipe.core.requests.request import StoreRequest
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.engines.engine import Engine
-from imagepipe.errors import BadRequest, InternalError, NotAnImage, NotFound, NotStored, shown
+from imagepipe.errors import BadRequest, InternalError, NotAnImage, NotFound, NotStored, quoted
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.engine_check import EngineCheck
 from imagepipe.runtime.profiling import Stages, spent
@@ -135,7 +135,7 @@ class Operations:
         """
         await self._catch_up_unless_known([path])
         if not await self._on_thread(lambda: self._store.look_up(path)):
-            raise NotFound("path", f"there is no image {shown(path)}, and there never was")
+            raise NotFound("path", f"there is no image {quoted(path)}, and there never was")
         commit = await self._answered(self._store.erase(path))
         self._counters.deleted(1)
         await self._peers.confirmed(commit.seq)
@@ -154,7 +154,7 @@ class Operations:
         await self._catch_up_unless_known([path])
         row: Row | None = (await self._on_thread(lambda: self._store.rows([path]))).get(path)
         if row is None or row.entry.content is None:
-            raise NotFound("path", f"there is no image {shown(path)}")
+            raise NotFound("path", f"there is no image {quoted(path)}")
         return info_of(await self._missing_facts.complete(row))
 
     async def list(self, prefix: str, after: str, limit: int) -> Sequence[str]:
@@ -182,7 +182,7 @@ class Operations:
         if not found:
             raise NotFound(
                 "version",
-                f"of {shown(path, 200)} this node keeps none that begins with {beginning}",
+                f"of {quoted(path, 200)} this node keeps none that begins with {beginning}",
             )
         if len(found) > 1:
             texts = " and ".join(version_text(lost.version) for lost in found)

@@ -18,7 +18,7 @@ from imagepipe.core.rendering import renditions
 from imagepipe.core.rendering.renditions import Rendition, RenditionLimits
 from imagepipe.core.requests.request import OUTPUTS_MAX, StoreRequest
 from imagepipe.core.requests.targets import original_of
-from imagepipe.errors import BadRequest, Conflict, NotFound, TooFewPeers, TooLarge, shown
+from imagepipe.errors import BadRequest, Conflict, NotFound, TooFewPeers, TooLarge, quoted
 from imagepipe.monitoring.counters import Counters
 from imagepipe.runtime.render_queue import Timed
 from imagepipe.storage.catalogue.orders import Order
@@ -118,10 +118,10 @@ class Originals:
             try:
                 info = await self._fetch_once(image, source)
             except NotFound:
-                raise NotFound("path", f"{shown(image, 200)} is not at its source") from None
+                raise NotFound("path", f"{quoted(image, 200)} is not at its source") from None
             if info:
                 return Pulled(info, was_fetched=True)
-        raise Conflict("path", f"{shown(path, 200)} is stored and deleted by others all the time")
+        raise Conflict("path", f"{quoted(path, 200)} is stored and deleted by others all the time")
 
     async def post(
         self, image: str, body: IO[bytes] | None, source: str | None, names: Sequence[str]
@@ -177,7 +177,7 @@ class Originals:
         for known, row in rows.items():
             if row.entry.content is None:
                 raise Conflict(
-                    "path", f"{shown(known, 200)} was deleted: store it to have it again"
+                    "path", f"{quoted(known, 200)} was deleted: store it to have it again"
                 )
 
     async def _fetch_once(self, image: str, source: str | None) -> ImageInfo | None:
@@ -232,7 +232,7 @@ class Originals:
 
 def _its_own_original(image: str) -> Conflict:
     return Conflict(
-        "path", f"{shown(image)} is a stored image itself: its renditions are made of it"
+        "path", f"{quoted(image)} is a stored image itself: its renditions are made of it"
     )
 
 
@@ -248,7 +248,7 @@ def checked_names(names: Sequence[str], limits: RenditionLimits) -> tuple[str, .
         if rendition is None:
             raise BadRequest(
                 "outputs",
-                f"{shown(name)} is not a rendition's name: write ones such as w500.jpg, x300.webp,"
+                f"{quoted(name)} is not a rendition's name: write ones such as w500.jpg, x300.webp,"
                 " 300x400-q60.jpg, full_size.auto",
             )
         renditions.check(rendition, limits)

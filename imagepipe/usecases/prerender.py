@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from imagepipe.core.rendering import renditions
 from imagepipe.core.rendering.renditions import RenditionLimits
-from imagepipe.errors import ImagepipeError, InternalError, NotFound, Overloaded, shown
+from imagepipe.errors import ImagepipeError, InternalError, NotFound, Overloaded, quoted
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.usecases.lookup import LOOKS_MAX, Images
 from imagepipe.usecases.on_demand import Gone, Renditions, Wish, wishes_of
@@ -92,9 +92,9 @@ class Ahead:
             try:
                 content = await self._images.source(image)
             except NotFound:  # whether here or at its source
-                raise NotFound("path", f"there is no image {shown(image, 200)}") from None
+                raise NotFound("path", f"there is no image {quoted(image, 200)}") from None
             try:
-                return await self._render(shown(image, 200), content.digest, named)
+                return await self._render(quoted(image, 200), content.digest, named)
             except Gone:
                 continue
         raise InternalError  # the row is there and its bytes are not: verify finds out

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from imagepipe.core.rendering import renditions
 from imagepipe.core.requests.targets import original_of
-from imagepipe.errors import DiskFull, ImagepipeError, Overloaded, shown
+from imagepipe.errors import DiskFull, ImagepipeError, Overloaded, quoted
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.storage.catalogue.orders import Order
 from imagepipe.storage.store import Store
@@ -148,7 +148,7 @@ class Outputs:
                 note_failure(self._counters, "outputs", error)
                 _log.warn(
                     "outputs of {path} are rendered after the next start: {error}",
-                    path=shown(order.path, 200),
+                    path=quoted(order.path, 200),
                     error=error,
                 )
                 self._drop(order)
@@ -158,7 +158,7 @@ class Outputs:
             except Exception:  # a bug: this order's, not that of those behind it
                 _log.failure(
                     "outputs of {path} are rendered after the next start",
-                    path=shown(order.path, 200),
+                    path=quoted(order.path, 200),
                 )
                 self._drop(order)
                 continue
@@ -195,7 +195,7 @@ class Outputs:
             elif error:
                 failures += 1
                 note_failure(self._counters, "outputs", error)
-                name, path = group[0].rendition.name, shown(order.path, 200)
+                name, path = group[0].rendition.name, quoted(order.path, 200)
                 _log.warn(
                     "the output {name} of {path} cannot be rendered: {error}",
                     name=name,
@@ -234,7 +234,7 @@ class Outputs:
             note_failure(self._counters, "outputs", error)
             _log.warn(
                 "outputs of {path} are rendered once more after the next start: {error}",
-                path=shown(order.path, 200),
+                path=quoted(order.path, 200),
                 error=error,
             )
         finally:

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from imagepipe.core.pace import Pace
 from imagepipe.core.rows.entries import Content
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import BadRequest, quoted
 from imagepipe.storage.store import Store
 from imagepipe.storage.verify.verify import Extent, Finding, Problem
 
@@ -263,7 +263,7 @@ class _Run:
         if count <= PROBLEMS_LOGGED:
             _log.warn(
                 "verify: {path}: {problem}: {outcome}",
-                path=shown(finding.path, 400),
+                path=quoted(finding.path, 400),
                 problem=finding.problem.value,
                 outcome=finding.outcome,
             )

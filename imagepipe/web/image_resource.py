@@ -40,7 +40,7 @@ from imagepipe.errors import (
     ImagepipeError,
     InternalError,
     Unauthorized,
-    shown,
+    quoted,
 )
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.usecases.lookup import Found, Images
@@ -183,7 +183,7 @@ class ImagePages(Resource):
             head,
             body if status == OK else b"",
             call,
-            shown(target.text, 200),
+            quoted(target.text, 200),
             _RESULTS[status],
         )
 
@@ -200,14 +200,14 @@ class ImagePages(Resource):
                 await self._post(request)
             else:
                 request.record.path, request.record.result = (
-                    shown(_path(request).decode("latin-1"), 200),
+                    quoted(_path(request).decode("latin-1"), 200),
                     "no such method",
                 )
                 request.setHeader(b"allow", b", ".join(METHODS))
                 _send_error(
                     request,
                     405,
-                    f"{shown(request.method.decode('ascii', 'replace'))} is none of"
+                    f"{quoted(request.method.decode('ascii', 'replace'))} is none of"
                     f" {b', '.join(METHODS).decode()}",
                 )
         except ImagepipeError as error:
@@ -226,7 +226,7 @@ class ImagePages(Resource):
 
     async def _get(self, request: BoundedRequest) -> None:
         target = parse_target(_path(request))
-        request.record.path = shown(target.text, 200)
+        request.record.path = quoted(target.text, 200)
         request.record.call = (
             "info" if target.is_info else "file" if target.image is None else "rendition"
         )
@@ -314,7 +314,7 @@ class ImagePages(Resource):
         body = request.take_body()
         try:
             target = parse_target(_path(request))
-            request.record.path = shown(target.text, 200)
+            request.record.path = quoted(target.text, 200)
             await self.access.check_post(request)
             path = target.path or clean(target.text)  # which says why there is none
             source = _argument(request, b"source") or None

@@ -24,7 +24,7 @@ from imagepipe.errors import (
     TooFewPeers,
     TooLarge,
     Unauthorized,
-    shown,
+    quoted,
 )
 
 
@@ -77,17 +77,17 @@ class ErrorTests:
         assert str(error) == "one\ntwo"
 
 
-class ShownTests:
-    """What came from outside is shown short and printable."""
+class QuotedTests:
+    """Text from outside is made short and printable."""
 
     def test_short_text_is_quoted(self) -> None:
-        assert shown("a b") == "'a b'"
+        assert quoted("a b") == "'a b'"
 
     def test_long_text_is_cut(self) -> None:
-        assert shown("a" * 100) == f"'{'a' * 80}...'"
+        assert quoted("a" * 100) == f"'{'a' * 80}...'"
 
     @given(st.text(st.characters(codec=None, exclude_categories=())))
     def test_it_is_one_line_of_ascii_whatever_came_in(self, text: str) -> None:
-        assert shown(text).isascii()
-        assert shown(text).isprintable()
-        assert len(shown(text)) <= 10 * 80 + 5
+        assert quoted(text).isascii()
+        assert quoted(text).isprintable()
+        assert len(quoted(text)) <= 10 * 80 + 5

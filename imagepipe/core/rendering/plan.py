@@ -21,7 +21,7 @@ from imagepipe.core.rendering.colourimetry import Colourimetry
 from imagepipe.core.rendering.formats import JPEG, WEBP, Format
 from imagepipe.core.rendering.geometry import Region, Size
 from imagepipe.core.rendering.output_request import Method, OutputRequest
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import BadRequest, quoted
 
 FULL_CHROMA_QUALITY = 90
 """From this quality on ImageMagick writes a JPEG with a colour sample for each pixel."""
@@ -200,7 +200,7 @@ def _plan_output(
         raise BadRequest(
             "fmt",
             f"a {format} source cannot be written as {format}: name the format to render"
-            f" {shown(request.path)} to",
+            f" {quoted(request.path)} to",
         )
     quality = request.quality or settings.quality
     animated = facts.frames > 1 and facts.format.animates and format.animates
@@ -241,13 +241,13 @@ def _plan_output(
     if largest > settings.pixels_max:
         raise BadRequest(
             "size",
-            f"rendering {shown(request.path)} takes {largest} pixels, more than"
+            f"rendering {quoted(request.path)} takes {largest} pixels, more than"
             f" {settings.pixels_max} (max_pixels)",
         )
     if not format.holds(max(plan.size.width, plan.size.height)):
         raise BadRequest(
             "size",
-            f"{shown(request.path)} would have {plan.size} pixels: {format} takes at most"
+            f"{quoted(request.path)} would have {plan.size} pixels: {format} takes at most"
             f" {format.side_max} a side",
         )
     return plan

@@ -19,7 +19,7 @@ from imagepipe.core.rendering.formats import AVIF, JPEG, PNG, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, SourceFacts, upright
-from imagepipe.errors import NotAcceptable, NotFound, shown
+from imagepipe.errors import NotAcceptable, NotFound, quoted
 
 AUTO = "auto"
 """The extension of a rendition whose format is chosen for the client."""
@@ -90,7 +90,7 @@ def check(rendition: Rendition, limits: RenditionLimits) -> None:
     if limits.outputs and rendition.name not in limits.outputs:
         raise NotFound(
             "rendition",
-            f"{shown(rendition.name)} is not one of those that this server renders (outputs)",
+            f"{quoted(rendition.name)} is not one of those that this server renders (outputs)",
         )
     if not rendition.is_auto and (
         rendition.extension not in limits.extensions
@@ -98,7 +98,7 @@ def check(rendition: Rendition, limits: RenditionLimits) -> None:
     ):
         raise NotAcceptable(
             "rendition",
-            f"the extension {shown(rendition.extension)} is not one of"
+            f"the extension {quoted(rendition.extension)} is not one of"
             f" {', '.join(limits.extensions)}",
         )
     side_max = min(limits.width_max, limits.side_max)

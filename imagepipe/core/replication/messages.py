@@ -32,7 +32,7 @@ from imagepipe.core.replication.admission import believable_facts
 from imagepipe.core.rows import erasure
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import BadRequest, quoted
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class Foreign(Exception):
     """A message of another cluster, whose name `cluster` is."""
 
     def __init__(self, cluster: str) -> None:
-        super().__init__(f"it belongs to the cluster {shown(cluster)}")
+        super().__init__(f"it belongs to the cluster {quoted(cluster)}")
         self.cluster = cluster
 
 
@@ -267,7 +267,7 @@ def _decode(decoder: "msgspec.msgpack.Decoder[T]", cluster: str, data: bytes) ->
             raise Foreign(named)
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(shown(str(error), 120)) from None  # it quotes the type, whatever that is
+        raise Malformed(quoted(str(error), 120)) from None  # it quotes the type, whatever that is
 
 
 def _check_batch(message: Batch) -> None:
@@ -289,11 +289,11 @@ def _check_batch(message: Batch) -> None:
 
 def _check_row(row: WireRow) -> None:
     if erasure.erased_path(row.path) is not None and row.digest is not None:
-        raise Malformed(f"the row of {shown(row.path)} is no delete")
+        raise Malformed(f"the row of {quoted(row.path)} is no delete")
     if (row.digest is None) != (row.size is None) or (row.replaced_stamp is None) != (
         row.replaced_origin is None
     ):
-        raise Malformed(f"the row of {shown(row.path)} is half a row")
+        raise Malformed(f"the row of {quoted(row.path)} is half a row")
 
 
 def _refusal(row: WireRow) -> str | None:
@@ -312,8 +312,8 @@ def _path_refusal(whole: str, is_delete: bool) -> str | None:
     try:
         clean = paths.clean(path)
     except BadRequest as error:
-        return None if is_delete and is_unsayable(path) else f"{shown(whole)}: {error}"
-    return None if clean == path else f"{shown(whole)}: path: is not in its legal form"
+        return None if is_delete and is_unsayable(path) else f"{quoted(whole)}: {error}"
+    return None if clean == path else f"{quoted(whole)}: path: is not in its legal form"
 
 
 def _row(wire: WireRow) -> Row:

@@ -72,7 +72,7 @@ from imagepipe.core.replication.shunned import Shunned
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Cursor, Joined, Pending
-from imagepipe.errors import shown
+from imagepipe.errors import quoted
 
 CURSORS_MAX = 1000
 """How many links are remembered."""
@@ -201,7 +201,7 @@ class Replica:
         for other in link.asked.values():
             other.tries = 0
         if isinstance(message, Refused):
-            self.refuse(name, f"it says {shown(message.why)}", now)
+            self.refuse(name, f"it says {quoted(message.why)}", now)
         elif isinstance(message, Batch) and isinstance(asked.message, Changes):
             self._take_batch(link, asked, message, now)
         elif isinstance(message, Pieces) and isinstance(asked.message, Get):

@@ -10,7 +10,7 @@ Every function raises BadRequest, naming the argument.
 
 import re
 
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import BadRequest, quoted
 
 TEXT_LENGTH_MAX = 16_384
 """Characters of a path, a name or a URL; most have their own bound below this one."""
@@ -84,7 +84,7 @@ def parse_truth(value: object, argument: str) -> bool:
     refused.
     """
     if isinstance(value, str) and value[:10].strip().lower() in _WORDS_FOR_NO:
-        raise BadRequest(argument, f"{shown(value)} is neither 0 nor 1")
+        raise BadRequest(argument, f"{quoted(value)} is neither 0 nor 1")
     return is_given(value) and whole_number(value) != 0
 
 

@@ -18,7 +18,7 @@ from imagepipe.core.escaping import escaped, stored_path
 from imagepipe.core.requests.arguments import optional_text, parse_limit, parse_text
 from imagepipe.core.requests.request import parse_stored_path
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import BadRequest, quoted
 
 LIMIT_MAX = 1000
 
@@ -64,7 +64,8 @@ def parse_beginning(value: object, argument: str = "version") -> str:
     lowered = text.lower() if len(text) <= 49 else ""
     if not _BEGINNING.fullmatch(lowered):
         raise BadRequest(
-            argument, f"{shown(text)} is not a version as history shows it, or the beginning of one"
+            argument,
+            f"{quoted(text)} is not a version as history shows it, or the beginning of one",
         )
     return lowered
 

@@ -29,7 +29,7 @@ from imagepipe.core.requests.arguments import (
     parse_truth,
     whole_number,
 )
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import BadRequest, quoted
 
 OUTPUTS_MAX = 256
 """Outputs of one call, at most."""
@@ -97,7 +97,7 @@ def parse_store(
         )
         target = paths.output_path(cleaned, suffix, extension)
         if target in outputs:
-            raise BadRequest("size", f"two outputs would have the path {shown(target)}")
+            raise BadRequest("size", f"two outputs would have the path {quoted(target)}")
         outputs[target] = OutputRequest(target, sizes.get(suffix), _format_of(target), method)
     _check_components("size", tuple(outputs))
     return StoreRequest(cleaned, tuple(outputs.values()))
@@ -229,7 +229,7 @@ def _per_suffix(argument: str, value: object, suffixes: tuple[str, ...]) -> dict
     _check_suffixes(argument, value)
     for suffix in value:
         if suffix not in suffixes:
-            raise BadRequest(argument, f"has the suffix {shown(suffix)}, which size lacks")
+            raise BadRequest(argument, f"has the suffix {quoted(suffix)}, which size lacks")
     return value
 
 
@@ -247,7 +247,7 @@ def _parse_format(value: object) -> str | None:
     extension = text.lower()
     if extension not in formats.RENDERED_EXTENSIONS:
         raise BadRequest(
-            "fmt", f"{shown(text)} is not one of {', '.join(formats.RENDERED_EXTENSIONS)}"
+            "fmt", f"{quoted(text)} is not one of {', '.join(formats.RENDERED_EXTENSIONS)}"
         )
     return extension
 
@@ -260,11 +260,11 @@ def _format_of(path: str) -> Format | None:
     if format and not format.renders:
         raise BadRequest(
             "fmt",
-            f"{shown(path)} asks for {format}, which is not written: name one of"
+            f"{quoted(path)} asks for {format}, which is not written: name one of"
             f" {', '.join(formats.RENDERED_EXTENSIONS)}",
         )
     return format
 
 
 def _of(suffix: str) -> str:
-    return f" (suffix {shown(suffix)})" if suffix else ""
+    return f" (suffix {quoted(suffix)})" if suffix else ""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from imagepipe.core.rows.stamp import Version
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import BadRequest, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def net_moves(
         look_up(destination)
         held = holds[source]
         if held is None:
-            raise BadRequest("src_path", f"there is no image {shown(source)}")
+            raise BadRequest("src_path", f"there is no image {quoted(source)}")
         holds[source] = None
         holds[destination] = held
     return tuple(

@@ -23,7 +23,7 @@ import zmq
 from zmq.auth import create_certificates, load_certificate
 from zmq.utils import z85
 
-from imagepipe.errors import StartError, shown
+from imagepipe.errors import StartError, quoted
 
 SECRET_FILE = "server.key_secret"  # noqa: S105 - a file's name
 PUBLIC_FILE = "server.key"
@@ -48,7 +48,7 @@ class NodeKeys:
         key = self.authorized.get(name)
         if key is None:
             raise StartError(
-                f"there is no key of the peer {shown(name)}: copy its {PUBLIC_FILE} to"
+                f"there is no key of the peer {quoted(name)}: copy its {PUBLIC_FILE} to"
                 f" {self.folder / AUTHORIZED_FOLDER}/NAME.key"
             )
         return key

@@ -33,7 +33,7 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from imagepipe.errors import NotStored, shown
+from imagepipe.errors import NotStored, quoted
 from imagepipe.storage.disk import digest_of, flush, make_folder, open_for_reading, status_of
 from imagepipe.storage.objects import Objects
 from imagepipe.storage.tree.touched import TouchedFolders
@@ -249,7 +249,7 @@ class Tree:
         if status_of(place) is not None and not os.access(
             os.path.dirname(place), os.W_OK | os.X_OK
         ):
-            raise NotStored(f"{shown(path)}: its folder cannot be written to")
+            raise NotStored(f"{quoted(path)}: its folder cannot be written to")
 
     def _put_in_place(self, path: str, link: _Link) -> None:
         place = self.place_of(path)
@@ -337,7 +337,7 @@ class Tree:
         except FileNotFoundError:
             _log.critical("the object {digest} is missing", digest=digest)
             raise NotStored(
-                f"{shown(path)}: the bytes of this image are missing: see imagepipe verify"
+                f"{quoted(path)}: the bytes of this image are missing: see imagepipe verify"
             ) from None
         except OSError as error:
             if error.errno not in LINKS_IMPOSSIBLE:
@@ -369,7 +369,7 @@ class Tree:
     def _stranger(self, place: bytes) -> NotStored:
         path = place[len(self._root) + 1 :].decode("utf-8", "replace")
         return NotStored(
-            f"{shown(path)} is a file or a link that imagepipe did not put there: it is left as"
+            f"{quoted(path)} is a file or a link that imagepipe did not put there: it is left as"
             " it is"
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imagepipe.core import paths
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import BadRequest, quoted
 from imagepipe.storage.tree.tree import PRIVATE, is_leftover
 
 _IN_THE_ROOT = (PRIVATE, b"lost+found")
@@ -98,7 +98,7 @@ def _illegal(name: bytes) -> str | None:
         if clean == path
         else (
             "its name is not in Unicode's normal form NFC, which is"
-            f" {shown(clean, paths.PATH_BYTES_MAX)}"
+            f" {quoted(clean, paths.PATH_BYTES_MAX)}"
         )
     )
 

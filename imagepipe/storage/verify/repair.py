@@ -20,7 +20,7 @@ from pathlib import Path
 from twisted.logger import Logger
 
 from imagepipe.core.rows.entries import Entry
-from imagepipe.errors import NotStored, shown
+from imagepipe.errors import NotStored, quoted
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import flush_folder, make_folder
 from imagepipe.storage.tree.tree import Lies, Replacement, Tree
@@ -144,7 +144,7 @@ class Repairs:
         self._tree.touched.add(os.path.dirname(place))
         _log.warn(
             "{place} is moved aside, to {aside}",
-            place=shown(os.fsdecode(place), 400),
+            place=quoted(os.fsdecode(place), 400),
             aside=os.fsdecode(aside),
         )
         return aside

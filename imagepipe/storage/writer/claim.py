@@ -25,7 +25,7 @@ from pathlib import Path
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts
 from imagepipe.core.rows.stamp import COUNTER_BITS, Version
 from imagepipe.core.rows.versions import next_versions
-from imagepipe.errors import shown
+from imagepipe.errors import quoted
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import status_of
 from imagepipe.storage.objects import Objects
@@ -148,7 +148,7 @@ class Claims:
         if old is not None and old.content is not None:
             return in_the_way(old.content, one.content)
         for other in showing.related(one.path):
-            return f"the catalogue has an image {shown(other.path)}, which is above or below it"
+            return f"the catalogue has an image {quoted(other.path)}, which is above or below it"
         now = status_of(self._tree.place_of(one.path))
         return None if now is not None and is_same(one.seen, now) else CHANGED
 

@@ -31,7 +31,7 @@ from imagepipe.errors import (
     InternalError,
     NotStored,
     StoreUnusable,
-    shown,
+    quoted,
 )
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import refusal
@@ -168,7 +168,7 @@ class Committer:
 
     def _decide(self, call: Call, showing: Showing) -> _Decided:
         if call.only_new and any(self._catalogue.entry(path) for path in call.paths):
-            raise Conflict("path", f"{shown(call.paths[0])} was stored or deleted before")
+            raise Conflict("path", f"{quoted(call.paths[0])} was stored or deleted before")
         changes = call.decide(self._content)
         before = {change.path: self._catalogue.entry(change.path) for change in changes}
         return _Decided(

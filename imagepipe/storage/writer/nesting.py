@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from imagepipe.core.paths import ancestors
 from imagepipe.core.rows.entries import Change, Entry
 from imagepipe.core.rows.visibility import is_above
-from imagepipe.errors import Conflict, shown
+from imagepipe.errors import Conflict, quoted
 
 
 def check_nesting(
@@ -36,14 +36,14 @@ def check_nesting(
         for ancestor in ancestors(path):
             if after.get(ancestor) is not None:
                 raise Conflict(
-                    argument, f"{shown(path)} would lie below the image {shown(ancestor)}"
+                    argument, f"{quoted(path)} would lie below the image {quoted(ancestor)}"
                 )
         for other in related(path):
             # one that stays and is among the changes is, or has, an ancestor among them
             if other.path not in after:
                 side = "below" if is_above(other.path, path) else "above"
                 raise Conflict(
-                    argument, f"{shown(path)} would lie {side} the image {shown(other.path)}"
+                    argument, f"{quoted(path)} would lie {side} the image {quoted(other.path)}"
                 )
             nested = True
     return nested

@@ -35,7 +35,7 @@ from imagepipe.errors import (
     SourceFailed,
     SourceTimeout,
     TooLarge,
-    shown,
+    quoted,
 )
 from imagepipe.web.fetch.source_connection import SourceConnection
 
@@ -264,7 +264,9 @@ def _translated(error: Exception, connection: SourceConnection, *, named: bool) 
 
 def _described(error: BaseException) -> str:
     """For the log: our error, and Twisted's below it."""
-    cause = "" if error.__cause__ is None else f" ({shown(repr(_innermost(error.__cause__)), 200)})"
+    cause = (
+        "" if error.__cause__ is None else f" ({quoted(repr(_innermost(error.__cause__)), 200)})"
+    )
     return f"{type(error).__name__} {error}{cause}"
 
 

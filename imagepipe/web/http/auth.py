@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 from twisted.web.resource import Resource, getChildForRequest
 
-from imagepipe.errors import Overloaded, StartError, Unauthorized, shown
+from imagepipe.errors import Overloaded, StartError, Unauthorized, quoted
 from imagepipe.web.http.clients import client_of
 from imagepipe.web.http.passwords import Passwords
 from imagepipe.web.http.refusal import Denied
@@ -32,7 +32,7 @@ def parse_users(lines: Iterable[str], file: str) -> dict[bytes, bytes]:
                 " NAME`"
             )
         if name.encode() in users:
-            raise StartError(f"{file}, line {number}: the name {shown(name)} is there twice")
+            raise StartError(f"{file}, line {number}: the name {quoted(name)} is there twice")
         users[name.encode()] = hashed.encode()
     if not users:
         raise StartError(

@@ -29,7 +29,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from imagepipe.core.requests.patience import Phase
 from imagepipe.core.requests.targets import origin_form
-from imagepipe.errors import InternalError, shown
+from imagepipe.errors import InternalError, quoted
 from imagepipe.runtime.profiling import Stages
 from imagepipe.web.http.refusal import (
     Authenticate,
@@ -278,7 +278,7 @@ class BoundedRequest(server.Request):
 
     @property
     def _shown_path(self) -> str:
-        return shown(self.uri.partition(b"?")[0].decode("latin-1"), 200)
+        return quoted(self.uri.partition(b"?")[0].decode("latin-1"), 200)
 
     def _is_answered(self) -> None:
         content, self._content = self._content, None

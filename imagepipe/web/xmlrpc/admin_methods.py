@@ -22,7 +22,7 @@ from imagepipe.core.requests.history_query import (
     version_text,
 )
 from imagepipe.core.requests.request import parse_names, parse_path, parse_stored_path
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import BadRequest, quoted
 from imagepipe.monitoring.node_status import NodeStatus
 from imagepipe.usecases.operations import Operations
 from imagepipe.usecases.originals import Originals
@@ -102,7 +102,7 @@ class AdminMethods(XMLRPC):
         of a fault.
         """
         cleaned, names = parse_path(path), parse_names(outputs)
-        request.record.path, request.record.outputs = shown(cleaned, 200), len(names)
+        request.record.path, request.record.outputs = quoted(cleaned, 200), len(names)
         if self._on_demand is None:
             raise BadRequest("path", _HTTP_IS_OFF)
         work = await self._on_demand.ahead.render(cleaned, names)
@@ -135,7 +135,7 @@ class AdminMethods(XMLRPC):
         """
         cleaned = parse_path(path)
         url = optional_text(source, "source")
-        request.record.path = shown(cleaned, 200)
+        request.record.path = quoted(cleaned, 200)
         if self._on_demand is None:
             raise BadRequest("path", _HTTP_IS_OFF)
         pulled = await self._on_demand.originals.pull(cleaned, url or None)
@@ -158,7 +158,7 @@ class AdminMethods(XMLRPC):
         winner to which version.
         """
         page = parse_lost_page(path, after, limit)
-        request.record.path = shown(page.begin, 200)
+        request.record.path = quoted(page.begin, 200)
         return [
             {
                 "path": escaped(lost.path),
@@ -186,7 +186,7 @@ class AdminMethods(XMLRPC):
         """
         cleaned, beginning = parse_stored_path(path), parse_beginning(version)
         target = parse_path(to, "to") if optional_text(to, "to") else parse_path(path)
-        request.record.path = shown(f"{cleaned} -> {target}", 200)
+        request.record.path = quoted(f"{cleaned} -> {target}", 200)
         timed = await self._operations.restore(cleaned, beginning, target)
         request.record.outputs = 1
         request.record.waited_seconds, request.record.ran_seconds = (
@@ -203,7 +203,7 @@ class AdminMethods(XMLRPC):
         that are away and come back.
         """
         cleaned = parse_stored_path(path)
-        request.record.path = shown(cleaned, 200)
+        request.record.path = quoted(cleaned, 200)
         await self._operations.erase(cleaned)
         return "OK"
 

@@ -28,7 +28,7 @@ from imagepipe.core.requests.request import (
     parse_store,
     parse_stored_path,
 )
-from imagepipe.errors import ImagepipeError, InternalError, shown
+from imagepipe.errors import ImagepipeError, InternalError, quoted
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.usecases.operations import Operations
 from imagepipe.web.facts import public_facts
@@ -111,7 +111,7 @@ class ImageMethods(XMLRPC):
             lambda: parse_store(path, fmt, size, composite, crop, self._size_max)
         )
         record = request.record
-        record.path = shown(wanted.paths[0], 200)
+        record.path = quoted(wanted.paths[0], 200)
         record.outputs = len(wanted.paths)
         stages = record.stages if request.shows_stages else None
         timed = await self._operations.store(
@@ -155,7 +155,7 @@ class ImageMethods(XMLRPC):
         8601, UTC).
         """
         cleaned = parse_stored_path(path)
-        request.record.path = shown(cleaned, 200)
+        request.record.path = quoted(cleaned, 200)
         return public_facts(await self._operations.info(cleaned))
 
     @method("array", "array string string int")
@@ -168,7 +168,7 @@ class ImageMethods(XMLRPC):
         at most `limit` (up to 100000). Pass the last path of an answer as `after` to go on.
         """
         page = parse_page(prefix, after, limit)
-        request.record.path = shown(page.prefix, 200)
+        request.record.path = quoted(page.prefix, 200)
         return [
             escaped(path)
             for path in await self._operations.list(page.prefix, page.after, page.limit)
@@ -220,7 +220,7 @@ class ImageMethods(XMLRPC):
         """What a method returns. Raises Fault, ImagepipeError, and whatever else goes wrong: see
         `fault`.
         """
-        request.record.call = shown(call.method)
+        request.record.call = quoted(call.method)
         procedure = self.lookupProcedure(call.method)
         arguments = _bound(procedure, request, call)
         result: object = await maybeDeferred(procedure, *arguments)
@@ -256,7 +256,7 @@ class ImageMethods(XMLRPC):
             except NoSuchFunction:
                 pass
         why = (
-            f"there is no method {shown(procedurePath)}"
+            f"there is no method {quoted(procedurePath)}"
             if isinstance(procedurePath, str)
             else "a method's name is a string"
         )
@@ -285,4 +285,4 @@ def _bound(
 def _summary(some: Sequence[str], count: int | None = None) -> str:
     """The first of `some`, and how many there are besides."""
     more = (len(some) if count is None else count) - 1
-    return (shown(some[0], 200) if some else "nothing") + (f" and {more} more" if more > 0 else "")
+    return (quoted(some[0], 200) if some else "nothing") + (f" and {more} more" if more > 0 else "")

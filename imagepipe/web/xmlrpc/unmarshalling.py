@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from xmlrpc.client import ResponseError, Unmarshaller
 
-from imagepipe.errors import BadRequest, shown
+from imagepipe.errors import BadRequest, quoted
 from imagepipe.web.xmlrpc.base64_images import EncodedImage, decode_base64
 
 ELEMENTS_MAX = 100_000
@@ -58,7 +58,7 @@ class CallReader(Unmarshaller):
         try:
             super().start(tag, attrs)
         except ResponseError:
-            raise MalformedCallError(f"unknown type {shown(tag, 40)}") from None
+            raise MalformedCallError(f"unknown type {quoted(tag, 40)}") from None
 
     def data(self, text: str) -> None:
         """Text inside an element."""
@@ -75,12 +75,12 @@ class CallReader(Unmarshaller):
         self._depth -= 1
         if self._length > SCALAR_LENGTH_MAX and tag.rpartition(":")[2] in _SCALARS:
             raise MalformedCallError(
-                f"more than {SCALAR_LENGTH_MAX} characters in {shown(tag, 40)}"
+                f"more than {SCALAR_LENGTH_MAX} characters in {quoted(tag, 40)}"
             )
         try:
             super().end(tag)
         except (ValueError, TypeError, LookupError, ArithmeticError):
-            raise MalformedCallError(f"invalid content of {shown(tag, 40)}") from None
+            raise MalformedCallError(f"invalid content of {quoted(tag, 40)}") from None
 
     def end_string(self, data: Any) -> None:
         """A string, whether it is marked as one or not."""
