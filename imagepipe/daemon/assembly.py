@@ -149,7 +149,7 @@ def open_node(
         queue=queue,
         replication=replication,
         verification=Verification(
-            reactor, store, replication.mend, seconds=time.monotonic, wall_ms=_wall_ms
+            reactor, store, replication.refetch, seconds=time.monotonic, wall_ms=_wall_ms
         ),
         replication_status=replication_status,
         disk=disk,

@@ -14,31 +14,31 @@ from imagepipe.replication.zmq.curve_keys import NodeKeys
 
 
 @dataclass(frozen=True, slots=True)
-class Rewiring:
-    """afresh: every socket is to be made anew. gone: the names of the peers that are not pulled
-    from any more; new: those that are now.
+class LinkChanges:
+    """`reopened`: every socket must be closed and opened again. `removed`: the names of the peers
+    that this node stops pulling from. `added`: the peers that it starts to pull from.
     """
 
-    afresh: bool
-    gone: tuple[str, ...]
-    new: tuple[Peer, ...]
+    reopened: bool
+    removed: tuple[str, ...]
+    added: tuple[Peer, ...]
 
 
-def rewiring(
+def link_changes(
     before: ReplicationSettings,
     keys_before: NodeKeys | None,
     after: ReplicationSettings,
     keys_after: NodeKeys | None,
-) -> Rewiring:
+) -> LinkChanges:
     """What leads from one to the other."""
     # With another cluster nothing is left of what a peer was told to be.
     kept = (
         set(before.subscribe) & set(after.subscribe) if before.cluster == after.cluster else set()
     )
-    return Rewiring(
-        afresh=_listens(before) != _listens(after) or not _is_extended(keys_before, keys_after),
-        gone=tuple(link_name(peer) for peer in before.subscribe if peer not in kept),
-        new=tuple(peer for peer in after.subscribe if peer not in kept),
+    return LinkChanges(
+        reopened=_listens(before) != _listens(after) or not _is_extended(keys_before, keys_after),
+        removed=tuple(link_name(peer) for peer in before.subscribe if peer not in kept),
+        added=tuple(peer for peer in after.subscribe if peer not in kept),
     )
 
 

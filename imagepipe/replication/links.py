@@ -12,15 +12,21 @@ from imagepipe.config.settings import Peer, ReplicationSettings
 from imagepipe.core.replication.endpoints import said_of, sync_of
 from imagepipe.errors import StartError
 from imagepipe.replication.link_changes import link_name
-from imagepipe.replication.zmq.connection import Frames
 from imagepipe.replication.zmq.curve_keys import NodeKeys
-from imagepipe.replication.zmq.sockets import Client, Publisher, Server, Sockets, Subscriber
+from imagepipe.replication.zmq.sockets import (
+    DealerSocket,
+    PubSocket,
+    RouterSocket,
+    Sockets,
+    SubSocket,
+)
+from imagepipe.replication.zmq.zmq_socket import Frames
 
 _log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Ears:
+class MessageHandlers:
     """Who gets what comes in. head, reply: from the peer of a name. request: from a client's
     connection, with the key that it has.
     """
@@ -31,23 +37,23 @@ class Ears:
 
 
 @dataclass(frozen=True, slots=True)
-class _Link:
+class _SocketPair:
     """The sockets to one peer, which publishes on `endpoint`."""
 
     endpoint: str
-    subscriber: Subscriber
-    client: Client
+    sub: SubSocket
+    dealer: DealerSocket
 
     def close(self) -> None:
-        self.subscriber.close()
-        self.client.close()
+        self.sub.close()
+        self.dealer.close()
 
 
-class Wiring:
+class PeerSockets:
     """All sockets of a node, open until `close`. What is sent to a peer or a client that is not
     there any more is dropped.
 
-    said: where each peer has said that it answers, as far as it has. Raises StartError, and then
+    announced: the sync endpoint that each peer announced, if it did. Raises StartError, and then
     nothing is open.
     """
 
@@ -55,27 +61,27 @@ class Wiring:
         self,
         settings: ReplicationSettings,
         keys: NodeKeys | None,
-        ears: Ears,
-        said: Mapping[str, str],
+        handlers: MessageHandlers,
+        announced: Mapping[str, str],
     ) -> None:
         self.publish = ""
         self.sync = ""
         self._keys = keys
-        self._ears = ears
+        self._handlers = handlers
         self._sockets = Sockets(keys)
-        self._publisher: Publisher | None = None
-        self._server: Server | None = None
-        self._links: dict[str, _Link] = {}
+        self._pub: PubSocket | None = None
+        self._router: RouterSocket | None = None
+        self._links: dict[str, _SocketPair] = {}
         try:
             if settings.publish and settings.sync:
-                self._publisher = self._sockets.publisher(settings.publish)
-                self._server = self._sockets.server(settings.sync, ears.request)
-                self.publish, self.sync = self._publisher.endpoint, self._server.endpoint
-            self._links = self._opened(settings.subscribe, said)
+                self._pub = self._sockets.pub(settings.publish)
+                self._router = self._sockets.router(settings.sync, handlers.request)
+                self.publish, self.sync = self._pub.endpoint, self._router.endpoint
+            self._links = self._open_all(settings.subscribe, announced)
         except StartError:
             self.close()
             raise
-        if self._publisher:
+        if self._pub:
             _log.info(
                 "replication: published on {publish}, answered on {sync}",
                 publish=self.publish,
@@ -83,15 +89,15 @@ class Wiring:
             )
 
     @property
-    def said(self) -> str:
+    def announced(self) -> str:
         """What this node says of where it answers."""
-        return said_of(self.publish, self.sync) if self._publisher else ""
+        return said_of(self.publish, self.sync) if self._pub else ""
 
     def replace(self, gone: Sequence[str], new: Sequence[Peer], keys: NodeKeys | None) -> None:
         """Other peers, and more keys. Raises StartError, and then nothing has changed."""
         before, self._keys = self._keys, keys
         try:
-            opened = self._opened(new, {})
+            opened = self._open_all(new, {})
         except StartError:
             self._keys = before
             raise
@@ -103,52 +109,54 @@ class Wiring:
 
     def close(self) -> None:
         """Close them all. Blocks for a second at most."""
-        self._publisher = self._server = None
+        self._pub = self._router = None
         self._links = {}
         self._sockets.close()
 
-    def ring(self, frames: Frames) -> None:
+    def notify(self, frames: Frames) -> None:
         """Tell all who have subscribed."""
-        if self._publisher:
-            self._publisher.send(frames)
+        if self._pub:
+            self._pub.send(frames)
 
-    def ask(self, name: str, frames: Frames) -> None:
+    def send_request(self, name: str, frames: Frames) -> None:
         """Ask the peer of this name."""
         if link := self._links.get(name):
-            link.client.send(frames)
+            link.dealer.send(frames)
 
-    def answer(self, client: bytes, frames: Frames) -> None:
+    def send_reply(self, client: bytes, frames: Frames) -> None:
         """Answer a client."""
-        if self._server:
-            self._server.send(client, frames)
+        if self._router:
+            self._router.send(client, frames)
 
-    def redirect(self, name: str, said: str) -> None:
-        """Ask this peer where it has said that it answers. Raises StartError if that is no
+    def redirect(self, name: str, announced: str) -> None:
+        """Ask this peer where it has announced that it answers. Raises StartError if that is no
         place.
         """
         if link := self._links.get(name):
-            link.client.reconnect(sync_of(link.endpoint, said))
+            link.dealer.reconnect(sync_of(link.endpoint, announced))
 
-    def _opened(self, peers: Sequence[Peer], said: Mapping[str, str]) -> dict[str, _Link]:
-        opened: dict[str, _Link] = {}
+    def _open_all(
+        self, peers: Sequence[Peer], announced: Mapping[str, str]
+    ) -> dict[str, _SocketPair]:
+        opened: dict[str, _SocketPair] = {}
         try:
             for peer in peers:
                 name = link_name(peer)
-                opened[name] = self._open(peer, name, said.get(name, ""))
+                opened[name] = self._open(peer, name, announced.get(name, ""))
         except StartError:
             for link in opened.values():
                 link.close()
             raise
         return opened
 
-    def _open(self, peer: Peer, name: str, said: str) -> _Link:
+    def _open(self, peer: Peer, name: str, announced: str) -> _SocketPair:
         key = self._keys.key_of(name) if self._keys else None
-        subscriber = self._sockets.subscriber(peer.endpoint, key, partial(self._ears.head, name))
+        sub = self._sockets.sub(peer.endpoint, key, partial(self._handlers.head, name))
         try:
-            client = self._sockets.client(
-                sync_of(peer.endpoint, said), key, partial(self._ears.reply, name)
+            dealer = self._sockets.dealer(
+                sync_of(peer.endpoint, announced), key, partial(self._handlers.reply, name)
             )
         except StartError:
-            subscriber.close()
+            sub.close()
             raise
-        return _Link(peer.endpoint, subscriber, client)
+        return _SocketPair(peer.endpoint, sub, dealer)

@@ -17,7 +17,7 @@ from imagepipe.core.replication.fetching import Received
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.joining import Joined
 from imagepipe.errors import ImagepipeError
-from imagepipe.runtime.rate_limited_log import Seldom
+from imagepipe.runtime.rate_limited_log import RateLimitedLog
 from imagepipe.storage.store import Store
 
 T = TypeVar("T")
@@ -56,8 +56,8 @@ class Performer:
         self._pulling = pulling
         self._serving = serving
         self._report = report
-        self._complaints = Seldom(_log, seconds)
-        self._keeping: Counter[int] = Counter()  # transfers that a thread is writing to
+        self._rate_limited_log = RateLimitedLog(_log, seconds)
+        self._storing: Counter[int] = Counter()  # transfers that a thread is writing to
         self._discarded: set[int] = set()
 
     def perform(self, action: StoreAction) -> None:
@@ -71,7 +71,7 @@ class Performer:
                     lambda replica, now: replica.failed_pull(pull, now),
                 )
             case actions.Keep():
-                self._keep(action)
+                self._store_pieces(action)
             case actions.Discard(transfer):
                 self._discard(transfer)
             case actions.Join(pull):
@@ -115,7 +115,7 @@ class Performer:
     ) -> None:
         def not_done(failure: Failure) -> None:
             if failure.check(ImagepipeError):
-                self._complaints.warn(
+                self._rate_limited_log.warn(
                     "replication: what peers have sent or asked for waits: {error}",
                     error=failure.getErrorMessage(),
                 )
@@ -127,9 +127,9 @@ class Performer:
         deferred.addCallbacks(lambda result: self._report(done(result)), not_done)
         deferred.addErrback(lambda failure: _log.failure("a bug in replication", failure))
 
-    def _keep(self, action: actions.Keep) -> None:
+    def _store_pieces(self, action: actions.Keep) -> None:
         transfers = {part.transfer for part in action.parts}
-        self._keeping.update(transfers)
+        self._storing.update(transfers)
 
         def kept(results: Sequence[tuple[int, Received]]) -> Event:
             self._written(transfers)
@@ -142,15 +142,15 @@ class Performer:
         self._do(self._pulling, lambda: self._receive(action), kept, failed)
 
     def _written(self, transfers: set[int]) -> None:
-        self._keeping.subtract(transfers)
+        self._storing.subtract(transfers)
         for transfer in transfers:
-            if not self._keeping[transfer]:
-                del self._keeping[transfer]
+            if not self._storing[transfer]:
+                del self._storing[transfer]
                 if transfer in self._discarded:
                     self._discard(transfer)
 
     def _discard(self, transfer: int) -> None:
-        if transfer in self._keeping:  # the thread that writes to it would begin it anew
+        if transfer in self._storing:  # the thread that writes to it would begin it anew
             self._discarded.add(transfer)
             return
         self._discarded.discard(transfer)

@@ -28,14 +28,14 @@ from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.units import shown_bytes
 from imagepipe.errors import StartError
-from imagepipe.replication.journal import Journal
-from imagepipe.replication.link_changes import Rewiring, link_name, rewiring
-from imagepipe.replication.links import Ears, Wiring
+from imagepipe.replication.link_changes import LinkChanges, link_changes, link_name
+from imagepipe.replication.links import MessageHandlers, PeerSockets
 from imagepipe.replication.performer import Event, OnThread, Performer
+from imagepipe.replication.replication_log import ReplicationLog
 from imagepipe.replication.status import ReplicationStatus, status_of
-from imagepipe.replication.waiting import Confirmations, News
-from imagepipe.replication.zmq.connection import Frames
+from imagepipe.replication.waiting import CatchUp, Confirmations
 from imagepipe.replication.zmq.curve_keys import NodeKeys
+from imagepipe.replication.zmq.zmq_socket import Frames
 from imagepipe.storage.store import Store
 
 TIMER_SECONDS_MIN = 0.001
@@ -45,8 +45,7 @@ _log = Logger()
 
 
 class Replication:
-    """One node's replication: `start` opens its sockets, `stop` closes them; between, `confirmed`
-    and `catch_up` are for the calls of clients, and `reconfigure` for another configuration.
+    """One node's replication, from `start`, which opens the sockets, to `stop`, which closes them.
 
     Made on a thread, because it reads from the store how far it has come; all else is for the
     reactor's thread. name: what the node calls itself. pulling, serving: run a blocking call on a
@@ -73,26 +72,28 @@ class Replication:
         self._seconds = seconds
         self._wall_ms = wall_ms
         self._name = name
-        self._come_so_far = store.epochs, store.cursors(), store.pending()
-        self._performer = Performer(store, pulling, serving, self._tell, seconds)
-        self._journal = Journal(seconds)
+        self._initial_state = store.epochs, store.cursors(), store.pending()
+        self._performer = Performer(store, pulling, serving, self._apply, seconds)
+        self._replication_log = ReplicationLog(seconds)
         self._confirmations = Confirmations(
             reactor, settings.acks_min, settings.ack_timeout_seconds
         )
-        self._news = News(reactor, seconds)
-        self._mends: dict[int, Deferred[None]] = {}
-        self._ears = Ears(self._head_received, self._reply_received, self._request_received)
-        self._wiring: Wiring | None = None
-        self._is_cut_off = False  # the sockets are closed, and could not be opened again
+        self._catch_up = CatchUp(reactor, seconds)
+        self._refetches: dict[int, Deferred[None]] = {}
+        self._handlers = MessageHandlers(
+            self._head_received, self._reply_received, self._request_received
+        )
+        self._sockets: PeerSockets | None = None
+        self._has_no_sockets = False  # the sockets are closed, and could not be opened again
         self._replica: Replica | None = None
         self._timer: Any = None  # an IDelayedCall
 
     def start(self) -> None:
         """Open the sockets and begin. Raises StartError."""
         settings, store = self._settings, self._store
-        wiring = self._wiring = Wiring(settings, self._keys, self._ears, {})
-        epochs, cursors, pending = self._come_so_far
-        publishes = bool(wiring.publish)
+        sockets = self._sockets = PeerSockets(settings, self._keys, self._handlers, {})
+        epochs, cursors, pending = self._initial_state
+        publishes = bool(sockets.publish)
         self._replica = Replica(
             store.node_id,
             epochs,
@@ -100,14 +101,14 @@ class Replication:
             cursors,
             pending,
             self._wall_ms,
-            sync=wiring.said,
+            sync=sockets.announced,
             publishes=publishes,
             refusal=self._refusal,
             name=self._name,
         )
         for peer in settings.subscribe:
             self._replica.add_link(link_name(peer), self._seconds())
-        self._go_on()
+        self._advance()
 
     def reconfigure(self, settings: ReplicationSettings, keys: NodeKeys | None) -> None:
         """Go on with other settings and keys; between `start` and `stop`. Raises StartError, and
@@ -118,28 +119,28 @@ class Replication:
         """
         replica, now = self._replica, self._seconds()
         assert replica
-        assert self._wiring
-        plan = rewiring(self._settings, self._keys, settings, keys)
-        if plan.afresh or self._is_cut_off:
-            self._rewire(
-                settings, keys, plan, {name: link.sync for name, link in replica.links.items()}
+        assert self._sockets
+        changes = link_changes(self._settings, self._keys, settings, keys)
+        if changes.reopened or self._has_no_sockets:
+            self._reopen_sockets(
+                settings, keys, changes, {name: link.sync for name, link in replica.links.items()}
             )
         else:
-            self._wiring.replace(plan.gone, plan.new, keys)
+            self._sockets.replace(changes.removed, changes.added, keys)
         self._settings, self._keys = settings, keys
-        for name in plan.gone:
+        for name in changes.removed:
             replica.remove_link(name, now)
-        for peer in plan.new:
+        for peer in changes.added:
             replica.add_link(link_name(peer), now)
         replica.upstream.listens(
-            self._wiring.said,
+            self._sockets.announced,
             now,
-            publishes=bool(self._wiring.publish),
+            publishes=bool(self._sockets.publish),
             keys=frozenset(keys.authorized) if keys else None,
         )
         self._confirmations.require(settings.acks_min, settings.ack_timeout_seconds)
-        self._confirmations.tell(replica)
-        self._go_on()
+        self._confirmations.release(replica)
+        self._advance()
 
     def rename(self, name: str) -> None:
         """Call the node so from now on."""
@@ -147,17 +148,18 @@ class Replication:
         if self._replica:
             self._replica.upstream.name = name
 
-    def _rewire(
+    def _reopen_sockets(
         self,
         settings: ReplicationSettings,
         keys: NodeKeys | None,
-        plan: Rewiring,
-        said: Mapping[str, str],
+        changes: LinkChanges,
+        announced: Mapping[str, str],
     ) -> None:
-        """Make every socket anew; where that fails, as they were. said: as for Wiring, of the peers
-        until now.
+        """Close every socket and open it again; if that fails, open them as they were.
+
+        announced: as for PeerSockets, before the change.
         """
-        earlier = self._wiring
+        earlier = self._sockets
         assert earlier
         # A port that the system chose is kept, as long as the system is to choose.
         before = replace(self._settings, publish=earlier.publish or None, sync=earlier.sync or None)
@@ -173,24 +175,24 @@ class Replication:
                 keys.key_of(link_name(peer))  # what can be known to be wrong interrupts nothing
         earlier.close()  # first: the same ports may be wanted
         try:
-            self._wiring = Wiring(
+            self._sockets = PeerSockets(
                 wanted,
                 keys,
-                self._ears,
-                {name: place for name, place in said.items() if name not in plan.gone},
+                self._handlers,
+                {name: place for name, place in announced.items() if name not in changes.removed},
             )
         except StartError as error:
             try:
-                self._wiring = Wiring(before, self._keys, self._ears, said)
+                self._sockets = PeerSockets(before, self._keys, self._handlers, announced)
             except StartError as worse:  # somebody has taken a port in this very moment
-                self._is_cut_off = True
+                self._has_no_sockets = True
                 raise StartError(
                     f"{error}; nor can the old sockets be opened again: {worse}: nothing is"
                     " replicated until the next reload"
                 ) from None
-            self._is_cut_off = False
+            self._has_no_sockets = False
             raise
-        self._is_cut_off = False
+        self._has_no_sockets = False
 
     def stop(self) -> None:
         """Close the sockets. What threads still do is finished by their pools; nothing is sent any
@@ -200,37 +202,37 @@ class Replication:
         self._replica = None
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        if self._wiring:
-            self._wiring.close()
+        if self._sockets:
+            self._sockets.close()
 
     def abandon(self) -> None:
         """Let no call wait any longer."""
         self._confirmations.abandon()
-        self._news.abandon()
-        mends, self._mends = self._mends, {}
-        for ended in mends.values():
+        self._catch_up.abandon()
+        refetches, self._refetches = self._refetches, {}
+        for ended in refetches.values():
             ended.callback(None)
 
     def committed(self, seq: int) -> None:
         """Changes up to the number `seq` are durable and shown."""
-        self._tell(lambda replica, now: replica.committed(seq, now))
+        self._apply(lambda replica, now: replica.committed(seq, now))
 
-    async def confirmed(self, seq: int) -> None:
+    async def wait_for_confirmations(self, seq: int) -> None:
         """Wait until `min_acks` peers have everything up to the number `seq` on their disks; raises
         TooFewPeers after `ack_timeout`.
         """
-        await self._confirmations.confirmed(seq, self._replica)
+        await self._confirmations.wait(seq, self._replica)
 
     async def catch_up(self) -> None:
         """Learn what the peers that can be reached have now: before a client is told that there is
         no such image.
         """
         if self._replica and self._replica.links:
-            news = self._news.wait()
-            self._go_on()
-            await news
+            catching_up = self._catch_up.wait()
+            self._advance()
+            await catching_up
 
-    async def mend(self, contents: Sequence[Content]) -> None:
+    async def refetch(self, contents: Sequence[Content]) -> None:
         """Fetch bytes that rows of this node name, and that are missing or rotten here, from
         whoever has them.
 
@@ -239,15 +241,17 @@ class Replication:
         """
         if self._replica:
             number = self._replica.mend(contents, self._seconds())
-            ended = self._mends[number] = Deferred()
-            self._go_on()
+            ended = self._refetches[number] = Deferred()
+            self._advance()
             await ended
 
     def status(self) -> ReplicationStatus | None:
         """How replication stands; None where it does not run."""
         if self._replica is None:
             return None
-        return status_of(self._replica, self._journal, self._store.conflicts, self._seconds())
+        return status_of(
+            self._replica, self._replication_log, self._store.conflicts, self._seconds()
+        )
 
     def _refusal(self, row: Row) -> str | None:
         """Why the bytes of a peer's row are not fetched now."""
@@ -262,27 +266,27 @@ class Replication:
 
     # Events. One that comes too late, for a link that is gone or after `stop`, is dropped.
 
-    def _tell(self, event: Event) -> None:
+    def _apply(self, event: Event) -> None:
         if self._replica:
             event(self._replica, self._seconds())
-            self._go_on()
+            self._advance()
 
     def _head_received(self, name: str, frames: Frames) -> None:
         def heard(replica: Replica, now: float) -> None:
-            head = decode_head(self._settings.cluster, _only(frames))
-            self._journal.clock(name, (head.clock_ms - self._wall_ms()) / 1000)
+            head = decode_head(self._settings.cluster, _single_frame(frames))
+            self._replication_log.note_clock(name, (head.clock_ms - self._wall_ms()) / 1000)
             replica.heard_head(name, head, now)
 
-        self._tell(self._of_link(name, heard))
+        self._apply(self._of_link(name, heard))
 
     def _reply_received(self, name: str, frames: Frames) -> None:
         def answered(replica: Replica, now: float) -> None:
-            message = decode_reply(self._settings.cluster, _only(frames))
+            message = decode_reply(self._settings.cluster, _single_frame(frames))
             if isinstance(message, Batch) and (refused := message.refused):
-                self._journal.refused_rows(f"the peer {name}", refused)
+                self._replication_log.log_refused_rows(f"the peer {name}", refused)
             replica.answered(name, message, now)
 
-        self._tell(self._of_link(name, answered))
+        self._apply(self._of_link(name, answered))
 
     def _of_link(self, name: str, event: Event) -> Event:
         def checked(replica: Replica, now: float) -> None:
@@ -292,7 +296,7 @@ class Replication:
                 except Foreign as error:
                     replica.refuse(name, str(error), now)
                 except Malformed as error:
-                    self._journal.bad_message(f"the peer {name}", error)
+                    self._replication_log.log_bad_message(f"the peer {name}", error)
 
         return checked
 
@@ -302,61 +306,63 @@ class Replication:
             if who is None:
                 return  # its key was taken away a moment ago
             try:
-                request = decode_request(self._settings.cluster, _only(frames))
+                request = decode_request(self._settings.cluster, _single_frame(frames))
             except (Foreign, Malformed) as error:
-                self._journal.bad_message(f"the peer {who}" if who else "someone who asks", error)
+                self._replication_log.log_bad_message(
+                    f"the peer {who}" if who else "someone who asks", error
+                )
             else:
                 replica.asked(client, request, now, who)
-                self._confirmations.tell(replica)
+                self._confirmations.release(replica)
 
-        self._tell(asked)
+        self._apply(asked)
 
     # What comes of them.
 
-    def _go_on(self) -> None:
+    def _advance(self) -> None:
         """Perform what was decided, and set the timer for what is due next."""
         replica = self._replica
         if replica is None:
             return
-        self._news.go_on(replica)
+        self._catch_up.advance(replica)
         for action in replica.take_actions():
             self._perform(action)
-        self._journal.note(replica)
+        self._replication_log.note(replica)
         now = self._seconds()
-        due = min(replica.next_deadline(now), self._news.due_at)
+        due = min(replica.next_deadline(now), self._catch_up.due_at)
         wait = min(max(TIMER_SECONDS_MIN, due - now), TIMER_SECONDS_MAX)
         if self._timer is not None and self._timer.active():
             self._timer.reset(wait)
         else:
             self._timer = self._reactor.callLater(
-                wait, self._tell, lambda replica, now: replica.tick(now)
+                wait, self._apply, lambda replica, now: replica.tick(now)
             )
 
     def _perform(self, action: Action) -> None:
-        cluster, wiring = self._settings.cluster, self._wiring
-        assert wiring
+        cluster, sockets = self._settings.cluster, self._sockets
+        assert sockets
         match action:
             case actions.Send(name, request):
-                wiring.ask(name, [encode(cluster, request)])
+                sockets.send_request(name, [encode(cluster, request)])
             case actions.Answer(client, reply):
-                wiring.answer(client, [encode(cluster, reply)])
+                sockets.send_reply(client, [encode(cluster, reply)])
             case actions.Ring(head):
-                wiring.ring([encode(cluster, head)])
-            case actions.Redirect(name, said):
+                sockets.notify([encode(cluster, head)])
+            case actions.Redirect(name, announced):
                 try:
-                    wiring.redirect(name, said)
+                    sockets.redirect(name, announced)
                 except StartError as error:  # it said so: it is asked where it was before
-                    self._journal.bad_message(f"the peer {name}", error)
+                    self._replication_log.log_bad_message(f"the peer {name}", error)
             case actions.Report(name, path, why):
-                self._journal.not_taken(name, path, why)
+                self._replication_log.log_rejected(name, path, why)
             case actions.Mended(number):
-                if ended := self._mends.pop(number, None):
+                if ended := self._refetches.pop(number, None):
                     ended.callback(None)
             case _:
                 self._performer.perform(action)
 
 
-def _only(frames: Frames) -> bytes:
+def _single_frame(frames: Frames) -> bytes:
     if len(frames) != 1:
         raise Malformed(f"it has {len(frames)} frames")
     return frames[0]

@@ -8,7 +8,7 @@ from itertools import islice
 
 from imagepipe.core.replication.pulling import Link
 from imagepipe.core.replication.replica import Replica
-from imagepipe.replication.journal import Journal
+from imagepipe.replication.replication_log import ReplicationLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,9 @@ class ReplicationStatus:
     bad_messages: int
 
 
-def status_of(replica: Replica, journal: Journal, conflicts: int, now: float) -> ReplicationStatus:
+def status_of(
+    replica: Replica, replication_log: ReplicationLog, conflicts: int, now: float
+) -> ReplicationStatus:
     """The status at the time `now`."""
     upstream = replica.upstream
     head = upstream.head()
@@ -104,7 +106,7 @@ def status_of(replica: Replica, journal: Journal, conflicts: int, now: float) ->
         seq=upstream.last_seq,
         unreplicated=upstream.last_seq - acked,
         upstreams=tuple(
-            _upstream(link, journal.clocks_ahead.get(link.name), now)
+            _upstream(link, replication_log.clocks_ahead.get(link.name), now)
             for link in replica.links.values()
         ),
         subscribers=tuple(
@@ -119,11 +121,11 @@ def status_of(replica: Replica, journal: Journal, conflicts: int, now: float) ->
             for one in upstream.subscribers.values()
         ),
         pending=len(replica.pending),
-        pending_seconds=journal.pending_seconds(),
+        pending_seconds=replication_log.pending_seconds(),
         pending_rows=tuple(_pending(replica)),
         conflicts=conflicts,
         dropped_messages=upstream.dropped,
-        bad_messages=journal.bad_messages,
+        bad_messages=replication_log.bad_messages,
     )
 
 

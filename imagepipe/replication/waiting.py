@@ -11,20 +11,20 @@ from twisted.internet.defer import Deferred
 from imagepipe.core.replication.replica import Replica
 from imagepipe.errors import TooFewPeers
 
-NEWS_SECONDS_MAX = 2.0
-"""How long a call waits for the peers to tell what is new."""
+CATCH_UP_SECONDS_MAX = 2.0
+"""How long a call waits for the peers to say what is new."""
 
-NEWS_SECONDS_APART = 1.0
+CATCH_UP_INTERVAL_SECONDS = 1.0
 """How often they are asked at most."""
 
-DOORBELL_SECONDS = 0.05
+NOTIFICATION_SECONDS = 0.05
 """How long the word of a change may be on its way."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     seq: int
-    told: "Deferred[None]"
+    done: "Deferred[None]"
 
 
 class Confirmations:
@@ -38,7 +38,7 @@ class Confirmations:
         self._seconds = seconds
         self._waiting: list[_Waiting] = []
 
-    async def confirmed(self, seq: int, replica: Replica | None) -> None:
+    async def wait(self, seq: int, replica: Replica | None) -> None:
         """Wait for the change `seq`; raises TooFewPeers."""
         if not self._wanted:
             return
@@ -54,34 +54,34 @@ class Confirmations:
             self._seconds, self._give_up, waiting, self._seconds, replica
         )
         try:
-            await waiting.told
+            await waiting.done
         finally:
             if timeout.active():
                 timeout.cancel()
 
     def require(self, wanted: int, seconds: float) -> None:
-        """Ask for another number from now on, and `tell`; who waits already waits no longer than it
-        was to.
+        """Ask for another number of peers from now on; call `release` next. Calls that wait already
+        keep their timeout.
         """
         self._wanted = wanted
         self._seconds = seconds
 
-    def tell(self, replica: Replica) -> None:
+    def release(self, replica: Replica) -> None:
         """Let those go on whose change has been confirmed."""
         if not self._waiting:
             return
         confirmed = replica.upstream.confirmed_by(self._wanted) if self._wanted else float("inf")
-        told = [one for one in self._waiting if one.seq <= confirmed]
-        if told:
+        done = [one for one in self._waiting if one.seq <= confirmed]
+        if done:
             self._waiting = [one for one in self._waiting if one.seq > confirmed]
-            for one in told:
-                one.told.callback(None)
+            for one in done:
+                one.done.callback(None)
 
     def abandon(self) -> None:
         """There is no more time."""
         waiting, self._waiting = self._waiting, []
         for one in waiting:
-            one.told.errback(
+            one.done.errback(
                 TooFewPeers(
                     "stored and durable here, but the server is stopping and too few peers have"
                     " confirmed it"
@@ -91,7 +91,7 @@ class Confirmations:
     def _give_up(self, waiting: _Waiting, seconds: float, replica: Replica) -> None:
         self._waiting.remove(waiting)
         have = replica.upstream.confirmations(waiting.seq)
-        waiting.told.errback(
+        waiting.done.errback(
             TooFewPeers(
                 f"stored and durable here, but confirmed by {have} of the {self._wanted} peers of"
                 f" min_acks within {seconds:g} s"
@@ -99,7 +99,7 @@ class Confirmations:
         )
 
 
-class News:
+class CatchUp:
     """Waits until the peers that can be reached have told what they have: one round of asking
     serves all who waited when it began, one round a second.
 
@@ -115,17 +115,17 @@ class News:
         self._asked = float("-inf")
 
     def wait(self) -> "Deferred[None]":
-        """Fires when they have told what they have now, or after NEWS_SECONDS_MAX."""
+        """Fires when they have told what they have now, or after CATCH_UP_SECONDS_MAX."""
         waiting: Deferred[None] = Deferred()
         self._next[waiting] = self._seconds()
-        timeout = self._reactor.callLater(NEWS_SECONDS_MAX, self._give_up, waiting)
+        timeout = self._reactor.callLater(CATCH_UP_SECONDS_MAX, self._give_up, waiting)
         waiting.addCallback(lambda _: timeout.cancel() if timeout.active() else None)
         return waiting
 
-    def go_on(self, replica: Replica) -> None:
+    def advance(self, replica: Replica) -> None:
         """Ask, if it is time; let those go on who wait, if all has been told."""
         now = self._seconds()
-        if self._next and not self._asking and now >= self._asked + NEWS_SECONDS_APART:
+        if self._next and not self._asking and now >= self._asked + CATCH_UP_INTERVAL_SECONDS:
             self._asking, self._next = list(self._next), {}
             self._asked = now
             replica.refresh(now)
@@ -133,7 +133,7 @@ class News:
             self._release(self._asking)
         if self._next and replica.has_pulled_all(now):
             self._release(
-                [one for one, since in self._next.items() if now >= since + DOORBELL_SECONDS]
+                [one for one, since in self._next.items() if now >= since + NOTIFICATION_SECONDS]
             )
 
     @property
@@ -141,7 +141,9 @@ class News:
         """When there may be something to do; infinite: never."""
         if not self._next:
             return float("inf")
-        return min(self._asked + NEWS_SECONDS_APART, min(self._next.values()) + DOORBELL_SECONDS)
+        return min(
+            self._asked + CATCH_UP_INTERVAL_SECONDS, min(self._next.values()) + NOTIFICATION_SECONDS
+        )
 
     def abandon(self) -> None:
         """There is no more time."""

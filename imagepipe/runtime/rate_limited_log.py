@@ -10,7 +10,7 @@ from twisted.logger import Logger
 EVERY_SECONDS = 10.0
 
 
-class Seldom:
+class RateLimitedLog:
     """Says one thing seldom. `now` is a monotonic clock; all calls come from one thread."""
 
     def __init__(

@@ -48,7 +48,7 @@ OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 class Peers(Protocol):
     """The other nodes, as far as a call has to do with them."""
 
-    async def confirmed(self, seq: int) -> None:
+    async def wait_for_confirmations(self, seq: int) -> None:
         """Wait until enough of them have everything up to this node's change `seq`; raises
         TooFewPeers.
         """
@@ -117,7 +117,7 @@ class Operations:
         if stages:
             stages.add("queue", timed.waited_seconds)
         with (stages or Stages()).spent("confirm"):
-            await self._peers.confirmed(timed.result.seq)
+            await self._peers.wait_for_confirmations(timed.result.seq)
         return timed
 
     async def delete(self, paths: Sequence[str]) -> None:
@@ -127,7 +127,7 @@ class Operations:
         await self._catch_up_unless_known(paths)
         commit = await self._answered(self._store.delete(paths))
         self._counters.deleted(len(paths))
-        await self._peers.confirmed(commit.seq)
+        await self._peers.wait_for_confirmations(commit.seq)
 
     async def erase(self, path: str) -> None:
         """Delete a clean path, and what lost a conflict at it, on every node. Raises NotFound if
@@ -138,14 +138,14 @@ class Operations:
             raise NotFound("path", f"there is no image {quoted(path)}, and there never was")
         commit = await self._answered(self._store.erase(path))
         self._counters.deleted(1)
-        await self._peers.confirmed(commit.seq)
+        await self._peers.wait_for_confirmations(commit.seq)
 
     async def move(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Move images between clean paths, in order, all or none. Raises TooFewPeers."""
         await self._catch_up_unless_known([source for source, _ in pairs])
         commit = await self._answered(self._store.move(pairs))
         self._counters.moved(len(pairs))
-        await self._peers.confirmed(commit.seq)
+        await self._peers.wait_for_confirmations(commit.seq)
 
     async def info(self, path: str) -> ImageInfo:
         """The facts of the image at a clean path. Raises NotFound; NotStored or Overloaded where

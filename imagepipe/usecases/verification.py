@@ -82,22 +82,22 @@ class _Stopped(Exception):
 
 
 class Verification:
-    """For the reactor's thread, but for `close`. mend: fetches bytes from peers (Replication.mend).
-    seconds: a monotonic clock.
+    """For the reactor's thread, but for `close`. refetch: fetches bytes from peers
+    (Replication.refetch). seconds: a monotonic clock.
     """
 
     def __init__(
         self,
         reactor: Any,
         store: Store,
-        mend: Callable[[Sequence[Content]], Coroutine[Any, Any, None]],
+        refetch: Callable[[Sequence[Content]], Coroutine[Any, Any, None]],
         *,
         seconds: Callable[[], float],
         wall_ms: Callable[[], int],
     ) -> None:
         self._reactor = reactor
         self._store = store
-        self._mend = mend
+        self._refetch = refetch
         self._seconds = seconds
         self._wall_ms = wall_ms
         self._run: _Run | None = None
@@ -114,7 +114,7 @@ class Verification:
         self._run = _Run(
             self._reactor,
             self._store,
-            self._mend,
+            self._refetch,
             Pace(rate),
             self._seconds,
             self._wall_ms,
@@ -149,7 +149,7 @@ class _Run:
         self,
         reactor: Any,
         store: Store,
-        mend: Callable[[Sequence[Content]], Coroutine[Any, Any, None]],
+        refetch: Callable[[Sequence[Content]], Coroutine[Any, Any, None]],
         pace: Pace,
         seconds: Callable[[], float],
         wall_ms: Callable[[], int],
@@ -158,7 +158,7 @@ class _Run:
     ) -> None:
         self._reactor = reactor
         self._store = store
-        self._mend = mend
+        self._refetch = refetch
         self._pace = pace
         self._seconds = seconds
         self._wall_ms = wall_ms
@@ -293,6 +293,6 @@ class _Run:
         def failed(failure: Any) -> None:
             _log.failure("verify: peers cannot be asked", failure)
 
-        Deferred.fromCoroutine(self._mend(contents)).addErrback(failed).addBoth(
+        Deferred.fromCoroutine(self._refetch(contents)).addErrback(failed).addBoth(
             lambda _: arrived.set()
         )

@@ -226,7 +226,7 @@ class ImportsTests:
             module_of(file)
             for file in SOURCES
             if any(name.split(".")[0] == "txzmq" for name in imports(file))
-        ] == ["imagepipe.replication.zmq.connection"]
+        ] == ["imagepipe.replication.zmq.zmq_socket"]
 
     def test_the_plugin_is_a_service_maker_and_nothing_else(self) -> None:
         plugin = ROOT / "twisted" / "plugins" / "imagepipe_plugin.py"

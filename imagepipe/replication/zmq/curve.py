@@ -17,9 +17,9 @@ expected, such as subscriptions.
 
 from imagepipe.replication.zmq.zmtp import (
     GREETING_BYTES,
-    Bounds,
-    Unwelcome,
-    UsedUp,
+    InspectionLimits,
+    LimitExceeded,
+    ProtocolViolation,
     frame_header,
     greeting_is_wrong,
 )
@@ -38,11 +38,11 @@ seconds.
 """
 
 
-def is_worth_a_warning(why: Unwelcome, age_seconds: float) -> bool:
+def is_worth_a_warning(why: ProtocolViolation, age_seconds: float) -> bool:
     """Whether the log should say that a connection of that age was ended: not if it only
     grew old.
     """
-    return not isinstance(why, UsedUp) or age_seconds < HONEST_SECONDS
+    return not isinstance(why, LimitExceeded) or age_seconds < HONEST_SECONDS
 
 
 class CurveInspection:
@@ -50,25 +50,25 @@ class CurveInspection:
     have gone on.
     """
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, limits: InspectionLimits) -> None:
         self.ready = False
-        self._bounds = bounds
+        self._limits = limits
         self._greeted = 0
         self._expected = [_HELLO, _INITIATE]
         self._held = bytearray()
         self._answer = bytearray()  # of libzmq, until READY
         self._unanswered = 0
         self._header = bytearray()  # of an encrypted frame, as far as it has come
-        self._sealed_left = 0  # bytes of the frame's body that have not come
+        self._frame_bytes_left = 0  # bytes of the frame's body that have not come
 
     def feed(self, data: bytes) -> bytes:
-        """What may go on, now that `data` has come. Raises Unwelcome."""
+        """What may go on, now that `data` has come. Raises ProtocolViolation."""
         if self.ready:
             self._unanswered += len(data)
-            if self._unanswered > self._bounds.unanswered_bytes_max:
-                raise UsedUp("it sends too many bytes that get no answer")
-            if self._bounds.sealed_bytes_max is not None:
-                self._measure(data, self._bounds.sealed_bytes_max)
+            if self._unanswered > self._limits.unanswered_bytes_max:
+                raise LimitExceeded("it sends too many bytes that get no answer")
+            if self._limits.encrypted_frame_bytes_max is not None:
+                self._measure(data, self._limits.encrypted_frame_bytes_max)
             return data
         self._held += data
         passed = self._greeting()
@@ -77,10 +77,10 @@ class CurveInspection:
                 passed += command
         return bytes(passed)
 
-    def answered(self, data: bytes) -> None:
+    def note_answer(self, data: bytes) -> None:
         """Libzmq has answered this."""
         if self.ready:
-            if self._bounds.answers_count:
+            if self._limits.answers_count:
                 self._unanswered = max(0, self._unanswered - len(data))
             return
         self._answer += data
@@ -95,28 +95,28 @@ class CurveInspection:
                 return
             at += header[1]
 
-    def _measure(self, data: bytes, sealed_bytes_max: int) -> None:
+    def _measure(self, data: bytes, encrypted_frame_bytes_max: int) -> None:
         """Check the sizes of the encrypted frames in `data`."""
         at = 0
         while at < len(data):
-            if self._sealed_left:
-                step = min(self._sealed_left, len(data) - at)
-                self._sealed_left -= step
+            if self._frame_bytes_left:
+                step = min(self._frame_bytes_left, len(data) - at)
+                self._frame_bytes_left -= step
                 at += step
                 continue
             self._header.append(data[at])
             at += 1
             if len(self._header) > 1 and (header := frame_header(self._header)):
                 self._header.clear()
-                self._sealed_left = header[1]
-                if header[1] > sealed_bytes_max:
-                    raise Unwelcome(f"it sends a frame of {header[1]} bytes")
+                self._frame_bytes_left = header[1]
+                if header[1] > encrypted_frame_bytes_max:
+                    raise ProtocolViolation(f"it sends a frame of {header[1]} bytes")
 
     def _greeting(self) -> bytearray:
         """The greeting goes on byte by byte: both sides wait for the beginning of the other's."""
         passed = self._take(GREETING_BYTES - self._greeted)
         if greeting_is_wrong(passed, self._greeted, _CURVE):
-            raise Unwelcome("it does not speak ZeroMQ 4 with keys")
+            raise ProtocolViolation("it does not speak ZeroMQ 4 with keys")
         self._greeted += len(passed)
         return passed
 
@@ -125,18 +125,18 @@ class CurveInspection:
         if not self._held:
             return bytearray()
         if not self._expected:
-            raise Unwelcome("it sends data before it is authenticated")
+            raise ProtocolViolation("it sends data before it is authenticated")
         name, least, most = self._expected[0]
         header = frame_header(self._held)
         if header is None:
             return bytearray()
         if not self._held[0] & 4 or not least <= header[1] <= most:
-            raise Unwelcome("its handshake is malformed")
+            raise ProtocolViolation("its handshake is malformed")
         if len(self._held) < sum(header):
             return bytearray()
         command = self._take(sum(header))
         if not command[header[0] :].startswith(name):
-            raise Unwelcome("its handshake is malformed")
+            raise ProtocolViolation("its handshake is malformed")
         del self._expected[0]
         return command
 

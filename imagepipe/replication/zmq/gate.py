@@ -1,7 +1,7 @@
 """In front of a listening TCP socket: Twisted listens, looks at what comes in (zmtp), and passes it
 on to libzmq.
 
-    stranger --TCP--> gate --abstract unix socket, for this process alone--> libzmq
+    client --TCP--> gate --abstract unix socket, for this process alone--> libzmq
              <------------------------- as it is ---------------------------
 
 With keys libzmq checks who may connect; but it would take any number of connections from anyone who
@@ -24,8 +24,8 @@ from twisted.logger import Logger
 from imagepipe.errors import StartError
 from imagepipe.replication.zmq import binding
 from imagepipe.replication.zmq.curve import CurveInspection, is_worth_a_warning
-from imagepipe.replication.zmq.zmtp import Bounds, Inspection, Unwelcome
-from imagepipe.runtime.rate_limited_log import Seldom
+from imagepipe.replication.zmq.zmtp import Inspection, InspectionLimits, ProtocolViolation
+from imagepipe.runtime.rate_limited_log import RateLimitedLog
 
 CONNECTIONS_MAX = 100
 """Each takes three descriptors, and a process often has a thousand."""
@@ -50,12 +50,12 @@ class Gate(Factory):
 
     noisy = False
 
-    def __init__(self, reactor: Any, endpoint: str, inner: str, bounds: Bounds) -> None:
+    def __init__(self, reactor: Any, endpoint: str, inner: str, limits: InspectionLimits) -> None:
         self.reactor = reactor
         self.inner = inner
-        self.bounds = bounds
-        self.links: dict[_Stranger, None] = {}
-        self._complaints = Seldom(_log, reactor.seconds)
+        self.limits = limits
+        self.connections: dict[_ClientSide, None] = {}
+        self._rate_limited_log = RateLimitedLog(_log, reactor.seconds)
         host, port = _address(endpoint)
         try:
             self._port = reactor.listenTCP(port, self, backlog=128, interface=host)
@@ -69,121 +69,124 @@ class Gate(Factory):
         self._port.stopReading()
         # stopListening would take a turn of the reactor: the port is free when this returns
         self._port.connectionLost(None)
-        for link in tuple(self.links):
-            link.end()
+        for connection in tuple(self.connections):
+            connection.end()
 
     def buildProtocol(self, addr: Any) -> Protocol | None:
-        if len(self.links) >= CONNECTIONS_MAX:
+        if len(self.connections) >= CONNECTIONS_MAX:
             leaving = next(
-                (link for link in self.links if not link.inspection.ready), None
-            ) or self._greedy(addr.host)
+                (connection for connection in self.connections if not connection.inspection.ready),
+                None,
+            ) or self._oldest_of_busiest_host(addr.host)
             if leaving is None:
-                self._complaints.warn(
+                self._rate_limited_log.warn(
                     "{host} was turned away: {count} peers are connected",
                     host=addr.host,
-                    count=len(self.links),
+                    count=len(self.connections),
                 )
                 return None
             leaving.end()
-        return _Stranger(self, addr.host)
+        return _ClientSide(self, addr.host)
 
-    def _greedy(self, newcomer: str) -> "_Stranger | None":
+    def _oldest_of_busiest_host(self, newcomer: str) -> "_ClientSide | None":
         """The oldest connection of the address that has the most; None if `newcomer` has about as
         many.
         """
-        counts = Counter(link.host for link in self.links)
+        counts = Counter(connection.host for connection in self.connections)
         host, most = counts.most_common(1)[0]
         if most < counts[newcomer] + 2:
             return None
-        return next(link for link in self.links if link.host == host)
+        return next(connection for connection in self.connections if connection.host == host)
 
     def complain(self, host: str, why: str) -> None:
         """Say, seldom, that a connection was ended."""
-        self._complaints.warn("the connection of {host} was ended: {why}", host=host, why=why)
+        self._rate_limited_log.warn("the connection of {host} was ended: {why}", host=host, why=why)
 
 
-class _Stranger(Protocol):
+class _ClientSide(Protocol):
     """One connection from outside, and the one to libzmq that belongs to it. Both end together."""
 
     transport: Any
 
     def __init__(self, gate: Gate, host: str) -> None:
         self.inspection = (
-            CurveInspection(gate.bounds) if gate.bounds.has_keys else Inspection(gate.bounds)
+            CurveInspection(gate.limits) if gate.limits.has_keys else Inspection(gate.limits)
         )
         self._gate = gate
         self.host = host
         self._began = gate.reactor.seconds()
-        self._inner = _Inner(self)
-        gate.links[self] = None
+        self._libzmq_side = _LibzmqSide(self)
+        gate.connections[self] = None
 
     def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
         self.transport.pauseProducing()  # until there is somebody to pass it on to
-        self._gate.reactor.connectUNIX(self._gate.inner, _InnerFactory(self._inner, self.end))
+        self._gate.reactor.connectUNIX(
+            self._gate.inner, _LibzmqSideFactory(self._libzmq_side, self.end)
+        )
 
     def joined(self) -> None:
         """The inner connection is there: each side reads no faster than the other can be written
         to.
         """
-        if self not in self._gate.links:
-            self._inner.transport.abortConnection()
+        if self not in self._gate.connections:
+            self._libzmq_side.transport.abortConnection()
             return
-        self.transport.registerProducer(self._inner.transport, True)
-        self._inner.transport.registerProducer(self.transport, True)
+        self.transport.registerProducer(self._libzmq_side.transport, True)
+        self._libzmq_side.transport.registerProducer(self.transport, True)
         self.transport.resumeProducing()
 
     def dataReceived(self, data: bytes) -> None:
         try:
             passed = self.inspection.feed(data)
-        except Unwelcome as why:
+        except ProtocolViolation as why:
             if is_worth_a_warning(why, self._gate.reactor.seconds() - self._began):
                 self._gate.complain(self.host, str(why))
             self.end()
         else:
-            self._inner.transport.write(passed)
+            self._libzmq_side.transport.write(passed)
 
     def connectionLost(self, reason: Any = None) -> None:
         self.end()
 
     def end(self) -> None:
         """Hang up on both; may be called twice."""
-        if self in self._gate.links:
-            del self._gate.links[self]
-            for transport in (self.transport, self._inner.transport):
+        if self in self._gate.connections:
+            del self._gate.connections[self]
+            for transport in (self.transport, self._libzmq_side.transport):
                 if transport is not None:
                     transport.abortConnection()
 
 
-class _Inner(Protocol):
+class _LibzmqSide(Protocol):
     """The connection to libzmq."""
 
     transport: Any
 
-    def __init__(self, stranger: _Stranger) -> None:
+    def __init__(self, client_side: _ClientSide) -> None:
         self.transport = None
-        self._stranger = stranger
+        self._client_side = client_side
 
     def connectionMade(self) -> None:
-        self._stranger.joined()
+        self._client_side.joined()
 
     def dataReceived(self, data: bytes) -> None:
-        self._stranger.inspection.answered(data)
-        self._stranger.transport.write(data)
+        self._client_side.inspection.note_answer(data)
+        self._client_side.transport.write(data)
 
     def connectionLost(self, reason: Any = None) -> None:
-        self._stranger.end()
+        self._client_side.end()
 
 
-class _InnerFactory(ClientFactory):
+class _LibzmqSideFactory(ClientFactory):
     noisy = False
 
-    def __init__(self, inner: _Inner, failed: Any) -> None:
-        self._inner = inner
+    def __init__(self, libzmq_side: _LibzmqSide, failed: Any) -> None:
+        self._libzmq_side = libzmq_side
         self._failed = failed
 
     def buildProtocol(self, addr: Any) -> Protocol:
-        return self._inner
+        return self._libzmq_side
 
     def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
         self._failed()

@@ -1,10 +1,10 @@
 """The node's ZeroMQ sockets in Twisted's reactor.
 
-    publisher    PUB      binds       -> every subscriber that keeps up
-    subscriber   SUB      connects    <- everything
-    server       ROUTER   binds       <- requests of many clients, -> answers, by the client's
+    pub        PUB      binds       -> every subscriber that keeps up
+    sub        SUB      connects    <- everything
+    router     ROUTER   binds       <- requests of many clients, -> answers, by the client's
                                       identity
-    client       DEALER   connects    -> requests, <- answers
+    dealer     DEALER   connects    -> requests, <- answers
 
 Nothing here is reliable: `send` says False for what was certainly dropped, and True is no promise.
 Every queue is bounded and nothing blocks: what does not fit is dropped. All calls and callbacks are
@@ -18,12 +18,12 @@ import zmq
 
 from imagepipe.errors import StartError
 from imagepipe.replication.zmq import binding
-from imagepipe.replication.zmq.client_sockets import Connected
-from imagepipe.replication.zmq.connection import Factory, Frames, Options
+from imagepipe.replication.zmq.connecting_socket import ConnectingSocket
 from imagepipe.replication.zmq.curve_keys import NodeKeys
-from imagepipe.replication.zmq.server_sockets import Bound
-from imagepipe.replication.zmq.zap import DOMAIN, Gatekeeper
-from imagepipe.replication.zmq.zmtp import Bounds
+from imagepipe.replication.zmq.listening_socket import ListeningSocket
+from imagepipe.replication.zmq.zap import DOMAIN, ZapHandler
+from imagepipe.replication.zmq.zmq_socket import Factory, Frames, Options
+from imagepipe.replication.zmq.zmtp import InspectionLimits
 
 REQUEST_BYTES_MAX = 64 << 10
 """The size of a frame that whoever connects may send us; without keys, of a message."""
@@ -49,7 +49,7 @@ libzmq takes 50 bytes of memory for every byte of a subscription, and walks thro
 the reactor's thread, when any subscriber leaves. Ours subscribe to everything, which is no bytes.
 """
 
-_SEALED_SUBSCRIPTION_BYTES_MAX = 48
+_ENCRYPTED_SUBSCRIPTION_BYTES_MAX = 48
 """The same once a key is proved: 43 bytes for a subscription to everything, 40 for a heartbeat."""
 
 _CLOSING_SECONDS_MAX = 1.0
@@ -82,26 +82,26 @@ class Sockets:
             (zmq.RECONNECT_IVL, 100),
             (zmq.RECONNECT_IVL_MAX, int(reconnect_seconds_max * 1000)),
         )
-        self._gatekeeper = None if keys is None else Gatekeeper(self._factory.context, keys)
+        self._zap_handler = None if keys is None else ZapHandler(self._factory.context, keys)
 
-    def publisher(self, endpoint: str) -> "Publisher":
+    def pub(self, endpoint: str) -> "PubSocket":
         """A PUB that listens there; port 0 or * is any free one. StartError if it cannot."""
         options = [(zmq.SNDHWM, _PUBLISHED_MAX), (zmq.MAXMSGSIZE, SUBSCRIPTION_BYTES_MAX)]
-        bounds = Bounds(
+        limits = InspectionLimits(
             SUBSCRIPTION_BYTES_MAX,
             _SUBSCRIPTIONS_MAX,
             self._keys is not None,
             SUBSCRIBER_BYTES_MAX,
             answers_count=False,
-            sealed_bytes_max=_SEALED_SUBSCRIPTION_BYTES_MAX,
+            encrypted_frame_bytes_max=_ENCRYPTED_SUBSCRIPTION_BYTES_MAX,
         )
-        return Publisher(
-            self._factory, zmq.PUB, [*self._serving(endpoint), *options], endpoint, bounds
+        return PubSocket(
+            self._factory, zmq.PUB, [*self._listening_options(endpoint), *options], endpoint, limits
         )
 
-    def subscriber(
+    def sub(
         self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]
-    ) -> "Subscriber":
+    ) -> "SubSocket":
         """A SUB that hears everything published there; the peer need not be there yet. `received`
         gets the frames of one message.
         """
@@ -110,11 +110,17 @@ class Sockets:
             (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX),
             (zmq.SUBSCRIBE, b""),
         ]
-        return Subscriber(
-            self._factory, zmq.SUB, [*self._calling(peer_key), *options], endpoint, received
+        return SubSocket(
+            self._factory,
+            zmq.SUB,
+            [*self._connecting_options(peer_key), *options],
+            endpoint,
+            received,
         )
 
-    def server(self, endpoint: str, received: Callable[[bytes, Frames, bytes], None]) -> "Server":
+    def router(
+        self, endpoint: str, received: Callable[[bytes, Frames, bytes], None]
+    ) -> "RouterSocket":
         """A ROUTER that listens there.
 
         `received` gets the identity of a client's connection, to answer by, the frames of one
@@ -127,20 +133,20 @@ class Sockets:
             (zmq.MAXMSGSIZE, REQUEST_BYTES_MAX),
         ]
         has_keys = self._keys is not None
-        bounds = Bounds(REQUEST_BYTES_MAX, None, has_keys, UNANSWERED_BYTES_MAX)
-        return Server(
+        limits = InspectionLimits(REQUEST_BYTES_MAX, None, has_keys, UNANSWERED_BYTES_MAX)
+        return RouterSocket(
             self._factory,
             zmq.ROUTER,
-            [*self._serving(endpoint), *options],
+            [*self._listening_options(endpoint), *options],
             endpoint,
-            bounds,
+            limits,
             received,
             has_keys=has_keys,
         )
 
-    def client(
+    def dealer(
         self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]
-    ) -> "Client":
+    ) -> "DealerSocket":
         """A DEALER that sends there while it is connected, and only then."""
         options = [
             (zmq.IMMEDIATE, 1),
@@ -148,17 +154,21 @@ class Sockets:
             (zmq.RCVHWM, _REQUESTS_MAX),
             (zmq.MAXMSGSIZE, ANSWER_BYTES_MAX),
         ]
-        return Client(
-            self._factory, zmq.DEALER, [*self._calling(peer_key), *options], endpoint, received
+        return DealerSocket(
+            self._factory,
+            zmq.DEALER,
+            [*self._connecting_options(peer_key), *options],
+            endpoint,
+            received,
         )
 
     def reload_keys(self, keys: NodeKeys) -> None:
         """Admit the peers of `keys` from now on. Open connections stay, and so does this node's own
         pair.
         """
-        if self._gatekeeper is None:
+        if self._zap_handler is None:
             raise StartError("this node was started without keys: restart it to use them")
-        self._gatekeeper.admit(keys)
+        self._zap_handler.admit(keys)
 
     def close(self) -> None:
         """End every socket; nothing is called back after it. May be called twice, and blocks for a
@@ -169,15 +179,15 @@ class Sockets:
         self._closed = True
         for connection in tuple(self._factory.connections):
             connection.close()
-        if self._gatekeeper:
-            self._gatekeeper.stop()
+        if self._zap_handler:
+            self._zap_handler.stop()
         # The context ends once its threads have let go of everything: at once, but for one that
         # waits for a name server. The process then ends without it.
         ending = threading.Thread(target=self._factory.context.term, daemon=True)
         ending.start()
         ending.join(_CLOSING_SECONDS_MAX)
 
-    def _serving(self, endpoint: str) -> Options:
+    def _listening_options(self, endpoint: str) -> Options:
         binding.make_way(endpoint)
         if self._keys is None:
             return self._common
@@ -194,7 +204,7 @@ class Sockets:
             *allowed,
         )
 
-    def _calling(self, peer_key: bytes | None) -> Options:
+    def _connecting_options(self, peer_key: bytes | None) -> Options:
         if self._keys is None:
             return self._common
         assert peer_key is not None
@@ -206,7 +216,7 @@ class Sockets:
         )
 
 
-class Publisher(Bound):
+class PubSocket(ListeningSocket):
     """Sends to whoever listens and keeps up."""
 
     def doRead(self) -> None:
@@ -220,11 +230,11 @@ class Publisher(Bound):
         return self._send(frames)
 
 
-class Subscriber(Connected):
+class SubSocket(ConnectingSocket):
     """Hears a publisher."""
 
 
-class Server(Bound):
+class RouterSocket(ListeningSocket):
     """Answers clients."""
 
     def __init__(
@@ -233,7 +243,7 @@ class Server(Bound):
         kind: int,
         options: Options,
         endpoint: str,
-        bounds: Bounds,
+        limits: InspectionLimits,
         received: Callable[[bytes, Frames, bytes], None],
         *,
         has_keys: bool,
@@ -241,7 +251,7 @@ class Server(Bound):
         self._received = received
         self._has_keys = has_keys
         self._key = b""  # of the client whose message was read last
-        super().__init__(factory, kind, options, endpoint, bounds)
+        super().__init__(factory, kind, options, endpoint, limits)
 
     def send(self, client: bytes, frames: Frames) -> bool:
         """Send to one client; False if it is gone, or 16 messages wait for it."""
@@ -260,7 +270,7 @@ class Server(Bound):
         self._received(message[0], message[1:], self._key)
 
 
-class Client(Connected):
+class DealerSocket(ConnectingSocket):
     """Calls a server, and hears its answers."""
 
     def send(self, frames: Frames) -> bool:

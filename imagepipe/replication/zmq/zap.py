@@ -12,19 +12,19 @@ from twisted.logger import Logger
 from zmq.auth.thread import ThreadAuthenticator
 
 from imagepipe.replication.zmq.curve_keys import NodeKeys
-from imagepipe.runtime.rate_limited_log import Seldom
+from imagepipe.runtime.rate_limited_log import RateLimitedLog
 
 DOMAIN = "imagepipe"
 
 _log = Logger()
 
 
-class Gatekeeper:
+class ZapHandler:
     """Admits the authorised keys to the sockets of one context, until `stop`."""
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", keys: NodeKeys) -> None:
         self.admit(keys)
-        self._denied = Seldom(_log, time.monotonic)
+        self._denied = RateLimitedLog(_log, time.monotonic)
         self._authenticator = ThreadAuthenticator(context)
         self._authenticator.configure_curve_callback(DOMAIN, self)
         self._authenticator.start()

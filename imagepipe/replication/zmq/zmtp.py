@@ -25,22 +25,22 @@ _FRAME_COST_BYTES = 64
 """What libzmq needs for a frame, be it empty."""
 
 
-class Unwelcome(Exception):
+class ProtocolViolation(Exception):
     """The connection is to be ended; the text says why."""
 
 
-class UsedUp(Unwelcome):
+class LimitExceeded(ProtocolViolation):
     """The connection has sent all that it may send in its life; a new one may take its place."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class InspectionLimits:
     """What a stranger may send: the size of one message, and how many of them in all, if there is
     an end to it.
 
-    With keys, of which has_keys tells, frames cannot be looked into: how many bytes it may send
-    once it is let in, less what it was answered if answers_count. sealed_bytes_max: the size of an
-    encrypted frame; None: no limit.
+    With keys (has_keys) frames cannot be inspected, so the limit is on the bytes that a client may
+    send once it is admitted, less those of the answers if answers_count. encrypted_frame_bytes_max:
+    the size of an encrypted frame; None: no limit.
     """
 
     message_bytes_max: int
@@ -48,7 +48,7 @@ class Bounds:
     has_keys: bool = False
     unanswered_bytes_max: int = 0
     answers_count: bool = True
-    sealed_bytes_max: int | None = None
+    encrypted_frame_bytes_max: int | None = None
 
 
 class Inspection:
@@ -56,9 +56,9 @@ class Inspection:
     without harm.
     """
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, limits: InspectionLimits) -> None:
         self.ready = False
-        self._bounds = bounds
+        self._limits = limits
         self._greeted = 0
         self._held = bytearray()
         self._message_bytes = 0
@@ -66,7 +66,7 @@ class Inspection:
 
     def feed(self, data: bytes) -> bytes:
         """What may go on, now that `data` has come: never more than what came, never half a frame.
-        Raises Unwelcome.
+        Raises ProtocolViolation.
         """
         self._held += data
         passed = self._greeting()
@@ -75,14 +75,14 @@ class Inspection:
                 passed += frame
         return bytes(passed)
 
-    def answered(self, data: bytes) -> None:
+    def note_answer(self, data: bytes) -> None:
         """Libzmq has answered this. Here that makes no difference."""
 
     def _greeting(self) -> bytearray:
         """The greeting goes on byte by byte: both sides wait for the beginning of the other's."""
         passed = self._take(GREETING_BYTES - self._greeted)
         if greeting_is_wrong(passed, self._greeted, _NULL):
-            raise Unwelcome("it does not speak ZeroMQ 4 without keys")
+            raise ProtocolViolation("it does not speak ZeroMQ 4 without keys")
         self._greeted += len(passed)
         return passed
 
@@ -94,44 +94,44 @@ class Inspection:
         flags = held[0]
         header = 9 if flags & _LONG else 2
         if flags & ~(_MORE | _LONG | _COMMAND) or (flags & _COMMAND and flags & _MORE):
-            raise Unwelcome("it sends a malformed frame")
+            raise ProtocolViolation("it sends a malformed frame")
         if len(held) < header:
             return bytearray()
         size = int.from_bytes(held[1:header], "big")
-        if size > self._bounds.message_bytes_max:
-            raise Unwelcome(f"it sends a frame of {size} bytes")
+        if size > self._limits.message_bytes_max:
+            raise ProtocolViolation(f"it sends a frame of {size} bytes")
         if len(held) < header + size:
             return bytearray()
         frame = self._take(header + size)
-        self._look_at(flags, bytes(frame[header:]))
+        self._inspect(flags, bytes(frame[header:]))
         return frame
 
-    def _look_at(self, flags: int, body: bytes) -> None:
+    def _inspect(self, flags: int, body: bytes) -> None:
         if flags & _COMMAND:
             name = body[1 : 1 + body[0]] if body else b""
             if self.ready != (name != b"READY"):
-                raise Unwelcome("it sends a command out of place")
+                raise ProtocolViolation("it sends a command out of place")
             if name == b"READY":
                 _check_properties(body[6:])
                 self.ready = True
             elif name in (b"SUBSCRIBE", b"CANCEL"):
                 self._count_message()
             elif name not in (b"PING", b"PONG"):
-                raise Unwelcome("it sends an unknown command")
+                raise ProtocolViolation("it sends an unknown command")
         elif not self.ready:
-            raise Unwelcome("it sends a message out of place")
+            raise ProtocolViolation("it sends a message out of place")
         else:
             self._message_bytes += len(body) + _FRAME_COST_BYTES
-            if self._message_bytes > self._bounds.message_bytes_max + _FRAME_COST_BYTES:
-                raise Unwelcome("it sends a message that has no end")
+            if self._message_bytes > self._limits.message_bytes_max + _FRAME_COST_BYTES:
+                raise ProtocolViolation("it sends a message that has no end")
             if not flags & _MORE:
                 self._message_bytes = 0
                 self._count_message()
 
     def _count_message(self) -> None:
         self._messages += 1
-        if self._bounds.messages_max is not None and self._messages > self._bounds.messages_max:
-            raise Unwelcome("it sends too many subscriptions")
+        if self._limits.messages_max is not None and self._messages > self._limits.messages_max:
+            raise ProtocolViolation("it sends too many subscriptions")
 
     def _take(self, count: int) -> bytearray:
         taken = self._held[:count]
@@ -169,7 +169,7 @@ def _check_properties(rest: bytes) -> None:
         name, rest = rest[1 : 1 + rest[0]], rest[1 + rest[0] :]
         size, rest = int.from_bytes(rest[:4], "big"), rest[4:]
         if size > len(rest) or not name:
-            raise Unwelcome("it is malformed how it says READY")
+            raise ProtocolViolation("it is malformed how it says READY")
         if size and name.lower() == b"identity":
-            raise Unwelcome("it comes with an identity of its own")
+            raise ProtocolViolation("it comes with an identity of its own")
         rest = rest[size:]

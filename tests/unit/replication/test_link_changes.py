@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagepipe.config.settings import Peer, ReplicationSettings
-from imagepipe.replication.link_changes import Rewiring, rewiring
+from imagepipe.replication.link_changes import LinkChanges, link_changes
 from imagepipe.replication.zmq.curve_keys import NodeKeys
 
 NORTH, SOUTH, WEST = (
@@ -18,10 +18,10 @@ SETTINGS = ReplicationSettings(
     "tcp://*:8086", "tcp://*:8087", (NORTH, WEST), 1, 5.0, None, "default"
 )
 KEYS = NodeKeys(Path("keys"), b"public", b"secret", {"west": b"w"})
-NOTHING = Rewiring(afresh=False, gone=(), new=())
+NOTHING = LinkChanges(reopened=False, removed=(), added=())
 
 
-class RewiringTests:
+class LinkChangesTests:
     def test_what_is_no_matter_of_sockets_changes_nothing(self) -> None:
         other = replace(
             SETTINGS,
@@ -30,18 +30,20 @@ class RewiringTests:
             keys=Path("elsewhere"),
             subscribe=(WEST, NORTH),
         )
-        assert rewiring(SETTINGS, KEYS, other, replace(KEYS, folder=Path("elsewhere"))) == NOTHING
+        assert (
+            link_changes(SETTINGS, KEYS, other, replace(KEYS, folder=Path("elsewhere"))) == NOTHING
+        )
 
     def test_peers_come_and_go(self) -> None:
-        assert rewiring(
+        assert link_changes(
             SETTINGS, None, replace(SETTINGS, subscribe=(WEST, SOUTH)), None
-        ) == Rewiring(afresh=False, gone=("tcp://north:8086",), new=(SOUTH,))
+        ) == LinkChanges(reopened=False, removed=("tcp://north:8086",), added=(SOUTH,))
 
     def test_a_peer_of_the_same_name_elsewhere_is_another(self) -> None:
         moved = Peer("west", "tcp://west:9000")
-        assert rewiring(
+        assert link_changes(
             SETTINGS, KEYS, replace(SETTINGS, subscribe=(NORTH, moved)), KEYS
-        ) == Rewiring(afresh=False, gone=("west",), new=(moved,))
+        ) == LinkChanges(reopened=False, removed=("west",), added=(moved,))
 
     @pytest.mark.parametrize(
         "change",
@@ -51,15 +53,19 @@ class RewiringTests:
         self, change: dict[str, str | None]
     ) -> None:
         changed = replace(SETTINGS, **change)  # type: ignore[arg-type]
-        assert rewiring(SETTINGS, KEYS, changed, KEYS) == Rewiring(afresh=True, gone=(), new=())
+        assert link_changes(SETTINGS, KEYS, changed, KEYS) == LinkChanges(
+            reopened=True, removed=(), added=()
+        )
 
     def test_in_another_cluster_every_peer_is_another(self) -> None:
-        moved = rewiring(SETTINGS, None, replace(SETTINGS, cluster="other"), None)
-        assert moved == Rewiring(afresh=True, gone=("tcp://north:8086", "west"), new=(NORTH, WEST))
+        moved = link_changes(SETTINGS, None, replace(SETTINGS, cluster="other"), None)
+        assert moved == LinkChanges(
+            reopened=True, removed=("tcp://north:8086", "west"), added=(NORTH, WEST)
+        )
 
     def test_one_key_more_needs_no_new_sockets(self) -> None:
         assert (
-            rewiring(
+            link_changes(
                 SETTINGS, KEYS, SETTINGS, replace(KEYS, authorized={"west": b"w", "south": b"s"})
             )
             == NOTHING
@@ -78,4 +84,4 @@ class RewiringTests:
     def test_who_is_somebody_else_now_must_show_it_again(
         self, before: NodeKeys | None, after: NodeKeys | None
     ) -> None:
-        assert rewiring(SETTINGS, before, SETTINGS, after) == replace(NOTHING, afresh=True)
+        assert link_changes(SETTINGS, before, SETTINGS, after) == replace(NOTHING, reopened=True)

@@ -10,7 +10,7 @@ from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Joined
 from imagepipe.errors import TooFewPeers
-from imagepipe.replication.waiting import Confirmations, News
+from imagepipe.replication.waiting import CatchUp, Confirmations
 
 EPOCH = "e0"
 
@@ -36,7 +36,7 @@ class ConfirmationsTests:
     """min_acks and ack_timeout."""
 
     def wait(self, confirmations: Confirmations, seq: int, node: Replica | None) -> list[object]:
-        return outcome(Deferred.fromCoroutine(confirmations.confirmed(seq, node)))
+        return outcome(Deferred.fromCoroutine(confirmations.wait(seq, node)))
 
     def test_nobody_waits_where_nobody_is_asked_for(self) -> None:
         assert self.wait(Confirmations(Clock(), 0, 5), 9, replica()) == [None]
@@ -48,10 +48,10 @@ class ConfirmationsTests:
         answer = self.wait(confirmations, 9, node)
         for who, seq in (("b0", 9), ("b0", 9), ("c0", 8)):
             acknowledge(node, who, seq)
-            confirmations.tell(node)
+            confirmations.release(node)
             assert answer == []
         acknowledge(node, "c0", 9)
-        confirmations.tell(node)
+        confirmations.release(node)
         assert answer == [None]
         assert clock.getDelayedCalls() == []
 
@@ -61,10 +61,10 @@ class ConfirmationsTests:
         confirmations = Confirmations(clock, 2, 5)
         eighth, ninth = self.wait(confirmations, 8, node), self.wait(confirmations, 9, node)
         confirmations.require(1, 5)
-        confirmations.tell(node)
+        confirmations.release(node)
         assert (eighth, ninth) == ([None], [])
         confirmations.require(0, 5)
-        confirmations.tell(node)
+        confirmations.release(node)
         assert ninth == [None]
         assert clock.getDelayedCalls() == []
 
@@ -74,7 +74,7 @@ class ConfirmationsTests:
         answer = self.wait(confirmations, 9, node)
         confirmations.require(2, 60)
         acknowledge(node, "b0", 9)
-        confirmations.tell(node)
+        confirmations.release(node)
         assert answer == []
         clock.advance(5)
         assert answer == [
@@ -97,7 +97,7 @@ class ConfirmationsTests:
         assert answer == [
             "stored and durable here, but confirmed by 1 of the 2 peers of min_acks within 5 s"
         ]
-        confirmations.tell(node)
+        confirmations.release(node)
 
     def test_a_stop_lets_nobody_wait(self) -> None:
         clock, node = Clock(), replica()
@@ -112,7 +112,7 @@ class ConfirmationsTests:
         assert TooFewPeers("x").fault_string == "[1003] x"
 
 
-class NewsTests:
+class CatchUpTests:
     """One round of asking for all who wait, one a second, and nobody waits longer than two."""
 
     @pytest.fixture
@@ -149,12 +149,12 @@ class NewsTests:
 
     def test_all_who_wait_are_told_by_one_question(self, clock: Clock) -> None:
         node = self.node_with_peer(clock)
-        news = News(clock, clock.seconds)
-        answers = [outcome(news.wait()) for _ in range(5)]
-        news.go_on(node)
+        catch_up = CatchUp(clock, clock.seconds)
+        answers = [outcome(catch_up.wait()) for _ in range(5)]
+        catch_up.advance(node)
         assert answers == [[]] * 5
         assert self.answer(node, clock) == 1
-        news.go_on(node)
+        catch_up.advance(node)
         assert answers == [[None]] * 5
         assert clock.getDelayedCalls() == []
 
@@ -163,15 +163,15 @@ class NewsTests:
     ) -> None:
         """And a moment for a doorbell that is on its way; nobody is asked."""
         node = self.node_with_peer(clock)
-        news = News(clock, clock.seconds)
-        first = outcome(news.wait())
-        news.go_on(node)
+        catch_up = CatchUp(clock, clock.seconds)
+        first = outcome(catch_up.wait())
+        catch_up.advance(node)
         self.answer(node, clock)
-        second = outcome(news.wait())
-        news.go_on(node)
+        second = outcome(catch_up.wait())
+        catch_up.advance(node)
         assert (first, second) == ([None], [])
-        clock.advance(news.due_at - clock.seconds())
-        news.go_on(node)
+        clock.advance(catch_up.due_at - clock.seconds())
+        catch_up.advance(node)
         assert second == [None]
         assert self.answer(node, clock) == 0
 
@@ -179,30 +179,30 @@ class NewsTests:
         self, clock: Clock
     ) -> None:
         node = self.node_with_peer(clock)
-        news = News(clock, clock.seconds)
-        outcome(news.wait())
-        news.go_on(node)
+        catch_up = CatchUp(clock, clock.seconds)
+        outcome(catch_up.wait())
+        catch_up.advance(node)
         self.answer(node, clock)
-        news.go_on(node)
+        catch_up.advance(node)
         node.heard_head("peer", Head("b0", "f0", 7, "", 0), clock.seconds())
-        waiting = outcome(news.wait())
+        waiting = outcome(catch_up.wait())
         clock.advance(0.5)
-        news.go_on(node)
+        catch_up.advance(node)
         assert waiting == []
         clock.advance(1.1)
-        news.go_on(node)
+        catch_up.advance(node)
         assert waiting == []
         clock.advance(0.5)
         assert waiting == [None]
 
     def test_nobody_waits_for_a_peer_longer_than_two_seconds(self, clock: Clock) -> None:
         node = self.node_with_peer(clock)
-        news = News(clock, clock.seconds)
-        first = outcome(news.wait())
-        news.go_on(node)
+        catch_up = CatchUp(clock, clock.seconds)
+        first = outcome(catch_up.wait())
+        catch_up.advance(node)
         for _ in range(19):
             clock.advance(0.1)
-            news.go_on(node)
+            catch_up.advance(node)
         assert first == []
         clock.advance(0.2)
         assert first == [None]
@@ -210,18 +210,18 @@ class NewsTests:
     def test_a_peer_that_cannot_be_reached_is_not_waited_for(self, clock: Clock) -> None:
         node = self.node_with_peer(clock)
         clock.advance(60)
-        news = News(clock, clock.seconds)
-        answer = outcome(news.wait())
-        news.go_on(node)
+        catch_up = CatchUp(clock, clock.seconds)
+        answer = outcome(catch_up.wait())
+        catch_up.advance(node)
         assert answer == [None]
 
     def test_a_stop_lets_nobody_wait(self, clock: Clock) -> None:
         node = self.node_with_peer(clock)
-        news = News(clock, clock.seconds)
-        asking = outcome(news.wait())
-        news.go_on(node)
-        waiting = outcome(news.wait())
-        news.abandon()
-        news.abandon()
+        catch_up = CatchUp(clock, clock.seconds)
+        asking = outcome(catch_up.wait())
+        catch_up.advance(node)
+        waiting = outcome(catch_up.wait())
+        catch_up.abandon()
+        catch_up.abandon()
         assert (asking, waiting) == ([None], [None])
         assert clock.getDelayedCalls() == []

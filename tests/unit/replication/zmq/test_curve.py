@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.replication.zmq.curve import CurveInspection, is_worth_a_warning
-from imagepipe.replication.zmq.zmtp import Bounds, Unwelcome, UsedUp
+from imagepipe.replication.zmq.zmtp import InspectionLimits, LimitExceeded, ProtocolViolation
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"CURVE".ljust(20, b"\0") + bytes(32)
-BOUNDS = Bounds(1000, has_keys=True, unanswered_bytes_max=100)
+BOUNDS = InspectionLimits(1000, has_keys=True, unanswered_bytes_max=100)
 
 
 def command(name: bytes, size: int, flags: int = 4) -> bytes:
@@ -27,11 +27,11 @@ LET_IN = GREETING + command(b"WELCOME", 168) + command(b"READY", 80)
 TURNED_AWAY = GREETING + command(b"WELCOME", 168) + command(b"ERROR", 10)
 
 
-def let_in(bounds: Bounds = BOUNDS) -> CurveInspection:
+def let_in(limits: InspectionLimits = BOUNDS) -> CurveInspection:
     """A connection whose peer has proved a key."""
-    inspection = CurveInspection(bounds)
+    inspection = CurveInspection(limits)
     inspection.feed(HANDSHAKE)
-    inspection.answered(LET_IN)
+    inspection.note_answer(LET_IN)
     assert inspection.ready
     return inspection
 
@@ -52,7 +52,7 @@ class HandshakeTests:
             assert inspection.ready == (at >= len(LET_IN))
             if inspection.ready:
                 break
-            inspection.answered(LET_IN[at : at + cut])
+            inspection.note_answer(LET_IN[at : at + cut])
             at += cut
         assert inspection.ready
 
@@ -75,15 +75,15 @@ class HandshakeTests:
         ],
     )
     def test_anything_else_ends_the_connection(self, stream: bytes) -> None:
-        with pytest.raises(Unwelcome):
+        with pytest.raises(ProtocolViolation):
             CurveInspection(BOUNDS).feed(stream)
 
     def test_whoever_is_turned_away_may_say_no_more(self) -> None:
         inspection = CurveInspection(BOUNDS)
         inspection.feed(HANDSHAKE)
-        inspection.answered(TURNED_AWAY)
+        inspection.note_answer(TURNED_AWAY)
         assert not inspection.ready
-        with pytest.raises(Unwelcome):
+        with pytest.raises(ProtocolViolation):
             inspection.feed(b"x")
 
 
@@ -92,13 +92,16 @@ class LetInTests:
         inspection = let_in()
         for _ in range(10):
             assert inspection.feed(bytes(100)) == bytes(100)
-            inspection.answered(bytes(1000))
-        with pytest.raises(Unwelcome, match="too many bytes that get no answer"):
+            inspection.note_answer(bytes(1000))
+        with pytest.raises(ProtocolViolation, match="too many bytes that get no answer"):
             inspection.feed(bytes(101))
 
     @given(st.lists(st.integers(1, 40)))
     def test_short_frames_go_on_however_they_are_cut(self, cuts: list[int]) -> None:
-        inspection, at = let_in(Bounds(1000, None, True, 1000, sealed_bytes_max=48)), 0
+        inspection, at = (
+            let_in(InspectionLimits(1000, None, True, 1000, encrypted_frame_bytes_max=48)),
+            0,
+        )
         stream = (
             b"\4\x30"
             + bytes(48)
@@ -117,27 +120,27 @@ class LetInTests:
     def test_a_frame_longer_than_any_that_is_expected_ends_the_connection(
         self, long: bytes
     ) -> None:
-        inspection = let_in(Bounds(1000, None, True, 1000, sealed_bytes_max=48))
+        inspection = let_in(InspectionLimits(1000, None, True, 1000, encrypted_frame_bytes_max=48))
         inspection.feed(b"\4\x30" + bytes(47))
         inspection.feed(b"\0" + long[:-1])
-        with pytest.raises(Unwelcome, match="it sends a frame of"):
+        with pytest.raises(ProtocolViolation, match="it sends a frame of"):
             inspection.feed(long[-1:])
 
     def test_one_that_was_quiet_for_hours_ends_without_a_warning(self) -> None:
         inspection = let_in(
-            Bounds(1000, has_keys=True, unanswered_bytes_max=100, answers_count=False)
+            InspectionLimits(1000, has_keys=True, unanswered_bytes_max=100, answers_count=False)
         )
-        with pytest.raises(UsedUp) as ended:
+        with pytest.raises(LimitExceeded) as ended:
             inspection.feed(bytes(101))
         assert is_worth_a_warning(ended.value, 3.0)
         assert not is_worth_a_warning(ended.value, 4 * 3600.0)
-        assert is_worth_a_warning(Unwelcome("it sends a frame of 4096 bytes"), 4 * 3600.0)
+        assert is_worth_a_warning(ProtocolViolation("it sends a frame of 4096 bytes"), 4 * 3600.0)
 
     def test_where_answers_do_not_count_there_is_an_end(self) -> None:
         inspection = let_in(
-            Bounds(1000, has_keys=True, unanswered_bytes_max=100, answers_count=False)
+            InspectionLimits(1000, has_keys=True, unanswered_bytes_max=100, answers_count=False)
         )
         inspection.feed(bytes(100))
-        inspection.answered(bytes(1000))
-        with pytest.raises(Unwelcome):
+        inspection.note_answer(bytes(1000))
+        with pytest.raises(ProtocolViolation):
             inspection.feed(b"x")

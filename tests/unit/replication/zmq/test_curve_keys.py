@@ -149,10 +149,10 @@ class Node:
     def __init__(self, sockets: Sockets, peer: Sockets, key: bytes) -> None:
         self.key = key
         self.requests, self.answers, self.bells = Inbox(), Inbox(), Inbox()
-        self.server: Any = on_reactor(sockets.server, LOOPBACK, self._asked)
-        self.publisher: Any = on_reactor(sockets.publisher, LOOPBACK)
-        self.client: Any = on_reactor(peer.client, self.server.endpoint, key, self.answers)
-        on_reactor(peer.subscriber, self.publisher.endpoint, key, self.bells)
+        self.server: Any = on_reactor(sockets.router, LOOPBACK, self._asked)
+        self.publisher: Any = on_reactor(sockets.pub, LOOPBACK)
+        self.client: Any = on_reactor(peer.dealer, self.server.endpoint, key, self.answers)
+        on_reactor(peer.sub, self.publisher.endpoint, key, self.bells)
         self.works()
 
     def _asked(self, client: bytes, frames: Sequence[bytes], key: bytes) -> None:
@@ -260,7 +260,7 @@ class AuthorisationTests:
             "curve_secretkey": keys.secret,
             "curve_serverkey": node.key,
         }
-        silent = on_reactor(self.sockets.server, LOOPBACK, Inbox())
+        silent = on_reactor(self.sockets.router, LOOPBACK, Inbox())
         with logged() as events, zmq_peer(zmq.DEALER, silent.endpoint, **options) as flood:
             for _ in range(4 * UNANSWERED_BYTES_MAX // REQUEST_BYTES_MAX):
                 flood.send(bytes(REQUEST_BYTES_MAX // 2))
@@ -277,7 +277,7 @@ class AuthorisationTests:
             "curve_secretkey": keys.secret,
             "curve_serverkey": node.key,
         }
-        publisher = on_reactor(self.sockets.publisher, LOOPBACK)
+        publisher = on_reactor(self.sockets.pub, LOOPBACK)
         with logged() as events, zmq_peer(zmq.SUB, publisher.endpoint, **options) as peer:
             peer.subscribe(b"x" * 40)
             wait_for_event(peer, zmq.Event.DISCONNECTED)
@@ -300,7 +300,7 @@ class AuthorisationTests:
         south, west = tmp_path / "south", tmp_path / "west"
         answers = Inbox()
         with open_sockets(keys_of(west, south=south)) as sockets:
-            client = on_reactor(sockets.client, node.server.endpoint, node.key, answers)
+            client = on_reactor(sockets.dealer, node.server.endpoint, node.key, answers)
             node.works()
             assert on_reactor(client.send, [b"too early"]) is False
             on_reactor(self.sockets.reload_keys, keys_of(south, west=west))
@@ -316,7 +316,7 @@ class AuthorisationTests:
         self, node: Node, tmp_path: Path
     ) -> None:
 
-        on_reactor(self.sockets._gatekeeper.stop)  # type: ignore[union-attr]
+        on_reactor(self.sockets._zap_handler.stop)  # type: ignore[union-attr]
         keys = load_keys(tmp_path / "north")
         with zmq_peer(
             zmq.DEALER,

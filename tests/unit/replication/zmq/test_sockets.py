@@ -17,15 +17,15 @@ import pytest
 import zmq
 
 from imagepipe.errors import StartError
-from imagepipe.replication.zmq.connection import READS_PER_TURN_MAX
 from imagepipe.replication.zmq.gate import CONNECTIONS_MAX
 from imagepipe.replication.zmq.sockets import (
     REQUEST_BYTES_MAX,
     SUBSCRIPTION_BYTES_MAX,
-    Client,
-    Server,
+    DealerSocket,
+    RouterSocket,
     Sockets,
 )
+from imagepipe.replication.zmq.zmq_socket import READS_PER_TURN_MAX
 from tests.support.peers import GREETING, frame, shake_hands, tcp, wait_for_event, zmq_peer
 from tests.support.reactor_thread import (
     PATIENCE_SECONDS,
@@ -52,8 +52,10 @@ class Echo:
 
     def __init__(self, sockets: Sockets, endpoint: str = LOOPBACK) -> None:
         self.requests, self.answers = Inbox(), Inbox()
-        self.server: Server = on_reactor(sockets.server, endpoint, self._asked)
-        self.client: Client = on_reactor(sockets.client, self.server.endpoint, None, self.answers)
+        self.server: RouterSocket = on_reactor(sockets.router, endpoint, self._asked)
+        self.client: DealerSocket = on_reactor(
+            sockets.dealer, self.server.endpoint, None, self.answers
+        )
         self.works()
 
     def _asked(self, client: bytes, frames: Sequence[bytes], key: bytes) -> None:
@@ -96,30 +98,28 @@ class ExchangeTests:
     ) -> None:
         echo = Echo(sockets, f"ipc://{tmp_path}/sync" if endpoint == "ipc" else endpoint)
         others = Inbox()
-        other = on_reactor(sockets.client, echo.server.endpoint, None, others)
+        other = on_reactor(sockets.dealer, echo.server.endpoint, None, others)
         until(lambda: other.send([b"mine"]))
         assert others.get() == [b"mine"]
         assert not echo.answers.take_all()
 
     def test_what_is_published_reaches_every_subscriber(self, sockets: Sockets) -> None:
-        publisher = on_reactor(sockets.publisher, "tcp://0.0.0.0:0")
+        publisher = on_reactor(sockets.pub, "tcp://0.0.0.0:0")
         inboxes = [Inbox(), Inbox()]
         for inbox in inboxes:
-            on_reactor(
-                sockets.subscriber, publisher.endpoint.replace("0.0.0.0", "127.0.0.1"), None, inbox
-            )
+            on_reactor(sockets.sub, publisher.endpoint.replace("0.0.0.0", "127.0.0.1"), None, inbox)
         until(lambda: publisher.send([b"head", b"1"]) and all(inboxes))
         assert [inbox.get() for inbox in inboxes] == [[b"head", b"1"]] * 2
 
     def test_a_client_sends_only_while_it_is_connected(
         self, sockets: Sockets, tmp_path: Path
     ) -> None:
-        client = on_reactor(sockets.client, f"ipc://{tmp_path}/nobody", None, Inbox())
+        client = on_reactor(sockets.dealer, f"ipc://{tmp_path}/nobody", None, Inbox())
         assert on_reactor(client.send, [b"lost"]) is False
 
     def test_a_client_moves_to_another_endpoint(self, sockets: Sockets, echo: Echo) -> None:
         asked = Inbox()
-        other = on_reactor(sockets.server, LOOPBACK, lambda client, frames, key: asked(frames))
+        other = on_reactor(sockets.router, LOOPBACK, lambda client, frames, key: asked(frames))
         on_reactor(echo.client.reconnect, other.endpoint)
         echo.requests.take_all()
         until(lambda: echo.client.send([b"moved"]) and bool(asked))
@@ -138,12 +138,12 @@ class ExchangeTests:
         with open_sockets() as first:
             echo = Echo(first)
             endpoint = echo.server.endpoint
-            client = on_reactor(sockets.client, endpoint, None, answers)
+            client = on_reactor(sockets.dealer, endpoint, None, answers)
             until(lambda: client.send([b"before"]))
             assert answers.get() == [b"before"]
         with open_sockets() as second:
             requests = Inbox()
-            on_reactor(second.server, endpoint, requests)
+            on_reactor(second.router, endpoint, requests)
             until(lambda: client.send([b"after"]) and bool(requests))
             assert requests.get()[1] == [b"after"]
 
@@ -156,8 +156,8 @@ class ExchangeTests:
             with socket.create_server(("127.0.0.1", 0)) as listener:
                 listener.settimeout(PATIENCE_SECONDS)
                 endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
-                client = on_reactor(sockets.client, endpoint, None, Inbox())
-                on_reactor(sockets.subscriber, endpoint, None, bells)
+                client = on_reactor(sockets.dealer, endpoint, None, Inbox())
+                on_reactor(sockets.sub, endpoint, None, bells)
                 for _ in range(2):
                     stranger, _ = listener.accept()
                     stranger.settimeout(PATIENCE_SECONDS)
@@ -165,11 +165,11 @@ class ExchangeTests:
                     assert ended(stranger)
                     stranger.close()
             with open_sockets() as others:
-                on_reactor(others.server, endpoint, requests)
+                on_reactor(others.router, endpoint, requests)
                 until(lambda: client.send([b"hello"]) and bool(requests))
                 assert requests.get()[1] == [b"hello"]
             with open_sockets() as others:
-                publisher = on_reactor(others.publisher, endpoint)
+                publisher = on_reactor(others.pub, endpoint)
                 until(lambda: publisher.send([b"bell"]) and bool(bells))
         assert {event["endpoint"] for event in events} == {endpoint}
 
@@ -183,7 +183,7 @@ class EdgeTests:
     def heard(self, sockets: Sockets, folder: Path, touch: Callable[[Any], object]) -> None:
         """A message that waits in a server is delivered although `touch` has taken its signal."""
         inbox = Inbox()
-        server = on_reactor(sockets.server, f"ipc://{folder}/sync", inbox)
+        server = on_reactor(sockets.router, f"ipc://{folder}/sync", inbox)
         with zmq_peer(zmq.DEALER, server.endpoint) as peer:
             peer.send(b"first")
             client, *_ = inbox.get()
@@ -210,7 +210,7 @@ class EdgeTests:
     ) -> None:
         inbox = Inbox()
         with zmq_peer(zmq.DEALER, f"ipc://{tmp_path}/new", bind=True) as new:
-            client = on_reactor(sockets.client, f"ipc://{tmp_path}/old", None, inbox)
+            client = on_reactor(sockets.dealer, f"ipc://{tmp_path}/old", None, inbox)
             on_reactor(client.reconnect, f"ipc://{tmp_path}/new")
             new.send(b"first")
             assert inbox.get() == [b"first"]
@@ -257,7 +257,7 @@ class EdgeTests:
             inbox(frames)
             raise ZeroDivisionError(client)
 
-        server = on_reactor(sockets.server, LOOPBACK, fails)
+        server = on_reactor(sockets.router, LOOPBACK, fails)
         with logged() as events, zmq_peer(zmq.DEALER, server.endpoint) as peer:
             for number in range(500):
                 peer.send(b"%d" % number)
@@ -304,7 +304,7 @@ class FairnessTests:
 
         with zmq_peer(zmq.PUB, f"ipc://{tmp_path}/publish", bind=True, sndhwm=0) as publisher:
             on_reactor(turns.start)
-            on_reactor(sockets.subscriber, f"ipc://{tmp_path}/publish", None, received)
+            on_reactor(sockets.sub, f"ipc://{tmp_path}/publish", None, received)
             until(lambda: publisher.send(b"first") is None and bool(turns.counted))
             for _ in range(messages):
                 publisher.send(b"bell")
@@ -318,7 +318,7 @@ class FairnessTests:
     def test_a_subscriber_that_stalls_has_a_thousand_messages_waiting_and_not_more(
         self, sockets: Sockets
     ) -> None:
-        publisher = on_reactor(sockets.publisher, LOOPBACK)
+        publisher = on_reactor(sockets.pub, LOOPBACK)
         flood, size = 20_000, 16_000
         with zmq_peer(
             zmq.SUB, publisher.endpoint, rcvhwm=1, subscribe=b"", rcvbuf=65536
@@ -334,7 +334,7 @@ class FairnessTests:
         self, sockets: Sockets, tmp_path: Path
     ) -> None:
         with zmq_peer(zmq.ROUTER, f"ipc://{tmp_path}/sync", bind=True, rcvhwm=1):
-            client = on_reactor(sockets.client, f"ipc://{tmp_path}/sync", None, Inbox())
+            client = on_reactor(sockets.dealer, f"ipc://{tmp_path}/sync", None, Inbox())
             until(lambda: client.send([bytes(60_000)]))
             assert on_reactor(lambda: sum(client.send([bytes(60_000)]) for _ in range(1000))) < 200
 
@@ -342,7 +342,7 @@ class FairnessTests:
         self, sockets: Sockets, tmp_path: Path
     ) -> None:
         inbox = Inbox()
-        server = on_reactor(sockets.server, f"ipc://{tmp_path}/sync", inbox)
+        server = on_reactor(sockets.router, f"ipc://{tmp_path}/sync", inbox)
         with zmq_peer(zmq.DEALER, server.endpoint, rcvhwm=1) as stalled:
             stalled.send(b"hello")
             client, *_ = inbox.get()
@@ -356,7 +356,7 @@ class FairnessTests:
         arrive in part.
         """
         endpoint = f"ipc://{tmp_path}/sync"
-        client = on_reactor(sockets.client, endpoint, None, Inbox())
+        client = on_reactor(sockets.dealer, endpoint, None, Inbox())
         with zmq_peer(zmq.ROUTER, endpoint, bind=True) as router:
             until(lambda: client.send([b"hello"]))
             assert router.recv_multipart()[1:] == [b"hello"]
@@ -382,7 +382,7 @@ class FairnessTests:
         self, sockets: Sockets
     ) -> None:
         """Or it would drop the next message as the rest of this one."""
-        publisher = on_reactor(sockets.publisher, LOOPBACK)
+        publisher = on_reactor(sockets.pub, LOOPBACK)
         real, sent = publisher.socket, []
 
         class Full:
@@ -451,7 +451,7 @@ class HostileTests:
                 stranger.sendall(b"\xff" + bytes(number % 12))
             echo.works()
             late = Inbox()
-            newcomer = on_reactor(sockets.client, echo.server.endpoint, None, late)
+            newcomer = on_reactor(sockets.dealer, echo.server.endpoint, None, late)
             until(lambda: newcomer.send([b"late"]))
             assert late.get() == [b"late"]
 
@@ -461,9 +461,7 @@ class HostileTests:
     ) -> None:
         """Libzmq alone keeps whatever comes, without any bound."""
         endpoint = (
-            echo.server.endpoint
-            if kind == "ROUTER"
-            else on_reactor(sockets.publisher, LOOPBACK).endpoint
+            echo.server.endpoint if kind == "ROUTER" else on_reactor(sockets.pub, LOOPBACK).endpoint
         )
         with tcp(endpoint) as stranger:
             shake_hands(stranger, b"DEALER" if kind == "ROUTER" else b"SUB")
@@ -490,7 +488,7 @@ class HostileTests:
         assert all(frames[0] == b"question" for _, frames in echo.requests.take_all())
 
     def test_endless_subscriptions_cost_their_sender_the_connection(self, sockets: Sockets) -> None:
-        publisher = on_reactor(sockets.publisher, LOOPBACK)
+        publisher = on_reactor(sockets.pub, LOOPBACK)
         with zmq_peer(zmq.XSUB, publisher.endpoint) as stranger:
             for number in range(100):
                 stranger.send(b"\1%d" % number)
@@ -498,7 +496,7 @@ class HostileTests:
 
     def test_a_long_subscription_costs_its_sender_the_connection(self, sockets: Sockets) -> None:
         """Libzmq takes 50 bytes of memory for each of its bytes."""
-        publisher = on_reactor(sockets.publisher, LOOPBACK)
+        publisher = on_reactor(sockets.pub, LOOPBACK)
         with zmq_peer(
             zmq.SUB, publisher.endpoint, subscribe=bytes(SUBSCRIPTION_BYTES_MAX)
         ) as stranger:
@@ -519,7 +517,7 @@ class HostileTests:
         self, sockets: Sockets
     ) -> None:
         asked = Inbox()
-        server = on_reactor(sockets.server, LOOPBACK, asked)
+        server = on_reactor(sockets.router, LOOPBACK, asked)
         with contextlib.ExitStack() as stack:
             many = [stack.enter_context(tcp(server.endpoint)) for _ in range(CONNECTIONS_MAX)]
             for one in many:
@@ -535,7 +533,7 @@ class HostileTests:
         with socket.create_server(("127.0.0.1", 0)) as listening, logged() as events:
             endpoint = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
             heard = Inbox()
-            on_reactor(sockets.subscriber, endpoint, None, heard)
+            on_reactor(sockets.sub, endpoint, None, heard)
             upstream, _ = listening.accept()
             with upstream:
                 upstream.settimeout(PATIENCE_SECONDS)
@@ -602,7 +600,7 @@ class BindingTests:
     """What cannot be bound is said in one sentence, and nothing of others is harmed."""
 
     def refused(self, sockets: Sockets, endpoint: str, why: str) -> None:
-        for bind in (sockets.publisher, lambda endpoint: sockets.server(endpoint, Inbox())):
+        for bind in (sockets.pub, lambda endpoint: sockets.router(endpoint, Inbox())):
             with pytest.raises(StartError) as caught:
                 on_reactor(bind, endpoint)
             assert str(caught.value) == f"cannot bind {endpoint}: {why}"
@@ -666,8 +664,8 @@ class BindingTests:
         Echo(sockets, f"ipc://{tmp_path}/sync").works()
 
     def test_a_socket_file_goes_with_its_socket(self, sockets: Sockets, tmp_path: Path) -> None:
-        publisher = on_reactor(sockets.publisher, f"ipc://{tmp_path}/publish")
-        on_reactor(sockets.server, f"ipc://{tmp_path}/sync", Inbox())
+        publisher = on_reactor(sockets.pub, f"ipc://{tmp_path}/publish")
+        on_reactor(sockets.router, f"ipc://{tmp_path}/sync", Inbox())
         on_reactor(publisher.close)
         assert not (tmp_path / "publish").exists()
         on_reactor(sockets.close)
@@ -676,7 +674,7 @@ class BindingTests:
     def test_a_socket_file_that_another_has_replaced_stays(
         self, sockets: Sockets, tmp_path: Path
     ) -> None:
-        publisher = on_reactor(sockets.publisher, f"ipc://{tmp_path}/publish")
+        publisher = on_reactor(sockets.pub, f"ipc://{tmp_path}/publish")
         (tmp_path / "publish").unlink()
         (tmp_path / "publish").write_text("data")
         on_reactor(publisher.close)
@@ -689,7 +687,7 @@ class ClosingTests:
     def test_everything_may_be_closed_twice_and_then_drops_what_it_is_given(
         self, sockets: Sockets, echo: Echo
     ) -> None:
-        publisher = on_reactor(sockets.publisher, LOOPBACK)
+        publisher = on_reactor(sockets.pub, LOOPBACK)
         for _ in range(2):
             for closing in (publisher, echo.client, echo.server, sockets):
                 on_reactor(closing.close)
@@ -700,7 +698,7 @@ class ClosingTests:
 
     def test_nothing_is_called_back_after_it(self, sockets: Sockets, tmp_path: Path) -> None:
         inbox = Inbox()
-        server = on_reactor(sockets.server, f"ipc://{tmp_path}/sync", inbox)
+        server = on_reactor(sockets.router, f"ipc://{tmp_path}/sync", inbox)
         with zmq_peer(zmq.DEALER, server.endpoint) as peer:
             peer.send(b"hello")
             inbox.get()
@@ -723,7 +721,7 @@ class ClosingTests:
             inbox(client, frames)
             sockets.close()
 
-        server = on_reactor(sockets.server, LOOPBACK, last)
+        server = on_reactor(sockets.router, LOOPBACK, last)
         with zmq_peer(zmq.DEALER, server.endpoint) as peer:
             for _ in range(100):
                 peer.send(b"hello")
@@ -733,7 +731,7 @@ class ClosingTests:
 
     def test_unsent_messages_do_not_hold_it_up(self, sockets: Sockets, tmp_path: Path) -> None:
         with zmq_peer(zmq.ROUTER, f"ipc://{tmp_path}/stalled", bind=True, rcvhwm=1):
-            client = on_reactor(sockets.client, f"ipc://{tmp_path}/stalled", None, Inbox())
+            client = on_reactor(sockets.dealer, f"ipc://{tmp_path}/stalled", None, Inbox())
             until(lambda: client.send([bytes(60_000)]))
             assert (
                 on_reactor(lambda: [client.send([bytes(60_000)]) for _ in range(1000)])[-1] is False

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.replication.zmq.zmtp import Bounds, Inspection, Unwelcome
+from imagepipe.replication.zmq.zmtp import Inspection, InspectionLimits, ProtocolViolation
 from tests.support.peers import GREETING, frame
 
 
@@ -45,7 +45,7 @@ class InspectionTests:
             + b"\1\0\0\1c"
             + frame(bytes(900))
         )
-        inspection, passed, at = Inspection(Bounds(1000)), b"", 0
+        inspection, passed, at = Inspection(InspectionLimits(1000)), b"", 0
         for cut in (*cuts, len(stream)):
             passed += inspection.feed(stream[at : at + cut])
             assert stream.startswith(passed)
@@ -53,7 +53,7 @@ class InspectionTests:
         assert passed == stream
 
     def test_the_greeting_goes_on_at_once_and_frames_when_they_are_whole(self) -> None:
-        inspection = Inspection(Bounds(1000))
+        inspection = Inspection(InspectionLimits(1000))
         assert inspection.feed(GREETING[:10]) == GREETING[:10]
         assert inspection.feed(GREETING[10:] + ready()[:-1]) == GREETING[10:]
         assert not inspection.ready
@@ -90,11 +90,11 @@ class InspectionTests:
         ],
     )
     def test_what_libzmq_should_not_hear_ends_the_connection(self, said: bytes, why: str) -> None:
-        with pytest.raises(Unwelcome, match=why):
-            Inspection(Bounds(1000, messages_max=4)).feed(said)
+        with pytest.raises(ProtocolViolation, match=why):
+            Inspection(InspectionLimits(1000, messages_max=4)).feed(said)
 
     def test_messages_without_end_are_right_where_there_is_no_bound(self) -> None:
-        inspection = Inspection(Bounds(1000))
+        inspection = Inspection(InspectionLimits(1000))
         inspection.feed(HELLO)
         for _ in range(1000):
             assert inspection.feed(frame(bytes(1000))) == frame(bytes(1000))
@@ -103,7 +103,7 @@ class InspectionTests:
     def test_noise_goes_on_or_ends_the_connection_and_nothing_else_happens(
         self, noise: bytes, greeted: bool
     ) -> None:
-        inspection = Inspection(Bounds(1000))
+        inspection = Inspection(InspectionLimits(1000))
         said = HELLO + noise if greeted else noise
-        with contextlib.suppress(Unwelcome):
+        with contextlib.suppress(ProtocolViolation):
             assert said.startswith(inspection.feed(said))

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from imagepipe.core.replication.pulling import Link
 from imagepipe.core.replication.replica import Replica
 from imagepipe.errors import quoted
-from imagepipe.runtime.rate_limited_log import Seldom
+from imagepipe.runtime.rate_limited_log import RateLimitedLog
 
 SILENT_SECONDS = 15.0
 """After so long without a word a peer is called silent."""
@@ -17,7 +17,7 @@ SILENT_SECONDS = 15.0
 BEHIND_SECONDS = 5.0
 """Who was behind for longer is worth a line when he has caught up."""
 
-APART_SECONDS = 10.0
+LOG_INTERVAL_SECONDS = 10.0
 """Lines about bad messages, and those about refused changes, are at least so far apart."""
 
 SKEW_SECONDS = 60.0
@@ -28,21 +28,21 @@ clock wins.
 _log = Logger()
 
 
-class Journal:
+class ReplicationLog:
     """Compares what a Replica knows with what was last written about it. `seconds` is its clock."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._said: dict[str, str] = {}  # peer -> the last line about it
+        self._logged: dict[str, str] = {}  # peer -> the last line about it
         self._behind: dict[str, float] = {}
         self._skewed: set[str] = set()
         self._full: set[str] = set()
         self._pending_since = float("inf")
         self._bad = 0
-        self._bad_written = float("-inf")
+        self._bad_logged_at = float("-inf")
         self._refused = 0
-        self._refused_written = float("-inf")
-        self._not_taken: dict[str, Seldom] = {}
+        self._refused_logged_at = float("-inf")
+        self._rejected: dict[str, RateLimitedLog] = {}
         self.bad_messages = 0
         self.clocks_ahead: dict[str, float] = {}
 
@@ -54,24 +54,24 @@ class Journal:
             self._note_lag(link, now)
             self._note_full(link)
         self._note_pending(len(replica.pending), now)
-        for gone in self._said.keys() - replica.links.keys():
-            del self._said[gone]
+        for gone in self._logged.keys() - replica.links.keys():
+            del self._logged[gone]
             self._behind.pop(gone, None)
             self.clocks_ahead.pop(gone, None)
             self._skewed.discard(gone)
-            self._not_taken.pop(gone, None)
+            self._rejected.pop(gone, None)
             self._full.discard(gone)
 
     def pending_seconds(self) -> float:
         """For how long there have been rows that wait for their bytes."""
         return max(0.0, self._seconds() - self._pending_since)
 
-    def bad_message(self, who: str, why: Exception) -> None:
+    def log_bad_message(self, who: str, why: Exception) -> None:
         """A message was dropped."""
         self.bad_messages += 1
         self._bad += 1
         now = self._seconds()
-        if now - self._bad_written >= APART_SECONDS:
+        if now - self._bad_logged_at >= LOG_INTERVAL_SECONDS:
             _log.warn(
                 "replication: {count} messages dropped, the last from {who}: {why}",
                 count=self._bad,
@@ -79,13 +79,13 @@ class Journal:
                 why=str(why),
             )
             self._bad = 0
-            self._bad_written = now
+            self._bad_logged_at = now
 
-    def refused_rows(self, who: str, why: Sequence[str]) -> None:
+    def log_refused_rows(self, who: str, why: Sequence[str]) -> None:
         """Rows of a message were not taken over; `why` has a sentence for each."""
         self._refused += len(why)
         now = self._seconds()
-        if now - self._refused_written >= APART_SECONDS:
+        if now - self._refused_logged_at >= LOG_INTERVAL_SECONDS:
             _log.warn(
                 "replication: {count} changes refused, the last from {who}: {why}",
                 count=self._refused,
@@ -93,19 +93,20 @@ class Journal:
                 why=why[-1],
             )
             self._refused = 0
-            self._refused_written = now
+            self._refused_logged_at = now
 
-    def not_taken(self, name: str, path: str, why: str) -> None:
+    def log_rejected(self, name: str, path: str, why: str) -> None:
         """The bytes of a peer's row are not taken."""
-        complaints = self._not_taken.setdefault(name, Seldom(_log, self._seconds, APART_SECONDS))
-        complaints.warn(
+        self._rejected.setdefault(
+            name, RateLimitedLog(_log, self._seconds, LOG_INTERVAL_SECONDS)
+        ).warn(
             "replication: the image {path} of the peer {name} is not fetched: {why}",
             path=quoted(path),
             name=name,
             why=why,
         )
 
-    def clock(self, name: str, ahead_seconds: float) -> None:
+    def note_clock(self, name: str, ahead_seconds: float) -> None:
         """How far the peer's clock is ahead of this node's."""
         self.clocks_ahead[name] = ahead_seconds
         if abs(ahead_seconds) < SKEW_SECONDS:
@@ -122,19 +123,19 @@ class Journal:
 
     def _note_state(self, link: Link, now: float) -> None:
         if link.refused:
-            self._say(link.name, f"cannot be replicated from: {link.refused}", bad=True)
+            self._log_if_new(link.name, f"cannot be replicated from: {link.refused}", bad=True)
         elif link.head is None:
             if now - link.added >= SILENT_SECONDS:
-                self._say(link.name, "has not been heard of yet", bad=True)
+                self._log_if_new(link.name, "has not been heard of yet", bad=True)
         elif now - link.heard >= SILENT_SECONDS:
-            self._say(link.name, "is silent", bad=True)
+            self._log_if_new(link.name, "is silent", bad=True)
         else:
             named = (
                 f", which calls itself {link.peer_name}"
                 if link.peer_name not in ("", link.name)
                 else ""
             )
-            self._say(link.name, f"is heard: node {link.head.node}{named}", bad=False)
+            self._log_if_new(link.name, f"is heard: node {link.head.node}{named}", bad=False)
 
     def _note_lag(self, link: Link, now: float) -> None:
         if link.behind_since is not None:
@@ -172,9 +173,9 @@ class Journal:
             self._pending_since = float("inf")
             _log.info("replication: no change waits for its bytes any more")
 
-    def _say(self, name: str, what: str, *, bad: bool) -> None:
-        if self._said.get(name) != what:
-            self._said[name] = what
+    def _log_if_new(self, name: str, what: str, *, bad: bool) -> None:
+        if self._logged.get(name) != what:
+            self._logged[name] = what
             (_log.warn if bad else _log.info)(
                 "replication: the peer {name} {what}", name=name, what=what
             )

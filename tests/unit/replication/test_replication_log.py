@@ -13,7 +13,7 @@ from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.joining import Pending
 from imagepipe.core.rows.stamp import Version
-from imagepipe.replication.journal import Journal
+from imagepipe.replication.replication_log import ReplicationLog
 from imagepipe.replication.status import status_of
 
 
@@ -50,28 +50,28 @@ class JournalTests:
     def test_a_peer_is_written_about_when_it_is_first_heard_falls_silent_and_is_back(
         self, lines: list[str], clock: Clock
     ) -> None:
-        node, journal = replica(), Journal(clock.seconds)
-        journal.note(node)
+        node, replication_log = replica(), ReplicationLog(clock.seconds)
+        replication_log.note(node)
         assert lines == []
         for _ in range(3):
             node.heard_head("north", HEAD, clock.seconds())
-            journal.note(node)
+            replication_log.note(node)
             clock.advance(1)
         assert lines == ["info: replication: the peer north is heard: node b0"]
         clock.advance(20)
-        journal.note(node)
-        journal.note(node)
+        replication_log.note(node)
+        replication_log.note(node)
         node.heard_head("north", HEAD, clock.seconds())
-        journal.note(node)
+        replication_log.note(node)
         assert lines[1:] == ["warn: replication: the peer north is silent", lines[0]]
 
     def test_a_peer_that_is_refused_is_written_about_once_with_the_reason(
         self, lines: list[str], clock: Clock
     ) -> None:
-        node, journal = replica(), Journal(clock.seconds)
+        node, replication_log = replica(), ReplicationLog(clock.seconds)
         for _ in range(3):
             node.heard_head("north", Head("a0", "f0", 0, "", 0), clock.seconds())
-            journal.note(node)
+            replication_log.note(node)
         [line] = lines
         assert line.startswith("warn: replication: the peer north cannot be replicated from: ")
         assert "copy" in line
@@ -79,11 +79,11 @@ class JournalTests:
     def test_bad_messages_are_counted_and_written_about_at_a_bounded_rate(
         self, lines: list[str], clock: Clock
     ) -> None:
-        journal = Journal(clock.seconds)
+        replication_log = ReplicationLog(clock.seconds)
         for _ in range(1000):
-            journal.bad_message("someone", Malformed("it is empty"))
+            replication_log.log_bad_message("someone", Malformed("it is empty"))
             clock.advance(0.015)
-        assert journal.bad_messages == 1000
+        assert replication_log.bad_messages == 1000
         assert (
             lines[0] == "warn: replication: 1 messages dropped, the last from someone: it is empty"
         )
@@ -92,9 +92,11 @@ class JournalTests:
     def test_refused_changes_are_named_at_a_bounded_rate(
         self, lines: list[str], clock: Clock
     ) -> None:
-        journal = Journal(clock.seconds)
+        replication_log = ReplicationLog(clock.seconds)
         for number in range(1000):
-            journal.refused_rows("the peer north", [f"'a{number}'", f"'b{number}': path: is bad"])
+            replication_log.log_refused_rows(
+                "the peer north", [f"'a{number}'", f"'b{number}': path: is bad"]
+            )
             clock.advance(0.015)
         assert lines == [
             (
@@ -108,19 +110,19 @@ class JournalTests:
         ]
 
     def test_a_clock_far_off_is_written_about_once(self, lines: list[str], clock: Clock) -> None:
-        journal = Journal(clock.seconds)
+        replication_log = ReplicationLog(clock.seconds)
         for ahead in (-5.0, 3600.0, 3601.0, 0.0, -90.0):
-            journal.clock("north", ahead)
+            replication_log.note_clock("north", ahead)
         assert [line.split(":")[0] for line in lines] == ["warn", "warn"]
         assert "3600 s ahead of" in lines[0]
         assert "90 s behind" in lines[1]
 
     def test_a_long_lag_that_ends_is_written_about(self, lines: list[str], clock: Clock) -> None:
-        node, journal = replica(), Journal(clock.seconds)
+        node, replication_log = replica(), ReplicationLog(clock.seconds)
         for behind, seconds in ((0.0, 1), (None, 4), (200.0, 200), (None, 230)):
             clock.rightNow = seconds
             node.links["north"].behind_since = behind
-            journal.note(node)
+            replication_log.note(node)
         assert [line for line in lines if "caught up" in line] == [
             "info: replication: caught up with north after 30 s"
         ]
@@ -128,32 +130,32 @@ class JournalTests:
     def test_pending_rows_are_written_about_when_they_come_and_when_they_are_gone(
         self, lines: list[str], clock: Clock
     ) -> None:
-        node, journal = replica((Pending("b0", ROW),)), Journal(clock.seconds)
-        journal.note(node)
+        node, replication_log = replica((Pending("b0", ROW),)), ReplicationLog(clock.seconds)
+        replication_log.note(node)
         clock.advance(7)
-        journal.note(node)
-        assert journal.pending_seconds() == 7
+        replication_log.note(node)
+        assert replication_log.pending_seconds() == 7
         node.pending.settle([("b0", "a.png")])
-        journal.note(node)
-        assert journal.pending_seconds() == 0
+        replication_log.note(node)
+        assert replication_log.pending_seconds() == 0
         assert [line.split(":")[0] for line in lines] == ["warn", "info"]
 
     def test_a_peer_that_is_never_heard_of_is_written_about_once(
         self, lines: list[str], clock: Clock
     ) -> None:
-        node, journal = replica(), Journal(clock.seconds)
+        node, replication_log = replica(), ReplicationLog(clock.seconds)
         for _ in range(60):
-            journal.note(node)
+            replication_log.note(node)
             clock.advance(1)
         assert lines == ["warn: replication: the peer north has not been heard of yet"]
 
 
 class StatusTests:
     def test_it_says_where_each_peer_stands(self, clock: Clock) -> None:
-        node, journal = replica((Pending("b0", ROW),)), Journal(clock.seconds)
+        node, replication_log = replica((Pending("b0", ROW),)), ReplicationLog(clock.seconds)
         node.heard_head("north", Head("b0", "f0", 40, "", 0), 0.0)
-        journal.clock("north", 2.5)
-        status = status_of(node, journal, conflicts=3, now=2.0)
+        replication_log.note_clock("north", 2.5)
+        status = status_of(node, replication_log, conflicts=3, now=2.0)
         assert (status.node, status.seq, status.unreplicated, status.pending, status.conflicts) == (
             "a0",
             9,
@@ -175,7 +177,7 @@ class StatusTests:
         node = replica()
         for who, seq in (("b0", 7), ("c0", 4)):
             node.asked(who.encode(), Changes(1, who, "e0", seq, seq), 1.0)
-        status = status_of(node, Journal(clock.seconds), conflicts=0, now=2.0)
+        status = status_of(node, ReplicationLog(clock.seconds), conflicts=0, now=2.0)
         assert status.unreplicated == 2
         assert [
             (one.node, one.acked, one.behind, one.heard_seconds) for one in status.subscribers
@@ -184,20 +186,20 @@ class StatusTests:
     def test_a_peer_of_which_too_many_changes_wait_is_named_once(
         self, lines: list[str], clock: Clock
     ) -> None:
-        node, journal = replica(), Journal(clock.seconds)
+        node, replication_log = replica(), ReplicationLog(clock.seconds)
         for full in (True, True, False, False):
             node.links["north"].is_full = full
-            journal.note(node)
+            replication_log.note(node)
         assert [line.split(":")[0] for line in lines] == ["warn", "info"]
         assert all("the peer north" in line for line in lines)
 
     def test_what_is_not_fetched_is_named_at_a_bounded_rate_for_each_peer(
         self, lines: list[str], clock: Clock
     ) -> None:
-        journal = Journal(clock.seconds)
+        replication_log = ReplicationLog(clock.seconds)
         for number in range(100):
-            journal.not_taken("north", f"{number}.jpg\n", "too large")
-        journal.not_taken("south", "a.jpg", "too large")
+            replication_log.log_rejected("north", f"{number}.jpg\n", "too large")
+        replication_log.log_rejected("south", "a.jpg", "too large")
         assert lines == [
             "warn: replication: the image '0.jpg\\n' of the peer north is not fetched: too large",
             "warn: replication: the image 'a.jpg' of the peer south is not fetched: too large",

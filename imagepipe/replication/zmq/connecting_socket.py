@@ -18,7 +18,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from imagepipe.errors import StartError
 from imagepipe.replication.zmq import binding
-from imagepipe.replication.zmq.connection import Connection, Factory, Frames, Options
+from imagepipe.replication.zmq.zmq_socket import Factory, Frames, Options, ZmqSocket
 
 _RENEWAL_SECONDS = 5.0
 
@@ -27,7 +27,7 @@ UNDELIVERED_BYTES_MAX = 16 << 20
 and what the heartbeats come to in half a year.
 """
 
-_LOOK_SECONDS = 0.5
+_CHECK_SECONDS = 0.5
 _BYTES_RECEIVED = 128
 """Where struct tcp_info has tcpi_bytes_received, 64 bits (linux/tcp.h)."""
 
@@ -39,11 +39,11 @@ _REFUSED = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
-_GIVEN_UP = _REFUSED | zmq.EVENT_DISCONNECTED
-_GOES_ON = zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_HANDSHAKE_SUCCEEDED
+_FAILED = _REFUSED | zmq.EVENT_DISCONNECTED
+_RETRYING = zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_HANDSHAKE_SUCCEEDED
 
 
-class Connected(Connection):
+class ConnectingSocket(ZmqSocket):
     """One that calls, again and again: it never gives up."""
 
     def __init__(
@@ -57,13 +57,13 @@ class Connected(Connection):
         super().__init__(factory, kind, [(zmq.AFFINITY, 0b10), *options], endpoint)
         self._received = received
         self._renewal: Any = None
-        self._look: Any = None
+        self._check: Any = None
         self._descriptor = -1  # of the connection, which is libzmq's
         self._delivered = 0
         self._renewal_seconds = min(_RENEWAL_SECONDS, self.socket.get(zmq.RECONNECT_IVL_MAX) / 1000)
         events = f"inproc://events-{id(self)}"
-        self.socket.monitor(events, _GIVEN_UP | _GOES_ON | zmq.EVENT_CONNECTED)
-        self._monitor = _Monitor(factory, events, self._happened)
+        self.socket.monitor(events, _FAILED | _RETRYING | zmq.EVENT_CONNECTED)
+        self._monitor = _Monitor(factory, events, self._on_event)
         try:
             self._connect(endpoint)
         except StartError:
@@ -72,8 +72,8 @@ class Connected(Connection):
 
     def shutdown(self) -> None:
         if not self._closed:
-            self._goes_on()
-            self._look_no_more()
+            self._cancel_renewal()
+            self._cancel_check()
             self._monitor.close()
         super().shutdown()
 
@@ -91,38 +91,38 @@ class Connected(Connection):
             self.socket.disconnect(self.endpoint)
         self._read_soon()
 
-    def _happened(self, event: int, value: int) -> None:
+    def _on_event(self, event: int, value: int) -> None:
         """Go on where libzmq does not.
 
         It connects again when a connection is lost, but never to a peer that once said something
         wrong: one that did not know our key yet, a stranger on its port, or itself by way of a
         cable that flips bits.
         """
-        self._look_no_more()
-        if event & _GIVEN_UP:
+        self._cancel_check()
+        if event & _FAILED:
             self._descriptor = -1
         if event & zmq.EVENT_CONNECTED:
             self._descriptor, self._delivered = value, 0
-        if event & (zmq.EVENT_CONNECTED | _GOES_ON) and self._descriptor >= 0:
-            self._look = self.factory.reactor.callLater(_LOOK_SECONDS, self._look_at_bytes)
+        if event & (zmq.EVENT_CONNECTED | _RETRYING) and self._descriptor >= 0:
+            self._check = self.factory.reactor.callLater(_CHECK_SECONDS, self._check_bytes)
         if event & zmq.EVENT_CONNECTED:
             return
-        if event & _GOES_ON:
-            self._goes_on()
+        if event & _RETRYING:
+            self._cancel_renewal()
         elif self._renewal is None:
             self._renewal = self.factory.reactor.callLater(self._renewal_seconds, self._renew)
         if event & _REFUSED:
-            self._complaints.warn(
+            self._rate_limited_log.warn(
                 "no understanding with {endpoint}: are the keys right, on both sides, and is it"
                 " imagepipe?",
                 endpoint=self.endpoint,
             )
 
-    def _look_at_bytes(self) -> None:
+    def _check_bytes(self) -> None:
         """End the connection if it brings what is never handed on."""
-        self._look = None
+        self._check = None
         if _received_bytes(self._descriptor) - self._delivered > UNDELIVERED_BYTES_MAX:
-            self._complaints.warn(
+            self._rate_limited_log.warn(
                 "the connection to {endpoint} was closed: it sent a message that is too large",
                 endpoint=self.endpoint,
             )
@@ -131,19 +131,19 @@ class Connected(Connection):
             if self._renewal is None:
                 self._renewal = self.factory.reactor.callLater(self._renewal_seconds, self._renew)
         else:
-            self._look = self.factory.reactor.callLater(_LOOK_SECONDS, self._look_at_bytes)
+            self._check = self.factory.reactor.callLater(_CHECK_SECONDS, self._check_bytes)
 
-    def _look_no_more(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
+    def _cancel_check(self) -> None:
+        if self._check is not None:
+            self._check.cancel()
+            self._check = None
 
     def _renew(self) -> None:
         self._renewal = None
         self._disconnect()
         self._connect(self.endpoint)
 
-    def _goes_on(self) -> None:
+    def _cancel_renewal(self) -> None:
         if self._renewal is not None:
             self._renewal.cancel()
             self._renewal = None
@@ -153,20 +153,20 @@ class Connected(Connection):
         self._received(message)
 
 
-class _Monitor(Connection):
+class _Monitor(ZmqSocket):
     """Hears what happens to the connection of another socket."""
 
     def __init__(
-        self, factory: Factory, endpoint: str, happened: Callable[[int, int], None]
+        self, factory: Factory, endpoint: str, on_event: Callable[[int, int], None]
     ) -> None:
-        self._happened = happened
+        self._on_event = on_event
         super().__init__(factory, zmq.PAIR, [], endpoint)
         self.socket.connect(endpoint)
         self._read_soon()
 
     def _deliver(self, message: list[bytes]) -> None:
         event = parse_monitor_message(message)
-        self._happened(event["event"], event["value"])
+        self._on_event(event["event"], event["value"])
 
 
 def _received_bytes(descriptor: int) -> int:

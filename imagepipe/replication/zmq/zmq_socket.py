@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from txzmq import ZmqConnection, ZmqFactory
 
 from imagepipe.replication.zmq import binding
-from imagepipe.runtime.rate_limited_log import Seldom
+from imagepipe.runtime.rate_limited_log import RateLimitedLog
 
 Frames = Sequence[bytes]
 """One message: at least one frame."""
@@ -39,7 +39,7 @@ class Factory(ZmqFactory):  # type: ignore[misc]  # txZMQ has no types
     lingerPeriod = 0
 
 
-class Connection(ZmqConnection):  # type: ignore[misc]
+class ZmqSocket(ZmqConnection):  # type: ignore[misc]
     """txZMQ's connection, mended. Invariant: while it is open, a read is scheduled or ZeroMQ will
     signal the next message.
     """
@@ -48,7 +48,7 @@ class Connection(ZmqConnection):  # type: ignore[misc]
         self.socketType = kind
         self.endpoint = endpoint
         self._closed = False
-        self._complaints = Seldom(_log, factory.reactor.seconds)
+        self._rate_limited_log = RateLimitedLog(_log, factory.reactor.seconds)
         self.read_scheduled: Any
         try:
             super().__init__(factory)  # without an endpoint: the options come first
@@ -77,7 +77,7 @@ class Connection(ZmqConnection):  # type: ignore[misc]
         except zmq.Again:  # nothing left, and the next one will be signalled
             return
         except zmq.ZMQError as error:
-            self._complaints.warn(
+            self._rate_limited_log.warn(
                 "cannot read from {endpoint}: {error}", endpoint=self.endpoint, error=error
             )
             self.recv_parts: list[bytes] = []
@@ -88,7 +88,7 @@ class Connection(ZmqConnection):  # type: ignore[misc]
         try:
             self._deliver(message)
         except Exception:  # whatever it is, the next message is read
-            self._complaints.failure(
+            self._rate_limited_log.failure(
                 "a message of {endpoint} could not be handled", endpoint=self.endpoint
             )
 

@@ -7,18 +7,18 @@ import zmq
 
 from imagepipe.errors import StartError
 from imagepipe.replication.zmq import binding
-from imagepipe.replication.zmq.connection import Connection, Factory, Options
 from imagepipe.replication.zmq.gate import Gate
-from imagepipe.replication.zmq.zmtp import Bounds
+from imagepipe.replication.zmq.zmq_socket import Factory, Options, ZmqSocket
+from imagepipe.replication.zmq.zmtp import InspectionLimits
 
 
-class Bound(Connection):
+class ListeningSocket(ZmqSocket):
     """One that listens; `endpoint` is where, with the port that the system chose. A gate with
-    `bounds` stands before TCP.
+    `limits` stands before TCP.
     """
 
     def __init__(
-        self, factory: Factory, kind: int, options: Options, endpoint: str, bounds: Bounds
+        self, factory: Factory, kind: int, options: Options, endpoint: str, limits: InspectionLimits
     ) -> None:
         super().__init__(
             factory, kind, [(zmq.AFFINITY, 0b01), (zmq.IPV6, "[" in endpoint), *options], endpoint
@@ -27,7 +27,7 @@ class Bound(Connection):
         self._gate: Gate | None = None
         try:
             if endpoint.startswith("tcp:"):
-                self._bind_behind_gate(endpoint, bounds)
+                self._bind_behind_gate(endpoint, limits)
             else:
                 self._bind(endpoint)
         except StartError:
@@ -51,10 +51,10 @@ class Bound(Connection):
         self.endpoint: str = self.socket.get(zmq.LAST_ENDPOINT).decode()
         self._file = binding.bound(self.endpoint)
 
-    def _bind_behind_gate(self, endpoint: str, bounds: Bounds) -> None:
+    def _bind_behind_gate(self, endpoint: str, limits: InspectionLimits) -> None:
         # an abstract socket: no file, and nobody but this process gets in
         name = f"imagepipe-{secrets.token_hex(16)}"
         self.socket.set(zmq.IPC_FILTER_PID, os.getpid())
         self._bind(f"ipc://@{name}")
-        self._gate = Gate(self.factory.reactor, endpoint, f"\0{name}", bounds)
+        self._gate = Gate(self.factory.reactor, endpoint, f"\0{name}", limits)
         self.endpoint = self._gate.endpoint
