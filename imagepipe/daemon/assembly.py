@@ -31,7 +31,7 @@ from imagepipe.monitoring.sampler import Sampler, measurement_of
 from imagepipe.monitoring.status_reader import StatusReader
 from imagepipe.replication.service import Replication
 from imagepipe.replication.status import ReplicationStatus
-from imagepipe.runtime.render_queue import WorkQueue
+from imagepipe.runtime.render_queue import RenderQueue
 from imagepipe.runtime.threads import Threads
 from imagepipe.storage.cache.cache import RenderCache
 from imagepipe.storage.opening import Layout
@@ -107,7 +107,7 @@ def open_node(
     opened.set_result(cache)
     threading.Thread(target=cache.tidy, name="tidy", daemon=True).start()
 
-    queue = WorkQueue(
+    queue = RenderQueue(
         reactor, time.monotonic, running_max=images.io_threads, waiting_max=images.queue
     )
     engine_check = EngineCheck(

@@ -14,7 +14,7 @@ from imagepipe.monitoring.node_status import NodeStatus
 from imagepipe.monitoring.sampler import Sampler
 from imagepipe.replication.service import Replication
 from imagepipe.replication.status import ReplicationStatus
-from imagepipe.runtime.render_queue import WorkQueue
+from imagepipe.runtime.render_queue import RenderQueue
 from imagepipe.runtime.threads import Threads
 from imagepipe.storage.cache.cache import RenderCache
 from imagepipe.storage.store import Store
@@ -39,7 +39,7 @@ class Foundation:
     aside: Executor
     store: Store
     cache: RenderCache
-    queue: WorkQueue
+    queue: RenderQueue
     replication: Replication
     verification: Verification
     replication_status: Callable[[], ReplicationStatus | None]

@@ -49,10 +49,10 @@ SEQUENCE_LENGTH_MAX = 100
 DEFAULT_FILE = "twistd.log"
 """Where twistd logs to that becomes a daemon and is not told where."""
 
-_TOLD = ("imagepipe", "twisted.application", "twisted.scripts", "stdout", "stderr")
+_LOGGED = ("imagepipe", "twisted.application", "twisted.scripts", "stdout", "stderr")
 """Whose events are a line whatever their level; all others' from a warning on."""
 
-_TOLD_BELOW = tuple(f"{told}." for told in _TOLD)
+_LOGGED_FROM = tuple(f"{told}." for told in _LOGGED)
 
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -118,17 +118,17 @@ class LineObserver:
         self._write = write
 
     def __call__(self, event: LogEvent) -> None:
-        if is_told(event):
+        if is_logged(event):
             self._write(self._line_of(event), event)
 
 
-def is_told(event: LogEvent) -> bool:
+def is_logged(event: LogEvent) -> bool:
     """Whether the log has a line for an event."""
     level = event.get("log_level")
     if level is None or level >= LogLevel.warn:
         return True
     namespace = str(event.get("log_namespace", ""))
-    return namespace in _TOLD or namespace.startswith(_TOLD_BELOW)
+    return namespace in _LOGGED or namespace.startswith(_LOGGED_FROM)
 
 
 def text_line(event: LogEvent) -> str:

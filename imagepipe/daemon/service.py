@@ -35,11 +35,11 @@ from imagepipe.config.settings import Settings
 from imagepipe.daemon.ports import XML_RPC, Ports, listeners_of
 from imagepipe.daemon.systemd import ServiceManager
 from imagepipe.errors import ConfigError, StartError
-from imagepipe.runtime.threads import on_its_own_thread
+from imagepipe.runtime.threads import run_in_new_thread
 
 STOP_SECONDS_MAX = 20.0
 
-NOT_STARTED = 1
+START_FAILED = 1
 DISK_FAILED = os.EX_IOERR  # 74
 """Exit statuses."""
 
@@ -260,14 +260,14 @@ class Daemon(Service):
         return first == 0
 
     def _on_thread(self, call: Callable[[], T]) -> "Deferred[T]":
-        return on_its_own_thread(self._reactor, call, "life")
+        return run_in_new_thread(self._reactor, call, "life")
 
     def _not_started(self, failure: Failure) -> None:
         if failure.check(StartError):
-            self._fail(f"imagepipe cannot start: {failure.value}", NOT_STARTED)
+            self._fail(f"imagepipe cannot start: {failure.value}", START_FAILED)
         else:
             _log.failure("a bug, please report it", failure)
-            self._fail(f"imagepipe cannot start: {failure.value!r}", NOT_STARTED)
+            self._fail(f"imagepipe cannot start: {failure.value!r}", START_FAILED)
 
     def _on_fatal(self, error: Exception) -> None:
         """Called on any thread."""

@@ -45,10 +45,10 @@ class ServiceManager:
         self._address = "\0" + name[1:] if name.startswith("@") else name  # an abstract socket
         self._watchdog_seconds = _watchdog_seconds(environment, process_id)
         self._extending = self._loop(
-            lambda: self._tell(f"EXTEND_TIMEOUT_USEC={int(EXTENSION_SECONDS * 1e6)}")
+            lambda: self._send(f"EXTEND_TIMEOUT_USEC={int(EXTENSION_SECONDS * 1e6)}")
         )
-        self._watching = self._loop(lambda: self._tell("WATCHDOG=1") if not self._untold else None)
-        self._untold: deque[bytes] = deque()
+        self._watching = self._loop(lambda: self._send("WATCHDOG=1") if not self._pending else None)
+        self._pending: deque[bytes] = deque()
 
     def starting(self) -> None:
         """The start takes as long as it takes: it is not to be given up while the reactor turns."""
@@ -60,11 +60,11 @@ class ServiceManager:
     def ready(self, status: str) -> None:
         """It serves; `status` is a line that says how."""
         self._end_extending()
-        self._tell("READY=1", f"STATUS={status}")
+        self._send("READY=1", f"STATUS={status}")
 
     def reloading(self) -> None:
         """A reload begins; `ready` must follow."""
-        self._tell(
+        self._send(
             "RELOADING=1",
             f"MONOTONIC_USEC={self._monotonic_us()}",
             "STATUS=loading the configuration again",
@@ -73,7 +73,7 @@ class ServiceManager:
     def stopping(self) -> None:
         """It stops."""
         self._end_extending()
-        self._tell("STOPPING=1", "STATUS=stopping")
+        self._send("STOPPING=1", "STATUS=stopping")
 
     def _end_extending(self) -> None:
         if self._extending.running:
@@ -84,23 +84,23 @@ class ServiceManager:
         loop.clock = self._reactor
         return loop
 
-    def _tell(self, *lines: str) -> None:
+    def _send(self, *lines: str) -> None:
         if self._address:
-            self._untold.append("\n".join(lines).encode())
-            if len(self._untold) == 1:
-                self._tell_untold()
+            self._pending.append("\n".join(lines).encode())
+            if len(self._pending) == 1:
+                self._send_pending()
 
-    def _tell_untold(self) -> None:
+    def _send_pending(self) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as link:
-            while self._untold:
+            while self._pending:
                 try:
-                    link.sendto(self._untold[0], self._address)
+                    link.sendto(self._pending[0], self._address)
                 except BlockingIOError:
-                    self._reactor.callLater(RETRY_SECONDS, self._tell_untold)
+                    self._reactor.callLater(RETRY_SECONDS, self._send_pending)
                     return
                 except OSError:
                     pass  # nobody is there
-                self._untold.popleft()
+                self._pending.popleft()
 
 
 def _watchdog_seconds(environment: Mapping[str, str], process_id: int) -> float:

@@ -1,8 +1,8 @@
 """Where the time of one call goes, a stage at a time; `twistd imagepipe --profile` has it logged.
 
-    stages = Stages()
+    stages = StageTimer()
     with stages.on_this_thread():      what the code below does on this thread belongs to the call
-        with spent("hash"):            anywhere below; nothing, where no call is measured
+        with measured("hash"):         anywhere below; nothing, where no call is measured
             ...
 
 A stage that is entered within another is taken out of the other: the sum of all is the time that
@@ -34,10 +34,10 @@ STORE_STAGES = (
 ImageMagick.
 """
 
-_current: "ContextVar[Stages | None]" = ContextVar("stages", default=None)
+_current: "ContextVar[StageTimer | None]" = ContextVar("stages", default=None)
 
 
-class Stages:
+class StageTimer:
     """The stages of one call. One thread at a time."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Stages:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
     @contextlib.contextmanager
-    def spent(self, stage: str) -> Iterator[None]:
+    def measured(self, stage: str) -> Iterator[None]:
         """Count what is done here, or awaited, as `stage`."""
         before = sum(self.seconds.values())
         started = time.perf_counter()
@@ -77,14 +77,14 @@ class Stages:
 
 
 @contextlib.contextmanager
-def spent(stage: str) -> Iterator[None]:
+def measured(stage: str) -> Iterator[None]:
     """Count what is done here as `stage`, if the call on this thread is measured."""
     stages = _current.get()
-    with stages.spent(stage) if stages else contextlib.nullcontext():
+    with stages.measured(stage) if stages else contextlib.nullcontext():
         yield
 
 
-def are_measured() -> bool:
+def is_profiled() -> bool:
     """Whether the stages of the call on this thread are; then what overlaps otherwise is done one
     after the other.
     """

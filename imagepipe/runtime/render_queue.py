@@ -3,7 +3,7 @@
 
     run(job, kind)   a place in the queue of its kind, or Overloaded at once
       -> a thread    of that kind: it decodes what came, or looks whether there is anything to do
-      -> rendering() a turn at the engines, of which there are `running_max` for both kinds
+      -> engine_turn()   a turn at the engines, of which there are `running_max` for both kinds
       -> the thread  flushes and commits what was rendered
 
 Each kind has threads for twice as many jobs as render, so that an engine need not wait for what is
@@ -28,7 +28,7 @@ from twisted.python.threadpool import ThreadPool
 from imagepipe.core.queues.fair_queue import FairQueue
 from imagepipe.core.queues.turns import Kind, Turns
 from imagepipe.errors import NotStored, Overloaded
-from imagepipe.runtime.threads import answer
+from imagepipe.runtime.threads import deliver
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ THREADS_A_RENDER = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Timed(Generic[T]):
+class TimedResult(Generic[T]):
     """A job's result, and for how long it waited and then ran."""
 
     result: T
@@ -64,7 +64,7 @@ class _Turn:
     began: float = 0.0
 
 
-class _Lane:
+class _KindQueue:
     """The jobs of one kind. `in_flight` is the reactor's; the rest is under the queue's lock."""
 
     def __init__(self, kind: Kind, threads: int) -> None:
@@ -75,7 +75,7 @@ class _Lane:
         self.asking: deque[_Turn] = deque()
 
 
-class WorkQueue:
+class RenderQueue:
     """Runs jobs on I/O threads. Invariant: at most running_max + waiting_max of a kind are in
     flight.
 
@@ -96,13 +96,13 @@ class WorkQueue:
         self._refusing = False
         self._lock = threading.Lock()
         self._turns = Turns(running_max)
-        self._lanes = {kind: _Lane(kind, THREADS_A_RENDER * running_max) for kind in Kind}
+        self._queues = {kind: _KindQueue(kind, THREADS_A_RENDER * running_max) for kind in Kind}
         self._of_this_thread = threading.local()
 
     def start(self) -> None:
         """Let jobs run."""
-        for lane in self._lanes.values():
-            lane.pool.start()
+        for queue in self._queues.values():
+            queue.pool.start()
 
     def resize(self, running_max: int, waiting_max: int) -> None:
         """Have other bounds from now on. Jobs in flight stay, even if there are more than the new
@@ -112,9 +112,9 @@ class WorkQueue:
             self._turns.threads, self._waiting_max = running_max, waiting_max
             self._give_turns(self._seconds())
         threads = THREADS_A_RENDER * running_max
-        for lane in self._lanes.values():
+        for queue in self._queues.values():
             # The minimum too: a pool starts threads for what waits already only up to that.
-            lane.pool.adjustPoolsize(threads, threads)
+            queue.pool.adjustPoolsize(threads, threads)
 
     def refuse_waiting(self) -> None:
         """Let no job start any more: those that wait fail with Overloaded."""
@@ -122,8 +122,8 @@ class WorkQueue:
 
     def stop(self) -> None:
         """Finish every accepted job; blocks until then."""
-        for lane in self._lanes.values():
-            lane.pool.stop()
+        for queue in self._queues.values():
+            queue.pool.stop()
 
     @property
     def running_max(self) -> int:
@@ -137,55 +137,55 @@ class WorkQueue:
 
     def running(self, kind: Kind) -> int:
         """Jobs that have had their turn and are not done."""
-        return self._lanes[kind].running
+        return self._queues[kind].running
 
     def waiting(self, kind: Kind) -> int:
         """Jobs that wait for their turn."""
-        return self._lanes[kind].in_flight - self._lanes[kind].running
+        return self._queues[kind].in_flight - self._queues[kind].running
 
-    async def run(self, job: Callable[[], T], kind: Kind, client: str = "") -> Timed[T]:
+    async def run(self, job: Callable[[], T], kind: Kind, client: str = "") -> TimedResult[T]:
         """Run `job` on an I/O thread.
 
         client: whose job it is; a client with few jobs takes the place of one with many.
         Raises Overloaded: at once if the queue is full, later if the place goes to another client
         or the server stops.
         """
-        lane, submitted = self._lanes[kind], _Job(kind, job, self._seconds())
+        queue, submitted = self._queues[kind], _Job(kind, job, self._seconds())
         displaced = None
         with self._lock:
-            if lane.in_flight >= self.running_max + self._waiting_max:
-                displaced = lane.waiting.make_way(client)
+            if queue.in_flight >= self.running_max + self._waiting_max:
+                displaced = queue.waiting.make_way(client)
                 if displaced is None:
                     raise self._is_full(kind)
-            lane.waiting.put(client, submitted)
-        lane.in_flight += 1
-        lane.pool.callInThread(self._run_next, lane)
+            queue.waiting.put(client, submitted)
+        queue.in_flight += 1
+        queue.pool.callInThread(self._run_next, queue)
         if displaced:
             displaced.answer.errback(self._is_full(kind))
         try:
-            timed: Timed[T] = await submitted.answer
+            timed: TimedResult[T] = await submitted.answer
             return timed
         finally:
-            lane.in_flight -= 1
+            queue.in_flight -= 1
             with self._lock:
-                lane.running -= submitted.is_counted
+                queue.running -= submitted.is_counted
                 submitted.is_counted = True
 
     @contextlib.contextmanager
-    def rendering(self) -> Iterator[None]:
+    def engine_turn(self) -> Iterator[None]:
         """What a job has around the part that renders; waiting for a turn counts as waiting.
 
         Raises Overloaded if the server is stopping.
         """
         job: _Job = self._of_this_thread.job
-        lane, turn = self._lanes[job.kind], _Turn()
+        queue, turn = self._queues[job.kind], _Turn()
         with self._lock:
             asked = self._seconds()
-            lane.asking.append(turn)
+            queue.asking.append(turn)
             self._give_turns(asked)
         turn.given.wait()
         with self._lock:
-            lane.running += not job.is_counted
+            queue.running += not job.is_counted
             job.is_counted = True
         try:
             job.waited_seconds += self._seconds() - asked
@@ -199,13 +199,13 @@ class WorkQueue:
 
     # On an I/O thread.
 
-    def _run_next(self, lane: _Lane) -> None:
+    def _run_next(self, queue: _KindQueue) -> None:
         with self._lock:
-            job = lane.waiting.take()
+            job = queue.waiting.take()
         if job:  # else one was displaced
-            answer(self._reactor, job.answer, lambda: self._timed(job))
+            deliver(self._reactor, job.answer, lambda: self._timed(job))
 
-    def _timed(self, job: _Job) -> Timed[Any]:
+    def _timed(self, job: _Job) -> TimedResult[Any]:
         self._check_going_on()
         self._of_this_thread.job = job
         started = self._seconds()
@@ -216,12 +216,12 @@ class WorkQueue:
             raise
         waited = job.waited_seconds
         ran = self._seconds() - started - waited
-        return Timed(result, started - job.submitted + waited, ran)
+        return TimedResult(result, started - job.submitted + waited, ran)
 
     def _give_turns(self, now: float) -> None:
         """Let those render whose turn it is; under the lock."""
-        while kind := self._turns.take([one for one in Kind if self._lanes[one].asking], now):
-            turn = self._lanes[kind].asking.popleft()
+        while kind := self._turns.take([one for one in Kind if self._queues[one].asking], now):
+            turn = self._queues[kind].asking.popleft()
             turn.began = now
             turn.given.set()
 

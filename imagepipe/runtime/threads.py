@@ -24,7 +24,7 @@ PROBE_THREADS = 1
 NAME_THREADS = 16
 
 
-class _NotWaitedFor(ThreadPool):
+class _DaemonThreadPool(ThreadPool):
     """A pool whose threads do not keep the process alive."""
 
     threadFactory = staticmethod(partial(threading.Thread, daemon=True))  # type: ignore[assignment]
@@ -42,7 +42,7 @@ class Threads:
         self._probes = ThreadPool(minthreads=0, maxthreads=PROBE_THREADS, name="probes")
         self._answers = ThreadPool(minthreads=0, maxthreads=ANSWER_THREADS, name="answers")
 
-        self._names = _NotWaitedFor(minthreads=0, maxthreads=NAME_THREADS, name="names")
+        self._names = _DaemonThreadPool(minthreads=0, maxthreads=NAME_THREADS, name="names")
         self.resolver = GAIResolver(reactor, lambda: self._names)
         """Resolves the names of sources. A name server that does not answer holds up its threads,
         and nothing else.
@@ -102,11 +102,11 @@ def on_thread_of(reactor: Any, pool: ThreadPool, call: Callable[[], T]) -> "Defe
     the bytes of the image that was refused.
     """
     deferred: Deferred[T] = Deferred()
-    pool.callInThread(answer, reactor, deferred, call)
+    pool.callInThread(deliver, reactor, deferred, call)
     return deferred
 
 
-def answer(reactor: Any, deferred: "Deferred[T]", call: Callable[[], T]) -> None:
+def deliver(reactor: Any, deferred: "Deferred[T]", call: Callable[[], T]) -> None:
     """Run it on this thread, and `deferred` gets what comes of it on the reactor's. See above."""
     try:
         result = call()
@@ -118,12 +118,12 @@ def answer(reactor: Any, deferred: "Deferred[T]", call: Callable[[], T]) -> None
         reactor.callFromThread(deferred.callback, result)
 
 
-def on_its_own_thread(reactor: Any, call: Callable[[], T], name: str) -> "Deferred[T]":
+def run_in_new_thread(reactor: Any, call: Callable[[], T], name: str) -> "Deferred[T]":
     """Run it on a new thread, because those of a pool may all be waiting for something. One that
     hangs does not keep the process alive.
     """
     deferred: Deferred[T] = Deferred()
-    threading.Thread(target=answer, args=(reactor, deferred, call), name=name, daemon=True).start()
+    threading.Thread(target=deliver, args=(reactor, deferred, call), name=name, daemon=True).start()
     return deferred
 
 

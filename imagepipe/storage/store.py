@@ -56,7 +56,7 @@ from imagepipe.errors import (
     StoreUnusable,
     quoted,
 )
-from imagepipe.runtime.profiling import spent
+from imagepipe.runtime.profiling import measured
 from imagepipe.storage import opening
 from imagepipe.storage.catalogue import schema
 from imagepipe.storage.catalogue.catalogue import Catalogue
@@ -720,7 +720,7 @@ class Store:
             changes[image.path] = Change(image.path, contents[-1])
         digests = [content.digest for content in contents]
         with self._pins.holding(digests):
-            with spent("flush"):
+            with measured("flush"):
                 for image, content in zip(images, contents, strict=True):
                     self._objects.add(content.digest, image.file, content.size)
                 self._objects.flush(digests)
@@ -728,7 +728,7 @@ class Store:
             call = Call(
                 tuple(changes), lambda _: tuple(changes.values()), facts=facts, only_new=only_new
             )
-            with spent("commit"):
+            with measured("commit"):
                 self._writer.submit(call)
                 commit = call.future.result()
         if commit.version is None:
@@ -745,9 +745,9 @@ class Store:
     def _seal(self, file: Path) -> Content:
         """Hash a staged file and flush it."""
         with open_for_reading(file) as opened:
-            with spent("hash"):
+            with measured("hash"):
                 digest = hashlib.file_digest(opened, "sha256").hexdigest()
-            with spent("flush"):
+            with measured("flush"):
                 self._objects.seal(opened.fileno(), file)
             return Content(digest, os.fstat(opened.fileno()).st_size)
 

@@ -12,7 +12,7 @@ from imagepipe.core.rendering import formats
 from imagepipe.core.rows.entries import Content, ImageFacts, Row
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import NotStored
-from imagepipe.runtime.render_queue import WorkQueue
+from imagepipe.runtime.render_queue import RenderQueue
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.store import Store
 
@@ -20,7 +20,7 @@ from imagepipe.storage.store import Store
 class MissingFacts:
     """Reads headers, as jobs of the queue. On the reactor's thread."""
 
-    def __init__(self, queue: WorkQueue, store: Store, engine: Engine) -> None:
+    def __init__(self, queue: RenderQueue, store: Store, engine: Engine) -> None:
         self._queue = queue
         self._store = store
         self._engine = engine
@@ -52,5 +52,5 @@ class MissingFacts:
             format = formats.sniff(file.head[: formats.SNIFF_BYTES])
             if format is None:
                 raise NotStored("what is stored is not an image of a known format")
-            with self._queue.rendering(), self._engine.open(file.content, format) as source:
+            with self._queue.engine_turn(), self._engine.open(file.content, format) as source:
                 return ImageFacts(format.name, source.facts.size.width, source.facts.size.height)

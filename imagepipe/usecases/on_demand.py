@@ -34,7 +34,7 @@ from imagepipe.core.rows.entries import ImageFacts
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.errors import BadRequest, NotAcceptable, NotFound, NotStored
 from imagepipe.monitoring.counters import Counters
-from imagepipe.runtime.render_queue import WorkQueue
+from imagepipe.runtime.render_queue import RenderQueue
 from imagepipe.storage.cache.cache import AtHand, CachedFile
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.memory import Remembered
@@ -145,7 +145,7 @@ class Renditions:
 
     def __init__(
         self,
-        queue: WorkQueue,
+        queue: RenderQueue,
         store: Store,
         cache: Cache,
         engine: Engine,
@@ -279,7 +279,7 @@ class Renditions:
         if format is None:
             raise NotStored("what is stored is not an image of a known format")
         with contextlib.ExitStack() as rendering:
-            rendering.enter_context(self._queue.rendering())
+            rendering.enter_context(self._queue.engine_turn())
             with blamed_on(digest):
                 source = rendering.enter_context(self._engine.open(file.content, format))
             requests = [

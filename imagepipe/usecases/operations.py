@@ -33,8 +33,8 @@ from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, InternalError, NotAnImage, NotFound, NotStored, quoted
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.engine_check import EngineCheck
-from imagepipe.runtime.profiling import Stages, spent
-from imagepipe.runtime.render_queue import Timed, WorkQueue
+from imagepipe.runtime.profiling import StageTimer, measured
+from imagepipe.runtime.render_queue import RenderQueue, TimedResult
 from imagepipe.storage.catalogue.history import Lost
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.images import info_of
@@ -68,7 +68,7 @@ class Operations:
         self,
         reactor: IReactorFromThreads,
         on_thread: OnThread,
-        queue: WorkQueue,
+        queue: RenderQueue,
         store: Store,
         engine: Engine,
         settings: RenderSettings,
@@ -95,8 +95,8 @@ class Operations:
         *,
         kind: Kind = Kind.WRITE,
         only_new: bool = False,
-        stages: Stages | None = None,
-    ) -> Timed[Commit]:
+        stages: StageTimer | None = None,
+    ) -> TimedResult[Commit]:
         """Render and store what `request` asks for; all of it is durable and visible when this
         returns.
 
@@ -107,7 +107,7 @@ class Operations:
 
         def render_and_put() -> Commit:
             with stages.on_this_thread() if stages else contextlib.nullcontext():
-                with spent("base64"):
+                with measured("base64"):
                     decoded = image()
                 return self._render_and_put(decoded, request, only_new=only_new)
 
@@ -116,7 +116,7 @@ class Operations:
         self._counters.stored(len(request.paths))
         if stages:
             stages.add("queue", timed.waited_seconds)
-        with (stages or Stages()).spent("confirm"):
+        with (stages or StageTimer()).measured("confirm"):
             await self._peers.wait_for_confirmations(timed.result.seq)
         return timed
 
@@ -169,7 +169,7 @@ class Operations:
         lost: Sequence[Lost] = await self._on_thread(lambda: self._store.lost_page(page))
         return lost
 
-    async def restore(self, path: str, beginning: str, to: str) -> Timed[Commit]:
+    async def restore(self, path: str, beginning: str, to: str) -> TimedResult[Commit]:
         """Store an image at `to` that lost a conflict at `path`, its version beginning so; it is a
         new version then, like any other.
 
@@ -244,10 +244,10 @@ class Operations:
         self, image: bytes, format: Format, request: StoreRequest, *, only_new: bool
     ) -> Commit:
         with self._store.staging() as folder:
-            with self._queue.rendering(), self._engine.open(image, format) as source:
+            with self._queue.engine_turn(), self._engine.open(image, format) as source:
                 if request.outputs:
                     plan = plan_render(request.outputs, source.facts, self._settings)
-                    with spent("render"):
+                    with measured("render"):
                         source.render(plan, folder)
                     staged = [
                         StagedImage(

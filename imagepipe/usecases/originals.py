@@ -20,7 +20,7 @@ from imagepipe.core.requests.request import OUTPUTS_MAX, StoreRequest
 from imagepipe.core.requests.targets import original_of
 from imagepipe.errors import BadRequest, Conflict, NotFound, TooFewPeers, TooLarge, quoted
 from imagepipe.monitoring.counters import Counters
-from imagepipe.runtime.render_queue import Timed
+from imagepipe.runtime.render_queue import TimedResult
 from imagepipe.storage.catalogue.orders import Order
 from imagepipe.storage.images import Commit, ImageInfo
 from imagepipe.storage.store import Store
@@ -125,7 +125,7 @@ class Originals:
 
     async def post(
         self, image: str, body: IO[bytes] | None, source: str | None, names: Sequence[str]
-    ) -> tuple[ImageInfo, Timed[Commit]]:
+    ) -> tuple[ImageInfo, TimedResult[Commit]]:
         """Store the original of the image at a clean path, from the URL `source` or else from
         `body`, and promise renditions of these names.
 
@@ -153,7 +153,7 @@ class Originals:
 
     async def _promising(
         self, order: Order, image: Callable[[], bytes], request: StoreRequest
-    ) -> Timed[Commit]:
+    ) -> TimedResult[Commit]:
         """Store an original whose outputs are promised before, so that no crash comes in
         between.
         """

@@ -156,11 +156,11 @@ class Jobs:
     waiting_max: int = 64
 
     def running(self, kind: Kind) -> int:
-        """See WorkQueue."""
+        """See RenderQueue."""
         return self._share(kind).running
 
     def waiting(self, kind: Kind) -> int:
-        """See WorkQueue."""
+        """See RenderQueue."""
         return self._share(kind).waiting
 
     def _share(self, kind: Kind) -> QueueShare:

@@ -48,7 +48,7 @@ from imagepipe.engines.magick.magick_source import MagickSource, prepared
 from imagepipe.engines.memory_file import Image, bytes_of, descriptor_of
 from imagepipe.engines.reasons import of_kind, reason
 from imagepipe.errors import DiskFull, NotStored
-from imagepipe.runtime.profiling import spent
+from imagepipe.runtime.profiling import measured
 
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
 _POLICY_FOLDER = str(Path(__file__).parent)
@@ -129,7 +129,7 @@ class ImageMagickEngine:
             raise NotStored(f"the image cannot be read: it has more than {FRAMES_MAX} frames")
         with descriptor_of(image if source.data is content else source.data) as descriptor:
             # Even to print a line, convert writes a temporary file first.
-            with spent("open"), TemporaryDirectory(prefix="imagepipe-") as folder:
+            with measured("open"), TemporaryDirectory(prefix="imagepipe-") as folder:
                 said = self._run(
                     facts_arguments(format, self._limits), descriptor, Path(folder), deadline
                 )

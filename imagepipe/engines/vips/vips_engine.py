@@ -22,7 +22,7 @@ from imagepipe.engines.memory_file import Image, descriptor_of
 from imagepipe.engines.vips import worker_messages
 from imagepipe.engines.vips.vips_process import NotRead, Worker
 from imagepipe.errors import NotStored
-from imagepipe.runtime.profiling import add, are_measured, spent
+from imagepipe.runtime.profiling import add, is_profiled, measured
 
 FORMATS = (JPEG, PNG, GIF, WEBP, AVIF, TIFF, HEIC)
 """What this engine reads."""
@@ -73,7 +73,7 @@ class VipsEngine:
         worker = self._take()
         worker.deadline = time.monotonic() + self._timeout_seconds
         try:
-            with spent("open"), descriptor_of(image) as descriptor:
+            with measured("open"), descriptor_of(image) as descriptor:
                 opened = worker.ask(
                     worker_messages.Open(format.name), worker_messages.Opened, descriptor
                 )
@@ -145,7 +145,7 @@ class VipsSource:
     def render(self, plan: RenderPlan, folder: Path) -> None:
         """See Source."""
         rendered = self._worker.ask(
-            worker_messages.Render(plan, str(folder.absolute()), are_measured()),
+            worker_messages.Render(plan, str(folder.absolute()), is_profiled()),
             worker_messages.Rendered,
         )
         add(rendered.stages)

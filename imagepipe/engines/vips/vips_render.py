@@ -30,7 +30,7 @@ from imagepipe.engines.srgb import SRGB_PROFILE
 from imagepipe.engines.vips import gif_compose, plain_jpeg
 from imagepipe.engines.vips.vips_encode import encode
 from imagepipe.engines.vips.vips_header import is_composed, jpeg_complaint, load
-from imagepipe.runtime.profiling import are_measured, spent
+from imagepipe.runtime.profiling import is_profiled, measured
 
 _KERNELS = {Filter.LANCZOS: "lanczos3", Filter.MITCHELL: "mitchell"}
 
@@ -58,7 +58,7 @@ def render(image: Any, plan: RenderPlan, folder: Path) -> None:
     written.
     """
     streams = not _is_kept(plan)
-    with spent("decode"):
+    with measured("decode"):
         plain = None if streams else plain_jpeg.decode(image, plan)
     if plain:
         _write([plain], plan, folder)
@@ -88,14 +88,14 @@ def _write(frames: list[pyvips.Image], plan: RenderPlan, folder: Path) -> None:
     for n, output in sorted(
         enumerate(plan.outputs), key=lambda each: each[1].scale.pixels, reverse=True
     ):
-        with spent("resize"):
+        with measured("resize"):
             pages = [
                 _picture(frame, output, plan, scaled)
                 for frame in (frames if output.animated else frames[:1])
             ]
-            if are_measured():
+            if is_profiled():
                 pages = [page.copy_memory() for page in pages]
-        with spent("encode"):
+        with measured("encode"):
             (folder / str(n)).write_bytes(encode(pages, frames[0], output, plan))
 
 
@@ -103,7 +103,7 @@ def _decode(
     image: Any, plan: RenderPlan, *, streams: bool, fail_on: str = "error"
 ) -> list[pyvips.Image]:
     """The source's frames, in 8-bit sRGB or grey."""
-    with spent("decode"):
+    with measured("decode"):
         return _frames(image, plan, streams=streams, fail_on=fail_on)
 
 
@@ -123,7 +123,7 @@ def _frames(image: Any, plan: RenderPlan, *, streams: bool, fail_on: str) -> lis
         # takes 2 ms instead of 10 to 30.
         picture = picture.shrink(plan.shrink, plan.shrink)
     picture = _to_srgb(picture, plan)
-    if not streams or are_measured():
+    if not streams or is_profiled():
         picture = picture.copy_memory()
     height = picture.height // plan.frames
     return [

@@ -36,7 +36,7 @@ from imagepipe.engines.vips.worker_messages import (
     Rendered,
     Reply,
 )
-from imagepipe.runtime.profiling import Stages
+from imagepipe.runtime.profiling import StageTimer
 
 DESCRIPTORS_MAX = 64
 
@@ -96,7 +96,7 @@ class _Job:
 
     def _render(self, plan: RenderPlan, folder: Path, *, measured: bool) -> Reply:
         assert self._image is not None
-        stages = Stages()
+        stages = StageTimer()
         with stages.on_this_thread() if measured else contextlib.nullcontext():
             render(self._image, plan, folder)
         return Rendered(stages.seconds)

@@ -30,7 +30,7 @@ from twisted.web.server import NOT_DONE_YET
 from imagepipe.core.requests.patience import Phase
 from imagepipe.core.requests.targets import origin_form
 from imagepipe.errors import InternalError, quoted
-from imagepipe.runtime.profiling import Stages
+from imagepipe.runtime.profiling import StageTimer
 from imagepipe.web.http.refusal import (
     Authenticate,
     Denied,
@@ -70,7 +70,7 @@ class RequestRecord:
     waited_seconds: float = 0.0
     ran_seconds: float = 0.0
     result: str = ""
-    stages: Stages = field(default_factory=Stages)
+    stages: StageTimer = field(default_factory=StageTimer)
 
 
 class BoundedRequest(server.Request):

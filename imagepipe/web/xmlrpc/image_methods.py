@@ -212,7 +212,7 @@ class ImageMethods(XMLRPC):
 
     async def _called(self, request: BoundedRequest, body: IO[bytes]) -> object:
         """What the method that `body` calls returns."""
-        with request.record.stages.spent("parse"):
+        with request.record.stages.measured("parse"):
             call: Call = await self._on_thread(lambda: parse_call(body))
         return await self.run(request, call)
 
@@ -264,7 +264,7 @@ class ImageMethods(XMLRPC):
 
     async def _encoded(self, request: BoundedRequest, result: object) -> bytes:
         """`result` as XML. Raises if XML-RPC has no form for it, such as for long integers."""
-        with request.record.stages.spent("answer"):
+        with request.record.stages.measured("answer"):
             response: bytes = await self._on_thread(lambda: encode_answer(result))
         return response
 

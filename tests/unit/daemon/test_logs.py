@@ -16,7 +16,7 @@ from imagepipe.daemon.logs import (
     LINE_LENGTH_MAX,
     SEQUENCE_LENGTH_MAX,
     LogFile,
-    is_told,
+    is_logged,
     json_line,
     observer_for,
     text_line,
@@ -195,8 +195,8 @@ class ToldTests:
             "stdout",
         ],
     )
-    def test_ours_is_told(self, namespace: str) -> None:
-        assert is_told(event_of(lambda log: log.info("a"), namespace))
+    def test_ours_is_logged(self, namespace: str) -> None:
+        assert is_logged(event_of(lambda log: log.info("a"), namespace))
 
     @pytest.mark.parametrize(
         "namespace",
@@ -209,8 +209,8 @@ class ToldTests:
         ],
     )
     def test_of_libraries_only_warnings_are(self, namespace: str) -> None:
-        assert not is_told(event_of(lambda log: log.info("a"), namespace))
-        assert is_told(
+        assert not is_logged(event_of(lambda log: log.info("a"), namespace))
+        assert is_logged(
             event_of(lambda log: log.error("a"), namespace) | {"log_level": LogLevel.warn}
         )
 

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from imagepipe.core.queues.turns import Kind
 from imagepipe.errors import Overloaded
-from imagepipe.runtime.render_queue import Timed, WorkQueue
+from imagepipe.runtime.render_queue import RenderQueue, TimedResult
 
 PATIENCE_SECONDS = 60
 WRITE, READ = Kind.WRITE, Kind.READ
@@ -48,7 +48,7 @@ class Turns:
         deferred.addBoth(results.append)
         while not results:
             self._wanted.get(timeout=PATIENCE_SECONDS)()
-        if isinstance(results[0], Timed):
+        if isinstance(results[0], TimedResult):
             return results[0]
         results[0].raiseException()
         raise AssertionError
@@ -57,7 +57,7 @@ class Turns:
 class Render:
     """A job that says how far it is, and goes on when it may."""
 
-    def __init__(self, work: WorkQueue) -> None:
+    def __init__(self, work: RenderQueue) -> None:
         self._work = work
         self.began = threading.Event()
         self.renders = threading.Event()
@@ -65,7 +65,7 @@ class Render:
 
     def __call__(self) -> None:
         self.began.set()
-        with self._work.rendering():
+        with self._work.engine_turn():
             self.renders.set()
             assert self.may_end.wait(PATIENCE_SECONDS)
 
@@ -77,10 +77,10 @@ def turns() -> Turns:
 
 
 @pytest.fixture
-def work(turns: Turns) -> Iterator[WorkQueue]:
+def work(turns: Turns) -> Iterator[RenderQueue]:
     """A queue for one render at a time."""
     # all of it that is used
-    work = WorkQueue(turns, turns.seconds, 1, 10)  # type: ignore[arg-type]
+    work = RenderQueue(turns, turns.seconds, 1, 10)  # type: ignore[arg-type]
     work.start()
     yield work
     work.stop()
@@ -90,7 +90,7 @@ class RenderingTests:
     """One renders, and its neighbour prepares."""
 
     def test_the_next_begins_while_one_renders_but_does_not_render(
-        self, work: WorkQueue, turns: Turns
+        self, work: RenderQueue, turns: Turns
     ) -> None:
         first, second = Render(work), Render(work)
         done = [Deferred.fromCoroutine(work.run(first, WRITE))]
@@ -104,7 +104,9 @@ class RenderingTests:
             turns.wait_for(one)
         assert (work.running(WRITE), work.waiting(WRITE)) == (0, 0)
 
-    def test_waiting_for_the_engine_counts_as_waiting(self, work: WorkQueue, turns: Turns) -> None:
+    def test_waiting_for_the_engine_counts_as_waiting(
+        self, work: RenderQueue, turns: Turns
+    ) -> None:
         first, second = Render(work), Render(work)
         running = Deferred.fromCoroutine(work.run(first, WRITE))
         assert first.renders.wait(PATIENCE_SECONDS)
@@ -121,7 +123,7 @@ class RenderingTests:
         assert timed.waited_seconds + timed.ran_seconds == 7.0
         assert timed.ran_seconds == 2.0
 
-    def test_more_may_render_from_now_on(self, work: WorkQueue, turns: Turns) -> None:
+    def test_more_may_render_from_now_on(self, work: RenderQueue, turns: Turns) -> None:
         jobs = [Render(work), Render(work)]
         done = [Deferred.fromCoroutine(work.run(job, WRITE)) for job in jobs]
         assert jobs[1].began.wait(PATIENCE_SECONDS)
@@ -133,7 +135,7 @@ class RenderingTests:
             turns.wait_for(one)
 
     def test_who_waits_for_the_engine_is_refused_when_it_stops(
-        self, work: WorkQueue, turns: Turns
+        self, work: RenderQueue, turns: Turns
     ) -> None:
         first, second = Render(work), Render(work)
         done = [Deferred.fromCoroutine(work.run(first, WRITE))]
@@ -152,7 +154,7 @@ class ClassesTests:
     """Stores and renditions have a queue each."""
 
     def test_a_store_waits_for_one_render_however_many_renditions_wait(
-        self, work: WorkQueue, turns: Turns
+        self, work: RenderQueue, turns: Turns
     ) -> None:
         renditions = [Render(work) for _ in range(5)]
         done = [Deferred.fromCoroutine(work.run(job, READ)) for job in renditions]
@@ -172,7 +174,7 @@ class ClassesTests:
             turns.wait_for(one)
 
     def test_a_full_queue_of_renditions_is_not_one_of_stores(
-        self, work: WorkQueue, turns: Turns
+        self, work: RenderQueue, turns: Turns
     ) -> None:
         work.resize(1, 1)
         renditions = [Render(work), Render(work)]
@@ -190,7 +192,7 @@ class ClassesTests:
         assert {work.waiting(kind) for kind in Kind} == {work.running(kind) for kind in Kind} == {0}
 
     def test_a_client_with_many_jobs_makes_room_for_another(
-        self, work: WorkQueue, turns: Turns
+        self, work: RenderQueue, turns: Turns
     ) -> None:
         work.resize(1, 4)
         many = [Render(work) for _ in range(5)]

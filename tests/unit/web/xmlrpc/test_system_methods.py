@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from imagepipe.errors import BadRequest
-from imagepipe.runtime.profiling import Stages
+from imagepipe.runtime.profiling import StageTimer
 from imagepipe.web.http.request import RequestRecord
 from imagepipe.web.xmlrpc.call import Call
 from imagepipe.web.xmlrpc.system_methods import CALLS_MAX, LISTED_MAX, SystemMethods
@@ -47,7 +47,7 @@ class Methods:
 def called(calls: object, methods: Methods | None = None) -> tuple[list[Any], RequestRecord]:
     """The results of a request, and what is noted of it."""
     request: Any = SimpleNamespace(
-        record=RequestRecord("'system.multicall'", stages=Stages()),
+        record=RequestRecord("'system.multicall'", stages=StageTimer()),
         shows_stages=False,
         client_host="-",
     )
@@ -72,7 +72,7 @@ class MulticallTests:
         methods = Methods()
         methods.turns = Deferred()
         request: Any = SimpleNamespace(
-            record=RequestRecord("'system.multicall'", stages=Stages()),
+            record=RequestRecord("'system.multicall'", stages=StageTimer()),
             shows_stages=False,
             client_host="-",
         )
