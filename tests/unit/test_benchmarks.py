@@ -11,7 +11,7 @@ from benchmarks import __main__ as bench
 from benchmarks import report
 from benchmarks.photographs import distinct, side_lengths
 from benchmarks.results import Chart, Goal, Section, Series, Table, ratio
-from tests.support.source_images import saved, scene
+from tests.support.gradients import detailed, encoded
 
 SECTION = Section(
     (Table("Speed", ("way", "images/s"), [("ours", "3 (2 to 4)")], "A note."),),
@@ -92,7 +92,7 @@ class PhotographsTests:
         assert side_lengths(12) == (4000, 3000)
 
     def test_distinct_ones_are_other_bytes_and_nearly_the_same_picture(self) -> None:
-        image = saved(scene().resize((400, 300)), "JPEG", quality=92)
+        image = encoded(detailed(400, 300), "JPEG", quality=92)
         pictures = [
             np.asarray(Image.open(io.BytesIO(one)), dtype=float)
             for one in (image, distinct(image, 5), distinct(image, 6))

@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 
 from imagepipe.engines.files.icon import best_alone
+from tests.support.gradients import detailed, encoded
 from tests.support.rare_files import icon_bmp
-from tests.support.source_images import saved, small
 
 
 class CountedBytes(bytes):
@@ -30,7 +30,7 @@ def overlapping(content: bytes, count: int) -> CountedBytes:
 
 
 def test_entries_that_share_a_picture_are_read_without_copying_it_each_time() -> None:
-    for content in (saved(small(), "PNG"), icon_bmp(Image.new("RGBA", (32, 32)), 32)):
+    for content in (encoded(detailed(320, 180), "PNG"), icon_bmp(Image.new("RGBA", (32, 32)), 32)):
         ico = overlapping(content + bytes(100_000), 65_535)
         alone = best_alone(ico)
         assert alone[4:6] == b"\1\0"

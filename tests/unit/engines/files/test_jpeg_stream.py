@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.engines.files.jpeg_stream import Stream, lacks_pixels, whole
-from tests.support.source_images import saved, small
+from tests.support.gradients import detailed, encoded
 
 
 def segment(marker: int, content: bytes) -> bytes:
@@ -30,7 +30,8 @@ SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 
 class WholeTests:
     def test_one_with_its_end_is_left_alone(self) -> None:
-        for image in (saved(small(), "JPEG"), saved(small(), "JPEG", progressive=True)):
+        picture = detailed(320, 180)
+        for image in (encoded(picture, "JPEG"), encoded(picture, "JPEG", progressive=True)):
             for one in (image, image + b"trailer", image + image):
                 assert whole(one) == Stream(one)
 
@@ -102,7 +103,7 @@ class WholeTests:
 
     @given(st.binary(max_size=80), st.integers(0, 700))
     def test_no_bytes_are_too_broken(self, noise: bytes, kept: int) -> None:
-        image = saved(small(16, 8), "JPEG")
+        image = encoded(detailed(16, 8), "JPEG")
         for one in (noise, SOI + noise, image[:kept], image[:kept] + noise):
             assert whole(one).data.startswith(SOI) or whole(one) == Stream(one)
 

@@ -5,9 +5,10 @@
 import zlib
 
 from imagepipe.engines.files.png_stream import whole
-from tests.support.source_images import png_chunk, saved, small
+from tests.support.gradients import encoded, gradient
+from tests.support.source_images import png_chunk
 
-PNG = saved(small(), "PNG")
+PNG = encoded(gradient(320, 180), "PNG")
 IDAT = PNG.index(b"IDAT") - 4
 
 

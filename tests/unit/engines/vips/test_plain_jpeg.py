@@ -11,8 +11,8 @@ from imagepipe.core.rendering.output_request import OutputRequest
 from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, plan_render
 from imagepipe.engines.vips import plain_jpeg
 from imagepipe.engines.vips.vips_header import read_facts
+from tests.support.gradients import detailed, encoded
 from tests.support.icc_profiles import wide_profile
-from tests.support.source_images import cmyk, oriented, saved, scene
 
 
 def plan_of(image: bytes, side: int = 100, *, strip: bool = True) -> RenderPlan:
@@ -23,7 +23,7 @@ def plan_of(image: bytes, side: int = 100, *, strip: bool = True) -> RenderPlan:
 
 def odd(side_lengths: tuple[int, int] = (1283, 721), **options: object) -> bytes:
     """A JPEG whose sides no shrink divides."""
-    return saved(scene().resize(side_lengths), "JPEG", **{"quality": 90, **options})
+    return encoded(detailed(*side_lengths), "JPEG", **{"quality": 90, **options})
 
 
 class PlainJpegTests:
@@ -46,7 +46,9 @@ class PlainJpegTests:
         )
 
     def test_a_picture_that_lies_on_its_side_comes_as_it_is_stored(self) -> None:
-        image = oriented(6, "JPEG")
+        exif = Image.Exif()
+        exif[0x112] = 6
+        image = encoded(detailed(320, 180), "JPEG", exif=exif)
         plan = plan_of(image, 300)
         assert (plan.orient, plan.shrink) == (6, 1)
         decoded = plain_jpeg.decode(image, plan)
@@ -58,7 +60,7 @@ class PlainJpegTests:
         )
 
     def test_so_small_that_nothing_is_left_of_it(self) -> None:
-        image = saved(Image.new("RGB", (1, 900), "red"), "JPEG")
+        image = encoded(Image.new("RGB", (1, 900), "red"), "JPEG")
         decoded = plain_jpeg.decode(image, plan_of(image, 20))
         assert decoded is not None
         assert decoded.width == 1
@@ -68,7 +70,8 @@ class LeftToLibvipsTests:
     """What is not as most are."""
 
     def test_a_picture_of_other_colours(self) -> None:
-        for image in (saved(scene().convert("L"), "JPEG"), cmyk()):
+        for mode in ("L", "CMYK"):
+            image = encoded(detailed(320, 180).convert(mode), "JPEG")
             assert plain_jpeg.decode(image, plan_of(image)) is None
 
     def test_one_with_a_profile_or_whose_metadata_is_kept(self) -> None:
@@ -89,5 +92,5 @@ class LeftToLibvipsTests:
         assert plain_jpeg.decode(odd((640, 360)), plan_of(odd())) is None
 
     def test_another_format(self) -> None:
-        image = saved(scene(), "PNG")
+        image = encoded(detailed(320, 180), "PNG")
         assert plain_jpeg.decode(image, plan_of(odd())) is None
