@@ -7,7 +7,7 @@ import click
 from imagepipe.cli import output
 from imagepipe.cli.failures import FAILED, FaultReturned
 from imagepipe.cli.options import client_of, daemon_command
-from imagepipe.core.escaping import escaped
+from imagepipe.core.path_escaping import escaped
 
 if TYPE_CHECKING:
     from imagepipe.cli.client import ServerAddress

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imagepipe.cli.options import client_of, daemon_command
-from imagepipe.core.escaping import escaped
+from imagepipe.core.path_escaping import escaped
 
 if TYPE_CHECKING:
     from imagepipe.cli.client import ServerAddress

@@ -158,7 +158,7 @@ def _stored_paths(target: str, arguments: tuple[object, ...]) -> tuple[str, ...]
     """The paths of the images that the call stores; the target itself if the daemon will refuse
     it.
     """
-    from imagepipe.core.requests.request import parse_store
+    from imagepipe.core.requests.call_arguments import parse_store
     from imagepipe.errors import BadRequest
 
     try:

@@ -18,7 +18,7 @@ from twisted.web.resource import Resource
 from imagepipe import __version__
 from imagepipe.config.settings import Settings
 from imagepipe.core.replication.admission import Admission
-from imagepipe.core.requests.patience import connections_max
+from imagepipe.core.requests.client_timeouts import connections_max
 from imagepipe.daemon.foundation import Foundation
 from imagepipe.daemon.generations import build, cache_bytes_max, read_secrets
 from imagepipe.daemon.node import Node

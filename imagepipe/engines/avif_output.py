@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from imagepipe.core.rendering.formats import AVIF, TIFF, Format
-from imagepipe.core.rendering.handover import encoding, unencoded
 from imagepipe.core.rendering.plan import RenderPlan, SourceFacts
+from imagepipe.core.rendering.two_step import encoding, unencoded
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.engines.memory_file import Image
 

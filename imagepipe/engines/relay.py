@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from imagepipe.core.rendering.formats import TIFF, Format
-from imagepipe.core.rendering.handover import decoding, rendering
 from imagepipe.core.rendering.plan import RenderPlan, SourceFacts
+from imagepipe.core.rendering.two_step import decoding, rendering
 from imagepipe.engines.engine import Engine, Source
 from imagepipe.engines.memory_file import Image
 

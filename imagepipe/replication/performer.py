@@ -13,9 +13,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from imagepipe.core.replication import actions
-from imagepipe.core.replication.fetching import Received
+from imagepipe.core.replication.fetches import Received
 from imagepipe.core.replication.replica import Replica
-from imagepipe.core.rows.joining import Joined
+from imagepipe.core.rows.join import Joined
 from imagepipe.errors import ImagepipeError
 from imagepipe.runtime.rate_limited_log import RateLimitedLog
 from imagepipe.storage.store import Store

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
-from imagepipe.core.replication.pulling import Link
+from imagepipe.core.replication.link import Link
 from imagepipe.core.replication.replica import Replica
 from imagepipe.errors import quoted
 from imagepipe.runtime.rate_limited_log import RateLimitedLog

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from imagepipe.core.replication.pulling import Link
+from imagepipe.core.replication.link import Link
 from imagepipe.core.replication.replica import Replica
 from imagepipe.replication.replication_log import ReplicationLog
 

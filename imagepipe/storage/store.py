@@ -35,13 +35,13 @@ from twisted.logger import Logger
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.header_size import HEAD_BYTES
 from imagepipe.core.replication.admission import Admission, facts_of_bytes
-from imagepipe.core.replication.fetching import Received
+from imagepipe.core.replication.fetches import Received
 from imagepipe.core.requests.history_query import LostPage
-from imagepipe.core.rows import joining
+from imagepipe.core.rows import join
 from imagepipe.core.rows.entries import Change, Content, Entry, Excerpt, Row, net_moves
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.erasure import erasure_path
-from imagepipe.core.rows.joining import Cursor, Joined, Pending
+from imagepipe.core.rows.join import Cursor, Joined, Pending
 from imagepipe.core.rows.stamp import milliseconds
 from imagepipe.core.rows.versions import Ahead
 from imagepipe.core.rows.visibility import Hidden
@@ -551,7 +551,7 @@ class Store:
             try:
                 return tuple(
                     content
-                    for content in joining.wanted(rows, self._catalogue.look_up)
+                    for content in join.wanted(rows, self._catalogue.look_up)
                     if not self._objects.has(content)
                 )
             except BaseException:
@@ -607,7 +607,7 @@ class Store:
         with self._making_room(), self._writing():
             here = frozenset(
                 content
-                for content in joining.wanted(rows, self._catalogue.look_up)
+                for content in join.wanted(rows, self._catalogue.look_up)
                 if self._objects.has(content)
             )
             self._objects.flush(content.digest for content in here)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagepipe.core.rendering.formats import SNIFF_BYTES
-from imagepipe.core.replication.fetching import Received
+from imagepipe.core.replication.fetches import Received
 from imagepipe.core.rows.entries import Content
 from imagepipe.storage.disk import digest_of, open_for_reading
 from imagepipe.storage.objects import Objects

@@ -26,8 +26,8 @@ from imagepipe.core.queues.turns import Kind
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import Format
 from imagepipe.core.rendering.plan import RenderSettings, check_source, plan_render
+from imagepipe.core.requests.call_arguments import StoreRequest
 from imagepipe.core.requests.history_query import LostPage, version_text
-from imagepipe.core.requests.request import StoreRequest
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, InternalError, NotAnImage, NotFound, NotStored, quoted

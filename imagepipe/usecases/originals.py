@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from imagepipe.core.queues.turns import Kind
 from imagepipe.core.rendering import renditions
 from imagepipe.core.rendering.renditions import Rendition, RenditionLimits
-from imagepipe.core.requests.request import OUTPUTS_MAX, StoreRequest
+from imagepipe.core.requests.call_arguments import OUTPUTS_MAX, StoreRequest
 from imagepipe.core.requests.targets import original_of
 from imagepipe.errors import BadRequest, Conflict, NotFound, TooFewPeers, TooLarge, quoted
 from imagepipe.monitoring.counters import Counters

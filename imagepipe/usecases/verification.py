@@ -18,7 +18,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from imagepipe.core.pace import Pace
+from imagepipe.core.rate_limit import Pace
 from imagepipe.core.rows.entries import Content
 from imagepipe.errors import BadRequest, quoted
 from imagepipe.storage.store import Store

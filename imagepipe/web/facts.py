@@ -7,7 +7,7 @@
 import datetime as dt
 from typing import Any
 
-from imagepipe.core.escaping import escaped
+from imagepipe.core.path_escaping import escaped
 from imagepipe.storage.images import ImageInfo
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from imagepipe.core.replication.actions import Join
-from imagepipe.core.rows import joining, versions
+from imagepipe.core.rows import join, versions
 from imagepipe.core.rows.entries import Change, Content, Entry, Row, wins
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.erasure import erased_path, is_erased
-from imagepipe.core.rows.joining import Cursor, Joined, Pending
+from imagepipe.core.rows.join import Cursor, Joined, Pending
 from tests.simulation.contents import BYTES, is_good
 
 
@@ -103,7 +103,7 @@ class Disk:
             self.pending = {
                 key: row for key, row in self.pending.items() if key[0] != action.upstream
             }
-        outcome = joining.join(action.rows, self.rows.get, self.has_bytes, self.node, self.seq)
+        outcome = join.join(action.rows, self.rows.get, self.has_bytes, self.node, self.seq)
         self.history += outcome.lost
         # all is one transaction
         for entry in sorted(outcome.taken, key=lambda entry: erased_path(entry.path) is None):

@@ -9,18 +9,18 @@ from typing import Any
 from unittest import mock
 
 from imagepipe.core.paths import ancestors
-from imagepipe.core.replication import serving
+from imagepipe.core.replication import subscribers
 from imagepipe.core.replication.actions import Action, Discard, Join, Release
-from imagepipe.core.replication.fetching import Ended, Fetches, Received
-from imagepipe.core.replication.mending import Mends
+from imagepipe.core.replication.fetches import Ended, Fetches, Received
+from imagepipe.core.replication.link import PIECES_SECONDS_MAX, Asked, Link, Pull, Stage
 from imagepipe.core.replication.messages import Batch, Changes
-from imagepipe.core.replication.pulling import PIECES_SECONDS_MAX, Asked, Link, Pull, Stage
+from imagepipe.core.replication.refetch import Mends
 from imagepipe.core.replication.replica import Replica
-from imagepipe.core.replication.serving import Subscriber, Upstream
-from imagepipe.core.rows import entries, epochs, joining, stamp, versions
+from imagepipe.core.replication.subscribers import Subscriber, Upstream
+from imagepipe.core.rows import entries, epochs, join, stamp, versions
 from imagepipe.core.rows.entries import Change, Content, Entry
 from imagepipe.core.rows.epochs import Epoch
-from imagepipe.core.rows.joining import Joined
+from imagepipe.core.rows.join import Joined
 from imagepipe.core.rows.stamp import Version
 from imagepipe.core.rows.visibility import shown
 from tests.simulation.disk import Disk
@@ -108,12 +108,12 @@ def _never_unseen(loser: Entry, winner: Entry) -> bool:
     return False
 
 
-def _without_own_number(*arguments: Any) -> joining.Join:
+def _without_own_number(*arguments: Any) -> join.Join:
     joined = _JOIN(*arguments)
     return replace(joined, taken=tuple(replace(entry, seq=0) for entry in joined.taken))
 
 
-def _before_the_bytes(rows: Any, entry_of: Any, has_bytes: Any, *others: Any) -> joining.Join:
+def _before_the_bytes(rows: Any, entry_of: Any, has_bytes: Any, *others: Any) -> join.Join:
     return _JOIN(rows, entry_of, lambda content: content is not None, *others)
 
 
@@ -273,7 +273,7 @@ def _difference_of_times(self: Fetches, now: float) -> None:
             self._next_source(fetch, now)
 
 
-_JOIN = joining.join
+_JOIN = join.join
 _NEXT_VERSIONS = versions.next_versions
 _KNOWN_AT = Disk.known_at
 _WRITE = Disk.write
@@ -306,9 +306,7 @@ MUTANTS = (
     Mutant(
         "the greatest stamp is taken for one that can be exceeded", stamp, "STAMP_MAX", 1 << 62, 89
     ),
-    Mutant(
-        "a row that nothing could overtake waits for its bytes", joining, "STAMP_MAX", 1 << 62, 17
-    ),
+    Mutant("a row that nothing could overtake waits for its bytes", join, "STAMP_MAX", 1 << 62, 17),
     Mutant("the stamp is not above a delete", Disk, "known_at", _blind_to_deletes, 1),
     Mutant(
         "the stamp is not above a row that the tree does not show",
@@ -319,13 +317,13 @@ MUTANTS = (
     ),
     Mutant("each path of a call has a stamp of its own", Disk, "write", _a_version_each, 1),
     Mutant("a tie is not broken by the digest", entries, "_rank", _rank_without_digest, 502),
-    Mutant("a delete does not win over a put", joining, "wins", _weak_delete, 1),
-    Mutant("no loser is kept as history", joining, "was_unseen", _never_unseen, 1),
-    Mutant("what was erased is kept when it is lost", joining, "is_erased", _never_erased, 12),
-    Mutant("what was joined is not announced again", joining, "join", _without_own_number, 1),
+    Mutant("a delete does not win over a put", join, "wins", _weak_delete, 1),
+    Mutant("no loser is kept as history", join, "was_unseen", _never_unseen, 1),
+    Mutant("what was erased is kept when it is lost", join, "is_erased", _never_erased, 12),
+    Mutant("what was joined is not announced again", join, "join", _without_own_number, 1),
     Mutant(
         "rows are joined and announced before their bytes are here",
-        joining,
+        join,
         "join",
         _before_the_bytes,
         12,
@@ -355,8 +353,8 @@ MUTANTS = (
         339,
     ),
     Mutant("that pending bytes have come is not told", Replica, "joined", _silent_relief, 1),
-    Mutant("epochs are ignored", serving, "holds", _any_epoch, 129),
-    Mutant("an epoch has no end", serving, "holds", _endless_epoch, 129),
+    Mutant("epochs are ignored", subscribers, "holds", _any_epoch, 129),
+    Mutant("an epoch has no end", subscribers, "holds", _endless_epoch, 129),
     Mutant("the cursor does not say what was still to come", Upstream, "_holds", _without_end, 128),
     Mutant("two links lead to one node", Replica, "_make_room", _room_for_all, 18),
     Mutant("an upstream is still taken for who it was", Replica, "_take_batch", _mistaken, 15),

@@ -28,12 +28,12 @@ from imagepipe.core.replication.actions import (
     Ring,
     Send,
 )
-from imagepipe.core.replication.fetching import Received
+from imagepipe.core.replication.fetches import Received
+from imagepipe.core.replication.link import GETS_MAX, PULLS_MAX
 from imagepipe.core.replication.messages import Batch, Changes, Get
-from imagepipe.core.replication.pulling import GETS_MAX, PULLS_MAX
 from imagepipe.core.replication.replica import Replica
-from imagepipe.core.replication.serving import READS_OF_ALL_MAX, SUBSCRIBERS_MAX
-from imagepipe.core.rows import joining
+from imagepipe.core.replication.subscribers import READS_OF_ALL_MAX, SUBSCRIBERS_MAX
+from imagepipe.core.rows import join
 from imagepipe.core.rows.entries import Change, Entry, Row
 from tests.simulation.contents import GET_BYTES, is_good
 from tests.simulation.disk import Disk
@@ -99,7 +99,7 @@ class Node:
         self.up = True
         disk, rows_max = self.disk, self._world.plan.rows_max
         disk.start(f"{self._world.random.getrandbits(48):x}")
-        pending = [joining.Pending(upstream, row) for (upstream, _), row in disk.pending.items()]
+        pending = [join.Pending(upstream, row) for (upstream, _), row in disk.pending.items()]
         self.replica = Replica(
             disk.node,
             disk.epochs,
@@ -336,7 +336,7 @@ class Node:
         self.pins.update(_digests(action.rows))
         lacking = [
             content
-            for content in joining.wanted(action.rows, self.disk.rows.get)
+            for content in join.wanted(action.rows, self.disk.rows.get)
             if not self.disk.has_bytes(content)
         ]
         self._world.note(self.name, "has examined", action.pull, lacking, now)

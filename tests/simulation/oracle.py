@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from imagepipe.core.paths import ancestors
 from imagepipe.core.replication.messages import Batch
-from imagepipe.core.replication.serving import Subscriber
+from imagepipe.core.replication.subscribers import Subscriber
 from imagepipe.core.rows.entries import Content, Entry, wins
 from imagepipe.core.rows.epochs import holds
 from imagepipe.core.rows.erasure import erased_path, erasure_path, is_erased
-from imagepipe.core.rows.joining import Cursor
+from imagepipe.core.rows.join import Cursor
 from imagepipe.core.rows.stamp import CLOCK_MAX, STAMP_MAX, Version, milliseconds
 from imagepipe.core.rows.visibility import shown
 from tests.simulation.contents import CONTENTS, is_good

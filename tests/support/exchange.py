@@ -14,10 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from imagepipe.core.paths import ancestors
-from imagepipe.core.replication.fetching import Received
+from imagepipe.core.replication.fetches import Received
 from imagepipe.core.rows.entries import Content, Entry
 from imagepipe.core.rows.epochs import holds
-from imagepipe.core.rows.joining import Cursor, Joined
+from imagepipe.core.rows.join import Cursor, Joined
 from imagepipe.core.rows.visibility import shown
 from imagepipe.storage.store import Store
 from tests.support.stores import digest, expected_tree, tree

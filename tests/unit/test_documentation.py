@@ -15,7 +15,7 @@ from twisted.web.http_headers import Headers
 
 from imagepipe.config.spec import CONFIGSPEC
 from imagepipe.core.paths import RESERVED_FIRST
-from imagepipe.core.requests.request import parse_store
+from imagepipe.core.requests.call_arguments import parse_store
 from imagepipe.errors import BadRequest, ImagepipeError
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.graphite import event_counts, replication_values

@@ -9,10 +9,10 @@ at a time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagepipe.core.replication.fetching import Part
+from imagepipe.core.replication.fetches import Part
 from imagepipe.core.replication.messages import ROWS_MAX, Head, Range, Reply, Request
 from imagepipe.core.rows.entries import Row
-from imagepipe.core.rows.joining import Cursor
+from imagepipe.core.rows.join import Cursor
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ import msgspec
 from msgspec import Meta
 
 from imagepipe.core import paths
-from imagepipe.core.escaping import is_unsayable
+from imagepipe.core.path_escaping import is_unsayable
 from imagepipe.core.replication.admission import believable_facts
 from imagepipe.core.rows import erasure
 from imagepipe.core.rows.entries import Content, Entry, Row

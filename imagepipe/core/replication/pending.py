@@ -18,7 +18,7 @@ from heapq import heapify, heappop, heappush
 from itertools import islice
 
 from imagepipe.core.rows.entries import Row
-from imagepipe.core.rows.joining import Pending
+from imagepipe.core.rows.join import Pending
 
 PENDING_SECONDS = 5.0
 """How often the bytes of pending rows are asked for."""

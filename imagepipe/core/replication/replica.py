@@ -2,7 +2,7 @@
 means; no I/O.
 
     heard_head, answered     a message from an upstream            asked, changes_read, ...
-        serving.py: a puller is answered
+        subscribers.py: a puller is answered
     examined, kept, joined   an action was done                    committed                  this
         node's map has changed
     tick                     time has passed
@@ -40,8 +40,17 @@ from imagepipe.core.replication.actions import (
     Report,
     Send,
 )
-from imagepipe.core.replication.fetching import Ended, Fetches, Received
-from imagepipe.core.replication.mending import Mends
+from imagepipe.core.replication.fetches import Ended, Fetches, Received
+from imagepipe.core.replication.link import (
+    BACK_OFF_SECONDS,
+    HELLO_SECONDS,
+    POLL_SECONDS,
+    REFUSED_SECONDS,
+    Asked,
+    Link,
+    Pull,
+    Stage,
+)
 from imagepipe.core.replication.messages import (
     GET_BYTES_MAX,
     ROWS_MAX,
@@ -57,21 +66,12 @@ from imagepipe.core.replication.messages import (
     Request,
 )
 from imagepipe.core.replication.pending import PENDING_MAX, PendingRows
-from imagepipe.core.replication.pulling import (
-    BACK_OFF_SECONDS,
-    HELLO_SECONDS,
-    POLL_SECONDS,
-    REFUSED_SECONDS,
-    Asked,
-    Link,
-    Pull,
-    Stage,
-)
-from imagepipe.core.replication.serving import Upstream
-from imagepipe.core.replication.shunned import Shunned
+from imagepipe.core.replication.refetch import Mends
+from imagepipe.core.replication.rejected import Shunned
+from imagepipe.core.replication.subscribers import Upstream
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.rows.epochs import Epoch
-from imagepipe.core.rows.joining import Cursor, Joined, Pending
+from imagepipe.core.rows.join import Cursor, Joined, Pending
 from imagepipe.errors import quoted
 
 CURSORS_MAX = 1000

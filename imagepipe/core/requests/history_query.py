@@ -14,9 +14,9 @@ import re
 from dataclasses import dataclass
 
 from imagepipe.core import paths
-from imagepipe.core.escaping import escaped, stored_path
-from imagepipe.core.requests.arguments import optional_text, parse_limit, parse_text
-from imagepipe.core.requests.request import parse_stored_path
+from imagepipe.core.path_escaping import escaped, stored_path
+from imagepipe.core.requests.argument_types import optional_text, parse_limit, parse_text
+from imagepipe.core.requests.call_arguments import parse_stored_path
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
 from imagepipe.errors import BadRequest, quoted
 

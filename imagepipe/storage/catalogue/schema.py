@@ -135,7 +135,7 @@ _LOWERED_STAMPS = (
         for table, columns in _STAMPS.items()
         for column in columns
     ),
-    f"DELETE FROM pending WHERE stamp = {STAMP_MAX}",  # as core.joining.join
+    f"DELETE FROM pending WHERE stamp = {STAMP_MAX}",  # as core.rows.join.join
     "DELETE FROM cursor",  # they were kept by node id
     "ALTER TABLE meta DROP COLUMN last_stamp",
     _STAMP_INDEX,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from imagepipe.core.rows.entries import Row
 from imagepipe.core.rows.epochs import Epoch
-from imagepipe.core.rows.joining import Cursor, Pending
+from imagepipe.core.rows.join import Cursor, Pending
 from imagepipe.storage.catalogue import columns
 from imagepipe.storage.catalogue.database import Database
 

@@ -2,7 +2,7 @@
 one transaction.
 
     the bytes are here, flushed         (by the caller's own thread, before it came here)
-    decide                              core.joining: which rows are taken over, which wait for
+    decide                              core.rows.join: which rows are taken over, which wait for
                                         their bytes, what is lost by it
     prepare in the tree                 as for a call
     one transaction                     rows, what was lost, what waits, the cursor: a crash leaves
@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 from twisted.logger import Logger
 
-from imagepipe.core.rows import joining
+from imagepipe.core.rows import join
 from imagepipe.core.rows.entries import Content, Entry, Row, wins
-from imagepipe.core.rows.joining import Cursor, Join, Joined, Pending
+from imagepipe.core.rows.join import Cursor, Join, Joined, Pending
 from imagepipe.errors import DiskFull, FlushError, NotStored
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import is_full, refusal
@@ -107,7 +107,7 @@ class Joiner:
         prepared: list[Prepared] = []
         try:
             catalogue.begin()
-            outcome = joining.join(
+            outcome = join.join(
                 told.rows,
                 catalogue.entry,
                 self._has_bytes(told),

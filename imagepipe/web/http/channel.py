@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import BAD_REQUEST, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, HTTPChannel
 
-from imagepipe.core.requests.patience import Phase, Wait
+from imagepipe.core.requests.client_timeouts import Phase, Wait
 from imagepipe.web.http.clients import network_of
 from imagepipe.web.http.fast_path import Immediate, plain_get
 from imagepipe.web.http.refusal import write_refusal

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from imagepipe.core.requests.patience import CONNECTIONS_MAX, Wait, slowest
+from imagepipe.core.requests.client_timeouts import CONNECTIONS_MAX, Wait, slowest
 
 SHARE_LOOKED_UP = 0.01
 """Which share of all connections one search for slow ones finds: searching takes milliseconds."""

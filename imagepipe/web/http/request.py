@@ -27,7 +27,7 @@ from twisted.web.http import (
 from twisted.web.http_headers import Headers
 from twisted.web.server import NOT_DONE_YET
 
-from imagepipe.core.requests.patience import Phase
+from imagepipe.core.requests.client_timeouts import Phase
 from imagepipe.core.requests.targets import origin_form
 from imagepipe.errors import InternalError, quoted
 from imagepipe.runtime.profiling import StageTimer

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.web import server
 from twisted.web.resource import IResource
 
-from imagepipe.core.requests.patience import slowest_body
+from imagepipe.core.requests.client_timeouts import slowest_body
 from imagepipe.web.http.bodies import BodyMemory
 from imagepipe.web.http.channel import BoundedChannel
 from imagepipe.web.http.connections import Connections

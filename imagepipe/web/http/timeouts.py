@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from imagepipe.core.requests.patience import PATIENCE_SECONDS, Phase, Wait
+from imagepipe.core.requests.client_timeouts import PATIENCE_SECONDS, Phase, Wait
 
 LOOK_SECONDS = min(PATIENCE_SECONDS.values())
 

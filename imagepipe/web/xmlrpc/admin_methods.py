@@ -12,16 +12,16 @@ from typing import Any
 import msgspec
 from twisted.web.xmlrpc import XMLRPC
 
-from imagepipe.core.escaping import escaped
-from imagepipe.core.pace import parse_rate
-from imagepipe.core.requests.arguments import optional_text, parse_flag
+from imagepipe.core.path_escaping import escaped
+from imagepipe.core.rate_limit import parse_rate
+from imagepipe.core.requests.argument_types import optional_text, parse_flag
+from imagepipe.core.requests.call_arguments import parse_names, parse_path, parse_stored_path
 from imagepipe.core.requests.history_query import (
     cursor,
     parse_beginning,
     parse_lost_page,
     version_text,
 )
-from imagepipe.core.requests.request import parse_names, parse_path, parse_stored_path
 from imagepipe.errors import BadRequest, quoted
 from imagepipe.monitoring.node_status import NodeStatus
 from imagepipe.usecases.operations import Operations

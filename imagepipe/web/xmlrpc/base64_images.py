@@ -12,7 +12,7 @@ from typing import IO
 
 import pybase64
 
-from imagepipe.core.requests.arguments import LongText
+from imagepipe.core.requests.argument_types import LongText
 from imagepipe.errors import BadRequest
 
 PIECE_BYTES = 256 << 10

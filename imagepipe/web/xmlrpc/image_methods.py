@@ -19,8 +19,8 @@ from twisted.web.error import UnsupportedMethod
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.xmlrpc import XMLRPC, NoSuchFunction, withRequest
 
-from imagepipe.core.escaping import escaped
-from imagepipe.core.requests.request import (
+from imagepipe.core.path_escaping import escaped
+from imagepipe.core.requests.call_arguments import (
     StoreRequest,
     parse_moves,
     parse_page,

@@ -14,7 +14,7 @@ from typing import Any, cast
 from twisted.logger import Logger
 from twisted.web.xmlrpc import XMLRPCIntrospection
 
-from imagepipe.core.requests.arguments import parse_text
+from imagepipe.core.requests.argument_types import parse_text
 from imagepipe.errors import BadRequest
 from imagepipe.web.http.request import BoundedRequest, RequestRecord
 from imagepipe.web.xmlrpc.call import Call

@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 
 from imagepipe.core.rows.entries import Content, Entry, Row
-from imagepipe.core.rows.joining import Cursor
+from imagepipe.core.rows.join import Cursor
 from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.store import Store
 from tests.support.random_load import NAMES

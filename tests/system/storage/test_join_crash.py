@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from imagepipe.core.rows import joining
 from imagepipe.core.rows.entries import Content, Entry, wins
+from imagepipe.core.rows.join import join as join_rows
 from imagepipe.storage.store import Store
 from tests.support.exchange import check_shown, rows_of
 from tests.support.stores import check_kept, opened
@@ -59,7 +59,7 @@ def check(store: Store, root: Path, seed: str, joined: int) -> None:
         ) -> bool:
             return content.digest in data or content.digest in here
 
-        outcome = joining.join(rows, state.get, has_bytes, store.node_id, 0)
+        outcome = join_rows(rows, state.get, has_bytes, store.node_id, 0)
         state.update((entry.path, entry) for entry in outcome.taken)
         waiting.update((row.entry.path, row.entry) for row in outcome.pending)
         waiting = {path: entry for path, entry in waiting.items() if wins(entry, state.get(path))}

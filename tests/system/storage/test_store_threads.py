@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagepipe.core.replication.fetching import Received
+from imagepipe.core.replication.fetches import Received
 from imagepipe.core.rows.entries import Content
 from imagepipe.errors import BadRequest
 from tests.support.random_load import Operation, Walk

@@ -11,7 +11,7 @@ from imagepipe.core.replication.messages import Changes, Head, Malformed
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.epochs import Epoch
-from imagepipe.core.rows.joining import Pending
+from imagepipe.core.rows.join import Pending
 from imagepipe.core.rows.stamp import Version
 from imagepipe.replication.replication_log import ReplicationLog
 from imagepipe.replication.status import status_of

@@ -6,7 +6,7 @@ import hashlib
 import re
 
 from imagepipe.core.replication import actions
-from imagepipe.core.replication.fetching import Received
+from imagepipe.core.replication.fetches import Received
 from imagepipe.core.replication.messages import (
     Reply,
     Request,
@@ -19,7 +19,7 @@ from imagepipe.core.replication.messages import (
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.rows.epochs import Epoch
-from imagepipe.core.rows.joining import Joined
+from imagepipe.core.rows.join import Joined
 from imagepipe.core.rows.stamp import Version
 from tests.support.repository import ROOT
 

@@ -8,7 +8,7 @@ from imagepipe.core.replication.actions import Send
 from imagepipe.core.replication.messages import Batch, Changes, Head
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.epochs import Epoch
-from imagepipe.core.rows.joining import Joined
+from imagepipe.core.rows.join import Joined
 from imagepipe.errors import TooFewPeers
 from imagepipe.replication.waiting import CatchUp, Confirmations
 

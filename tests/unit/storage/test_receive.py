@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from imagepipe.core.replication.admission import Admission
-from imagepipe.core.replication.fetching import Received
+from imagepipe.core.replication.fetches import Received
 from imagepipe.core.rows.entries import Content
 from imagepipe.storage.store import Store
 from imagepipe.storage.transfers import Transfers

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imagepipe.core.replication.fetching import Received
+from imagepipe.core.replication.fetches import Received
 from imagepipe.core.rows.entries import Content, Entry, Row
-from imagepipe.core.rows.joining import Cursor
+from imagepipe.core.rows.join import Cursor
 from imagepipe.core.rows.stamp import STAMP_MAX, Version, milliseconds
 from imagepipe.core.rows.versions import Ahead
 from imagepipe.storage.store import Store

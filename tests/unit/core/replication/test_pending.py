@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from imagepipe.core.replication.pending import PENDING_SECONDS, PendingRows
 from imagepipe.core.rows.entries import Content, Entry, Row
-from imagepipe.core.rows.joining import Pending
+from imagepipe.core.rows.join import Pending
 from imagepipe.core.rows.stamp import Version
 
 IMAGE = Content("1" * 64, 5)

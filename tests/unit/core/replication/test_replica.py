@@ -26,8 +26,19 @@ from imagepipe.core.replication.actions import (
     Ring,
     Send,
 )
-from imagepipe.core.replication.fetching import Part, Received
-from imagepipe.core.replication.mending import MEND_SECONDS
+from imagepipe.core.replication.fetches import Part, Received
+from imagepipe.core.replication.link import (
+    BACK_OFF_SECONDS,
+    GETS_MAX,
+    HELLO_SECONDS,
+    NAME_SECONDS,
+    POLL_SECONDS,
+    PULLS_MAX,
+    REACHABLE_SECONDS,
+    REFUSED_SECONDS,
+    RESTART_SECONDS,
+    RESTARTS_MAX,
+)
 from imagepipe.core.replication.messages import (
     ROWS_MAX,
     Batch,
@@ -41,23 +52,12 @@ from imagepipe.core.replication.messages import (
     batch,
 )
 from imagepipe.core.replication.pending import PENDING_SECONDS
-from imagepipe.core.replication.pulling import (
-    BACK_OFF_SECONDS,
-    GETS_MAX,
-    HELLO_SECONDS,
-    NAME_SECONDS,
-    POLL_SECONDS,
-    PULLS_MAX,
-    REACHABLE_SECONDS,
-    REFUSED_SECONDS,
-    RESTART_SECONDS,
-    RESTARTS_MAX,
-)
+from imagepipe.core.replication.refetch import MEND_SECONDS
+from imagepipe.core.replication.rejected import UNWANTED_SECONDS, WRONG_SECONDS
 from imagepipe.core.replication.replica import OWN_NODE, TWICE, Replica
-from imagepipe.core.replication.shunned import UNWANTED_SECONDS, WRONG_SECONDS
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.epochs import Epoch
-from imagepipe.core.rows.joining import Cursor, Joined, Pending
+from imagepipe.core.rows.join import Cursor, Joined, Pending
 from imagepipe.core.rows.stamp import Version
 
 IMAGE, OTHER = Content("1" * 64, 5), Content("2" * 64, 6)
@@ -925,7 +925,7 @@ class RefreshTests:
 
 
 class ServingTests:
-    """The other side of the protocol is serving.py's."""
+    """The other side of the protocol is subscribers.py's."""
 
     def test_pullers_are_answered(self) -> None:
         node = replica()

@@ -9,7 +9,7 @@ import pytest
 
 from imagepipe.core.replication.messages import batch, decode_reply, encode
 from imagepipe.core.rows.entries import Content, Entry, Row
-from imagepipe.core.rows.joining import Cursor
+from imagepipe.core.rows.join import Cursor
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
 from imagepipe.errors import StartError
 from imagepipe.storage.catalogue import schema

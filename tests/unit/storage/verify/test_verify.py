@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imagepipe.core.replication.fetching import Received
+from imagepipe.core.replication.fetches import Received
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import ImagepipeError

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from imagepipe.core.replication.admission import Admission
-from imagepipe.core.replication.fetching import Received
+from imagepipe.core.replication.fetches import Received
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.rows.epochs import Epoch
-from imagepipe.core.rows.joining import Cursor
+from imagepipe.core.rows.join import Cursor
 from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import DiskFull, NotStored
 from imagepipe.storage.catalogue.upstreams import EPOCHS_MAX

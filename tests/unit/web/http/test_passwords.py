@@ -11,7 +11,7 @@ import bcrypt
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from imagepipe.core.requests.patience import PATIENCE_SECONDS, Phase
+from imagepipe.core.requests.client_timeouts import PATIENCE_SECONDS, Phase
 from imagepipe.errors import Overloaded, StartError, Unauthorized
 from imagepipe.web.http.auth import Guarded, denial, parse_users
 from imagepipe.web.http.channel import HELD_BYTES_MAX

@@ -6,7 +6,7 @@ import pytest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from imagepipe.core.requests.patience import PATIENCE_SECONDS, Phase
+from imagepipe.core.requests.client_timeouts import PATIENCE_SECONDS, Phase
 from imagepipe.web.http.channel import ANSWERS_IN_A_TURN_MAX, SILENCE_SECONDS
 from imagepipe.web.http.refusal import Denied, needs_credentials
 from imagepipe.web.http.request import CHUNKS_MAX

@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 
-from imagepipe.core.requests.patience import LEAST_BYTES_PER_SECOND, PATIENCE_SECONDS, Phase
+from imagepipe.core.requests.client_timeouts import LEAST_BYTES_PER_SECOND, PATIENCE_SECONDS, Phase
 from imagepipe.web.http.auth import Guarded
 from imagepipe.web.http.bodies import MEMORY_BYTES_MAX
 from imagepipe.web.http.connections import Connections

@@ -1,6 +1,6 @@
 """Bytes that are fetched once more: what is waited for, and for how long."""
 
-from imagepipe.core.replication.mending import MEND_BYTES_A_SECOND, MEND_SECONDS, Mends
+from imagepipe.core.replication.refetch import MEND_BYTES_A_SECOND, MEND_SECONDS, Mends
 from imagepipe.core.rows.entries import Content
 
 ONE, OTHER = Content("1" * 64, MEND_BYTES_A_SECOND), Content("2" * 64, 2 * MEND_BYTES_A_SECOND)

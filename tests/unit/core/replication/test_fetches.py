@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.replication.fetching import PATIENCE_SECONDS, Ended, Fetches, Part, Received
+from imagepipe.core.replication.fetches import PATIENCE_SECONDS, Ended, Fetches, Part, Received
 from imagepipe.core.replication.messages import GET_BYTES_MAX, RANGES_MAX
 from imagepipe.core.rows.entries import Content
 

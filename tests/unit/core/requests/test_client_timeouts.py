@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.requests.patience import (
+from imagepipe.core.requests.client_timeouts import (
     CONNECTIONS_MAX,
     DESCRIPTORS_RESERVED,
     LEAST_BYTES_PER_SECOND,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagepipe.core.escaping import escaped, is_unsayable, stored_path, unescaped
+from imagepipe.core.path_escaping import escaped, is_unsayable, stored_path, unescaped
 from imagepipe.core.paths import clean
 from imagepipe.errors import BadRequest
 

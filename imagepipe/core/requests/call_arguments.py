@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagepipe.core import paths
-from imagepipe.core.escaping import stored_path, unescaped
+from imagepipe.core.path_escaping import stored_path, unescaped
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.output_request import Method, OutputRequest
-from imagepipe.core.requests.arguments import (
+from imagepipe.core.requests.argument_types import (
     is_given,
     optional_text,
     parse_limit,

@@ -5,7 +5,6 @@ import pytest
 from imagepipe.core.rendering.colourimetry import by_codes
 from imagepipe.core.rendering.formats import AVIF, HEIC, JPEG, PSD, TIFF
 from imagepipe.core.rendering.geometry import Size
-from imagepipe.core.rendering.handover import decoding, encoding, rendering, unencoded
 from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.core.rendering.plan import (
     Colours,
@@ -14,6 +13,7 @@ from imagepipe.core.rendering.plan import (
     SourceFacts,
     plan_render,
 )
+from imagepipe.core.rendering.two_step import decoding, encoding, rendering, unencoded
 
 
 def plan_of(facts: SourceFacts) -> RenderPlan:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.pace import BURST_SECONDS, RATE_DEFAULT, Pace, parse_rate
+from imagepipe.core.rate_limit import BURST_SECONDS, RATE_DEFAULT, Pace, parse_rate
 from imagepipe.errors import BadRequest
 
 

@@ -4,9 +4,8 @@ begins.
 
 import pytest
 
-from imagepipe.core.replication.fetching import Part
-from imagepipe.core.replication.messages import Changes, Get, Head, Hello, Range
-from imagepipe.core.replication.pulling import (
+from imagepipe.core.replication.fetches import Part
+from imagepipe.core.replication.link import (
     BACK_OFF_SECONDS,
     GETS_MAX,
     NEVER,
@@ -21,8 +20,9 @@ from imagepipe.core.replication.pulling import (
     Link,
     Pull,
 )
+from imagepipe.core.replication.messages import Changes, Get, Head, Hello, Range
 from imagepipe.core.rows.entries import Content
-from imagepipe.core.rows.joining import Cursor
+from imagepipe.core.rows.join import Cursor
 
 HEAD = Head("bb", "01", 10, "", 0)
 CONTENT = Content("d" * 64, 5)

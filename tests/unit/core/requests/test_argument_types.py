@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from imagepipe.core.requests.arguments import (
+from imagepipe.core.requests.argument_types import (
     LongText,
     is_given,
     optional_text,

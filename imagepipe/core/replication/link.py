@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from imagepipe.core.node_names import clean_name
-from imagepipe.core.replication.fetching import Part
+from imagepipe.core.replication.fetches import Part
 from imagepipe.core.replication.messages import Changes, Head, Request
 from imagepipe.core.rows.entries import Content, Row
-from imagepipe.core.rows.joining import Cursor
+from imagepipe.core.rows.join import Cursor
 
 POLL_SECONDS = 5.0
 """How often an upstream is asked though its doorbell did not ring."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row, wins
-from imagepipe.core.rows.joining import Join, join, wanted
+from imagepipe.core.rows.join import Join, join, wanted
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
 
 CONTENTS = tuple(Content(digit * 64, 10) for digit in "123")

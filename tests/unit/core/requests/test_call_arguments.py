@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from imagepipe.core.rendering.formats import GIF, JPEG, PNG, TIFF, WEBP
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.output_request import Method, OutputRequest
-from imagepipe.core.requests.request import (
+from imagepipe.core.requests.call_arguments import (
     OUTPUTS_MAX,
     Page,
     StoreRequest,

@@ -16,7 +16,7 @@ from imagepipe.core.replication.messages import (
     Refused,
     batch,
 )
-from imagepipe.core.replication.serving import (
+from imagepipe.core.replication.subscribers import (
     ABSENT_SECONDS,
     HEAD_SECONDS,
     OWN_NODE,

@@ -1,6 +1,6 @@
 """Bytes that were of no use are not asked for again at once."""
 
-from imagepipe.core.replication.shunned import (
+from imagepipe.core.replication.rejected import (
     SHUNNED_MAX,
     UNWANTED_SECONDS,
     WRONG_SECONDS,
