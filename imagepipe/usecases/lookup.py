@@ -25,7 +25,14 @@ from imagepipe.storage.images import ImageInfo, info_of
 from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.store import Store
 from imagepipe.usecases.missing_facts import MissingFacts
-from imagepipe.usecases.on_demand import Gone, Job, Picture, Renditions, Wish, wish_of
+from imagepipe.usecases.on_demand import (
+    Gone,
+    OpenImage,
+    RenditionJob,
+    RenditionRequest,
+    Renditions,
+    rendition_request,
+)
 from imagepipe.usecases.operations import Peers
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
@@ -45,14 +52,14 @@ class Fetches(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundImage:
     """What to send, the caller's to close. row: of the image that it is, or is made of. job: what
     it cost, where it was not there.
     """
 
-    picture: Picture
+    image: OpenImage
     row: Row
-    job: Job | None = None
+    job: RenditionJob | None = None
 
     @property
     def modified_ms(self) -> int:
@@ -65,21 +72,21 @@ class Found:
         settings make another of the same image.
         """
         entry = self.row.entry
-        if entry.content is None or entry.content.digest != self.picture.etag:
+        if entry.content is None or entry.content.digest != self.image.etag:
             return False
         replaced = entry.replaced
         return replaced is None or milliseconds(replaced.stamp) // 1000 < self.modified_ms // 1000
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _LookupResult:
     """What there is. file: the stored file that was asked for. source: the image to render.
     is_known: one of the paths was stored or deleted before.
     """
 
-    file: Found | None
+    file: FoundImage | None
     source: Row | None
-    kept: Picture | None
+    cached: OpenImage | None
     is_known: bool
 
 
@@ -112,7 +119,7 @@ class Images:
         *,
         client: str,
         may_fetch: bool = True,
-    ) -> Found:
+    ) -> FoundImage:
         """The file or the rendition that `target` asks for; `accepted` are the formats that its
         client names.
 
@@ -121,42 +128,50 @@ class Images:
         fetched. client: who asks, for a fair share of the queue. Raises NotFound, Overloaded,
         NotStored and its kin.
         """
-        wish = wish_of(target.rendition, accepted) if target.rendition and target.image else None
+        request = (
+            rendition_request(target.rendition, accepted)
+            if target.rendition and target.image
+            else None
+        )
         for _ in range(LOOKS_MAX):
-            seen = await self._find(target, wish, admit, may_fetch=may_fetch or wish is not None)
+            seen = await self._find(
+                target, request, admit, may_fetch=may_fetch or request is not None
+            )
             if seen.file:
                 return seen.file
-            if seen.source is None or wish is None:
+            if seen.source is None or request is None:
                 break
             content = seen.source.entry.content
             assert content
-            if seen.kept:
-                return Found(seen.kept, seen.source)
+            if seen.cached:
+                return FoundImage(seen.cached, seen.source)
             try:
-                picture, job = await self._renditions.make(content.digest, wish, client)
+                image, job = await self._renditions.make(content.digest, request, client)
             except Gone:
                 continue
-            return Found(picture, seen.source, job)
+            return FoundImage(image, seen.source, job)
         else:
             raise InternalError  # the row is there and its bytes are not: verify finds out
         raise _not_found(target)
 
-    def at_hand(self, target: Target, admit: Callable[[], None]) -> Found | None:
+    def at_hand(self, target: Target, admit: Callable[[], None]) -> FoundImage | None:
         """What `get` would find for a rendition that is not `.auto`, or a file, if it is all in
         memory, with all bytes in its `head`; never blocks.
         """
-        wish = wish_of(target.rendition, ()) if target.rendition and target.image else None
-        seen = self._look_at_hand(target, wish)
+        request = (
+            rendition_request(target.rendition, ()) if target.rendition and target.image else None
+        )
+        seen = self._look_at_hand(target, request)
         if seen is None or seen.file:
             return seen.file if seen else None
-        assert seen.kept
+        assert seen.cached
         assert seen.source
         try:
             admit()
         except BaseException:
-            seen.kept.file.close()
+            seen.cached.file.close()
             raise
-        return Found(seen.kept, seen.source)
+        return FoundImage(seen.cached, seen.source)
 
     async def info(self, target: Target, *, may_fetch: bool = True) -> ImageInfo:
         """The facts of the image of `target`. Raises NotFound, and what fetching it does."""
@@ -179,22 +194,27 @@ class Images:
         return seen.source
 
     async def _find(
-        self, target: Target, wish: Wish | None, admit: Callable[[], None], *, may_fetch: bool
-    ) -> _Seen:
+        self,
+        target: Target,
+        request: RenditionRequest | None,
+        admit: Callable[[], None],
+        *,
+        may_fetch: bool,
+    ) -> _LookupResult:
         fetch = partial(self._fetch, target) if may_fetch else _learn_nothing
         for learn in (_learn_nothing, self._peers.catch_up, fetch):
             await learn()
-            seen = self._look_at_hand(target, wish) or await self._on_thread(
-                lambda: self._look(target, wish)
+            seen = self._look_at_hand(target, request) or await self._on_thread(
+                lambda: self._look(target, request)
             )
             if seen.file:
                 return seen
-            if wish:
+            if request:
                 try:
                     admit()
                 except BaseException:
-                    if seen.kept:
-                        seen.kept.file.close()
+                    if seen.cached:
+                        seen.cached.file.close()
                     raise
             if seen.source or seen.is_known:
                 return seen
@@ -207,7 +227,9 @@ class Images:
         if image is not None:
             await self._originals.fetch(image)
 
-    def _look_at_hand(self, target: Target, wish: Wish | None) -> _Seen | None:
+    def _look_at_hand(
+        self, target: Target, request: RenditionRequest | None
+    ) -> _LookupResult | None:
         """What `_look` would find, if it is all in memory. A thread that is asked costs more than
         all the rest of a small answer.
         """
@@ -220,60 +242,64 @@ class Images:
         if row and row.entry.content:
             file = self._store.object_at_hand(row.entry.content.digest)
             return (
-                _Seen(Found(_picture(row, file), row), None, None, is_known=True) if file else None
+                _LookupResult(FoundImage(_open_image(row, file), row), None, None, is_known=True)
+                if file
+                else None
             )
         source = next(
             (rows[path] for path in sources if path in rows and rows[path].entry.content), None
         )
         content = source.entry.content if source else None
-        kept = self._renditions.at_hand(content.digest, wish) if content and wish else None
-        return _Seen(None, source, kept, is_known=True) if kept else None
+        cached = self._renditions.at_hand(content.digest, request) if content and request else None
+        return _LookupResult(None, source, cached, is_known=True) if cached else None
 
     # On a thread.
 
-    def _look(self, target: Target, wish: Wish | None) -> _Seen:
+    def _look(self, target: Target, request: RenditionRequest | None) -> _LookupResult:
         sources = _sources(target)
         paths = ([target.path] if target.path else []) + sources
         if not paths:
-            return _Seen(None, None, None, is_known=True)
+            return _LookupResult(None, None, None, is_known=True)
         for _ in range(LOOKS_MAX):
             rows = self._store.rows(paths)
             row = rows.get(target.path) if target.path else None
             if row and row.entry.content:
-                picture = self._open(row)
-                if picture is None:
+                image = self._open(row)
+                if image is None:
                     continue  # it was replaced a moment ago
-                return _Seen(Found(picture, row), None, None, is_known=True)
+                return _LookupResult(FoundImage(image, row), None, None, is_known=True)
             source = next(
                 (rows[path] for path in sources if path in rows and rows[path].entry.content), None
             )
             content = source.entry.content if source else None
-            kept = self._renditions.kept(content.digest, wish) if content and wish else None
+            cached = (
+                self._renditions.cached(content.digest, request) if content and request else None
+            )
             # An image that was deleted and had a rendition's name says nothing of the image that
             # the rendition would be made of.
-            return _Seen(
-                None, source, kept, is_known=any(path in rows for path in sources or paths)
+            return _LookupResult(
+                None, source, cached, is_known=any(path in rows for path in sources or paths)
             )
         raise InternalError  # the row is there and its bytes are not: verify finds out
 
-    def _open(self, row: Row) -> Picture | None:
+    def _open(self, row: Row) -> OpenImage | None:
         content = row.entry.content
         assert content
         file = self._store.open_object(content.digest)
         if file is None:
             return None
         self._store.keep_at_hand(content.digest, file)
-        return _picture(row, file)
+        return _open_image(row, file)
 
 
 async def _learn_nothing() -> None:
     pass
 
 
-def _picture(row: Row, file: OpenedFile) -> Picture:
+def _open_image(row: Row, file: OpenedFile) -> OpenImage:
     assert row.entry.content
     format = formats.named(row.facts.format) if row.facts else formats.sniff(file.head)
-    return Picture(
+    return OpenImage(
         file, row.entry.content.digest, format.media_type if format else "application/octet-stream"
     )
 

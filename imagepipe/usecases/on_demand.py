@@ -87,7 +87,7 @@ class Cache(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RenditionRequest:
     """A rendition, for a client that accepts these formats; they are empty where the name says the
     format.
     """
@@ -97,7 +97,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class OpenImage:
     """Bytes to be sent, the holder's to close. etag: without quotes."""
 
     file: OpenedFile
@@ -106,40 +106,44 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What came of a wish. was_rendered: it was not in the cache."""
+class RenditionResult:
+    """What came of a request. was_rendered: it was not in the cache."""
 
     key: str
-    picture: Picture
+    image: OpenImage
     format: Format
     was_rendered: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What came of some wishes of one source, and how long it took."""
+class RenditionJob:
+    """What came of some requests of one source, and how long it took."""
 
-    made: tuple[Made, ...]
+    made: tuple[RenditionResult, ...]
     waited_seconds: float
     ran_seconds: float
 
 
-def wish_of(rendition: Rendition, accepted: tuple[Format, ...]) -> Wish:
-    """What a client with these formats wishes."""
-    return Wish(rendition, accepted if rendition.is_auto else ())
+def rendition_request(rendition: Rendition, accepted: tuple[Format, ...]) -> RenditionRequest:
+    """What a client with these formats requests."""
+    return RenditionRequest(rendition, accepted if rendition.is_auto else ())
 
 
-def wishes_of(rendition: Rendition) -> tuple[Wish, ...]:
+def all_requests_of(rendition: Rendition) -> tuple[RenditionRequest, ...]:
     """All that the name of a rendition can come to, whoever asks for it."""
     return (
-        (Wish(rendition, (AVIF,)), Wish(rendition, (WEBP,)), Wish(rendition))
+        (
+            RenditionRequest(rendition, (AVIF,)),
+            RenditionRequest(rendition, (WEBP,)),
+            RenditionRequest(rendition),
+        )
         if rendition.is_auto
-        else (Wish(rendition),)
+        else (RenditionRequest(rendition),)
     )
 
 
 class Renditions:
-    """Makes renditions of stored images. On the reactor's thread, but for `kept`, which blocks;
+    """Makes renditions of stored images. On the reactor's thread, but for `cached`, which blocks;
     `engine_name` goes into the keys.
     """
 
@@ -163,41 +167,43 @@ class Renditions:
         self._settings = settings
         self._limits = limits
         self._counters = counters
-        self._flights: Flights[tuple[str, tuple[Wish, ...]], Job] = Flights(_close)
+        self._flights: Flights[tuple[str, tuple[RenditionRequest, ...]], RenditionJob] = Flights(
+            _close
+        )
         self._rendering = Claims()
         self._failures = failures
-        self._keys: Remembered[tuple[str, Wish], str] = Remembered(KEYS_MAX)
+        self._keys: Remembered[tuple[str, RenditionRequest], str] = Remembered(KEYS_MAX)
 
     @property
     def making(self) -> int:
         """How many jobs are under way, or wait."""
         return len(self._flights)
 
-    def kept(self, digest: str, wish: Wish) -> Picture | None:
+    def cached(self, digest: str, request: RenditionRequest) -> OpenImage | None:
         """The rendition, if it is known to be in the cache; None says nothing. Blocks, on any
         thread.
         """
-        key = self._keys.get((digest, wish)) or self._key_by_header(digest, wish)
+        key = self._keys.get((digest, request)) or self._key_by_header(digest, request)
         if key is None:
             return None
-        self._keys.put((digest, wish), key)
+        self._keys.put((digest, request), key)
         cached = self._cache.get(key)
-        picture = self._opened(digest, cached) if cached else None
-        if cached and picture:
-            self._cache.keep_at_hand(key, picture.file, cached)
-        return picture
+        image = self._opened(digest, cached) if cached else None
+        if cached and image:
+            self._cache.keep_at_hand(key, image.file, cached)
+        return image
 
-    def at_hand(self, digest: str, wish: Wish) -> Picture | None:
-        """What `kept` would find, if it is in memory; never blocks."""
-        key = self._keys.get((digest, wish))
+    def at_hand(self, digest: str, request: RenditionRequest) -> OpenImage | None:
+        """What `cached` would find, if it is in memory; never blocks."""
+        key = self._keys.get((digest, request))
         found = self._cache.at_hand(key) if key else None
         return (
-            Picture(found.file, found.digest, formats.named(found.facts.format).media_type)
+            OpenImage(found.file, found.digest, formats.named(found.facts.format).media_type)
             if found
             else None
         )
 
-    def _key_by_header(self, digest: str, wish: Wish) -> str | None:
+    def _key_by_header(self, digest: str, request: RenditionRequest) -> str | None:
         """The key, if the header of the source was read for another rendition, perhaps in an
         earlier run.
         """
@@ -210,7 +216,7 @@ class Renditions:
             plan = plan_render(
                 (
                     output_request(
-                        wish.rendition, wish.accepted, facts, self._limits, self._settings
+                        request.rendition, request.accepted, facts, self._limits, self._settings
                     ),
                 ),
                 facts,
@@ -221,33 +227,41 @@ class Renditions:
             return None
         return cache_key(digest, plan, self._engine_name)
 
-    async def make(self, digest: str, wish: Wish, client: str) -> tuple[Picture, Job]:
+    async def make(
+        self, digest: str, request: RenditionRequest, client: str
+    ) -> tuple[OpenImage, RenditionJob]:
         """The rendition, made if need be; for a client among others, see `workers`.
 
         Raises Gone if the source went away; NotAcceptable; NotStored if it cannot be rendered;
         Overloaded.
         """
-        job = await self._join(digest, (wish,), client)
-        picture = job.made[0].picture
-        picture.file.hold()
-        return picture, job
+        job = await self._join(digest, (request,), client)
+        image = job.made[0].image
+        image.file.hold()
+        return image, job
 
-    async def make_all(self, digest: str, wishes: Sequence[Wish]) -> Job:
+    async def make_all(self, digest: str, requests: Sequence[RenditionRequest]) -> RenditionJob:
         """Bring renditions of one source into the cache, with one decode for all that are not
         there; what it returns holds closed files.
 
         Raises what `make` does.
         """
-        return await self._join(digest, tuple(wishes), "")
+        return await self._join(digest, tuple(requests), "")
 
-    async def _join(self, digest: str, wishes: tuple[Wish, ...], client: str) -> Job:
-        keys = [self._keys.get((digest, wish)) for wish in wishes]
-        self._failures.check((digest, *((digest, wish) for wish in wishes), *keys))
-        return await self._flights.join((digest, wishes), lambda: self._run(digest, wishes, client))
+    async def _join(
+        self, digest: str, requests: tuple[RenditionRequest, ...], client: str
+    ) -> RenditionJob:
+        keys = [self._keys.get((digest, request)) for request in requests]
+        self._failures.check((digest, *((digest, request) for request in requests), *keys))
+        return await self._flights.join(
+            (digest, requests), lambda: self._run(digest, requests, client)
+        )
 
-    async def _run(self, digest: str, wishes: tuple[Wish, ...], client: str) -> Job:
+    async def _run(
+        self, digest: str, requests: tuple[RenditionRequest, ...], client: str
+    ) -> RenditionJob:
         try:
-            timed = await self._queue.run(lambda: self._make(digest, wishes), Kind.READ, client)
+            timed = await self._queue.run(lambda: self._make(digest, requests), Kind.READ, client)
         except Unrenderable as failure:
             self._failures.note(failure)
             raise NotStored(str(failure)) from None
@@ -255,26 +269,30 @@ class Renditions:
         for made in timed.result:
             if made.was_rendered:
                 self._counters.image_request(made.format)
-        return Job(timed.result, timed.waited_seconds, timed.ran_seconds)
+        return RenditionJob(timed.result, timed.waited_seconds, timed.ran_seconds)
 
     # On an I/O thread.
 
-    def _make(self, digest: str, wishes: tuple[Wish, ...]) -> tuple[Made, ...]:
+    def _make(
+        self, digest: str, requests: tuple[RenditionRequest, ...]
+    ) -> tuple[RenditionResult, ...]:
         try:
             file = self._store.open_object(digest)
             if file is None:
                 raise Gone("path", "the image is no longer there")
             with contextlib.closing(file):
                 try:
-                    return self._make_of(digest, wishes, file)
+                    return self._make_of(digest, requests, file)
                 except (NotStored, OSError):
                     if not self._store.make_room():  # it was not for want of room, or there is none
                         raise
-                    return self._make_of(digest, wishes, file)
+                    return self._make_of(digest, requests, file)
         except OSError as error:
             raise refusal(error) from error
 
-    def _make_of(self, digest: str, wishes: tuple[Wish, ...], file: OpenedFile) -> tuple[Made, ...]:
+    def _make_of(
+        self, digest: str, requests: tuple[RenditionRequest, ...], file: OpenedFile
+    ) -> tuple[RenditionResult, ...]:
         format = formats.sniff(file.head[: formats.SNIFF_BYTES])
         if format is None:
             raise NotStored("what is stored is not an image of a known format")
@@ -282,38 +300,38 @@ class Renditions:
             rendering.enter_context(self._queue.engine_turn())
             with blamed_on(digest):
                 source = rendering.enter_context(self._engine.open(file.content, format))
-            requests = [
+            outputs = [
                 output_request(
-                    wish.rendition, wish.accepted, source.facts, self._limits, self._settings
+                    request.rendition, request.accepted, source.facts, self._limits, self._settings
                 )
-                for wish in wishes
+                for request in requests
             ]
             plans = []
-            for wish, request in zip(wishes, requests, strict=True):
-                with blamed_on((digest, wish)):
-                    plans.append(self._plan(request, source))
+            for request, output in zip(requests, outputs, strict=True):
+                with blamed_on((digest, request)):
+                    plans.append(self._plan(output, source))
             keys = [cache_key(digest, plan, self._engine_name) for plan in plans]
-            for wish, key in zip(wishes, keys, strict=True):
-                self._keys.put((digest, wish), key)
+            for request, key in zip(requests, keys, strict=True):
+                self._keys.put((digest, request), key)
             self._failures.check(keys)  # another name for the same may have failed
             with self._rendering.claim(keys), contextlib.ExitStack() as opened:
-                pictures = {
-                    key: picture
+                images = {
+                    key: image
                     for key in dict.fromkeys(keys)
-                    if (picture := self._cached(digest, key))
+                    if (image := self._cached(digest, key))
                 }
-                for picture in pictures.values():
-                    opened.callback(picture.file.close)
+                for image in images.values():
+                    opened.callback(image.file.close)
                 missing = {
-                    key: request
-                    for key, request in zip(keys, requests, strict=True)
-                    if key not in pictures
+                    key: output
+                    for key, output in zip(keys, outputs, strict=True)
+                    if key not in images
                 }
                 if missing:
-                    pictures |= self._render(digest, source, missing, rendering)
+                    images |= self._render(digest, source, missing, rendering)
                 opened.pop_all()
         return tuple(
-            Made(key, pictures[key], plan.outputs[0].format, key in missing)
+            RenditionResult(key, images[key], plan.outputs[0].format, key in missing)
             for key, plan in zip(keys, plans, strict=True)
         )
 
@@ -325,13 +343,13 @@ class Renditions:
         except BadRequest as error:  # right as it is, the stored image does not allow it
             raise NotStored(str(error)) from error
 
-    def _cached(self, digest: str, key: str) -> Picture | None:
+    def _cached(self, digest: str, key: str) -> OpenImage | None:
         cached = self._cache.get(key)
         return self._opened(digest, cached) if cached else None
 
-    def _opened(self, digest: str, cached: CachedFile) -> Picture | None:
+    def _opened(self, digest: str, cached: CachedFile) -> OpenImage | None:
         try:
-            return _picture(cached)
+            return _open_image(cached)
         # it was there a moment ago and cannot be read: nothing that was made of this source is
         # trusted any more
         except OSError:
@@ -344,7 +362,7 @@ class Renditions:
         source: Source,
         missing: Mapping[str, OutputRequest],
         rendering: contextlib.ExitStack,
-    ) -> dict[str, Picture]:
+    ) -> dict[str, OpenImage]:
         """Render what is missing, end `rendering`, so that the next may render, and put it into the
         cache.
         """
@@ -357,20 +375,22 @@ class Renditions:
             rendering.close()
             for at, (key, output) in enumerate(zip(missing, plan.outputs, strict=True)):
                 facts = ImageFacts(output.format.name, output.size.width, output.size.height)
-                made[key] = _picture(self._cache.put(key, digest, folder / str(at), facts, header))
+                made[key] = _open_image(
+                    self._cache.put(key, digest, folder / str(at), facts, header)
+                )
                 opened.callback(made[key].file.close)
             opened.pop_all()
         return made
 
 
-def _picture(cached: CachedFile) -> Picture:
-    return Picture(
+def _open_image(cached: CachedFile) -> OpenImage:
+    return OpenImage(
         OpenedFile(cached.file, cached.size),
         cached.digest,
         formats.named(cached.facts.format).media_type,
     )
 
 
-def _close(job: Job) -> None:
-    for picture in {made.key: made.picture for made in job.made}.values():
-        picture.file.close()
+def _close(job: RenditionJob) -> None:
+    for image in {made.key: made.image for made in job.made}.values():
+        image.file.close()

@@ -19,7 +19,7 @@ from imagepipe.core.rendering.renditions import RenditionLimits
 from imagepipe.errors import ImagepipeError, InternalError, NotFound, Overloaded, quoted
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.usecases.lookup import LOOKS_MAX, Images
-from imagepipe.usecases.on_demand import Gone, Renditions, Wish, wishes_of
+from imagepipe.usecases.on_demand import Gone, RenditionRequest, Renditions, all_requests_of
 from imagepipe.usecases.originals import checked_names
 from imagepipe.usecases.promised_outputs import FAILURES_MAX
 
@@ -87,7 +87,7 @@ class Ahead:
         if there is no such image; Overloaded, if nothing was done and the same call may succeed a
         little later.
         """
-        named = {name: _wishes(name) for name in checked_names(names, self._limits)}
+        named = {name: _requests(name) for name in checked_names(names, self._limits)}
         for _ in range(LOOKS_MAX):
             try:
                 content = await self._images.source(image)
@@ -99,12 +99,14 @@ class Ahead:
                 continue
         raise InternalError  # the row is there and its bytes are not: verify finds out
 
-    async def _render(self, path: str, digest: str, named: dict[str, tuple[Wish, ...]]) -> Work:
+    async def _render(
+        self, path: str, digest: str, named: dict[str, tuple[RenditionRequest, ...]]
+    ) -> Work:
         missing: list[str] = await self._on_thread(
             lambda: [
                 name
-                for name, wishes in named.items()
-                if not all(self._is_kept(digest, wish) for wish in wishes)
+                for name, requests in named.items()
+                if not all(self._is_cached(digest, request) for request in requests)
             ]
         )
         work = Work({name: Outcome(name, Result.CACHED) for name in named})
@@ -135,12 +137,12 @@ class Ahead:
         return work
 
     async def _make(
-        self, work: Work, digest: str, named: dict[str, tuple[Wish, ...]]
+        self, work: Work, digest: str, named: dict[str, tuple[RenditionRequest, ...]]
     ) -> ImagepipeError | None:
         """Render these and note what came of them; why that cannot be done. Raises Gone."""
         try:
             job = await self._renditions.make_all(
-                digest, [wish for wishes in named.values() for wish in wishes]
+                digest, [request for requests in named.values() for request in requests]
             )
         except Gone:
             raise
@@ -150,21 +152,21 @@ class Ahead:
         work.waited_seconds += job.waited_seconds
         work.ran_seconds += job.ran_seconds
         made = iter(job.made)
-        for name, wishes in named.items():
-            was_rendered = [next(made).was_rendered for _ in wishes]
+        for name, requests in named.items():
+            was_rendered = [next(made).was_rendered for _ in requests]
             work.outcomes[name] = Outcome(
                 name, Result.RENDERED if any(was_rendered) else Result.CACHED
             )
         return None
 
-    def _is_kept(self, digest: str, wish: Wish) -> bool:
-        picture = self._renditions.kept(digest, wish)
-        if picture:
-            picture.file.close()
-        return picture is not None
+    def _is_cached(self, digest: str, request: RenditionRequest) -> bool:
+        image = self._renditions.cached(digest, request)
+        if image:
+            image.file.close()
+        return image is not None
 
 
-def _wishes(name: str) -> tuple[Wish, ...]:
+def _requests(name: str) -> tuple[RenditionRequest, ...]:
     rendition = renditions.parse(name)
     assert rendition, "it was checked"
-    return wishes_of(rendition)
+    return all_requests_of(rendition)

@@ -16,7 +16,7 @@ from imagepipe.errors import DiskFull, ImagepipeError, Overloaded, quoted
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.storage.catalogue.orders import Order
 from imagepipe.storage.store import Store
-from imagepipe.usecases.on_demand import Gone, Renditions, Wish, wishes_of
+from imagepipe.usecases.on_demand import Gone, RenditionRequest, Renditions, all_requests_of
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
@@ -182,16 +182,16 @@ class Outputs:
         )
         if content is None:
             return  # it was deleted meanwhile, or never came
-        wishes: list[Wish] = []
+        requests: list[RenditionRequest] = []
         for name in order.names:
             rendition = renditions.parse(name)
-            wishes += wishes_of(rendition) if rendition else ()
-        groups, failures = deque([wishes] if wishes else []), 0
+            requests += all_requests_of(rendition) if rendition else ()
+        groups, failures = deque([requests] if requests else []), 0
         while groups and failures < FAILURES_MAX and self._may_work():
             group = groups.popleft()
             error = await self._failure(content.digest, group)
             if error and len(group) > 1:
-                groups.extend([wish] for wish in group)
+                groups.extend([request] for request in group)
             elif error:
                 failures += 1
                 note_failure(self._counters, "outputs", error)
@@ -203,11 +203,13 @@ class Outputs:
                     error=error,
                 )
 
-    async def _failure(self, digest: str, wishes: Sequence[Wish]) -> ImagepipeError | None:
+    async def _failure(
+        self, digest: str, requests: Sequence[RenditionRequest]
+    ) -> ImagepipeError | None:
         """Render with one decode; why that cannot be done. Raises DiskFull."""
         while self._renditions and not self._stopped:
             try:
-                await self._renditions.make_all(digest, wishes)
+                await self._renditions.make_all(digest, requests)
             except Overloaded:
                 await deferLater(self._reactor, AGAIN_SECONDS)
             except DiskFull:

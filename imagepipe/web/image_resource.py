@@ -29,8 +29,8 @@ from imagepipe.core.requests.conditional import (
     PARTIAL_CONTENT,
     PRECONDITION_FAILED,
     RANGE_NOT_SATISFIABLE,
-    Version,
-    answer,
+    Representation,
+    evaluate,
     http_date,
 )
 from imagepipe.core.requests.targets import Target, parse_target
@@ -43,7 +43,7 @@ from imagepipe.errors import (
     quoted,
 )
 from imagepipe.monitoring.counters import Counters, note_failure
-from imagepipe.usecases.lookup import Found, Images
+from imagepipe.usecases.lookup import FoundImage, Images
 from imagepipe.usecases.originals import Originals
 from imagepipe.web.facts import public_facts
 from imagepipe.web.http.auth import denial, log_in
@@ -161,19 +161,19 @@ class ImagePages(Resource):
             return None
         if found is None:
             return None
-        picture = found.picture
-        body = picture.file.head
-        picture.file.close()
-        version = _version(found)
+        image = found.image
+        body = image.file.head
+        image.file.close()
+        representation = _representation(found)
         status = (
             OK
             if asked.none_match is None
-            else answer("GET", {"if-none-match": asked.none_match}, version).status
+            else evaluate("GET", {"if-none-match": asked.none_match}, representation).status
         )
-        headers = [_NOSNIFF, *_validators(version)]
+        headers = [_NOSNIFF, *_validators(representation)]
         if status == OK:
             headers += [
-                (b"Content-Type", picture.media_type.encode()),
+                (b"Content-Type", image.media_type.encode()),
                 (b"Content-Length", b"%d" % len(body)),
             ]
         call = "file" if found.row.entry.path == target.path else "rendition"
@@ -259,7 +259,7 @@ class ImagePages(Resource):
             if not request.is_gone:
                 await self._send(request, found)
         finally:
-            found.picture.file.close()
+            found.image.file.close()
 
     def _admit(self, request: BoundedRequest, target: Target) -> None:
         """Raise what is to be answered in place of the rendition, if it may not be made for this
@@ -276,10 +276,10 @@ class ImagePages(Resource):
         assert target.rendition
         renditions.check(target.rendition, self._limits)
 
-    async def _send(self, request: BoundedRequest, found: Found) -> None:
-        picture = found.picture
-        version = _version(found)
-        part = answer(request.method.decode(), _headers(request), version)
+    async def _send(self, request: BoundedRequest, found: FoundImage) -> None:
+        image = found.image
+        representation = _representation(found)
+        part = evaluate(request.method.decode(), _headers(request), representation)
         request.setResponseCode(part.status)
         request.record.result = _RESULTS.get(part.status, "refused")
         if part.status == PRECONDITION_FAILED:
@@ -287,25 +287,27 @@ class ImagePages(Resource):
                 request, part.status, "the image is another version than the one that is meant"
             )
             return
-        for name, value in _validators(version):
+        for name, value in _validators(representation):
             request.setHeader(name, value)
         if part.status == NOT_MODIFIED:
             return
         if part.status == RANGE_NOT_SATISFIABLE:
-            request.setHeader(b"content-range", f"bytes */{version.size}".encode())
+            request.setHeader(b"content-range", f"bytes */{representation.size}".encode())
             _send_error(
-                request, part.status, f"the file has {version.size} bytes, and none in this range"
+                request,
+                part.status,
+                f"the file has {representation.size} bytes, and none in this range",
             )
             return
-        request.setHeader(b"content-type", picture.media_type.encode())
+        request.setHeader(b"content-type", image.media_type.encode())
         request.setHeader(b"content-length", b"%d" % part.length)
         if part.status == PARTIAL_CONTENT:
             request.setHeader(
                 b"content-range",
-                f"bytes {part.start}-{part.start + part.length - 1}/{version.size}".encode(),
+                f"bytes {part.start}-{part.start + part.length - 1}/{representation.size}".encode(),
             )
         if request.method == b"GET" and not await send(
-            request, picture.file, part.start, part.length, self._on_thread
+            request, image.file, part.start, part.length, self._on_thread
         ):
             request.record.result = "broken off"
 
@@ -363,15 +365,18 @@ def _is_auto(target: Target) -> bool:
     return target.rendition is not None and target.image is not None and target.rendition.is_auto
 
 
-def _version(found: Found) -> Version:
-    return Version(
-        found.picture.etag, found.modified_ms // 1000, found.picture.file.size, found.is_dated
+def _representation(found: FoundImage) -> Representation:
+    return Representation(
+        found.image.etag, found.modified_ms // 1000, found.image.file.size, found.is_dated
     )
 
 
-def _validators(version: Version) -> tuple[tuple[bytes, bytes], ...]:
+def _validators(representation: Representation) -> tuple[tuple[bytes, bytes], ...]:
     """The headers that every answer about a picture has, whether it comes with it or not."""
-    etag, modified = f'"{version.etag}"'.encode(), http_date(version.modified).encode()
+    etag, modified = (
+        f'"{representation.etag}"'.encode(),
+        http_date(representation.modified).encode(),
+    )
     return (
         (b"ETag", etag),
         (b"Last-Modified", modified),

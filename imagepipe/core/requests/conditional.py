@@ -29,19 +29,19 @@ _ETAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class Representation:
     """What there is. etag: without its quotes, and strong. modified: Unix time in whole seconds.
-    dated: whether that time tells this version from others.
+    is_dated: whether that time tells this version from others.
     """
 
     etag: str
     modified: int
     size: int
-    dated: bool = True
+    is_dated: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ByteRange:
     """The status, and which bytes go with it: `length` of them from `start`."""
 
     status: int
@@ -49,31 +49,35 @@ class Answer:
     length: int = 0
 
 
-def answer(method: str, headers: Mapping[str, str], version: Version) -> Answer:
+def evaluate(method: str, headers: Mapping[str, str], representation: Representation) -> ByteRange:
     """How to answer a GET or HEAD with these headers, whose names are in lower case."""
-    if not _preconditions_hold(headers, version):
-        return Answer(PRECONDITION_FAILED)
-    if _client_has_it(headers, version):
-        return Answer(NOT_MODIFIED)
-    whole = Answer(OK, 0, version.size)
+    if not _preconditions_hold(headers, representation):
+        return ByteRange(PRECONDITION_FAILED)
+    if _client_has_it(headers, representation):
+        return ByteRange(NOT_MODIFIED)
+    whole = ByteRange(OK, 0, representation.size)
     wanted = headers.get("range")
-    if wanted is None or method != "GET" or not _if_range_holds(headers, version):
+    if wanted is None or method != "GET" or not _if_range_holds(headers, representation):
         return whole
     found = _RANGE.fullmatch(wanted.strip())
     if not found:
         return whole
     if found["suffix"]:
-        start, end = max(0, version.size - int(found["suffix"])), version.size
+        start, end = max(0, representation.size - int(found["suffix"])), representation.size
         if not int(found["suffix"]):
-            return Answer(RANGE_NOT_SATISFIABLE)
+            return ByteRange(RANGE_NOT_SATISFIABLE)
     else:
         start = int(found["first"])
-        end = min(int(found["last"]) + 1, version.size) if found["last"] else version.size
+        end = (
+            min(int(found["last"]) + 1, representation.size)
+            if found["last"]
+            else representation.size
+        )
         if found["last"] and int(found["last"]) < start:
             return whole  # malformed, so it does not count
-    if start >= version.size:
-        return Answer(RANGE_NOT_SATISFIABLE)
-    return Answer(PARTIAL_CONTENT, start, end - start)
+    if start >= representation.size:
+        return ByteRange(RANGE_NOT_SATISFIABLE)
+    return ByteRange(PARTIAL_CONTENT, start, end - start)
 
 
 @lru_cache(maxsize=1024)
@@ -82,33 +86,33 @@ def http_date(seconds: int) -> str:
     return formatdate(seconds, usegmt=True)
 
 
-def _preconditions_hold(headers: Mapping[str, str], version: Version) -> bool:
+def _preconditions_hold(headers: Mapping[str, str], representation: Representation) -> bool:
     if (match := headers.get("if-match")) is not None:
         return match.strip() == "*" or any(
-            not tag.startswith("W/") and tag[1:-1] == version.etag for tag in _tags(match)
+            not tag.startswith("W/") and tag[1:-1] == representation.etag for tag in _tags(match)
         )
     if (date := _date(headers.get("if-unmodified-since"))) is not None:
-        return version.modified <= date
+        return representation.modified <= date
     return True
 
 
-def _client_has_it(headers: Mapping[str, str], version: Version) -> bool:
+def _client_has_it(headers: Mapping[str, str], representation: Representation) -> bool:
     if (none_match := headers.get("if-none-match")) is not None:
         return none_match.strip() == "*" or any(
-            tag.removeprefix("W/")[1:-1] == version.etag for tag in _tags(none_match)
+            tag.removeprefix("W/")[1:-1] == representation.etag for tag in _tags(none_match)
         )
     if (date := _date(headers.get("if-modified-since"))) is not None:
-        return version.dated and version.modified <= date
+        return representation.is_dated and representation.modified <= date
     return False
 
 
-def _if_range_holds(headers: Mapping[str, str], version: Version) -> bool:
+def _if_range_holds(headers: Mapping[str, str], representation: Representation) -> bool:
     condition = headers.get("if-range")
     if condition is None:
         return True
     if '"' in condition:
-        return condition.strip() == f'"{version.etag}"'
-    return version.dated and _date(condition) == version.modified
+        return condition.strip() == f'"{representation.etag}"'
+    return representation.is_dated and _date(condition) == representation.modified
 
 
 def _tags(header: str) -> list[str]:

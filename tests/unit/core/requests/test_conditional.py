@@ -4,18 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.requests.conditional import Answer, Version, answer, http_date
+from imagepipe.core.requests.conditional import ByteRange, Representation, evaluate, http_date
 
-VERSION = Version("abc", 784111777, 1000)
+VERSION = Representation("abc", 784111777, 1000)
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 LATER = "Sun, 06 Nov 1994 08:49:38 GMT"
 EARLIER = "Sun, 06 Nov 1994 08:49:36 GMT"
-WHOLE = Answer(200, 0, 1000)
+WHOLE = ByteRange(200, 0, 1000)
 
 
-def status(version: Version = VERSION, **headers: str) -> int:
+def status(version: Representation = VERSION, **headers: str) -> int:
     """The status of a GET; underscores in names are dashes."""
-    return answer(
+    return evaluate(
         "GET", {name.replace("_", "-"): value for name, value in headers.items()}, version
     ).status
 
@@ -24,7 +24,7 @@ class ConditionTests:
     """What the client has, or means."""
 
     def test_without_conditions_all_is_sent(self) -> None:
-        assert answer("GET", {}, VERSION) == WHOLE
+        assert evaluate("GET", {}, VERSION) == WHOLE
 
     @pytest.mark.parametrize(
         "tags", ['"abc"', 'W/"abc"', '"x", "abc"', '"x",W/"abc"', "*", ' "abc" ']
@@ -56,7 +56,10 @@ class ConditionTests:
         assert status(if_modified_since=date) == 304
 
     def test_a_date_that_does_not_tell_versions_apart_is_no_reason_to_send_nothing(self) -> None:
-        assert status(Version("abc", 784111777, 1000, dated=False), if_modified_since=DATE) == 200
+        assert (
+            status(Representation("abc", 784111777, 1000, is_dated=False), if_modified_since=DATE)
+            == 200
+        )
 
     def test_the_tag_counts_more_than_the_date(self) -> None:
         assert status(if_none_match='"x"', if_modified_since=LATER) == 200
@@ -98,16 +101,16 @@ class RangeTests:
     @pytest.mark.parametrize(
         ("header", "expected"),
         [
-            ("bytes=0-0", Answer(206, 0, 1)),
-            ("bytes=0-999", Answer(206, 0, 1000)),
-            ("bytes=990-", Answer(206, 990, 10)),
-            ("bytes=990-5000", Answer(206, 990, 10)),
-            ("bytes=-10", Answer(206, 990, 10)),
-            ("bytes=-5000", Answer(206, 0, 1000)),
-            (" Bytes = 5 - 9 ", Answer(206, 5, 5)),
-            ("bytes=1000-", Answer(416)),
-            ("bytes=5000-6000", Answer(416)),
-            ("bytes=-0", Answer(416)),
+            ("bytes=0-0", ByteRange(206, 0, 1)),
+            ("bytes=0-999", ByteRange(206, 0, 1000)),
+            ("bytes=990-", ByteRange(206, 990, 10)),
+            ("bytes=990-5000", ByteRange(206, 990, 10)),
+            ("bytes=-10", ByteRange(206, 990, 10)),
+            ("bytes=-5000", ByteRange(206, 0, 1000)),
+            (" Bytes = 5 - 9 ", ByteRange(206, 5, 5)),
+            ("bytes=1000-", ByteRange(416)),
+            ("bytes=5000-6000", ByteRange(416)),
+            ("bytes=-0", ByteRange(416)),
             ("bytes=9-5", WHOLE),
             ("bytes=0-1,5-6", WHOLE),
             ("bytes=-", WHOLE),
@@ -117,11 +120,11 @@ class RangeTests:
             ("", WHOLE),
         ],
     )
-    def test_a_range_gets_its_bytes(self, header: str, expected: Answer) -> None:
-        assert answer("GET", {"range": header}, VERSION) == expected
+    def test_a_range_gets_its_bytes(self, header: str, expected: ByteRange) -> None:
+        assert evaluate("GET", {"range": header}, VERSION) == expected
 
     def test_only_a_get_has_ranges(self) -> None:
-        assert answer("HEAD", {"range": "bytes=0-0"}, VERSION) == WHOLE
+        assert evaluate("HEAD", {"range": "bytes=0-0"}, VERSION) == WHOLE
 
     @pytest.mark.parametrize(
         ("condition", "expected"),
@@ -140,15 +143,19 @@ class RangeTests:
 
     def test_nor_one_whose_date_does_not_tell_versions_apart(self) -> None:
         assert (
-            status(Version("abc", 784111777, 1000, dated=False), range="bytes=0-0", if_range=DATE)
+            status(
+                Representation("abc", 784111777, 1000, is_dated=False),
+                range="bytes=0-0",
+                if_range=DATE,
+            )
             == 200
         )
 
     def test_of_an_empty_file_there_is_no_part(self) -> None:
-        assert answer("GET", {"range": "bytes=0-"}, Version("e", 0, 0)) == Answer(416)
+        assert evaluate("GET", {"range": "bytes=0-"}, Representation("e", 0, 0)) == ByteRange(416)
 
     @given(st.integers(0, 2000), st.integers(0, 2000), st.integers(1, 1500))
     def test_a_part_lies_within_the_file(self, first: int, last: int, size: int) -> None:
-        part = answer("GET", {"range": f"bytes={first}-{last}"}, Version("e", 0, size))
+        part = evaluate("GET", {"range": f"bytes={first}-{last}"}, Representation("e", 0, size))
         assert part.status in (200, 206, 416)
         assert part.start + part.length <= size
