@@ -1,5 +1,5 @@
-"""Everything that users can see is documented: options, methods, faults, statuses, commands,
-metrics.
+"""Everything that users can see is documented, and has an anchor to link to: options, methods,
+faults, statuses, metrics. tests/unit/cli/test_main.py does the same for commands.
 """
 
 import inspect
@@ -25,6 +25,7 @@ from imagepipe.web.http.refusal import refuse_encoded
 from imagepipe.web.xmlrpc.admin_methods import AdminMethods
 from imagepipe.web.xmlrpc.base64_images import decode_image
 from imagepipe.web.xmlrpc.image_methods import ImageMethods
+from tests.support.documents import anchors
 from tests.support.repository import ROOT
 from tests.support.sample_status import FULL, REPLICATION, TOTALS
 
@@ -82,6 +83,7 @@ class OptionTests:
         assert any(default in line.replace("`", "") for line in below), (
             f"the reference does not say that [{section}] {option} is {default}"
         )
+        assert f"{section}-{option}" in anchors(CONFIGURATION)
 
     @pytest.mark.parametrize("section", SPECIFICATION.sections)
     def test_the_distributed_file_has_every_section(self, section: str) -> None:
@@ -94,21 +96,23 @@ class OptionTests:
 
 
 class MethodTests:
-    """Each method of the XML-RPC server has its chapter, and each argument its mention."""
+    """Each XML-RPC method has a heading with its arguments."""
 
     @pytest.mark.parametrize("name", METHODS)
     def test_the_reference_has_the_method_with_its_arguments_and_their_defaults(
         self, name: str
     ) -> None:
         assert _headings(name, METHODS_PAGE) == [_arguments(ImageMethods, name)]
+        assert name in anchors(METHODS_PAGE)
 
     @pytest.mark.parametrize("name", ADMIN_METHODS)
-    def test_the_chapter_on_administration_has_the_method_with_its_arguments_and_their_defaults(
+    def test_the_reference_has_the_admin_method_with_its_arguments_and_their_defaults(
         self, name: str
     ) -> None:
         assert _headings(f"admin.{name}", METHODS_PAGE) == [_arguments(AdminMethods, name)]
+        assert f"admin.{name}" in anchors(METHODS_PAGE)
 
-    def test_the_chapter_on_administration_has_no_other_method(self) -> None:
+    def test_the_reference_has_no_other_admin_method(self) -> None:
         assert (
             sorted(re.findall(r"^### admin\.(\w+)", METHODS_PAGE, flags=re.MULTILINE))
             == ADMIN_METHODS
@@ -134,26 +138,32 @@ class FaultTests:
             chapter(METHODS_PAGE, "Faults"),
             flags=re.MULTILINE,
         )
+        assert f"fault-{error.fault_code}" in anchors(METHODS_PAGE)
 
 
 class StatusTests:
     """Each status of the image server is in the table of its errors."""
 
     def test_the_reference_explains_every_status_that_an_error_can_have(self) -> None:
-        told = re.findall(
+        rows = re.findall(
             r"^\| ([0-9, ]+) \| .+ \|$", chapter(HTTP_PAGE, "Errors"), flags=re.MULTILINE
         )
-        assert {str(error.http_status) for error in _below(ImagepipeError)} <= set(
-            ", ".join(told).split(", ")
-        )
+        documented = set(", ".join(rows).split(", "))
+        assert {str(error.http_status) for error in _below(ImagepipeError)} <= documented
+        assert {f"status-{status}" for status in documented} <= anchors(HTTP_PAGE)
+
+    def test_the_reference_explains_the_statuses_of_refused_calls(self) -> None:
+        rows = re.findall(r"^\| (\d{3}) \| .+ \|$", METHODS_PAGE, flags=re.MULTILINE)
+        assert {f"status-{status}" for status in rows} <= anchors(METHODS_PAGE)
 
 
 class MetricTests:
-    """Each page, metric and name of Graphite's is in the chapter on them, and nothing else is."""
+    """The page on metrics has every status page, metric and Graphite name, and no others."""
 
     def test_the_reference_has_every_page_and_no_other(self) -> None:
         pages = re.findall(r"^\| `/([\w.]+)` \|", METRICS, flags=re.MULTILINE)
         assert set(pages) == RESERVED_FIRST
+        assert set(pages) <= anchors(METRICS)
 
     def test_the_reference_has_every_metric_with_its_type_and_no_other(self) -> None:
         rows = re.findall(
@@ -161,15 +171,18 @@ class MetricTests:
             chapter(METRICS, "Prometheus"),
             flags=re.MULTILINE,
         )
-        told = {name: types for names, types in rows for name in re.findall(r"`(\w+)`", names)}
+        documented = {
+            name: types for names, types in rows for name in re.findall(r"`(\w+)`", names)
+        }
         registry = registry_of(lambda: FULL, Counters(lambda: 0.0).durations)
         exposed = dict(
             re.findall(
                 r"^# TYPE (\w+) (\w+)$", generate_latest(registry).decode(), flags=re.MULTILINE
             )
         )
-        assert told.keys() == exposed.keys()
-        assert [name for name, type in exposed.items() if type not in told[name]] == []
+        assert documented.keys() == exposed.keys()
+        assert [name for name, type in exposed.items() if type not in documented[name]] == []
+        assert documented.keys() <= anchors(METRICS)
 
     def test_the_reference_has_every_name_of_graphites(self) -> None:
         formats = {f"image_request.{each.format}" for each in TOTALS.image_requests}
@@ -179,10 +192,11 @@ class MetricTests:
             | replication_values(REPLICATION).keys()
         )
         assert [name for name in names if f"`{name}`" not in chapter(METRICS, "Graphite")] == []
+        assert {name for name in names if "<" not in name} <= anchors(METRICS)
 
 
 class OperationsTests:
-    """What an operator is woken up by has its words."""
+    """Whatever alerts an operator is explained."""
 
     def test_every_alert_says_what_it_means_and_what_to_do_and_there_is_no_other(self) -> None:
         alerts = re.findall(
@@ -190,8 +204,8 @@ class OperationsTests:
             (ROOT / "contrib/prometheus/alerts.yml").read_text(),
             flags=re.MULTILINE,
         )
-        told = re.findall(r"^### (Imagepipe\w+)\n\n\w", OPERATIONS, flags=re.MULTILINE)
-        assert sorted(told) == sorted(alerts)
+        headings = re.findall(r"^### (Imagepipe\w+)\n\n\w", OPERATIONS, flags=re.MULTILINE)
+        assert sorted(headings) == sorted(alerts)
 
     def test_every_kind_of_failure_that_alerts_has_its_advice(self) -> None:
         [kinds] = re.findall(
@@ -281,12 +295,6 @@ class CommandTests:
         )
         assert named <= targets
         assert {"run", "test", "check"} <= named
-
-    @pytest.mark.parametrize(
-        "path", sorted(set(re.findall(r"\]\((?!https?:)([\w./-]+)\)", README)))
-    )
-    def test_every_file_that_readme_links_to_is_there(self, path: str) -> None:
-        assert (ROOT / path).exists()
 
 
 class CitationTests:
