@@ -28,12 +28,13 @@ from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.units import shown_bytes
 from imagepipe.errors import StartError
+from imagepipe.replication.catch_up import CatchUp
+from imagepipe.replication.confirmations import Confirmations
 from imagepipe.replication.link_changes import LinkChanges, link_changes, link_name
 from imagepipe.replication.links import MessageHandlers, PeerSockets
 from imagepipe.replication.performer import Event, OnThread, Performer
 from imagepipe.replication.replication_log import ReplicationLog
 from imagepipe.replication.status import ReplicationStatus, status_of
-from imagepipe.replication.waiting import CatchUp, Confirmations
 from imagepipe.replication.zmq.curve_keys import NodeKeys
 from imagepipe.replication.zmq.zmq_socket import Frames
 from imagepipe.storage.store import Store

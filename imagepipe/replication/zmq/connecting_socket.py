@@ -17,7 +17,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from imagepipe.errors import StartError
-from imagepipe.replication.zmq import binding
+from imagepipe.replication.zmq.endpoint_errors import endpoint_error
 from imagepipe.replication.zmq.zmq_socket import Factory, Frames, Options, ZmqSocket
 
 _RENEWAL_SECONDS = 5.0
@@ -82,7 +82,7 @@ class ConnectingSocket(ZmqSocket):
             self.socket.set(zmq.IPV6, "[" in endpoint)
             self.socket.connect(endpoint)
         except zmq.ZMQError as error:
-            raise binding.cannot("connect to", endpoint, error) from None
+            raise endpoint_error("connect to", endpoint, error) from None
         finally:
             self._read_soon()
 

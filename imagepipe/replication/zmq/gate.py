@@ -22,8 +22,8 @@ from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.logger import Logger
 
 from imagepipe.errors import StartError
-from imagepipe.replication.zmq import binding
 from imagepipe.replication.zmq.curve import CurveInspection, is_worth_a_warning
+from imagepipe.replication.zmq.endpoint_errors import endpoint_error
 from imagepipe.replication.zmq.zmtp import Inspection, InspectionLimits, ProtocolViolation
 from imagepipe.runtime.rate_limited_log import RateLimitedLog
 
@@ -60,7 +60,7 @@ class Gate(Factory):
         try:
             self._port = reactor.listenTCP(port, self, backlog=128, interface=host)
         except CannotListenError as error:
-            raise binding.cannot("bind", endpoint, error.socketError) from None
+            raise endpoint_error("bind", endpoint, error.socketError) from None
         shown = f"[{host}]" if ":" in host else host
         self.endpoint = f"tcp://{shown}:{self._port.getHost().port}"
 
@@ -198,7 +198,7 @@ def _address(endpoint: str) -> tuple[str, int]:
     """
     match = _ENDPOINT.fullmatch(endpoint)
     if match is None:
-        raise binding.cannot("bind", endpoint, zmq.ZMQError(zmq.EINVAL))
+        raise endpoint_error("bind", endpoint, zmq.ZMQError(zmq.EINVAL))
     port = 0 if match["port"] == "*" else int(match["port"])
     if match["v6"]:
         return match["v6"], port

@@ -6,8 +6,9 @@ import secrets
 import zmq
 
 from imagepipe.errors import StartError
-from imagepipe.replication.zmq import binding
+from imagepipe.replication.zmq.endpoint_errors import endpoint_error
 from imagepipe.replication.zmq.gate import Gate
+from imagepipe.replication.zmq.ipc_path import SocketFile, socket_file
 from imagepipe.replication.zmq.zmq_socket import Factory, Options, ZmqSocket
 from imagepipe.replication.zmq.zmtp import InspectionLimits
 
@@ -23,7 +24,7 @@ class ListeningSocket(ZmqSocket):
         super().__init__(
             factory, kind, [(zmq.AFFINITY, 0b01), (zmq.IPV6, "[" in endpoint), *options], endpoint
         )
-        self._file: binding.SocketFile | None = None
+        self._file: SocketFile | None = None
         self._gate: Gate | None = None
         try:
             if endpoint.startswith("tcp:"):
@@ -47,9 +48,9 @@ class ListeningSocket(ZmqSocket):
         try:
             self.socket.bind(endpoint)
         except zmq.ZMQError as error:
-            raise binding.cannot("bind", endpoint, error) from None
+            raise endpoint_error("bind", endpoint, error) from None
         self.endpoint: str = self.socket.get(zmq.LAST_ENDPOINT).decode()
-        self._file = binding.bound(self.endpoint)
+        self._file = socket_file(self.endpoint)
 
     def _bind_behind_gate(self, endpoint: str, limits: InspectionLimits) -> None:
         # an abstract socket: no file, and nobody but this process gets in

@@ -17,9 +17,9 @@ from collections.abc import Callable
 import zmq
 
 from imagepipe.errors import StartError
-from imagepipe.replication.zmq import binding
 from imagepipe.replication.zmq.connecting_socket import ConnectingSocket
 from imagepipe.replication.zmq.curve_keys import NodeKeys
+from imagepipe.replication.zmq.ipc_path import check_is_free
 from imagepipe.replication.zmq.listening_socket import ListeningSocket
 from imagepipe.replication.zmq.zap import DOMAIN, ZapHandler
 from imagepipe.replication.zmq.zmq_socket import Factory, Frames, Options
@@ -188,7 +188,7 @@ class Sockets:
         ending.join(_CLOSING_SECONDS_MAX)
 
     def _listening_options(self, endpoint: str) -> Options:
-        binding.make_way(endpoint)
+        check_is_free(endpoint)
         if self._keys is None:
             return self._common
         # Enforced: were nobody there to ask who may connect, everybody might.

@@ -13,7 +13,7 @@ import zmq
 from twisted.logger import Logger
 from txzmq import ZmqConnection, ZmqFactory
 
-from imagepipe.replication.zmq import binding
+from imagepipe.replication.zmq.endpoint_errors import endpoint_error
 from imagepipe.runtime.rate_limited_log import RateLimitedLog
 
 Frames = Sequence[bytes]
@@ -53,7 +53,7 @@ class ZmqSocket(ZmqConnection):  # type: ignore[misc]
         try:
             super().__init__(factory)  # without an endpoint: the options come first
         except zmq.ZMQError as error:
-            raise binding.cannot("make a socket for", endpoint, error) from None
+            raise endpoint_error("make a socket for", endpoint, error) from None
         for option, value in options:
             self.socket.set(option, value)
 

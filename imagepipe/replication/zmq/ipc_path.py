@@ -10,30 +10,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-import zmq
-
 from imagepipe.errors import StartError
 
 _IPC = "ipc://"
-
-_REASONS = {
-    errno.EADDRINUSE: "another process listens there: stop it, or choose another port",
-    errno.EADDRNOTAVAIL: "this machine has no such address",
-    errno.ENODEV: "this machine has no such address",
-    errno.ENOENT: "the folder does not exist",
-    errno.ENAMETOOLONG: "the path is too long for a socket: at most 107 bytes",
-    errno.EACCES: (
-        "it is not allowed: choose a port above 1023, or a folder that imagepipe may write to"
-    ),
-    errno.EINVAL: "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path",
-    errno.EPROTONOSUPPORT: "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path",
-}
-
-
-def cannot(what: str, endpoint: str, error: zmq.ZMQError | OSError) -> StartError:
-    """The sentence for an endpoint that is refused; `what` is to bind or to connect to it."""
-    number = error.errno or 0
-    return StartError(f"cannot {what} {endpoint}: {_REASONS.get(number) or os.strerror(number)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +31,7 @@ class SocketFile:
                 Path(self.path).unlink()
 
 
-def make_way(endpoint: str) -> None:
+def check_is_free(endpoint: str) -> None:
     """Raise StartError unless it is free to bind, as far as libzmq would not find out: a stale
     socket is, a live one or a file is not.
     """
@@ -82,7 +61,7 @@ def make_way(endpoint: str) -> None:
     )
 
 
-def bound(endpoint: str) -> SocketFile | None:
+def socket_file(endpoint: str) -> SocketFile | None:
     """The file that binding has made, for ipc."""
     path = ipc_path(endpoint)
     if path is None:

@@ -1,4 +1,4 @@
-"""Calls that wait for peers, on a clock that the tests move."""
+"""Calls that wait for what the peers have, on a clock that the tests move."""
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -9,8 +9,7 @@ from imagepipe.core.replication.messages import Batch, Changes, Head
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.join import Joined
-from imagepipe.errors import TooFewPeers
-from imagepipe.replication.waiting import CatchUp, Confirmations
+from imagepipe.replication.catch_up import CatchUp
 
 EPOCH = "e0"
 
@@ -30,86 +29,6 @@ def outcome(deferred: "Deferred[None]") -> list[object]:
     found: list[object] = []
     deferred.addCallbacks(found.append, lambda failure: found.append(failure.getErrorMessage()))
     return found
-
-
-class ConfirmationsTests:
-    """min_acks and ack_timeout."""
-
-    def wait(self, confirmations: Confirmations, seq: int, node: Replica | None) -> list[object]:
-        return outcome(Deferred.fromCoroutine(confirmations.wait(seq, node)))
-
-    def test_nobody_waits_where_nobody_is_asked_for(self) -> None:
-        assert self.wait(Confirmations(Clock(), 0, 5), 9, replica()) == [None]
-        assert self.wait(Confirmations(Clock(), 0, 5), 9, None) == [None]
-
-    def test_a_change_is_confirmed_by_as_many_different_nodes_as_it_takes(self) -> None:
-        clock, node = Clock(), replica()
-        confirmations = Confirmations(clock, 2, 5)
-        answer = self.wait(confirmations, 9, node)
-        for who, seq in (("b0", 9), ("b0", 9), ("c0", 8)):
-            acknowledge(node, who, seq)
-            confirmations.release(node)
-            assert answer == []
-        acknowledge(node, "c0", 9)
-        confirmations.release(node)
-        assert answer == [None]
-        assert clock.getDelayedCalls() == []
-
-    def test_who_waits_goes_on_where_fewer_are_asked_for(self) -> None:
-        clock, node = Clock(), replica()
-        acknowledge(node, "b0", 8)
-        confirmations = Confirmations(clock, 2, 5)
-        eighth, ninth = self.wait(confirmations, 8, node), self.wait(confirmations, 9, node)
-        confirmations.require(1, 5)
-        confirmations.release(node)
-        assert (eighth, ninth) == ([None], [])
-        confirmations.require(0, 5)
-        confirmations.release(node)
-        assert ninth == [None]
-        assert clock.getDelayedCalls() == []
-
-    def test_who_waits_goes_on_waiting_where_more_are_asked_for(self) -> None:
-        clock, node = Clock(), replica()
-        confirmations = Confirmations(clock, 1, 5)
-        answer = self.wait(confirmations, 9, node)
-        confirmations.require(2, 60)
-        acknowledge(node, "b0", 9)
-        confirmations.release(node)
-        assert answer == []
-        clock.advance(5)
-        assert answer == [
-            "stored and durable here, but confirmed by 1 of the 2 peers of min_acks within 5 s"
-        ]
-
-    def test_what_was_confirmed_before_is_answered_at_once(self) -> None:
-        node = replica()
-        acknowledge(node, "b0", 9)
-        assert self.wait(Confirmations(Clock(), 1, 5), 7, node) == [None]
-
-    def test_too_few_peers_in_time_is_told_with_numbers(self) -> None:
-        clock, node = Clock(), replica()
-        acknowledge(node, "b0", 9)
-        confirmations = Confirmations(clock, 2, 5)
-        answer = self.wait(confirmations, 9, node)
-        clock.advance(4.9)
-        assert answer == []
-        clock.advance(0.2)
-        assert answer == [
-            "stored and durable here, but confirmed by 1 of the 2 peers of min_acks within 5 s"
-        ]
-        confirmations.release(node)
-
-    def test_a_stop_lets_nobody_wait(self) -> None:
-        clock, node = Clock(), replica()
-        confirmations = Confirmations(clock, 1, 5)
-        answer = self.wait(confirmations, 9, node)
-        confirmations.abandon()
-        assert "the server is stopping" in str(answer)
-        assert "the server is stopping" in str(self.wait(confirmations, 9, None))
-        assert clock.getDelayedCalls() == []
-
-    def test_the_fault_is_1003(self) -> None:
-        assert TooFewPeers("x").fault_string == "[1003] x"
 
 
 class CatchUpTests:

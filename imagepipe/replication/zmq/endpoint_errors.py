@@ -1,0 +1,27 @@
+"""What is wrong with an endpoint, in a sentence for each error of the system and of ZeroMQ."""
+
+import errno
+import os
+
+import zmq
+
+from imagepipe.errors import StartError
+
+_REASONS = {
+    errno.EADDRINUSE: "another process listens there: stop it, or choose another port",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+    errno.ENODEV: "this machine has no such address",
+    errno.ENOENT: "the folder does not exist",
+    errno.ENAMETOOLONG: "the path is too long for a socket: at most 107 bytes",
+    errno.EACCES: (
+        "it is not allowed: choose a port above 1023, or a folder that imagepipe may write to"
+    ),
+    errno.EINVAL: "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path",
+    errno.EPROTONOSUPPORT: "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path",
+}
+
+
+def endpoint_error(what: str, endpoint: str, error: zmq.ZMQError | OSError) -> StartError:
+    """The sentence for an endpoint that is refused; `what` is to bind or to connect to it."""
+    number = error.errno or 0
+    return StartError(f"cannot {what} {endpoint}: {_REASONS.get(number) or os.strerror(number)}")
