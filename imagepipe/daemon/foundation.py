@@ -20,7 +20,7 @@ from imagepipe.storage.cache.cache import RenderCache
 from imagepipe.storage.store import Store
 from imagepipe.usecases.promised_outputs import Outputs
 from imagepipe.usecases.verification import Verification
-from imagepipe.web.status_pages import Page
+from imagepipe.web.status_pages import StatusPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +47,5 @@ class Foundation:
     engine_check: EngineCheck
     outputs: Outputs
     read_status: Callable[[], NodeStatus]
-    status_pages: Mapping[bytes, Page]
+    status_pages: Mapping[bytes, StatusPage]
     sampler: Sampler

@@ -35,14 +35,14 @@ from imagepipe.usecases.on_demand import Renditions
 from imagepipe.usecases.operations import Operations
 from imagepipe.usecases.originals import Originals
 from imagepipe.usecases.prerender import Ahead
-from imagepipe.web.fetch.sources import Sources
-from imagepipe.web.http.auth import Guarded, denial, parse_users
-from imagepipe.web.http.cross_origin_guard import Strangers, host_rule
+from imagepipe.web.fetch.source_fetcher import SourceFetcher
+from imagepipe.web.http.auth import AuthenticatedResource, denial, parse_users
+from imagepipe.web.http.cross_origin_guard import CrossOriginGuard, host_rule
 from imagepipe.web.http.passwords import Passwords
 from imagepipe.web.http.refusal import admit_all, needs_credentials
 from imagepipe.web.http.site import SiteContent
 from imagepipe.web.http.tls import certificate_options
-from imagepipe.web.image_resource import Access, ImagePages
+from imagepipe.web.image_resource import Access, ImageResource
 from imagepipe.web.root import Root
 from imagepipe.web.status_pages import protected
 from imagepipe.web.welcome import HTTP, XML_RPC, welcome
@@ -71,7 +71,7 @@ class ImageServer:
     """What `[http]` adds to a generation."""
 
     renditions: Renditions
-    sources: Sources
+    sources: SourceFetcher
     on_demand: OnDemand
     content: SiteContent
 
@@ -221,15 +221,15 @@ def build(
         "admin",
         AdminMethods(operations, foundation.read_status, foundation.verification, on_demand),
     )
-    strangers = Strangers(None if users else host_rule("[network] hosts", network.hosts))
-    others: Any = Guarded(methods, users) if users else methods
+    guard = CrossOriginGuard(None if users else host_rule("[network] hosts", network.hosts))
+    others: Any = AuthenticatedResource(methods, users) if users else methods
     root: Any = Root(welcome(XML_RPC), others)
     content = SiteContent(
         root,
         body_bytes_max=network.request_bytes_max,
         admit=needs_credentials if users else admit_all,
         authenticate=partial(denial, passwords=users) if users else None,
-        guard=strangers.admit_call,
+        guard=guard.admit_call,
     )
     return Generation(
         settings,
@@ -276,7 +276,7 @@ def _image_server(
         failures,
     )
     rules = SourceRules(http.source_base, http.sources, http.allow_private_sources)
-    sources = Sources(
+    sources = SourceFetcher(
         reactor,
         rules,
         bytes_max=images.bytes_max,
@@ -297,22 +297,24 @@ def _image_server(
     found = Images(threads.files, store, renditions, originals, foundation.replication, missing)
     on_demand = OnDemand(Ahead(threads.files, found, renditions, limits, counters), originals)
     access = Access(http.secrets, users)
-    pages = ImagePages(threads.files, found, originals, access, limits, counters, foundation.wall)
-    strangers = Strangers(None if users else host_rule("[http] hosts", http.hosts))
+    pages = ImageResource(
+        threads.files, found, originals, access, limits, counters, foundation.wall
+    )
+    guard = CrossOriginGuard(None if users else host_rule("[http] hosts", http.hosts))
     others: Any = pages
     root: Any = Root(
         welcome(HTTP),
         others,
         protected(foundation.status_pages, status_users),
-        strangers.admit_page,
+        guard.admit_page,
     )
     content = SiteContent(
         root,
         body_bytes_max=images.bytes_max + FORM_BYTES_MAX,
         admit=access.admit,
         authenticate=access.authenticate,
-        at_once=pages.at_once,
-        guard=strangers.admit_write,
+        fast_path=pages.fast_path,
+        guard=guard.admit_write,
     )
     return ImageServer(renditions, sources, on_demand, content)
 

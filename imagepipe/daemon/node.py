@@ -12,7 +12,7 @@ from imagepipe.daemon.foundation import Foundation
 from imagepipe.daemon.generations import Generation, Generations, build, read_secrets
 from imagepipe.daemon.ports import HTTP, XML_RPC
 from imagepipe.web.http.site import LoggingSite
-from imagepipe.web.http.tls import Entrance
+from imagepipe.web.http.tls import TlsFactory
 
 
 class Node:
@@ -25,13 +25,13 @@ class Node:
         self._foundation = foundation
         self._xml_rpc = xml_rpc
         self._http = http
-        self._entrances = {XML_RPC: Entrance(xml_rpc), HTTP: Entrance(http)}
+        self._factories = {XML_RPC: TlsFactory(xml_rpc), HTTP: TlsFactory(http)}
         self._serve(first)
 
     @property
-    def factories(self) -> Mapping[str, Entrance]:
+    def factories(self) -> Mapping[str, TlsFactory]:
         """See daemon.Node."""
-        return self._entrances
+        return self._factories
 
     @property
     def is_stopping(self) -> bool:
@@ -125,7 +125,7 @@ class Node:
 
     def _serve(self, generation: Generation) -> None:
         self._xml_rpc.serve(generation.methods)
-        self._entrances[XML_RPC].secure(generation.secrets.tls)
+        self._factories[XML_RPC].set_certificate(generation.secrets.tls)
         if generation.image_server:
             self._http.serve(generation.image_server.content)
         else:

@@ -45,14 +45,14 @@ from imagepipe.errors import (
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.usecases.lookup import FoundImage, Images
 from imagepipe.usecases.originals import Originals
-from imagepipe.web.facts import public_facts
 from imagepipe.web.http.auth import denial, log_in
 from imagepipe.web.http.clients import client_of
-from imagepipe.web.http.fast_path import Immediate, PlainGet, head_of
+from imagepipe.web.http.fast_path import FastAnswer, PlainGet, head_of
 from imagepipe.web.http.file_sender import send
 from imagepipe.web.http.passwords import Passwords
-from imagepipe.web.http.refusal import Authenticate, Denied, Refusal, needs_credentials
+from imagepipe.web.http.refusal import Authenticate, Denial, Refusal, needs_credentials
 from imagepipe.web.http.request import BoundedRequest
+from imagepipe.web.public_facts import public_facts
 from imagepipe.web.upload_forms import image_in
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
@@ -101,14 +101,14 @@ class Access:
         """A site's Authenticate, for bodies."""
         return partial(denial, passwords=self.users) if self.users else None
 
-    def admit(self, request: BoundedRequest) -> Denied | None:
+    def admit(self, request: BoundedRequest) -> Denial | None:
         """A site's Admit: a body is taken only from those who may POST."""
         if self.users:
             return needs_credentials(request)
         return (
             None
             if _is_local(request)
-            else Denied(Forbidden.http_status, f"POST: {_FOR_THIS_MACHINE}")
+            else Denial(Forbidden.http_status, f"POST: {_FOR_THIS_MACHINE}")
         )
 
     async def check_post(self, request: BoundedRequest) -> None:
@@ -120,7 +120,7 @@ class Access:
         await log_in(request, self.users)
 
 
-class ImagePages(Resource):
+class ImageResource(Resource):
     """All paths but those of the server's own pages. `now` is the Unix time."""
 
     isLeaf = True
@@ -144,7 +144,7 @@ class ImagePages(Resource):
         self._counters = counters
         self._now = now
 
-    def at_once(self, asked: PlainGet) -> Immediate | None:
+    def fast_path(self, asked: PlainGet) -> FastAnswer | None:
         """The answer, if all that it takes is in memory; what is wrong with the request, if
         anything is, `render` says.
         """
@@ -178,7 +178,7 @@ class ImagePages(Resource):
             ]
         call = "file" if found.row.entry.path == target.path else "rendition"
         head = head_of(status, headers, self._now())
-        return Immediate(
+        return FastAnswer(
             status,
             head,
             body if status == OK else b"",

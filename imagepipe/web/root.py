@@ -6,7 +6,7 @@ from typing import Any, cast
 from twisted.web.resource import IResource, Resource
 
 from imagepipe.web.http.refusal import Admit, admit_all
-from imagepipe.web.status_pages import Page, refusing
+from imagepipe.web.status_pages import StatusPage, refusing
 
 
 class Root(Resource):
@@ -14,7 +14,7 @@ class Root(Resource):
 
     def __init__(
         self,
-        welcome: Page,
+        welcome: StatusPage,
         others: IResource,
         pages: Mapping[bytes, IResource] | None = None,
         admit: Admit = admit_all,

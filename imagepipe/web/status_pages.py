@@ -26,9 +26,9 @@ from twisted.web.resource import IResource, Resource
 from imagepipe.monitoring.samples import Series
 from imagepipe.monitoring.status_reader import StatusReader
 from imagepipe.web import status_html
-from imagepipe.web.http.auth import Guarded
+from imagepipe.web.http.auth import AuthenticatedResource
 from imagepipe.web.http.passwords import Passwords
-from imagepipe.web.http.refusal import Denied
+from imagepipe.web.http.refusal import Denial
 from imagepipe.web.http.request import BoundedRequest
 from imagepipe.web.status_text import as_text
 
@@ -41,7 +41,7 @@ OPEN = frozenset({b"healthz", b"readyz"})
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class PageContent:
     """What a page answers with. headers: beside those of every page."""
 
     media_type: str
@@ -50,19 +50,19 @@ class Content:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Page(Resource):
+class StatusPage(Resource):
     """One path, made anew for each request; below it there is nothing."""
 
     methods: frozenset[bytes] = frozenset({b"GET", b"HEAD"})
 
-    def __init__(self, name: str, content: Callable[[BoundedRequest], Content]) -> None:
+    def __init__(self, name: str, content: Callable[[BoundedRequest], PageContent]) -> None:
         super().__init__()
         self._name = name
         self._content = content
 
     # Twisted's name
     def getChild(self, path: bytes, request: BoundedRequest) -> Resource:
-        return _Nothing(
+        return _NotFoundPage(
             f"below {self._name}",
             lambda _: _refusal(HTTPStatus.NOT_FOUND, "there is nothing below this page"),
         )
@@ -86,7 +86,7 @@ class Page(Resource):
         return b"" if request.method == b"HEAD" else content.body
 
 
-class _Nothing(Page):
+class _NotFoundPage(StatusPage):
     """What is not there, whatever is asked of it."""
 
     def render(self, request: BoundedRequest) -> bytes:
@@ -96,49 +96,53 @@ class _Nothing(Page):
 
 def status_pages(
     reader: StatusReader, since: Callable[[float], Series], registry: CollectorRegistry
-) -> Mapping[bytes, Page]:
+) -> Mapping[bytes, StatusPage]:
     """The pages by their paths' only component; `since` gives the samples of the last hour from a
     time on, `registry` has the metrics.
     """
 
-    def readyz(_: BoundedRequest) -> Content:
+    def readyz(_: BoundedRequest) -> PageContent:
         why = reader.not_ready()
         return (
-            Content(TEXT, b"ok\n")
+            PageContent(TEXT, b"ok\n")
             if why is None
-            else Content(TEXT, f"{why}\n".encode(), HTTPStatus.SERVICE_UNAVAILABLE)
+            else PageContent(TEXT, f"{why}\n".encode(), HTTPStatus.SERVICE_UNAVAILABLE)
         )
 
-    def status(request: BoundedRequest) -> Content:
+    def status(request: BoundedRequest) -> PageContent:
         if wants_html(request):
             page = status_html.document()
-            return Content(HTML, page.body, headers={**page.headers, "vary": "accept"})
-        return Content(TEXT, as_text(reader.read()).encode(), headers={"vary": "accept"})
+            return PageContent(HTML, page.body, headers={**page.headers, "vary": "accept"})
+        return PageContent(TEXT, as_text(reader.read()).encode(), headers={"vary": "accept"})
 
-    def status_json(request: BoundedRequest) -> Content:
+    def status_json(request: BoundedRequest) -> PageContent:
         [wanted] = (request.args or {}).get(b"since", [None])[:1]
         if wanted is None:
-            return Content(JSON, msgspec.json.format(msgspec.json.encode(reader.read())) + b"\n")
+            return PageContent(
+                JSON, msgspec.json.format(msgspec.json.encode(reader.read())) + b"\n"
+            )
         time = _time(wanted)
         if time is None:
             return _refusal(HTTPStatus.BAD_REQUEST, "since: is not a time in seconds since 1970")
-        return Content(
+        return PageContent(
             JSON,
             msgspec.json.encode(msgspec.to_builtins(reader.read()) | {"recent": since(time)})
             + b"\n",
         )
 
-    contents: dict[str, Callable[[BoundedRequest], Content]] = {
-        "healthz": lambda _: Content(TEXT, b"ok\n"),
+    contents: dict[str, Callable[[BoundedRequest], PageContent]] = {
+        "healthz": lambda _: PageContent(TEXT, b"ok\n"),
         "readyz": readyz,
         "status": status,
         "status.json": status_json,
-        "metrics": lambda _: Content(CONTENT_TYPE_LATEST, generate_latest(registry)),
+        "metrics": lambda _: PageContent(CONTENT_TYPE_LATEST, generate_latest(registry)),
     }
-    return {name.encode(): Page(name, content) for name, content in contents.items()}
+    return {name.encode(): StatusPage(name, content) for name, content in contents.items()}
 
 
-def protected(pages: Mapping[bytes, Page], users: Passwords | None) -> Mapping[bytes, IResource]:
+def protected(
+    pages: Mapping[bytes, StatusPage], users: Passwords | None
+) -> Mapping[bytes, IResource]:
     """The pages, for `users` alone if there are any; but for those that a load balancer asks, which
     say next to nothing.
     """
@@ -149,13 +153,13 @@ def protected(pages: Mapping[bytes, Page], users: Passwords | None) -> Mapping[b
     }
 
 
-def _guarded(page: Page, users: Passwords) -> Any:
-    return Guarded(page, users)
+def _guarded(page: StatusPage, users: Passwords) -> Any:
+    return AuthenticatedResource(page, users)
 
 
-def refusing(name: str, denied: Denied) -> Page:
+def refusing(name: str, denied: Denial) -> StatusPage:
     """Replaces the page of that name for a client that must not see it."""
-    return _Nothing(name, lambda _: _refusal(HTTPStatus(denied.status), denied.why))
+    return _NotFoundPage(name, lambda _: _refusal(HTTPStatus(denied.status), denied.why))
 
 
 def wants_html(request: BoundedRequest) -> bool:
@@ -173,5 +177,5 @@ def _time(text: bytes) -> float | None:
     return time if math.isfinite(time) else None
 
 
-def _refusal(status: HTTPStatus, why: str) -> Content:
-    return Content(JSON, msgspec.json.encode({"error": why}) + b"\n", status)
+def _refusal(status: HTTPStatus, why: str) -> PageContent:
+    return PageContent(JSON, msgspec.json.encode({"error": why}) + b"\n", status)

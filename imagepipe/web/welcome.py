@@ -6,7 +6,7 @@ It shows neither a version nor anything that is stored.
 from html import escape
 
 from imagepipe.web.http.request import BoundedRequest
-from imagepipe.web.status_pages import HTML, TEXT, Content, Page, wants_html
+from imagepipe.web.status_pages import HTML, TEXT, PageContent, StatusPage, wants_html
 
 XML_RPC = (
     "This is imagepipe, an image store. This port takes XML-RPC calls (POST); system.listMethods"
@@ -41,13 +41,13 @@ _HEADERS = {
 }
 
 
-def welcome(what: str) -> Page:
+def welcome(what: str) -> StatusPage:
     """The page of a port; `what` is XML_RPC or HTTP."""
     text = f"{what} {DOCUMENTATION}\n".encode()
     document = _DOCUMENT.format(what=escape(what), docs=escape(DOCUMENTATION)).encode()
 
-    def content(request: BoundedRequest) -> Content:
+    def content(request: BoundedRequest) -> PageContent:
         media_type, body = (HTML, document) if wants_html(request) else (TEXT, text)
-        return Content(media_type, body, headers=_HEADERS)
+        return PageContent(media_type, body, headers=_HEADERS)
 
-    return Page("welcome", content)
+    return StatusPage("welcome", content)

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import bcrypt
 import pytest
 
-from imagepipe.web.http.bodies import MEMORY_BYTES_MAX
+from imagepipe.web.http.body_memory import MEMORY_BYTES_MAX
 from tests.support.blocking_convert import BlockingConvert
 from tests.support.cluster import eventually
 from tests.support.daemon_process import DaemonProcess, fault_of, running, text

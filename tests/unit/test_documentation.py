@@ -20,7 +20,7 @@ from imagepipe.errors import BadRequest, ImagepipeError
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.graphite import event_counts, replication_values
 from imagepipe.monitoring.metrics import registry_of
-from imagepipe.web.http.cross_origin_guard import Strangers
+from imagepipe.web.http.cross_origin_guard import CrossOriginGuard
 from imagepipe.web.http.refusal import refuse_encoded
 from imagepipe.web.xmlrpc.admin_methods import AdminMethods
 from imagepipe.web.xmlrpc.base64_images import decode_image
@@ -273,7 +273,7 @@ class MigrationTests:
             method=b"POST",
             uri=b"/",
         )
-        for denied in (refuse_encoded(encoded), Strangers(None).admit_call(form)):
+        for denied in (refuse_encoded(encoded), CrossOriginGuard(None).admit_call(form)):
             assert denied
             assert f"| {denied.status} | `{denied.why}` |" in MIGRATION
 

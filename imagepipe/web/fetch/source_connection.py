@@ -77,16 +77,16 @@ class SourceConnection:
         return not self._resolver.complete
 
     @property
-    def flooded(self) -> bool:
+    def exceeded_limit(self) -> bool:
         """Whether it was ended because too much came beside the body."""
-        return self._wire is not None and self._wire.flooded
+        return self._wire is not None and self._wire.exceeded_limit
 
     @property
-    def cut(self) -> bool:
+    def was_cut_off(self) -> bool:
         """Whether the server, or the network, has broken it off, other than by closing it
         in order.
         """
-        return self._wire is not None and self._wire.cut
+        return self._wire is not None and self._wire.was_cut_off
 
     async def get(self, user_agent: str) -> Any:
         """The IResponse, once its headers are there. Fails as Twisted's Agent does."""
@@ -234,8 +234,8 @@ class _BoundedProtocol(ProtocolWrapper):
 
     def __init__(self, factory: "_BoundedFactory", wrapped: Any) -> None:
         super().__init__(cast(Any, factory), wrapped)
-        self.flooded = False
-        self.cut = False
+        self.exceeded_limit = False
+        self.was_cut_off = False
         self._connection = factory.connection
         self._received_bytes = 0
         self._aborted = False
@@ -253,11 +253,11 @@ class _BoundedProtocol(ProtocolWrapper):
                 not self._aborted
                 and self._received_bytes - body_bytes > FRAMING_BYTES_MAX + body_bytes // 16
             ):
-                self.flooded = True
+                self.exceeded_limit = True
                 self.abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.cut = not reason.check(ConnectionDone)
+        self.was_cut_off = not reason.check(ConnectionDone)
         super().connectionLost(reason)
 
     def abort(self) -> None:

@@ -11,7 +11,7 @@ from twisted.web.resource import Resource, getChildForRequest
 from imagepipe.errors import Overloaded, StartError, Unauthorized, quoted
 from imagepipe.web.http.clients import client_of
 from imagepipe.web.http.passwords import Passwords
-from imagepipe.web.http.refusal import Denied
+from imagepipe.web.http.refusal import Denial
 from imagepipe.web.http.request import BoundedRequest
 
 _BCRYPT = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-7])\$[./A-Za-z0-9]{53}", re.ASCII)
@@ -56,18 +56,18 @@ async def log_in(request: BoundedRequest, passwords: Passwords) -> None:
         request.is_being_checked = False
 
 
-async def denial(request: BoundedRequest, passwords: Passwords) -> Denied | None:
+async def denial(request: BoundedRequest, passwords: Passwords) -> Denial | None:
     """Why `request` is not answered, if it is not: a site's Authenticate."""
     try:
         await log_in(request, passwords)
     except Unauthorized as error:
-        return Denied(error.http_status, str(error))
+        return Denial(error.http_status, str(error))
     except Overloaded as error:
-        return Denied(503, str(error))
+        return Denial(503, str(error))
     return None
 
 
-class Guarded(Resource):
+class AuthenticatedResource(Resource):
     """`resource` and what is below it, for users alone."""
 
     isLeaf = True

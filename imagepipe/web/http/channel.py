@@ -13,10 +13,10 @@ from twisted.web.http import BAD_REQUEST, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, 
 
 from imagepipe.core.requests.client_timeouts import Phase, Wait
 from imagepipe.web.http.clients import network_of
-from imagepipe.web.http.fast_path import Immediate, plain_get
+from imagepipe.web.http.fast_path import FastAnswer, plain_get
 from imagepipe.web.http.refusal import write_refusal
 from imagepipe.web.http.request import BoundedRequest, RequestRecord
-from imagepipe.web.http.timeouts import Watch
+from imagepipe.web.http.timeouts import Watchdog
 
 if TYPE_CHECKING:
     from imagepipe.web.http.site import LoggingSite
@@ -25,7 +25,7 @@ REQUEST_HEADER_FIELDS_TOO_LARGE = 431
 
 SLICE_BYTES = 8 << 10
 
-HELD_BYTES_MAX = 64 << 10
+BUFFERED_BYTES_MAX = 64 << 10
 """How much of a body waits in memory while its client's credentials are checked."""
 
 ANSWERS_IN_A_TURN_MAX = 16
@@ -61,7 +61,7 @@ class BoundedChannel(HTTPChannel):
         self._used = 0.0  # when the connection was made, something came, or an answer was done
         self._silence: Any = None  # an IDelayedCall: look whether it is silent
         self._has_begun = False  # whether anything has come on it
-        self.watch = cast(Watch, None)  # from connectionMade on
+        self.watch = cast(Watchdog, None)  # from connectionMade on
 
     @property
     def request_line(self) -> tuple[bytes, bytes, bytes]:
@@ -74,12 +74,12 @@ class BoundedChannel(HTTPChannel):
         site = self._our_site
         site.channels.add(self)
         self._used = site.seconds()
-        self.watch = Watch(
+        self.watch = Watchdog(
             site.seconds, self.callLater, lambda: site.acknowledged(self.transport), self._expired
         )
         super().connectionMade()
         if not site.connections.add(self, self._used):
-            self._turn_away()
+            self._reject()
         elif site.draining:
             self.drain()
 
@@ -89,7 +89,7 @@ class BoundedChannel(HTTPChannel):
         return self.watch.wait
 
     @property
-    def body_on_its_way(self) -> BoundedRequest | None:
+    def body_started(self) -> BoundedRequest | None:
         """The request whose body is arriving."""
         if self.wait.phase is not Phase.BODY:
             return None
@@ -103,7 +103,7 @@ class BoundedChannel(HTTPChannel):
         return self._network
 
     @property
-    def only_reads(self) -> bool:
+    def is_read_only(self) -> bool:
         """Whether the request under way changes nothing, or not before its password is checked."""
         if not self.requests:
             return False
@@ -155,7 +155,7 @@ class BoundedChannel(HTTPChannel):
         self._has_begun = True
         if not self._going_on:  # then it has come just now, and was not kept since the last answer
             self._answers = 0
-            if self._is_at_a_beginning and self._answer_at_once(data):
+            if self._is_between_requests and self._take_fast_path(data):
                 return
             self._ends_well = data.endswith(b"\r\n\r\n")
             if self.wait.phase is Phase.IDLE:
@@ -172,15 +172,15 @@ class BoundedChannel(HTTPChannel):
 
     def _take(self, data: bytes) -> None:
         super().dataReceived(data)
-        self._stop_reading_if_held()
+        self._stop_reading_if_full()
 
-    def _stop_reading_if_held(self) -> None:
+    def _stop_reading_if_full(self) -> None:
         private: Any = self
-        if self.paused and len(private._buffer) > HELD_BYTES_MAX:
+        if self.paused and len(private._buffer) > BUFFERED_BYTES_MAX:
             private._networkProducer.pauseProducing()
 
     @property
-    def _is_at_a_beginning(self) -> bool:
+    def _is_between_requests(self) -> bool:
         """Whether what comes now is a new request, which may be answered at once."""
         return (
             not (self.requests or self._is_full or self._our_site.draining)
@@ -188,18 +188,18 @@ class BoundedChannel(HTTPChannel):
             and not cast(Any, self.transport).disconnecting
         )
 
-    def _answer_at_once(self, data: bytes) -> bool:
+    def _take_fast_path(self, data: bytes) -> bool:
         site = self._our_site
-        answer_at_once = site.content.at_once
-        asked = plain_get(data) if answer_at_once else None
-        immediate = answer_at_once(asked) if answer_at_once and asked else None
-        if immediate is None:
+        fast_path = site.content.fast_path
+        asked = plain_get(data) if fast_path else None
+        answer = fast_path(asked) if fast_path and asked else None
+        if answer is None:
             return False
         self.watch.enter(Phase.IDLE)
-        cast(Any, self.transport).writeSequence((immediate.head, immediate.body))
+        cast(Any, self.transport).writeSequence((answer.head, answer.body))
         if self._client is None:
             self._client = getattr(self.getPeer(), "host", "-")
-        site.log(_Answered(self._client, immediate, site.seconds() - self._used))
+        site.log(_FastResponse(self._client, answer, site.seconds() - self._used))
         return True
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -227,7 +227,7 @@ class BoundedChannel(HTTPChannel):
         self._is_full = False
         self.watch.unblock()
         super().resumeProducing()
-        self._stop_reading_if_held()
+        self._stop_reading_if_full()
         self._begin_next()
 
     def requestDone(self, request: BoundedRequest) -> None:
@@ -283,7 +283,7 @@ class BoundedChannel(HTTPChannel):
         if self.isSecure():
             cast(Any, self.transport).transport.loseConnection()
 
-    def _turn_away(self) -> None:
+    def _reject(self) -> None:
         if self.isSecure():  # a refusal would have to wait for the handshake
             self.make_room()
         else:
@@ -318,10 +318,10 @@ class BoundedChannel(HTTPChannel):
         self.loseConnection()
 
 
-class _Answered:
+class _FastResponse:
     """A request that was answered at once, for the log."""
 
-    def __init__(self, client: str, answer: Immediate, seconds: float) -> None:
+    def __init__(self, client: str, answer: FastAnswer, seconds: float) -> None:
         self.client_host = client
         self.method = b"GET"
         self.code = answer.status

@@ -23,7 +23,7 @@ REPORT_SECONDS = 60.0
 _log = Logger()
 
 
-class Connection(Protocol):
+class TrackedConnection(Protocol):
     """A connection with a client."""
 
     @property
@@ -37,7 +37,7 @@ class Connection(Protocol):
         ...
 
     @property
-    def only_reads(self) -> bool:
+    def is_read_only(self) -> bool:
         """Whether what the client asks for changes nothing."""
         ...
 
@@ -52,18 +52,20 @@ class Connections:
     def __init__(self, count_max: int = CONNECTIONS_MAX) -> None:
         self.count_max = count_max
         self._count = 0
-        self._networks: dict[str, dict[Connection, None]] = {}
-        self._slow: deque[tuple[Connection, Wait]] = deque()
+        self._networks: dict[str, dict[TrackedConnection, None]] = {}
+        self._slow: deque[tuple[TrackedConnection, Wait]] = deque()
         self._reported = float("-inf")
 
-    def add(self, connection: Connection, now: float) -> bool:
+    def add(self, connection: TrackedConnection, now: float) -> bool:
         """Note a new connection, closing another if there is no room; False if none can be closed.
 
         Then the new one has to be turned away.
         """
         if self._count >= self.count_max:
             self._report(now)
-            loser = self._slowest_for(connection.network) or self._reader_beside(connection.network)
+            loser = self._slowest_connection(connection.network) or self._reader_beside(
+                connection.network
+            )
             if loser is None:
                 return False
             self.remove(loser)
@@ -72,7 +74,7 @@ class Connections:
         self._count += 1
         return True
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: TrackedConnection) -> None:
         """It is closed."""
         network = self._networks.get(connection.network, {})
         if connection in network:
@@ -81,34 +83,34 @@ class Connections:
             if not network:
                 del self._networks[connection.network]
 
-    def _reader_beside(self, network: str) -> Connection | None:
+    def _reader_beside(self, network: str) -> TrackedConnection | None:
         busiest = max(self._networks.values(), key=len)
         if len(busiest) < len(self._networks.get(network, ())) + 2:
             return None
-        return next((one for one in busiest if one.only_reads), None)
+        return next((one for one in busiest if one.is_read_only), None)
 
-    def _slowest_for(self, network: str) -> Connection | None:
+    def _slowest_connection(self, network: str) -> TrackedConnection | None:
         if (known := self._known_slow(network)) is not None:
             return known
         count = max(1, int(self.count_max * SHARE_LOOKED_UP))
         networks = (
-            them for name, them in self._networks.items() if self._may_displace(network, name)
+            them for name, them in self._networks.items() if self._may_replace(network, name)
         )
         connections = (one for them in networks for one in them)
         self._slow = deque(slowest(((one, one.wait) for one in connections), count))
         return self._known_slow(network)
 
-    def _known_slow(self, network: str) -> Connection | None:
+    def _known_slow(self, network: str) -> TrackedConnection | None:
         """One that was slow in the last search and has not moved since."""
         for _ in range(len(self._slow)):
             connection, wait = self._slow.popleft()
             if connection in self._networks.get(connection.network, ()) and connection.wait is wait:
-                if self._may_displace(network, connection.network):
+                if self._may_replace(network, connection.network):
                     return connection
                 self._slow.append((connection, wait))  # for a newcomer of another network
         return None
 
-    def _may_displace(self, newcomer: str, network: str) -> bool:
+    def _may_replace(self, newcomer: str, network: str) -> bool:
         return network == newcomer or len(self._networks[network]) > len(
             self._networks.get(newcomer, ())
         )

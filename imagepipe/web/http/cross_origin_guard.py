@@ -12,7 +12,7 @@ from typing import Any
 from twisted.web.http import FORBIDDEN, UNSUPPORTED_MEDIA_TYPE
 
 from imagepipe.core.requests.cross_origin import HostRule, Sender, cross_origin, untrusted_host
-from imagepipe.web.http.refusal import Denied
+from imagepipe.web.http.refusal import Denial
 
 READING = (b"GET", b"HEAD", b"OPTIONS")
 """Methods that change nothing."""
@@ -26,7 +26,7 @@ def host_rule(option: str, hosts: Iterable[str]) -> HostRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Strangers:
+class CrossOriginGuard:
     """Each method is an Admit.
 
     rule: None where credentials are required, because a browser has none for a stranger's name.
@@ -34,29 +34,29 @@ class Strangers:
 
     rule: HostRule | None
 
-    def admit_call(self, request: Any) -> Denied | None:
+    def admit_call(self, request: Any) -> Denial | None:
         """For the XML-RPC port."""
         if denied := self.admit_write(request):
             return denied
         media_types = request.requestHeaders.getRawHeaders(b"content-type", ())
         if request.method == b"POST" and not all(map(_is_xml, media_types)):
-            return Denied(
+            return Denial(
                 UNSUPPORTED_MEDIA_TYPE, "the Content-Type must be text/xml or application/xml"
             )
         return None
 
-    def admit_write(self, request: Any) -> Denied | None:
+    def admit_write(self, request: Any) -> Denial | None:
         """For the image server: checks every request but those that only read."""
         if request.method in READING:
             return None
         if why := cross_origin(_sender(request)):
-            return Denied(FORBIDDEN, why)
+            return Denial(FORBIDDEN, why)
         return self.admit_page(request)
 
-    def admit_page(self, request: Any) -> Denied | None:
+    def admit_page(self, request: Any) -> Denial | None:
         """For the status pages."""
         why = untrusted_host(_sender(request), self.rule) if self.rule else None
-        return Denied(FORBIDDEN, why) if why else None
+        return Denial(FORBIDDEN, why) if why else None
 
 
 def _sender(request: Any) -> Sender:

@@ -1,13 +1,13 @@
-"""Plain GETs whose answer is at hand: read and answered in one go, without all that Twisted keeps
-for a request that may take its time.
+"""The fast path: plain GETs that are answered from memory at once, without the state that Twisted
+keeps for a request that may take a while.
 
-    GET /a/b.jpg HTTP/1.1      what has come is one such request, whole, with nothing behind it, and
-                               no header changes its answer
-    Host: ...                  -> its path, and the ETags that the client has -> Immediate: all that
-                               is to be said, and what the log says of it
+    GET /a/b.jpg HTTP/1.1      the received bytes are exactly one complete request, and no header
+    Host: ...                  changes its answer
+      -> PlainGet              its path, and the ETags that the client has
+      -> FastAnswer            the whole answer, and what to log
 
-Anything else is left to Twisted as it came: `plain_get` knows only what it is sure of. The answers
-are those that Twisted would have given.
+Everything else is left to Twisted unchanged: `plain_get` recognises only what it is sure of. The
+answers are the same as Twisted's.
 """
 
 import re
@@ -44,7 +44,7 @@ class PlainGet:
 
 
 @dataclass(frozen=True, slots=True)
-class Immediate:
+class FastAnswer:
     """An answer, whole. call, path, result: for the log."""
 
     status: int
@@ -55,7 +55,7 @@ class Immediate:
     result: str
 
 
-AnswerAtOnce = Callable[[PlainGet], Immediate | None]
+FastPath = Callable[[PlainGet], FastAnswer | None]
 """None: Twisted is to answer."""
 
 

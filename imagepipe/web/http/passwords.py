@@ -49,7 +49,7 @@ class Passwords:
         self._decoys = [hashed[:DIGEST_AT] + b"." * 31 for hashed in sorted(users.values())]
         self._decoy_key = sha256(b"".join(sorted(users.values()))).digest()
         self._key = os.urandom(32)
-        self._known: dict[bytes, None] = {}
+        self._proofs: dict[bytes, None] = {}
         self._checks: dict[bytes, _Check] = {}
         self._queue: PasswordQueue[_Check] = PasswordQueue(WAITING_MAX)
         self._running = 0
@@ -63,8 +63,8 @@ class Passwords:
         """
         proof = hmac.digest(self._key, sha256(name).digest() + password, "sha256")
         deferred: Deferred[None] = Deferred(lambda cancelled: self._cancel(proof, cancelled))
-        if proof in self._known:
-            self._know(proof)
+        if proof in self._proofs:
+            self._remember(proof)
             deferred.callback(None)
         elif check := self._checks.get(proof):
             check.waiting.append(deferred)
@@ -99,7 +99,7 @@ class Passwords:
     def _checked(self, result: "bool | Failure", check: "_Check") -> None:
         self._running -= 1
         if result is True:
-            self._know(check.proof)
+            self._remember(check.proof)
             self._end(check, None)
         elif isinstance(result, Failure):
             self._end(check, result)
@@ -123,11 +123,11 @@ class Passwords:
             del self._checks[proof]
             self._queue.remove(check.source, check.name, check)
 
-    def _know(self, proof: bytes) -> None:
-        self._known.pop(proof, None)
-        self._known[proof] = None
-        if len(self._known) > KNOWN_MAX:
-            del self._known[next(iter(self._known))]
+    def _remember(self, proof: bytes) -> None:
+        self._proofs.pop(proof, None)
+        self._proofs[proof] = None
+        if len(self._proofs) > KNOWN_MAX:
+            del self._proofs[next(iter(self._proofs))]
 
     def _decoy(self, name: bytes) -> bytes:
         """The hash for an unknown name: as if it were a user, and the same after a restart."""

@@ -49,36 +49,36 @@ def write_refusal(transport: Any, status: int, refusal: Refusal, why: str = "") 
 
 
 @dataclass(frozen=True, slots=True)
-class Denied:
+class Denial:
     """Why a request or its body is not taken; `why` is in ASCII, and has no quotes."""
 
     status: int
     why: str
 
 
-Admit = Callable[[Any], Denied | None]
+Admit = Callable[[Any], Denial | None]
 """A request whose headers have come -> why it, or its body, is not taken, if it is not."""
 
 
-Authenticate = Callable[[Any], Coroutine[Any, Any, Denied | None]]
+Authenticate = Callable[[Any], Coroutine[Any, Any, Denial | None]]
 """The same for its credentials, which take a while to check. It may be cancelled by its client."""
 
 
-def admit_all(_request: Any) -> Denied | None:
+def admit_all(_request: Any) -> Denial | None:
     """An Admit for everyone."""
     return None
 
 
-def needs_credentials(request: Any) -> Denied | None:
+def needs_credentials(request: Any) -> Denial | None:
     """An Admit for a resource behind HTTP Basic."""
     return (
         None
         if request.requestHeaders.hasHeader(b"authorization")
-        else Denied(UNAUTHORIZED, "it needs the credentials of one of [network] users")
+        else Denial(UNAUTHORIZED, "it needs the credentials of one of [network] users")
     )
 
 
-def refuse_encoded(request: Any) -> Denied | None:
+def refuse_encoded(request: Any) -> Denial | None:
     """An Admit for bodies that are sent as they are. A compressed one could be a bomb, and no
     client has to send it.
     """
@@ -87,7 +87,7 @@ def refuse_encoded(request: Any) -> Denied | None:
     )
     if all(coding.strip() in (b"", b"identity") for coding in codings):
         return None
-    return Denied(
+    return Denial(
         UNSUPPORTED_MEDIA_TYPE,
         "a body with a Content-Encoding, such as gzip, is not accepted: send it uncompressed",
     )

@@ -33,7 +33,7 @@ from imagepipe.errors import InternalError, quoted
 from imagepipe.runtime.profiling import StageTimer
 from imagepipe.web.http.refusal import (
     Authenticate,
-    Denied,
+    Denial,
     refusal_headers,
     refuse_encoded,
     write_refusal,
@@ -153,11 +153,11 @@ class BoundedRequest(server.Request):
         if self._chunks > CHUNKS_MAX + self._received_bytes // CHUNK_BYTES_MIN:
             if not self._refused:
                 self._refuse(BAD_REQUEST)
-            self._hang_up()
+            self._abort()
             return
         if self._refused or not self._keeps_body:
             if self._received_bytes > REFUSED_BYTES_READ_MAX:
-                self._hang_up()
+                self._abort()
             return
         if self._received_bytes > self._body_bytes_max:
             self._refuse(REQUEST_ENTITY_TOO_LARGE)
@@ -179,13 +179,13 @@ class BoundedRequest(server.Request):
     def make_room(self) -> None:
         """Give up the body for that of a faster client."""
         self._refuse(SERVICE_UNAVAILABLE)
-        self._hang_up()
+        self._abort()
 
     def time_out(self) -> None:
         """Its body comes too slowly: answer that, unless it was refused already, and hang up."""
         if not self._refused:
             self._refuse(REQUEST_TIMEOUT)
-        self._hang_up()
+        self._abort()
 
     def connectionLost(self, reason: Any) -> None:
         self.is_gone = True
@@ -209,7 +209,7 @@ class BoundedRequest(server.Request):
         deferred.addErrback(self.processingFailed)
         return NOT_DONE_YET
 
-    def refuse(self, denied: Denied) -> None:
+    def refuse(self, denied: Denial) -> None:
         """Answer with nothing but a status and a sentence. Nothing must have been written yet."""
         status, refusal = HTTPStatus(denied.status), self._site.refusal
         body = refusal.body % denied.why.encode()
@@ -298,7 +298,7 @@ class BoundedRequest(server.Request):
             self._break_off()
             self.log()
         else:
-            self.refuse(Denied(error.http_status, str(error)))
+            self.refuse(Denial(error.http_status, str(error)))
 
     def _break_off(self) -> None:
         """Close the connection so that a part of an answer does not look like all of it."""
@@ -314,7 +314,7 @@ class BoundedRequest(server.Request):
         self.requestHeaders.removeHeader(b"expect")
         channel.hold()
 
-        def admitted(denied: Denied | None) -> None:
+        def admitted(denied: Denial | None) -> None:
             if denied:
                 self._refuse(denied.status, denied.why)
                 return
@@ -364,7 +364,7 @@ class BoundedRequest(server.Request):
         _log.error("cannot keep a request body: {error}", error=error)
         self._refuse(INSUFFICIENT_STORAGE_SPACE)
 
-    def _hang_up(self) -> None:
+    def _abort(self) -> None:
         self._hung_up = True
         self.channel.loseConnection()
 

@@ -12,10 +12,10 @@ from twisted.web import server
 from twisted.web.resource import IResource
 
 from imagepipe.core.requests.client_timeouts import slowest_body
-from imagepipe.web.http.bodies import BodyMemory
+from imagepipe.web.http.body_memory import BodyMemory
 from imagepipe.web.http.channel import BoundedChannel
 from imagepipe.web.http.connections import Connections
-from imagepipe.web.http.fast_path import AnswerAtOnce
+from imagepipe.web.http.fast_path import FastPath
 from imagepipe.web.http.refusal import PLAIN_TEXT, Admit, Authenticate, Refusal, admit_all
 from imagepipe.web.http.request import BoundedRequest, RequestRecord
 from imagepipe.web.http.timeouts import acknowledged_bytes
@@ -34,7 +34,7 @@ class SiteContent:
     """What a site answers with: `resource`, for requests whose body has at most `body_bytes_max`
     bytes and is admitted. `unanswered`: how many wait.
 
-    at_once: asked before `resource` is, for plain GETs.
+    fast_path: asked before `resource` is, for plain GETs.
     guard: may refuse any other request once its headers have arrived.
     """
 
@@ -42,7 +42,7 @@ class SiteContent:
     body_bytes_max: int
     admit: Admit = admit_all
     authenticate: Authenticate | None = None
-    at_once: AnswerAtOnce | None = None
+    fast_path: FastPath | None = None
     guard: Admit = admit_all
     unanswered: int = 0
 
@@ -72,7 +72,7 @@ class LoggingSite(server.Site):
         super().__init__(
             content.resource, requestFactory=BoundedRequest, parsePOSTFormSubmission=False
         )
-        self.timeOut = None  # of Twisted's own: each connection has a Watch
+        self.timeOut = None  # of Twisted's own: each connection has a Watchdog
         self.connections = connections or Connections()
         self.acknowledged = acknowledged
         self.displayTracebacks = False
@@ -111,16 +111,16 @@ class LoggingSite(server.Site):
             channel.drain()
         deferred: Deferred[None] = Deferred()
         self._empty.append(deferred)
-        self._tell_if_empty()
+        self._fire_if_drained()
         return deferred
 
     def channel_closed(self, channel: BoundedChannel) -> None:
         """It is no more."""
         self.channels.discard(channel)
         self.connections.remove(channel)
-        self._tell_if_empty()
+        self._fire_if_drained()
 
-    def _tell_if_empty(self) -> None:
+    def _fire_if_drained(self) -> None:
         if not self.channels:
             waiting, self._empty = self._empty, []
             for deferred in waiting:
@@ -141,7 +141,7 @@ class LoggingSite(server.Site):
         cannot.
         """
         while not self.spool(size, request.spooled_bytes):
-            bodies = [one for channel in self.channels if (one := channel.body_on_its_way)]
+            bodies = [one for channel in self.channels if (one := channel.body_started)]
             kept = ((one, one.received_bytes, one.seconds) for one in bodies if one.spooled_bytes)
             slowest = slowest_body(kept)
             if slowest is None or slowest is request:

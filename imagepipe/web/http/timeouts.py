@@ -29,7 +29,7 @@ def acknowledged_bytes(transport: Any) -> int:
     return int.from_bytes(info[_ACKNOWLEDGED], sys.byteorder)
 
 
-class Watch:
+class Watchdog:
     """What the server waits for on one connection.
 
     seconds, call_later: the clock. acknowledged: how many bytes the client has received in all.

@@ -47,9 +47,9 @@ def certificate_options(certificate: Path, key: Path) -> CertificateOptions:
 
 
 @implementer(IProtocolNegotiationFactory)
-class Entrance(ServerFactory):
-    """What ports hand their connections to: to `site`, a factory, over TLS if `secure` says so.
-    Connections that there are stay as they are.
+class TlsFactory(ServerFactory):
+    """The factory of a port: passes connections to the factory `site`, over TLS once it has a
+    certificate. Open connections stay as they are.
     """
 
     noisy = False
@@ -58,10 +58,8 @@ class Entrance(ServerFactory):
         self.site = site
         self._factory: Any = site
 
-    def secure(self, options: CertificateOptions | None) -> None:
-        """Speak TLS with the connections that come from now on, with this certificate, or without
-        TLS.
-        """
+    def set_certificate(self, options: CertificateOptions | None) -> None:
+        """Use TLS with this certificate for new connections; None: no TLS."""
         context: Any = options  # Twisted's own interfaces have no types
         self._factory = (
             TLSMemoryBIOFactory(context, isClient=False, wrappedFactory=self.site)

@@ -28,8 +28,8 @@ from imagepipe.usecases.operations import Operations
 from imagepipe.usecases.originals import Originals
 from imagepipe.usecases.prerender import Ahead
 from imagepipe.usecases.verification import Progress, Verification
-from imagepipe.web.facts import iso_time, public_facts
 from imagepipe.web.http.request import BoundedRequest
+from imagepipe.web.public_facts import iso_time, public_facts
 from imagepipe.web.xmlrpc.image_methods import method
 
 _HTTP_IS_OFF = "there is no image server here: [http] port is not set"

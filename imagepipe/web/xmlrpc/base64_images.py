@@ -28,7 +28,7 @@ behind them.
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedImage(LongText):
+class Base64Image(LongText):
     """Base64 text inside a body: `body[start:end]`, not yet decoded."""
 
     body: IO[bytes]
@@ -59,7 +59,7 @@ def decode_image(value: object, bytes_max: int) -> bytes:
 
     Raises BadRequest if it is none, or has more than `bytes_max` bytes.
     """
-    if isinstance(value, EncodedImage):
+    if isinstance(value, Base64Image):
         return value.decode(bytes_max)
     if isinstance(value, str):
         return decode_base64(value.encode(errors="replace"), bytes_max)

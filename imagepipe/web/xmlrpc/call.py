@@ -19,7 +19,7 @@ expat holds the GIL while it scans, and so holds up the whole daemon. So the bod
 slices, of which none takes more than about a millisecond, and what is left beside the images is
 bounded in bytes. A tag, comment or processing instruction that goes on over several slices would be
 scanned again with each of them, and is refused. What the values may be is bounded in
-`unmarshalling`.
+`unmarshal`.
 
 All functions here block for as long as the body is large: they run on threads.
 """
@@ -35,8 +35,8 @@ from xml.parsers import expat
 
 import pybase64
 
-from imagepipe.web.xmlrpc.base64_images import EncodedImage
-from imagepipe.web.xmlrpc.unmarshalling import CallReader, MalformedCallError
+from imagepipe.web.xmlrpc.base64_images import Base64Image
+from imagepipe.web.xmlrpc.unmarshal import CallReader, MalformedCallError
 
 LIFTED_BYTES_MIN = 32 * 1024
 LIFTED_MAX = 100
@@ -57,7 +57,7 @@ would get its turn less often.
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A parsed call. Any value in it may be an EncodedImage, in place of a long string or base64
+    """A parsed call. Any value in it may be an Base64Image, in place of a long string or base64
     value.
     """
 
@@ -95,7 +95,7 @@ def _whole(body: IO[bytes]) -> bytes:
     return body.read()
 
 
-def _long_texts(body: IO[bytes], xml: bytes, bytes_min: int) -> Iterator[EncodedImage]:
+def _long_texts(body: IO[bytes], xml: bytes, bytes_min: int) -> Iterator[Base64Image]:
     """Stretches of plain text between two tags, or in a CDATA section, that have `bytes_min` or
     more; LIFTED_MAX at most.
     """
@@ -110,7 +110,7 @@ def _long_texts(body: IO[bytes], xml: bytes, bytes_min: int) -> Iterator[Encoded
             return
         if end - start >= bytes_min and _is_plain(body, xml, start, end, section=section):
             found += 1
-            yield EncodedImage(body, start, end)
+            yield Base64Image(body, start, end)
         tag = xml.find(b"<", end)
 
 
@@ -119,10 +119,10 @@ def _is_plain(body: IO[bytes], xml: bytes, start: int, end: int, *, section: boo
         return False
     if xml.find(b"&", start, end) < 0:
         return True
-    return not section and EncodedImage(body, start, end).has_only_line_breaks
+    return not section and Base64Image(body, start, end).has_only_line_breaks
 
 
-def _read(xml: bytes, lifted: Mapping[str, EncodedImage]) -> CallReader:
+def _read(xml: bytes, lifted: Mapping[str, Base64Image]) -> CallReader:
     if len(xml) > PARSED_BYTES_MAX:
         raise MalformedCallError(f"more than {PARSED_BYTES_MAX} bytes apart from the image")
     with _long_parse if len(xml) > SLICE_BYTES else contextlib.nullcontext():

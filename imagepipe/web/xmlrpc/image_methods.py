@@ -31,12 +31,12 @@ from imagepipe.core.requests.call_arguments import (
 from imagepipe.errors import ImagepipeError, InternalError, quoted
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.usecases.operations import Operations
-from imagepipe.web.facts import public_facts
 from imagepipe.web.http.request import BoundedRequest
+from imagepipe.web.public_facts import public_facts
 from imagepipe.web.xmlrpc.answers import encode_answer
 from imagepipe.web.xmlrpc.base64_images import decode_image
 from imagepipe.web.xmlrpc.call import Call, parse_call
-from imagepipe.web.xmlrpc.unmarshalling import METHOD_LENGTH_MAX, MalformedCallError
+from imagepipe.web.xmlrpc.unmarshal import METHOD_LENGTH_MAX, MalformedCallError
 
 T = TypeVar("T")
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]

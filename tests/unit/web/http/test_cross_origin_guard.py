@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from imagepipe.web.http.cross_origin_guard import Strangers, host_rule
+from imagepipe.web.http.cross_origin_guard import CrossOriginGuard, host_rule
 from imagepipe.web.root import Root
 from imagepipe.web.welcome import HTTP, XML_RPC, welcome
 from tests.support.browser import Browser
@@ -40,7 +40,7 @@ class Port:
     reaches them.
     """
 
-    def __init__(self, guard: str, strangers: Strangers) -> None:
+    def __init__(self, guard: str, strangers: CrossOriginGuard) -> None:
         self.others, self.page = Counted(), Counted()
         self.page.isLeaf = False
         pages: Mapping[bytes, Any] = {b"status": self.page}
@@ -71,12 +71,12 @@ class Port:
 
 def images(rule: Any = RULE) -> Port:
     """The image server's."""
-    return Port("admit_write", Strangers(rule))
+    return Port("admit_write", CrossOriginGuard(rule))
 
 
 def methods(rule: Any = RULE) -> Port:
     """That of XML-RPC."""
-    return Port("admit_call", Strangers(rule))
+    return Port("admit_call", CrossOriginGuard(rule))
 
 
 class WriteTests:

@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 from imagepipe.core.rendering.renditions import RenditionLimits
 from imagepipe.monitoring.counters import Counters
 from imagepipe.web.http.request import BoundedRequest
-from imagepipe.web.image_resource import JSON_REFUSAL, Access, ImagePages
+from imagepipe.web.image_resource import JSON_REFUSAL, Access, ImageResource
 from imagepipe.web.xmlrpc.image_methods import ImageMethods, method
 from tests.support.browser import Browser
 from tests.support.http_responses import answer
@@ -234,7 +234,7 @@ class ImagePagesTests:
     def test_an_exception_below(self, asked: bytes) -> None:
         nothing: Any = object()
         limits = RenditionLimits((), 100, 80, (), 1000)
-        pages = ImagePages(
+        pages = ImageResource(
             _at_once,
             nothing,
             nothing,

@@ -9,7 +9,7 @@ import pytest
 from imagepipe.web.http.fast_path import (
     HEADERS_MAX,
     REQUEST_BYTES_MAX,
-    Immediate,
+    FastAnswer,
     PlainGet,
     head_of,
     plain_get,
@@ -231,9 +231,9 @@ class ConnectionTests:
 
 def _browser(page: Any, **options: Any) -> tuple[Browser, Any]:
     browser = Browser(page, **options)
-    browser.site.content.at_once = _at_once
+    browser.site.content.fast_path = _fast_path
     return browser, page
 
 
-def _at_once(asked: PlainGet) -> Immediate | None:
-    return Immediate(200, HEAD, b"at", "file", "'/at'", "OK") if asked.path == b"/at" else None
+def _fast_path(asked: PlainGet) -> FastAnswer | None:
+    return FastAnswer(200, HEAD, b"at", "file", "'/at'", "OK") if asked.path == b"/at" else None

@@ -13,8 +13,8 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from imagepipe.core.requests.client_timeouts import PATIENCE_SECONDS, Phase
 from imagepipe.errors import Overloaded, StartError, Unauthorized
-from imagepipe.web.http.auth import Guarded, denial, parse_users
-from imagepipe.web.http.channel import HELD_BYTES_MAX
+from imagepipe.web.http.auth import AuthenticatedResource, denial, parse_users
+from imagepipe.web.http.channel import BUFFERED_BYTES_MAX
 from imagepipe.web.http.passwords import RUNNING_MAX, WAITING_MAX, Passwords
 from tests.support.browser import Browser
 from tests.support.http_responses import answer
@@ -262,7 +262,7 @@ class BodyTests:
     ) -> None:
         page, browser = _guarded(passwords)
         browser.send(_post(b"ann:annann", 1_000_000))
-        browser.send(bytes(HELD_BYTES_MAX + 1))
+        browser.send(bytes(BUFFERED_BYTES_MAX + 1))
         assert browser.transport.producerState == "paused"
         browser.be_full()
         browser.be_empty()
@@ -271,7 +271,7 @@ class BodyTests:
         browser.site.spool(-1 << 40, 1 << 40)
         threads.finish()
         assert browser.transport.producerState == "producing"
-        browser.send(bytes(1_000_000 - HELD_BYTES_MAX - 1))
+        browser.send(bytes(1_000_000 - BUFFERED_BYTES_MAX - 1))
         assert page.asked == 1
 
     def test_the_client_is_not_blamed_for_the_wait(
@@ -341,7 +341,7 @@ class GuardedTests:
         self, passwords: Passwords, threads: Threads, method: str
     ) -> None:
         page = Counted()
-        browser = Browser(Guarded(page, passwords))
+        browser = Browser(AuthenticatedResource(page, passwords))
         browser.send(
             f"{method} / HTTP/1.1\r\nHost: x\r\n"
             f"Authorization: {_basic(b'ann:wrong')}\r\n\r\n".encode()
@@ -361,7 +361,7 @@ class GuardedTests:
         "header", ["", "Basic", "Basic !!!", "Bearer x", "Basic YW5u", "\xff", "Basic \xff"]
     )
     def test_a_malformed_header_is_401(self, passwords: Passwords, header: str) -> None:
-        browser = Browser(Guarded(Counted(), passwords))
+        browser = Browser(AuthenticatedResource(Counted(), passwords))
         browser.send(
             f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: {header}\r\n\r\n".encode("latin-1")
         )
@@ -371,7 +371,7 @@ class GuardedTests:
         self, passwords: Passwords, threads: Threads
     ) -> None:
         page = Counted()
-        browser = Browser(Guarded(page, passwords))
+        browser = Browser(AuthenticatedResource(page, passwords))
         browser.send(
             f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: {_basic(b'ann:annann')}\r\n\r\n".encode()
         )

@@ -8,7 +8,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from imagepipe.core.requests.client_timeouts import PATIENCE_SECONDS, Phase
 from imagepipe.web.http.channel import ANSWERS_IN_A_TURN_MAX, SILENCE_SECONDS
-from imagepipe.web.http.refusal import Denied, needs_credentials
+from imagepipe.web.http.refusal import Denial, needs_credentials
 from imagepipe.web.http.request import CHUNKS_MAX
 from imagepipe.web.http.site import SPOOLED_BYTES_MAX
 from tests.support.browser import Browser
@@ -389,7 +389,7 @@ class HostTests:
         page = Counted()
         browser = Browser(page)
         browser.site.content.guard = lambda request: (
-            Denied(403, "no") if request.method == b"POST" else None
+            Denial(403, "no") if request.method == b"POST" else None
         )
         browser.ask()
         browser.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)

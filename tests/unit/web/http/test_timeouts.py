@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 
 from imagepipe.core.requests.client_timeouts import LEAST_BYTES_PER_SECOND, PATIENCE_SECONDS, Phase
-from imagepipe.web.http.auth import Guarded
-from imagepipe.web.http.bodies import MEMORY_BYTES_MAX
+from imagepipe.web.http.auth import AuthenticatedResource
+from imagepipe.web.http.body_memory import MEMORY_BYTES_MAX
 from imagepipe.web.http.connections import Connections
 from imagepipe.web.http.passwords import Passwords
 from imagepipe.web.http.site import SPOOLED_BYTES_MAX
@@ -349,7 +349,7 @@ class TooManyConnectionsTests:
     def test_one_whose_password_is_being_checked_makes_room_whatever_it_asks_for(self) -> None:
         users = {b"ann": bcrypt.hashpw(b"right", bcrypt.gensalt(4))}
         never: Deferred[bool] = Deferred()
-        page = Guarded(Counted(), Passwords(users, lambda _: never))
+        page = AuthenticatedResource(Counted(), Passwords(users, lambda _: never))
         first = Browser(page, connections=Connections(2))
         crowd = [first, first.another()]
         head = (

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from imagepipe.errors import BadRequest
 from imagepipe.web.xmlrpc.base64_images import (
     PIECE_BYTES,
-    EncodedImage,
+    Base64Image,
     decode_base64,
     decode_image,
 )
 from imagepipe.web.xmlrpc.call import SLICE_BYTES, parse_call
-from imagepipe.web.xmlrpc.unmarshalling import MalformedCallError
+from imagepipe.web.xmlrpc.unmarshal import MalformedCallError
 
 IMAGE = bytes(range(256)) * 3
 ENCODED = base64.b64encode(IMAGE).decode()
@@ -32,7 +32,7 @@ def parsed(body: str | bytes, lifted_bytes_min: int = 16) -> tuple[str, list[Any
         io.BytesIO(body.encode() if isinstance(body, str) else body), lifted_bytes_min
     )
     return call.method, [
-        value.decode(1 << 20) if isinstance(value, EncodedImage) else value
+        value.decode(1 << 20) if isinstance(value, Base64Image) else value
         for value in call.parameters
     ]
 
@@ -61,7 +61,7 @@ class LiftingTests:
     )
     def test_an_image_is_lifted_from_every_place_it_may_have(self, value: str) -> None:
         body = call(value, "<string>path</string>")
-        assert isinstance(parse_call(io.BytesIO(body.encode()), 16).parameters[0], EncodedImage)
+        assert isinstance(parse_call(io.BytesIO(body.encode()), 16).parameters[0], Base64Image)
         assert parsed(body) == ("m", [IMAGE, "path"])
 
     @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ class LiftingTests:
     def test_an_image_is_lifted_with_line_breaks_of_any_spelling(self, line_break: str) -> None:
         lines = [ENCODED[at : at + 76] for at in range(0, len(ENCODED), 76)]
         body = call(f"<string>{line_break.join(lines)}</string>")
-        assert isinstance(parse_call(io.BytesIO(body.encode()), 16).parameters[0], EncodedImage)
+        assert isinstance(parse_call(io.BytesIO(body.encode()), 16).parameters[0], Base64Image)
         assert parsed(body)[1] == [IMAGE]
 
     def test_every_image_of_a_call_is_lifted_however_deep_it_lies(self) -> None:
@@ -112,12 +112,12 @@ class LiftingTests:
         assert isinstance(first, list)
         assert isinstance(second, dict)
         for image in (*first, second["image"], third):
-            assert isinstance(image, EncodedImage)
+            assert isinstance(image, Base64Image)
             assert image.decode(1 << 20) == IMAGE
 
     def test_no_more_than_a_hundred_are(self) -> None:
         parameters = parse_call(io.BytesIO(call(*[ENCODED] * 101).encode()), 16).parameters
-        assert [isinstance(image, EncodedImage) for image in parameters] == [True] * 100 + [False]
+        assert [isinstance(image, Base64Image) for image in parameters] == [True] * 100 + [False]
 
     @pytest.mark.parametrize("reference", ["&#10;", "&#x0000000A;"])
     def test_a_text_of_references_is_left_to_the_parser(self, reference: str) -> None:
@@ -135,7 +135,7 @@ class LiftingTests:
         parsed_call = parse_call(io.BytesIO(body.encode()), lifted_bytes_min)
         expected, _ = xmlrpc.client.loads(body)
         for value, text in zip(parsed_call.parameters, expected, strict=True):
-            if isinstance(value, EncodedImage):
+            if isinstance(value, Base64Image):
                 assert body.encode()[value.start : value.end].decode().replace("&amp;", "&") == text
             else:
                 assert value == text
@@ -160,7 +160,7 @@ class BodyTests:
         with tempfile.TemporaryFile() as body:
             body.write(call(f"<string>{lines}</string>", "<string>a.jpg</string>").encode())
             found = parse_call(body)
-            assert isinstance(found.parameters[0], EncodedImage)
+            assert isinstance(found.parameters[0], Base64Image)
             assert found.parameters[0].decode(1 << 21) == image
             assert found.parameters[1] == "a.jpg"
 
@@ -169,7 +169,7 @@ class BodyTests:
     def test_a_line_break_may_lie_across_two_pieces(self, reference: str, at: int) -> None:
         text = "A" * at + reference + "A" * (4 - at % 4) + reference + "AAAA"
         [image] = parse_call(io.BytesIO(call(f"<string>{text}</string>").encode())).parameters
-        assert isinstance(image, EncodedImage)
+        assert isinstance(image, Base64Image)
         assert image.decode(1 << 20) == base64.b64decode(text.replace(reference, ""))
 
 

@@ -59,7 +59,7 @@ class _Record:
     result: str = "OK"
 
 
-class Sources:
+class SourceFetcher:
     """Fetches originals, at most `fetches_max` at once. On the reactor's thread.
 
     bytes_max: of an original. seconds_max: for one, redirects included. resolver: an
@@ -132,7 +132,7 @@ class Sources:
         self._fetches.add(fetch)
         try:
             return await fetch.addTimeout(
-                self._seconds_max, self._reactor, onTimeoutCancel=self._late
+                self._seconds_max, self._reactor, onTimeoutCancel=self._timed_out
             )
         except BaseException as error:
             record.result = _described(error)
@@ -153,7 +153,7 @@ class Sources:
         if self._ending:
             raise Overloaded("the server is stopping: try again")
 
-    def _late(self, _result: object, _seconds: float) -> Failure:
+    def _timed_out(self, _result: object, _seconds: float) -> Failure:
         return Failure(SourceTimeout(f"the source did not give it within {self._seconds_max:g} s"))
 
     async def _follow(self, record: _Record) -> IO[bytes]:
@@ -228,7 +228,7 @@ def _check_status(response: Any) -> None:
 
 
 def _check_end(connection: SourceConnection) -> None:
-    if connection.cut:  # a body of undeclared length ends with the connection, but not like this
+    if connection.was_cut_off:  # a body without a length ends with the connection, but not so
         raise SourceFailed("the source broke off")
     if not connection.body_bytes:
         raise SourceFailed("the source answered with nothing")
@@ -249,7 +249,7 @@ def _translated(error: Exception, connection: SourceConnection, *, named: bool) 
         if named:
             return Forbidden("source", "its server's address is not one that may be fetched from")
         return SourceFailed("the source redirects to where nothing may be fetched from")
-    if connection.flooded:
+    if connection.exceeded_limit:
         return SourceFailed("the source sends headers without end, or a body in tiny pieces")
     if isinstance(_innermost(error), CancelledError | ConnectingCancelledError):
         return CancelledError()

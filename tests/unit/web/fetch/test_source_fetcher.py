@@ -35,7 +35,7 @@ from imagepipe.errors import (
     SourceTimeout,
     TooLarge,
 )
-from imagepipe.web.fetch.sources import MEMORY_BYTES_MAX, REDIRECTS_MAX, Sources
+from imagepipe.web.fetch.source_fetcher import MEMORY_BYTES_MAX, REDIRECTS_MAX, SourceFetcher
 from tests.support.hostile_server import Exchange, HostileServer, tls_server
 from tests.support.reactor_thread import PATIENCE_SECONDS, on_reactor, reactor
 
@@ -141,7 +141,7 @@ class FixedResolver:
 
 
 class Fetching:
-    """Sources on the reactor's thread, asked from the test's."""
+    """A SourceFetcher on the reactor's thread, asked from the test's."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class Fetching:
         **more: Any,
     ) -> None:
         rules = SourceRules(base, tuple(named), allow_private=allow_private)
-        self.sources = Sources(
+        self.sources = SourceFetcher(
             reactor, rules, **{"bytes_max": BYTES_MAX, "seconds_max": seconds_max, **more}
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 from xmlrpc.client import ResponseError, Unmarshaller
 
 from imagepipe.errors import BadRequest, quoted
-from imagepipe.web.xmlrpc.base64_images import EncodedImage, decode_base64
+from imagepipe.web.xmlrpc.base64_images import Base64Image, decode_base64
 
 ELEMENTS_MAX = 100_000
 DEPTH_MAX = 100
@@ -35,7 +35,7 @@ class CallReader(Unmarshaller):
     value may be.
     """
 
-    def __init__(self, lifted: Mapping[str, EncodedImage]) -> None:
+    def __init__(self, lifted: Mapping[str, Base64Image]) -> None:
         super().__init__(use_builtin_types=True)
         # as xmlrpc.client itself does: expat passes str
         self.xml(None, None)  # type: ignore[arg-type]

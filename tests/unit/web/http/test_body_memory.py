@@ -1,6 +1,6 @@
 """Where request bodies wait."""
 
-from imagepipe.web.http.bodies import BodyMemory
+from imagepipe.web.http.body_memory import BodyMemory
 
 
 class BodyMemoryTests:
