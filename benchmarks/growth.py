@@ -102,7 +102,11 @@ def fill(root: Path, count: int) -> None:
 
 def _open(root: Path) -> Store:
     root.mkdir(parents=True, exist_ok=True)
-    return Store.open(root, umask=0o022, now_ms=lambda: time.time_ns() // 1_000_000, on_fatal=_fail)
+    store = Store.open(
+        root, umask=0o022, now_ms=lambda: time.time_ns() // 1_000_000, on_fatal=_fail
+    )
+    store.start()
+    return store
 
 
 def _fail(error: FlushError) -> None:

@@ -216,6 +216,7 @@ def _fill(root: Path, size: int, images: int) -> int:
 
     root.parent.mkdir()
     store = Store.open(root, umask=0o022, now_ms=lambda: time.time_ns() // 1_000_000, on_fatal=fail)
+    store.start()
 
     def put(number: int) -> int:
         image = _image(size, number)

@@ -7,8 +7,7 @@ import ctypes
 import resource as resource_limits
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,18 +66,13 @@ def open_node(
     images = settings.images
     threads = Threads(reactor)
     counters = Counters(time.time)
-    # What nobody waits for. What is made of an image goes with its bytes, on a thread of its own:
-    # there may be much. It begins once there is a cache.
+    # What nobody waits for.
     aside = ThreadPoolExecutor(1, "aside")
-    opened: Future[RenderCache] = Future()
     store = Store.open(
         images.path,
         umask=images.umask,
         now_ms=_wall_ms,
         on_fatal=on_fatal,
-        on_commit=lambda seq: reactor.callFromThread(replication.committed, seq),
-        on_removed=lambda digests: _in_turn(aside, lambda: opened.result().forget(digests)),
-        on_full=lambda: _shed(opened),
     )
     store.admission = Admission(images.bytes_max, images.pixels_max)
     replication = Replication(
@@ -104,7 +98,11 @@ def open_node(
         cache_bytes_max(settings),
         is_there=lambda digest: store.object_path(digest).is_file(),
     )
-    opened.set_result(cache)
+    store.committed.connect(partial(reactor.callFromThread, replication.committed))
+    # what is made of an image goes with its bytes, on a thread of its own: there may be much
+    store.removed.connect(lambda digests: aside.submit(cache.forget, digests))
+    store.full.connect(cache.shed)
+    store.start()
     threading.Thread(target=cache.tidy, name="tidy", daemon=True).start()
 
     queue = RenderQueue(
@@ -174,15 +172,6 @@ def open_node(
     threads.start()
     queue.start()
     return node
-
-
-def _in_turn(executor: ThreadPoolExecutor, do: Callable[[], None]) -> None:
-    executor.submit(do)
-
-
-def _shed(opened: "Future[RenderCache]") -> None:
-    if opened.done():
-        opened.result().shed()
 
 
 def _look_at_disk(

@@ -96,6 +96,7 @@ def adopt(
                 root, umask=umask, now_ms=now_ms, on_fatal=_raised_anyway, adopting=True
             )
             opened.callback(store.close)
+            store.start()
         pool = opened.enter_context(ThreadPoolExecutor(THREADS, "adopt"))
         adoption = _Adoption(
             root.absolute(), store, facts_of, on_progress, on_skipped, pool, dry_run=dry_run

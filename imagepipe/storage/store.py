@@ -1,6 +1,8 @@
 """The store: what is held, durably, and the calls that change it.
 
-    store = Store.open(root, umask=0o022, now_ms=..., on_fatal=...)       locked, recovered, ready
+    store = Store.open(root, umask=0o022, now_ms=..., on_fatal=...)       locked, recovered
+    store.removed.connect(...)                                            and other events
+    store.start()                                                         ready
 
     with store.staging() as folder:
         ...                                                               an engine writes folder/0,
@@ -56,6 +58,7 @@ from imagepipe.errors import (
     StoreUnusable,
     quoted,
 )
+from imagepipe.runtime.events import Event
 from imagepipe.runtime.profiling import measured
 from imagepipe.storage import opening
 from imagepipe.storage.catalogue import schema
@@ -103,10 +106,6 @@ def _new_id() -> str:
     return secrets.token_hex(16)
 
 
-def _nothing(_of_it: object = None) -> None:
-    pass
-
-
 class Store:
     """An open store; for any thread. Made by `open`."""
 
@@ -118,25 +117,19 @@ class Store:
         umask: int,
         now_ms: Callable[[], int],
         on_fatal: Callable[[FlushError], None],
-        on_commit: Callable[[int], None] = _nothing,
-        on_removed: Callable[[Sequence[str]], None] = _nothing,
-        on_full: Callable[[], None] = _nothing,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         seconds: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = _new_id,
         adopting: bool = False,
     ) -> "Store":
         """Lock the folder `root`, make it a store on its first start, recover what a crash left;
-        blocks.
+        blocks. `start` it before the first call that changes anything.
 
         umask: of the served files and folders. now_ms: the wall clock, in milliseconds since 1970;
         any thread calls it. on_fatal: called once, on any thread, when a flush has failed; no write
-        is taken from then on. on_commit: called on the writer's thread with `last_seq` whenever
-        that has moved, when the tree shows it; it must not block. on_removed: called on the same
-        thread with the digests whose bytes are off the disk. on_full: called by `make_room`, to
-        free what is not needed. checkpoint_seconds: how long after a change the tree is flushed and
-        replaced bytes are removed. new_id: a random 128-bit number in hex. adopting: files that it
-        did not put there are no reason to refuse. Raises StartError.
+        is taken from then on. checkpoint_seconds: how long after a change the tree is flushed
+        and replaced bytes are removed. new_id: a random 128-bit number in hex. adopting: files that
+        it did not put there are no reason to refuse. Raises StartError.
         """
         try:
             with contextlib.ExitStack() as opened:
@@ -146,9 +139,6 @@ class Store:
                     umask,
                     now_ms,
                     on_fatal,
-                    on_commit,
-                    on_removed,
-                    on_full,
                     checkpoint_seconds,
                     seconds,
                     new_id,
@@ -163,7 +153,6 @@ class Store:
             raise StartError(f"{root} cannot be written: {error}") from error
         except sqlite3.Error as error:
             raise schema.unreadable(opening.Layout(root).catalogue, error) from error
-        store._writer.start()
         return store
 
     def __init__(
@@ -173,9 +162,6 @@ class Store:
         umask: int,
         now_ms: Callable[[], int],
         on_fatal: Callable[[FlushError], None],
-        on_commit: Callable[[int], None],
-        on_removed: Callable[[Sequence[str]], None],
-        on_full: Callable[[], None],
         checkpoint_seconds: float,
         seconds: Callable[[], float],
         new_id: Callable[[], str],
@@ -184,12 +170,25 @@ class Store:
         root = root.absolute()
         run = new_id()[:16]
         folder_mode = 0o777 & ~umask
+        self.committed: Event[[int]] = Event("store.committed")
+        """Fires with `last_seq` whenever that has moved, when the tree shows it. On the writer's
+        thread: a listener must not block.
+        """
+        self.removed: Event[[Sequence[str]]] = Event("store.removed")
+        """Fires with the digests whose bytes are off the disk, or have been repaired there: what
+        was made of them must go. On the writer's thread: a listener must not block.
+        """
+        self.full: Event[[]] = Event("store.full")
+        """Fires when the disk is nearly full: a listener may free what is not needed. On the thread
+        that calls `make_room`, which then looks again.
+        """
         self._layout = opening.Layout(root)
         self._run_id = run
         # which any thread may ask for the next: a generator would not stand two at once
         self._staged = itertools.count()
         self._objects = Objects(self._layout.objects, 0o666 & ~umask)
         self._small_objects: Remembered[str, OpenedFile] = Remembered(AT_HAND_BYTES_MAX)
+        self.removed.connect(self._small_objects.forget)
         self._pins = Pins()
         self._health = Health(on_fatal)
         self._in_flight = InFlight()
@@ -221,9 +220,7 @@ class Store:
             seconds=seconds,
             now_ms=now_ms,
             sweep=sweep,
-            on_removed=_unfailing(
-                self._removed(on_removed), "nobody was told which bytes are gone"
-            ),
+            on_removed=self.removed.fire,
         )
         opening.empty_staging(self._layout)
         self._catalogue.start(new_id())
@@ -241,8 +238,6 @@ class Store:
             seconds=seconds,
         )
 
-        committed = _unfailing(on_commit, "nobody was told of a commit")
-        self._on_full = _unfailing(lambda _: on_full(), "no room was made")
         self._now_ms = now_ms
         self.ahead: Ahead | None = None
         self.admission: Admission | None = None
@@ -262,13 +257,17 @@ class Store:
             self._housekeeping,
             self._health,
             now_ms,
-            committed,
+            self.committed.fire,
         )
         committer = Committer(
-            self._catalogue, tree, self._housekeeping, self._health, now_ms, committed
+            self._catalogue, tree, self._housekeeping, self._health, now_ms, self.committed.fire
         )
         self._writer = Writer(committer.commit, self._housekeeping)
         self._opened = contextlib.ExitStack()
+
+    def start(self) -> None:
+        """Let the writer's thread begin: from here on calls are answered and events fire."""
+        self._writer.start()
 
     @property
     def node_id(self) -> str:
@@ -336,7 +335,7 @@ class Store:
         try:
             if has_room(self._layout.private):
                 return False
-            self._on_full()
+            self.full.fire()
             return has_room(self._layout.private)
         except OSError:  # the folder is not there
             return False
@@ -651,15 +650,6 @@ class Store:
         head = self._objects.read(content.digest, 0, min(content.size, HEAD_BYTES))
         return replace(row, facts=facts_of_bytes(head or b"", row.facts))
 
-    def _removed(
-        self, on_removed: Callable[[Sequence[str]], None]
-    ) -> Callable[[Sequence[str]], None]:
-        def removed(digests: Sequence[str]) -> None:
-            self._small_objects.forget(digests)
-            on_removed(digests)
-
-        return removed
-
     @contextlib.contextmanager
     def _writing(self, path: str | None = None) -> Iterator[None]:
         """A call that writes on its own thread; what the disk says to it becomes what the caller is
@@ -759,20 +749,6 @@ class Store:
         except ImagepipeError as error:
             call.future.set_exception(error)
         return call.future
-
-
-def _unfailing(tell: Callable[..., None], what: str) -> Callable[..., None]:
-    """`tell`, which others have handed in: what it does wrong is no fault of the call that tells
-    it.
-    """
-
-    def told(of_it: object = None) -> None:
-        try:
-            tell(of_it)
-        except Exception:
-            _log.failure("a bug: {what}", what=what)
-
-    return told
 
 
 def _stored(image: StagedImage, content: Content, modified_ms: int) -> ImageInfo:

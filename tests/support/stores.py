@@ -4,7 +4,7 @@ hold.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,20 +28,18 @@ def open_store(
     umask: int = 0o022,
     now_ms: Callable[[], int] = lambda: 1_700_000_000_000,
     on_fatal: Callable[[FlushError], None] = ignore,
-    on_commit: Callable[[int], None] = lambda _: None,
-    on_removed: Callable[[Sequence[str]], None] = lambda _: None,
     checkpoint_seconds: float = NEVER,
 ) -> Store:
     """A store that does its housekeeping when told to."""
-    return Store.open(
+    store = Store.open(
         root,
         umask=umask,
         now_ms=now_ms,
         on_fatal=on_fatal,
-        on_commit=on_commit,
-        on_removed=on_removed,
         checkpoint_seconds=checkpoint_seconds,
     )
+    store.start()
+    return store
 
 
 @contextmanager

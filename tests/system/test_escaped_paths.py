@@ -32,6 +32,7 @@ def store_as_before(images: Path, paths: Mapping[str, bytes]) -> None:
 
     images.mkdir(parents=True)
     store = Store.open(images, umask=0o022, now_ms=lambda: int(time.time() * 1000), on_fatal=fail)
+    store.start()
     try:
         with store.staging() as folder:
             staged = [

@@ -30,6 +30,7 @@ MAY_IMPORT = {
         "imagepipe.storage",
         "imagepipe.core",
         "imagepipe.errors",
+        "imagepipe.runtime.events",
         "imagepipe.runtime.profiling",
     ),
     "imagepipe.replication": (

@@ -242,6 +242,7 @@ class ProbeTests:
             on_fatal=fatal.append,
             seconds=iter(range(0, 10**6, 60)).__next__,
         )
+        store.start()
         monkeypatch.setattr(
             "imagepipe.storage.disk.os.fsync", lambda _: raise_(OSError(errno.EIO, ""))
         )

@@ -131,7 +131,8 @@ class RemovedTests:
 
     def test_it_is_told_once_nothing_names_them_any_more(self, tmp_path: Path) -> None:
         gone: list[str] = []
-        store = open_store(tmp_path, on_removed=gone.extend)
+        store = open_store(tmp_path)
+        store.removed.connect(gone.extend)
         put(store, {"a": b"1", "b": b"1", "c": b"2"})
         delete(store, "a", "c")
         move(store, ("b", "d"))
@@ -146,7 +147,8 @@ class RemovedTests:
         def fail(_: object) -> None:
             raise RuntimeError
 
-        store = open_store(tmp_path, on_removed=fail)
+        store = open_store(tmp_path)
+        store.removed.connect(fail)
         put(store, {"a": b"1"})
         delete(store, "a")
         check_whole(store, tmp_path)

@@ -376,7 +376,8 @@ class RepairTests:
 
     def test_what_was_made_of_a_rotten_image_is_forgotten(self, tmp_path: Path) -> None:
         removed: list[str] = []
-        store = open_store(tmp_path, on_removed=removed.extend)
+        store = open_store(tmp_path)
+        store.removed.connect(removed.extend)
         put(store, {"a": b"one"})
         (tmp_path / "a").write_bytes(b"ONE")
         verified(store, {digest(b"one"): b"one"}, repair=True)

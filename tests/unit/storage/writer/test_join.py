@@ -188,9 +188,8 @@ class JoinTests:
 
     def test_commits_are_told_in_order_when_they_are_shown(self, tmp_path: Path) -> None:
         heard: list[tuple[int, bool]] = []
-        store = open_store(
-            tmp_path, on_commit=lambda seq: heard.append((seq, (tmp_path / str(seq)).exists()))
-        )
+        store = open_store(tmp_path)
+        store.committed.connect(lambda seq: heard.append((seq, (tmp_path / str(seq)).exists())))
         put(store, {"1": b"1"})
         receive(store, b"2")
         store.hold([told("2", b"2")])
