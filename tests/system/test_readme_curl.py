@@ -21,8 +21,8 @@ from tests.support.repository import ROOT
 README = "README.md"
 IMAGE_SERVER_SECTIONS = [
     ("docs/guide/serve.md", ""),
-    ("docs/reference/http.md", "What can be asked for"),
-    ("docs/guide/serve.md", "How fresh it is"),
+    ("docs/reference/http.md", "URLs"),
+    ("docs/guide/serve.md", "Freshness and caching"),
     ("docs/guide/serve.md", "Storing by POST"),
     ("docs/guide/serve.md", "Originals from elsewhere"),
     ("docs/guide/secure.md", "Signed URLs"),

@@ -13,6 +13,7 @@ from configobj import ConfigObj
 from prometheus_client import generate_latest
 from twisted.web.http_headers import Headers
 
+from imagepipe.cli.main import imagepipe
 from imagepipe.config.spec import CONFIGSPEC
 from imagepipe.core.paths import RESERVED_FIRST
 from imagepipe.core.requests.call_arguments import parse_store
@@ -279,7 +280,12 @@ class MigrationTests:
 
 
 class CommandTests:
-    """Each command is one that exists."""
+    """The commands of the guide and of README.md are those that exist."""
+
+    def test_the_guide_names_every_command_and_no_other(self) -> None:
+        text = (ROOT / "docs/guide/command-line.md").read_text()
+        named = set(re.findall(r"(?:`|^\$ )imagepipe ([a-z][a-z-]*)", text, flags=re.MULTILINE))
+        assert named == set(imagepipe.commands)
 
     def test_every_make_command_that_readme_names_is_in_the_makefile(self) -> None:
         targets = set(
