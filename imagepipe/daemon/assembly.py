@@ -35,7 +35,7 @@ from imagepipe.runtime.threads import Threads
 from imagepipe.storage.cache.cache import RenderCache
 from imagepipe.storage.opening import Layout
 from imagepipe.storage.store import Store
-from imagepipe.usecases.promised_outputs import Outputs
+from imagepipe.usecases.promised_outputs import PromisedOutputs
 from imagepipe.usecases.verification import Verification
 from imagepipe.web.http.connections import Connections
 from imagepipe.web.http.request import BoundedRequest
@@ -152,7 +152,7 @@ def open_node(
         replication_status=replication_status,
         disk=disk,
         engine_check=engine_check,
-        outputs=Outputs(reactor, threads.files, store, counters),
+        outputs=PromisedOutputs(reactor, threads.files, store, counters),
         read_status=reader.read,
         status_pages=status_pages(
             reader, sampler.since, registry_of(reader.read, counters.durations)

@@ -18,7 +18,7 @@ from imagepipe.runtime.render_queue import RenderQueue
 from imagepipe.runtime.threads import Threads
 from imagepipe.storage.cache.cache import RenderCache
 from imagepipe.storage.store import Store
-from imagepipe.usecases.promised_outputs import Outputs
+from imagepipe.usecases.promised_outputs import PromisedOutputs
 from imagepipe.usecases.verification import Verification
 from imagepipe.web.status_pages import StatusPage
 
@@ -45,7 +45,7 @@ class Foundation:
     replication_status: Callable[[], ReplicationStatus | None]
     disk: DiskSpace
     engine_check: EngineCheck
-    outputs: Outputs
+    outputs: PromisedOutputs
     read_status: Callable[[], NodeStatus]
     status_pages: Mapping[bytes, StatusPage]
     sampler: Sampler

@@ -28,13 +28,13 @@ from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import StartError
 from imagepipe.monitoring.graphite import Graphite
 from imagepipe.replication.zmq.curve_keys import NodeKeys, load_keys
-from imagepipe.usecases.failures import Failures
-from imagepipe.usecases.lookup import Images
+from imagepipe.usecases.lookup import Lookup
 from imagepipe.usecases.missing_facts import MissingFacts
-from imagepipe.usecases.on_demand import Renditions
 from imagepipe.usecases.operations import Operations
 from imagepipe.usecases.originals import Originals
-from imagepipe.usecases.prerender import Ahead
+from imagepipe.usecases.prerender import Prerenderer
+from imagepipe.usecases.recent_failures import RecentFailures
+from imagepipe.usecases.render_on_demand import Renditions
 from imagepipe.web.fetch.source_fetcher import SourceFetcher
 from imagepipe.web.http.auth import AuthenticatedResource, denial, parse_users
 from imagepipe.web.http.cross_origin_guard import CrossOriginGuard, host_rule
@@ -263,7 +263,7 @@ def _image_server(
         http.extensions, http.width_max, http.quality_default, http.outputs, images.size_max
     )
     # of these settings: others may render what these cannot
-    failures = Failures(foundation.seconds)
+    failures = RecentFailures(foundation.seconds)
     renditions = Renditions(
         foundation.queue,
         store,
@@ -294,8 +294,8 @@ def _image_server(
         images.bytes_max,
     )
     missing = MissingFacts(foundation.queue, store, engine)
-    found = Images(threads.files, store, renditions, originals, foundation.replication, missing)
-    on_demand = OnDemand(Ahead(threads.files, found, renditions, limits, counters), originals)
+    found = Lookup(threads.files, store, renditions, originals, foundation.replication, missing)
+    on_demand = OnDemand(Prerenderer(threads.files, found, renditions, limits, counters), originals)
     access = Access(http.secrets, users)
     pages = ImageResource(
         threads.files, found, originals, access, limits, counters, foundation.wall

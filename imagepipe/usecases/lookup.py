@@ -25,15 +25,15 @@ from imagepipe.storage.images import ImageInfo, info_of
 from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.store import Store
 from imagepipe.usecases.missing_facts import MissingFacts
-from imagepipe.usecases.on_demand import (
-    Gone,
+from imagepipe.usecases.operations import Peers
+from imagepipe.usecases.render_on_demand import (
     OpenImage,
     RenditionJob,
     RenditionRequest,
     Renditions,
+    SourceVanished,
     rendition_request,
 )
-from imagepipe.usecases.operations import Peers
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
@@ -41,7 +41,7 @@ LOOKS_MAX = 3
 """How often to look again when what was found is replaced before it could be read."""
 
 
-class Fetches(Protocol):
+class OriginalFetcher(Protocol):
     """Where originals may be fetched from."""
 
     async def fetch(self, image: str) -> None:
@@ -90,7 +90,7 @@ class _LookupResult:
     is_known: bool
 
 
-class Images:
+class Lookup:
     """Finds what requests ask for. On the reactor's thread; `on_thread` runs a short blocking call
     on a thread of its own pool.
     """
@@ -100,7 +100,7 @@ class Images:
         on_thread: OnThread,
         store: Store,
         renditions: Renditions,
-        originals: Fetches,
+        originals: OriginalFetcher,
         peers: Peers,
         missing_facts: MissingFacts,
     ) -> None:
@@ -147,7 +147,7 @@ class Images:
                 return FoundImage(seen.cached, seen.source)
             try:
                 image, job = await self._renditions.make(content.digest, request, client)
-            except Gone:
+            except SourceVanished:
                 continue
             return FoundImage(image, seen.source, job)
         else:
@@ -161,7 +161,7 @@ class Images:
         request = (
             rendition_request(target.rendition, ()) if target.rendition and target.image else None
         )
-        seen = self._look_at_hand(target, request)
+        seen = self._look_in_memory(target, request)
         if seen is None or seen.file:
             return seen.file if seen else None
         assert seen.cached
@@ -201,10 +201,10 @@ class Images:
         *,
         may_fetch: bool,
     ) -> _LookupResult:
-        fetch = partial(self._fetch, target) if may_fetch else _learn_nothing
-        for learn in (_learn_nothing, self._peers.catch_up, fetch):
+        fetch = partial(self._fetch, target) if may_fetch else _do_nothing
+        for learn in (_do_nothing, self._peers.catch_up, fetch):
             await learn()
-            seen = self._look_at_hand(target, request) or await self._on_thread(
+            seen = self._look_in_memory(target, request) or await self._on_thread(
                 lambda: self._look(target, request)
             )
             if seen.file:
@@ -227,7 +227,7 @@ class Images:
         if image is not None:
             await self._originals.fetch(image)
 
-    def _look_at_hand(
+    def _look_in_memory(
         self, target: Target, request: RenditionRequest | None
     ) -> _LookupResult | None:
         """What `_look` would find, if it is all in memory. A thread that is asked costs more than
@@ -292,7 +292,7 @@ class Images:
         return _open_image(row, file)
 
 
-async def _learn_nothing() -> None:
+async def _do_nothing() -> None:
     pass
 
 

@@ -191,7 +191,7 @@ class Operations:
                 f"{beginning} is the beginning of several, such as {texts}: write more of it",
             )
         content = found[0].content
-        return await self.store(lambda: self._kept(content), StoreRequest(to, ()))
+        return await self.store(lambda: self._lost_bytes(content), StoreRequest(to, ()))
 
     async def _catch_up_unless_known(self, paths: Sequence[str]) -> None:
         """A path that this node has never heard of may be on a peer. One that was deleted here is
@@ -200,7 +200,7 @@ class Operations:
         if not await self._on_thread(lambda: all(self._store.look_up(path) for path in paths)):
             await self._peers.catch_up()
 
-    def _kept(self, content: Content) -> bytes:
+    def _lost_bytes(self, content: Content) -> bytes:
         """The bytes of an image that lost; they may have gone a moment ago, or rot: no other image
         names them.
         """

@@ -25,8 +25,8 @@ from imagepipe.storage.catalogue.orders import Order
 from imagepipe.storage.images import Commit, ImageInfo
 from imagepipe.storage.store import Store
 from imagepipe.usecases.operations import Operations
-from imagepipe.usecases.promised_outputs import Outputs
-from imagepipe.usecases.single_flight import Flights
+from imagepipe.usecases.promised_outputs import PromisedOutputs
+from imagepipe.usecases.single_flight import SingleFlight
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
@@ -36,7 +36,7 @@ at.
 """
 
 
-class Sources(Protocol):
+class OriginalSources(Protocol):
     """Where originals are fetched from. What is fetched is the caller's to close."""
 
     @property
@@ -56,7 +56,7 @@ class Sources(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Pulled:
+class FetchedOriginal:
     """An original that is stored; was_fetched: since it was asked for."""
 
     info: ImageInfo
@@ -71,8 +71,8 @@ class Originals:
         on_thread: OnThread,
         store: Store,
         operations: Operations,
-        sources: Sources,
-        outputs: Outputs,
+        sources: OriginalSources,
+        outputs: PromisedOutputs,
         limits: RenditionLimits,
         counters: Counters,
         bytes_max: int,
@@ -85,7 +85,7 @@ class Originals:
         self._limits = limits
         self._counters = counters
         self._bytes_max = bytes_max
-        self._flights: Flights[tuple[str, str | None], ImageInfo | None] = Flights()
+        self._single_flight: SingleFlight[tuple[str, str | None], ImageInfo | None] = SingleFlight()
 
     async def fetch(self, image: str) -> None:
         """Fetch the original of an image that nobody here has heard of, if there is a
@@ -98,7 +98,7 @@ class Originals:
             with contextlib.suppress(Conflict, TooFewPeers):
                 await self._fetch_once(image, None)
 
-    async def pull(self, image: str, source: str | None) -> Pulled:
+    async def pull(self, image: str, source: str | None) -> FetchedOriginal:
         """Have the original of the image at a clean path, fetched from the URL `source` or else
         from `source_base` unless it is stored.
 
@@ -108,9 +108,9 @@ class Originals:
         path = original_of(image)
         for _ in range(LOOKS_MAX):
             try:
-                return Pulled(await self._operations.info(path), was_fetched=False)
+                return FetchedOriginal(await self._operations.info(path), was_fetched=False)
             except NotFound:
-                await self._check_unheard_of(image, path)
+                await self._check_unknown(image, path)
             if source is None and not self._sources.has_base:
                 raise BadRequest(
                     "source", "is empty, and there is no [http] source_base to fetch it from"
@@ -120,7 +120,7 @@ class Originals:
             except NotFound:
                 raise NotFound("path", f"{quoted(image, 200)} is not at its source") from None
             if info:
-                return Pulled(info, was_fetched=True)
+                return FetchedOriginal(info, was_fetched=True)
         raise Conflict("path", f"{quoted(path, 200)} is stored and deleted by others all the time")
 
     async def post(
@@ -145,13 +145,15 @@ class Originals:
         )
         assert file, "neither a body nor a source"
         try:
-            timed = await self._promising(order, lambda: self._read(file), StoreRequest(path, ()))
+            timed = await self._with_promise(
+                order, lambda: self._read(file), StoreRequest(path, ())
+            )
         finally:
             if file is not body:
                 file.close()
         return timed.result.stored[0], timed
 
-    async def _promising(
+    async def _with_promise(
         self, order: Order, image: Callable[[], bytes], request: StoreRequest
     ) -> TimedResult[Commit]:
         """Store an original whose outputs are promised before, so that no crash comes in
@@ -169,7 +171,7 @@ class Originals:
         self._outputs.add(order)
         return timed
 
-    async def _check_unheard_of(self, image: str, path: str) -> None:
+    async def _check_unknown(self, image: str, path: str) -> None:
         """Raise Conflict where a GET would not have it fetched either."""
         rows = await self._on_thread(lambda: self._store.rows([image, path]))
         if image in rows and rows[image].entry.content:
@@ -181,12 +183,12 @@ class Originals:
                 )
 
     async def _fetch_once(self, image: str, source: str | None) -> ImageInfo | None:
-        return await self._flights.join((image, source), lambda: self._fetch(image, source))
+        return await self._single_flight.join((image, source), lambda: self._fetch(image, source))
 
     async def _fetch(self, image: str, source: str | None) -> ImageInfo | None:
         """The facts of what was fetched and stored; None if something is known of it by now."""
         path = original_of(image)
-        if await self._is_heard_of(image, path):
+        if await self._is_known(image, path):
             # who asked looked before the last one who fetched it was done, or looked for the
             # original of an image that has none
             return None
@@ -202,14 +204,14 @@ class Originals:
                 lambda: self._read(file), StoreRequest(path, ()), kind=Kind.READ, only_new=True
             )
         except Conflict:
-            if await self._is_heard_of(image, path):
+            if await self._is_known(image, path):
                 return None
             raise
         finally:
             file.close()
         return timed.result.stored[0]
 
-    async def _is_heard_of(self, *paths: str) -> bool:
+    async def _is_known(self, *paths: str) -> bool:
         return bool(await self._on_thread(lambda: self._store.rows(paths)))
 
     async def _download(self, fetch: Callable[[], Any]) -> IO[bytes]:

@@ -18,17 +18,22 @@ from imagepipe.core.rendering import renditions
 from imagepipe.core.rendering.renditions import RenditionLimits
 from imagepipe.errors import ImagepipeError, InternalError, NotFound, Overloaded, quoted
 from imagepipe.monitoring.counters import Counters, note_failure
-from imagepipe.usecases.lookup import LOOKS_MAX, Images
-from imagepipe.usecases.on_demand import Gone, RenditionRequest, Renditions, all_requests_of
+from imagepipe.usecases.lookup import LOOKS_MAX, Lookup
 from imagepipe.usecases.originals import checked_names
 from imagepipe.usecases.promised_outputs import FAILURES_MAX
+from imagepipe.usecases.render_on_demand import (
+    RenditionRequest,
+    Renditions,
+    SourceVanished,
+    all_requests_of,
+)
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 _log = Logger()
 
 
-class Result(StrEnum):
+class OutcomeKind(StrEnum):
     """RENDERED: it was made. CACHED: it was there. FAILED: it cannot be made, or not now."""
 
     RENDERED = "rendered"
@@ -41,12 +46,12 @@ class Outcome:
     """What came of the rendition `name`; error: why it failed."""
 
     name: str
-    result: Result
+    result: OutcomeKind
     error: ImagepipeError | None = None
 
 
 @dataclass(slots=True)
-class Work:
+class PrerenderReport:
     """What came of all of them, as they were named, and how long it waited and ran."""
 
     outcomes: dict[str, Outcome]
@@ -54,7 +59,7 @@ class Work:
     ran_seconds: float = 0.0
 
 
-class Ahead:
+class Prerenderer:
     """Renders on request. On the reactor's thread; `on_thread` runs a short blocking call on a
     thread of its own pool.
     """
@@ -62,13 +67,13 @@ class Ahead:
     def __init__(
         self,
         on_thread: OnThread,
-        images: Images,
+        lookup: Lookup,
         renditions: Renditions,
         limits: RenditionLimits,
         counters: Counters,
     ) -> None:
         self._on_thread = on_thread
-        self._images = images
+        self._lookup = lookup
         self._renditions = renditions
         self._limits = limits
         self._counters = counters
@@ -79,7 +84,7 @@ class Ahead:
         """
         checked_names(names, self._limits)
 
-    async def render(self, image: str, names: Sequence[str]) -> Work:
+    async def render(self, image: str, names: Sequence[str]) -> PrerenderReport:
         """Have renditions of the image at a clean path in the render cache; those of the formats
         that `.auto` may come to as well.
 
@@ -90,18 +95,18 @@ class Ahead:
         named = {name: _requests(name) for name in checked_names(names, self._limits)}
         for _ in range(LOOKS_MAX):
             try:
-                content = await self._images.source(image)
+                content = await self._lookup.source(image)
             except NotFound:  # whether here or at its source
                 raise NotFound("path", f"there is no image {quoted(image, 200)}") from None
             try:
                 return await self._render(quoted(image, 200), content.digest, named)
-            except Gone:
+            except SourceVanished:
                 continue
         raise InternalError  # the row is there and its bytes are not: verify finds out
 
     async def _render(
         self, path: str, digest: str, named: dict[str, tuple[RenditionRequest, ...]]
-    ) -> Work:
+    ) -> PrerenderReport:
         missing: list[str] = await self._on_thread(
             lambda: [
                 name
@@ -109,24 +114,24 @@ class Ahead:
                 if not all(self._is_cached(digest, request) for request in requests)
             ]
         )
-        work = Work({name: Outcome(name, Result.CACHED) for name in named})
+        report = PrerenderReport({name: Outcome(name, OutcomeKind.CACHED) for name in named})
         if not missing:
-            return work
-        error = await self._make(work, digest, {name: named[name] for name in missing})
+            return report
+        error = await self._make(report, digest, {name: named[name] for name in missing})
         if isinstance(error, Overloaded):
             raise error
         if error and len(missing) > 1:
             errors: list[ImagepipeError] = []
             for name in missing:
                 if len(errors) < FAILURES_MAX:
-                    error = await self._make(work, digest, {name: named[name]})
+                    error = await self._make(report, digest, {name: named[name]})
                     errors += [error] if error else []
                 else:  # then it is the image
-                    work.outcomes[name] = Outcome(name, Result.FAILED, errors[-1])
+                    report.outcomes[name] = Outcome(name, OutcomeKind.FAILED, errors[-1])
             error = errors[-1] if errors else None
         if error:
             note_failure(self._counters, "render_outputs", error)
-            failed = [name for name, outcome in work.outcomes.items() if outcome.error]
+            failed = [name for name, outcome in report.outcomes.items() if outcome.error]
             _log.warn(
                 "{count} outputs of {path} cannot be rendered, such as {name}: {error}",
                 count=len(failed),
@@ -134,28 +139,28 @@ class Ahead:
                 name=failed[-1],
                 error=error,
             )
-        return work
+        return report
 
     async def _make(
-        self, work: Work, digest: str, named: dict[str, tuple[RenditionRequest, ...]]
+        self, report: PrerenderReport, digest: str, named: dict[str, tuple[RenditionRequest, ...]]
     ) -> ImagepipeError | None:
-        """Render these and note what came of them; why that cannot be done. Raises Gone."""
+        """Render these and note the outcomes; returns why that failed. Raises SourceVanished."""
         try:
             job = await self._renditions.make_all(
                 digest, [request for requests in named.values() for request in requests]
             )
-        except Gone:
+        except SourceVanished:
             raise
         except ImagepipeError as error:
-            work.outcomes |= {name: Outcome(name, Result.FAILED, error) for name in named}
+            report.outcomes |= {name: Outcome(name, OutcomeKind.FAILED, error) for name in named}
             return error
-        work.waited_seconds += job.waited_seconds
-        work.ran_seconds += job.ran_seconds
+        report.waited_seconds += job.waited_seconds
+        report.ran_seconds += job.ran_seconds
         made = iter(job.made)
         for name, requests in named.items():
             was_rendered = [next(made).was_rendered for _ in requests]
-            work.outcomes[name] = Outcome(
-                name, Result.RENDERED if any(was_rendered) else Result.CACHED
+            report.outcomes[name] = Outcome(
+                name, OutcomeKind.RENDERED if any(was_rendered) else OutcomeKind.CACHED
             )
         return None
 

@@ -16,7 +16,12 @@ from imagepipe.errors import DiskFull, ImagepipeError, Overloaded, quoted
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.storage.catalogue.orders import Order
 from imagepipe.storage.store import Store
-from imagepipe.usecases.on_demand import Gone, RenditionRequest, Renditions, all_requests_of
+from imagepipe.usecases.render_on_demand import (
+    RenditionRequest,
+    Renditions,
+    SourceVanished,
+    all_requests_of,
+)
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
@@ -34,7 +39,7 @@ failed: then it is the image.
 _log = Logger()
 
 
-class Outputs:
+class PromisedOutputs:
     """Carries out orders. On the reactor's thread; `reactor` is an IReactorTime. What is not done
     when it stops is done after the next start.
 
@@ -214,7 +219,7 @@ class Outputs:
                 await deferLater(self._reactor, AGAIN_SECONDS)
             except DiskFull:
                 raise
-            except Gone:  # it was replaced or deleted meanwhile
+            except SourceVanished:  # it was replaced or deleted meanwhile
                 break
             except ImagepipeError as error:
                 return error

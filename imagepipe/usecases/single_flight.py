@@ -12,15 +12,15 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Flights(Generic[K, V]):
+class SingleFlight(Generic[K, V]):
     """Work by what it is about; on the reactor's thread.
 
-    `land` is called with each result after all who waited for it have seen it: they share it, and
-    what it holds is let go of then.
+    `release` is called with each result once everyone who waited for it has seen it: they share
+    the result, and may use it until then.
     """
 
-    def __init__(self, land: Callable[[V], None] = lambda _: None) -> None:
-        self._land = land
+    def __init__(self, release: Callable[[V], None] = lambda _: None) -> None:
+        self._release = release
         self._waiting: dict[K, list[Deferred[V]]] = {}
 
     def __len__(self) -> int:
@@ -35,10 +35,10 @@ class Flights(Generic[K, V]):
         waiting.append(deferred)
         if len(waiting) == 1:
             # it has told all who wait
-            Deferred.fromCoroutine(self._fly(about, start)).addErrback(lambda _: None)
+            Deferred.fromCoroutine(self._run(about, start)).addErrback(lambda _: None)
         return await deferred
 
-    async def _fly(self, about: K, start: Callable[[], Awaitable[V]]) -> None:
+    async def _run(self, about: K, start: Callable[[], Awaitable[V]]) -> None:
         try:
             result = await start()
         except BaseException:
@@ -48,28 +48,28 @@ class Flights(Generic[K, V]):
             raise
         for deferred in self._waiting.pop(about):
             deferred.callback(result)
-        self._land(result)
+        self._release(result)
 
 
-class Claims:
+class KeyLocks:
     """The same for threads, and for work that is about several things: who comes later waits, and
     then finds it done.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._claimed: set[Hashable] = set()
+        self._held: set[Hashable] = set()
 
     @contextlib.contextmanager
-    def claim(self, things: Iterable[Hashable]) -> Iterator[None]:
-        """Claim `things`, all at once, when nobody else claims any of them."""
+    def hold(self, things: Iterable[Hashable]) -> Iterator[None]:
+        """Claim `things`, all at once, when nobody else locks any of them."""
         wanted = set(things)
         with self._changed:
-            self._changed.wait_for(lambda: self._claimed.isdisjoint(wanted))
-            self._claimed |= wanted
+            self._changed.wait_for(lambda: self._held.isdisjoint(wanted))
+            self._held |= wanted
         try:
             yield
         finally:
             with self._changed:
-                self._claimed -= wanted
+                self._held -= wanted
                 self._changed.notify_all()

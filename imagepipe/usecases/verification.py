@@ -77,7 +77,7 @@ class Progress:
         return self.missing + self.rotten + self.changed + self.strangers
 
 
-class _Stopped(Exception):
+class _StopRequested(Exception):
     """The walk is to end."""
 
 
@@ -100,7 +100,7 @@ class Verification:
         self._refetch = refetch
         self._seconds = seconds
         self._wall_ms = wall_ms
-        self._run: _Run | None = None
+        self._run: _VerificationRun | None = None
         self._closing = False
 
     def start(self, rate: float, *, repair: bool) -> None:
@@ -111,7 +111,7 @@ class Verification:
             )
         if self._closing:
             raise BadRequest("verify", "the daemon is stopping")
-        self._run = _Run(
+        self._run = _VerificationRun(
             self._reactor,
             self._store,
             self._refetch,
@@ -142,7 +142,7 @@ class Verification:
             self._run.join()
 
 
-class _Run:
+class _VerificationRun:
     """One verification: a storage.verify.Walk."""
 
     def __init__(
@@ -207,7 +207,7 @@ class _Run:
         try:
             self._store.verify(self, repair=self._progress.repair)
             finished = True
-        except _Stopped:
+        except _StopRequested:
             pass
         except Exception as caught:  # whatever ends it is told
             error = str(caught)
@@ -281,7 +281,7 @@ class _Run:
 
     def _wait(self, seconds: float) -> None:
         if self._stopping.wait(seconds):
-            raise _Stopped
+            raise _StopRequested
 
     def _note(self, **changes: Any) -> None:
         with self._lock:

@@ -1,7 +1,7 @@
 """The image server: GET and HEAD of stored files, renditions and facts, POST of originals
 (docs/design/contract.md, "Images over HTTP").
 
-    path -> target -> Images.get -> conditions and ranges -> headers, and the bytes a piece at a
+    path -> target -> Lookup.get -> conditions and ranges -> headers, and the bytes a piece at a
     time POST -> credentials -> body, form or URL -> Originals.post -> the facts as JSON
 
 Every error is a short JSON object {"error": ...} with its status.
@@ -43,7 +43,7 @@ from imagepipe.errors import (
     quoted,
 )
 from imagepipe.monitoring.counters import Counters, note_failure
-from imagepipe.usecases.lookup import FoundImage, Images
+from imagepipe.usecases.lookup import FoundImage, Lookup
 from imagepipe.usecases.originals import Originals
 from imagepipe.web.http.auth import denial, log_in
 from imagepipe.web.http.clients import client_of
@@ -128,7 +128,7 @@ class ImageResource(Resource):
     def __init__(
         self,
         on_thread: OnThread,
-        images: Images,
+        lookup: Lookup,
         originals: Originals,
         access: Access,
         limits: RenditionLimits,
@@ -137,7 +137,7 @@ class ImageResource(Resource):
     ) -> None:
         super().__init__()
         self._on_thread = on_thread
-        self._images = images
+        self._lookup = lookup
         self._originals = originals
         self.access = access
         self._limits = limits
@@ -155,7 +155,7 @@ class ImageResource(Resource):
             found = (
                 None
                 if target.is_info or _is_auto(target)
-                else self._images.at_hand(target, lambda: self._check(target))
+                else self._lookup.at_hand(target, lambda: self._check(target))
             )
         except ImagepipeError:
             return None
@@ -232,13 +232,13 @@ class ImageResource(Resource):
         )
         may_fetch = not self.access.secrets  # without a signature nobody makes this server work
         if target.is_info:
-            info = await self._images.info(target, may_fetch=may_fetch)
+            info = await self._lookup.info(target, may_fetch=may_fetch)
             request.record.result = "OK"
             _send_json(request, OK, public_facts(info))
             return
         is_auto = _is_auto(target)
         accepted = accepted_formats(", ".join(_values(request, b"accept"))) if is_auto else ()
-        found = await self._images.get(
+        found = await self._lookup.get(
             target,
             accepted,
             lambda: self._admit(request, target),

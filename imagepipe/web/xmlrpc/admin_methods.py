@@ -26,7 +26,7 @@ from imagepipe.errors import BadRequest, quoted
 from imagepipe.monitoring.node_status import NodeStatus
 from imagepipe.usecases.operations import Operations
 from imagepipe.usecases.originals import Originals
-from imagepipe.usecases.prerender import Ahead
+from imagepipe.usecases.prerender import Prerenderer
 from imagepipe.usecases.verification import Progress, Verification
 from imagepipe.web.http.request import BoundedRequest
 from imagepipe.web.public_facts import iso_time, public_facts
@@ -39,7 +39,7 @@ _HTTP_IS_OFF = "there is no image server here: [http] port is not set"
 class OnDemand:
     """What methods do with the image server's means."""
 
-    ahead: Ahead
+    prerenderer: Prerenderer
     originals: Originals
 
 
@@ -84,7 +84,7 @@ class AdminMethods(XMLRPC):
         request.record.outputs = len(names)
         if self._on_demand is None:
             raise BadRequest("outputs", _HTTP_IS_OFF)
-        self._on_demand.ahead.check(names)
+        self._on_demand.prerenderer.check(names)
         return "OK"
 
     @method("array string array", "array string string")
@@ -105,7 +105,7 @@ class AdminMethods(XMLRPC):
         request.record.path, request.record.outputs = quoted(cleaned, 200), len(names)
         if self._on_demand is None:
             raise BadRequest("path", _HTTP_IS_OFF)
-        work = await self._on_demand.ahead.render(cleaned, names)
+        work = await self._on_demand.prerenderer.render(cleaned, names)
         request.record.waited_seconds, request.record.ran_seconds = (
             work.waited_seconds,
             work.ran_seconds,

@@ -5,7 +5,7 @@ import threading
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from imagepipe.usecases.single_flight import Claims, Flights
+from imagepipe.usecases.single_flight import KeyLocks, SingleFlight
 
 
 class Work:
@@ -22,116 +22,116 @@ class Work:
 class Waiter:
     """Someone who waits for it: `seen` is empty, or has the result, or the error."""
 
-    def __init__(self, flights: Flights[str, str], about: str, work: Work) -> None:
+    def __init__(self, single_flight: SingleFlight[str, str], about: str, work: Work) -> None:
         self.seen: list[object] = []
-        self.deferred = Deferred.fromCoroutine(flights.join(about, work))
+        self.deferred = Deferred.fromCoroutine(single_flight.join(about, work))
         self.deferred.addCallbacks(
             self.seen.append, lambda failure: self.seen.append(failure.value)
         )
 
 
-class FlightsTests:
+class SingleFlightTests:
     def test_equal_work_is_begun_once_and_all_get_its_result(self) -> None:
-        flights, work = Flights[str, str](), Work()
-        waiters = [Waiter(flights, "a", work) for _ in range(3)]
-        assert (len(flights), len(work.started)) == (1, 1)
+        single_flight, work = SingleFlight[str, str](), Work()
+        waiters = [Waiter(single_flight, "a", work) for _ in range(3)]
+        assert (len(single_flight), len(work.started)) == (1, 1)
         assert not any(waiter.seen for waiter in waiters)
         work.started[0].callback("done")
         assert [waiter.seen for waiter in waiters] == [["done"]] * 3
-        assert len(flights) == 0
+        assert len(single_flight) == 0
 
     def test_other_work_is_begun_besides(self) -> None:
-        flights, work = Flights[str, str](), Work()
-        one, other = Waiter(flights, "a", work), Waiter(flights, "b", work)
-        assert (len(flights), len(work.started)) == (2, 2)
+        single_flight, work = SingleFlight[str, str](), Work()
+        one, other = Waiter(single_flight, "a", work), Waiter(single_flight, "b", work)
+        assert (len(single_flight), len(work.started)) == (2, 2)
         work.started[1].callback("b")
         assert (one.seen, other.seen) == ([], ["b"])
         work.started[0].callback("a")
         assert one.seen == ["a"]
 
     def test_what_ends_at_once_is_no_exception(self) -> None:
-        flights = Flights[str, str]()
+        single_flight = SingleFlight[str, str]()
 
         async def work() -> str:
             return "done"
 
         seen: list[str] = []
-        Deferred.fromCoroutine(flights.join("a", work)).addCallback(seen.append)
-        assert (seen, len(flights)) == (["done"], 0)
+        Deferred.fromCoroutine(single_flight.join("a", work)).addCallback(seen.append)
+        assert (seen, len(single_flight)) == (["done"], 0)
 
     @pytest.mark.parametrize("error", [ValueError("why"), CancelledError()])
     def test_all_get_its_error(self, error: Exception) -> None:
-        flights, work = Flights[str, str](), Work()
-        waiters = [Waiter(flights, "a", work) for _ in range(3)]
+        single_flight, work = SingleFlight[str, str](), Work()
+        waiters = [Waiter(single_flight, "a", work) for _ in range(3)]
         work.started[0].errback(error)
         assert [waiter.seen for waiter in waiters] == [[error]] * 3
-        assert len(flights) == 0
+        assert len(single_flight) == 0
 
     def test_once_it_has_ended_it_is_begun_anew(self) -> None:
-        flights, work = Flights[str, str](), Work()
-        Waiter(flights, "a", work)
+        single_flight, work = SingleFlight[str, str](), Work()
+        Waiter(single_flight, "a", work)
         work.started[0].callback("first")
-        again = Waiter(flights, "a", work)
+        again = Waiter(single_flight, "a", work)
         work.started[1].callback("second")
         assert again.seen == ["second"]
 
     def test_also_by_one_who_has_just_got_the_result(self) -> None:
-        flights, work = Flights[str, str](), Work()
-        first = Waiter(flights, "a", work)
+        single_flight, work = SingleFlight[str, str](), Work()
+        first = Waiter(single_flight, "a", work)
         later: list[Waiter] = []
-        first.deferred.addCallback(lambda _: later.append(Waiter(flights, "a", work)))
-        second = Waiter(flights, "a", work)
+        first.deferred.addCallback(lambda _: later.append(Waiter(single_flight, "a", work)))
+        second = Waiter(single_flight, "a", work)
         work.started[0].callback("first")
         assert (second.seen, later[0].seen, len(work.started)) == (["first"], [], 2)
         work.started[1].callback("second")
         assert later[0].seen == ["second"]
 
     def test_one_who_gives_up_does_not_cost_the_others_the_result(self) -> None:
-        flights, work = Flights[str, str](), Work()
-        leaving, staying = Waiter(flights, "a", work), Waiter(flights, "a", work)
+        single_flight, work = SingleFlight[str, str](), Work()
+        leaving, staying = Waiter(single_flight, "a", work), Waiter(single_flight, "a", work)
         leaving.deferred.cancel()
         assert isinstance(leaving.seen[0], CancelledError)
-        joined = Waiter(flights, "a", work)
+        joined = Waiter(single_flight, "a", work)
         work.started[0].callback("done")
         assert (staying.seen, joined.seen, len(leaving.seen)) == (["done"], ["done"], 1)
 
     def test_a_result_lands_when_all_have_seen_it_and_an_error_never(self) -> None:
         landed: list[tuple[str, int]] = []
         waiters: list[Waiter] = []
-        flights, work = (
-            Flights[str, str](
+        single_flight, work = (
+            SingleFlight[str, str](
                 lambda result: landed.append((result, sum(len(waiter.seen) for waiter in waiters)))
             ),
             Work(),
         )
-        waiters += [Waiter(flights, "a", work) for _ in range(3)]
+        waiters += [Waiter(single_flight, "a", work) for _ in range(3)]
         work.started[0].callback("done")
         assert landed == [("done", 3)]
-        Waiter(flights, "a", work)
+        Waiter(single_flight, "a", work)
         work.started[1].errback(ValueError())
         assert landed == [("done", 3)]
 
 
-class ClaimsTests:
+class KeyLocksTests:
     """Threads that want the same thing have it one after the other; others do not wait."""
 
     def test_one_who_wants_something_else_does_not_wait(self) -> None:
-        claims = Claims()
-        with claims.claim("ab"), claims.claim("cd"):
+        locks = KeyLocks()
+        with locks.hold("ab"), locks.hold("cd"):
             pass
 
     def test_one_who_wants_some_of_it_waits(self) -> None:
-        claims = Claims()
+        locks = KeyLocks()
         order: list[str] = []
         began = threading.Event()
 
         def later() -> None:
             began.set()
-            with claims.claim("bc"):
+            with locks.hold("bc"):
                 order.append("second")
 
         thread = threading.Thread(target=later)
-        with claims.claim("ab"):
+        with locks.hold("ab"):
             thread.start()
             began.wait(60)
             order.append("first")
@@ -139,8 +139,8 @@ class ClaimsTests:
         assert order == ["first", "second"]
 
     def test_a_failure_lets_go(self) -> None:
-        claims = Claims()
-        with pytest.raises(RuntimeError), claims.claim("a"):
+        locks = KeyLocks()
+        with pytest.raises(RuntimeError), locks.hold("a"):
             raise RuntimeError
-        with claims.claim("a"):
+        with locks.hold("a"):
             pass

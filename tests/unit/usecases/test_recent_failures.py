@@ -4,26 +4,26 @@ import pytest
 from twisted.internet.task import Clock
 
 from imagepipe.errors import DiskFull, EngineUnusable, NotStored
-from imagepipe.usecases.failures import (
+from imagepipe.usecases.recent_failures import (
     FAILED_SECONDS,
     FAILURES_MAX,
-    Failures,
+    RecentFailures,
     Unrenderable,
-    blamed_on,
+    attribute_failure,
 )
 
 
 def noted(
-    failures: Failures, about: str, why: str = "rendering took longer than 60 s (timeout)"
+    failures: RecentFailures, about: str, why: str = "rendering took longer than 60 s (timeout)"
 ) -> None:
     """Note that something failed."""
     failures.note(Unrenderable(NotStored(why), about))
 
 
-class FailuresTests:
+class RecentFailuresTests:
     def test_a_failure_holds_for_a_while_and_for_what_it_is_about(self) -> None:
         clock = Clock()
-        failures = Failures(clock.seconds)
+        failures = RecentFailures(clock.seconds)
         noted(failures, "a")
         failures.check(["b", None])
         clock.advance(FAILED_SECONDS - 1)
@@ -34,7 +34,7 @@ class FailuresTests:
         failures.check(["a"])
 
     def test_memory_is_bounded_and_the_oldest_goes_first(self) -> None:
-        failures = Failures(Clock().seconds)
+        failures = RecentFailures(Clock().seconds)
         for number in range(FAILURES_MAX + 1):
             noted(failures, str(number))
         failures.check(["0"])
@@ -44,7 +44,7 @@ class FailuresTests:
 
 class BlameTests:
     def test_what_an_engine_refuses_is_held_against_the_image(self) -> None:
-        with pytest.raises(Unrenderable) as raised, blamed_on("a"):
+        with pytest.raises(Unrenderable) as raised, attribute_failure("a"):
             raise NotStored("it is broken")
         assert (raised.value.about, str(raised.value)) == ("a", "it is broken")
 
@@ -52,6 +52,6 @@ class BlameTests:
         "error", [DiskFull("the disk is full"), EngineUnusable("it cannot be started")]
     )
     def test_what_passes_by_itself_is_not(self, error: NotStored) -> None:
-        with pytest.raises(NotStored) as raised, blamed_on("a"):
+        with pytest.raises(NotStored) as raised, attribute_failure("a"):
             raise error
         assert raised.value is error

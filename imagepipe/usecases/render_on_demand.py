@@ -40,8 +40,8 @@ from imagepipe.storage.disk import refusal
 from imagepipe.storage.memory import Remembered
 from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.store import Store
-from imagepipe.usecases.failures import Failures, Unrenderable, blamed_on
-from imagepipe.usecases.single_flight import Claims, Flights
+from imagepipe.usecases.recent_failures import RecentFailures, Unrenderable, attribute_failure
+from imagepipe.usecases.single_flight import KeyLocks, SingleFlight
 
 KEYS_MAX = 20_000
 """How many keys are remembered."""
@@ -50,11 +50,11 @@ KEYS_MAX = 20_000
 _header = msgspec.msgpack.Decoder(SourceFacts)
 
 
-class Gone(NotFound):
+class SourceVanished(NotFound):
     """The bytes of the source went away since its path was looked up: look again."""
 
 
-class Cache(Protocol):
+class RenditionCache(Protocol):
     """The render cache; its methods block, but for one."""
 
     def get(self, key: str) -> CachedFile | None:
@@ -151,13 +151,13 @@ class Renditions:
         self,
         queue: RenderQueue,
         store: Store,
-        cache: Cache,
+        cache: RenditionCache,
         engine: Engine,
         engine_name: str,
         settings: RenderSettings,
         limits: RenditionLimits,
         counters: Counters,
-        failures: Failures,
+        failures: RecentFailures,
     ) -> None:
         self._queue = queue
         self._store = store
@@ -167,17 +167,17 @@ class Renditions:
         self._settings = settings
         self._limits = limits
         self._counters = counters
-        self._flights: Flights[tuple[str, tuple[RenditionRequest, ...]], RenditionJob] = Flights(
-            _close
-        )
-        self._rendering = Claims()
+        self._single_flight: SingleFlight[
+            tuple[str, tuple[RenditionRequest, ...]], RenditionJob
+        ] = SingleFlight(_close)
+        self._key_locks = KeyLocks()
         self._failures = failures
         self._keys: Remembered[tuple[str, RenditionRequest], str] = Remembered(KEYS_MAX)
 
     @property
     def making(self) -> int:
         """How many jobs are under way, or wait."""
-        return len(self._flights)
+        return len(self._single_flight)
 
     def cached(self, digest: str, request: RenditionRequest) -> OpenImage | None:
         """The rendition, if it is known to be in the cache; None says nothing. Blocks, on any
@@ -232,8 +232,8 @@ class Renditions:
     ) -> tuple[OpenImage, RenditionJob]:
         """The rendition, made if need be; for a client among others, see `workers`.
 
-        Raises Gone if the source went away; NotAcceptable; NotStored if it cannot be rendered;
-        Overloaded.
+        Raises SourceVanished if the source went away, NotAcceptable, Overloaded, and NotStored
+        if it cannot be rendered.
         """
         job = await self._join(digest, (request,), client)
         image = job.made[0].image
@@ -253,7 +253,7 @@ class Renditions:
     ) -> RenditionJob:
         keys = [self._keys.get((digest, request)) for request in requests]
         self._failures.check((digest, *((digest, request) for request in requests), *keys))
-        return await self._flights.join(
+        return await self._single_flight.join(
             (digest, requests), lambda: self._run(digest, requests, client)
         )
 
@@ -279,7 +279,7 @@ class Renditions:
         try:
             file = self._store.open_object(digest)
             if file is None:
-                raise Gone("path", "the image is no longer there")
+                raise SourceVanished("path", "the image is no longer there")
             with contextlib.closing(file):
                 try:
                     return self._make_of(digest, requests, file)
@@ -298,7 +298,7 @@ class Renditions:
             raise NotStored("what is stored is not an image of a known format")
         with contextlib.ExitStack() as rendering:
             rendering.enter_context(self._queue.engine_turn())
-            with blamed_on(digest):
+            with attribute_failure(digest):
                 source = rendering.enter_context(self._engine.open(file.content, format))
             outputs = [
                 output_request(
@@ -308,13 +308,13 @@ class Renditions:
             ]
             plans = []
             for request, output in zip(requests, outputs, strict=True):
-                with blamed_on((digest, request)):
+                with attribute_failure((digest, request)):
                     plans.append(self._plan(output, source))
             keys = [cache_key(digest, plan, self._engine_name) for plan in plans]
             for request, key in zip(requests, keys, strict=True):
                 self._keys.put((digest, request), key)
             self._failures.check(keys)  # another name for the same may have failed
-            with self._rendering.claim(keys), contextlib.ExitStack() as opened:
+            with self._key_locks.hold(keys), contextlib.ExitStack() as opened:
                 images = {
                     key: image
                     for key in dict.fromkeys(keys)
@@ -370,7 +370,11 @@ class Renditions:
         made = {}
         header = msgspec.msgpack.encode(source.facts)
         with self._store.staging() as folder, contextlib.ExitStack() as opened:
-            with blamed_on(next(iter(missing))) if len(missing) == 1 else contextlib.nullcontext():
+            with (
+                attribute_failure(next(iter(missing)))
+                if len(missing) == 1
+                else contextlib.nullcontext()
+            ):
                 source.render(plan, folder)
             rendering.close()
             for at, (key, output) in enumerate(zip(missing, plan.outputs, strict=True)):

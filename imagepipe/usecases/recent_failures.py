@@ -25,7 +25,7 @@ class Unrenderable(NotStored):
         self.about = about
 
 
-class Failures:
+class RecentFailures:
     """For any thread. `seconds` is a monotonic clock."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
@@ -45,7 +45,7 @@ class Failures:
 
 
 @contextlib.contextmanager
-def blamed_on(about: Hashable) -> Iterator[None]:
+def attribute_failure(about: Hashable) -> Iterator[None]:
     """Raise Unrenderable for what an engine refuses here; what passes by itself is raised
     as it is.
     """
