@@ -32,7 +32,7 @@ class Confirmations:
             raise TooFewPeers(
                 "stored and durable here, but the server is stopping and no peer can confirm it"
             )
-        if replica.upstream.confirmations(seq) >= self._wanted:
+        if replica.subscribers.confirmations(seq) >= self._wanted:
             return
         waiting = _Waiting(seq, Deferred())
         self._waiting.append(waiting)
@@ -56,7 +56,7 @@ class Confirmations:
         """Let those go on whose change has been confirmed."""
         if not self._waiting:
             return
-        confirmed = replica.upstream.confirmed_by(self._wanted) if self._wanted else float("inf")
+        confirmed = replica.subscribers.confirmed_by(self._wanted) if self._wanted else float("inf")
         done = [one for one in self._waiting if one.seq <= confirmed]
         if done:
             self._waiting = [one for one in self._waiting if one.seq > confirmed]
@@ -76,7 +76,7 @@ class Confirmations:
 
     def _give_up(self, waiting: _Waiting, seconds: float, replica: Replica) -> None:
         self._waiting.remove(waiting)
-        have = replica.upstream.confirmations(waiting.seq)
+        have = replica.subscribers.confirmations(waiting.seq)
         waiting.done.errback(
             TooFewPeers(
                 f"stored and durable here, but confirmed by {have} of the {self._wanted} peers of"

@@ -25,11 +25,11 @@ OnThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
 Event = Callable[[Replica, float], None]
 StoreAction = (
     actions.Examine
-    | actions.Keep
-    | actions.Discard
+    | actions.StorePieces
+    | actions.DiscardTransfer
     | actions.Join
     | actions.Release
-    | actions.Forget
+    | actions.ForgetUpstreams
     | actions.ReadChanges
     | actions.ReadPieces
 )
@@ -68,22 +68,22 @@ class Performer:
                     self._pulling,
                     lambda: self._store.hold(rows),
                     lambda lacking: lambda replica, now: replica.examined(pull, lacking, now),
-                    lambda replica, now: replica.failed_pull(pull, now),
+                    lambda replica, now: replica.pull_failed(pull, now),
                 )
-            case actions.Keep():
+            case actions.StorePieces():
                 self._store_pieces(action)
-            case actions.Discard(transfer):
+            case actions.DiscardTransfer(transfer):
                 self._discard(transfer)
             case actions.Join(pull):
                 self._do(
                     self._pulling,
                     lambda: self._join(action),
                     lambda joined: lambda replica, now: replica.joined(pull, joined, now),
-                    lambda replica, now: replica.failed_pull(pull, now),
+                    lambda replica, now: replica.pull_failed(pull, now),
                 )
             case actions.Release(rows):
                 self._do(self._pulling, lambda: self._store.release(rows))
-            case actions.Forget(upstreams):
+            case actions.ForgetUpstreams(upstreams):
                 self._do(self._pulling, lambda: self._store.forget_upstreams(upstreams))
             case actions.ReadChanges(client, rid, after, rows_max):
                 self._do(
@@ -127,17 +127,17 @@ class Performer:
         deferred.addCallbacks(lambda result: self._report(done(result)), not_done)
         deferred.addErrback(lambda failure: _log.failure("a bug in replication", failure))
 
-    def _store_pieces(self, action: actions.Keep) -> None:
+    def _store_pieces(self, action: actions.StorePieces) -> None:
         transfers = {part.transfer for part in action.parts}
         self._storing.update(transfers)
 
         def kept(results: Sequence[tuple[int, Received]]) -> Event:
             self._written(transfers)
-            return lambda replica, now: replica.kept(action.link, action.rid, results, now)
+            return lambda replica, now: replica.pieces_stored(action.link, action.rid, results, now)
 
         def failed(replica: Replica, now: float) -> None:
             self._written(transfers)
-            replica.failed_keep(action.link, action.rid, now)
+            replica.store_failed(action.link, action.rid, now)
 
         self._do(self._pulling, lambda: self._receive(action), kept, failed)
 
@@ -158,7 +158,7 @@ class Performer:
 
     # On threads.
 
-    def _receive(self, action: actions.Keep) -> Sequence[tuple[int, Received]]:
+    def _receive(self, action: actions.StorePieces) -> Sequence[tuple[int, Received]]:
         return [
             (part.transfer, self._store.receive(part.transfer, part.content, part.offset, piece))
             for part, piece in zip(action.parts, action.pieces, strict=True)
@@ -167,7 +167,7 @@ class Performer:
     def _join(self, action: actions.Join) -> Joined:
         try:
             return self._store.join(
-                action.rows, action.upstream, action.cursor, afresh=action.afresh
+                action.rows, action.upstream, action.cursor, from_start=action.from_start
             )
         finally:
             self._store.release(action.rows)

@@ -133,7 +133,7 @@ class Replication:
             replica.remove_link(name, now)
         for peer in changes.added:
             replica.add_link(link_name(peer), now)
-        replica.upstream.listens(
+        replica.subscribers.listens(
             self._sockets.announced,
             now,
             publishes=bool(self._sockets.publish),
@@ -147,7 +147,7 @@ class Replication:
         """Call the node so from now on."""
         self._name = name
         if self._replica:
-            self._replica.upstream.name = name
+            self._replica.subscribers.name = name
 
     def _reopen_sockets(
         self,
@@ -241,7 +241,7 @@ class Replication:
         time, is not.
         """
         if self._replica:
-            number = self._replica.mend(contents, self._seconds())
+            number = self._replica.refetch(contents, self._seconds())
             ended = self._refetches[number] = Deferred()
             self._advance()
             await ended
@@ -343,20 +343,20 @@ class Replication:
         cluster, sockets = self._settings.cluster, self._sockets
         assert sockets
         match action:
-            case actions.Send(name, request):
+            case actions.SendRequest(name, request):
                 sockets.send_request(name, [encode(cluster, request)])
-            case actions.Answer(client, reply):
+            case actions.SendReply(client, reply):
                 sockets.send_reply(client, [encode(cluster, reply)])
-            case actions.Ring(head):
+            case actions.Notify(head):
                 sockets.notify([encode(cluster, head)])
             case actions.Redirect(name, announced):
                 try:
                     sockets.redirect(name, announced)
                 except StartError as error:  # it said so: it is asked where it was before
                     self._replication_log.log_bad_message(f"the peer {name}", error)
-            case actions.Report(name, path, why):
+            case actions.ReportRejected(name, path, why):
                 self._replication_log.log_rejected(name, path, why)
-            case actions.Mended(number):
+            case actions.RefetchDone(number):
                 if ended := self._refetches.pop(number, None):
                     ended.callback(None)
             case _:

@@ -96,15 +96,15 @@ def status_of(
     replica: Replica, replication_log: ReplicationLog, conflicts: int, now: float
 ) -> ReplicationStatus:
     """The status at the time `now`."""
-    upstream = replica.upstream
-    head = upstream.head()
-    acked = max((one.acked for one in upstream.subscribers.values()), default=0)
+    subscribers = replica.subscribers
+    head = subscribers.head()
+    acked = max((one.acked for one in subscribers.known.values()), default=0)
     return ReplicationStatus(
         node=head.node,
         name=head.name,
         epoch=head.epoch,
-        seq=upstream.last_seq,
-        unreplicated=upstream.last_seq - acked,
+        seq=subscribers.last_seq,
+        unreplicated=subscribers.last_seq - acked,
         upstreams=tuple(
             _upstream(link, replication_log.clocks_ahead.get(link.name), now)
             for link in replica.links.values()
@@ -115,16 +115,16 @@ def status_of(
                 one.key,
                 one.name,
                 one.acked,
-                upstream.last_seq - one.acked,
+                subscribers.last_seq - one.acked,
                 now - one.heard,
             )
-            for one in upstream.subscribers.values()
+            for one in subscribers.known.values()
         ),
         pending=len(replica.pending),
         pending_seconds=replication_log.pending_seconds(),
         pending_rows=tuple(_pending(replica)),
         conflicts=conflicts,
-        dropped_messages=upstream.dropped,
+        dropped_messages=subscribers.dropped,
         bad_messages=replication_log.bad_messages,
     )
 
@@ -157,6 +157,6 @@ def _upstream(link: Link, clock_ahead: float | None, now: float) -> UpstreamStat
         rows_behind=rows,
         bytes_behind=sum(content.size for content in missing),
         seconds_behind=0.0 if link.behind_since is None else now - link.behind_since,
-        rings_lost=link.lost_rings,
+        rings_lost=link.missed_notifications,
         clock_ahead_seconds=clock_ahead,
     )

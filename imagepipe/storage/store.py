@@ -593,7 +593,7 @@ class Store:
         upstream: str | None,
         cursor: Cursor | None,
         *,
-        afresh: bool = False,
+        from_start: bool = False,
     ) -> Joined:
         """Join rows of distinct paths with the map, whose bytes were held and received as far as
         they could be; `cursor` is where they end.
@@ -613,7 +613,9 @@ class Store:
             rows = [
                 self._with_checked_facts(row) if row.entry.content in here else row for row in rows
             ]
-            return self._run(lambda: self._joiner.join(Told(rows, upstream, cursor, afresh, here)))
+            return self._run(
+                lambda: self._joiner.join(Told(rows, upstream, cursor, from_start, here))
+            )
 
     def forget_upstreams(self, upstreams: Sequence[str]) -> None:
         """Forget how far upstreams were pulled, by the names of their links, and what waits of

@@ -99,7 +99,7 @@ class Disk:
     def join(self, action: Join) -> Joined:
         """Join rows, and move the cursor."""
         before = dict(self.pending)
-        if action.afresh:
+        if action.from_start:
             self.pending = {
                 key: row for key, row in self.pending.items() if key[0] != action.upstream
             }

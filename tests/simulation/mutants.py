@@ -10,13 +10,19 @@ from unittest import mock
 
 from imagepipe.core.paths import ancestors
 from imagepipe.core.replication import subscribers
-from imagepipe.core.replication.actions import Action, Discard, Join, Release
+from imagepipe.core.replication.actions import Action, DiscardTransfer, Join, Release
 from imagepipe.core.replication.fetches import Ended, Fetches, Received
-from imagepipe.core.replication.link import PIECES_SECONDS_MAX, Asked, Link, Pull, Stage
+from imagepipe.core.replication.link import (
+    PIECES_SECONDS_MAX,
+    Link,
+    PendingRequest,
+    Pull,
+    PullStage,
+)
 from imagepipe.core.replication.messages import Batch, Changes
-from imagepipe.core.replication.refetch import Mends
+from imagepipe.core.replication.refetch import Refetches
 from imagepipe.core.replication.replica import Replica
-from imagepipe.core.replication.subscribers import Subscriber, Upstream
+from imagepipe.core.replication.subscribers import Subscriber, Subscribers
 from imagepipe.core.rows import entries, epochs, join, stamp, versions
 from imagepipe.core.rows.entries import Change, Content, Entry
 from imagepipe.core.rows.epochs import Epoch
@@ -125,7 +131,7 @@ def _cursor_first(self: Node, action: Action) -> None:
 
 def _cursor_though_it_failed(self: Replica, pull: Pull) -> Link | None:
     link = _LEAVE_QUEUE(self, pull)
-    if link and pull.stage is Stage.JOINING:
+    if link and pull.stage is PullStage.JOINING:
         link.cursor = pull.cursor
     return link
 
@@ -142,7 +148,7 @@ def _start_without_pending(self: Disk, epoch: str) -> None:
 
 
 def _never_afresh(self: Node, action: Action) -> None:
-    _DO(self, replace(action, afresh=False) if isinstance(action, Join) else action)
+    _DO(self, replace(action, from_start=False) if isinstance(action, Join) else action)
 
 
 # Acknowledging.
@@ -157,30 +163,30 @@ def _acked_though_pending(self: Replica, link: Link) -> int:
 
 
 def _acked_in_any_epoch(
-    self: Upstream, message: Changes, now: float, client: bytes, key: str
+    self: Subscribers, message: Changes, now: float, client: bytes, key: str
 ) -> None:
-    self.subscribers[key or message.node] = Subscriber(message.acked, now, message.node, key=key)
+    self.known[key or message.node] = Subscriber(message.acked, now, message.node, key=key)
 
 
 def _mend_from_one(self: Replica, contents: Sequence[Content], now: float) -> int:
     number = self._new_id()
     peers = self._reachable(now)[:1]
-    self._mends.begin(number, contents if peers else (), now)
+    self._refetches.begin(number, contents if peers else (), now)
     for content in contents if peers else ():
         self._fetches.want(content, number, peers, now)
     self._go_on_all(now)
     return number
 
 
-def _mends_without_end(self: Mends, now: float) -> list[int]:
+def _mends_without_end(self: Refetches, now: float) -> list[int]:
     return []
 
 
 def _silent_relief(self: Replica, pull_id: int, outcome: Joined, now: float) -> None:
-    before = {link.name: link.untold for link in self.links.values()}
+    before = {link.name: link.unacknowledged for link in self.links.values()}
     _JOINED(self, pull_id, replace(outcome, settled=()), now)
     for link in self.links.values():
-        link.untold = before[link.name]
+        link.unacknowledged = before[link.name]
 
 
 # Who an upstream is.
@@ -194,15 +200,15 @@ def _endless_epoch(known: Sequence[Epoch], last_seq: int, epoch: str, seq: int) 
     return seq <= last_seq and any(one.id == epoch for one in known)
 
 
-def _without_end(self: Upstream, message: Changes) -> bool:
+def _without_end(self: Subscribers, message: Changes) -> bool:
     return epochs.holds(self._epochs, self.last_seq, message.epoch, message.after)
 
 
 def _acked_though_afresh(
-    self: Upstream, message: Changes, now: float, client: bytes, key: str
+    self: Subscribers, message: Changes, now: float, client: bytes, key: str
 ) -> None:
     holds = epochs.holds(self._epochs, self.last_seq, message.epoch, message.acked)
-    self.subscribers[key or message.node] = Subscriber(
+    self.known[key or message.node] = Subscriber(
         message.acked if holds else 0, now, message.node, key=key
     )
 
@@ -211,7 +217,7 @@ def _room_for_all(self: Replica, link: Link, node: str, now: float) -> bool:
     return True
 
 
-def _mistaken(self: Replica, link: Link, asked: Asked, message: Batch, now: float) -> None:
+def _mistaken(self: Replica, link: Link, asked: PendingRequest, message: Batch, now: float) -> None:
     if link.head is not None and message.node == link.node:
         _TAKE_BATCH(self, link, asked, message, now)
 
@@ -238,13 +244,13 @@ def _no_second_try(self: Replica, now: float) -> None:
     self.pending.try_at = float("inf")
 
 
-def _not_repeated(self: Replica, link: Link, rid: int, asked: Asked, now: float) -> None:
+def _not_repeated(self: Replica, link: Link, rid: int, asked: PendingRequest, now: float) -> None:
     asked.first_sent = asked.sent = now
     if not asked.parts:
         _REPEAT(self, link, rid, asked, now)
 
 
-def _put_off_by_polls(self: Link, asked: Asked) -> float:
+def _put_off_by_polls(self: Link, asked: PendingRequest) -> float:
     return max(asked.sent, self.answered) + PIECES_SECONDS_MAX
 
 
@@ -254,7 +260,7 @@ def _held(self: Node, action: Action) -> None:
 
 
 def _attempts_stay(self: Node, action: Action) -> None:
-    if not isinstance(action, Discard):
+    if not isinstance(action, DiscardTransfer):
         _DO(self, action)
 
 
@@ -343,11 +349,15 @@ MUTANTS = (
     Mutant("a batch is acknowledged when it arrives", Replica, "acked", _acked_on_arrival, 2),
     Mutant("what is pending is acknowledged", Replica, "acked", _acked_though_pending, 12),
     Mutant(
-        "an acknowledgement counts in any epoch", Upstream, "_note_acked", _acked_in_any_epoch, 12
+        "an acknowledgement counts in any epoch",
+        Subscribers,
+        "_note_acked",
+        _acked_in_any_epoch,
+        12,
     ),
     Mutant(
         "what is acknowledged counts though the cursor does not",
-        Upstream,
+        Subscribers,
         "_note_acked",
         _acked_though_afresh,
         339,
@@ -355,7 +365,9 @@ MUTANTS = (
     Mutant("that pending bytes have come is not told", Replica, "joined", _silent_relief, 1),
     Mutant("epochs are ignored", subscribers, "holds", _any_epoch, 129),
     Mutant("an epoch has no end", subscribers, "holds", _endless_epoch, 129),
-    Mutant("the cursor does not say what was still to come", Upstream, "_holds", _without_end, 128),
+    Mutant(
+        "the cursor does not say what was still to come", Subscribers, "_holds", _without_end, 128
+    ),
     Mutant("two links lead to one node", Replica, "_make_room", _room_for_all, 18),
     Mutant("an upstream is still taken for who it was", Replica, "_take_batch", _mistaken, 15),
     Mutant("bytes are not verified", Node, "_complete", _unverified, 40),
@@ -367,11 +379,11 @@ MUTANTS = (
         270,
     ),
     Mutant(
-        "what has rotted is asked for from one peer alone", Replica, "mend", _mend_from_one, 1226
+        "what has rotted is asked for from one peer alone", Replica, "refetch", _mend_from_one, 1226
     ),
     Mutant(
         "that rotten bytes are not to be had is never said",
-        Mends,
+        Refetches,
         "take_ended",
         _mends_without_end,
         4,
@@ -403,7 +415,7 @@ MUTANTS = (
     Mutant(
         "a time that has come by addition has not by subtraction",
         Fetches,
-        "pass_over",
+        "skip",
         _difference_of_times,
         350,
     ),

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, TypeVar
 from imagepipe.core.replication import messages
 from imagepipe.core.replication.actions import (
     Action,
-    Answer,
-    Discard,
+    DiscardTransfer,
     Examine,
-    Forget,
+    ForgetUpstreams,
     Join,
-    Keep,
-    Mended,
+    Notify,
     ReadChanges,
     ReadPieces,
     Redirect,
+    RefetchDone,
     Release,
-    Report,
-    Ring,
-    Send,
+    ReportRejected,
+    SendReply,
+    SendRequest,
+    StorePieces,
 )
 from imagepipe.core.replication.fetches import Received
 from imagepipe.core.replication.link import GETS_MAX, PULLS_MAX
@@ -266,7 +266,7 @@ class Node:
             if entry.content and entry.content.digest in self.disk.damaged
         }
         if contents:
-            number = self.replica.mend(
+            number = self.replica.refetch(
                 sorted(contents, key=lambda content: content.digest), self._world.now
             )
             self.mends[number] = self._world.now
@@ -281,18 +281,18 @@ class Node:
 
     def _do(self, action: Action) -> None:
         match action:
-            case Send(link, message):
+            case SendRequest(link, message):
                 self._world.note(self.name, "asks", link, message)
                 self._check_bounds(link)
                 self._world.network.ask(self, link, messages.encode(CLUSTER, message))
-            case Answer(client, reply):
+            case SendReply(client, reply):
                 self._world.network.answer(self, client.decode(), messages.encode(CLUSTER, reply))
-            case Ring(head):
+            case Notify(head):
                 self._world.network.ring(self, messages.encode(CLUSTER, head))
             case Examine():
                 self._world.note(self.name, "examines", action)
                 self._work(self._pause(), lambda: self._examine(action))
-            case Keep():
+            case StorePieces():
                 self._world.note(
                     self.name,
                     "keeps",
@@ -303,7 +303,7 @@ class Node:
                 for part in action.parts:
                     self.transfers.setdefault(part.transfer, {})
                 self._work(self._pause(), lambda: self._keep(action))
-            case Discard(transfer):
+            case DiscardTransfer(transfer):
                 self.transfers.pop(transfer, None)
             case Join():
                 self._world.note(self.name, "joins", action)
@@ -314,24 +314,24 @@ class Node:
                 self._in_turn(lambda: self._join(action))
             case Release(rows):
                 self._unpin(rows)
-            case Forget(upstreams):
+            case ForgetUpstreams(upstreams):
                 self._in_turn(lambda: self.disk.forget(upstreams))
             case ReadChanges():
                 self._work(self._pause(), lambda: self._read_changes(action))
             case ReadPieces():
                 self._work(self._pause(), lambda: self._read_pieces(action))
-            case Mended(number):
+            case RefetchDone(number):
                 took = self._world.now - self.mends.pop(number)
                 self._world.oracle.require(
                     took <= MENDED_SECONDS_MAX, f"{self.name} has fetched bytes for {took} s"
                 )
-            case Redirect() | Report():
+            case Redirect() | ReportRejected():
                 pass
 
     def _examine(self, action: Examine) -> None:
         now = self._world.now
         if self._fails():
-            self._later(0.0, lambda: self.replica.failed_pull(action.pull, self._world.now))
+            self._later(0.0, lambda: self.replica.pull_failed(action.pull, self._world.now))
             return
         self.pins.update(_digests(action.rows))
         lacking = [
@@ -344,10 +344,10 @@ class Node:
             self._pause(), lambda: self.replica.examined(action.pull, lacking, self._world.now)
         )
 
-    def _keep(self, action: Keep) -> None:
+    def _keep(self, action: StorePieces) -> None:
         if self._fails():
             self._later(
-                0.0, lambda: self.replica.failed_keep(action.link, action.rid, self._world.now)
+                0.0, lambda: self.replica.store_failed(action.link, action.rid, self._world.now)
             )
             return
         results: dict[int, Received] = {}
@@ -364,7 +364,7 @@ class Node:
                 del self.transfers[part.transfer]
         self._later(
             self._pause(),
-            lambda: self.replica.kept(
+            lambda: self.replica.pieces_stored(
                 action.link, action.rid, list(results.items()), self._world.now
             ),
         )
@@ -379,7 +379,7 @@ class Node:
         self._joining -= 1
         self._unpin(action.rows)
         if self._fails():
-            self._later(0.0, lambda: self.replica.failed_pull(action.pull, self._world.now))
+            self._later(0.0, lambda: self.replica.pull_failed(action.pull, self._world.now))
             return
         seq = self.disk.seq
         joined = self.disk.join(action)
@@ -504,8 +504,8 @@ class Node:
         for one in [self.replica.links[link]] if link else self.replica.links.values():
             gets = sum(1 for asked in one.asked.values() if isinstance(asked.message, Get))
             require(
-                gets + len(one.keeping) <= GETS_MAX,
-                f"{self.name} has {gets} Gets under way and {len(one.keeping)} kept from"
+                gets + len(one.storing) <= GETS_MAX,
+                f"{self.name} has {gets} Gets under way and {len(one.storing)} kept from"
                 f" {one.name}",
             )
             require(
@@ -526,10 +526,10 @@ class Node:
             f"{self.name} keeps {len(self.disk.cursors)} cursors",
         )
         require(
-            len(self.replica.upstream.subscribers) <= SUBSCRIBERS_MAX,
+            len(self.replica.subscribers.known) <= SUBSCRIBERS_MAX,
             f"{self.name} remembers too many subscribers",
         )
-        reads = self.replica.upstream.reads_under_way
+        reads = self.replica.subscribers.reads_under_way
         require(reads <= READS_OF_ALL_MAX, f"{self.name} reads {reads} answers at once")
 
     def busy(self) -> "str | None":
@@ -539,7 +539,7 @@ class Node:
         links = [
             link.name
             for link in self.replica.links.values()
-            if link.pulls or link.keeping or any(one.parts for one in link.asked.values())
+            if link.pulls or link.storing or any(one.parts for one in link.asked.values())
         ]
         pins = [digest for digest, count in self.pins.items() if count]
         if links or pins or self.transfers or self.mends or self.replica.missing_bytes:

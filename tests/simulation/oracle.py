@@ -192,7 +192,7 @@ class Oracle:
                     f"{puller.name} has acknowledged {entry} of {node.name} without having it",
                 )
         for one in [one for one in self._unconfirmed if one.disk is node.disk]:
-            if node.replica.upstream.confirmations(one.entry.seq) >= one.min_acks:
+            if node.replica.subscribers.confirmations(one.entry.seq) >= one.min_acks:
                 self._unconfirmed.remove(one)
                 disks = [other.disk for other in self._world.nodes.values() if other is not node]
                 copies = sum(disk.dominates(one.entry) for disk in disks + self._gone)
@@ -378,7 +378,7 @@ class Oracle:
 
 def _subscriber(node: Node, puller: Node) -> Subscriber | None:
     """What `node` knows of a puller: by its key, or by its id where there are no keys."""
-    subscribers = node.replica.upstream.subscribers
+    subscribers = node.replica.subscribers.known
     return subscribers.get(puller.name) or subscribers.get(puller.disk.node)
 
 

@@ -204,7 +204,7 @@ class World:
         self.oracle.require(why is None, f"it did not stay settled: {why}")
         reads = 0
         for _ in range(20):  # a poll may be under way at any one moment, but not at all of them
-            reads = sum(node.replica.upstream.reads_under_way for node in self.nodes.values())
+            reads = sum(node.replica.subscribers.reads_under_way for node in self.nodes.values())
             if not reads:
                 return
             self.run_until(self.now + 0.0973)

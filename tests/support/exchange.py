@@ -48,7 +48,7 @@ def pull(
             if content.digest not in lost:
                 fetch(store, [upstream], content, cut)
         return store.join(
-            rows, upstream.node_id, Cursor(upstream.epochs[-1].id, upto), afresh=after == 0
+            rows, upstream.node_id, Cursor(upstream.epochs[-1].id, upto), from_start=after == 0
         )
     finally:
         store.release(rows)

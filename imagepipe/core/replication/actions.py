@@ -1,9 +1,14 @@
-"""What the replication state machine wants done, in the order in which it wants it begun.
+"""The actions that the replication state machine asks for, in the order in which they must begin.
 
-Some are answered by an event, on Replica: Examine by `examined`, Keep by `kept`, Join by `joined`,
-ReadChanges by `changes_read`, ReadPieces by `pieces_read`; what fails is answered by `failed_pull`
-or `failed_keep`, or, for a read, by `read_failed`. Answers may come in any order. There is one Join
-at a time.
+Some are answered by an event, a method of Replica. Events may arrive in any order.
+
+    Examine       examined
+    StorePieces   pieces_stored, or store_failed
+    Join          joined; there is one Join at a time
+    ReadChanges   changes_read, or read_failed
+    ReadPieces    pieces_read, or read_failed
+
+An Examine or a Join that fails is answered by pull_failed.
 """
 
 from collections.abc import Sequence
@@ -16,7 +21,7 @@ from imagepipe.core.rows.join import Cursor
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class SendRequest:
     """Ask the upstream at the end of `link`; where that cannot be done now, it is asked again in
     time.
     """
@@ -26,7 +31,7 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SendReply:
     """Answer `client`, who asked."""
 
     client: bytes
@@ -34,7 +39,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Ring:
+class Notify:
     """Publish."""
 
     head: Head
@@ -61,7 +66,7 @@ class Examine:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class StorePieces:
     """Keep the bytes that came for `parts`."""
 
     link: str
@@ -71,7 +76,7 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
-class Discard:
+class DiscardTransfer:
     """Forget the transfer."""
 
     transfer: int
@@ -82,7 +87,7 @@ class Join:
     """Join rows with the map, durably, and move the cursor of `upstream`, the name of a link; then
     let go of what was held.
 
-    upstream, cursor None: rows that were pending, or for which the cursor waits. afresh: the
+    upstream, cursor None: rows that were pending, or for which the cursor waits. from_start: the
     upstream sends its rows from the start again, so its pending rows are void.
     """
 
@@ -90,7 +95,7 @@ class Join:
     rows: tuple[Row, ...]
     upstream: str | None
     cursor: Cursor | None
-    afresh: bool
+    from_start: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Forget:
+class ForgetUpstreams:
     """Forget how far the upstreams at the end of these links were pulled, and their pending rows:
     one that comes back tells everything again.
     """
@@ -110,14 +115,14 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
+class RefetchDone:
     """What was asked for under this number is here, or is not to be had."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportRejected:
     """Log that the bytes which a row of the upstream at the end of `link` names are not taken, and
     why.
     """
@@ -147,18 +152,18 @@ class ReadPieces:
 
 
 Action = (
-    Send
-    | Answer
-    | Ring
+    SendRequest
+    | SendReply
+    | Notify
     | Redirect
     | Examine
-    | Keep
-    | Discard
+    | StorePieces
+    | DiscardTransfer
     | Join
     | Release
-    | Forget
-    | Mended
-    | Report
+    | ForgetUpstreams
+    | RefetchDone
+    | ReportRejected
     | ReadChanges
     | ReadPieces
 )

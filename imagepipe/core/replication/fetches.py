@@ -175,7 +175,7 @@ class Fetches:
                 self._end_attempt(fetch)
                 del self._fetches[content]
 
-    def pass_over(self, now: float) -> None:
+    def skip(self, now: float) -> None:
         """Ask others where a peer has made a fetch wait for too long."""
         for fetch in self._waiting():
             if now >= fetch.waits_until and fetch.source is not None:

@@ -70,7 +70,7 @@ GETS_MAX = 8
 NEVER = float("-inf")
 
 
-class Stage(enum.Enum):
+class PullStage(enum.Enum):
     """How far a pull has come. DROPPED: it was given up while it was examined, and is let go of
     once it was.
     """
@@ -96,16 +96,16 @@ class Pull:
     link: str | None
     upstream: str | None
     cursor: Cursor | None
-    afresh: bool
+    from_start: bool
     asked_at: float
     last: bool
-    stage: Stage = Stage.EXAMINING
+    stage: PullStage = PullStage.EXAMINING
     missing: set[Content] = field(default_factory=set)
     waited_for: str | None = None
 
 
 @dataclass(slots=True)
-class Asked:
+class PendingRequest:
     """A request that waits for its answer. `position`: of a Changes, where the batch will begin;
     `parts`: of a Get.
 
@@ -154,18 +154,18 @@ class Link:
     refused: str | None = None
     cursor: Cursor | None = None
     pulls: deque[Pull] = field(default_factory=deque)
-    asked: dict[int, Asked] = field(default_factory=dict)
-    keeping: set[int] = field(default_factory=set)
+    asked: dict[int, PendingRequest] = field(default_factory=dict)
+    storing: set[int] = field(default_factory=set)
     heard: float = NEVER
     answered: float = NEVER
     delivered: float = NEVER
     hello_at: float = NEVER
     idle_until: float = NEVER
-    untold: bool = False
+    unacknowledged: bool = False
     current_as_of: float = NEVER
     refresh_from: float = NEVER
     behind_since: float | None = None
-    lost_rings: int = 0
+    missed_notifications: int = 0
     peer_name: str = ""
     named_at: float = NEVER
     is_full: bool = False
@@ -238,21 +238,21 @@ class Link:
             return False
         if self.pulls and self.is_full != self.looks_ahead:
             return False  # from one to the other only when nothing is on its way
-        return not self.pulls or not self.pulls[-1].last or self.is_ahead or self.untold
+        return not self.pulls or not self.pulls[-1].last or self.is_ahead or self.unacknowledged
 
     def wants_changes(self, now: float) -> bool:
         """Whether there is a reason to ask for one."""
         # looking ahead never makes it current
         is_refreshed = self.current_as_of >= self.refresh_from or self.looks_ahead
-        if self.is_ahead or self.untold or now >= self.poll_at or not is_refreshed:
+        if self.is_ahead or self.unacknowledged or now >= self.poll_at or not is_refreshed:
             return True
         return bool(self.pulls) and not self.pulls[-1].last
 
     def gets_free(self) -> int:
         """How many more Gets may be under way."""
-        return GETS_MAX - len(self.keeping) - sum(1 for asked in self.asked.values() if asked.parts)
+        return GETS_MAX - len(self.storing) - sum(1 for asked in self.asked.values() if asked.parts)
 
-    def overdue_at(self, asked: Asked) -> float:
+    def overdue_at(self, asked: PendingRequest) -> float:
         """When a request is to be repeated. A poll that is answered says nothing of pieces; while
         pieces come, a batch may have to wait for its turn.
         """

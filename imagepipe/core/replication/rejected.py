@@ -14,60 +14,60 @@ WRONG_SECONDS = 5.0
 WRONG_SECONDS_MAX = 60.0
 UNWANTED_SECONDS = 3600.0
 
-SHUNNED_MAX = 4096
+REJECTED_MAX = 4096
 """How many of them are known at most; the oldest is forgotten for one more, and asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Shunned:
+class _Rejection:
     until: float
     times: int
     why: str
 
 
-class Shunned:
+class RejectedContents:
     """Which contents are not asked for now."""
 
     def __init__(self) -> None:
-        self._shunned: OrderedDict[Content, _Shunned] = OrderedDict()
+        self._rejected: OrderedDict[Content, _Rejection] = OrderedDict()
 
-    def was_wrong(self, content: Content, now: float) -> None:
+    def note_wrong(self, content: Content, now: float) -> None:
         """A peer has sent other bytes than the digest says."""
-        before = self._shunned.get(content)
+        before = self._rejected.get(content)
         times = before.times + 1 if before else 1
         pause = min(WRONG_SECONDS * (1 << min(times - 1, 8)), WRONG_SECONDS_MAX)
         self._note(
             content,
-            _Shunned(now + pause, times, "the bytes received for it do not match its digest"),
+            _Rejection(now + pause, times, "the bytes received for it do not match its digest"),
         )
 
-    def was_unwanted(self, content: Content, now: float) -> None:
+    def note_unwanted(self, content: Content, now: float) -> None:
         """Its bytes are no image."""
         self._note(
             content,
-            _Shunned(
+            _Rejection(
                 now + UNWANTED_SECONDS,
                 1,
                 "its bytes are not an image in a format that this release knows",
             ),
         )
 
-    def is_here(self, content: Content) -> None:
+    def note_received(self, content: Content) -> None:
         """Its bytes have come after all."""
-        self._shunned.pop(content, None)
+        self._rejected.pop(content, None)
 
     def has(self, content: Content, now: float) -> bool:
         """Whether it is not to be asked for now."""
-        found = self._shunned.get(content)
+        found = self._rejected.get(content)
         return found is not None and now < found.until
 
     def why(self, content: Content) -> str | None:
         """What was wrong with its bytes; None: nothing that is known."""
-        found = self._shunned.get(content)
+        found = self._rejected.get(content)
         return found.why if found else None
 
-    def _note(self, content: Content, shunned: _Shunned) -> None:
-        self._shunned[content] = shunned
-        self._shunned.move_to_end(content)
-        if len(self._shunned) > SHUNNED_MAX:
-            self._shunned.popitem(last=False)
+    def _note(self, content: Content, rejected: _Rejection) -> None:
+        self._rejected[content] = rejected
+        self._rejected.move_to_end(content)
+        if len(self._rejected) > REJECTED_MAX:
+            self._rejected.popitem(last=False)

@@ -1,11 +1,11 @@
 """The replication state machine: every decision about what to ask of whom, when, and what an answer
 means; no I/O.
 
-    heard_head, answered     a message from an upstream            asked, changes_read, ...
-        subscribers.py: a puller is answered
-    examined, kept, joined   an action was done                    committed                  this
-        node's map has changed
-    tick                     time has passed
+    heard_head, answered              an upstream has sent a message
+    asked, changes_read, ...          a subscriber has asked (subscribers.py)
+    examined, pieces_stored, joined   an action is done
+    committed                         this node's catalogue has changed
+    tick                              time has passed
 
     after each of them: take_actions(), and next_deadline() for the next tick
 
@@ -29,16 +29,16 @@ from msgspec import structs
 
 from imagepipe.core.replication.actions import (
     Action,
-    Discard,
+    DiscardTransfer,
     Examine,
-    Forget,
+    ForgetUpstreams,
     Join,
-    Keep,
-    Mended,
     Redirect,
+    RefetchDone,
     Release,
-    Report,
-    Send,
+    ReportRejected,
+    SendRequest,
+    StorePieces,
 )
 from imagepipe.core.replication.fetches import Ended, Fetches, Received
 from imagepipe.core.replication.link import (
@@ -46,10 +46,10 @@ from imagepipe.core.replication.link import (
     HELLO_SECONDS,
     POLL_SECONDS,
     REFUSED_SECONDS,
-    Asked,
     Link,
+    PendingRequest,
     Pull,
-    Stage,
+    PullStage,
 )
 from imagepipe.core.replication.messages import (
     GET_BYTES_MAX,
@@ -66,9 +66,9 @@ from imagepipe.core.replication.messages import (
     Request,
 )
 from imagepipe.core.replication.pending import PENDING_MAX, PendingRows
-from imagepipe.core.replication.refetch import Mends
-from imagepipe.core.replication.rejected import Shunned
-from imagepipe.core.replication.subscribers import Upstream
+from imagepipe.core.replication.refetch import Refetches
+from imagepipe.core.replication.rejected import RejectedContents
+from imagepipe.core.replication.subscribers import Subscribers
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.join import Cursor, Joined, Pending
@@ -112,7 +112,7 @@ class Replica:
         refusal: Callable[[Row], str | None] = lambda _: None,
         name: str = "",
     ) -> None:
-        self.upstream = Upstream(
+        self.subscribers = Subscribers(
             node, epochs, last_seq, sync, wall_ms, publishes=publishes, rows_max=rows_max, name=name
         )
         self.links: dict[str, Link] = {}
@@ -121,10 +121,10 @@ class Replica:
         self._cursors = dict(cursors)
         self._rows_max = rows_max
         self._fetches = Fetches(get_bytes_max)
-        self._mends = Mends()
+        self._refetches = Refetches()
         self._pending_max = pending_max
         self._refusal = refusal
-        self._shunned = Shunned()
+        self._rejected = RejectedContents()
         self._pulls: dict[int, Pull] = {}
         # the first is being joined: of two at once one could not tell which came first, and what is
         # pending now
@@ -223,14 +223,14 @@ class Replica:
 
     def asked(self, client: bytes, message: Request, now: float, key: str = "") -> None:
         """A puller asks, over the connection `client`. key: as for Upstream."""
-        self._actions += self.upstream.asked(client, message, now, key)
+        self._actions += self.subscribers.asked(client, message, now, key)
 
     # What was done.
 
     def committed(self, seq: int, now: float) -> None:
         """The map has changed: all up to the number `seq` is durable and can be served."""
-        self.upstream.committed(seq)
-        self._actions += self.upstream.ring(now)
+        self.subscribers.committed(seq)
+        self._actions += self.subscribers.notify(now)
 
     def changes_read(
         self, client: bytes, rid: int, after: int, end: int, rows: Sequence[Row]
@@ -241,24 +241,24 @@ class Replica:
         have had was renumbered to come after it; with a newer one, one that is not full could say
         that all is in it.
         """
-        self._actions += self.upstream.changes_read(client, rid, after, end, rows)
+        self._actions += self.subscribers.changes_read(client, rid, after, end, rows)
 
     def pieces_read(self, client: bytes, rid: int, pieces: Sequence[bytes | None]) -> None:
         """ReadPieces was done."""
-        self._actions += self.upstream.pieces_read(client, rid, pieces)
+        self._actions += self.subscribers.pieces_read(client, rid, pieces)
 
     def read_failed(self, client: bytes) -> None:
         """ReadChanges or ReadPieces failed."""
-        self.upstream.read_failed(client)
+        self.subscribers.read_failed(client)
 
     def examined(self, pull_id: int, lacking: Sequence[Content], now: float) -> None:
         """Examine was done: these bytes are wanted, and not here."""
         pull = self._pulls[pull_id]
-        if pull.stage is Stage.DROPPED:
+        if pull.stage is PullStage.DROPPED:
             del self._pulls[pull_id]
             self._actions.append(Release(pull.rows))
             return
-        pull.stage = Stage.FETCHING
+        pull.stage = PullStage.FETCHING
         peers = [pull.link] if pull.link else self._reachable(now)
         if peers:
             wanted = self._wanted(pull, lacking, now)
@@ -267,25 +267,25 @@ class Replica:
                 self._fetches.want(content, pull.id, peers, now)
         self._go_on_all(now)
 
-    def kept(
+    def pieces_stored(
         self, name: str, rid: int, results: Sequence[tuple[int, Received]], now: float
     ) -> None:
         """Keep was done: what became of each transfer."""
         link = self.links.get(name)
         if link:
-            link.keeping.discard(rid)
+            link.storing.discard(rid)
         for transfer, result in results:
             self._note_bytes(name, transfer, result, now)
             self._settle(self._fetches.received(transfer, result, now))
         self._go_on_all(now)
 
-    def failed_keep(self, name: str, rid: int, now: float) -> None:
+    def store_failed(self, name: str, rid: int, now: float) -> None:
         """Keep failed, as on a full disk: the rows go on without their bytes, as pending, for among
         them may be the deletes that make room.
         """
         link = self.links.get(name)
         if link:
-            link.keeping.discard(rid)
+            link.storing.discard(rid)
             self._lose_bytes(link, now)
         self._go_on_all(now)
 
@@ -295,7 +295,7 @@ class Replica:
         self.pending.add(outcome.added)
         relieved = {upstream for upstream, _ in outcome.settled}
         for each in self.links.values():
-            each.untold |= each.name in relieved
+            each.unacknowledged |= each.name in relieved
         pull = self._pulls.pop(pull_id)
         self._end_join()
         if pull.link is None and outcome.settled:
@@ -307,18 +307,18 @@ class Replica:
                 link.ahead = pull.cursor
             else:
                 link.cursor = pull.cursor
-                link.untold = True
+                link.unacknowledged = True
                 if pull.last:
                     self._note_current(link, pull.asked_at, now)
         self._forget_strangers()
         self._go_on_all(now)
 
-    def failed_pull(self, pull_id: int, now: float) -> None:
+    def pull_failed(self, pull_id: int, now: float) -> None:
         """Examine or Join failed, as on a full disk, and nothing is held for it: nothing is pulled
         from there for a while.
         """
         pull = self._pulls.pop(pull_id)
-        if pull.stage is Stage.JOINING:
+        if pull.stage is PullStage.JOINING:
             self._end_join()
         if link := self._leave_queue(pull):
             self._back_off(link, now)
@@ -328,14 +328,14 @@ class Replica:
 
     def tick(self, now: float) -> None:
         """Do what is due."""
-        self._actions += self.upstream.ring(now)
+        self._actions += self.subscribers.notify(now)
         for link in self.links.values():
             if now >= link.hopeless_at:
                 self._lose_bytes(link, now)
             for rid, asked in list(link.asked.items()):
                 if now >= link.overdue_at(asked):
                     self._repeat(link, rid, asked, now)
-        self._fetches.pass_over(now)
+        self._fetches.skip(now)
         self._retry_pending(now)
         self._go_on_all(now)
 
@@ -349,28 +349,29 @@ class Replica:
             min(
                 [
                     *times,
-                    self.upstream.ring_at,
+                    self.subscribers.notify_at,
                     self._fetches.next_deadline(),
-                    self._mends.next_deadline(),
+                    self._refetches.next_deadline(),
                 ]
             ),
         )
 
     def take_actions(self) -> list[Action]:
         """What is to be done, in order; since this was last asked."""
-        self._actions += [Discard(transfer) for transfer in self._fetches.take_ended()]
+        self._actions += [DiscardTransfer(transfer) for transfer in self._fetches.take_ended()]
         actions, self._actions = self._actions, []
         return actions
 
     # What the daemon asks for.
 
-    def mend(self, contents: Sequence[Content], now: float) -> int:
-        """Fetch bytes that rows of this node name, from whoever can be reached and has them; Mended
+    def refetch(self, contents: Sequence[Content], now: float) -> int:
+        """Fetch bytes that rows of this node name, from the peers that can be reached;
+        RefetchDone
         with the number returned says that it is over.
         """
         number = self._new_id()
         peers = self._reachable(now)
-        self._mends.begin(number, contents if peers else (), now)
+        self._refetches.begin(number, contents if peers else (), now)
         for content in contents if peers else ():
             self._fetches.want(content, number, peers, now)
         self._go_on_all(now)
@@ -405,7 +406,7 @@ class Replica:
     def why_pending(self, row: Row) -> str:
         """Why a pending row has no bytes here, as far as that is known."""
         content = row.entry.content
-        why = self._refusal(row) or (self._shunned.why(content) if content else None)
+        why = self._refusal(row) or (self._rejected.why(content) if content else None)
         return why or "no peer that can be reached has its bytes"
 
     def acked(self, link: Link) -> int:
@@ -419,7 +420,7 @@ class Replica:
 
     # Batches on their way.
 
-    def _take_batch(self, link: Link, asked: Asked, message: Batch, now: float) -> None:
+    def _take_batch(self, link: Link, asked: PendingRequest, message: Batch, now: float) -> None:
         position = link.position
         # another node has taken its place: it is asked who it is
         if link.head is None or message.node != link.node:
@@ -447,7 +448,7 @@ class Replica:
             or message.end > link.head.seq
         ):
             if message.epoch == link.head.epoch and message.end > link.head.seq:
-                link.lost_rings += 1
+                link.missed_notifications += 1
             self._note_head(
                 link, structs.replace(link.head, epoch=message.epoch, seq=message.end), now
             )
@@ -455,11 +456,17 @@ class Replica:
         cursor = Cursor(message.epoch, message.upto, 0 if last else message.end)
         rows = message.rows
         if position != cursor or rows:
-            afresh = message.after == 0
+            from_start = message.after == 0
             upstream = None if link.looks_ahead else link.name
             link.pulls.append(
                 self._new_pull(
-                    rows, link.name, upstream, cursor, asked.first_sent, afresh=afresh, last=last
+                    rows,
+                    link.name,
+                    upstream,
+                    cursor,
+                    asked.first_sent,
+                    from_start=from_start,
+                    last=last,
                 )
             )
         elif link.pulls:
@@ -476,15 +483,15 @@ class Replica:
         cursor: Cursor | None,
         asked_at: float,
         *,
-        afresh: bool,
+        from_start: bool,
         last: bool,
     ) -> Pull:
-        pull = Pull(self._new_id(), rows, link, upstream, cursor, afresh, asked_at, last)
+        pull = Pull(self._new_id(), rows, link, upstream, cursor, from_start, asked_at, last)
         self._pulls[pull.id] = pull
         self._actions.append(Examine(pull.id, rows))
         return pull
 
-    def _take_pieces(self, link: Link, asked: Asked, message: Pieces, now: float) -> None:
+    def _take_pieces(self, link: Link, asked: PendingRequest, message: Pieces, now: float) -> None:
         here = []
         for at, part in enumerate(asked.parts):
             piece = message.pieces[at] if at < len(message.pieces) else None
@@ -493,9 +500,9 @@ class Replica:
             elif self._fetches.is_under_way(part.transfer):
                 here.append((part, piece))
         if here:
-            link.keeping.add(message.rid)
+            link.storing.add(message.rid)
             self._actions.append(
-                Keep(
+                StorePieces(
                     link.name,
                     message.rid,
                     tuple(part for part, _ in here),
@@ -516,7 +523,7 @@ class Replica:
         gone = tuple({*self._cursors, *waiting} - known)
         self._cursors = {name: cursor for name, cursor in self._cursors.items() if name in known}
         self.pending.drop(gone)
-        self._actions.append(Forget(gone))
+        self._actions.append(ForgetUpstreams(gone))
 
     def _wanted(self, pull: Pull, lacking: Sequence[Content], now: float) -> list[Content]:
         """Those of the `lacking` bytes that are to be fetched; the others' rows are pending without
@@ -531,7 +538,7 @@ class Replica:
         for content in lacking:
             if content in refused:
                 self._report(pull.link, *refused[content])
-            elif not self._shunned.has(content, now):
+            elif not self._rejected.has(content, now):
                 wanted.append(content)
         return wanted
 
@@ -540,20 +547,20 @@ class Replica:
         if content is None:
             return
         if result is Received.COMPLETE:
-            self._shunned.is_here(content)
+            self._rejected.note_received(content)
         elif result is Received.DAMAGED:
-            self._shunned.was_wrong(content, now)
+            self._rejected.note_wrong(content, now)
         elif result is Received.UNWANTED:
-            self._shunned.was_unwanted(content, now)
+            self._rejected.note_unwanted(content, now)
             for pull in self._pulls.values():
                 for row in pull.rows:
                     if row.entry.content == content:
-                        self._report(name, row, str(self._shunned.why(content)))
+                        self._report(name, row, str(self._rejected.why(content)))
 
     def _report(self, link: str | None, row: Row, why: str) -> None:
         """Report it once: not again when a pending row has its turn."""
         if link is not None:
-            self._actions.append(Report(link, row.entry.path, why))
+            self._actions.append(ReportRejected(link, row.entry.path, why))
 
     def _leave_queue(self, pull: Pull) -> Link | None:
         """The link whose first pull this was; None if it was dropped meanwhile."""
@@ -569,7 +576,7 @@ class Replica:
                 if number in self._pulls:
                     self._pulls[number].missing.discard(ended.content)
                 else:
-                    self._mends.settle(number, ended.content)
+                    self._refetches.settle(number, ended.content)
 
     def _note_head(self, link: Link, head: Head, now: float) -> None:
         link.head = head
@@ -596,7 +603,8 @@ class Replica:
                 self._drop_all(other, now)
                 other.head = None
         return not any(
-            pull.link == link.name and pull.stage is Stage.JOINING for pull in self._pulls.values()
+            pull.link == link.name and pull.stage is PullStage.JOINING
+            for pull in self._pulls.values()
         )
 
     def _drop_all(self, link: Link, now: float) -> None:
@@ -609,7 +617,7 @@ class Replica:
     def _begin_again(self, link: Link, now: float) -> None:
         """Forget what is on its way from the upstream, up to what is being joined."""
         for pull in list(link.pulls):
-            if pull.stage is not Stage.JOINING:
+            if pull.stage is not PullStage.JOINING:
                 link.pulls.remove(pull)
                 self._drop(pull)
         link.asked.clear()
@@ -625,8 +633,8 @@ class Replica:
 
     def _drop(self, pull: Pull) -> None:
         self._fetches.drop(pull.id)
-        if pull.stage is Stage.EXAMINING:
-            pull.stage = Stage.DROPPED
+        if pull.stage is PullStage.EXAMINING:
+            pull.stage = PullStage.DROPPED
         else:
             del self._pulls[pull.id]
             self._actions.append(Release(pull.rows))
@@ -651,7 +659,10 @@ class Replica:
             if now >= link.hello_at and not link.asked:
                 link.hello_at = now + HELLO_SECONDS
                 self._ask(
-                    link, Asked(Hello(self._new_id(), self._node, self.upstream.name), now, now)
+                    link,
+                    PendingRequest(
+                        Hello(self._new_id(), self._node, self.subscribers.name), now, now
+                    ),
                 )
             return
         if link.pulls:
@@ -667,18 +678,18 @@ class Replica:
             self._ask_for_changes(link, now)
         while link.gets_free() > 0 and (parts := self._fetches.take(link.name)):
             ranges = tuple(Range(part.content.digest, part.offset, part.length) for part in parts)
-            self._ask(link, Asked(Get(self._new_id(), ranges), now, now, parts=parts))
+            self._ask(link, PendingRequest(Get(self._new_id(), ranges), now, now, parts=parts))
 
     def _join_if_complete(self, pull: Pull) -> None:
-        if pull.stage is Stage.FETCHING and not pull.missing:
-            pull.stage = Stage.JOINING
+        if pull.stage is PullStage.FETCHING and not pull.missing:
+            pull.stage = PullStage.JOINING
             self._joins.append(pull)
             if len(self._joins) == 1:
                 self._join(pull)
 
     def _join(self, pull: Pull) -> None:
         cursor = pull.cursor if pull.upstream is not None else None
-        self._actions.append(Join(pull.id, pull.rows, pull.upstream, cursor, pull.afresh))
+        self._actions.append(Join(pull.id, pull.rows, pull.upstream, cursor, pull.from_start))
 
     def _end_join(self) -> None:
         self._joins.popleft()
@@ -687,9 +698,10 @@ class Replica:
 
     def _ask_for_changes(self, link: Link, now: float) -> None:
         link.poll_at = now + POLL_SECONDS
-        link.untold = False
+        link.unacknowledged = False
         self._ask(
-            link, Asked(self._changes(self._new_id(), link), now, now, position=link.position)
+            link,
+            PendingRequest(self._changes(self._new_id(), link), now, now, position=link.position),
         )
 
     def _changes(self, rid: int, link: Link) -> Changes:
@@ -703,7 +715,7 @@ class Replica:
         )
         start = position or Cursor("", 0)
         return Changes(
-            rid, self._node, start.epoch, start.seq, acked, start.end, self.upstream.name
+            rid, self._node, start.epoch, start.seq, acked, start.end, self.subscribers.name
         )
 
     def _retry_pending(self, now: float) -> None:
@@ -712,22 +724,22 @@ class Replica:
         busy = {pull.waited_for for pull in self._pulls.values() if pull.waited_for is not None}
         for upstream, rows in self.pending.take_turn(now, self._rows_max, busy).items():
             self._new_pull(
-                rows, None, None, None, now, afresh=False, last=False
+                rows, None, None, None, now, from_start=False, last=False
             ).waited_for = upstream
 
     def _end_mends(self, now: float) -> None:
-        for number in self._mends.take_ended(now):
+        for number in self._refetches.take_ended(now):
             self._fetches.drop(number)
-            self._actions.append(Mended(number))
+            self._actions.append(RefetchDone(number))
 
     def _reachable(self, now: float) -> list[str]:
         return [link.name for link in self.links.values() if link.is_reachable(now)]
 
-    def _ask(self, link: Link, asked: Asked) -> None:
+    def _ask(self, link: Link, asked: PendingRequest) -> None:
         link.asked[asked.message.rid] = asked
-        self._actions.append(Send(link.name, asked.message))
+        self._actions.append(SendRequest(link.name, asked.message))
 
-    def _repeat(self, link: Link, rid: int, asked: Asked, now: float) -> None:
+    def _repeat(self, link: Link, rid: int, asked: PendingRequest, now: float) -> None:
         if asked.parts and not any(
             self._fetches.is_under_way(part.transfer) for part in asked.parts
         ):
@@ -737,7 +749,7 @@ class Replica:
         asked.tries += 1
         if isinstance(asked.message, Changes):
             asked.message = self._changes(rid, link)
-        self._actions.append(Send(link.name, asked.message))
+        self._actions.append(SendRequest(link.name, asked.message))
 
     def _new_id(self) -> int:
         self._last_id += 1

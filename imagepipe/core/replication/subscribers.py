@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imagepipe.core.node_names import clean_name
-from imagepipe.core.replication.actions import Action, Answer, ReadChanges, ReadPieces, Ring
+from imagepipe.core.replication.actions import Action, Notify, ReadChanges, ReadPieces, SendReply
 from imagepipe.core.replication.messages import (
     ROWS_MAX,
     Changes,
@@ -27,7 +27,7 @@ from imagepipe.core.rows.epochs import Epoch, holds
 HEAD_SECONDS = 1.0
 """How often the doorbell rings though there is nothing new."""
 
-RING_SECONDS = 0.01
+NOTIFY_SECONDS = 0.01
 """How long after the last time it rings again, where there is."""
 
 READS_MAX = 16
@@ -64,7 +64,7 @@ class Subscriber:
     key: str = ""
 
 
-class Upstream:
+class Subscribers:
     """`epochs` are this node's starts, the last one its own; `last_seq` its newest durable number.
 
     sync: as in Head. wall_ms: the wall clock. publishes: whether anyone can hear the doorbell.
@@ -85,7 +85,7 @@ class Upstream:
     ) -> None:
         self.name = name
         # by key, or by node id where there are no keys
-        self.subscribers: dict[str, Subscriber] = {}
+        self.known: dict[str, Subscriber] = {}
         self._node_of: dict[bytes, str] = {}  # connection -> the node id for which it acknowledges
         self.dropped = 0
         self.last_seq = last_seq
@@ -96,8 +96,8 @@ class Upstream:
         self._publishes = publishes
         self._rows_max = rows_max
         self._reads: Counter[bytes] = Counter()
-        self._rung = float("-inf")
-        self._ring_at = float("-inf") if publishes else float("inf")
+        self._notified = float("-inf")
+        self._notify_at = float("-inf") if publishes else float("inf")
 
     def listens(
         self, sync: str, now: float, *, publishes: bool, keys: frozenset[str] | None = None
@@ -109,10 +109,10 @@ class Upstream:
         """
         self._sync = sync
         self._publishes = publishes
-        self._ring_at = float("-inf") if publishes else float("inf")
-        self.subscribers = {
+        self._notify_at = float("-inf") if publishes else float("inf")
+        self.known = {
             who: one
-            for who, one in self.subscribers.items()
+            for who, one in self.known.items()
             if now - one.heard < ABSENT_SECONDS
             and (one.key in keys if keys is not None else not one.key)
         }
@@ -128,29 +128,29 @@ class Upstream:
         if seq > self.last_seq:
             self.last_seq = seq
             if self._publishes:
-                self._ring_at = min(self._ring_at, self._rung + RING_SECONDS)
+                self._notify_at = min(self._notify_at, self._notified + NOTIFY_SECONDS)
 
-    def ring(self, now: float) -> list[Action]:
+    def notify(self, now: float) -> list[Action]:
         """Ring if it is time."""
-        if now < self._ring_at:
+        if now < self._notify_at:
             return []
-        self._rung = now
-        self._ring_at = now + HEAD_SECONDS
-        return [Ring(self.head())]
+        self._notified = now
+        self._notify_at = now + HEAD_SECONDS
+        return [Notify(self.head())]
 
     @property
-    def ring_at(self) -> float:
+    def notify_at(self) -> float:
         """When it is time."""
-        return self._ring_at
+        return self._notify_at
 
     def asked(self, client: bytes, message: Request, now: float, key: str = "") -> list[Action]:
         """`client`, a connection, has asked. key: the one that it has proved to have; empty where
         there are no keys.
         """
         if isinstance(message, Hello | Changes) and message.node == self._node:
-            return [Answer(client, Refused(message.rid, OWN_NODE))]
+            return [SendReply(client, Refused(message.rid, OWN_NODE))]
         if isinstance(message, Hello):
-            return [Answer(client, self.head())]
+            return [SendReply(client, self.head())]
         if isinstance(message, Changes):
             self._note_acked(message, now, client, key)
         if self._reads[client] >= READS_MAX or self.reads_under_way >= READS_OF_ALL_MAX:
@@ -177,12 +177,12 @@ class Upstream:
         # rows can be read a moment before `committed` tells of them, and the client will say that
         # it has them
         self.committed(answer.end)
-        return [Answer(client, answer)]
+        return [SendReply(client, answer)]
 
     def pieces_read(self, client: bytes, rid: int, pieces: Sequence[bytes | None]) -> list[Action]:
         """Bytes were read."""
         self._has_read(client)
-        return [Answer(client, Pieces(rid, tuple(pieces)))]
+        return [SendReply(client, Pieces(rid, tuple(pieces)))]
 
     def read_failed(self, client: bytes) -> list[Action]:
         """Something could not be read: the client will ask again."""
@@ -210,7 +210,7 @@ class Upstream:
         many keys claim its id.
         """
         acked: dict[str, int] = {}
-        for one in self.subscribers.values():
+        for one in self.known.values():
             acked[one.node] = max(one.acked, acked.get(one.node, 0))
         return acked
 
@@ -226,16 +226,16 @@ class Upstream:
         who = key or message.node
         if not key:
             self._bind(client, message.node)
-        self.subscribers.pop(who, None)
-        self.subscribers[who] = Subscriber(acked, now, message.node, clean_name(message.name), key)
-        if len(self.subscribers) > SUBSCRIBERS_MAX:
-            del self.subscribers[next(iter(self.subscribers))]
+        self.known.pop(who, None)
+        self.known[who] = Subscriber(acked, now, message.node, clean_name(message.name), key)
+        if len(self.known) > SUBSCRIBERS_MAX:
+            del self.known[next(iter(self.known))]
 
     def _bind(self, client: bytes, node: str) -> None:
         """Let a connection acknowledge for one node alone: for the last that it has named."""
         before = self._node_of.pop(client, node)
         if before != node:
-            self.subscribers.pop(before, None)
+            self.known.pop(before, None)
         self._node_of[client] = node
         if len(self._node_of) > SUBSCRIBERS_MAX:
             del self._node_of[next(iter(self._node_of))]

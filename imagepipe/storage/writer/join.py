@@ -38,7 +38,7 @@ _log = Logger()
 class Told:
     """What is to be joined: rows of distinct paths.
 
-    upstream, cursor None: rows that were pending. afresh: the upstream sends its rows from the
+    upstream, cursor None: rows that were pending. from_start: the upstream sends its rows from the
     start again, so its pending rows are void. flushed: the contents whose objects were here, and
     durable, before the transaction.
     """
@@ -46,7 +46,7 @@ class Told:
     rows: Sequence[Row]
     upstream: str | None
     cursor: Cursor | None
-    afresh: bool
+    from_start: bool
     flushed: frozenset[Content]
 
 
@@ -160,7 +160,7 @@ class Joiner:
         upstreams = self._catalogue.upstreams
         paths = [row.entry.path for row in told.rows]
         before = {one for path in paths for one in upstreams.pending_at(path)}
-        if told.afresh and told.upstream is not None:
+        if told.from_start and told.upstream is not None:
             void = upstreams.pending_of(told.upstream)
             before.update(void)
             upstreams.drop_pending(void)

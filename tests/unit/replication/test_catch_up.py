@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from imagepipe.core.replication.actions import Send
+from imagepipe.core.replication.actions import SendRequest
 from imagepipe.core.replication.messages import Batch, Changes, Head
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.epochs import Epoch
@@ -57,13 +57,13 @@ class CatchUpTests:
         """The peer answers whatever it was asked: nothing is new. How often it was asked."""
         count = 0
         for action in node.take_actions():
-            if isinstance(action, Send) and isinstance(action.message, Changes):
+            if isinstance(action, SendRequest) and isinstance(action.message, Changes):
                 node.answered(
                     "peer", Batch(action.message.rid, "b0", "f0", 0, 0, 0, ()), clock.seconds()
                 )
                 count += 1
         for action in node.take_actions():
-            assert not isinstance(action, Send)
+            assert not isinstance(action, SendRequest)
         return count
 
     def test_all_who_wait_are_told_by_one_question(self, clock: Clock) -> None:

@@ -73,25 +73,27 @@ def perform(
 ) -> None:
     """What the sockets, the threads and the disk would do."""
     match action:
-        case actions.Ring(head):
+        case actions.Notify(head):
             lines.append(f"PUB   {shown(head)}")
             south.heard_head("north", decode_head("c", encode("c", head)), now)
-        case actions.Send(_, request):
+        case actions.SendRequest(_, request):
             lines.append(f" ->   {shown(request)}")
             north.asked(b"south", decode_request("c", encode("c", request)), now)
-        case actions.Answer(_, reply):
+        case actions.SendReply(_, reply):
             lines.append(f" <-   {shown(reply)}")
             south.answered("north", decode_reply("c", encode("c", reply)), now)
         case actions.ReadChanges(client, rid, after):
-            rows = [ROW] if after < node.upstream.last_seq else []
-            node.changes_read(client, rid, after, node.upstream.last_seq, rows)
+            rows = [ROW] if after < node.subscribers.last_seq else []
+            node.changes_read(client, rid, after, node.subscribers.last_seq, rows)
         case actions.ReadPieces(client, rid, ranges):
             node.pieces_read(client, rid, [IMAGE[one.offset :][: one.length] for one in ranges])
         case actions.Examine(pull, rows):
             node.examined(pull, [CONTENT] if rows else [], now)
-        case actions.Keep(link, rid, parts):
+        case actions.StorePieces(link, rid, parts):
             lines.append("      south verifies the bytes against the digest and flushes them")
-            node.kept(link, rid, [(part.transfer, Received.COMPLETE) for part in parts], now)
+            node.pieces_stored(
+                link, rid, [(part.transfer, Received.COMPLETE) for part in parts], now
+            )
         case actions.Join(pull, rows):
             if rows:
                 lines.append(

@@ -6,7 +6,13 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from imagepipe.core.replication.actions import Answer, Discard, Redirect, Ring, Send
+from imagepipe.core.replication.actions import (
+    DiscardTransfer,
+    Notify,
+    Redirect,
+    SendReply,
+    SendRequest,
+)
 from imagepipe.core.replication.messages import Head, Hello, Refused
 
 
@@ -14,17 +20,17 @@ class ActionTests:
     """What replication wants done."""
 
     def test_actions_that_want_the_same_are_equal(self) -> None:
-        assert Send("a", Hello(1, "b")) == Send("a", Hello(1, "b"))
-        assert Send("a", Hello(1, "b")) != Send("a", Hello(2, "b"))
+        assert SendRequest("a", Hello(1, "b")) == SendRequest("a", Hello(1, "b"))
+        assert SendRequest("a", Hello(1, "b")) != SendRequest("a", Hello(2, "b"))
 
     def test_actions_of_different_kinds_are_not(self) -> None:
         assert (
             len(
                 {
-                    Answer(b"x", Refused(1, "")),
-                    Ring(Head("a", "b", 1, "", 2)),
+                    SendReply(b"x", Refused(1, "")),
+                    Notify(Head("a", "b", 1, "", 2)),
                     Redirect("a", "7777"),
-                    Discard(1),
+                    DiscardTransfer(1),
                 }
             )
             == 4
@@ -32,4 +38,4 @@ class ActionTests:
 
     def test_an_action_is_not_changed_once_it_was_given_out(self) -> None:
         with pytest.raises(FrozenInstanceError):
-            Discard(1).transfer = 2  # type: ignore[misc]
+            DiscardTransfer(1).transfer = 2  # type: ignore[misc]

@@ -182,15 +182,15 @@ class PatienceTests:
 
     def test_a_slow_peer_is_passed_over(self) -> None:
         fetches = wanting(SMALL, "a", "b", now=10.0)
-        fetches.pass_over(10.0 + PATIENCE_SECONDS / 2)
+        fetches.skip(10.0 + PATIENCE_SECONDS / 2)
         assert fetches.take("b") == ()
-        fetches.pass_over(10.0 + PATIENCE_SECONDS)
+        fetches.skip(10.0 + PATIENCE_SECONDS)
         assert fetches.take("b") == (Part(2, SMALL, 0, 1000),)
         assert fetches.take_ended() == [1]
 
     def test_but_may_be_asked_again(self) -> None:
         fetches = wanting(SMALL, "a", "b")
-        fetches.pass_over(PATIENCE_SECONDS)
+        fetches.skip(PATIENCE_SECONDS)
         assert fetches.lacks(2, 2.0) is None
         assert fetches.take("a") == (Part(3, SMALL, 0, 1000),)
 
@@ -200,7 +200,7 @@ class PatienceTests:
         for _ in range(4):
             waits.append(fetches.next_deadline() - now)
             now = fetches.next_deadline()
-            fetches.pass_over(now)
+            fetches.skip(now)
         assert waits == [
             PATIENCE_SECONDS,
             2 * PATIENCE_SECONDS,
@@ -211,14 +211,14 @@ class PatienceTests:
     def test_every_piece_that_comes_shows_that_the_peer_is_not_too_slow(self) -> None:
         fetches = wanting(LARGE, "a", "b")
         fetches.received(1, Received.MORE, 0.9)
-        fetches.pass_over(1.0)
+        fetches.skip(1.0)
         assert fetches.is_under_way(1)
         assert fetches.next_deadline() == 0.9 + PATIENCE_SECONDS
 
     def test_the_only_peer_is_waited_for(self) -> None:
         fetches = wanting(SMALL, "a")
         assert fetches.next_deadline() == NEVER
-        fetches.pass_over(1000.0)
+        fetches.skip(1000.0)
         assert fetches.is_under_way(1)
 
     def test_the_deadline_is_that_of_the_fetch_that_waits_longest(self) -> None:
@@ -232,7 +232,7 @@ class PatienceTests:
     ) -> None:
         fetches = wanting(SMALL, "a", "b", now=now)
         deadline = fetches.next_deadline()
-        fetches.pass_over(deadline)
+        fetches.skip(deadline)
         assert fetches.next_deadline() > deadline
 
 

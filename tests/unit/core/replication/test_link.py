@@ -16,8 +16,8 @@ from imagepipe.core.replication.link import (
     REPLY_SECONDS,
     RESTART_SECONDS,
     RESTARTS_MAX,
-    Asked,
     Link,
+    PendingRequest,
     Pull,
 )
 from imagepipe.core.replication.messages import Changes, Get, Head, Hello, Range
@@ -37,17 +37,17 @@ def link(head: Head | None = HEAD, seq: int | None = None, poll_at: float = 1000
 
 def pull(seq: int, *, last: bool = False, epoch: str = "01") -> Pull:
     """A batch up to `seq` on its way."""
-    return Pull(seq, (), "b", "bb", Cursor(epoch, seq), afresh=False, asked_at=0.0, last=last)
+    return Pull(seq, (), "b", "bb", Cursor(epoch, seq), from_start=False, asked_at=0.0, last=last)
 
 
-def asked_for_changes() -> Asked:
+def asked_for_changes() -> PendingRequest:
     """A request for the next batch."""
-    return Asked(CHANGES, 0.0, 0.0)
+    return PendingRequest(CHANGES, 0.0, 0.0)
 
 
-def asked_for_bytes(sent: float = 0.0) -> Asked:
+def asked_for_bytes(sent: float = 0.0) -> PendingRequest:
     """A request for bytes."""
-    return Asked(Get(1, (Range(CONTENT.digest, 0, 5),)), sent, sent, parts=(PART,))
+    return PendingRequest(Get(1, (Range(CONTENT.digest, 0, 5),)), sent, sent, parts=(PART,))
 
 
 class OverdueTests:
@@ -57,7 +57,7 @@ class OverdueTests:
     def test_each_time_it_is_waited_for_twice_as_long_up_to_a_bound(
         self, tries: int, seconds: float
     ) -> None:
-        assert Asked(CHANGES, 0.0, 100.0, tries=tries).overdue_at(NEVER) == 100.0 + seconds
+        assert PendingRequest(CHANGES, 0.0, 100.0, tries=tries).overdue_at(NEVER) == 100.0 + seconds
 
     def test_bytes_are_waited_for_longer(self) -> None:
         assert asked_for_bytes(100.0).overdue_at(NEVER) == 100.0 + PIECES_SECONDS
@@ -175,7 +175,7 @@ class NextBatchTests:
 
     def test_it_is_asked_in_order_to_acknowledge(self) -> None:
         one = link(seq=10)
-        one.untold = True
+        one.unacknowledged = True
         assert one.wants_changes(0.0)
 
     def test_it_is_asked_until_what_is_known_of_it_is_as_new_as_is_wanted(self) -> None:
@@ -203,7 +203,7 @@ class NextBatchTests:
         one = link(seq=5)
         assert one.gets_free() == GETS_MAX
         one.asked = {1: asked_for_changes(), 2: asked_for_bytes(), 3: asked_for_bytes()}
-        one.keeping = {4}
+        one.storing = {4}
         assert one.gets_free() == GETS_MAX - 3
 
 
@@ -217,7 +217,7 @@ class DeadlineTests:
 
     def test_until_it_answers_the_question_is_repeated(self) -> None:
         one = link(None)
-        one.asked[1] = Asked(Hello(1, "aa"), 0.0, 0.0)
+        one.asked[1] = PendingRequest(Hello(1, "aa"), 0.0, 0.0)
         assert min(one.deadlines(0.0)) == REPLY_SECONDS
 
     def test_a_known_one_is_polled(self) -> None:

@@ -11,20 +11,20 @@ from msgspec import structs
 
 from imagepipe.core.replication.actions import (
     Action,
-    Answer,
-    Discard,
+    DiscardTransfer,
     Examine,
-    Forget,
+    ForgetUpstreams,
     Join,
-    Keep,
-    Mended,
+    Notify,
     ReadChanges,
     ReadPieces,
     Redirect,
+    RefetchDone,
     Release,
-    Report,
-    Ring,
-    Send,
+    ReportRejected,
+    SendReply,
+    SendRequest,
+    StorePieces,
 )
 from imagepipe.core.replication.fetches import Part, Received
 from imagepipe.core.replication.link import (
@@ -52,7 +52,7 @@ from imagepipe.core.replication.messages import (
     batch,
 )
 from imagepipe.core.replication.pending import PENDING_SECONDS
-from imagepipe.core.replication.refetch import MEND_SECONDS
+from imagepipe.core.replication.refetch import REFETCH_SECONDS
 from imagepipe.core.replication.rejected import UNWANTED_SECONDS, WRONG_SECONDS
 from imagepipe.core.replication.replica import OWN_NODE, TWICE, Replica
 from imagepipe.core.rows.entries import Content, Entry, Row
@@ -160,21 +160,24 @@ class GreetingTests:
     def test_who_are_you_and_what_is_new(self) -> None:
         node = replica()
         node.add_link("b", 0.0)
-        assert node.take_actions() == [Send("b", Hello(1, "aa"))]
+        assert node.take_actions() == [SendRequest("b", Hello(1, "aa"))]
         node.answered("b", head(10), 0.1)
-        assert node.take_actions() == [Send("b", changes(2, epoch=""))]
+        assert node.take_actions() == [SendRequest("b", changes(2, epoch=""))]
         assert node.links["b"].node == "bb"
 
     def test_a_known_one_is_asked_for_what_came_after_the_cursor(self) -> None:
         node = linked("b", here=7)
-        assert node.take_actions() == [Send("b", Hello(1, "aa")), Send("b", changes(2, 7, 7))]
+        assert node.take_actions() == [
+            SendRequest("b", Hello(1, "aa")),
+            SendRequest("b", changes(2, 7, 7)),
+        ]
 
     def test_the_doorbell_says_the_same(self) -> None:
         node = replica()
         node.add_link("b", 0.0)
         node.take_actions()
         node.heard_head("b", head(10), 0.1)
-        assert node.take_actions() == [Send("b", changes(2, epoch=""))]
+        assert node.take_actions() == [SendRequest("b", changes(2, epoch=""))]
         node.answered("b", head(10), 0.2)
         assert node.take_actions() == []
 
@@ -183,7 +186,10 @@ class GreetingTests:
         node.add_link("b", 0.0)
         node.take_actions()
         node.answered("b", head(10, sync="7001"), 0.1)
-        assert node.take_actions() == [Redirect("b", "7001"), Send("b", changes(2, epoch=""))]
+        assert node.take_actions() == [
+            Redirect("b", "7001"),
+            SendRequest("b", changes(2, epoch="")),
+        ]
         node.heard_head("b", head(10, sync="7001"), 0.2)
         assert node.take_actions() == []
         node.heard_head("b", head(10), 0.3)
@@ -198,7 +204,7 @@ class GreetingTests:
             node.tick(time - 0.1)
             assert node.take_actions() == []
             node.tick(time)
-            assert node.take_actions() == [Send("b", Hello(1, "aa"))]
+            assert node.take_actions() == [SendRequest("b", Hello(1, "aa"))]
 
     def test_one_that_answers_something_else_is_not_asked_again_at_once(self) -> None:
         node = replica()
@@ -207,16 +213,16 @@ class GreetingTests:
         node.answered("b", told(1, put(1)), 0.1)
         assert (node.take_actions(), node.next_deadline(0.1)) == ([], HELLO_SECONDS)
         node.tick(HELLO_SECONDS)
-        assert node.take_actions() == [Send("b", Hello(2, "aa"))]
+        assert node.take_actions() == [SendRequest("b", Hello(2, "aa"))]
 
     def test_an_upstream_that_has_nothing_new_is_only_polled(self) -> None:
         node = linked("b", here=10)
         node.tick(0.0)
-        assert node.take_actions()[-1] == Send("b", changes(2, 10, 10))
+        assert node.take_actions()[-1] == SendRequest("b", changes(2, 10, 10))
         node.answered("b", told(2, after=10), 0.1)
         assert (node.take_actions(), node.next_deadline(0.1)) == ([], POLL_SECONDS)
         node.tick(POLL_SECONDS)
-        assert node.take_actions() == [Send("b", changes(3, 10, 10))]
+        assert node.take_actions() == [SendRequest("b", changes(3, 10, 10))]
 
 
 class PullTests:
@@ -225,44 +231,47 @@ class PullTests:
     def test_a_whole_exchange(self) -> None:
         node = linked("b", seq=2)
         rows = (put(1), deleted(2))
-        assert node.take_actions() == [Send("b", Hello(1, "aa")), Send("b", changes(2, epoch=""))]
+        assert node.take_actions() == [
+            SendRequest("b", Hello(1, "aa")),
+            SendRequest("b", changes(2, epoch="")),
+        ]
         node.answered("b", told(2, *rows), 0.0)
         assert node.take_actions() == [Examine(3, rows)]
         node.examined(3, [IMAGE], 0.0)
-        assert node.take_actions() == [Send("b", get(4, IMAGE))]
+        assert node.take_actions() == [SendRequest("b", get(4, IMAGE))]
         node.answered("b", Pieces(4, (b"image",)), 0.0)
-        assert node.take_actions() == [Keep("b", 4, (Part(1, IMAGE, 0, 5),), (b"image",))]
-        node.kept("b", 4, [(1, Received.COMPLETE)], 0.0)
-        assert node.take_actions() == [Join(3, rows, "b", Cursor("01", 2), afresh=True)]
+        assert node.take_actions() == [StorePieces("b", 4, (Part(1, IMAGE, 0, 5),), (b"image",))]
+        node.pieces_stored("b", 4, [(1, Received.COMPLETE)], 0.0)
+        assert node.take_actions() == [Join(3, rows, "b", Cursor("01", 2), from_start=True)]
         node.joined(3, DONE, 0.0)
-        assert node.take_actions() == [Send("b", changes(5, 2, 2))]
+        assert node.take_actions() == [SendRequest("b", changes(5, 2, 2))]
         node.answered("b", told(5, after=2), 0.0)
         assert node.take_actions() == []
 
     def test_what_is_here_already_is_joined_at_once(self) -> None:
         node = asking(put(6), here=5)
         node.examined(3, [], 0.0)
-        assert node.take_actions() == [Join(3, (put(6),), "b", Cursor("01", 6), afresh=False)]
+        assert node.take_actions() == [Join(3, (put(6),), "b", Cursor("01", 6), from_start=False)]
 
     def test_an_empty_batch_moves_the_cursor_where_it_tells_more_than_was_known(self) -> None:
         node = linked("b", here=10)
         node.answered("b", told(2, after=10, epoch="02"), 0.0)
         assert node.take_actions()[-1] == Examine(3, ())
         node.examined(3, [], 0.0)
-        assert node.take_actions() == [Join(3, (), "b", Cursor("02", 10), afresh=False)]
+        assert node.take_actions() == [Join(3, (), "b", Cursor("02", 10), from_start=False)]
 
     def test_an_empty_upstream_is_noted_too(self) -> None:
         node = linked("b", seq=0)
         node.answered("b", told(2), 0.0)
         node.examined(3, [], 0.0)
-        assert node.take_actions()[-1] == Join(3, (), "b", Cursor("01", 0), afresh=True)
+        assert node.take_actions()[-1] == Join(3, (), "b", Cursor("01", 0), from_start=True)
 
     def test_the_doorbell_brings_the_next_rows(self) -> None:
         node = linked("b", here=10)
         node.answered("b", told(2, after=10), 0.0)
         node.take_actions()
         node.heard_head("b", head(11), 1.0)
-        assert node.take_actions() == [Send("b", changes(3, 10, 10))]
+        assert node.take_actions() == [SendRequest("b", changes(3, 10, 10))]
         assert node.links["b"].behind_since == 1.0
         node.answered("b", told(3, deleted(11), after=10), 1.1)
         node.examined(4, [], 1.1)
@@ -272,14 +281,17 @@ class PullTests:
     def test_a_doorbell_that_was_lost_is_counted(self) -> None:
         node = linked("b", here=10)
         node.answered("b", told(2, deleted(11), after=10), 1.0)
-        assert (node.links["b"].lost_rings, node.links["b"].head) == (1, head(11))
+        assert (node.links["b"].missed_notifications, node.links["b"].head) == (1, head(11))
 
     def test_one_that_rang_after_the_answer_was_written_counts(self) -> None:
         node = linked("b", here=9)
         node.heard_head("b", head(11), 0.5)
         node.take_actions()
         node.answered("b", told(2, deleted(10), after=9), 0.6)
-        assert node.take_actions() == [Examine(3, (deleted(10),)), Send("b", changes(4, 10, 9))]
+        assert node.take_actions() == [
+            Examine(3, (deleted(10),)),
+            SendRequest("b", changes(4, 10, 9)),
+        ]
 
     def test_an_answer_counts_for_more_than_what_was_said_before_it_was_asked_for(self) -> None:
         node = linked("b", here=10)
@@ -287,14 +299,17 @@ class PullTests:
         node.take_actions()
         node.heard_head("b", head(12), 0.5)
         node.answered("b", told(3, after=10), 0.6)
-        assert node.take_actions() == [Send("b", changes(3, 10, 10))]
+        assert node.take_actions() == [SendRequest("b", changes(3, 10, 10))]
         assert node.links["b"].head == head(10)
 
     def test_two_batches_at_once_and_no_more(self) -> None:
         node = linked("b", here=0, seq=6)
         node.take_actions()
         node.answered("b", told(2, put(2), upto=2, end=6), 0.0)
-        assert node.take_actions() == [Examine(3, (put(2),)), Send("b", changes(4, 2, 0, end=6))]
+        assert node.take_actions() == [
+            Examine(3, (put(2),)),
+            SendRequest("b", changes(4, 2, 0, end=6)),
+        ]
         node.answered("b", told(4, put(4, OTHER), after=2, upto=4, end=6), 0.0)
         assert node.take_actions() == [Examine(5, (put(4, OTHER),))]
         assert len(node.links["b"].pulls) == PULLS_MAX
@@ -307,11 +322,11 @@ class PullTests:
         node.examined(5, [], 0.0)
         assert node.take_actions() == []
         node.examined(3, [], 0.0)
-        assert node.take_actions() == [Join(3, (put(2),), "b", Cursor("01", 2, 6), afresh=True)]
+        assert node.take_actions() == [Join(3, (put(2),), "b", Cursor("01", 2, 6), from_start=True)]
         node.joined(3, DONE, 0.0)
         assert node.take_actions() == [
-            Join(5, (put(4, OTHER),), "b", Cursor("01", 4, 6), afresh=False),
-            Send("b", changes(6, 4, 2, end=6)),
+            Join(5, (put(4, OTHER),), "b", Cursor("01", 4, 6), from_start=False),
+            SendRequest("b", changes(6, 4, 2, end=6)),
         ]
 
     def test_nothing_of_a_newer_epoch_is_acknowledged_before_it_is_joined(self) -> None:
@@ -320,10 +335,10 @@ class PullTests:
         node.answered("b", told(2, put(1), upto=1, end=6, epoch="02"), 0.0)
         assert node.take_actions() == [
             Examine(3, (put(1),)),
-            Send("b", changes(4, 1, 0, "02", end=6)),
+            SendRequest("b", changes(4, 1, 0, "02", end=6)),
         ]
         node.examined(3, [], 0.0)
-        assert node.take_actions() == [Join(3, (put(1),), "b", Cursor("02", 1, 6), afresh=True)]
+        assert node.take_actions() == [Join(3, (put(1),), "b", Cursor("02", 1, 6), from_start=True)]
 
     def test_an_answer_that_there_is_no_more_makes_the_cursor_one_of_all_that_there_was(
         self,
@@ -350,7 +365,7 @@ class PullTests:
         node = asking(put(1), put(2, OTHER))
         node.examined(3, [IMAGE, OTHER], 0.0)
         assert node.missing_bytes == 0
-        assert node.take_actions() == [Send("b", get(4, IMAGE, OTHER))]
+        assert node.take_actions() == [SendRequest("b", get(4, IMAGE, OTHER))]
 
     def test_large_objects_are_so_many_requests_at_most(self) -> None:
         node = asking(put(1, Content("9" * 64, 1 << 30)))
@@ -359,9 +374,9 @@ class PullTests:
         assert len(actions) == GETS_MAX
         assert node.missing_bytes == (1 << 30) - GETS_MAX * 256 * 1024
         node.answered("b", Pieces(4, (b"x" * 256 * 1024,)), 0.0)
-        assert [type(action) for action in node.take_actions()] == [Keep]
-        node.kept("b", 4, [(1, Received.MORE)], 0.0)
-        assert [type(action) for action in node.take_actions()] == [Send]
+        assert [type(action) for action in node.take_actions()] == [StorePieces]
+        node.pieces_stored("b", 4, [(1, Received.MORE)], 0.0)
+        assert [type(action) for action in node.take_actions()] == [SendRequest]
 
 
 class BytesTests:
@@ -375,22 +390,22 @@ class BytesTests:
         node.examined(3, [IMAGE], 0.0)
         node.answered("b", Pieces(4, pieces), 0.0)
         assert node.take_actions()[1:] == [
-            Join(3, (put(1),), "b", Cursor("01", 1), afresh=True),
-            Discard(1),
+            Join(3, (put(1),), "b", Cursor("01", 1), from_start=True),
+            DiscardTransfer(1),
         ]
         row = put(1)
         node.joined(3, waits(3, row), 0.0)
         assert node.pending == {("b", "p1"): row}
-        assert node.take_actions() == [Send("b", changes(5, 1, 0))]
+        assert node.take_actions() == [SendRequest("b", changes(5, 1, 0))]
 
     def test_damaged_bytes_are_treated_alike(self) -> None:
         node = asking(put(1))
         node.examined(3, [IMAGE], 0.0)
         node.answered("b", Pieces(4, (b"wrong",)), 0.0)
-        node.kept("b", 4, [(1, Received.DAMAGED)], 0.0)
+        node.pieces_stored("b", 4, [(1, Received.DAMAGED)], 0.0)
         assert node.take_actions()[-2:] == [
-            Join(3, (put(1),), "b", Cursor("01", 1), afresh=True),
-            Discard(1),
+            Join(3, (put(1),), "b", Cursor("01", 1), from_start=True),
+            DiscardTransfer(1),
         ]
 
     def test_what_two_upstreams_tell_of_is_fetched_once(self) -> None:
@@ -400,9 +415,9 @@ class BytesTests:
         node.take_actions()
         node.examined(5, [IMAGE], 0.0)
         node.examined(6, [IMAGE], 0.0)
-        assert node.take_actions() == [Send("b", get(7, IMAGE))]
+        assert node.take_actions() == [SendRequest("b", get(7, IMAGE))]
         node.answered("b", Pieces(7, (b"image",)), 0.0)
-        node.kept("b", 7, [(1, Received.COMPLETE)], 0.0)
+        node.pieces_stored("b", 7, [(1, Received.COMPLETE)], 0.0)
         assert [action.upstream for action in node.take_actions() if isinstance(action, Join)] == [
             "b"
         ]
@@ -420,7 +435,7 @@ class BytesTests:
         node.take_actions()
         assert node.next_deadline(0.5) == 1.0
         node.tick(1.0)
-        assert node.take_actions() == [Send("c", get(8, IMAGE)), Discard(1)]
+        assert node.take_actions() == [SendRequest("c", get(8, IMAGE)), DiscardTransfer(1)]
         node.answered("b", Pieces(7, (b"image",)), 1.1)
         assert node.take_actions() == []
 
@@ -432,7 +447,7 @@ class BytesTests:
         node.examined(6, [IMAGE], 0.0)
         node.tick(1.0)
         node.answered("c", Pieces(8, (b"image",)), 1.1)
-        node.kept("c", 8, [(2, Received.COMPLETE)], 1.1)
+        node.pieces_stored("c", 8, [(2, Received.COMPLETE)], 1.1)
         node.joined(5, DONE, 1.2)
         node.joined(6, DONE, 1.2)
         node.take_actions()
@@ -440,7 +455,7 @@ class BytesTests:
         assert not [
             action
             for action in node.take_actions()
-            if isinstance(action, Send) and isinstance(action.message, Get)
+            if isinstance(action, SendRequest) and isinstance(action.message, Get)
         ]
 
 
@@ -488,7 +503,7 @@ class LateAnswerTests:
         node.answered("b", told(2, put(8), after=7), 0.0)
         assert (node.take_actions(), node.next_deadline(0.0)) == ([], BACK_OFF_SECONDS)
         node.tick(BACK_OFF_SECONDS)
-        assert node.take_actions() == [Send("b", changes(3, 5, 5))]
+        assert node.take_actions() == [SendRequest("b", changes(3, 5, 5))]
 
 
 class RepeatTests:
@@ -502,7 +517,7 @@ class RepeatTests:
         node.take_actions()
         assert node.next_deadline(0.0) == 2.0
         node.tick(2.0)
-        assert node.take_actions() == [Send("b", changes(4, 2, 2, end=6))]
+        assert node.take_actions() == [SendRequest("b", changes(4, 2, 2, end=6))]
         assert node.next_deadline(2.0) == 6.0
 
     def test_bytes_are_asked_for_again(self) -> None:
@@ -510,9 +525,9 @@ class RepeatTests:
         node.examined(3, [IMAGE], 0.0)
         node.take_actions()
         node.tick(5.0)
-        assert node.take_actions() == [Send("b", get(4, IMAGE))]
+        assert node.take_actions() == [SendRequest("b", get(4, IMAGE))]
         node.answered("b", Pieces(4, (b"image",)), 6.0)
-        assert [type(action) for action in node.take_actions()] == [Keep]
+        assert [type(action) for action in node.take_actions()] == [StorePieces]
 
     def test_a_peer_that_comes_back_is_asked_again_at_once(self) -> None:
         node = linked("b", here=5)
@@ -520,7 +535,7 @@ class RepeatTests:
         node.tick(6.0)
         node.take_actions()
         node.heard_head("b", head(10), 6.0 + REACHABLE_SECONDS)
-        assert node.take_actions() == [Send("b", changes(2, 5, 5))]
+        assert node.take_actions() == [SendRequest("b", changes(2, 5, 5))]
         node.heard_head("b", head(10), 7.0 + REACHABLE_SECONDS)
         assert node.take_actions() == []
 
@@ -533,7 +548,7 @@ class RepeatTests:
         node.take_actions()
         assert node.next_deadline(6.0) == 10.0
         node.tick(10.0)
-        assert Send("b", get(4, IMAGE)) in node.take_actions()
+        assert SendRequest("b", get(4, IMAGE)) in node.take_actions()
 
     def test_a_peer_that_was_away_for_a_week(self) -> None:
         node, now = linked("b", here=5), 0.0
@@ -542,7 +557,7 @@ class RepeatTests:
             node.tick(now)
         node.take_actions()
         node.heard_head("b", head(10), now)
-        assert node.take_actions() == [Send("b", changes(2, 5, 5))]
+        assert node.take_actions() == [SendRequest("b", changes(2, 5, 5))]
 
     def test_answers_to_anything_show_that_more_are_coming(self) -> None:
         node = asking(put(1), put(2, Content("9" * 64, 1 << 20)))
@@ -561,11 +576,11 @@ class ReplacedTests:
         node = linked("b", here=5)
         node.take_actions()
         node.heard_head("b", head(3, "cc"), 1.0)
-        assert node.take_actions() == [Send("b", changes(3, epoch=""))]
+        assert node.take_actions() == [SendRequest("b", changes(3, epoch=""))]
         node.answered("b", told(2, put(6), after=5), 1.0)
         assert node.take_actions() == []
         node.heard_head("b", head(10), 2.0)
-        assert node.take_actions() == [Send("b", changes(4, epoch=""))]
+        assert node.take_actions() == [SendRequest("b", changes(4, epoch=""))]
 
     def test_one_that_claims_the_id_of_another_moves_the_cursor_of_its_own_link_alone(self) -> None:
         """Or it would have to say no more than that it has nothing new, and changes of the other
@@ -579,15 +594,15 @@ class ReplacedTests:
         node.take_actions()
         node.answered("c", told(5, put(10)), 1.0)
         node.examined(6, [], 1.0)
-        assert Join(6, (put(10),), "c", Cursor("01", 10), afresh=True) in node.take_actions()
+        assert Join(6, (put(10),), "c", Cursor("01", 10), from_start=True) in node.take_actions()
         node.joined(6, DONE, 1.0)
         node.remove_link("c", 2.0)
         node.add_link("b", 2.0)
         node.take_actions()
         node.answered("b", head(10), 2.0)
-        assert [action.message for action in node.take_actions() if isinstance(action, Send)] == [
-            changes(9, 5, 5)
-        ]
+        assert [
+            action.message for action in node.take_actions() if isinstance(action, SendRequest)
+        ] == [changes(9, 5, 5)]
 
     def test_what_was_fetched_from_the_former_is_let_go(self) -> None:
         node = asking(put(1))
@@ -596,14 +611,14 @@ class ReplacedTests:
         node.heard_head("b", head(3, "cc"), 1.0)
         assert node.take_actions() == [
             Release((put(1),)),
-            Send("b", changes(5, epoch="")),
-            Discard(1),
+            SendRequest("b", changes(5, epoch="")),
+            DiscardTransfer(1),
         ]
 
     def test_and_what_is_being_examined_once_it_was(self) -> None:
         node = asking(put(1))
         node.heard_head("b", head(3, "cc"), 1.0)
-        assert node.take_actions() == [Send("b", changes(4, epoch=""))]
+        assert node.take_actions() == [SendRequest("b", changes(4, epoch=""))]
         node.examined(3, [IMAGE], 1.0)
         assert node.take_actions() == [Release((put(1),))]
 
@@ -616,7 +631,7 @@ class ReplacedTests:
         assert (node.links["b"].node, node.links["b"].cursor) == ("bb", Cursor("01", 1))
         node.take_actions()
         node.heard_head("b", head(3, "cc"), 2.0)
-        assert node.take_actions() == [Send("b", changes(5, epoch=""))]
+        assert node.take_actions() == [SendRequest("b", changes(5, epoch=""))]
 
     def test_this_node_itself_is_no_upstream(self) -> None:
         node = linked("b", here=5)
@@ -629,7 +644,7 @@ class ReplacedTests:
         )
         assert node.next_deadline(1.0) == 1.0 + REFUSED_SECONDS
         node.tick(1.0 + REFUSED_SECONDS)
-        assert node.take_actions() == [Send("b", Hello(3, "aa"))]
+        assert node.take_actions() == [SendRequest("b", Hello(3, "aa"))]
 
     def test_an_upstream_that_refuses_is_asked_who_it_is_after_a_while(self) -> None:
         node = linked("b", here=5)
@@ -646,7 +661,7 @@ class ReplacedTests:
         node.refuse("b", "another cluster", 1.0)
         node.take_actions()
         node.heard_head("b", head(10), 2.0)
-        assert node.take_actions() == [Send("b", changes(3, 5, 5))]
+        assert node.take_actions() == [SendRequest("b", changes(3, 5, 5))]
         assert node.links["b"].refused is None
 
     def test_an_upstream_that_is_removed_leaves_nothing_behind(self) -> None:
@@ -655,8 +670,8 @@ class ReplacedTests:
         node.answered("b", Pieces(4, (b"image",)), 0.0)
         node.take_actions()
         node.remove_link("b", 0.0)
-        assert node.take_actions() == [Release((put(1),)), Discard(1)]
-        node.kept("b", 4, [(1, Received.COMPLETE)], 0.0)
+        assert node.take_actions() == [Release((put(1),)), DiscardTransfer(1)]
+        node.pieces_stored("b", 4, [(1, Received.COMPLETE)], 0.0)
         assert (node.take_actions(), node.next_deadline(0.0), node.links) == ([], float("inf"), {})
 
     def test_and_is_not_listened_to(self) -> None:
@@ -672,9 +687,9 @@ class ReplacedTests:
         node = linked("b", here=5)
         node.take_actions()
         node.answered("b", told(2, put(11), after=5, node="cc"), 2.0)
-        assert node.take_actions() == [Send("b", Hello(3, "aa"))]
+        assert node.take_actions() == [SendRequest("b", Hello(3, "aa"))]
         node.answered("b", head(3, "cc"), 2.1)
-        assert node.take_actions() == [Send("b", changes(4, epoch=""))]
+        assert node.take_actions() == [SendRequest("b", changes(4, epoch=""))]
 
 
 class TwiceTests:
@@ -698,8 +713,8 @@ class TwiceTests:
         assert [
             action
             for action in node.take_actions()
-            if isinstance(action, Send) and action.link == "c"
-        ] == [Send("c", changes(5, epoch=""))]
+            if isinstance(action, SendRequest) and action.link == "c"
+        ] == [SendRequest("c", changes(5, epoch=""))]
         assert (node.links["c"].node, node.links["b"].node) == ("bb", None)
 
 
@@ -713,10 +728,10 @@ class FailureTests:
         node.examined(3, [IMAGE], 0.0)
         node.answered("b", Pieces(4, (b"image",)), 0.0)
         node.take_actions()
-        node.failed_keep("b", 4, 1.0)
+        node.store_failed("b", 4, 1.0)
         assert node.take_actions() == [
-            Join(3, (put(6),), "b", Cursor("01", 6), afresh=False),
-            Discard(1),
+            Join(3, (put(6),), "b", Cursor("01", 6), from_start=False),
+            DiscardTransfer(1),
         ]
 
     def test_what_is_being_joined_then_is_not_asked_for_again(self) -> None:
@@ -724,11 +739,11 @@ class FailureTests:
         node.answered("b", told(2, deleted(2), upto=2, end=6), 0.0)
         node.answered("b", told(4, put(4), after=2, upto=4, end=6), 0.0)
         node.examined(3, [], 0.0)
-        node.failed_pull(5, 0.0)
+        node.pull_failed(5, 0.0)
         node.joined(3, DONE, 0.1)
         node.take_actions()
         node.tick(BACK_OFF_SECONDS)
-        assert node.take_actions() == [Send("b", changes(6, 2, 2, end=6))]
+        assert node.take_actions() == [SendRequest("b", changes(6, 2, 2, end=6))]
 
     def test_bytes_of_an_upstream_that_was_removed(self) -> None:
         node = asking(put(6), here=5)
@@ -736,7 +751,7 @@ class FailureTests:
         node.answered("b", Pieces(4, (b"image",)), 0.0)
         node.remove_link("b", 0.0)
         node.take_actions()
-        node.failed_keep("b", 4, 1.0)
+        node.store_failed("b", 4, 1.0)
         assert node.take_actions() == []
 
     @pytest.mark.parametrize("examined", [False, True])
@@ -745,16 +760,16 @@ class FailureTests:
         if examined:
             node.examined(3, [], 0.0)
         node.take_actions()
-        node.failed_pull(3, 1.0)
+        node.pull_failed(3, 1.0)
         assert (node.take_actions(), node.next_deadline(1.0)) == ([], 1.0 + BACK_OFF_SECONDS)
         node.tick(1.0 + BACK_OFF_SECONDS)
-        assert node.take_actions() == [Send("b", changes(4, 5, 5))]
+        assert node.take_actions() == [SendRequest("b", changes(4, 5, 5))]
 
     def test_rows_that_were_given_up_meanwhile_make_no_pause(self) -> None:
         node = asking(put(6), here=5)
         node.heard_head("b", head(3, "cc"), 1.0)
         node.take_actions()
-        node.failed_pull(3, 1.0)
+        node.pull_failed(3, 1.0)
         assert node.take_actions() == []
         assert node.links["b"].is_reachable(1.0)
 
@@ -766,8 +781,8 @@ class FailureTests:
         node.examined(6, [IMAGE], 0.0)
         node.answered("b", Pieces(7, (b"image",)), 0.0)
         node.take_actions()
-        node.failed_keep("b", 7, 0.0)
-        assert node.take_actions() == [Send("c", get(8, IMAGE)), Discard(1)]
+        node.store_failed("b", 7, 0.0)
+        assert node.take_actions() == [SendRequest("c", get(8, IMAGE)), DiscardTransfer(1)]
 
 
 class PendingTests:
@@ -782,7 +797,10 @@ class PendingTests:
 
     def test_only_what_is_below_the_oldest_is_acknowledged(self) -> None:
         node = self.waiting("b")
-        assert node.take_actions() == [Send("b", Hello(1, "aa")), Send("b", changes(2, 10, 3))]
+        assert node.take_actions() == [
+            SendRequest("b", Hello(1, "aa")),
+            SendRequest("b", changes(2, 10, 3)),
+        ]
 
     def test_of_an_upstream_that_was_never_pulled_from_nothing_is(self) -> None:
         node = linked("b")
@@ -795,16 +813,16 @@ class PendingTests:
         node.tick(0.0)
         assert node.take_actions() == [Examine(5, (put(4),))]
         node.examined(5, [IMAGE], 0.0)
-        assert node.take_actions() == [Send("b", get(6, IMAGE))]
+        assert node.take_actions() == [SendRequest("b", get(6, IMAGE))]
         node.answered("b", Pieces(6, (None,)), 0.0)
         node.tick(0.1)
-        assert node.take_actions() == [Send("c", get(7, IMAGE)), Discard(1)]
+        assert node.take_actions() == [SendRequest("c", get(7, IMAGE)), DiscardTransfer(1)]
         node.answered("c", Pieces(7, (b"image",)), 0.2)
-        node.kept("c", 7, [(2, Received.COMPLETE)], 0.2)
-        assert node.take_actions()[-1] == Join(5, (put(4),), None, None, afresh=False)
+        node.pieces_stored("c", 7, [(2, Received.COMPLETE)], 0.2)
+        assert node.take_actions()[-1] == Join(5, (put(4),), None, None, from_start=False)
         node.joined(5, Joined(1, (), (("b", "p4"),)), 0.3)
         assert node.pending == {}
-        assert node.take_actions() == [Send("b", changes(8, 10, 10))]
+        assert node.take_actions() == [SendRequest("b", changes(8, 10, 10))]
 
     def test_if_nobody_has_them_they_wait(self) -> None:
         node = self.waiting("b")
@@ -812,7 +830,7 @@ class PendingTests:
         node.examined(3, [IMAGE], 0.0)
         node.answered("b", Pieces(4, (None,)), 0.0)
         node.tick(0.1)
-        assert Join(3, (put(4),), None, None, afresh=False) in node.take_actions()
+        assert Join(3, (put(4),), None, None, from_start=False) in node.take_actions()
         node.joined(3, waits(3, put(4)), 0.1)
         assert node.next_deadline(0.1) == PENDING_SECONDS
         node.tick(PENDING_SECONDS)
@@ -824,7 +842,7 @@ class PendingTests:
         node.examined(1, [IMAGE], 0.0)
         assert node.take_actions() == [
             Examine(1, (put(4),)),
-            Join(1, (put(4),), None, None, afresh=False),
+            Join(1, (put(4),), None, None, from_start=False),
         ]
         node.joined(1, Joined(1, (), (("b", "p4"), ("b", "gone"))), 0.0)
         assert node.pending == {}
@@ -835,7 +853,7 @@ class PendingTests:
         node.examined(3, [IMAGE], 0.0)
         node.remove_link("b", 0.0)
         node.tick(0.0)
-        assert Join(3, (put(4),), None, None, afresh=False) in node.take_actions()
+        assert Join(3, (put(4),), None, None, from_start=False) in node.take_actions()
 
     def test_one_attempt_at_a_time(self) -> None:
         node = self.waiting("b")
@@ -847,7 +865,7 @@ class PendingTests:
     def test_an_attempt_that_fails_is_made_again(self) -> None:
         node = self.waiting("b")
         node.tick(0.0)
-        node.failed_pull(3, 0.0)
+        node.pull_failed(3, 0.0)
         node.take_actions()
         node.tick(PENDING_SECONDS)
         assert Examine(4, (put(4),)) in node.take_actions()
@@ -888,7 +906,10 @@ class RefreshTests:
         node.answered("c", told(4, after=10, node="cc"), 0.5)
         node.take_actions()
         node.refresh(1.0)
-        assert node.take_actions() == [Send("b", changes(5, 10, 10)), Send("c", changes(6, 10, 10))]
+        assert node.take_actions() == [
+            SendRequest("b", changes(5, 10, 10)),
+            SendRequest("c", changes(6, 10, 10)),
+        ]
         node.answered("b", told(5, after=10), 1.1)
         assert not node.is_current(1.0, 1.1)
         node.answered("c", told(6, after=10, node="cc"), 1.2)
@@ -911,7 +932,7 @@ class RefreshTests:
         assert node.take_actions() == []
         node.answered("b", told(2, after=10), 1.1)
         assert not node.is_current(1.0, 1.1)
-        assert node.take_actions() == [Send("b", changes(3, 10, 10))]
+        assert node.take_actions() == [SendRequest("b", changes(3, 10, 10))]
 
     def test_upstreams_that_cannot_be_reached_are_not_waited_for(self) -> None:
         node = linked("b", here=10)
@@ -933,15 +954,15 @@ class ServingTests:
         node.asked(b"x", Changes(2, "bb", "", 0, 0), 0.0)
         node.asked(b"x", get(3, IMAGE), 0.0)
         assert node.take_actions() == [
-            Answer(b"x", Head("aa", "0a", 0, "", 0)),
+            SendReply(b"x", Head("aa", "0a", 0, "", 0)),
             ReadChanges(b"x", 2, 0),
             ReadPieces(b"x", 3, (Range(IMAGE.digest, 0, 5),)),
         ]
         node.changes_read(b"x", 2, 0, 1, [deleted(1)])
         node.pieces_read(b"x", 3, [None])
         assert node.take_actions() == [
-            Answer(b"x", batch(2, "aa", "0a", 0, 1, [deleted(1)])),
-            Answer(b"x", Pieces(3, (None,))),
+            SendReply(b"x", batch(2, "aa", "0a", 0, 1, [deleted(1)])),
+            SendReply(b"x", Pieces(3, (None,))),
         ]
 
     def test_a_read_that_failed_is_not_answered(self) -> None:
@@ -957,8 +978,8 @@ class ServingTests:
         node.tick(0.0)
         node.committed(5, 0.5)
         assert node.take_actions() == [
-            Ring(Head("aa", "0a", 0, "", 0)),
-            Ring(Head("aa", "0a", 5, "", 0)),
+            Notify(Head("aa", "0a", 0, "", 0)),
+            Notify(Head("aa", "0a", 5, "", 0)),
         ]
         assert node.next_deadline(0.5) == 1.5
 
@@ -972,7 +993,7 @@ class BoundsTests:
         assert node.take_actions() == [ReadChanges(b"client", 1, 0, rows_max=2)]
         node.changes_read(b"client", 1, 0, 9, [deleted(3), deleted(4)])
         assert node.take_actions() == [
-            Answer(b"client", told(1, deleted(3), deleted(4), end=9, node="aa", epoch="0a"))
+            SendReply(b"client", told(1, deleted(3), deleted(4), end=9, node="aa", epoch="0a"))
         ]
 
     def test_rows_that_wait_are_tried_within_them(self) -> None:
@@ -1002,7 +1023,7 @@ class BoundsTests:
         assert [
             action.message.ranges
             for action in node.take_actions()
-            if isinstance(action, Send) and isinstance(action.message, Get)
+            if isinstance(action, SendRequest) and isinstance(action.message, Get)
         ] == [
             (Range(IMAGE.digest, 0, 3),),
             (Range(IMAGE.digest, 3, 2),),
@@ -1052,7 +1073,7 @@ class World:
         self.look()
         while self.to_do:
             action = self.to_do.pop(0)
-            if not isinstance(action, Send):
+            if not isinstance(action, SendRequest):
                 self.do(action)
             self.look()
         assert not +self.held
@@ -1070,14 +1091,14 @@ class World:
         for action in self.node.take_actions():
             if isinstance(action, Release):
                 self.let_go(action.rows)
-            elif isinstance(action, Send) and isinstance(message := action.message, Changes):
+            elif isinstance(action, SendRequest) and isinstance(message := action.message, Changes):
                 cursors = [
                     cursor
                     for link, cursor in self.durable
                     if link == action.link and cursor.epoch == message.epoch
                 ]
                 assert message.acked <= max((cursor.seq for cursor in cursors), default=0)
-            if isinstance(action, Send | Examine | Keep | Join):
+            if isinstance(action, SendRequest | Examine | StorePieces | Join):
                 self.to_do.append(action)
         assert all(
             len(link.pulls) <= PULLS_MAX and link.gets_free() >= 0
@@ -1088,12 +1109,12 @@ class World:
         """Do it, or fail."""
         node, random, now = self.node, self.random, self.now
         fails = not random.randrange(6)
-        if isinstance(action, Send) and action.link in node.links and not fails:
+        if isinstance(action, SendRequest) and action.link in node.links and not fails:
             node.answered(action.link, self.answer(action), now)
             if not random.randrange(4):
                 self.to_do.append(action)  # it is answered twice
         elif isinstance(action, Examine) and fails:
-            node.failed_pull(action.pull, now)
+            node.pull_failed(action.pull, now)
         elif isinstance(action, Examine):
             self.held[action.rows] += 1
             node.examined(
@@ -1105,11 +1126,11 @@ class World:
                 ],
                 now,
             )
-        elif isinstance(action, Keep) and fails:
-            node.failed_keep(action.link, action.rid, now)
-        elif isinstance(action, Keep):
+        elif isinstance(action, StorePieces) and fails:
+            node.store_failed(action.link, action.rid, now)
+        elif isinstance(action, StorePieces):
             transfers = dict.fromkeys(part.transfer for part in action.parts)
-            node.kept(
+            node.pieces_stored(
                 action.link,
                 action.rid,
                 [(transfer, random.choice(list(Received))) for transfer in transfers],
@@ -1117,7 +1138,7 @@ class World:
             )
         elif isinstance(action, Join) and fails:
             self.let_go(action.rows)
-            node.failed_pull(action.pull, now)
+            node.pull_failed(action.pull, now)
         elif isinstance(action, Join):
             self.let_go(action.rows)
             self.join(action)
@@ -1157,7 +1178,7 @@ class World:
             self.random.choice(["", "", "7001"]),
         )
 
-    def answer(self, action: Send) -> Head | Batch | Pieces | Refused:
+    def answer(self, action: SendRequest) -> Head | Batch | Pieces | Refused:
         """What some upstream might say."""
         random, message = self.random, action.message
         if isinstance(message, Hello):
@@ -1232,7 +1253,7 @@ class FindingTests:
         node.tick(2.0)
         node.take_actions()
         node.heard_head("b", head(10, sync="7001"), 60.0)
-        assert node.take_actions() == [Redirect("b", "7001"), Send("b", changes(2, 5, 5))]
+        assert node.take_actions() == [Redirect("b", "7001"), SendRequest("b", changes(2, 5, 5))]
 
     def test_another_node_where_one_would_expect_it_is_asked_there(self) -> None:
         node = replica()
@@ -1257,7 +1278,7 @@ class FindingTests:
             node.heard_head("c", head(0, "cc"), float(second))
             node.tick(float(second))
             for action in node.take_actions():
-                if isinstance(action, Send) and isinstance(action.message, Get):
+                if isinstance(action, SendRequest) and isinstance(action.message, Get):
                     asked.append(action.link)
                 if isinstance(action, Examine):
                     node.examined(action.pull, [IMAGE], float(second))
@@ -1277,7 +1298,7 @@ class FindingTests:
         [get] = [
             action.message
             for action in node.take_actions()
-            if isinstance(action, Send) and isinstance(action.message, Get)
+            if isinstance(action, SendRequest) and isinstance(action.message, Get)
         ]
         assert sorted(one.length for one in get.ranges) == [5, 99]
         node.answered(
@@ -1285,7 +1306,7 @@ class FindingTests:
             Pieces(get.rid, tuple(b"image" if one.length == 5 else None for one in get.ranges)),
             0.0,
         )
-        [keep] = [action for action in node.take_actions() if isinstance(action, Keep)]
+        [keep] = [action for action in node.take_actions() if isinstance(action, StorePieces)]
         assert [part.content for part in keep.parts] == [IMAGE]
 
     def test_an_answer_of_the_wrong_kind_is_not_met_by_the_same_question_at_once(self) -> None:
@@ -1307,7 +1328,7 @@ class FindingTests:
         node.take_actions()
         node.asked(b"x", Changes(2, "bb", "0a", 1, 1), 0.0)
         assert node.take_actions() == [ReadChanges(b"x", 2, 1)]
-        assert node.upstream.confirmations(1) == 1
+        assert node.subscribers.confirmations(1) == 1
 
 
 class FullTests:
@@ -1384,7 +1405,7 @@ class FullTests:
         node = self.full()
         [(rid, _)] = self.asked_after(node)
         join = self.pulled(node, rid, deleted(2), after=0, settled=(("b", "p1"),))
-        assert (join.upstream, join.cursor, join.afresh) == ("b", Cursor("01", 2, 9), True)
+        assert (join.upstream, join.cursor, join.from_start) == ("b", Cursor("01", 2, 9), True)
         assert not node.links["b"].looks_ahead
 
     def test_another_node_at_the_end_of_the_link_voids_it_too(self) -> None:
@@ -1397,7 +1418,7 @@ class FullTests:
         [examine] = [action for action in node.take_actions() if isinstance(action, Examine)]
         node.examined(examine.pull, [], 1.0)
         [join] = [action for action in node.take_actions() if isinstance(action, Join)]
-        assert (join.upstream, join.cursor, join.afresh) == ("b", Cursor("01", 2), True)
+        assert (join.upstream, join.cursor, join.from_start) == ("b", Cursor("01", 2), True)
 
     def test_but_not_before_what_is_being_joined(self) -> None:
         node = self.full()
@@ -1458,7 +1479,7 @@ class FullTests:
         node.examined(examine.pull, [], 0.0)
         [join] = [action for action in node.take_actions() if isinstance(action, Join)]
         node.joined(join.pull, DONE, 0.0)
-        [forget] = [action for action in node.take_actions() if isinstance(action, Forget)]
+        [forget] = [action for action in node.take_actions() if isinstance(action, ForgetUpstreams)]
         assert set(forget.upstreams) == {"00", "01", "02"}
         assert not node.pending
         assert node.links["b"].cursor == Cursor("01", 10)
@@ -1471,13 +1492,13 @@ class NameTests:
         node = replica(name="img-1")
         node.add_link("b", 0.0)
         node.answered("b", head(10), 0.1)
-        said = [action.message for action in node.take_actions() if isinstance(action, Send)]
+        said = [action.message for action in node.take_actions() if isinstance(action, SendRequest)]
         assert [
             (type(message), message.name)
             for message in said
             if isinstance(message, Hello | Changes)
         ] == [(Hello, "img-1"), (Changes, "img-1")]
-        assert node.upstream.head().name == "img-1"
+        assert node.subscribers.head().name == "img-1"
 
     def test_a_peer_has_the_name_that_it_tells_and_not_another_one_every_moment(self) -> None:
         node = linked("b", here=10)
@@ -1508,8 +1529,8 @@ class UnwantedTests:
         node.answered("b", head(2), 0.0)
         node.answered("b", told(2, huge, put(2)), 0.0)
         actions = self.examined(node)
-        assert Report("b", "huge.jpg", "too large") in actions
-        assert [action.message for action in actions if isinstance(action, Send)][-1] == get(
+        assert ReportRejected("b", "huge.jpg", "too large") in actions
+        assert [action.message for action in actions if isinstance(action, SendRequest)][-1] == get(
             4, IMAGE
         )
         assert node.why_pending(huge) == "too large"
@@ -1520,7 +1541,9 @@ class UnwantedTests:
         node = linked("b", here=10, pending=[Pending("b", put(4))], refusal=lambda _: "too large")
         node.answered("b", told(2, after=10), 0.0)
         node.tick(0.0)
-        assert not any(isinstance(action, Report | Send) for action in self.examined(node))
+        assert not any(
+            isinstance(action, ReportRejected | SendRequest) for action in self.examined(node)
+        )
 
     @pytest.mark.parametrize(
         ("result", "pause"),
@@ -1533,9 +1556,9 @@ class UnwantedTests:
         node.examined(3, [IMAGE], 0.0)
         node.take_actions()
         node.answered("b", Pieces(4, (b"image",)), 0.0)
-        node.kept("b", 4, [(1, result)], 0.0)
+        node.pieces_stored("b", 4, [(1, result)], 0.0)
         actions = node.take_actions()
-        assert any(isinstance(action, Report) for action in actions) == (
+        assert any(isinstance(action, ReportRejected) for action in actions) == (
             result is Received.UNWANTED
         )
         assert not node.why_pending(put(1)).startswith("no peer")
@@ -1546,19 +1569,19 @@ class UnwantedTests:
             node.pending.try_at = now
             node.tick(now)
             wanted = any(
-                isinstance(action, Send) and isinstance(action.message, Get)
+                isinstance(action, SendRequest) and isinstance(action.message, Get)
                 for action in self.examined(node, now)
             )
             assert wanted == asks
             for action in node.take_actions():
-                assert not isinstance(action, Report)
+                assert not isinstance(action, ReportRejected)
             node.joined(max(node._pulls), DONE, now) if not asks else None
 
     def test_bytes_that_come_in_the_end_are_as_good_as_any(self) -> None:
         node = asking(put(1), here=0)
         node.examined(3, [IMAGE], 0.0)
         node.answered("b", Pieces(4, (b"image",)), 0.0)
-        node.kept("b", 4, [(1, Received.COMPLETE)], 0.0)
+        node.pieces_stored("b", 4, [(1, Received.COMPLETE)], 0.0)
         assert node.why_pending(put(1)).startswith("no peer")
 
 
@@ -1569,50 +1592,52 @@ class MendingTests:
         node = linked("b", here=10)
         node.answered("b", told(2, after=10), 0.0)
         node.take_actions()
-        number = node.mend([IMAGE, OTHER], 0.1)
+        number = node.refetch([IMAGE, OTHER], 0.1)
         [send] = node.take_actions()
-        assert send == Send("b", get(number + 1, IMAGE, OTHER))
+        assert send == SendRequest("b", get(number + 1, IMAGE, OTHER))
         node.answered("b", Pieces(number + 1, (b"12345", b"123456")), 0.2)
         [keep] = node.take_actions()
-        assert isinstance(keep, Keep)
-        node.kept("b", keep.rid, [(part.transfer, Received.COMPLETE) for part in keep.parts], 0.3)
-        assert node.take_actions() == [Mended(number)]
+        assert isinstance(keep, StorePieces)
+        node.pieces_stored(
+            "b", keep.rid, [(part.transfer, Received.COMPLETE) for part in keep.parts], 0.3
+        )
+        assert node.take_actions() == [RefetchDone(number)]
 
     def test_what_one_peer_has_not_another_may_have(self) -> None:
         node = linked("b", "c", here=10)
-        number = node.mend([IMAGE], 0.1)
+        number = node.refetch([IMAGE], 0.1)
         node.take_actions()
         node.answered("b", Pieces(number + 1, (None,)), 0.2)
-        assert Send("c", get(number + 2, IMAGE)) in node.take_actions()
+        assert SendRequest("c", get(number + 2, IMAGE)) in node.take_actions()
         node.answered("c", Pieces(number + 2, (None,)), 0.3)
-        assert Mended(number) in node.take_actions()
+        assert RefetchDone(number) in node.take_actions()
 
     def test_nobody_can_be_asked(self) -> None:
         node = replica()
-        number = node.mend([IMAGE], 0.0)
-        assert node.take_actions() == [Mended(number)]
+        number = node.refetch([IMAGE], 0.0)
+        assert node.take_actions() == [RefetchDone(number)]
 
     def test_it_ends_in_time(self) -> None:
         node = linked("b", here=10)
-        number = node.mend([IMAGE], 0.1)
+        number = node.refetch([IMAGE], 0.1)
         now = 0.1
         actions: list[Action] = []
-        while Mended(number) not in actions and now < 1000.0:
+        while RefetchDone(number) not in actions and now < 1000.0:
             now = node.next_deadline(now)
             node.tick(now)
             actions = node.take_actions()
-        assert now <= 0.2 + MEND_SECONDS
+        assert now <= 0.2 + REFETCH_SECONDS
         assert node.missing_bytes == 0
 
     def test_what_a_batch_waits_for_too_is_fetched_once(self) -> None:
         node = asking(put(1))
         node.examined(3, [IMAGE], 0.0)
         node.take_actions()
-        number = node.mend([IMAGE], 0.1)
+        number = node.refetch([IMAGE], 0.1)
         assert node.take_actions() == []
         node.answered("b", Pieces(4, (b"12345",)), 0.2)
-        [keep] = [action for action in node.take_actions() if isinstance(action, Keep)]
-        node.kept("b", keep.rid, [(keep.parts[0].transfer, Received.COMPLETE)], 0.3)
+        [keep] = [action for action in node.take_actions() if isinstance(action, StorePieces)]
+        node.pieces_stored("b", keep.rid, [(keep.parts[0].transfer, Received.COMPLETE)], 0.3)
         actions = node.take_actions()
-        assert Mended(number) in actions
+        assert RefetchDone(number) in actions
         assert any(isinstance(action, Join) for action in actions)

@@ -3,7 +3,7 @@
 import pytest
 from msgspec import structs
 
-from imagepipe.core.replication.actions import Answer, ReadChanges, ReadPieces, Ring
+from imagepipe.core.replication.actions import Notify, ReadChanges, ReadPieces, SendReply
 from imagepipe.core.replication.messages import (
     ROWS_MAX,
     Batch,
@@ -19,13 +19,13 @@ from imagepipe.core.replication.messages import (
 from imagepipe.core.replication.subscribers import (
     ABSENT_SECONDS,
     HEAD_SECONDS,
+    NOTIFY_SECONDS,
     OWN_NODE,
     READS_MAX,
     READS_OF_ALL_MAX,
-    RING_SECONDS,
     SUBSCRIBERS_MAX,
     Subscriber,
-    Upstream,
+    Subscribers,
 )
 from imagepipe.core.rows.entries import Entry, Row
 from imagepipe.core.rows.epochs import Epoch
@@ -37,9 +37,9 @@ OLD, NEW = "01", "02"  # this node's starts: changes 1 to 10, and from 11 on
 NEVER = float("inf")
 
 
-def upstream(last_seq: int = 20, *, publishes: bool = True) -> Upstream:
+def upstream(last_seq: int = 20, *, publishes: bool = True) -> Subscribers:
     """A node that has started twice."""
-    return Upstream(
+    return Subscribers(
         NODE, [Epoch(OLD, 1), Epoch(NEW, 11)], last_seq, "7777", lambda: 123, publishes=publishes
     )
 
@@ -58,57 +58,57 @@ class RingTests:
     """The doorbell rings after a commit, at most every 10 ms, and every second."""
 
     def test_it_rings_at_once(self) -> None:
-        assert upstream().ring(100.0) == [Ring(Head(NODE, NEW, 20, "7777", 123))]
+        assert upstream().notify(100.0) == [Notify(Head(NODE, NEW, 20, "7777", 123))]
 
     def test_and_every_second(self) -> None:
         one = upstream()
-        one.ring(100.0)
-        assert one.ring_at == 100.0 + HEAD_SECONDS == 101.0
-        assert one.ring(100.5) == []
-        assert one.ring(101.0) == [Ring(one.head())]
+        one.notify(100.0)
+        assert one.notify_at == 100.0 + HEAD_SECONDS == 101.0
+        assert one.notify(100.5) == []
+        assert one.notify(101.0) == [Notify(one.head())]
 
     def test_it_rings_at_once_for_a_commit_after_a_quiet_time(self) -> None:
         one = upstream()
-        one.ring(100.0)
+        one.notify(100.0)
         one.committed(21)
-        assert one.ring(100.5) == [Ring(Head(NODE, NEW, 21, "7777", 123))]
+        assert one.notify(100.5) == [Notify(Head(NODE, NEW, 21, "7777", 123))]
 
     def test_commits_in_a_row_share_a_ring(self) -> None:
         one = upstream()
-        one.ring(100.0)
+        one.notify(100.0)
         one.committed(21)
         one.committed(22)
-        assert one.ring(100.0) == []
-        assert one.ring_at == 100.0 + RING_SECONDS == 100.01
+        assert one.notify(100.0) == []
+        assert one.notify_at == 100.0 + NOTIFY_SECONDS == 100.01
         one.committed(23)
-        assert one.ring(100.01) == [Ring(Head(NODE, NEW, 23, "7777", 123))]
-        assert one.ring(100.02) == []
+        assert one.notify(100.01) == [Notify(Head(NODE, NEW, 23, "7777", 123))]
+        assert one.notify(100.02) == []
 
     @pytest.mark.parametrize("seq", [19, 20])
     def test_what_was_committed_before_rings_nothing(self, seq: int) -> None:
         one = upstream()
-        one.ring(100.0)
+        one.notify(100.0)
         one.committed(seq)
-        assert (one.ring_at, one.last_seq) == (101.0, 20)
+        assert (one.notify_at, one.last_seq) == (101.0, 20)
 
     def test_where_it_is_asked_elsewhere_it_says_so_at_once(self) -> None:
         one = upstream()
-        one.ring(100.0)
+        one.notify(100.0)
         one.listens("8888", 100.1, publishes=True)
-        assert one.ring(100.1) == [Ring(Head(NODE, NEW, 20, "8888", 123))]
+        assert one.notify(100.1) == [Notify(Head(NODE, NEW, 20, "8888", 123))]
 
     def test_where_it_publishes_no_more_it_rings_no_more(self) -> None:
         one = upstream()
         one.listens("", 100.0, publishes=False)
         one.committed(21)
-        assert one.ring_at == NEVER
+        assert one.notify_at == NEVER
         one.listens("", 100.0, publishes=True)
-        assert one.ring(100.0) == [Ring(Head(NODE, NEW, 21, "", 123))]
+        assert one.notify(100.0) == [Notify(Head(NODE, NEW, 21, "", 123))]
 
     def test_a_node_that_publishes_nothing_has_no_doorbell(self) -> None:
         one = upstream(publishes=False)
         one.committed(21)
-        assert (one.ring(100.0), one.ring_at, one.last_seq) == ([], NEVER, 21)
+        assert (one.notify(100.0), one.notify_at, one.last_seq) == ([], NEVER, 21)
 
 
 class AnswerTests:
@@ -116,14 +116,14 @@ class AnswerTests:
 
     def test_hello_is_answered_by_the_head(self) -> None:
         assert upstream().asked(b"x", Hello(1, PEER), 0.0) == [
-            Answer(b"x", Head(NODE, NEW, 20, "7777", 123))
+            SendReply(b"x", Head(NODE, NEW, 20, "7777", 123))
         ]
 
     @pytest.mark.parametrize("message", [Hello(1, NODE), Changes(1, NODE, "", 0, 0)])
     def test_a_copy_of_this_node_is_refused(self, message: Hello | Changes) -> None:
         one = upstream()
-        assert one.asked(b"x", message, 0.0) == [Answer(b"x", Refused(1, OWN_NODE))]
-        assert one.subscribers == {}
+        assert one.asked(b"x", message, 0.0) == [SendReply(b"x", Refused(1, OWN_NODE))]
+        assert one.known == {}
 
     @pytest.mark.parametrize(
         ("epoch", "after", "answered_after"),
@@ -155,21 +155,21 @@ class AnswerTests:
         assert one.asked(b"x", changes(epoch, 5, 5, end=end), 0.0) == [
             ReadChanges(b"x", 1, answered_after)
         ]
-        assert one.subscribers[PEER].acked == answered_after
+        assert one.known[PEER].acked == answered_after
 
     def test_rows_that_were_read_are_a_batch(self) -> None:
         one = upstream()
         one.asked(b"x", changes(NEW, 18), 0.0)
         rows = [row(19), row(20)]
         assert one.changes_read(b"x", 1, 18, 20, rows) == [
-            Answer(b"x", batch(1, NODE, NEW, 18, 20, rows))
+            SendReply(b"x", batch(1, NODE, NEW, 18, 20, rows))
         ]
 
     def test_a_full_batch_ends_with_its_last_row(self) -> None:
         one = upstream()
         one.asked(b"x", changes("", 0), 0.0)
         (answer,) = one.changes_read(b"x", 1, 0, 1000, [row(seq) for seq in range(1, ROWS_MAX + 1)])
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, SendReply)
         assert isinstance(answer.message, Batch)
         assert (answer.client, answer.message.upto, answer.message.end) == (b"x", ROWS_MAX, 1000)
 
@@ -177,7 +177,7 @@ class AnswerTests:
         one = upstream()
         assert one.asked(b"x", GET, 0.0) == [ReadPieces(b"x", 9, GET.ranges)]
         assert one.pieces_read(b"x", 9, [b"bytes", None]) == [
-            Answer(b"x", Pieces(9, (b"bytes", None)))
+            SendReply(b"x", Pieces(9, (b"bytes", None)))
         ]
 
 
@@ -219,14 +219,14 @@ class BoundTests:
         one = upstream()
         for _ in range(READS_MAX):
             one.asked(b"x", GET, 0.0)
-        assert one.asked(b"x", Hello(1, PEER), 0.0) == [Answer(b"x", one.head())]
+        assert one.asked(b"x", Hello(1, PEER), 0.0) == [SendReply(b"x", one.head())]
 
     def test_an_acknowledgement_counts_even_if_its_question_is_dropped(self) -> None:
         one = upstream()
         for _ in range(READS_MAX):
             one.asked(b"x", GET, 0.0)
         assert one.asked(b"x", changes(NEW, 20, 20), 5.0) == []
-        assert one.subscribers == {PEER: Subscriber(20, 5.0, PEER)}
+        assert one.known == {PEER: Subscriber(20, 5.0, PEER)}
 
 
 class AcknowledgementTests:
@@ -249,13 +249,13 @@ class AcknowledgementTests:
     ) -> None:
         one = upstream()
         one.asked(b"x", changes(epoch, acked, acked), 7.0)
-        assert one.subscribers == {PEER: Subscriber(noted, 7.0, PEER)}
+        assert one.known == {PEER: Subscriber(noted, 7.0, PEER)}
 
     def test_a_subscriber_that_was_restored_has_less_than_it_had(self) -> None:
         one = upstream()
         one.asked(b"x", changes(NEW, 20, 20), 0.0)
         one.asked(b"x", changes(NEW, 15, 15), 1.0)
-        assert one.subscribers == {PEER: Subscriber(15, 1.0, PEER)}
+        assert one.known == {PEER: Subscriber(15, 1.0, PEER)}
 
     def test_confirmations_count_the_nodes_that_have_a_change(self) -> None:
         one = upstream()
@@ -270,7 +270,7 @@ class AcknowledgementTests:
         one.asked(b"another", changes(NEW, 15, 15, node="gone"), 100.0)
         one.asked(b"client", changes(NEW, 15, 15), 100.1)
         one.listens("", 100.0 + ABSENT_SECONDS, publishes=True)
-        assert set(one.subscribers) == {PEER}
+        assert set(one.known) == {PEER}
 
     def test_beyond_the_bound_the_one_not_heard_of_for_longest_is_forgotten(self) -> None:
         one = upstream()
@@ -279,9 +279,9 @@ class AcknowledgementTests:
             one.read_failed(b"%d" % number)
         one.asked(b"0", changes(NEW, 20, 20, "1000"), 1000.0)
         one.asked(b"y", changes(NEW, 20, 20, "fff"), 1001.0)
-        assert len(one.subscribers) == SUBSCRIBERS_MAX
-        assert "1001" not in one.subscribers
-        assert {"1000", "1002", "fff"} <= one.subscribers.keys()
+        assert len(one.known) == SUBSCRIBERS_MAX
+        assert "1001" not in one.known
+        assert {"1000", "1002", "fff"} <= one.known.keys()
 
 
 class KeyTests:
@@ -302,19 +302,25 @@ class KeyTests:
         for key in ("north", "south", ""):
             one.asked(key.encode(), changes(NEW, 20, 20, node=PEER), 100.0, key)
         one.listens("", 100.0, publishes=True, keys=keys)
-        assert set(one.subscribers) == left
+        assert set(one.known) == left
 
     def test_a_subscriber_has_the_name_that_it_tells(self) -> None:
         one = upstream()
         one.asked(b"x", structs.replace(changes(NEW, 20, 20), name="img-2\n"), 7.0, "south")
-        assert one.subscribers == {"south": Subscriber(20, 7.0, PEER, "img-2\\n", "south")}
+        assert one.known == {"south": Subscriber(20, 7.0, PEER, "img-2\\n", "south")}
 
 
 class ForgedAcknowledgementTests:
     """Nobody confirms for more than one node."""
 
     def asked(
-        self, one: Upstream, client: bytes, node: str, key: str, acked: int = 20, now: float = 0.0
+        self,
+        one: Subscribers,
+        client: bytes,
+        node: str,
+        key: str,
+        acked: int = 20,
+        now: float = 0.0,
     ) -> None:
         """Somebody acknowledges."""
         one.asked(client, changes(NEW, 20, acked, node), now, key)
@@ -326,7 +332,7 @@ class ForgedAcknowledgementTests:
             self.asked(one, b"%d" % number, f"{number}", "forger")
         assert one.confirmations(20) == 1
         assert one.confirmed_by(2) == 0
-        assert [each.node for each in one.subscribers.values()] == ["4"]
+        assert [each.node for each in one.known.values()] == ["4"]
 
     def test_a_machine_that_comes_back_empty_no_longer_counts_as_what_it_was(self) -> None:
         one = upstream()

@@ -261,7 +261,7 @@ class PendingTests:
         with opened(tmp_path) as store:
             store.join([kept, gone], YOU, Cursor("e", 2))
             store.join([other], "0" * 32, Cursor("e", 1))
-            joined = store.join([kept], YOU, Cursor("f", 1), afresh=True)
+            joined = store.join([kept], YOU, Cursor("f", 1), from_start=True)
             assert (joined.added, joined.settled) == ((), ((YOU, "b"),))
             assert {one.row for one in store.pending()} == {kept, other}
 
