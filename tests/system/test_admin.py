@@ -15,8 +15,8 @@ from tests.support.cluster import Cluster, Options, eventually, mesh, tree
 from tests.support.daemon_process import DaemonProcess, fault_of, running
 from tests.support.gradients import encoded, gradient
 from tests.support.image_server import HTTP, check_log, get, renders, status
+from tests.support.source_server import Held, Source, send
 from tests.support.stepped_convert import SteppedConvert
-from tests.system.test_http_sources import Held, Source, send
 
 HOSTILE = [
     None,

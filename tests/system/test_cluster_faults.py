@@ -18,11 +18,11 @@ import zmq
 from imagepipe.core.replication.messages import Changes, Get, Hello, Range, encode
 from imagepipe.replication.zmq.curve_keys import create_keys
 from tests.support.cluster import Cluster, Links, eventually, mesh, tree
+from tests.support.cluster_writer import Writer, png, together
 from tests.support.daemon_process import PATIENCE_SECONDS, DaemonProcess, fault_of, running, text
 from tests.support.namespaces import needs_namespaces
 from tests.support.peers import GREETING, shake_hands
 from tests.support.proxy import FaultProxy
-from tests.system.test_cluster import Writer, png, together
 
 QUIET_SECONDS = 12
 HEAD_BYTES = 100

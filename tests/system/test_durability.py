@@ -1,22 +1,20 @@
 """What a real daemon promises when it is killed, when the disk is full, and when the disk fails."""
 
-import contextlib
 import hashlib
 import http.client
 import io
 import random
-import subprocess
 import threading
 import xmlrpc.client
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from tests.support.daemon_process import DaemonProcess, fault_of, running, text
+from tests.support.failing_disk import failing_flushes, noise
 from tests.support.gradients import encoded, gradient
 from tests.support.namespaces import needs_namespaces, small_disk
 
@@ -84,38 +82,12 @@ class DiskTests:
             assert daemon.tree() == {"before.jpg": picture}
 
 
-@contextlib.contextmanager
-def failing_flushes(daemon: DaemonProcess) -> Iterator[None]:
-    """From now on every flush that the daemon asks for fails with EIO."""
-    command = [
-        "strace",
-        "-f",
-        "-e",
-        "trace=fsync,fdatasync",
-        "-e",
-        "inject=fsync,fdatasync:error=EIO",
-        "-p",
-        str(daemon.process.pid),
-    ]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
-        assert strace.stderr
-        assert "attached" in strace.stderr.readline()
-        yield
-        strace.stderr.read()
-
-
 def outcome(daemon: DaemonProcess, picture: bytes, path: str) -> object:
     """OK, or the fault's code."""
     try:
         return daemon.proxy.store_image(picture, path)
     except xmlrpc.client.Fault as fault:
         return fault.faultCode
-
-
-def noise(seed: int) -> bytes:
-    """Some 600 KB of PNG that nothing else equals."""
-    values = np.random.default_rng(seed).integers(0, 256, (450, 450, 3), dtype=np.uint8)
-    return encoded(Image.fromarray(values), "PNG")
 
 
 class Load:

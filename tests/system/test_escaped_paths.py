@@ -17,7 +17,7 @@ from tests.support.command_line import against
 from tests.support.daemon_process import DaemonProcess, fault_of, running
 from tests.support.gradients import encoded, gradient
 from tests.support.image_server import HTTP, get, post
-from tests.system.test_http_sources import Source, send
+from tests.support.source_server import Source, send
 
 PICTURE = encoded(gradient(32, 24), "PNG")
 BAD, FORM = "x/bad\uffff/original", ".escaped/x/bad%EF%BF%BF/original"

@@ -25,6 +25,7 @@ from imagepipe.web.http.body_memory import MEMORY_BYTES_MAX
 from tests.support.blocking_convert import BlockingConvert
 from tests.support.cluster import eventually
 from tests.support.daemon_process import DaemonProcess, fault_of, running, text
+from tests.support.failing_disk import failing_flushes, noise
 from tests.support.gradients import encoded, gradient
 from tests.support.image_server import (
     BOUNDARY,
@@ -44,7 +45,6 @@ from tests.support.image_server import (
 from tests.support.namespaces import machine_with_address, needs_namespaces, small_disk
 from tests.support.source_images import saved, see_through
 from tests.support.stepped_convert import SteppedConvert
-from tests.system.test_durability import failing_flushes, noise
 
 KILLS = 10
 FORM = f"multipart/form-data; boundary={BOUNDARY}"

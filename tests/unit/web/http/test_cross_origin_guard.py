@@ -13,7 +13,7 @@ from imagepipe.web.root import Root
 from imagepipe.web.welcome import HTTP, XML_RPC, welcome
 from tests.support.browser import Browser
 from tests.support.http_responses import answer
-from tests.unit.web.http.test_site import Counted
+from tests.support.pages import Counted
 
 NAMES = [
     "localhost",

@@ -18,7 +18,7 @@ from imagepipe.web.image_resource import JSON_REFUSAL, Access, ImageResource
 from imagepipe.web.xmlrpc.image_methods import ImageMethods, method
 from tests.support.browser import Browser
 from tests.support.http_responses import answer
-from tests.unit.web.http.test_site import PAGE, Counted, Waited
+from tests.support.pages import PAGE, Counted, Waited
 
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%b"
 

@@ -15,7 +15,7 @@ from imagepipe.web.http.fast_path import (
     plain_get,
 )
 from tests.support.browser import Browser
-from tests.unit.web.http.test_site import Counted, Waited
+from tests.support.pages import Counted, Waited
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 AT_HAND = HEAD + b"at"

@@ -18,7 +18,7 @@ from imagepipe.web.http.channel import BUFFERED_BYTES_MAX
 from imagepipe.web.http.passwords import RUNNING_MAX, WAITING_MAX, Passwords
 from tests.support.browser import Browser
 from tests.support.http_responses import answer
-from tests.unit.web.http.test_site import PAGE, Counted, Waited
+from tests.support.pages import PAGE, Counted, Waited
 
 COSTS = {b"ann": 4, b"bob": 6, b"cat": 5}
 USERS = {name: bcrypt.hashpw(name * 2, bcrypt.gensalt(cost)) for name, cost in COSTS.items()}

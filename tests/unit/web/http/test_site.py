@@ -1,10 +1,6 @@
 """A site towards clients that ask for more than they take, on a clock that the tests move."""
 
-from typing import Any
-
 import pytest
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
 
 from imagepipe.core.requests.client_timeouts import PATIENCE_SECONDS, Phase
 from imagepipe.web.http.channel import ANSWERS_IN_A_TURN_MAX, SILENCE_SECONDS
@@ -12,47 +8,7 @@ from imagepipe.web.http.refusal import Denial, needs_credentials
 from imagepipe.web.http.request import CHUNKS_MAX
 from imagepipe.web.http.site import SPOOLED_BYTES_MAX
 from tests.support.browser import Browser
-
-PAGE = b"a page"
-
-
-class Counted(Resource):
-    """A page that counts who asks for it."""
-
-    isLeaf = True
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.asked = 0
-
-    def render(self, request: Any) -> bytes:
-        self.asked += 1
-        return PAGE
-
-
-class Waited(Resource):
-    """A page whose answer the test gives."""
-
-    isLeaf = True
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._requests: list[Any] = []
-
-    def render(self, request: Any) -> int:
-        request.setHeader(b"content-length", b"%d" % len(PAGE))
-        self._requests.append(request)
-        return NOT_DONE_YET
-
-    def begin(self) -> None:
-        """Send the headers."""
-        self._requests[0].write(b"")
-
-    def answer(self) -> None:
-        """Answer the request that waits."""
-        request = self._requests.pop()
-        request.write(PAGE)
-        request.finish()
+from tests.support.pages import PAGE, Counted, Waited
 
 
 class FullConnectionTests:

@@ -19,7 +19,7 @@ from imagepipe.web.http.site import SPOOLED_BYTES_MAX
 from imagepipe.web.http.timeouts import acknowledged_bytes
 from tests.support.browser import Browser
 from tests.support.http_responses import answer
-from tests.unit.web.http.test_site import PAGE, Counted, Waited
+from tests.support.pages import PAGE, Counted, Waited
 
 HEAD_SECONDS = PATIENCE_SECONDS[Phase.HEAD]
 BODY_SECONDS = PATIENCE_SECONDS[Phase.BODY]
