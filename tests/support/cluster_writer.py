@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from tests.support.daemon_process import DaemonProcess, text
 
 
-class Writer:
+class ClusterWriter:
     """A client that stores, replaces, moves and deletes images below a folder of its own, or stores
     only; `images` is what must be there then.
     """

@@ -8,7 +8,7 @@ from twisted.web.server import NOT_DONE_YET
 PAGE = b"a page"
 
 
-class Counted(Resource):
+class CountingPage(Resource):
     """A page that counts who asks for it."""
 
     isLeaf = True
@@ -22,7 +22,7 @@ class Counted(Resource):
         return PAGE
 
 
-class Waited(Resource):
+class WaitingPage(Resource):
     """A page whose answer the test gives."""
 
     isLeaf = True

@@ -8,7 +8,7 @@ from tests.support.hostile_server import Exchange, HostileServer
 Answer = Callable[[Exchange], None]
 
 
-class Source:
+class SourceServer:
     """A server that answers each path as it is told to, and with 404 where it is told nothing."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ def send_for_ever(begin: bytes, piece: bytes) -> Answer:
     return answer
 
 
-class Held:
+class HeldAnswer:
     """An answer that waits until it is let go; `asked` once it is waited for."""
 
     def __init__(self, answer: Answer) -> None:

@@ -15,7 +15,7 @@ from tests.support.cluster import Cluster, Options, eventually, mesh, tree
 from tests.support.daemon_process import DaemonProcess, fault_of, running
 from tests.support.gradients import encoded, gradient
 from tests.support.image_server import HTTP, check_log, get, renders, status
-from tests.support.source_server import Held, Source, send
+from tests.support.source_server import HeldAnswer, SourceServer, send
 from tests.support.stepped_convert import SteppedConvert
 
 HOSTILE = [
@@ -42,15 +42,17 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[Source]:
+def source() -> Iterator[SourceServer]:
     """A server of originals."""
-    source = Source()
+    source = SourceServer()
     with source.server:
         yield source
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Iterator[DaemonProcess]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, source: SourceServer
+) -> Iterator[DaemonProcess]:
     """One with an image server."""
     base = {
         "source_base": f"{source.url}/originals",
@@ -279,7 +281,7 @@ class RenderOutputsTests:
 
 class FetchOriginalTests:
     def test_it_is_fetched_once_and_stored(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         source.answers[f"/originals/{folder}/1"] = send(200, picture)
         fetched = server.proxy.admin.fetch_original(f"{folder}/1")
@@ -289,7 +291,7 @@ class FetchOriginalTests:
         assert source.asked_for(f"/originals/{folder}/1") == 1
 
     def test_it_is_fetched_from_where_the_caller_says(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         source.answers[f"/allowed/{folder}.jpg"] = send(200, picture)
         assert (
@@ -301,9 +303,9 @@ class FetchOriginalTests:
         assert source.asked_for(f"/originals/{folder}") == 0
 
     def test_it_is_fetched_once_however_many_ask(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
-        source.answers[f"/originals/{folder}"] = held = Held(send(200, picture))
+        source.answers[f"/originals/{folder}"] = held = HeldAnswer(send(200, picture))
         with ThreadPoolExecutor(8) as clients:
             calls = [
                 clients.submit(lambda: server.proxy.admin.fetch_original(folder)) for _ in range(7)
@@ -316,7 +318,7 @@ class FetchOriginalTests:
         assert source.asked_for(f"/originals/{folder}") == 1
 
     def test_what_was_deleted_is_not_fetched(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         source.answers[f"/originals/{folder}"] = send(200, picture)
         server.proxy.admin.fetch_original(folder)
@@ -329,7 +331,7 @@ class FetchOriginalTests:
         assert source.asked_for(f"/originals/{folder}") == 1
 
     def test_what_its_source_has_not_or_does_not_give_is_a_fault(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         missing = fault_of(server.proxy.admin.fetch_original, folder)
         assert (missing.faultCode, missing.faultString) == (
@@ -345,7 +347,7 @@ class FetchOriginalTests:
         assert server.proxy.admin.fetch_original(folder)["fetched"] is True
 
     def test_an_image_has_no_original_and_nothing_lies_below_it(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         server.proxy.store_image(picture, folder)
         source.answers[f"/originals/{folder}/a"] = send(200, picture)
@@ -374,7 +376,7 @@ class FetchOriginalTests:
         ],
     )
     def test_what_may_not_be_fetched_is_a_fault_that_names_the_argument(
-        self, server: DaemonProcess, source: Source, folder: str, url: object
+        self, server: DaemonProcess, source: SourceServer, folder: str, url: object
     ) -> None:
         asked = len(source.server.requests)
         fault = fault_of(
@@ -386,7 +388,7 @@ class FetchOriginalTests:
         assert len(source.server.requests) == asked
 
     def test_a_private_address_is_refused_unless_it_is_allowed(
-        self, tmp_path: Path, source: Source
+        self, tmp_path: Path, source: SourceServer
     ) -> None:
         with running(
             tmp_path, {"http": HTTP["http"] | {"sources": f"{source.url}/allowed"}}

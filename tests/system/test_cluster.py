@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cluster import Cluster, Links, chain, eventually, mesh, ring, star
-from tests.support.cluster_writer import Writer, png, together
+from tests.support.cluster_writer import ClusterWriter, png, together
 from tests.support.daemon_process import DaemonProcess, fault_of, text
 
 ABSENT_WRITES = 1000
@@ -34,7 +34,7 @@ class TopologyTests:
     )
     def test_writes_on_every_node_reach_all_of_them(self, tmp_path: Path, links: Links) -> None:
         with Cluster(tmp_path, links) as nodes:
-            writers = [Writer(nodes[name], name) for name in links]
+            writers = [ClusterWriter(nodes[name], name) for name in links]
             together(writer.run for writer in writers)
             expected = {path: image for writer in writers for path, image in writer.images.items()}
             nodes.wait_until_all_have(expected)
@@ -65,23 +65,27 @@ class AbsenceTests:
         self, tmp_path: Path
     ) -> None:
         with Cluster(tmp_path, {**ring("a", "b", "c"), "a": ["c", "b"]}) as nodes:
-            together(Writer(nodes[name], f"before-{name}", calls=20).run for name in "abc")
+            together(ClusterWriter(nodes[name], f"before-{name}", calls=20).run for name in "abc")
             nodes.wait_until_equal()
             nodes["c"].kill()
             together(
-                Writer(nodes[name], f"meanwhile-{name}", calls=ABSENT_WRITES // 2).run
+                ClusterWriter(nodes[name], f"meanwhile-{name}", calls=ABSENT_WRITES // 2).run
                 for name in "ab"
             )
             nodes.links["new"] = ["a", "b"]
             nodes.start("c", "new")
-            together(Writer(nodes[name], f"after-{name}", calls=20).run for name in ("a", "b", "c"))
+            together(
+                ClusterWriter(nodes[name], f"after-{name}", calls=20).run
+                for name in ("a", "b", "c")
+            )
             assert len(nodes.wait_until_equal()) > ABSENT_WRITES / 10
 
     def test_each_is_killed_and_restarted_under_load(self, tmp_path: Path) -> None:
         names = ("a", "b", "c")
         with Cluster(tmp_path, mesh(*names)) as nodes:
             writers = {
-                name: Writer(nodes[name], name, calls=150, stores_only=True) for name in names
+                name: ClusterWriter(nodes[name], name, calls=150, stores_only=True)
+                for name in names
             }
             for name in names:
                 others = [writers[other].run for other in names if other != name]
@@ -96,26 +100,26 @@ class AbsenceTests:
     def test_a_node_that_was_stopped_for_a_while_goes_on(self, tmp_path: Path) -> None:
         with Cluster(tmp_path, mesh("a", "b")) as nodes:
             nodes["b"].process.send_signal(signal.SIGSTOP)
-            writer = Writer(nodes["a"], "a", calls=100)
+            writer = ClusterWriter(nodes["a"], "a", calls=100)
             writer.run()
             nodes["b"].process.send_signal(signal.SIGCONT)
             nodes.wait_until_all_have(writer.images)
 
     def test_a_restored_backup_gets_its_own_later_writes_back(self, tmp_path: Path) -> None:
         with Cluster(tmp_path, mesh("a", "b")) as nodes:
-            first = Writer(nodes["a"], "first", calls=20)
+            first = ClusterWriter(nodes["a"], "first", calls=20)
             first.run()
             nodes.wait_until_equal()
             assert nodes["a"].stop() == 0
             nodes.back_up("a")
             nodes.start("a")
-            second = Writer(nodes["a"], "second", calls=20)
+            second = ClusterWriter(nodes["a"], "second", calls=20)
             second.run()
             nodes.wait_until_equal()
             nodes["a"].kill()
             nodes.restore("a")
             nodes.start("a")
-            third = Writer(nodes["a"], "third", calls=20)
+            third = ClusterWriter(nodes["a"], "third", calls=20)
             third.run()
             nodes.wait_until_all_have(first.images | second.images | third.images)
 
@@ -240,7 +244,7 @@ def stored(node: DaemonProcess, image: bytes, path: str) -> bool:
 
 def kill_and_restart(nodes: Cluster, name: str) -> None:
     """In the middle of its work."""
-    writer = Writer(nodes[name], f"victim-{name}", calls=10)
+    writer = ClusterWriter(nodes[name], f"victim-{name}", calls=10)
     writer.run()
     nodes[name].kill()
     nodes.start(name)

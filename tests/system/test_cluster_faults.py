@@ -18,7 +18,7 @@ import zmq
 from imagepipe.core.replication.messages import Changes, Get, Hello, Range, encode
 from imagepipe.replication.zmq.curve_keys import create_keys
 from tests.support.cluster import Cluster, Links, eventually, mesh, tree
-from tests.support.cluster_writer import Writer, png, together
+from tests.support.cluster_writer import ClusterWriter, png, together
 from tests.support.daemon_process import PATIENCE_SECONDS, DaemonProcess, fault_of, running, text
 from tests.support.namespaces import needs_namespaces
 from tests.support.peers import GREETING, shake_hands
@@ -69,12 +69,12 @@ class NetworkTests:
         ):
             for proxy, name in ((to_a, "a"), (to_b, "b")):
                 proxy.target(nodes.publish(name), nodes.publish(name) + ".sync")
-            before = Writer(nodes["a"], "before", calls=5, stores_only=True)
+            before = ClusterWriter(nodes["a"], "before", calls=5, stores_only=True)
             before.run()
             nodes.wait_until_all_have(before.images)
             break_network(to_a)
             break_network(to_b)
-            writers = [Writer(nodes[name], name, calls=40) for name in "ab"]
+            writers = [ClusterWriter(nodes[name], name, calls=40) for name in "ab"]
             together(writer.run for writer in writers)
             to_a.heal()
             to_b.heal()
@@ -145,7 +145,7 @@ class StrangersTests:
     ) -> None:
         links: Links = {"a": [], "b": ["a"]}
         with Cluster(tmp_path, links, over_tcp=True) as nodes:
-            writer = Writer(nodes["a"], "a", calls=20)
+            writer = ClusterWriter(nodes["a"], "a", calls=20)
             writer.run()
             nodes.wait_until_all_have(writer.images)
             before = memory_kib(nodes["a"])
@@ -180,7 +180,7 @@ class StrangersTests:
             for name in ("a", "b", "stranger")
         }
         with Cluster(tmp_path, links, each=with_keys) as nodes:
-            writers = [Writer(nodes[name], name, calls=20) for name in ("a", "b")]
+            writers = [ClusterWriter(nodes[name], name, calls=20) for name in ("a", "b")]
             together(writer.run for writer in writers)
             nodes.wait_until_all_have(writers[0].images | writers[1].images, "a", "b")
             assert (
@@ -200,7 +200,7 @@ class PeaceTests:
             Cluster(tmp_path, mesh("a", "b"), endpoints={("b", "a"): proxy.endpoint}) as nodes,
         ):
             proxy.target(nodes.publish("a"), nodes.publish("a") + ".sync")
-            writer = Writer(nodes["a"], "a", calls=20)
+            writer = ClusterWriter(nodes["a"], "a", calls=20)
             writer.run()
             nodes.wait_until_all_have(writer.images)
             rung = proxy.publish_bytes.down

@@ -17,7 +17,7 @@ from tests.support.command_line import against
 from tests.support.daemon_process import DaemonProcess, fault_of, running
 from tests.support.gradients import encoded, gradient
 from tests.support.image_server import HTTP, get, post
-from tests.support.source_server import Source, send
+from tests.support.source_server import SourceServer, send
 
 PICTURE = encoded(gradient(32, 24), "PNG")
 BAD, FORM = "x/bad\uffff/original", ".escaped/x/bad%EF%BF%BF/original"
@@ -47,9 +47,9 @@ def store_as_before(images: Path, paths: Mapping[str, bytes]) -> None:
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[Source]:
+def source() -> Iterator[SourceServer]:
     """A server that has every original that anyone asks for."""
-    source = Source()
+    source = SourceServer()
     source.answers = dict.fromkeys(
         ("/good", "/" + quote("bad\uffff"), "/" + quote("bad\ufffe")), send(200, PICTURE)
     )
@@ -58,7 +58,9 @@ def source() -> Iterator[Source]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Iterator[DaemonProcess]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, source: SourceServer
+) -> Iterator[DaemonProcess]:
     """An image server that fetches originals from there."""
     with running(
         tmp_path_factory.mktemp("server"), {"http": HTTP["http"] | {"source_base": source.url}}
@@ -77,7 +79,7 @@ class RefusedTests:
 
     @pytest.mark.parametrize("name", ["", "/w20.png", "/info.json", "/original"])
     def test_a_get_of_it_fetches_nothing(
-        self, server: DaemonProcess, source: Source, name: str
+        self, server: DaemonProcess, source: SourceServer, name: str
     ) -> None:
         for path in ("/bad\ufffe", "/bad\uffff"):
             refused = get(server, quote(path) + name)

@@ -27,8 +27,8 @@ from tests.support.image_server import (
 )
 from tests.support.source_server import (
     Answer,
-    Held,
-    Source,
+    HeldAnswer,
+    SourceServer,
     send,
     send_and_hold,
     send_for_ever,
@@ -41,15 +41,15 @@ GROWTH_KIB = 64 * 1024
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[Source]:
+def source() -> Iterator[SourceServer]:
     """The server that the tests share."""
-    source = Source()
+    source = SourceServer()
     with source.server:
         yield source
 
 
 @contextmanager
-def fetching(folder: Path, source: Source, **http: object) -> Iterator[DaemonProcess]:
+def fetching(folder: Path, source: SourceServer, **http: object) -> Iterator[DaemonProcess]:
     """A daemon whose source_base is `source`, below /originals; `http` are more options."""
     options: Options = {
         "http": HTTP["http"] | {"source_base": f"{source.url}/originals/"} | http,
@@ -60,7 +60,9 @@ def fetching(folder: Path, source: Source, **http: object) -> Iterator[DaemonPro
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Iterator[DaemonProcess]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, source: SourceServer
+) -> Iterator[DaemonProcess]:
     """One that the tests share, where a client may name what is below /allowed."""
     with fetching(
         tmp_path_factory.mktemp("server"),
@@ -73,7 +75,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Iterator[DaemonProcess]:
+def hasty(
+    tmp_path_factory: pytest.TempPathFactory, source: SourceServer
+) -> Iterator[DaemonProcess]:
     """One that waits for a second."""
     options: Options = {
         "http": HTTP["http"] | {"source_base": source.url},
@@ -89,7 +93,7 @@ class FetchTests:
 
     @pytest.mark.parametrize("ending", ["w10.png", "original", "info.json", "full_size.auto"])
     def test_the_original_is_fetched_once_and_stored(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes, ending: str
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes, ending: str
     ) -> None:
         source.answers[f"/originals/{folder}/a%20b"] = send(200, picture, "Content-Type: text/html")
         answers = [
@@ -105,9 +109,9 @@ class FetchTests:
         assert source.asked_for(f"/originals/{folder}/a%20b") == 1
 
     def test_it_is_fetched_once_however_many_ask(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
-        source.answers[f"/originals/{folder}"] = held = Held(send(200, picture))
+        source.answers[f"/originals/{folder}"] = held = HeldAnswer(send(200, picture))
         paths = [
             f"/{folder}/{ending}"
             for _ in range(CLIENTS // 4)
@@ -130,7 +134,7 @@ class FetchTests:
         )
 
     def test_who_comes_while_it_is_stored_does_not_have_it_fetched_again(
-        self, server: DaemonProcess, source: Source, folder: str
+        self, server: DaemonProcess, source: SourceServer, folder: str
     ) -> None:
         """Clients that ask all the time, while the answer comes: some look before it is stored and
         go on after it.
@@ -148,7 +152,7 @@ class FetchTests:
         assert [source.asked_for(path) for path in images] == [1] * len(images)
 
     def test_a_head_fetches_too(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         source.answers[f"/originals/{folder}"] = send(200, picture)
         assert request(server.http_url, f"/{folder}/original", "HEAD").headers[
@@ -156,7 +160,7 @@ class FetchTests:
         ] == str(len(picture))
 
     def test_nothing_is_fetched_for_what_is_no_rendition_or_none_that_is_made_here(
-        self, server: DaemonProcess, source: Source, folder: str
+        self, server: DaemonProcess, source: SourceServer, folder: str
     ) -> None:
         paths = {
             "a.jpg": 404,
@@ -178,7 +182,7 @@ class FetchTests:
         assert not any(folder in request.decode() for request in source.server.requests)
 
     def test_what_is_there_is_not_fetched(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         server.proxy.store_image(text(picture), f"{folder}/a.jpg")
         assert [
@@ -188,9 +192,9 @@ class FetchTests:
         assert not any(folder in request.decode() for request in source.server.requests)
 
     def test_a_fetch_goes_on_though_its_client_has_gone(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
-        source.answers[f"/originals/{folder}"] = held = Held(send(200, picture))
+        source.answers[f"/originals/{folder}"] = held = HeldAnswer(send(200, picture))
         with connected(server) as client:
             client.sendall(f"GET /{folder}/w10.png HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             held.wait()
@@ -202,9 +206,9 @@ class FetchTests:
         ) == (1, picture)
 
     def test_only_so_many_are_fetched_at_once_and_the_rest_is_told_to_come_again(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
-        held = Held(send(200, picture))
+        held = HeldAnswer(send(200, picture))
         source.answers |= {f"/originals/{folder}/{n}": held for n in range(100)}
         with ThreadPoolExecutor(100) as clients:
             answers = [clients.submit(get, server, f"/{folder}/{n}/original") for n in range(64)]
@@ -218,7 +222,7 @@ class FetchTests:
         assert get(server, f"/{folder}/64/original").status == 200
 
     def test_what_is_fetched_reaches_the_other_nodes(
-        self, tmp_path: Path, source: Source, folder: str, picture: bytes
+        self, tmp_path: Path, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         source.answers[f"/originals/{folder}"] = send(200, picture)
         with_base = {"a": {"http": {"source_base": f"{source.url}/originals"}}}
@@ -230,7 +234,7 @@ class FetchTests:
         assert source.asked_for(f"/originals/{folder}") == 1
 
     def test_what_must_be_signed_is_not_fetched_for_who_has_no_signature(
-        self, tmp_path: Path, source: Source, folder: str, picture: bytes
+        self, tmp_path: Path, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         source.answers[f"/originals/{folder}"] = send(200, picture)
         with fetching(tmp_path, source, secrets="a-secret-of-some-length") as daemon:
@@ -266,7 +270,7 @@ class FailureTests:
     def test_its_status_is_told_by_one(
         self,
         server: DaemonProcess,
-        source: Source,
+        source: SourceServer,
         folder: str,
         picture: bytes,
         code: int,
@@ -316,7 +320,12 @@ class FailureTests:
         ids=range(15),
     )
     def test_what_is_no_image_or_no_answer_stores_nothing(
-        self, server: DaemonProcess, source: Source, folder: str, answer: Answer, expected: int
+        self,
+        server: DaemonProcess,
+        source: SourceServer,
+        folder: str,
+        answer: Answer,
+        expected: int,
     ) -> None:
         source.answers[f"/originals/{folder}"] = answer
         check_refused(server, folder, expected)
@@ -331,7 +340,7 @@ class FailureTests:
         ],
     )
     def test_one_that_is_slow_is_504(
-        self, hasty: DaemonProcess, source: Source, folder: str, begin: bytes
+        self, hasty: DaemonProcess, source: SourceServer, folder: str, begin: bytes
     ) -> None:
         source.answers[f"/{folder}"] = send_and_hold(begin)
         with ThreadPoolExecutor(10) as clients:
@@ -347,7 +356,7 @@ class FailureTests:
         assert not (hasty.images / folder).exists()
 
     def test_one_that_sends_byte_by_byte_is_504(
-        self, hasty: DaemonProcess, source: Source, folder: str
+        self, hasty: DaemonProcess, source: SourceServer, folder: str
     ) -> None:
         def drip(exchange: Exchange) -> None:
             exchange.send(b"HTTP/1.1 200 OK\r\n\r\n\xff\xd8\xff")
@@ -375,7 +384,7 @@ class FailureTests:
     def test_one_that_never_ends_is_cut_off_and_costs_no_memory(
         self,
         server: DaemonProcess,
-        source: Source,
+        source: SourceServer,
         folder: str,
         begin: bytes,
         piece: bytes,
@@ -394,7 +403,7 @@ class FailureTests:
         assert get(server, "/healthz").status == 200
 
     def test_one_that_nobody_runs_is_502(self, tmp_path: Path) -> None:
-        with Source().server as gone:
+        with SourceServer().server as gone:
             url = f"http://{gone.netloc}"
         with running(tmp_path, {"http": HTTP["http"] | {"source_base": url}}) as daemon:
             check_refused(daemon, "a", 502)
@@ -429,7 +438,12 @@ class FailureTests:
         ],
     )
     def test_a_redirect_to_elsewhere_is_502_and_nobody_is_called(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes, location: str
+        self,
+        server: DaemonProcess,
+        source: SourceServer,
+        folder: str,
+        picture: bytes,
+        location: str,
     ) -> None:
         with HostileServer(send(200, picture)) as other:
             where = location.format(other=other.port, port=source.server.port)
@@ -442,7 +456,7 @@ class FailureTests:
         assert source.asked_for("/secret") + source.asked_for("/originals/secret") == 0
 
     def test_a_redirect_that_stays_below_source_base_is_followed(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         source.answers[f"/originals/{folder}"] = send(301, b"", f"Location: {folder}-2")
         source.answers[f"/originals/{folder}-2"] = send(
@@ -452,7 +466,7 @@ class FailureTests:
         assert get(server, f"/{folder}/original").body == picture
 
     def test_a_redirect_without_end_is_502(
-        self, server: DaemonProcess, source: Source, folder: str
+        self, server: DaemonProcess, source: SourceServer, folder: str
     ) -> None:
         source.answers[f"/originals/{folder}"] = send(302, b"", f"Location: /originals/{folder}")
         check_refused(server, folder, 502)
@@ -463,7 +477,7 @@ class DeletionTests:
 
     @pytest.mark.parametrize("deleted", ["{}/original", "{}"])
     def test_it_is_404_at_once_and_not_asked_for(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes, deleted: str
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes, deleted: str
     ) -> None:
         source.answers[f"/originals/{folder}"] = send(200, picture)
         assert server.proxy.delete_image(deleted.format(folder)) == "OK"
@@ -472,7 +486,7 @@ class DeletionTests:
         assert source.asked_for(f"/originals/{folder}") == 0
 
     def test_also_once_it_was_fetched(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         source.answers[f"/originals/{folder}"] = send(200, picture)
         assert get(server, f"/{folder}/w10.png").status == 200
@@ -484,9 +498,9 @@ class DeletionTests:
         assert source.asked_for(f"/originals/{folder}") == 1
 
     def test_also_while_it_is_fetched(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
-        source.answers[f"/originals/{folder}"] = held = Held(send(200, picture))
+        source.answers[f"/originals/{folder}"] = held = HeldAnswer(send(200, picture))
         with ThreadPoolExecutor(10) as clients:
             answers = [
                 clients.submit(get, server, f"/{folder}/{ending}")
@@ -500,10 +514,10 @@ class DeletionTests:
         assert source.asked_for(f"/originals/{folder}") == 1
 
     def test_what_is_stored_while_it_is_fetched_is_not_replaced(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         mine = encoded(gradient(30, 30), "PNG")
-        source.answers[f"/originals/{folder}"] = held = Held(send(200, picture))
+        source.answers[f"/originals/{folder}"] = held = HeldAnswer(send(200, picture))
         with ThreadPoolExecutor(1) as clients:
             answer = clients.submit(get, server, f"/{folder}/original")
             held.wait()
@@ -513,7 +527,7 @@ class DeletionTests:
         assert get(server, f"/{folder}/original").body == mine
 
     def test_a_post_may_store_it_anew(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         assert server.proxy.delete_image(f"{folder}/original") == "OK"
         source.answers[f"/allowed/{folder}"] = send(200, picture)
@@ -525,7 +539,7 @@ class NamedTests:
     """`source=` of a POST."""
 
     def test_what_is_below_a_source_is_stored_and_the_body_does_not_count(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         source.answers[f"/allowed/{folder}/a%20b?x=1&y=2"] = send(200, picture)
         url = f"{source.url}/allowed/{folder}/a%2520b%3Fx=1%26y=2"
@@ -537,7 +551,7 @@ class NamedTests:
         assert status(server)["totals"]["originals_downloaded"] == before + 2
 
     def test_it_replaces_what_is_there_and_outputs_are_rendered_of_it(
-        self, tmp_path: Path, source: Source, picture: bytes
+        self, tmp_path: Path, source: SourceServer, picture: bytes
     ) -> None:
         with fetching(tmp_path, source, sources=source.url, allow_private_sources="yes") as daemon:
             assert (
@@ -549,7 +563,7 @@ class NamedTests:
             assert get(daemon, "/a/original").body == picture
 
     def test_each_failure_has_its_status_and_leaves_what_is_there(
-        self, server: DaemonProcess, source: Source, folder: str, picture: bytes
+        self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         assert post(server, f"/{folder}", picture).status == 200
         failures = {
@@ -601,7 +615,7 @@ class NamedTests:
     def test_anything_else_is_refused_and_not_asked_for(
         self,
         server: DaemonProcess,
-        source: Source,
+        source: SourceServer,
         folder: str,
         picture: bytes,
         url: str,
@@ -627,7 +641,7 @@ class NamedTests:
             "[::ffff:127.0.0.1]",
             "[::1]",
         )
-        base = Source()
+        base = SourceServer()
         with HostileServer(send(200)) as other, base.server:
             urls = [f"http://{host}:{other.port}/a" for host in hosts]
             with running(
@@ -643,7 +657,7 @@ class NamedTests:
         assert base.asked_for("/a") == len(hosts)
 
     def test_without_sources_nothing_may_be_named(
-        self, hasty: DaemonProcess, source: Source
+        self, hasty: DaemonProcess, source: SourceServer
     ) -> None:
         before = len(source.server.requests)
         assert post(hasty, f"/a?source={source.url}/a", b"").status == 403
@@ -654,14 +668,14 @@ class EndTests:
     """A daemon that ends while it fetches."""
 
     def test_stopped_it_answers_and_killed_it_has_stored_nothing(
-        self, tmp_path: Path, source: Source, picture: bytes
+        self, tmp_path: Path, source: SourceServer, picture: bytes
     ) -> None:
         options: Options = {
             "http": HTTP["http"] | {"source_base": source.url},
             "images": {"timeout": "1 s"},
         }
         for end in ("stop", "kill"):
-            source.answers["/a"] = held = Held(send(200, picture))
+            source.answers["/a"] = held = HeldAnswer(send(200, picture))
             with running(tmp_path, options) as daemon, ThreadPoolExecutor(1) as clients:
                 answer = clients.submit(get, daemon, "/a/w10.png")
                 held.wait()

@@ -13,7 +13,7 @@ from imagepipe.web.root import Root
 from imagepipe.web.welcome import HTTP, XML_RPC, welcome
 from tests.support.browser import Browser
 from tests.support.http_responses import answer
-from tests.support.pages import Counted
+from tests.support.pages import CountingPage
 
 NAMES = [
     "localhost",
@@ -41,7 +41,7 @@ class Port:
     """
 
     def __init__(self, guard: str, strangers: CrossOriginGuard) -> None:
-        self.others, self.page = Counted(), Counted()
+        self.others, self.page = CountingPage(), CountingPage()
         self.page.isLeaf = False
         pages: Mapping[bytes, Any] = {b"status": self.page}
         self._root = Root(welcome(HTTP), cast(Any, self.others), pages, strangers.admit_page)

@@ -18,7 +18,7 @@ from imagepipe.web.image_resource import JSON_REFUSAL, Access, ImageResource
 from imagepipe.web.xmlrpc.image_methods import ImageMethods, method
 from tests.support.browser import Browser
 from tests.support.http_responses import answer
-from tests.support.pages import PAGE, Counted, Waited
+from tests.support.pages import PAGE, CountingPage, WaitingPage
 
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%b"
 
@@ -137,12 +137,12 @@ class StageTests:
         def fail(_: Any) -> None:
             raise BugError
 
-        browser = Browser(Counted(), on_answered=fail)
+        browser = Browser(CountingPage(), on_answered=fail)
         browser.ask()
         assert browser.transport.disconnected
 
     def test_an_exception_in_render_is_500(self) -> None:
-        class Page(Counted):
+        class Page(CountingPage):
             def render(self, request: Any) -> bytes:
                 raise BugError
 
@@ -155,7 +155,7 @@ class StageTests:
         def fail(_: Any) -> None:
             raise BugError
 
-        page = Waited()
+        page = WaitingPage()
         browser = Browser(page, admit=fail)
         browser.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + POST % (1, b"x"))
         page.answer()

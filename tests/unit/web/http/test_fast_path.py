@@ -15,7 +15,7 @@ from imagepipe.web.http.fast_path import (
     plain_get,
 )
 from tests.support.browser import Browser
-from tests.support.pages import Counted, Waited
+from tests.support.pages import CountingPage, WaitingPage
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 AT_HAND = HEAD + b"at"
@@ -125,7 +125,7 @@ class ConnectionTests:
     """/at is at hand; the page is what Twisted answers with."""
 
     def test_what_is_at_hand_is_answered_at_once_and_the_rest_by_twisted(self) -> None:
-        browser, page = _browser(Counted())
+        browser, page = _browser(CountingPage())
         browser.ask("/at")
         browser.ask("/other")
         browser.ask("/at")
@@ -134,7 +134,7 @@ class ConnectionTests:
         assert page.asked == 1
 
     def test_what_comes_together_is_answered_in_order_by_twisted(self) -> None:
-        browser, page = _browser(Counted())
+        browser, page = _browser(CountingPage())
         browser.ask("/at", times=3)
         assert page.asked == 3
         browser.ask("/at")
@@ -142,7 +142,7 @@ class ConnectionTests:
 
     @pytest.mark.parametrize("cut", range(1, 35))
     def test_so_is_what_comes_in_pieces(self, cut: int) -> None:
-        browser, page = _browser(Counted())
+        browser, page = _browser(CountingPage())
         asked = b"GET /at HTTP/1.1\r\nHost: example\r\n\r\n"
         browser.send(asked[:cut])
         assert not browser.heard
@@ -153,7 +153,7 @@ class ConnectionTests:
         assert browser.heard.endswith(AT_HAND)
 
     def test_half_a_request_behind_a_whole_one_is_not_lost(self) -> None:
-        browser, page = _browser(Counted())
+        browser, page = _browser(CountingPage())
         browser.send(b"GET /other HTTP/1.1\r\nHost: a\r\n\r\nGET /ot")
         # its rest: a malformed one, for which this must not be taken
         browser.send(b"GET /at HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -161,7 +161,7 @@ class ConnectionTests:
         assert page.asked == 1
 
     def test_a_body_that_looks_like_a_request_is_none(self) -> None:
-        browser, page = _browser(Counted())
+        browser, page = _browser(CountingPage())
         asked = b"GET /at HTTP/1.1\r\nHost: a\r\n\r\n"
         browser.send(
             b"POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (2 * len(asked))
@@ -171,7 +171,7 @@ class ConnectionTests:
         assert (page.asked, browser.body) == (1, BY_TWISTED)
 
     def test_nothing_overtakes_an_answer_that_takes_its_time(self) -> None:
-        page = Waited()
+        page = WaitingPage()
         browser, _ = _browser(page)
         browser.ask("/other")
         browser.ask("/at")
@@ -184,7 +184,7 @@ class ConnectionTests:
         assert browser.heard.endswith(BY_TWISTED + AT_HAND)
 
     def test_a_connection_without_room_is_left_to_twisted(self) -> None:
-        browser, page = _browser(Counted())
+        browser, page = _browser(CountingPage())
         browser.be_full()
         browser.ask("/at")
         assert AT_HAND not in browser.heard
@@ -193,7 +193,7 @@ class ConnectionTests:
         assert page.asked == 1
 
     def test_a_site_that_is_drained_says_so_by_twisted(self) -> None:
-        browser, _ = _browser(Counted())
+        browser, _ = _browser(CountingPage())
         browser.drain()
         browser.ask("/at")
         assert AT_HAND not in browser.heard
@@ -202,7 +202,7 @@ class ConnectionTests:
         assert AT_HAND not in browser.heard
 
     def test_silence_is_counted_from_the_last_answer(self) -> None:
-        browser, _ = _browser(Counted())
+        browser, _ = _browser(CountingPage())
         for _ in range(3):
             browser.ask("/at")
             browser.wait(50)
@@ -212,7 +212,7 @@ class ConnectionTests:
 
     def test_it_is_logged_and_counted_as_any_other(self) -> None:
         answered: list[Any] = []
-        browser, _ = _browser(Counted(), on_answered=answered.append)
+        browser, _ = _browser(CountingPage(), on_answered=answered.append)
         browser.ask("/at")
         [request] = answered
         assert (request.method, request.code, request.received_bytes, request.sentLength) == (

@@ -18,7 +18,7 @@ from imagepipe.web.http.channel import BUFFERED_BYTES_MAX
 from imagepipe.web.http.passwords import RUNNING_MAX, WAITING_MAX, Passwords
 from tests.support.browser import Browser
 from tests.support.http_responses import answer
-from tests.support.pages import PAGE, Counted, Waited
+from tests.support.pages import PAGE, CountingPage, WaitingPage
 
 COSTS = {b"ann": 4, b"bob": 6, b"cat": 5}
 USERS = {name: bcrypt.hashpw(name * 2, bcrypt.gensalt(cost)) for name, cost in COSTS.items()}
@@ -314,7 +314,7 @@ class BodyTests:
         def fail(_: Any) -> None:
             raise RuntimeError
 
-        browser = Browser(Counted(), authenticate=_denial(passwords), on_answered=fail)
+        browser = Browser(CountingPage(), authenticate=_denial(passwords), on_answered=fail)
         browser.send(_post(b"ann:wrong", 5))
         threads.finish()
         assert browser.transport.disconnected
@@ -322,7 +322,7 @@ class BodyTests:
     def test_a_request_behind_another_waits_for_its_turn(
         self, passwords: Passwords, threads: Threads
     ) -> None:
-        page = Waited()
+        page = WaitingPage()
         browser = Browser(page, authenticate=_denial(passwords))
         browser.ask()
         browser.send(_post(b"ann:annann", 5) + b"12345")
@@ -340,7 +340,7 @@ class GuardedTests:
     def test_it_needs_the_password(
         self, passwords: Passwords, threads: Threads, method: str
     ) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(AuthenticatedResource(page, passwords))
         browser.send(
             f"{method} / HTTP/1.1\r\nHost: x\r\n"
@@ -361,7 +361,7 @@ class GuardedTests:
         "header", ["", "Basic", "Basic !!!", "Bearer x", "Basic YW5u", "\xff", "Basic \xff"]
     )
     def test_a_malformed_header_is_401(self, passwords: Passwords, header: str) -> None:
-        browser = Browser(AuthenticatedResource(Counted(), passwords))
+        browser = Browser(AuthenticatedResource(CountingPage(), passwords))
         browser.send(
             f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: {header}\r\n\r\n".encode("latin-1")
         )
@@ -370,7 +370,7 @@ class GuardedTests:
     def test_a_client_that_leaves_is_forgotten(
         self, passwords: Passwords, threads: Threads
     ) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(AuthenticatedResource(page, passwords))
         browser.send(
             f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: {_basic(b'ann:annann')}\r\n\r\n".encode()
@@ -412,8 +412,8 @@ def _denial(passwords: Passwords) -> Any:
     return partial(denial, passwords=passwords)
 
 
-def _guarded(passwords: Passwords) -> tuple[Counted, Browser]:
-    page = Counted()
+def _guarded(passwords: Passwords) -> tuple[CountingPage, Browser]:
+    page = CountingPage()
     return page, Browser(page, authenticate=_denial(passwords))
 
 

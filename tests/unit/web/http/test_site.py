@@ -8,14 +8,14 @@ from imagepipe.web.http.refusal import Denial, needs_credentials
 from imagepipe.web.http.request import CHUNKS_MAX
 from imagepipe.web.http.site import SPOOLED_BYTES_MAX
 from tests.support.browser import Browser
-from tests.support.pages import PAGE, Counted, Waited
+from tests.support.pages import PAGE, CountingPage, WaitingPage
 
 
 class FullConnectionTests:
     """While the answers before it have no room, no request begins."""
 
     def test_requests_that_came_together_wait_for_room(self) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         browser.be_full()
         browser.ask(times=100)
@@ -25,7 +25,7 @@ class FullConnectionTests:
         assert (page.asked, browser.heard.count(PAGE)) == (100, 100)
 
     def test_so_do_those_that_come_later(self) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         browser.ask()
         browser.be_full()
@@ -38,7 +38,7 @@ class FullConnectionTests:
         assert page.asked == 5
 
     def test_no_more_is_taken_from_the_client_meanwhile(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.be_full()
         browser.ask(times=2000)
         browser.ask(times=2000)
@@ -49,7 +49,7 @@ class FullConnectionTests:
         assert browser.heard.count(PAGE) == 4000
 
     def test_one_connection_has_so_many_answers_in_a_turn_of_the_reactor(self) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         browser.ask(times=3 * ANSWERS_IN_A_TURN_MAX)
         assert page.asked == ANSWERS_IN_A_TURN_MAX
@@ -57,7 +57,7 @@ class FullConnectionTests:
         assert page.asked == 3 * ANSWERS_IN_A_TURN_MAX
 
     def test_who_takes_nothing_for_long_is_cut_off(self) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         browser.be_full()
         browser.ask(times=2)
@@ -69,7 +69,7 @@ class FullConnectionTests:
         assert (page.asked, browser.clock.getDelayedCalls()) == (1, [])
 
     def test_who_leaves_leaves_nothing_behind(self) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         browser.be_full()
         browser.ask(times=2)
@@ -77,7 +77,7 @@ class FullConnectionTests:
         assert (page.asked, browser.clock.getDelayedCalls()) == (1, [])
 
     def test_who_wants_to_close_the_connection_need_not_wait(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.be_full()
         browser.ask("/ HTTP/1.1\r\nConnection: close\r\nX:")
         assert browser.transport.disconnecting
@@ -88,7 +88,7 @@ class DrainTests:
     """A site that comes to an end loses no request on the connections that it has."""
 
     def test_a_connection_that_has_been_silent_for_a_while_is_closed_at_once(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.ask()
         browser.clock.advance(SILENCE_SECONDS)
         drained = browser.drain()
@@ -99,7 +99,7 @@ class DrainTests:
         assert browser.clock.getDelayedCalls() == []
 
     def test_one_that_was_just_made_is_given_a_moment(self) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         browser.drain()
         browser.clock.advance(SILENCE_SECONDS / 2)
@@ -110,13 +110,13 @@ class DrainTests:
         assert browser.transport.disconnecting
 
     def test_and_then_closed(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.drain()
         browser.clock.advance(SILENCE_SECONDS)
         assert browser.transport.disconnecting
 
     def test_so_is_one_that_comes_only_now(self) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page, connect=False)
         assert browser.drain() == [None]
         browser.connect()
@@ -125,7 +125,7 @@ class DrainTests:
         assert browser.transport.disconnecting
 
     def test_an_answer_that_is_awaited_closes_its_connection(self) -> None:
-        page = Waited()
+        page = WaitingPage()
         browser = Browser(page)
         browser.ask()
         drained = browser.drain()
@@ -139,7 +139,7 @@ class DrainTests:
         assert drained == [None]
 
     def test_after_one_that_has_begun_without_saying_so_the_next_does(self) -> None:
-        page = Waited()
+        page = WaitingPage()
         browser = Browser(page)
         browser.ask()
         page.begin()
@@ -154,7 +154,7 @@ class DrainTests:
         assert browser.transport.disconnecting
 
     def test_a_request_that_comes_slowly_is_answered(self) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         browser.send(b"GET / HTTP/1.1\r\nHo")
         browser.drain()
@@ -167,7 +167,7 @@ class DrainTests:
     def test_of_requests_that_wait_for_room_one_is_answered_and_says_that_it_is_the_last(
         self,
     ) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         browser.be_full()
         browser.ask(times=3)
@@ -183,7 +183,7 @@ class ContentTests:
     """What a site answers with is replaced while it serves."""
 
     def test_the_next_request_of_a_connection_has_it(self) -> None:
-        first, second = Counted(), Counted()
+        first, second = CountingPage(), CountingPage()
         browser = Browser(first)
         browser.ask()
         browser.serve(second)
@@ -191,19 +191,19 @@ class ContentTests:
         assert (first.asked, second.asked) == (1, 1)
 
     def test_a_request_that_has_begun_keeps_what_it_began_with(self) -> None:
-        first = Waited()
+        first = WaitingPage()
         browser = Browser(first)
         before = browser.site.content
         browser.ask()
-        browser.serve(Counted())
+        browser.serve(CountingPage())
         assert before.unanswered == 1
         first.answer()
         assert browser.body == PAGE
         assert before.unanswered == 0
 
     def test_a_body_that_has_begun_keeps_its_bound(self) -> None:
-        page = Counted()
-        browser = Browser(Counted())
+        page = CountingPage()
+        browser = Browser(CountingPage())
         browser.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n12345")
         browser.serve(page, body_bytes_max=1)
         browser.send(b"6789")
@@ -214,7 +214,7 @@ class BodyTests:
     """Bodies that cost more than they bring."""
 
     def test_one_in_tiny_pieces_is_refused(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.send(
             b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
             + b"1\r\nx\r\n" * (2 * CHUNKS_MAX)
@@ -223,7 +223,7 @@ class BodyTests:
         assert browser.transport.disconnecting
 
     def test_many_pieces_of_some_size_are_welcome(self) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         chunk = b"64\r\n" + bytes(100) + b"\r\n"
         browser.send(
@@ -234,7 +234,7 @@ class BodyTests:
         assert page.asked == 1
 
     def test_all_bodies_together_have_a_bound_but_one_always_fits(self) -> None:
-        site = Browser(Counted()).site
+        site = Browser(CountingPage()).site
         assert site.spool(SPOOLED_BYTES_MAX + 5, 0)
         assert not site.spool(1, 0)
         assert site.spool(1, SPOOLED_BYTES_MAX + 5)
@@ -242,14 +242,14 @@ class BodyTests:
         assert site.spool(1, 0)
 
     def test_what_a_body_took_is_free_again_when_its_client_has_gone(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n12345")
         assert not browser.site.spool(SPOOLED_BYTES_MAX, 0)
         browser.leave()
         assert browser.site.spool(SPOOLED_BYTES_MAX, 0)
 
     def test_one_beside_a_get_is_not_kept_and_asks_for_nothing(self) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page, admit=needs_credentials)
         browser.send(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345")
         assert (page.asked, browser.heard[:13]) == (1, b"HTTP/1.1 200 ")
@@ -257,7 +257,7 @@ class BodyTests:
     def test_one_that_is_refused_is_told_why_and_is_in_the_log_at_once(self) -> None:
         answered: list[tuple[bytes, bytes, int, str]] = []
         browser = Browser(
-            Counted(),
+            CountingPage(),
             admit=needs_credentials,
             on_answered=lambda request: answered.append(
                 (request.method, request.uri, request.code, request.record.result)
@@ -282,7 +282,7 @@ class ContentEncodingTests:
         [["gzip"], ["GZIP"], ["deflate"], ["br"], ["identity, gzip"], ["identity", "gzip"], ["x"]],
     )
     def test_a_compressed_one_is_415_before_it_has_come(self, codings: list[str]) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         headers = "".join(f"Content-Encoding: {coding}\r\n" for coding in codings)
         browser.send(
@@ -296,7 +296,7 @@ class ContentEncodingTests:
 
     @pytest.mark.parametrize("coding", ["", "identity", " Identity ", "identity,identity"])
     def test_one_that_says_it_is_not_is_welcome(self, coding: str) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         browser.send(
             f"POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: {coding}\r\nContent-Length:"
@@ -325,7 +325,7 @@ class HostTests:
     def test_a_request_with_several_or_without_the_one_that_it_needs_is_400(
         self, method: str, version: str, hosts: int, is_answered: bool
     ) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         browser.send(
             "\r\n".join(
@@ -342,7 +342,7 @@ class HostTests:
     def test_what_the_guard_refuses_is_refused_whether_it_has_a_body_or_not(
         self, body: bytes
     ) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         browser.site.content.guard = lambda request: (
             Denial(403, "no") if request.method == b"POST" else None

@@ -19,7 +19,7 @@ from imagepipe.web.http.site import SPOOLED_BYTES_MAX
 from imagepipe.web.http.timeouts import acknowledged_bytes
 from tests.support.browser import Browser
 from tests.support.http_responses import answer
-from tests.support.pages import PAGE, Counted, Waited
+from tests.support.pages import PAGE, CountingPage, WaitingPage
 
 HEAD_SECONDS = PATIENCE_SECONDS[Phase.HEAD]
 BODY_SECONDS = PATIENCE_SECONDS[Phase.BODY]
@@ -32,14 +32,14 @@ class HeadTests:
     """A request's head has 20 seconds."""
 
     def test_a_connection_on_which_nothing_comes_is_closed(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.wait(HEAD_SECONDS - 1)
         assert not browser.is_closed
         browser.wait(1)
         assert (browser.is_closed, browser.heard) == (True, b"")
 
     def test_bytes_do_not_extend_it(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.send(b"GET / HTTP/1.1\r\nX: ")
         for _ in range(int(HEAD_SECONDS / 4)):
             assert not browser.is_closed
@@ -49,7 +49,7 @@ class HeadTests:
         assert answer(browser.heard).status == 408
 
     def test_it_begins_again_with_each_request(self) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         for _ in range(5):
             browser.send(b"GET / HTTP/1.1\r\n")
@@ -62,7 +62,7 @@ class HeadTests:
         assert browser.is_closed
 
     def test_half_a_request_that_came_with_the_one_before_counts_from_its_answer(self) -> None:
-        page = Waited()
+        page = WaitingPage()
         browser = Browser(page)
         browser.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /")
         browser.wait(1000)
@@ -73,7 +73,7 @@ class HeadTests:
         assert browser.is_closed
 
     def test_a_connection_between_two_requests_may_be_idle_for_longer(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.ask()
         assert answer(browser.heard).body == PAGE
         browser.wait(IDLE_SECONDS - 1)
@@ -88,7 +88,7 @@ class BodyTests:
     def test_a_byte_now_and_then_is_too_slow(self) -> None:
         answered: list[tuple[int, str]] = []
         browser = Browser(
-            Counted(), on_answered=lambda one: answered.append((one.code, one.record.result))
+            CountingPage(), on_answered=lambda one: answered.append((one.code, one.record.result))
         )
         browser.send(POST)
         for _ in range(int(BODY_SECONDS / 4)):
@@ -108,13 +108,13 @@ class BodyTests:
         ],
     )
     def test_so_is_nothing(self, head: bytes) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.send(head)
         browser.wait(BODY_SECONDS)
         assert browser.is_closed
 
     def test_chunks_without_content_are_nothing(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;")
         for _ in range(int(BODY_SECONDS)):
             browser.send(b"a" * 100)
@@ -122,7 +122,7 @@ class BodyTests:
         assert browser.is_closed
 
     def test_the_least_rate_is_enough(self) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         browser.send(POST)
         for _ in range(1_000_000 // (10 * LEAST_BYTES_PER_SECOND)):
@@ -132,21 +132,21 @@ class BodyTests:
         assert page.asked == 1
 
     def test_a_fast_beginning_buys_no_time(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.send(POST + bytes(900_000))
         browser.wait(BODY_SECONDS)
         assert browser.is_closed
 
     def test_neither_does_a_body_that_was_refused(self) -> None:
-        browser = Browser(Counted())
-        browser.serve(Counted(), body_bytes_max=1)
+        browser = Browser(CountingPage())
+        browser.serve(CountingPage(), body_bytes_max=1)
         browser.send(POST)
         browser.wait(BODY_SECONDS)
         assert browser.is_closed
         assert answer(browser.heard).status == 413
 
     def test_the_room_that_it_took_is_free_again(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.send(POST + bytes(1000))
         browser.wait(BODY_SECONDS)
         browser.leave()
@@ -175,7 +175,7 @@ class BodyRoomTests:
         assert fast.heard == b""
 
     def test_what_was_refused_takes_no_room_while_the_rest_is_read(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.send(POST + bytes(1000))
         assert browser.site.memory.body(MEMORY_BYTES_MAX - 1000) is None
         browser.site.spool(SPOOLED_BYTES_MAX - 1000, 0)
@@ -189,7 +189,7 @@ class AnswerTests:
     """A client has to read, and is never blamed while it waits itself."""
 
     def test_the_server_may_take_its_time(self) -> None:
-        page = Waited()
+        page = WaitingPage()
         browser = Browser(page)
         browser.ask()
         browser.wait(10_000)
@@ -198,7 +198,7 @@ class AnswerTests:
         assert answer(browser.heard).body == PAGE
 
     def test_a_client_that_does_not_read_the_last_answer_is_disconnected(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.be_full()
         browser.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         browser.wait(ANSWER_SECONDS - 1)
@@ -207,7 +207,7 @@ class AnswerTests:
         assert browser.transport.disconnected
 
     def test_one_that_reads_a_little_is_too(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         for _ in range(4):
             browser.wait(20)
@@ -215,7 +215,7 @@ class AnswerTests:
         assert browser.transport.disconnected
 
     def test_one_that_reads_slowly_but_steadily_may_go_on(self) -> None:
-        browser = Browser(Counted())
+        browser = Browser(CountingPage())
         browser.ask()
         browser.be_full()
         for _ in range(100):
@@ -252,7 +252,7 @@ class SuspendedProcessTests:
     """A process that was suspended reads what has come before it judges."""
 
     def test_what_came_meanwhile_counts(self) -> None:
-        page = Counted()
+        page = CountingPage()
         browser = Browser(page)
         browser.clock.advance(1000)
         assert not browser.is_closed
@@ -265,7 +265,7 @@ class TooManyConnectionsTests:
     """There is always room for one more client, unless all others wait for the server."""
 
     def test_the_slowest_makes_room(self) -> None:
-        first = Browser(Counted(), connections=Connections(3))
+        first = Browser(CountingPage(), connections=Connections(3))
         browsers = [first, *(first.another() for _ in range(2))]
         browsers[1].wait(1)
         browsers[0].ask()
@@ -276,7 +276,7 @@ class TooManyConnectionsTests:
         assert answer(newcomer.heard).body == PAGE
 
     def test_many_slow_clients_do_not_stop_others(self) -> None:
-        first = Browser(Counted(), connections=Connections(300))
+        first = Browser(CountingPage(), connections=Connections(300))
         slow = [first.another() for _ in range(1010)]
         for one in slow:
             if not one.is_closed:
@@ -288,7 +288,7 @@ class TooManyConnectionsTests:
             assert answer(one.heard).body == PAGE
 
     def test_a_body_that_moves_is_not_slow(self) -> None:
-        first = Browser(Counted(), connections=Connections(2))
+        first = Browser(CountingPage(), connections=Connections(2))
         upload = first.another()
         upload.send(POST)
         first.ask()
@@ -298,7 +298,7 @@ class TooManyConnectionsTests:
         assert (first.is_closed, upload.is_closed) == (True, False)
 
     def test_who_waits_for_an_answer_is_not_disconnected_and_the_next_is_told(self) -> None:
-        page = Waited()
+        page = WaitingPage()
         first = Browser(page, connections=Connections(1))
         first.ask()
         newcomer = first.another()
@@ -308,7 +308,7 @@ class TooManyConnectionsTests:
         assert answer(first.heard).body == PAGE
 
     def test_one_network_that_waits_on_all_connections_gives_one_up_for_another(self) -> None:
-        first = Browser(Waited(), connections=Connections(3))
+        first = Browser(WaitingPage(), connections=Connections(3))
         crowd = [first, first.another(), first.another()]
         for one in crowd:
             one.ask()
@@ -318,7 +318,7 @@ class TooManyConnectionsTests:
         assert answer(first.another("192.0.2.2").heard).status == 503
 
     def test_but_none_on_which_something_is_stored(self) -> None:
-        first = Browser(Waited(), connections=Connections(2))
+        first = Browser(WaitingPage(), connections=Connections(2))
         crowd = [first, first.another()]
         for one in crowd:
             one.send(POST.replace(b"1000000", b"0"))
@@ -326,7 +326,7 @@ class TooManyConnectionsTests:
         assert not any(one.is_closed for one in crowd)
 
     def test_who_connects_again_and_again_pushes_out_its_own_network_alone(self) -> None:
-        first = Browser(Waited(), connections=Connections(4))
+        first = Browser(WaitingPage(), connections=Connections(4))
         for one in (first, first.another(), first.another()):
             one.ask()
         other = first.another("192.0.2.2")
@@ -336,7 +336,7 @@ class TooManyConnectionsTests:
         assert [one.is_closed for one in (first, other, third)] == [False, True, False]
 
     def test_nor_does_it_push_out_a_network_with_as_many(self) -> None:
-        first = Browser(Waited(), connections=Connections(4))
+        first = Browser(WaitingPage(), connections=Connections(4))
         busy = [first, first.another(), first.another("192.0.2.2"), first.another("192.0.2.2")]
         for one in busy[:3]:
             one.ask()
@@ -349,7 +349,7 @@ class TooManyConnectionsTests:
     def test_one_whose_password_is_being_checked_makes_room_whatever_it_asks_for(self) -> None:
         users = {b"ann": bcrypt.hashpw(b"right", bcrypt.gensalt(4))}
         never: Deferred[bool] = Deferred()
-        page = AuthenticatedResource(Counted(), Passwords(users, lambda _: never))
+        page = AuthenticatedResource(CountingPage(), Passwords(users, lambda _: never))
         first = Browser(page, connections=Connections(2))
         crowd = [first, first.another()]
         head = (
@@ -362,7 +362,7 @@ class TooManyConnectionsTests:
         assert [one.is_closed for one in (*crowd, other)] == [True, False, False]
 
     def test_a_connection_that_is_closed_makes_room(self) -> None:
-        page = Waited()
+        page = WaitingPage()
         first = Browser(page, connections=Connections(1))
         first.ask()
         first.leave()
@@ -371,7 +371,7 @@ class TooManyConnectionsTests:
 
 def _two_bodies() -> tuple[Browser, Browser]:
     """One that has sent much of its body, which takes all the room there is, and another."""
-    first = Browser(Counted())
+    first = Browser(CountingPage())
     first.send(POST + bytes(600_000))
     first.site.spool(SPOOLED_BYTES_MAX - 600_000, 0)
     return first, first.another()
