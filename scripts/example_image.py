@@ -1,4 +1,4 @@
-"""Draws a JPEG to try imagepipe with: rings in changing colours, 1600x1200.
+"""Draws a JPEG to try imagepipe with: coloured rings, 1600x1200.
 
 python scripts/example_image.py FILE
 """

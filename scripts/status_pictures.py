@@ -1,10 +1,10 @@
-"""Makes the pictures of the status page that the documentation shows: a busy cluster of three
-nodes, one of which has just been killed.
+"""Takes the screenshots of the status page in the documentation: a busy cluster of three nodes, one
+of which has just been killed.
 
-    python scripts/status_pictures.py [MINUTES]        10 if nothing is said; writes docs/status.png
-                                                       and docs/status-phone.png
+    python scripts/status_pictures.py [MINUTES]        10 by default; writes docs/status.png and
+                                                       docs/status-phone.png
 
-It needs what `make test` has installed: the nodes are those of the tests, the browser is Chromium.
+It needs what `make test` installs: the nodes are those of the tests, and the browser is Chromium.
 """
 
 import base64
@@ -30,7 +30,7 @@ from tests.support.repository import ROOT
 
 NODES = ("berlin", "hamburg", "munich")
 PICTURES = {"status.png": 1180, "status-phone.png": 360}
-"""File -> how wide the window is, in pixels."""
+"""File -> the width of the window in pixels."""
 
 
 def main(minutes: float) -> None:
