@@ -16,7 +16,7 @@ from imagepipe.engines.engine import Engine, Source
 from imagepipe.engines.memory_file import Image
 from imagepipe.engines.relay import Relay
 from imagepipe.engines.vips import vips_engine
-from imagepipe.engines.vips.vips_process import NotRead
+from imagepipe.engines.vips.vips_process import UnreadableByVips
 
 
 class RoutedEngine:
@@ -51,13 +51,13 @@ class RoutedEngine:
         for engine in others:
             try:
                 return stack.enter_context(engine.open(image, format))
-            except NotRead:
+            except UnreadableByVips:
                 pass
         return stack.enter_context(last.open(image, format))
 
 
 class AutoEngine(RoutedEngine):
-    """The engine for every image; `vips` raises NotRead for what it does not read."""
+    """The engine for every image; `vips` raises UnreadableByVips for what it does not read."""
 
     def __init__(self, vips: Engine, imagemagick: Engine) -> None:
         decoded = Relay(imagemagick, vips)

@@ -159,7 +159,7 @@ def check_source(facts: SourceFacts, settings: RenderSettings) -> None:
         )
 
 
-def upright(facts: SourceFacts, settings: RenderSettings) -> Size:
+def oriented_size(facts: SourceFacts, settings: RenderSettings) -> Size:
     """The size of the source as it is shown."""
     # EXIF orientations 5 to 8 lie on their side.
     return facts.size.turned if _orient(facts, settings) >= 5 else facts.size
@@ -175,7 +175,7 @@ def plan_render(
     """
     check_source(facts, settings)
     orient = _orient(facts, settings)
-    picture = upright(facts, settings)
+    picture = oriented_size(facts, settings)
     outputs = tuple(_plan_output(request, picture, facts, settings) for request in requests)
     return RenderPlan(
         source=facts.format,

@@ -18,7 +18,7 @@ from imagepipe.core.rendering import formats, geometry
 from imagepipe.core.rendering.formats import AVIF, JPEG, PNG, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.output_request import Method, OutputRequest
-from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, SourceFacts, upright
+from imagepipe.core.rendering.plan import RenderPlan, RenderSettings, SourceFacts, oriented_size
 from imagepipe.errors import NotAcceptable, NotFound, quoted
 
 AUTO = "auto"
@@ -121,7 +121,7 @@ def output_request(
     `check` has passed. Where a name gives no height, it follows the picture, however tall that is.
     """
     quality = rendition.quality or limits.quality_default
-    picture = upright(facts, settings)
+    picture = oriented_size(facts, settings)
     if rendition.width is None:
         box, size, method = None, picture, Method.RESIZE
     elif rendition.height is None:

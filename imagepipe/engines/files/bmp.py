@@ -22,7 +22,7 @@ _COMPRESSION_AT = _FILE_HEADER.size + 16
 _BLUE_GREEN_RED = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
 
 
-def corrected(bmp: bytes) -> bytes:
+def correct_headers(bmp: bytes) -> bytes:
     """The same picture with a header that is right; what is too short to have one is returned as it
     is.
     """

@@ -30,7 +30,7 @@ KEEP, BACKGROUND, PREVIOUS = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class GifFrame:
     """A frame: where it lies on the canvas, its disposal, its delay in hundredths of a second.
 
     `transparent`: it has a transparent colour. `control` and `start` are where its control block
@@ -69,7 +69,7 @@ def is_plain(gif: Any, decoded: tuple[int, int]) -> bool:
     return any(frame.transparent for frame in all_frames) or not has_holes(gif, all_frames)
 
 
-def has_holes(gif: Any, all_frames: Sequence[Frame]) -> bool:
+def has_holes(gif: Any, all_frames: Sequence[GifFrame]) -> bool:
     """Whether the canvas may be seen through in some frame."""
     if not all_frames or any(frame.transparent for frame in all_frames):
         return True
@@ -83,7 +83,7 @@ def has_holes(gif: Any, all_frames: Sequence[Frame]) -> bool:
     )
 
 
-def frames(gif: Any) -> Iterator[Frame]:
+def frames(gif: Any) -> Iterator[GifFrame]:
     """The frames of a GIF; one that is cut off is the last, and has no `end`."""
     at = 13 + palette_bytes(gif[10]) if len(gif) > 10 else len(gif)
     control = 0
@@ -120,7 +120,7 @@ def with_delays(gif: bytes, delays: Sequence[int]) -> bytes:
     return bytes(changed)
 
 
-def disposed_plainly(gif: bytes, all_frames: Sequence[Frame]) -> bytes:
+def with_plain_disposal(gif: bytes, all_frames: Sequence[GifFrame]) -> bytes:
     """`gif` for a reader that knows no disposal 4, and no disposal 3 where nothing was before."""
     changed = bytearray(gif)
     first = True
@@ -137,7 +137,7 @@ def palette_bytes(flags: int) -> int:
     return 3 * (2 << (flags & 7)) if flags & 0x80 else 0
 
 
-def _frame(gif: Any, control: int, start: int, end: int) -> Frame:
+def _frame(gif: Any, control: int, start: int, end: int) -> GifFrame:
     left, top, width, height = (
         int.from_bytes(gif[at : at + 2], "little") for at in range(start + 1, start + 9, 2)
     )
@@ -145,7 +145,7 @@ def _frame(gif: Any, control: int, start: int, end: int) -> Frame:
     # Old encoders mean 3 by 4, and browsers read it so.
     disposal = {4: PREVIOUS}.get(flags >> 2 & 7, flags >> 2 & 7)
     delay = int.from_bytes(gif[control + 4 : control + 6], "little") if control else 0
-    return Frame(left, top, width, height, disposal, delay, bool(flags & 1), control, start, end)
+    return GifFrame(left, top, width, height, disposal, delay, bool(flags & 1), control, start, end)
 
 
 def _after_blocks(gif: Any, at: int) -> int:

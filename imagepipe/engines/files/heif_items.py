@@ -12,7 +12,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-from imagepipe.engines.files.exif import Buffer
+from imagepipe.engines.files.exif_traps import Buffer
 
 _EXIF_ITEM = re.compile(rb"infe(?:\x02.{3}(.{2})|\x03.{3}(.{4})).{2}Exif", re.DOTALL)
 _LOCATIONS = re.compile(rb"iloc")

@@ -41,7 +41,7 @@ class Stream:
     completed: bool = False
 
 
-def whole(jpeg: Any) -> Stream:
+def completed(jpeg: Any) -> Stream:
     """`jpeg`, a buffer, with an end marker if it has all of its scans but no end marker.
 
     The last scan may still be short of pixels. Anything else that is incomplete is left as it is.

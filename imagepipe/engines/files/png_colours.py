@@ -18,7 +18,7 @@ from imagepipe.core.rendering import colourimetry
 from imagepipe.core.rendering.colourimetry import Colourimetry, Primaries
 from imagepipe.core.rendering.icc import HEADER_BYTES
 from imagepipe.core.rendering.plan import Colours
-from imagepipe.engines.files import embedded
+from imagepipe.engines.files import embedded_metadata
 
 _SIGNATURE_BYTES = 8
 _OURS = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
@@ -43,7 +43,7 @@ def read(png: Any, colours: Colours) -> PngColours:
     chunks = _chunks(memoryview(png))
     if len(coded := chunks.get(b"cICP", b"")) == 4:
         return PngColours(colourimetry=colourimetry.by_codes(coded[0], coded[1]))
-    if embedded.fits(_profile_header(chunks.get(b"iCCP", b"")), colours):
+    if embedded_metadata.profile_fits(_profile_header(chunks.get(b"iCCP", b"")), colours):
         return PngColours(profile=True)
     gamma = chunks.get(b"gAMA", b"")
     if b"sRGB" in chunks or len(gamma) != 4:

@@ -36,7 +36,7 @@ _DEFLATED_BYTES_MAX = 1 << 16
 """Of the texts that may be deflated together: at most 64 MiB when inflated."""
 
 
-def whole(png: bytes) -> bytes:
+def completed(png: bytes) -> bytes:
     """`png` with an end if that alone is missing, and with the chunks that ImageMagick may read.
 
     One whose pixels are cut off stays so.

@@ -24,7 +24,7 @@ _FLAGS_AT = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class WebpFrame:
     """A frame: its place on the canvas, its delay, and `start` and `end` of its chunk in
     the file.
     """
@@ -41,7 +41,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Blended:
+class BlendedAnimation:
     """A WebP of which every frame may be blended. `inserted`: which of its frames are to be dropped
     then.
     """
@@ -50,7 +50,7 @@ class Blended:
     inserted: tuple[int, ...] = ()
 
 
-def frames(webp: bytes) -> list[Frame]:
+def frames(webp: bytes) -> list[WebpFrame]:
     """Its frames; none if it is a still picture."""
     found = []
     for kind, start, size in chunks(webp):
@@ -61,7 +61,7 @@ def frames(webp: bytes) -> list[Frame]:
             flags = webp[start + _FLAGS_AT]
             end = start + size + size % 2
             found.append(
-                Frame(
+                WebpFrame(
                     2 * left,
                     2 * top,
                     width + 1,
@@ -76,7 +76,7 @@ def frames(webp: bytes) -> list[Frame]:
     return found
 
 
-def has_holes(webp: bytes, all_frames: Sequence[Frame]) -> bool:
+def has_holes(webp: bytes, all_frames: Sequence[WebpFrame]) -> bool:
     """Whether the canvas may be seen through in some frame."""
     for kind, start, size in chunks(webp):
         if kind == b"VP8X" and size >= 10:
@@ -100,7 +100,7 @@ def profile(webp: bytes) -> bytes:
     )
 
 
-def blended(webp: bytes, all_frames: Sequence[Frame]) -> Blended:
+def blended(webp: bytes, all_frames: Sequence[WebpFrame]) -> BlendedAnimation:
     """`webp` for a reader that blends every frame."""
     parts: list[bytes] = []
     inserted: list[int] = []
@@ -117,6 +117,8 @@ def blended(webp: bytes, all_frames: Sequence[Frame]) -> Blended:
             ]
         at = frame.start
     if not inserted:
-        return Blended(webp)
+        return BlendedAnimation(webp)
     whole = b"".join([*parts, webp[at:]])
-    return Blended(whole[:4] + (len(whole) - 8).to_bytes(4, "little") + whole[8:], tuple(inserted))
+    return BlendedAnimation(
+        whole[:4] + (len(whole) - 8).to_bytes(4, "little") + whole[8:], tuple(inserted)
+    )

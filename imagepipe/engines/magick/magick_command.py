@@ -46,7 +46,7 @@ pixel, and there is none (10 s for a bomb of 65535x65535).
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class MagickLimits:
     """What ImageMagick may use; pixels count 8 bytes each in its memory."""
 
     pixels_max: int
@@ -74,7 +74,7 @@ class Limits:
         return [word for name, value in named.items() for word in ("-limit", name, value)]
 
 
-def facts_arguments(format: Format, limits: Limits) -> list[str]:
+def facts_arguments(format: Format, limits: MagickLimits) -> list[str]:
     """The arguments that make `convert` print FACTS_FORMAT."""
     facts = FACTS_FORMAT.replace("SAMPLING", "%[jpeg:sampling-factor]" if format == JPEG else "")
     return [
@@ -87,7 +87,7 @@ def facts_arguments(format: Format, limits: Limits) -> list[str]:
     ]
 
 
-def render_arguments(plan: RenderPlan, limits: Limits, source: MagickSource) -> list[str]:
+def render_arguments(plan: RenderPlan, limits: MagickLimits, source: MagickSource) -> list[str]:
     """The arguments that render `plan` to the files 0, 1, ... of the working directory."""
     hint = (
         ["-define", f"jpeg:size={_hint(plan)}"] if plan.source == JPEG and plan.shrink > 1 else []

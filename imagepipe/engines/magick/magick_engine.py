@@ -24,29 +24,29 @@ from imagepipe.core.rendering.formats import BMP, GIF, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.icc import profile_of
 from imagepipe.core.rendering.plan import Colours, RenderPlan, SourceFacts
+from imagepipe.engines.failure_reasons import of_kind, reason
 from imagepipe.engines.files import (
     bmp_colours,
-    embedded,
+    embedded_metadata,
     embedded_profile,
-    exif,
+    exif_traps,
     png_colours,
     tiff_header,
 )
-from imagepipe.engines.files.delays import in_hundredths
+from imagepipe.engines.files.frame_delays import to_centiseconds
 from imagepipe.engines.files.gif_frames import with_delays as with_hundredths
 from imagepipe.engines.files.webp_container import with_alpha, with_delays
-from imagepipe.engines.magick import child
+from imagepipe.engines.magick import child_process
 from imagepipe.engines.magick.magick_command import (
     COLOURS_FILE,
     FRAMES_MAX,
-    Limits,
+    MagickLimits,
     facts_arguments,
     has_colours_file,
     render_arguments,
 )
-from imagepipe.engines.magick.magick_source import MagickSource, prepared
+from imagepipe.engines.magick.magick_source import MagickSource, prepare
 from imagepipe.engines.memory_file import Image, bytes_of, descriptor_of
-from imagepipe.engines.reasons import of_kind, reason
 from imagepipe.errors import DiskFull, NotStored
 from imagepipe.runtime.profiling import measured
 
@@ -109,7 +109,7 @@ class ImageMagickEngine:
             "MAGICK_CONFIGURE_PATH": _POLICY_FOLDER,
         }
         self._timeout_seconds = timeout_seconds
-        self._limits = Limits(pixels_max, int(timeout_seconds) + 1)
+        self._limits = MagickLimits(pixels_max, int(timeout_seconds) + 1)
         self._running: set[subprocess.Popen[bytes]] = set()
         self._aborted = False
 
@@ -121,8 +121,8 @@ class ImageMagickEngine:
         if why := of_kind(content[:64], format):
             raise NotStored(f"the image cannot be read: {why}")
         try:
-            source = prepared(exif.without_traps(content, format), format)
-        except exif.TooManyBlocksError as error:
+            source = prepare(exif_traps.without_traps(content, format), format)
+        except exif_traps.TooManyBlocksError as error:
             raise NotStored(f"the image cannot be read: {error}") from None
         if len(source.delays_ms) + len(source.inserted) > FRAMES_MAX:
             # ImageMagick would read all of them before it refuses the last one.
@@ -155,7 +155,7 @@ class ImageMagickEngine:
         """See Engine."""
         self._aborted = True
         for process in self._running.copy():
-            child.kill(process)
+            child_process.kill(process)
 
     def close(self) -> None:
         """See Engine; nothing of it outlives a call."""
@@ -196,7 +196,7 @@ class ImageMagickEngine:
         environment = {**self._environment, "MAGICK_TMPDIR": str(folder)}
         try:
             memory_bytes = self._limits.memory_bytes + (2 << 30)
-            finished = child.run(
+            finished = child_process.run(
                 [self._convert, *arguments],
                 descriptor,
                 folder,
@@ -269,7 +269,7 @@ def _parse_facts(said: bytes, format: Format, image: bytes, source: MagickSource
         raise NotStored("the image cannot be read: it has no pixels")
     colours = (_PNG_COLOURS if format == PNG else _COLOURS).get(colourspace, Colours.OTHER)
     turned = (
-        embedded.orientation(image, format)
+        embedded_metadata.orientation(image, format)
         if format in (PNG, WEBP)
         else _ORIENTATIONS.get(orientation, 1)
     )
@@ -299,7 +299,7 @@ def _meaning(image: bytes, format: Format, colours: Colours) -> tuple[bool, Colo
     if format == PNG:
         said = png_colours.read(image, colours)
         return said.profile, said.colourimetry
-    if embedded.fits(embedded_profile.profile(image, format), colours):
+    if embedded_metadata.profile_fits(embedded_profile.profile(image, format), colours):
         return True, None
     return False, bmp_colours.calibration(image) if format == BMP else None
 
@@ -309,7 +309,7 @@ def _mended(
 ) -> bytes:
     """An animation as ImageMagick wrote it, with the delays and the alpha that it should have."""
     if format == GIF:
-        return with_hundredths(animation, in_hundredths(delays_ms))
+        return with_hundredths(animation, to_centiseconds(delays_ms))
     timed = with_delays(animation, delays_ms)
     return with_alpha(timed) if see_through else timed
 

@@ -34,21 +34,21 @@ class MagickSource:
     profile: bytes = b""
 
 
-def prepared(image: bytes, format: Format) -> MagickSource:
+def prepare(image: bytes, format: Format) -> MagickSource:
     """`image` for ImageMagick; `data` is `image` itself where nothing is to be changed."""
     if format == JPEG:
-        return MagickSource(jpeg_stream.whole(image).data)
+        return MagickSource(jpeg_stream.completed(image).data)
     if format == PNG:
-        return MagickSource(png_stream.whole(image))
+        return MagickSource(png_stream.completed(image))
     if format == BMP:
-        return MagickSource(bmp.corrected(image), profile=bmp_colours.profile(image))
+        return MagickSource(bmp.correct_headers(image), profile=bmp_colours.profile(image))
     if format == ICO:
         return MagickSource(icon.best_alone(image))
     if format == GIF:
         parts = list(gif_frames.frames(image))
         delays = tuple(10 * part.delay for part in parts)
         return MagickSource(
-            gif_frames.disposed_plainly(image, parts),
+            gif_frames.with_plain_disposal(image, parts),
             delays_ms=delays,
             alpha=gif_frames.has_holes(image, parts),
         )

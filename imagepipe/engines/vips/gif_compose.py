@@ -12,7 +12,7 @@ import pyvips
 from imagepipe.engines.files.gif_frames import (
     BACKGROUND,
     PREVIOUS,
-    Frame,
+    GifFrame,
     canvas,
     frames,
     palette_bytes,
@@ -52,7 +52,7 @@ def compose(gif: Any, count: int) -> pyvips.Image:
     return picture
 
 
-def _decode(gif: Any, frame: Frame, limit: int) -> _Pixels:
+def _decode(gif: Any, frame: GifFrame, limit: int) -> _Pixels:
     if frame.width * frame.height > limit:
         raise pyvips.Error(
             f"a frame of {frame.width}x{frame.height} pixels is larger than its canvas"

@@ -18,7 +18,7 @@ from imagepipe.core.rendering.colourimetry import Colourimetry
 from imagepipe.core.rendering.formats import HEIC
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import Colours, SourceFacts
-from imagepipe.engines.files import embedded
+from imagepipe.engines.files import embedded_metadata
 
 options.DECODE_THREADS = 1  # `io_threads` images are rendered at a time, each on one core
 options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
@@ -35,7 +35,7 @@ def read_facts(image: Any) -> SourceFacts:
     width, height = picture.size
     if min(width, height) < 1:
         raise pyvips.Error("it has no pixels")
-    profile = embedded.fits(_info(picture).get("icc_profile", b""), colours)
+    profile = embedded_metadata.profile_fits(_info(picture).get("icc_profile", b""), colours)
     return SourceFacts(
         format=HEIC,
         size=Size(width, height),

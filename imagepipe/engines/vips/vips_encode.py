@@ -10,7 +10,7 @@ import pyvips
 
 from imagepipe.core.rendering.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP
 from imagepipe.core.rendering.plan import OutputPlan, RenderPlan
-from imagepipe.engines.files.delays import in_hundredths
+from imagepipe.engines.files.frame_delays import to_centiseconds
 from imagepipe.engines.files.webp_container import UNIT_MS, with_alpha, with_delays
 
 _AVIF_EFFORT, _AVIF_EFFORT_LARGE = 3, 0
@@ -107,7 +107,7 @@ def _with_metadata(
         )
         delays = _delays(source)
         if output.format == GIF:
-            delays = [10 * delay for delay in in_hundredths(delays)]
+            delays = [10 * delay for delay in to_centiseconds(delays)]
         elif output.format == WEBP:
             delays = [UNIT_MS] * len(delays)
         if delays:

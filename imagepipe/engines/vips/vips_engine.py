@@ -20,7 +20,7 @@ from imagepipe.core.rendering.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, W
 from imagepipe.core.rendering.plan import RenderPlan, SourceFacts
 from imagepipe.engines.memory_file import Image, descriptor_of
 from imagepipe.engines.vips import worker_messages
-from imagepipe.engines.vips.vips_process import NotRead, Worker
+from imagepipe.engines.vips.vips_process import UnreadableByVips, Worker
 from imagepipe.errors import NotStored
 from imagepipe.runtime.profiling import add, is_profiled, measured
 
@@ -67,9 +67,9 @@ class VipsEngine:
 
     @contextlib.contextmanager
     def open(self, image: Image, format: Format) -> Iterator["VipsSource"]:
-        """See Engine. Raises NotRead where libvips cannot read what it recognises."""
+        """See Engine. Raises UnreadableByVips where libvips cannot read what it recognises."""
         if format not in FORMATS:
-            raise NotRead(f"a {format} image needs ImageMagick (engine = auto)")
+            raise UnreadableByVips(f"a {format} image needs ImageMagick (engine = auto)")
         worker = self._take()
         worker.deadline = time.monotonic() + self._timeout_seconds
         try:

@@ -13,7 +13,7 @@ from imagepipe.core.rendering.colourimetry import Colourimetry
 from imagepipe.core.rendering.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import Colours, SourceFacts
-from imagepipe.engines.files import embedded, gif_frames, png_colours, tiff_header
+from imagepipe.engines.files import embedded_metadata, gif_frames, png_colours, tiff_header
 
 _LOADERS = {
     JPEG.name: "jpegload_source",
@@ -85,7 +85,9 @@ def read_facts(image: Any, format: Format) -> SourceFacts:
             f"{picture.bands} channels of {picture.format} are not supported in {format}"
         )
     orientation = (
-        embedded.orientation(image, PNG) if format == PNG else _number(picture, "orientation", 1)
+        embedded_metadata.orientation(image, PNG)
+        if format == PNG
+        else _number(picture, "orientation", 1)
     )
     size = Size(picture.width, picture.height)
     if format == GIF:
@@ -140,7 +142,7 @@ def _meaning(
     profile = (
         bytes(picture.get("icc-profile-data")) if picture.get_typeof("icc-profile-data") else b""
     )
-    if embedded.fits(profile, colours):
+    if embedded_metadata.profile_fits(profile, colours):
         return True, None
     return False, _heif().colourimetry_of(image) if format == AVIF else None
 

@@ -34,7 +34,7 @@ _log = Logger()
 _Reply = TypeVar("_Reply", worker_messages.Opened, worker_messages.Rendered)
 
 
-class NotRead(NotStored):
+class UnreadableByVips(NotStored):
     """libvips does not read the header; another engine may."""
 
 
@@ -142,7 +142,7 @@ class Worker:
         why = printable(reply.why[:_WHY_LENGTH_MAX])
         if reply.full:
             raise DiskFull(why)
-        raise (NotRead if isinstance(request, worker_messages.Open) else NotStored)(why)
+        raise (UnreadableByVips if isinstance(request, worker_messages.Open) else NotStored)(why)
 
     def forget(self) -> None:
         """The job is over."""

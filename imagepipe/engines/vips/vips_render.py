@@ -63,7 +63,7 @@ def render(image: Any, plan: RenderPlan, folder: Path) -> None:
     if plain:
         _write([plain], plan, folder)
     elif plan.source == JPEG:
-        _render_jpeg(jpeg_stream.whole(image), plan, folder, streams=streams)
+        _render_jpeg(jpeg_stream.completed(image), plan, folder, streams=streams)
     else:
         _write(_decode(image, plan, streams=streams), plan, folder)
 

@@ -22,8 +22,8 @@ import pyvips
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.plan import RenderPlan
 from imagepipe.engines import process_limits
-from imagepipe.engines.files import exif, heif_items
-from imagepipe.engines.reasons import of_kind, reason
+from imagepipe.engines.failure_reasons import of_kind, reason
+from imagepipe.engines.files import exif_traps, heif_items
 from imagepipe.engines.vips import worker_messages
 from imagepipe.engines.vips.vips_header import allow_only_our_loaders, read_facts
 from imagepipe.engines.vips.vips_render import render
@@ -48,7 +48,7 @@ class _Job:
 
     def __init__(self) -> None:
         self._format = formats.JPEG
-        self._image: exif.Buffer | None = None
+        self._image: exif_traps.Buffer | None = None
 
     def answer(self, request: Open | Render, descriptor: int | None) -> Reply:
         """Do what `request` asks for."""
@@ -61,7 +61,7 @@ class _Job:
                 f"the image cannot be {'read' if isinstance(request, Open) else 'rendered'}:"
                 f" {reason(str(error))}"
             )
-        except exif.TooManyBlocksError as error:
+        except exif_traps.TooManyBlocksError as error:
             return Failed(f"the image cannot be read: {error}")
         except MemoryError:
             return Failed("the image cannot be rendered: it takes too much memory")
@@ -91,7 +91,7 @@ class _Job:
             return Failed(f"the image cannot be read: {why}")
         if self._format in (formats.AVIF, formats.HEIC) and heif_items.exif_is_scattered(image):
             return Failed("the image cannot be read: its EXIF block is in several pieces")
-        self._image = exif.without_traps(image, self._format)
+        self._image = exif_traps.without_traps(image, self._format)
         return Opened(read_facts(self._image, self._format))
 
     def _render(self, plan: RenderPlan, folder: Path, *, measured: bool) -> Reply:

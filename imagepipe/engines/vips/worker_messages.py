@@ -87,7 +87,7 @@ class MalformedReplyError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedRequest:
     """A request, and the descriptor that came with it, if one did; the receiver closes it."""
 
     request: Request
@@ -111,13 +111,13 @@ def send(link: socket.socket, message: Request | Reply, descriptor: int | None =
     link.sendall(encoded)
 
 
-def receive_request(link: socket.socket) -> Received | None:
+def receive_request(link: socket.socket) -> ReceivedRequest | None:
     """The next request; None at the end of the stream."""
     head, descriptors, _, _ = socket.recv_fds(link, _LENGTH.size, 1)
     if not head:
         return None
     head += _receive_exactly(link, _LENGTH.size - len(head))
-    return Received(
+    return ReceivedRequest(
         _requests.decode(_receive_exactly(link, *_LENGTH.unpack(head))),
         descriptors[0] if descriptors else None,
     )

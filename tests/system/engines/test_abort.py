@@ -12,7 +12,7 @@ from imagepipe.core.rendering.formats import JPEG, PNG
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.plan import RenderSettings, plan_render
 from imagepipe.engines.auto import AutoEngine
-from imagepipe.engines.magick import child
+from imagepipe.engines.magick import child_process
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
@@ -56,7 +56,7 @@ class AbortTests:
     ) -> None:
         with (tmp_path / "empty").open("w+b") as nothing:
             environment = {"PATH": "/usr/bin:/bin"}
-            finished = child.run(
+            finished = child_process.run(
                 ["sleep", "1000"],
                 nothing.fileno(),
                 tmp_path,

@@ -10,7 +10,7 @@ import pytest
 from imagepipe.core.rendering.formats import BMP, PNG
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
-from imagepipe.engines.files.bmp import corrected
+from imagepipe.engines.files.bmp import correct_headers
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
@@ -100,17 +100,19 @@ class BmpTests:
 
 class CorrectedTests:
     def test_a_right_one_is_not_changed(self) -> None:
-        assert corrected(GOOD) == GOOD
+        assert correct_headers(GOOD) == GOOD
 
     @pytest.mark.parametrize("variant", VARIANTS)
     def test_it_is_right_once_corrected(self, variant: str) -> None:
-        assert corrected(corrected(VARIANTS[variant])) == corrected(VARIANTS[variant])
+        assert correct_headers(correct_headers(VARIANTS[variant])) == correct_headers(
+            VARIANTS[variant]
+        )
 
     def test_whatever_is_behind_the_header_stays(self) -> None:
         for end in range(0, 70, 3):
-            assert corrected(GOOD[:end])[54:] == GOOD[:end][54:]
+            assert correct_headers(GOOD[:end])[54:] == GOOD[:end][54:]
 
     def test_an_offset_of_4_gib_is_kept_within_its_bytes(self) -> None:
         plain = with_fourth_byte(0, 0, 40)
         far = plain[:10] + b"\xff\xff\xff\xff" + plain[14:]
-        assert corrected(far)[10:14] == b"\xff\xff\xff\xff"
+        assert correct_headers(far)[10:14] == b"\xff\xff\xff\xff"

@@ -13,7 +13,7 @@ from PIL import Image
 from imagepipe.core.rendering.formats import GIF, PNG, WEBP
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.engines.engine import Engine
-from imagepipe.engines.files.gif_frames import Frame, frames, is_plain, with_delays
+from imagepipe.engines.files.gif_frames import GifFrame, frames, is_plain, with_delays
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
 from tests.support.reference_images import Pixels, convert, pixels
@@ -157,7 +157,7 @@ class GifTests:
 
 class FramesTests:
     def test_they_are_read_from_the_blocks(self) -> None:
-        assert list(frames(standing_out(7))) == [Frame(7, 7, 1, 1, start=19, end=34)]
+        assert list(frames(standing_out(7))) == [GifFrame(7, 7, 1, 1, start=19, end=34)]
         animated = list(frames(animation("GIF")))
         assert [frame.delay for frame in animated] == [5, 10, 15, 20]
         assert all(animation("GIF")[frame.start : frame.start + 1] == b"," for frame in animated)

@@ -11,8 +11,8 @@ from imagepipe.core.rendering.formats import FORMATS, GIF, JPEG, PNG, TIFF, WEBP
 from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.core.rendering.plan import RenderSettings, plan_render
-from imagepipe.engines.magick import child
-from imagepipe.engines.magick.magick_command import Limits, facts_arguments, render_arguments
+from imagepipe.engines.magick import child_process
+from imagepipe.engines.magick.magick_command import MagickLimits, facts_arguments, render_arguments
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
 from imagepipe.engines.magick.magick_source import MagickSource
 from imagepipe.engines.memory_file import memory_file
@@ -22,17 +22,17 @@ from tests.support.reference_images import CONVERT, convert
 from tests.support.source_images import oriented, png, saved, scene_jpeg, small
 from tests.system.engines.contract.engine_contract import facts_of, render, request
 
-LIMITS = Limits(pixels_max=100_000_000, seconds=60)
+LIMITS = MagickLimits(pixels_max=100_000_000, seconds=60)
 
 
-def under_policy(folder: Path, *arguments: str) -> child.Finished:
+def under_policy(folder: Path, *arguments: str) -> child_process.Finished:
     """`convert`, with a picture of a pixel as its input."""
     environment = {
         "PATH": "/usr/bin:/bin",
         "MAGICK_CONFIGURE_PATH": str(Path(imagepipe.engines.magick.__file__).parent),
     }
     with memory_file(png(1, 1, 8, 0)) as descriptor:
-        return child.run(
+        return child_process.run(
             [CONVERT, *arguments], descriptor, folder, environment, time.monotonic() + 20, 1 << 30
         )
 

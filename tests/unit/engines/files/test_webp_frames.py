@@ -3,7 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.engines.files.webp_frames import Blended, blended, frames, has_holes, profile
+from imagepipe.engines.files.webp_frames import (
+    BlendedAnimation,
+    blended,
+    frames,
+    has_holes,
+    profile,
+)
 from tests.support.webp_files import Layer, webp
 
 WHOLE = (0, 0, 48, 32)
@@ -55,7 +61,7 @@ class FramesTests:
 class BlendedTests:
     def test_frames_that_blend_are_left_alone(self) -> None:
         image = webp([Layer(WHOLE, RED, CLEAR, blends=False), Layer(WHOLE, RED, CLEAR)])
-        assert blended(image, frames(image)) == Blended(image)
+        assert blended(image, frames(image)) == BlendedAnimation(image)
 
     def test_one_that_replaces_comes_twice(self) -> None:
         replaces = Layer(WHOLE, RED, CLEAR, blends=False)

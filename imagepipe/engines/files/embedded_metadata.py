@@ -38,7 +38,7 @@ def orientation(image: bytes, format: Format) -> int:
     return 1
 
 
-def fits(profile: bytes, colours: Colours) -> bool:
+def profile_fits(profile: bytes, colours: Colours) -> bool:
     """Whether an ICC profile, of which the header is enough, is for pixels of these colours.
 
     An RGB profile of a CMYK picture makes noise of it, a grey one of an RGB picture makes it grey.

@@ -10,7 +10,7 @@ _SHORTEST = 2
 """Browsers show a frame of 0 or 1 hundredths for 10."""
 
 
-def in_hundredths(delays_ms: Iterable[int]) -> list[int]:
+def to_centiseconds(delays_ms: Iterable[int]) -> list[int]:
     """Delays in milliseconds as GIF has them; what is rounded off is made up for by the next ones.
 
     A frame longer than 10 ms is not made so short that browsers would show it longer than others.

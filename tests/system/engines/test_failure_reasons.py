@@ -10,8 +10,8 @@ import pytest
 from imagepipe.core.rendering.formats import JPEG, PNG
 from imagepipe.engines.auto import AutoEngine
 from imagepipe.engines.engine import Engine
+from imagepipe.engines.failure_reasons import LENGTH_MAX, UNKNOWN, of_kind, reason
 from imagepipe.engines.magick.magick_engine import ImageMagickEngine
-from imagepipe.engines.reasons import LENGTH_MAX, UNKNOWN, of_kind, reason
 from imagepipe.engines.vips.vips_engine import VipsEngine
 from imagepipe.errors import NotStored
 from tests.support.source_images import png_chunk, saved, small

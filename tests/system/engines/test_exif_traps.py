@@ -15,7 +15,7 @@ from PIL import Image
 
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.geometry import Size
-from imagepipe.engines.files.exif import (
+from imagepipe.engines.files.exif_traps import (
     BLOCKS_MAX,
     VALUES_BYTES_MAX,
     TooManyBlocksError,
