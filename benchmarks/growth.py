@@ -28,7 +28,7 @@ from imagepipe.core.rows.stamp import Version, next_stamp
 from imagepipe.errors import FlushError
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.health import Health
-from imagepipe.storage.opening import Layout
+from imagepipe.storage.layout import Layout
 from imagepipe.storage.store import Store
 from tests.support.daemon_process import DaemonProcess
 

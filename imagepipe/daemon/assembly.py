@@ -33,7 +33,7 @@ from imagepipe.replication.status import ReplicationStatus
 from imagepipe.runtime.render_queue import RenderQueue
 from imagepipe.runtime.threads import Threads
 from imagepipe.storage.cache.cache import RenderCache
-from imagepipe.storage.opening import Layout
+from imagepipe.storage.layout import Layout
 from imagepipe.storage.store import Store
 from imagepipe.usecases.promised_outputs import PromisedOutputs
 from imagepipe.usecases.verification import Verification

@@ -32,10 +32,10 @@ from imagepipe.core.rows.entries import Content, ImageFacts
 from imagepipe.errors import FlushError, NotStored, StartError
 from imagepipe.storage.catalogue import schema
 from imagepipe.storage.disk import digest_of, is_full, open_for_reading, refusal
-from imagepipe.storage.opening import Layout
+from imagepipe.storage.layout import Layout
 from imagepipe.storage.store import Store
 from imagepipe.storage.tree.walk import File, Skipped, walk
-from imagepipe.storage.writer.claim import CHANGED, Claim, in_the_way, is_same
+from imagepipe.storage.writer.claims import CHANGED, Claim, in_the_way, is_same
 
 BATCH = 500
 """How many files share a transaction."""

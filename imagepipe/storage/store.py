@@ -60,31 +60,31 @@ from imagepipe.errors import (
 )
 from imagepipe.runtime.events import Event
 from imagepipe.runtime.profiling import measured
-from imagepipe.storage import opening
+from imagepipe.storage import layout
 from imagepipe.storage.catalogue import schema
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.catalogue.history import Lost
 from imagepipe.storage.catalogue.orders import Order
 from imagepipe.storage.disk import FULL, ROOM_BYTES, has_room, open_for_reading, refusal
 from imagepipe.storage.health import Health
-from imagepipe.storage.images import Commit, ImageFacts, ImageInfo, StagedImage
-from imagepipe.storage.inflight import InFlight
+from imagepipe.storage.image_info import Commit, ImageFacts, ImageInfo, StagedImage
+from imagepipe.storage.in_flight import InFlight
 from imagepipe.storage.lock import FolderLock
 from imagepipe.storage.memory import Remembered
 from imagepipe.storage.objects import Objects, Pins
-from imagepipe.storage.opened import OpenedFile
 from imagepipe.storage.readiness import Readiness
 from imagepipe.storage.reserve import Reserve
+from imagepipe.storage.shared_file import OpenedFile
 from imagepipe.storage.transfers import Transfers
 from imagepipe.storage.tree.tree import Tree
 from imagepipe.storage.verify.repair import Repairs
 from imagepipe.storage.verify.verify import Verifier, Walk
 from imagepipe.storage.writer.calls import Call, Task
-from imagepipe.storage.writer.claim import Claim, Claims
+from imagepipe.storage.writer.claims import Claim, Claims
 from imagepipe.storage.writer.commit import Committer
 from imagepipe.storage.writer.crash_sweep import sweep_objects, sweep_tree
 from imagepipe.storage.writer.housekeeping import Housekeeping
-from imagepipe.storage.writer.join import Joiner, Told
+from imagepipe.storage.writer.joiner import Joiner, Told
 from imagepipe.storage.writer.writer import Writer
 
 __all__ = ["Commit", "ImageFacts", "ImageInfo", "StagedImage", "Store"]
@@ -152,7 +152,7 @@ class Store:
         except NotStored as error:
             raise StartError(f"{root} cannot be written: {error}") from error
         except sqlite3.Error as error:
-            raise schema.unreadable(opening.Layout(root).catalogue, error) from error
+            raise schema.unreadable(layout.Layout(root).catalogue, error) from error
         return store
 
     def __init__(
@@ -182,7 +182,7 @@ class Store:
         """Fires when the disk is nearly full: a listener may free what is not needed. On the thread
         that calls `make_room`, which then looks again.
         """
-        self._layout = opening.Layout(root)
+        self._layout = layout.Layout(root)
         self._run_id = run
         # which any thread may ask for the next: a generator would not stand two at once
         self._staged = itertools.count()
@@ -193,9 +193,9 @@ class Store:
         self._health = Health(on_fatal)
         self._in_flight = InFlight()
 
-        opening.make_private(self._layout, folder_mode, adopting=adopting)
+        layout.make_private(self._layout, folder_mode, adopting=adopting)
         opened.callback(FolderLock(self._layout.lock).release)
-        opening.make_catalogue(self._layout, self._objects, new_id(), adopting=adopting)
+        layout.make_catalogue(self._layout, self._objects, new_id(), adopting=adopting)
         self._reserve = Reserve(self._layout.reserve)
         # a full disk is no reason not to start: starting is what makes room
         self._reserve.give_up()
@@ -222,7 +222,7 @@ class Store:
             sweep=sweep,
             on_removed=self.removed.fire,
         )
-        opening.empty_staging(self._layout)
+        layout.empty_staging(self._layout)
         self._catalogue.start(new_id())
         self._housekeeping.recover()
         self._reserve.set_aside()

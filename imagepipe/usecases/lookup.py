@@ -21,8 +21,8 @@ from imagepipe.core.requests.targets import ORIGINAL, Target, original_of
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.rows.stamp import milliseconds
 from imagepipe.errors import BadRequest, InternalError, NotFound, quoted
-from imagepipe.storage.images import ImageInfo, info_of
-from imagepipe.storage.opened import OpenedFile
+from imagepipe.storage.image_info import ImageInfo, info_of
+from imagepipe.storage.shared_file import OpenedFile
 from imagepipe.storage.store import Store
 from imagepipe.usecases.missing_facts import MissingFacts
 from imagepipe.usecases.operations import Peers

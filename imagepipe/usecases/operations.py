@@ -37,7 +37,7 @@ from imagepipe.runtime.profiling import StageTimer, measured
 from imagepipe.runtime.render_queue import RenderQueue, TimedResult
 from imagepipe.storage.catalogue.history import Lost
 from imagepipe.storage.disk import refusal
-from imagepipe.storage.images import info_of
+from imagepipe.storage.image_info import info_of
 from imagepipe.storage.store import Commit, ImageFacts, ImageInfo, StagedImage, Store
 from imagepipe.usecases.missing_facts import MissingFacts
 

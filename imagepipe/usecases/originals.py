@@ -22,7 +22,7 @@ from imagepipe.errors import BadRequest, Conflict, NotFound, TooFewPeers, TooLar
 from imagepipe.monitoring.counters import Counters
 from imagepipe.runtime.render_queue import TimedResult
 from imagepipe.storage.catalogue.orders import Order
-from imagepipe.storage.images import Commit, ImageInfo
+from imagepipe.storage.image_info import Commit, ImageInfo
 from imagepipe.storage.store import Store
 from imagepipe.usecases.operations import Operations
 from imagepipe.usecases.promised_outputs import PromisedOutputs

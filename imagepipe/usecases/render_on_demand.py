@@ -38,7 +38,7 @@ from imagepipe.runtime.render_queue import RenderQueue
 from imagepipe.storage.cache.cache import AtHand, CachedFile
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.memory import Remembered
-from imagepipe.storage.opened import OpenedFile
+from imagepipe.storage.shared_file import OpenedFile
 from imagepipe.storage.store import Store
 from imagepipe.usecases.recent_failures import RecentFailures, Unrenderable, attribute_failure
 from imagepipe.usecases.single_flight import KeyLocks, SingleFlight

@@ -8,7 +8,7 @@ import datetime as dt
 from typing import Any
 
 from imagepipe.core.path_escaping import escaped
-from imagepipe.storage.images import ImageInfo
+from imagepipe.storage.image_info import ImageInfo
 
 
 def public_facts(info: ImageInfo) -> dict[str, Any]:

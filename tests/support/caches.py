@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imagepipe.storage.cache.cache import CachedFile, RenderCache
-from imagepipe.storage.images import ImageFacts
+from imagepipe.storage.image_info import ImageFacts
 
 FACTS = ImageFacts("webp", 500, 313)
 BLOCK = 4096

@@ -44,10 +44,10 @@ from imagepipe.storage.cache.files import CacheFiles, open_cached
 from imagepipe.storage.cache.index import CachedRendition, room_of
 from imagepipe.storage.cache.reconcile import sweep
 from imagepipe.storage.cache.shared_index import CacheRows
-from imagepipe.storage.images import ImageFacts
-from imagepipe.storage.inflight import InFlight
+from imagepipe.storage.image_info import ImageFacts
+from imagepipe.storage.in_flight import InFlight
 from imagepipe.storage.memory import Remembered
-from imagepipe.storage.opened import OpenedFile
+from imagepipe.storage.shared_file import OpenedFile
 
 REMEMBERED_MAX = 8192
 """How many renditions are found without asking the index: 8 MiB of memory."""

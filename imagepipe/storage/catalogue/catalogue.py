@@ -21,7 +21,7 @@ from imagepipe.storage.catalogue.history import History
 from imagepipe.storage.catalogue.orders import Orders
 from imagepipe.storage.catalogue.upstreams import Upstreams
 from imagepipe.storage.health import Health
-from imagepipe.storage.images import ImageFacts, ImageInfo, info_of
+from imagepipe.storage.image_info import ImageFacts, ImageInfo, info_of
 from imagepipe.storage.memory import RememberedRows
 
 _ENTRY = f"SELECT {columns.ENTRY} FROM entry"

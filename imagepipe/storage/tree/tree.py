@@ -36,7 +36,7 @@ from twisted.logger import Logger
 from imagepipe.errors import NotStored, quoted
 from imagepipe.storage.disk import digest_of, flush, make_folder, open_for_reading, status_of
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.tree.touched import TouchedFolders
+from imagepipe.storage.tree.changed_folders import TouchedFolders
 
 PRIVATE = b".imagepipe"
 """The one name in the tree's root that is not part of it."""

@@ -36,7 +36,7 @@ from imagepipe.storage.objects import Objects
 from imagepipe.storage.tree.tree import Lies, Tree
 from imagepipe.storage.tree.walk import File, Skipped, walk
 from imagepipe.storage.verify.repair import Repairs, Standing
-from imagepipe.storage.writer.claim import Claims, is_same
+from imagepipe.storage.writer.claims import Claims, is_same
 
 T = TypeVar("T")
 

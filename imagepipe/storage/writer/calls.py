@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from imagepipe.core.paths import ancestors
 from imagepipe.core.rows.entries import Change, Content
-from imagepipe.storage.images import Commit, ImageFacts
+from imagepipe.storage.image_info import Commit, ImageFacts
 
 T = TypeVar("T")
 

@@ -36,7 +36,7 @@ from imagepipe.errors import (
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.health import Health
-from imagepipe.storage.images import Commit
+from imagepipe.storage.image_info import Commit
 from imagepipe.storage.tree.tree import Prepared, Tree
 from imagepipe.storage.writer.calls import Call
 from imagepipe.storage.writer.housekeeping import Housekeeping

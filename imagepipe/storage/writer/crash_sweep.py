@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.objects import FOLDERS, Objects, Pins
-from imagepipe.storage.tree.touched import TouchedFolders
+from imagepipe.storage.tree.changed_folders import TouchedFolders
 from imagepipe.storage.tree.tree import PRIVATE, is_leftover
 
 _SLICE = 1000

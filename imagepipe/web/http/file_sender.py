@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from imagepipe.storage.opened import OpenedFile
+from imagepipe.storage.shared_file import OpenedFile
 
 PIECE_BYTES = 256 << 10
 

@@ -9,7 +9,7 @@ from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.cache.cache import RenderCache
 from imagepipe.storage.memory import Remembered, RememberedRows
-from imagepipe.storage.opened import HEAD_BYTES, OpenedFile
+from imagepipe.storage.shared_file import HEAD_BYTES, OpenedFile
 from imagepipe.storage.store import Store
 from tests.support.caches import FACTS as RENDITION_FACTS
 from tests.support.caches import hexed

@@ -10,7 +10,7 @@ import pytest
 from imagepipe.core.rows.entries import Content
 from imagepipe.errors import Conflict
 from imagepipe.storage.catalogue.orders import Order
-from imagepipe.storage.opened import HEAD_BYTES, OpenedFile
+from imagepipe.storage.shared_file import HEAD_BYTES, OpenedFile
 from tests.support.stores import (
     FACTS,
     check_whole,

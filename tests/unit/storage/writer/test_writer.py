@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError
 import pytest
 
 from imagepipe.errors import InternalError, Overloaded
-from imagepipe.storage.images import Commit
+from imagepipe.storage.image_info import Commit
 from imagepipe.storage.writer.calls import Call, Task
 from imagepipe.storage.writer.writer import WAITING_MAX, Writer
 

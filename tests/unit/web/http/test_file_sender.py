@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from imagepipe.core.requests.client_timeouts import PATIENCE_SECONDS, Phase
-from imagepipe.storage.opened import HEAD_BYTES, OpenedFile
+from imagepipe.storage.shared_file import HEAD_BYTES, OpenedFile
 from imagepipe.web.http.file_sender import PIECE_BYTES, send
 from tests.support.browser import Browser
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from imagepipe.errors import Overloaded
-from imagepipe.storage.inflight import InFlight
+from imagepipe.storage.in_flight import InFlight
 
 
 class InFlightTests:
