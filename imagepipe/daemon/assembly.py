@@ -101,9 +101,9 @@ def open_node(
     store.committed.connect(partial(reactor.callFromThread, replication.committed))
     # what is made of an image goes with its bytes, on a thread of its own: there may be much
     store.removed.connect(lambda digests: aside.submit(cache.forget, digests))
-    store.full.connect(cache.shed)
+    store.full.connect(cache.give_up_space)
     store.start()
-    threading.Thread(target=cache.tidy, name="tidy", daemon=True).start()
+    threading.Thread(target=cache.recover, name="tidy", daemon=True).start()
 
     queue = RenderQueue(
         reactor, time.monotonic, running_max=images.io_threads, waiting_max=images.queue

@@ -1,8 +1,8 @@
 """What was looked up lately, in memory, for those who must not block: rows by their paths, and
 small files.
 
-Remembered       name -> value, the least recently used goes first
-RememberedRows   path -> the newest row, for as long as it is the newest
+LruMemory       name -> value, the least recently used goes first
+RowMemory   path -> the newest row, for as long as it is the newest
 """
 
 import threading
@@ -16,7 +16,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Remembered(Generic[K, V]):
+class LruMemory(Generic[K, V]):
     """Values by name, which together weigh `weight_max` at most. For any thread; nobody is kept
     waiting.
 
@@ -54,13 +54,13 @@ class Remembered(Generic[K, V]):
             while self._weight > self._weight_max:
                 self._drop(next(iter(self._values)))
 
-    def forget(self, names: Iterable[K]) -> None:
+    def discard(self, names: Iterable[K]) -> None:
         """Remember these no longer."""
         with self._lock:
             for name in names:
                 self._drop(name)
 
-    def forget_all(self) -> None:
+    def clear(self) -> None:
         """Remember nothing."""
         with self._lock:
             self._values.clear()
@@ -72,7 +72,7 @@ class Remembered(Generic[K, V]):
             self._weight -= found[1]
 
 
-class RememberedRows:
+class RowMemory:
     """Rows, and which paths have none. For any thread, with one that changes them; what that one
     has told is found by nobody who asks after it.
 
@@ -82,7 +82,7 @@ class RememberedRows:
 
     def __init__(self, paths_max: int) -> None:
         self._lock = threading.Lock()
-        self._rows: Remembered[str, tuple[Row, ...]] = Remembered(paths_max)
+        self._rows: LruMemory[str, tuple[Row, ...]] = LruMemory(paths_max)
         self.changes = 0
         """How often rows have changed; to be read before the rows that are noted."""
 
@@ -114,4 +114,4 @@ class RememberedRows:
         """These paths have other rows now."""
         with self._lock:
             self.changes += 1
-            self._rows.forget(paths)
+            self._rows.discard(paths)

@@ -13,7 +13,7 @@ second look nor an open file.
 """
 
 
-class OpenedFile:
+class SharedFile:
     """An open file of `size` bytes. Takes over `file`; who made it holds it once. All but the
     properties block.
     """
@@ -29,11 +29,11 @@ class OpenedFile:
         except BaseException:
             file.close()
             raise
-        if self.is_all_read:
+        if self.is_in_memory:
             file.close()
 
     @property
-    def is_all_read(self) -> bool:
+    def is_in_memory(self) -> bool:
         """Whether `head` is all of it."""
         return len(self.head) == self.size
 
@@ -42,9 +42,9 @@ class OpenedFile:
         """All of it, or the file, for as long as this is held: for who does not read it piece by
         piece.
         """
-        return self.head if self.is_all_read else self._file
+        return self.head if self.is_in_memory else self._file
 
-    def hold(self) -> "OpenedFile":
+    def hold(self) -> "SharedFile":
         """Hold it once more."""
         with self._lock:
             self._holders += 1
@@ -59,6 +59,6 @@ class OpenedFile:
 
     def read(self, offset: int, length: int) -> bytes:
         """Some bytes, as many as there are from `offset` on. Raises OSError."""
-        if offset + length <= len(self.head) or self.is_all_read:
+        if offset + length <= len(self.head) or self.is_in_memory:
             return self.head[offset : offset + length]
         return os.pread(self._file.fileno(), length, offset)

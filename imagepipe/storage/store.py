@@ -70,11 +70,11 @@ from imagepipe.storage.health import Health
 from imagepipe.storage.image_info import Commit, ImageFacts, ImageInfo, StagedImage
 from imagepipe.storage.in_flight import InFlight
 from imagepipe.storage.lock import FolderLock
-from imagepipe.storage.memory import Remembered
+from imagepipe.storage.memory import LruMemory
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.readiness import Readiness
 from imagepipe.storage.reserve import Reserve
-from imagepipe.storage.shared_file import OpenedFile
+from imagepipe.storage.shared_file import SharedFile
 from imagepipe.storage.transfers import Transfers
 from imagepipe.storage.tree.tree import Tree
 from imagepipe.storage.verify.repair import Repairs
@@ -93,10 +93,10 @@ T = TypeVar("T")
 
 CHECKPOINT_SECONDS = 5.0
 
-AT_HAND_BYTES_MAX = 32 << 20
+IN_MEMORY_BYTES_MAX = 32 << 20
 """Of the small objects that are kept in memory, because they were asked for."""
 
-AT_HAND_OVERHEAD_BYTES = 1 << 10
+IN_MEMORY_OVERHEAD_BYTES = 1 << 10
 """What each of them takes beside its bytes."""
 
 _log = Logger()
@@ -187,8 +187,8 @@ class Store:
         # which any thread may ask for the next: a generator would not stand two at once
         self._staged = itertools.count()
         self._objects = Objects(self._layout.objects, 0o666 & ~umask)
-        self._small_objects: Remembered[str, OpenedFile] = Remembered(AT_HAND_BYTES_MAX)
-        self.removed.connect(self._small_objects.forget)
+        self._small_objects: LruMemory[str, SharedFile] = LruMemory(IN_MEMORY_BYTES_MAX)
+        self.removed.connect(self._small_objects.discard)
         self._pins = Pins()
         self._health = Health(on_fatal)
         self._in_flight = InFlight()
@@ -397,19 +397,19 @@ class Store:
         """The rows of those paths that were ever heard of, with what the headers of their bytes
         say.
         """
-        remembered = self._catalogue.remembered_rows(paths)
+        remembered = self._catalogue.rows_in_memory(paths)
         return self._catalogue.rows(paths, remember=True) if remembered is None else remembered
 
     def object_path(self, digest: str) -> Path:
         """Where the bytes with this digest are; the file may go once no image has it any more."""
         return self._objects.path(digest)
 
-    def open_object(self, digest: str) -> OpenedFile | None:
+    def open_object(self, digest: str) -> SharedFile | None:
         """The bytes with this digest, opened; None if they are gone. Raises Overloaded, or OSError
         where the disk fails.
         """
         try:
-            return OpenedFile(open_for_reading(self._objects.place(digest)))
+            return SharedFile(open_for_reading(self._objects.place(digest)))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -420,21 +420,21 @@ class Store:
 
     # What is at hand: on any thread, and it never blocks.
 
-    def rows_at_hand(self, paths: Sequence[str]) -> Mapping[str, Row] | None:
+    def rows_in_memory(self, paths: Sequence[str]) -> Mapping[str, Row] | None:
         """What `rows` would find, at this moment; None if it would have to ask."""
-        return self._catalogue.remembered_rows(paths)
+        return self._catalogue.rows_in_memory(paths)
 
-    def object_at_hand(self, digest: str) -> OpenedFile | None:
+    def object_in_memory(self, digest: str) -> SharedFile | None:
         """What `open_object` would find, held for the caller; None if it would have to look."""
         file = self._small_objects.get(digest)
         return file.hold() if file else None
 
-    def keep_at_hand(self, digest: str, file: OpenedFile) -> None:
+    def keep_in_memory(self, digest: str, file: SharedFile) -> None:
         """Have the bytes of an object that somebody asks for at hand, if they are few, and what
         they should be. Takes its time: they are read through.
         """
-        if file.is_all_read and hashlib.sha256(file.head).hexdigest() == digest:
-            self._small_objects.put(digest, file, file.size + AT_HAND_OVERHEAD_BYTES)
+        if file.is_in_memory and hashlib.sha256(file.head).hexdigest() == digest:
+            self._small_objects.put(digest, file, file.size + IN_MEMORY_OVERHEAD_BYTES)
 
     # Renditions that were promised. They block.
 

@@ -22,7 +22,7 @@ from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.rows.stamp import milliseconds
 from imagepipe.errors import BadRequest, InternalError, NotFound, quoted
 from imagepipe.storage.image_info import ImageInfo, info_of
-from imagepipe.storage.shared_file import OpenedFile
+from imagepipe.storage.shared_file import SharedFile
 from imagepipe.storage.store import Store
 from imagepipe.usecases.missing_facts import MissingFacts
 from imagepipe.usecases.operations import Peers
@@ -235,12 +235,12 @@ class Lookup:
         """
         sources = _sources(target)
         paths = ([target.path] if target.path else []) + sources
-        rows = self._store.rows_at_hand(paths)
+        rows = self._store.rows_in_memory(paths)
         if not rows:
             return None
         row = rows.get(target.path) if target.path else None
         if row and row.entry.content:
-            file = self._store.object_at_hand(row.entry.content.digest)
+            file = self._store.object_in_memory(row.entry.content.digest)
             return (
                 _LookupResult(FoundImage(_open_image(row, file), row), None, None, is_known=True)
                 if file
@@ -288,7 +288,7 @@ class Lookup:
         file = self._store.open_object(content.digest)
         if file is None:
             return None
-        self._store.keep_at_hand(content.digest, file)
+        self._store.keep_in_memory(content.digest, file)
         return _open_image(row, file)
 
 
@@ -296,7 +296,7 @@ async def _do_nothing() -> None:
     pass
 
 
-def _open_image(row: Row, file: OpenedFile) -> OpenImage:
+def _open_image(row: Row, file: SharedFile) -> OpenImage:
     assert row.entry.content
     format = formats.named(row.facts.format) if row.facts else formats.sniff(file.head)
     return OpenImage(

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
 from imagepipe.errors import NotStored
-from imagepipe.storage.memory import Remembered
+from imagepipe.storage.memory import LruMemory
 
 FAILED_SECONDS = 300.0
 """For how long a failure holds: it may have been due to the load of the machine."""
@@ -30,7 +30,7 @@ class RecentFailures:
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._noted: Remembered[Hashable, tuple[float, str]] = Remembered(FAILURES_MAX)
+        self._noted: LruMemory[Hashable, tuple[float, str]] = LruMemory(FAILURES_MAX)
 
     def note(self, failure: Unrenderable) -> None:
         """Let `check` raise it for a while."""

@@ -35,10 +35,10 @@ from imagepipe.engines.engine import Engine, Source
 from imagepipe.errors import BadRequest, NotAcceptable, NotFound, NotStored
 from imagepipe.monitoring.counters import Counters
 from imagepipe.runtime.render_queue import RenderQueue
-from imagepipe.storage.cache.cache import AtHand, CachedFile
+from imagepipe.storage.cache.cache import CachedFile, CachedInMemory
 from imagepipe.storage.disk import refusal
-from imagepipe.storage.memory import Remembered
-from imagepipe.storage.shared_file import OpenedFile
+from imagepipe.storage.memory import LruMemory
+from imagepipe.storage.shared_file import SharedFile
 from imagepipe.storage.store import Store
 from imagepipe.usecases.recent_failures import RecentFailures, Unrenderable, attribute_failure
 from imagepipe.usecases.single_flight import KeyLocks, SingleFlight
@@ -61,11 +61,11 @@ class RenditionCache(Protocol):
         """What is kept under `key`, opened."""
         ...
 
-    def at_hand(self, key: str) -> AtHand | None:
+    def get_in_memory(self, key: str) -> CachedInMemory | None:
         """What `get` would find, if it is in memory. This one never blocks."""
         ...
 
-    def keep_at_hand(self, key: str, file: OpenedFile, cached: CachedFile) -> None:
+    def keep_in_memory(self, key: str, file: SharedFile, cached: CachedFile) -> None:
         """Have what `get` has found in memory, whose beginning was read into `file`, if that is all
         of it.
         """
@@ -100,7 +100,7 @@ class RenditionRequest:
 class OpenImage:
     """Bytes to be sent, the holder's to close. etag: without quotes."""
 
-    file: OpenedFile
+    file: SharedFile
     etag: str
     media_type: str
 
@@ -172,7 +172,7 @@ class Renditions:
         ] = SingleFlight(_close)
         self._key_locks = KeyLocks()
         self._failures = failures
-        self._keys: Remembered[tuple[str, RenditionRequest], str] = Remembered(KEYS_MAX)
+        self._keys: LruMemory[tuple[str, RenditionRequest], str] = LruMemory(KEYS_MAX)
 
     @property
     def making(self) -> int:
@@ -190,13 +190,13 @@ class Renditions:
         cached = self._cache.get(key)
         image = self._opened(digest, cached) if cached else None
         if cached and image:
-            self._cache.keep_at_hand(key, image.file, cached)
+            self._cache.keep_in_memory(key, image.file, cached)
         return image
 
     def at_hand(self, digest: str, request: RenditionRequest) -> OpenImage | None:
         """What `cached` would find, if it is in memory; never blocks."""
         key = self._keys.get((digest, request))
-        found = self._cache.at_hand(key) if key else None
+        found = self._cache.get_in_memory(key) if key else None
         return (
             OpenImage(found.file, found.digest, formats.named(found.facts.format).media_type)
             if found
@@ -291,7 +291,7 @@ class Renditions:
             raise refusal(error) from error
 
     def _make_of(
-        self, digest: str, requests: tuple[RenditionRequest, ...], file: OpenedFile
+        self, digest: str, requests: tuple[RenditionRequest, ...], file: SharedFile
     ) -> tuple[RenditionResult, ...]:
         format = formats.sniff(file.head[: formats.SNIFF_BYTES])
         if format is None:
@@ -389,7 +389,7 @@ class Renditions:
 
 def _open_image(cached: CachedFile) -> OpenImage:
     return OpenImage(
-        OpenedFile(cached.file, cached.size),
+        SharedFile(cached.file, cached.size),
         cached.digest,
         formats.named(cached.facts.format).media_type,
     )

@@ -33,12 +33,12 @@ def open_cache(
     bytes_max: int = PLENTY,
     *,
     is_there: Callable[[str], bool] = always,
-    remembered_max: int = 100,
+    in_memory_max: int = 100,
 ) -> RenderCache:
     """A cache in `root`, beside a folder for staged files."""
     (root / "staging").mkdir(parents=True, exist_ok=True)
     return RenderCache.open(
-        root / "cache", bytes_max, is_there=is_there, remembered_max=remembered_max
+        root / "cache", bytes_max, is_there=is_there, in_memory_max=in_memory_max
     )
 
 
@@ -48,10 +48,10 @@ def opened(
     bytes_max: int = PLENTY,
     *,
     is_there: Callable[[str], bool] = always,
-    remembered_max: int = 100,
+    in_memory_max: int = 100,
 ) -> Iterator[RenderCache]:
     """The same, closed at the end."""
-    cache = open_cache(root, bytes_max, is_there=is_there, remembered_max=remembered_max)
+    cache = open_cache(root, bytes_max, is_there=is_there, in_memory_max=in_memory_max)
     try:
         yield cache
     finally:

@@ -1,20 +1,22 @@
-"""The render cache: images that were rendered on demand, kept for the next who asks; outside the
-served tree, bounded, the least recently used go first.
+"""The render cache: images that were rendered on demand, kept for the next request; outside the
+served tree and bounded. The least recently used go first.
 
-    cache = RenderCache.open(layout.cache, bytes_max, is_there=...)       at once, however many
-        renditions there are
-    cache.tidy()                                                          on a thread, soon after:
-        what an earlier run has left
+    cache = RenderCache.open(layout.cache, bytes_max, is_there=...)
+        at once, however many renditions there are
+    cache.recover()
+        on a thread, soon after: remove what an earlier run left behind
 
-    cached = cache.get(key) or cache.put(key, source, staged, facts)      an open file, with its
-        digest and facts; whoever gets it closes it
-    cache.keep_at_hand(key, file, cached)                                 small ones that are asked
-        for, in memory
-    kept = cache.at_hand(key)                                             which alone never blocks
+    cached = cache.get(key) or cache.put(key, source, staged, facts)
+        an open file, with its digest and facts; the caller closes it
+    cache.keep_in_memory(key, file, cached)
+        small renditions that are requested are kept in memory
+    cached = cache.get_in_memory(key)
+        the only call that never blocks
     cache.resize(bytes_max)
-    cache.forget(sources)                                                 their objects are gone,
-        and so is all that was made of them
-    cache.shed()                                                          the disk is full
+    cache.forget(sources)
+        their objects are gone, and so is all that was made of them
+    cache.give_up_space()
+        the disk is full
     cache.close()
 
 Losing any of it costs work and no more. So nothing is flushed, an error of SQLite or of the disk is
@@ -41,21 +43,21 @@ from pathlib import Path
 
 from imagepipe.errors import Overloaded
 from imagepipe.storage.cache.files import CacheFiles, open_cached
-from imagepipe.storage.cache.index import CachedRendition, room_of
+from imagepipe.storage.cache.index import CacheEntry, room_of
 from imagepipe.storage.cache.reconcile import sweep
 from imagepipe.storage.cache.shared_index import CacheRows
 from imagepipe.storage.image_info import ImageFacts
 from imagepipe.storage.in_flight import InFlight
-from imagepipe.storage.memory import Remembered
-from imagepipe.storage.shared_file import OpenedFile
+from imagepipe.storage.memory import LruMemory
+from imagepipe.storage.shared_file import SharedFile
 
-REMEMBERED_MAX = 8192
+IN_MEMORY_MAX = 8192
 """How many renditions are found without asking the index: 8 MiB of memory."""
 
-AT_HAND_BYTES_MAX = 32 << 20
+IN_MEMORY_BYTES_MAX = 32 << 20
 """Of the small renditions that are kept in memory, because they were asked for."""
 
-AT_HAND_OVERHEAD_BYTES = 1 << 10
+IN_MEMORY_OVERHEAD_BYTES = 1 << 10
 """What each of them takes beside its bytes."""
 
 _SOURCES_AT_ONCE = 64
@@ -81,10 +83,10 @@ class CachedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class AtHand:
+class CachedInMemory:
     """A rendition in memory: all its bytes are in `file`, held for whoever has asked."""
 
-    file: OpenedFile
+    file: SharedFile
     digest: str
     facts: ImageFacts
 
@@ -94,8 +96,8 @@ def _new_id() -> str:
 
 
 class RenderCache:
-    """An open cache; for any thread but the reactor's, because all of it but `at_hand` and the
-    figures may block. Made by `open`.
+    """An open cache; not for the reactor's thread: everything but `get_in_memory` and the figures
+    may block. Made by `open`.
 
     A file is there before its row and goes after it. So a row without a file means that someone
     else has removed it; a file without a row is just coming or going, or a crash has left it.
@@ -109,7 +111,7 @@ class RenderCache:
         *,
         is_there: Callable[[str], bool],
         new_id: Callable[[], str] = _new_id,
-        remembered_max: int = REMEMBERED_MAX,
+        in_memory_max: int = IN_MEMORY_MAX,
     ) -> "RenderCache":
         """Open the cache in `folder`, or begin one there; never raises, because where there can be
         no cache one does without.
@@ -118,7 +120,7 @@ class RenderCache:
         is_there: whether the object with this digest exists. new_id: a random 128-bit number in
         hex. Whoever calls holds a lock on what `folder` is in, for as long as the cache is open.
         """
-        return cls(CacheFiles(folder.absolute()), bytes_max, is_there, new_id, remembered_max)
+        return cls(CacheFiles(folder.absolute()), bytes_max, is_there, new_id, in_memory_max)
 
     def __init__(
         self,
@@ -126,7 +128,7 @@ class RenderCache:
         bytes_max: int,
         is_there: Callable[[str], bool],
         new_id: Callable[[], str],
-        remembered_max: int,
+        in_memory_max: int,
     ) -> None:
         self._files = files
         self._bytes_max = bytes_max
@@ -141,9 +143,9 @@ class RenderCache:
         """How many had to be made. Looking one up and not finding it is none: it may be looked up
         again before it is made.
         """
-        self._at_hand: Remembered[str, AtHand] = Remembered(AT_HAND_BYTES_MAX)
+        self._in_memory: LruMemory[str, CachedInMemory] = LruMemory(IN_MEMORY_BYTES_MAX)
         self._rows = CacheRows(
-            files, lambda: new_id()[:16], remembered_max, self._closing, self._at_hand.forget
+            files, lambda: new_id()[:16], in_memory_max, self._closing, self._in_memory.discard
         )
         self._is_right = self._rows.open(keeps=bytes_max > 0)
 
@@ -165,7 +167,7 @@ class RenderCache:
     @property
     def hits(self) -> int:
         """How often what was asked for was there."""
-        return self._found + self._at_hand.hits
+        return self._found + self._in_memory.hits
 
     @property
     def evictions(self) -> int:
@@ -181,26 +183,28 @@ class RenderCache:
             self._found += cached is not None
         return cached
 
-    def at_hand(self, key: str) -> AtHand | None:
+    def get_in_memory(self, key: str) -> CachedInMemory | None:
         """What `get` would find, if it is in memory; counts as used. Never blocks."""
-        found = self._at_hand.get(key)
+        found = self._in_memory.get(key)
         if found is None:
             return None
         self._rows.used.append(key)
         found.file.hold()
         return found
 
-    def keep_at_hand(self, key: str, file: OpenedFile, cached: CachedFile) -> None:
+    def keep_in_memory(self, key: str, file: SharedFile, cached: CachedFile) -> None:
         """Have the bytes of what `get` has found at hand, read into `file`, if they are few, and
         what they should be.
         """
         if (
-            file.is_all_read
+            file.is_in_memory
             and not self._closing.is_set()
             and hashlib.sha256(file.head).hexdigest() == cached.digest
         ):
-            self._at_hand.put(
-                key, AtHand(file, cached.digest, cached.facts), file.size + AT_HAND_OVERHEAD_BYTES
+            self._in_memory.put(
+                key,
+                CachedInMemory(file, cached.digest, cached.facts),
+                file.size + IN_MEMORY_OVERHEAD_BYTES,
             )
 
     def header(self, source: str) -> Header | None:
@@ -229,7 +233,7 @@ class RenderCache:
             os.fchmod(file.fileno(), stat.S_IRUSR | stat.S_IWUSR)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
-            rendition = CachedRendition(
+            rendition = CacheEntry(
                 next(self._numbers), key, source, digest, os.fstat(file.fileno()).st_size, facts
             )
             with contextlib.suppress(Overloaded), self._in_flight.one():
@@ -247,7 +251,7 @@ class RenderCache:
         gone = tuple(sources)
         with contextlib.suppress(Overloaded), self._in_flight.one():
             for start in range(0, len(gone), _SOURCES_AT_ONCE):
-                self._rows.remove_made_of(gone[start : start + _SOURCES_AT_ONCE])
+                self._rows.remove_of_source(gone[start : start + _SOURCES_AT_ONCE])
 
     def resize(self, bytes_max: int) -> None:
         """Let the files take so much room from now on; 0: nothing is kept, and what there
@@ -255,18 +259,18 @@ class RenderCache:
         """
         self._bytes_max = bytes_max
         if not bytes_max:
-            self.shed()
+            self.give_up_space()
         with contextlib.suppress(Overloaded), self._in_flight.one():
             self._rows.shrink(bytes_max)
 
-    def shed(self) -> int:
+    def give_up_space(self) -> int:
         """Give up all there is, because the disk is full; the bytes that this frees."""
-        self._at_hand.forget_all()
+        self._in_memory.clear()
         with contextlib.suppress(Overloaded), self._in_flight.one():
             return self._rows.drop()
         return 0
 
-    def tidy(self) -> None:
+    def recover(self) -> None:
         """Remove what an earlier run has left: too much, or what a crash has made wrong. Takes its
         time, unless the cache is closed meanwhile.
         """
@@ -283,7 +287,7 @@ class RenderCache:
         """
         self._closing.set()
         self._in_flight.end()
-        self._at_hand.forget_all()
+        self._in_memory.clear()
         if self._rows.close() and self._is_right:
             with contextlib.suppress(OSError):  # the next run sweeps, then
                 self._files.settle()
@@ -300,15 +304,15 @@ class RenderCache:
                 self._remove(rendition)
             return None
         is_of_this_run = rendition.number >> 32 == self._run
-        if not _is_good(file, rendition, is_read=not (found.is_known_good or is_of_this_run)):
+        if not _is_good(file, rendition, is_read=not (found.is_verified or is_of_this_run)):
             file.close()
             self._remove(rendition)
             return None
-        if not found.is_known_good:
+        if not found.is_verified:
             self._rows.remember(rendition)
         return CachedFile(file, rendition.digest, rendition.size, rendition.facts)
 
-    def _keep(self, rendition: CachedRendition, header: Header, staged: Path) -> None:
+    def _keep(self, rendition: CacheEntry, header: Header, staged: Path) -> None:
         """Move the staged file in, if it can be kept."""
         is_named_well = _DIGEST.fullmatch(rendition.key) and _DIGEST.fullmatch(rendition.source)
         fits = 0 < room_of(rendition.size) <= self._bytes_max
@@ -338,7 +342,7 @@ class RenderCache:
         except OSError:
             return False
 
-    def _remove(self, rendition: CachedRendition) -> None:
+    def _remove(self, rendition: CacheEntry) -> None:
         self._rows.remove(lambda index: index.remove([rendition.number]))
 
     def _has_object(self, source: str) -> bool:
@@ -348,7 +352,7 @@ class RenderCache:
             return False
 
 
-def _is_good(file: FileIO, rendition: CachedRendition, *, is_read: bool) -> bool:
+def _is_good(file: FileIO, rendition: CacheEntry, *, is_read: bool) -> bool:
     """Whether a file is what its row says: of that many bytes, and, if it `is_read`, these."""
     try:
         status = os.fstat(file.fileno())

@@ -57,7 +57,7 @@ CREATE TABLE rendition (
 
 
 @dataclass(frozen=True, slots=True)
-class CachedRendition:
+class CacheEntry:
     """A file of the cache. `number` names it. `digest`, `size`: of its bytes; `source`: the digest
     of what it was made of.
     """
@@ -71,7 +71,7 @@ class CachedRendition:
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class RemovedEntry:
     """A row that is no more; its file has to go."""
 
     number: int
@@ -136,7 +136,7 @@ class CacheIndex:
         self._clock = itertools.count(newest + 1)
         self._uses: dict[int, int] = {}
 
-    def look_up(self, key: str) -> CachedRendition | None:
+    def look_up(self, key: str) -> CacheEntry | None:
         """The rendition with this key."""
         row = self._connection.execute(
             "SELECT number, key, source, digest, size, format, width, height, sum FROM rendition"
@@ -146,9 +146,7 @@ class CacheIndex:
         if row is None:
             return None
         number, key, source, digest, size, form, width, height, checksum = row
-        rendition = CachedRendition(
-            number, key, source, digest, size, ImageFacts(form, width, height)
-        )
+        rendition = CacheEntry(number, key, source, digest, size, ImageFacts(form, width, height))
         if _sum_of(rendition) != checksum:
             raise sqlite3.DatabaseError("a row is damaged")
         return rendition
@@ -194,7 +192,7 @@ class CacheIndex:
         ).fetchone()
         return row[0] if row else None
 
-    def add(self, rendition: CachedRendition, header: bytes) -> None:
+    def add(self, rendition: CacheEntry, header: bytes) -> None:
         """Add one whose key is not there."""
         self._connection.execute(
             "INSERT OR REPLACE INTO source VALUES (?, ?)", (rendition.source, header)
@@ -206,7 +204,7 @@ class CacheIndex:
         self.count += 1
         self.room_taken += room_of(rendition.size)
 
-    def evict(self, room: int) -> Sequence[Removed]:
+    def evict(self, room: int) -> Sequence[RemovedEntry]:
         """Remove what was used least recently, until it made so many bytes of room or SLICE are
         removed.
         """
@@ -220,7 +218,7 @@ class CacheIndex:
             room -= room_of(size)
         return self.remove(numbers)
 
-    def remove(self, numbers: Collection[int]) -> Sequence[Removed]:
+    def remove(self, numbers: Collection[int]) -> Sequence[RemovedEntry]:
         """Remove those of `numbers` that are there."""
         removed = []
         sources = set()
@@ -230,7 +228,7 @@ class CacheIndex:
                 (number,),
             ).fetchall()
             for gone, key, size, source in rows:
-                removed.append(Removed(gone, key))
+                removed.append(RemovedEntry(gone, key))
                 sources.add(source)
                 self.count -= 1
                 self.room_taken -= room_of(size)
@@ -242,7 +240,7 @@ class CacheIndex:
             )
         return removed
 
-    def remove_made_of(self, sources: Collection[str]) -> Sequence[Removed]:
+    def remove_of_source(self, sources: Collection[str]) -> Sequence[RemovedEntry]:
         """Remove what was made of `sources`, SLICE at most."""
         marks = ", ".join("?" * len(sources))
         found = self._connection.execute(
@@ -299,7 +297,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _values(rendition: CachedRendition) -> tuple[int | str, ...]:
+def _values(rendition: CacheEntry) -> tuple[int | str, ...]:
     facts = rendition.facts
     return (
         rendition.number,
@@ -313,5 +311,5 @@ def _values(rendition: CachedRendition) -> tuple[int | str, ...]:
     )
 
 
-def _sum_of(rendition: CachedRendition) -> int:
+def _sum_of(rendition: CacheEntry) -> int:
     return zlib.crc32(repr(_values(rendition)).encode())

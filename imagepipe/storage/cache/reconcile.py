@@ -82,6 +82,6 @@ def _sweep_rows(
         if is_enough():
             return False
         gone = [source for source in sources if not is_there(source)]
-        rows.remove_made_of(gone)
+        rows.remove_of_source(gone)
         after = sources[-1]
     return True

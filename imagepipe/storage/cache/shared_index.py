@@ -24,9 +24,9 @@ from imagepipe.storage.cache.files import CacheFiles, remove_left_over
 from imagepipe.storage.cache.index import (
     FAILURES,
     SLICE,
-    CachedRendition,
+    CacheEntry,
     CacheIndex,
-    Removed,
+    RemovedEntry,
     room_of,
 )
 
@@ -38,11 +38,11 @@ _log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A row. `is_known_good`: its file was read in this run, and had the right bytes."""
+class CacheHit:
+    """A row. `is_verified`: its file was read in this run, and had the right bytes."""
 
-    rendition: CachedRendition
-    is_known_good: bool
+    rendition: CacheEntry
+    is_verified: bool
 
 
 class CacheRows:
@@ -58,7 +58,7 @@ class CacheRows:
         self,
         files: CacheFiles,
         new_generation: Callable[[], str],
-        remembered_max: int,
+        in_memory_max: int,
         closing: threading.Event,
         on_gone: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
@@ -67,15 +67,15 @@ class CacheRows:
         """
         self._files = files
         self._new_generation = new_generation
-        self._remembered_max = remembered_max
+        self._in_memory_max = in_memory_max
         self._closing = closing
         self._lock = threading.Lock()
         self._index: CacheIndex | None = None
-        self._remembered: OrderedDict[str, CachedRendition] = OrderedDict()
+        self._in_memory: OrderedDict[str, CacheEntry] = OrderedDict()
         self._failures = 0
         self._to_skip = 0
         self._on_gone = on_gone
-        self.used: deque[str] = deque(maxlen=remembered_max)
+        self.used: deque[str] = deque(maxlen=in_memory_max)
         self.evictions = 0
         self.some_stay = False
 
@@ -120,21 +120,21 @@ class CacheRows:
                 self._begin()
             return self._index
 
-    def find(self, key: str) -> Found | None:
+    def find(self, key: str) -> CacheHit | None:
         """The row with this key; one that is remembered counts as used now."""
 
-        def find(index: CacheIndex) -> Found | None:
-            rendition = self._remembered.get(key)
+        def find(index: CacheIndex) -> CacheHit | None:
+            rendition = self._in_memory.get(key)
             if rendition is not None:
-                self._remembered.move_to_end(key)
+                self._in_memory.move_to_end(key)
                 index.use(rendition.number)
-                return Found(rendition, is_known_good=True)
+                return CacheHit(rendition, is_verified=True)
             rendition = index.look_up(key)
-            return None if rendition is None else Found(rendition, is_known_good=False)
+            return None if rendition is None else CacheHit(rendition, is_verified=False)
 
         return self.ask(find)
 
-    def remember(self, rendition: CachedRendition) -> None:
+    def remember(self, rendition: CacheEntry) -> None:
         """The file of this row is good, and used now."""
 
         def remember(index: CacheIndex) -> None:
@@ -149,7 +149,7 @@ class CacheRows:
         return self.ask(lambda index: index.header(source))
 
     def add(
-        self, rendition: CachedRendition, header: bytes, room_max: int, index_then: CacheIndex
+        self, rendition: CacheEntry, header: bytes, room_max: int, index_then: CacheIndex
     ) -> bool:
         """Add a row, when enough of those used least recently have gone; whether it is in. If not
         its file is gone.
@@ -163,7 +163,7 @@ class CacheRows:
                 return None
             # rendered twice at once: who has found that one is about to open its file
             if index.look_up(rendition.key):
-                removed.append(Removed(rendition.number, rendition.key))
+                removed.append(RemovedEntry(rendition.number, rendition.key))
                 return None
             with index.changing():
                 removed.extend(index.evict(index.room_taken + room_of(rendition.size) - room_max))
@@ -181,7 +181,7 @@ class CacheRows:
 
         is_in: bool | None = False
         while is_in is False:
-            removed: list[Removed] = []
+            removed: list[RemovedEntry] = []
             is_in = self.ask(fit)
             self._unlink(removed)
         if is_in is None:
@@ -191,7 +191,7 @@ class CacheRows:
     def shrink(self, room_max: int) -> None:
         """Remove those used least recently, until they take no more room than this."""
 
-        def evict(index: CacheIndex) -> Sequence[Removed]:
+        def evict(index: CacheIndex) -> Sequence[RemovedEntry]:
             evicted = index.evict(index.room_taken - room_max)
             self.evictions += len(evicted)
             return evicted
@@ -199,10 +199,10 @@ class CacheRows:
         while not self._closing.is_set() and self.remove(evict):
             pass
 
-    def remove(self, remove: Callable[[CacheIndex], Sequence[Removed]]) -> int:
+    def remove(self, remove: Callable[[CacheIndex], Sequence[RemovedEntry]]) -> int:
         """Have `remove` take rows out, and remove their files; how many."""
 
-        def change(index: CacheIndex) -> Sequence[Removed]:
+        def change(index: CacheIndex) -> Sequence[RemovedEntry]:
             with index.changing():
                 removed = remove(index)
             self._forget(removed)
@@ -212,9 +212,9 @@ class CacheRows:
         self._unlink(removed)
         return len(removed)
 
-    def remove_made_of(self, sources: Collection[str]) -> None:
+    def remove_of_source(self, sources: Collection[str]) -> None:
         """Remove all that was made of `sources`, a slice at a time: others are let in between."""
-        while self.remove(partial(CacheIndex.remove_made_of, sources=sources)) >= SLICE:
+        while self.remove(partial(CacheIndex.remove_of_source, sources=sources)) >= SLICE:
             pass
 
     def ask(self, query: Callable[[CacheIndex], T | None]) -> T | None:
@@ -263,29 +263,29 @@ class CacheRows:
                 _log.error("the render cache was not closed in order: {error}", error=error)
                 return False
             finally:
-                self._remembered.clear()
+                self._in_memory.clear()
             return index is not None and not self.some_stay
 
     def _note_used(self, index: CacheIndex) -> None:
         while self.used:
-            rendition = self._remembered.get(self.used.popleft())
+            rendition = self._in_memory.get(self.used.popleft())
             if rendition is not None:
-                self._remembered.move_to_end(rendition.key)
+                self._in_memory.move_to_end(rendition.key)
                 index.use(rendition.number)
 
-    def _unlink(self, rows: Sequence[Removed]) -> None:
+    def _unlink(self, rows: Sequence[RemovedEntry]) -> None:
         if not self._files.remove([row.number for row in rows]):
             self.some_stay = True
 
-    def _remember(self, rendition: CachedRendition) -> None:
-        self._remembered[rendition.key] = rendition
-        self._remembered.move_to_end(rendition.key)
-        if len(self._remembered) > self._remembered_max:
-            self._remembered.popitem(last=False)
+    def _remember(self, rendition: CacheEntry) -> None:
+        self._in_memory[rendition.key] = rendition
+        self._in_memory.move_to_end(rendition.key)
+        if len(self._in_memory) > self._in_memory_max:
+            self._in_memory.popitem(last=False)
 
-    def _forget(self, rows: Sequence[Removed]) -> None:
+    def _forget(self, rows: Sequence[RemovedEntry]) -> None:
         for row in rows:
-            self._remembered.pop(row.key, None)
+            self._in_memory.pop(row.key, None)
         self._on_gone([row.key for row in rows])
 
     def _begin(self) -> None:
@@ -307,5 +307,5 @@ class CacheRows:
         if self._index:
             self._index.abandon()
         self._index = None
-        self._remembered.clear()
+        self._in_memory.clear()
         self._files.end()

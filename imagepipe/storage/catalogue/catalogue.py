@@ -22,7 +22,7 @@ from imagepipe.storage.catalogue.orders import Orders
 from imagepipe.storage.catalogue.upstreams import Upstreams
 from imagepipe.storage.health import Health
 from imagepipe.storage.image_info import ImageFacts, ImageInfo, info_of
-from imagepipe.storage.memory import RememberedRows
+from imagepipe.storage.memory import RowMemory
 
 _ENTRY = f"SELECT {columns.ENTRY} FROM entry"
 _ROW = f"SELECT {columns.ENTRY}, {columns.FACTS} FROM entry LEFT JOIN image USING (digest)"
@@ -33,7 +33,7 @@ _LAST = "\U0010ffff"
 
 AHEAD_MAX = 1000
 
-REMEMBERED_MAX = 16_384
+IN_MEMORY_MAX = 16_384
 """How many paths' rows are found without asking SQLite: some 16 MiB of memory."""
 
 
@@ -59,7 +59,7 @@ class Catalogue:
         ).fetchone()[0]
         self._coming = self.last_seq
         self._changing: list[str] = []
-        self._remembered = RememberedRows(REMEMBERED_MAX)
+        self._in_memory = RowMemory(IN_MEMORY_MAX)
         self.upstreams = Upstreams(self._database)
         self.history = History(self._database)
         self.orders = Orders(self._database)
@@ -77,18 +77,18 @@ class Catalogue:
         say. remember: they will be asked for again.
         """
         query = _ROW + f" WHERE path IN ({', '.join('?' * len(paths))})"
-        changes = self._remembered.changes
+        changes = self._in_memory.changes
         found = self._database.read(
             lambda connection: [columns.row_of(row) for row in connection.execute(query, paths)]
         )
         rows = {row.entry.path: row for row in found}
         if remember:
-            self._remembered.note(paths, rows, changes)
+            self._in_memory.note(paths, rows, changes)
         return rows
 
-    def remembered_rows(self, paths: Sequence[str]) -> dict[str, Row] | None:
+    def rows_in_memory(self, paths: Sequence[str]) -> dict[str, Row] | None:
         """What `rows` would find, if that is known without asking SQLite; never blocks."""
-        return self._remembered.look_up(paths)
+        return self._in_memory.look_up(paths)
 
     def info(self, path: str) -> ImageInfo | None:
         """What is known of the live image at `path`."""
@@ -212,7 +212,7 @@ class Catalogue:
             self._database.commit()
         finally:  # of one that failed nobody knows
             if self._changing:
-                self._remembered.changed(self._changing)
+                self._in_memory.changed(self._changing)
         self.last_seq = self._coming
 
     def roll_back(self) -> None:

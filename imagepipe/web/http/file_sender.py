@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from imagepipe.storage.shared_file import OpenedFile
+from imagepipe.storage.shared_file import SharedFile
 
 PIECE_BYTES = 256 << 10
 
@@ -24,7 +24,7 @@ OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 
 async def send(
-    request: Any, file: OpenedFile, start: int, length: int, on_thread: OnThread
+    request: Any, file: SharedFile, start: int, length: int, on_thread: OnThread
 ) -> bool:
     """Write `length` bytes of `file` from `start` on as the body of `request`; its headers are set,
     and the caller finishes it.
@@ -51,7 +51,7 @@ class _FileProducer:
     """
 
     def __init__(
-        self, request: Any, file: OpenedFile, at: int, end: int, on_thread: OnThread
+        self, request: Any, file: SharedFile, at: int, end: int, on_thread: OnThread
     ) -> None:
         self._request = request
         self._file = file

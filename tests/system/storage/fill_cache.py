@@ -43,7 +43,7 @@ def fill(root: Path, left: int) -> None:
 
 def the_cache_leaves_room(root: Path) -> None:
     """It would grow for ever: but what is used least makes room, in order, for the disk too."""
-    with opened(root, ENDLESS, remembered_max=3) as cache:
+    with opened(root, ENDLESS, in_memory_max=3) as cache:
         for number in range(800):
             assert put(cache, root, f"{number}", content(number)) == content(number)
             at_hand, needed = free(root)
@@ -65,7 +65,7 @@ def it_gives_way_to_others(root: Path) -> None:
         assert get(cache, "a") == content(1)
         assert before - 16 < cache.files < before - 5, (before, cache.files)
         assert free(root)[0] >= free(root)[1] - INDEX, free(root)
-        cache.shed()
+        cache.give_up_space()
         fill(root, free(root)[1] // 2)
         for number in range(5):
             assert put(cache, root, f"{number}", content(number)) == content(number)
@@ -85,9 +85,9 @@ def nothing_is_an_error_on_a_full_disk(root: Path) -> None:
         for number in range(150):
             put(cache, root, f"{number}", b"%d" % number, f"{number}")
         staged = [stage(root, content(number)) for number in range(2)]
-    for call in ("get", "put", "forget", "tidy", "shed"):
+    for call in ("get", "put", "forget", "recover", "give_up_space"):
         # whose log is empty, and would have to grow for each change
-        with opened(root, ENDLESS, remembered_max=400) as cache:
+        with opened(root, ENDLESS, in_memory_max=400) as cache:
             assert get(cache, "149") == b"149"
             fill(root, 0)
             assert free(root)[0] == 0
@@ -102,10 +102,10 @@ def nothing_is_an_error_on_a_full_disk(root: Path) -> None:
                 cache.forget([hexed(f"{number}") for number in range(100)])
                 assert [get(cache, f"{number}") for number in range(100)] == [None] * 100
                 fill(root, 0)
-            elif call == "tidy":
-                cache.tidy()
+            elif call == "recover":
+                cache.recover()
             else:
-                cache.shed()
+                cache.give_up_space()
                 fill(root, 0)
                 assert read(cache.put(hexed("a"), hexed("source"), staged.pop(), FACTS)) == content(
                     0
@@ -113,7 +113,7 @@ def nothing_is_an_error_on_a_full_disk(root: Path) -> None:
             assert cache.files == len(files(root)), call
         fill(root, 8_000_000)
         with opened(root, ENDLESS) as cache:
-            cache.tidy()
+            cache.recover()
             assert cache.files == len(files(root)), call
             for number in range(150):
                 assert put(cache, root, f"{number}", b"%d" % number, f"{number}") == b"%d" % number
@@ -127,7 +127,7 @@ def it_starts_on_a_full_disk(root: Path) -> None:
     fill(root, 0)
     cache: RenderCache = open_cache(root, ENDLESS)
     assert get(cache, "a") is None
-    cache.tidy()
+    cache.recover()
     fill(root, 2 * free(root)[1])
     tries = 0
     while get(cache, "a") is None:

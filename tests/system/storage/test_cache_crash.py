@@ -79,7 +79,7 @@ class KilledTests:
             with opened(killed) as cache:
                 assert [get(cache, name) for name in NAMES] == [content(name) for name in NAMES]
                 assert (cache.files, cache.bytes) == (8, 8 * 2 * BLOCK)
-                cache.tidy()
+                cache.recover()
 
     def test_files_without_a_row_go_and_so_do_rows_without_a_source(
         self, killed: Path, tmp_path: Path
@@ -104,7 +104,7 @@ class KilledTests:
         (killed / "cache" / "readme").touch()
         there = {hexed(name) for name in "abgh"}
         with opened(killed, is_there=there.__contains__) as cache:
-            cache.tidy()
+            cache.recover()
             assert [get(cache, name) for name in NAMES] == [
                 content(name) if name in "abgh" else None for name in NAMES
             ]
@@ -134,7 +134,7 @@ class KilledTests:
             return True
 
         with opened(killed, is_there=is_there) as cache:
-            cache.tidy()
+            cache.recover()
             assert set(map(hexed, NAMES)) < set(asked)
             assert [get(cache, f"new {number}") for number in (1, 2, 3)] == [b"1"] * 3
             assert cache.files == 8 + 3
@@ -143,7 +143,7 @@ class KilledTests:
         stray = files(stopped)[0].with_name("0" * 14 + files(stopped)[0].parent.name)
         stray.touch()
         with opened(stopped, is_there=set[str]().__contains__) as cache:
-            cache.tidy()
+            cache.recover()
             assert [get(cache, name) for name in NAMES] == [content(name) for name in NAMES]
         assert stray.exists()
 
@@ -158,8 +158,8 @@ class KilledTests:
             pass
         for expected in (8, 8):
             with opened(killed, is_there=is_there) as cache:
-                cache.tidy()
-                cache.tidy()
+                cache.recover()
+                cache.recover()
             assert len(asked) == expected
 
 
@@ -212,7 +212,7 @@ class DamagedFileTests:
             put(cache, stopped, "c", content("c"), "c")
             assert get(cache, "c") == content("c")
         with opened(stopped) as cache:
-            cache.tidy()
+            cache.recover()
             assert [get(cache, name) for name in NAMES] == [content(name) for name in NAMES]
 
     @pytest.mark.parametrize("damage", [Path.unlink, _truncate, _empty, _link, _pipe, _folder])
@@ -277,7 +277,7 @@ class DamagedIndexTests:
         with logged() as lines, opened(stopped) as cache:
             assert [get(cache, name) for name in NAMES] == [None] * 8
             put(cache, stopped, "a", content("a"))
-            cache.tidy()
+            cache.recover()
             assert get(cache, "a") == content("a")
             assert (cache.files, len(files(stopped))) == (1, 1)
         assert len(lines) <= 1
@@ -313,7 +313,7 @@ class DamagedIndexTests:
             for name in NAMES:
                 assert get(cache, name) in (content(name), None)
             if seed % 2:
-                cache.tidy()
+                cache.recover()
             cache.forget([hexed("a"), hexed("b")])
             for number in range(30):
                 assert (
@@ -321,7 +321,7 @@ class DamagedIndexTests:
                 )
             for name in NAMES:
                 assert get(cache, name) in (content(name), None)
-            cache.tidy()
+            cache.recover()
         with opened(stopped) as cache:
             for number in range(30):
                 assert get(cache, f"{number}") in (b"%d" % number * 5000, None)
@@ -348,7 +348,7 @@ class DamagedIndexTests:
             )
         with logged() as lines, opened(killed) as cache:
             assert get(cache, "a") == content("a")
-            cache.tidy()
+            cache.recover()
             assert [get(cache, name) for name in NAMES] == [None] * 8
             assert (cache.files, files(killed)) == (0, [])
         assert len(lines) == 1
@@ -357,7 +357,7 @@ class DamagedIndexTests:
 class FailureTests:
     """What goes wrong while the cache is open."""
 
-    @pytest.mark.parametrize("call", ["get", "put", "forget", "tidy", "close"])
+    @pytest.mark.parametrize("call", ["get", "put", "forget", "recover", "close"])
     def test_an_error_of_the_index_costs_what_was_kept_and_no_more(
         self, killed: Path, call: str
     ) -> None:
@@ -370,8 +370,8 @@ class FailureTests:
                 assert put(cache, killed, "a", b"1") == b"1"
             elif call == "forget":
                 cache.forget([hexed("a")])
-            elif call == "tidy":
-                cache.tidy()
+            elif call == "recover":
+                cache.recover()
             else:
                 cache.close()
             if call != "close":
@@ -425,7 +425,7 @@ class FailureTests:
             assert get(cache, "a") is None
         assert lines == ["error: a file of the render cache stays behind: {error}"]
         with opened(tmp_path) as cache:
-            cache.tidy()
+            cache.recover()
             assert files(tmp_path) == []
 
     def test_without_descriptors_it_is_a_miss_and_stays(self, tmp_path: Path) -> None:
@@ -455,10 +455,10 @@ class FailureTests:
 
         cache = open_cache(killed, is_there=is_there)
         closer = threading.Thread(target=cache.close)
-        cache.tidy()
+        cache.recover()
         closer.join(60)
         assert 0 < len(asked) < 300
         there = set(asked)
         with opened(killed, is_there=there.__contains__) as cache:  # which goes through all of it
-            cache.tidy()
+            cache.recover()
             assert cache.files == len(there)

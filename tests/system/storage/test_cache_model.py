@@ -26,13 +26,13 @@ def source_of(name: str) -> str:
 class CacheMachine(RuleBasedStateMachine):
     """`kept`: name -> blocks, the least recently used first."""
 
-    @initialize(remembered_max=st.sampled_from([1, 3, 100]))
-    def begin(self, remembered_max: int) -> None:
+    @initialize(in_memory_max=st.sampled_from([1, 3, 100]))
+    def begin(self, in_memory_max: int) -> None:
         """Open an empty cache."""
         self.top = Path(tempfile.mkdtemp())
         self.runs = 0
         self.root = self.top / "0"
-        self.remembered_max = remembered_max
+        self.in_memory_max = in_memory_max
         self.there = set(map(source_of, "abcdefgh"))
         self.kept: OrderedDict[str, int] = OrderedDict()
         self.versions: dict[str, int] = {}
@@ -47,7 +47,7 @@ class CacheMachine(RuleBasedStateMachine):
             self.root,
             BLOCKS_MAX * BLOCK,
             is_there=lambda source: source in set(map(hexed, self.there)),
-            remembered_max=self.remembered_max,
+            in_memory_max=self.in_memory_max,
         )
 
     def content(self, name: str, blocks: int) -> bytes:
@@ -93,15 +93,15 @@ class CacheMachine(RuleBasedStateMachine):
         self.there.add(source_of(name))
 
     @rule()
-    def shed(self) -> None:
+    def give_up_space(self) -> None:
         """The disk is full."""
-        assert self.cache.shed() == sum(self.kept.values()) * BLOCK
+        assert self.cache.give_up_space() == sum(self.kept.values()) * BLOCK
         self.kept.clear()
 
     @rule()
-    def tidy(self) -> None:
+    def recover(self) -> None:
         """All that is left over goes."""
-        self.cache.tidy()
+        self.cache.recover()
 
     @rule()
     def stop_and_start(self) -> None:

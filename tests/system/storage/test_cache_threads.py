@@ -63,7 +63,7 @@ class ThreadsTests:
     @pytest.mark.parametrize("seed", range(4))
     def test_every_answer_is_right_whatever_the_others_do(self, tmp_path: Path, seed: int) -> None:
         room = 12
-        with opened(tmp_path, room * BLOCK, remembered_max=5) as cache:
+        with opened(tmp_path, room * BLOCK, in_memory_max=5) as cache:
 
             def work(number: int) -> None:
                 chance = random.Random(f"{seed} {number}")
@@ -81,9 +81,9 @@ class ThreadsTests:
                     elif action < 0.99:
                         cache.forget([hexed(f"source {chance.randrange(4)}")])
                     elif step % 3:
-                        cache.tidy()
+                        cache.recover()
                     else:
-                        cache.shed()
+                        cache.give_up_space()
                     assert cache.bytes <= room * BLOCK
 
             at_once(*(lambda number=number: work(number) for number in range(THREADS)))
@@ -189,7 +189,7 @@ class ThreadsTests:
                         assert read(again) in (b"%d" % number, None)
                         assert read(cached) == b"%d" % number
 
-                at_once(render, cache.shed, render, cache.shed)
-            cache.shed()
+                at_once(render, cache.give_up_space, render, cache.give_up_space)
+            cache.give_up_space()
             assert files(tmp_path) == []
             assert [path.name for path in (tmp_path / "cache").iterdir()] == ["in-use"]

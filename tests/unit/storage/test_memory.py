@@ -8,8 +8,8 @@ from pathlib import Path
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.cache.cache import RenderCache
-from imagepipe.storage.memory import Remembered, RememberedRows
-from imagepipe.storage.shared_file import HEAD_BYTES, OpenedFile
+from imagepipe.storage.memory import LruMemory, RowMemory
+from imagepipe.storage.shared_file import HEAD_BYTES, SharedFile
 from imagepipe.storage.store import Store
 from tests.support.caches import FACTS as RENDITION_FACTS
 from tests.support.caches import hexed
@@ -20,36 +20,36 @@ from tests.support.stores import FACTS, delete, digest, move, opened, put
 
 class RememberedTests:
     def test_the_least_recently_used_go_first(self) -> None:
-        remembered: Remembered[str, int] = Remembered(3)
+        memory: LruMemory[str, int] = LruMemory(3)
         for number, name in enumerate("abc"):
-            remembered.put(name, number)
-        assert remembered.get("a") == 0
-        remembered.put("d", 3)
-        assert [remembered.get(name) for name in "abcd"] == [0, None, 2, 3]
-        assert remembered.hits == 4
+            memory.put(name, number)
+        assert memory.get("a") == 0
+        memory.put("d", 3)
+        assert [memory.get(name) for name in "abcd"] == [0, None, 2, 3]
+        assert memory.hits == 4
 
     def test_it_never_weighs_more_than_it_may(self) -> None:
-        remembered: Remembered[str, int] = Remembered(10)
-        remembered.put("a", 1, 4)
-        remembered.put("b", 2, 4)
-        remembered.put("a", 3, 5)
-        assert (remembered.get("a"), remembered.get("b"), remembered.weight) == (3, 2, 9)
-        remembered.put("too heavy", 4, 11)
-        assert (remembered.get("too heavy"), remembered.weight) == (None, 0)
+        memory: LruMemory[str, int] = LruMemory(10)
+        memory.put("a", 1, 4)
+        memory.put("b", 2, 4)
+        memory.put("a", 3, 5)
+        assert (memory.get("a"), memory.get("b"), memory.weight) == (3, 2, 9)
+        memory.put("too heavy", 4, 11)
+        assert (memory.get("too heavy"), memory.weight) == (None, 0)
 
     def test_what_is_to_be_forgotten_is(self) -> None:
-        remembered: Remembered[str, int] = Remembered(10)
+        memory: LruMemory[str, int] = LruMemory(10)
         for name in "abc":
-            remembered.put(name, 1, 2)
-        remembered.forget(["a", "d"])
-        assert (remembered.get("a"), remembered.get("b"), remembered.weight) == (None, 1, 4)
-        remembered.forget_all()
-        assert (remembered.get("b"), remembered.weight) == (None, 0)
+            memory.put(name, 1, 2)
+        memory.discard(["a", "d"])
+        assert (memory.get("a"), memory.get("b"), memory.weight) == (None, 1, 4)
+        memory.clear()
+        assert (memory.get("b"), memory.weight) == (None, 0)
 
 
 class RememberedRowsTests:
     def test_rows_and_their_absence_are_known_once_they_were_noted(self) -> None:
-        rows = RememberedRows(10)
+        rows = RowMemory(10)
         rows.note(["a", "b"], {"a": _row("a")}, rows.changes)
         assert rows.look_up(["a"]) == {"a": _row("a")}
         assert rows.look_up(["b"]) == {}
@@ -57,14 +57,14 @@ class RememberedRowsTests:
         assert rows.look_up(["a", "c"]) is None
 
     def test_what_was_read_before_a_change_is_not_noted_after_it(self) -> None:
-        rows = RememberedRows(10)
+        rows = RowMemory(10)
         before = rows.changes
         rows.changed(["b"])
         rows.note(["a"], {"a": _row("a")}, before)
         assert rows.look_up(["a"]) is None
 
     def test_a_row_whose_facts_may_still_come_is_not_noted(self) -> None:
-        rows = RememberedRows(10)
+        rows = RowMemory(10)
         rows.note(["a"], {"a": Row(_row("a").entry, None)}, rows.changes)
         assert rows.look_up(["a"]) is None
 
@@ -73,9 +73,9 @@ class RowsAtHandTests:
     def test_they_are_those_that_were_asked_for(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
-            assert store.rows_at_hand(["a", "b"]) is None
-            assert store.rows(["a", "b"]) == store.rows_at_hand(["a", "b"])
-            assert store.rows_at_hand(["b"]) == {}
+            assert store.rows_in_memory(["a", "b"]) is None
+            assert store.rows(["a", "b"]) == store.rows_in_memory(["a", "b"])
+            assert store.rows_in_memory(["b"]) == {}
 
     def test_every_change_shows_at_once(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
@@ -119,15 +119,15 @@ class ObjectsAtHandTests:
     ) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
-            assert store.object_at_hand(digest(b"1")) is None
+            assert store.object_in_memory(digest(b"1")) is None
             _ask_for(store, b"1")
-            file = store.object_at_hand(digest(b"1"))
+            file = store.object_in_memory(digest(b"1"))
             assert file
             assert file.read(0, 10) == b"1"
             file.close()
             delete(store, "a")
         with opened(tmp_path) as store:
-            assert store.object_at_hand(digest(b"1")) is None
+            assert store.object_in_memory(digest(b"1")) is None
 
     def test_a_deleted_one_is_forgotten_with_its_object(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
@@ -135,14 +135,14 @@ class ObjectsAtHandTests:
             _ask_for(store, b"1")
             delete(store, "a")
             assert store.tidy().result(60)
-            assert store.object_at_hand(digest(b"1")) is None
+            assert store.object_in_memory(digest(b"1")) is None
 
     def test_a_large_one_is_not(self, tmp_path: Path) -> None:
         large = bytes(HEAD_BYTES + 1)
         with opened(tmp_path) as store:
             put(store, {"a": large})
             _ask_for(store, large)
-            assert store.object_at_hand(digest(large)) is None
+            assert store.object_in_memory(digest(large)) is None
 
     def test_nor_is_one_that_has_rotted(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
@@ -151,7 +151,7 @@ class ObjectsAtHandTests:
             path.chmod(0o644)
             path.write_bytes(b"2")
             _ask_for(store, b"1")
-            assert store.object_at_hand(digest(b"1")) is None
+            assert store.object_in_memory(digest(b"1")) is None
 
 
 class RenditionsAtHandTests:
@@ -160,10 +160,10 @@ class RenditionsAtHandTests:
     ) -> None:
         with opened_cache(tmp_path) as cache:
             put_rendition(cache, tmp_path, "a", b"123")
-            assert cache.at_hand(hexed("a")) is None
+            assert cache.get_in_memory(hexed("a")) is None
             assert (cache.hits, cache.misses) == (0, 1)
             _keep(cache, "a")
-            found = cache.at_hand(hexed("a"))
+            found = cache.get_in_memory(hexed("a"))
             assert found
             assert (found.file.read(0, 10), found.digest, found.facts) == (
                 b"123",
@@ -179,10 +179,10 @@ class RenditionsAtHandTests:
             put_rendition(cache, tmp_path, "b", b"2")
             for name in "ab":
                 _keep(cache, name)
-            assert cache.at_hand(hexed("a"))
+            assert cache.get_in_memory(hexed("a"))
             put_rendition(cache, tmp_path, "c", b"3")
-            assert cache.at_hand(hexed("a"))
-            assert cache.at_hand(hexed("b")) is None, "it was used before a, and has gone"
+            assert cache.get_in_memory(hexed("a"))
+            assert cache.get_in_memory(hexed("b")) is None, "it was used before a, and has gone"
 
     def test_they_go_with_their_source_with_the_cache_and_at_its_end(self, tmp_path: Path) -> None:
         with opened_cache(tmp_path) as cache:
@@ -191,13 +191,13 @@ class RenditionsAtHandTests:
             for name in "ab":
                 _keep(cache, name)
             cache.forget([hexed("one")])
-            assert cache.at_hand(hexed("a")) is None
-            assert cache.at_hand(hexed("b"))
-            cache.shed()
-            assert cache.at_hand(hexed("b")) is None
+            assert cache.get_in_memory(hexed("a")) is None
+            assert cache.get_in_memory(hexed("b"))
+            cache.give_up_space()
+            assert cache.get_in_memory(hexed("b")) is None
             put_rendition(cache, tmp_path, "c", b"3")
             _keep(cache, "c")
-        assert cache.at_hand(hexed("c")) is None
+        assert cache.get_in_memory(hexed("c")) is None
 
 
 def _row(path: str) -> Row:
@@ -206,7 +206,7 @@ def _row(path: str) -> Row:
 
 def _content(store: Store, path: str) -> Content | None:
     """What is there, from memory where that is possible; the next who asks has it from there."""
-    rows = store.rows_at_hand([path])
+    rows = store.rows_in_memory([path])
     if rows is None:
         rows = store.rows([path])
     return rows[path].entry.content if path in rows else None
@@ -215,13 +215,13 @@ def _content(store: Store, path: str) -> Content | None:
 def _ask_for(store: Store, content: bytes) -> None:
     file = store.open_object(digest(content))
     assert file
-    store.keep_at_hand(digest(content), file)
+    store.keep_in_memory(digest(content), file)
     file.close()
 
 
 def _keep(cache: RenderCache, name: str) -> None:
     cached = cache.get(hexed(name))
     assert cached
-    file = OpenedFile(cached.file, cached.size)
-    cache.keep_at_hand(hexed(name), file, cached)
+    file = SharedFile(cached.file, cached.size)
+    cache.keep_in_memory(hexed(name), file, cached)
     file.close()

@@ -10,7 +10,7 @@ import pytest
 from imagepipe.core.rows.entries import Content
 from imagepipe.errors import Conflict
 from imagepipe.storage.catalogue.orders import Order
-from imagepipe.storage.shared_file import HEAD_BYTES, OpenedFile
+from imagepipe.storage.shared_file import HEAD_BYTES, SharedFile
 from tests.support.stores import (
     FACTS,
     check_whole,
@@ -89,7 +89,7 @@ class OpenObjectTests:
             put(store, {"a": b"12345"})
             file = store.open_object(digest(b"12345"))
             assert file
-            assert (file.size, file.head, file.is_all_read) == (5, b"12345", True)
+            assert (file.size, file.head, file.is_in_memory) == (5, b"12345", True)
             assert file.read(1, 3) == b"234"
             file.close()
 
@@ -100,7 +100,7 @@ class OpenObjectTests:
             put(store, {"a": LARGE})
             file = store.open_object(digest(LARGE))
             assert file
-            assert (file.size, file.head, file.is_all_read) == (
+            assert (file.size, file.head, file.is_in_memory) == (
                 len(LARGE),
                 LARGE[:HEAD_BYTES],
                 False,
@@ -118,7 +118,7 @@ class OpenObjectTests:
     def test_the_last_who_holds_it_closes_it(self, tmp_path: Path) -> None:
         (tmp_path / "f").write_bytes(LARGE)
         inner = (tmp_path / "f").open("rb", buffering=0)
-        file = OpenedFile(inner)
+        file = SharedFile(inner)
         file.hold()
         file.close()
         assert not inner.closed

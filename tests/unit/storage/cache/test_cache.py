@@ -121,15 +121,15 @@ class BoundTests:
                 2,
             )
 
-    @pytest.mark.parametrize("remembered_max", [1, 100])
+    @pytest.mark.parametrize("in_memory_max", [1, 100])
     def test_the_next_run_knows_what_was_used_last(
-        self, tmp_path: Path, remembered_max: int
+        self, tmp_path: Path, in_memory_max: int
     ) -> None:
-        with opened(tmp_path, 3 * BLOCK, remembered_max=remembered_max) as cache:
+        with opened(tmp_path, 3 * BLOCK, in_memory_max=in_memory_max) as cache:
             for name in "abc":
                 put(cache, tmp_path, name, name.encode())
             assert [get(cache, name) for name in "ba"] == [b"b", b"a"]
-        with opened(tmp_path, 3 * BLOCK, remembered_max=remembered_max) as cache:
+        with opened(tmp_path, 3 * BLOCK, in_memory_max=in_memory_max) as cache:
             assert get(cache, "b") == b"b"
             put(cache, tmp_path, "d", b"d")
             put(cache, tmp_path, "e", b"e")
@@ -153,8 +153,8 @@ class BoundTests:
             for content in (b"1", b""):
                 assert put(cache, tmp_path, "b", content) == content
                 assert get(cache, "b") is None
-            assert (cache.files, cache.bytes, cache.shed()) == (0, 0, 0)
-            cache.tidy()
+            assert (cache.files, cache.bytes, cache.give_up_space()) == (0, 0, 0)
+            cache.recover()
             cache.forget([hexed("source")])
         assert not any((tmp_path / "cache").iterdir())
         with opened(tmp_path) as cache:
@@ -167,7 +167,7 @@ class BoundTests:
                 put(cache, tmp_path, f"{number}", b"%d" % number)
         with opened(tmp_path, 3 * BLOCK) as cache:
             assert get(cache, "1") == b"1"
-            cache.tidy()
+            cache.recover()
             assert (cache.files, len(files(tmp_path))) == (3, 3)
             assert [get(cache, name) for name in ("1", "2", "598", "599")] == [
                 b"1",
@@ -180,17 +180,17 @@ class BoundTests:
             assert (cache.files, len(files(tmp_path)), get(cache, "a")) == (1, 1, b"a")
 
     def test_what_is_remembered_is_bounded_and_all_is_found(self, tmp_path: Path) -> None:
-        with opened(tmp_path, remembered_max=2) as cache:
+        with opened(tmp_path, in_memory_max=2) as cache:
             for number in range(700):
                 put(cache, tmp_path, f"{number}", b"%d" % number)
             for number in range(700):
                 assert get(cache, f"{number}") == b"%d" % number
-            assert len(cache._rows._remembered) == 2
+            assert len(cache._rows._in_memory) == 2
 
 
 class ForgettingTests:
     def test_all_that_was_made_of_a_source_goes_with_it(self, tmp_path: Path) -> None:
-        with opened(tmp_path, remembered_max=3) as cache:
+        with opened(tmp_path, in_memory_max=3) as cache:
             for number in range(8):
                 put(cache, tmp_path, f"{number}", b"%d" % number, f"source {number % 4}")
             held = cache.get(hexed("1"))
@@ -225,9 +225,9 @@ class ForgettingTests:
             for name in "ab":
                 put(cache, tmp_path, name, bytes(5000))
             held = cache.get(hexed("a"))
-            assert cache.shed() == 4 * BLOCK
+            assert cache.give_up_space() == 4 * BLOCK
             assert (cache.files, cache.bytes, files(tmp_path), get(cache, "b")) == (0, 0, [], None)
-            assert cache.shed() == 0
+            assert cache.give_up_space() == 0
             assert read(held) == bytes(5000)
             put(cache, tmp_path, "c", b"3")
             assert [get(cache, name) for name in "abc"] == [None, None, b"3"]
@@ -247,8 +247,8 @@ class ClosedTests:
         assert get(cache, "a") is None
         assert put(cache, tmp_path, "b", b"2") == b"2"
         cache.forget([hexed("source")])
-        cache.tidy()
-        assert (cache.shed(), cache.files, cache.bytes) == (0, 0, 0)
+        cache.recover()
+        assert (cache.give_up_space(), cache.files, cache.bytes) == (0, 0, 0)
         assert read(held) == b"1"
         assert list((tmp_path / "staging").iterdir()) == []
         with opened(tmp_path) as cache:
@@ -272,7 +272,7 @@ class PlaceTests:
         with opened(tmp_path) as cache:
             put(cache, tmp_path, "a", b"1")
             assert get(cache, "a") == b"1"
-            cache.tidy()
+            cache.recover()
             assert get(cache, "a") == b"1"
         assert stat.S_IMODE(place.lstat().st_mode) == 0o700
         assert place.is_dir()
@@ -289,8 +289,8 @@ class PlaceTests:
             assert put(cache, tmp_path, "a", b"1") == b"1"
             assert get(cache, "a") is None
             cache.forget([hexed("source")])
-            assert cache.shed() == 0
-        cache.tidy()
+            assert cache.give_up_space() == 0
+        cache.recover()
         root.mkdir(parents=True)
         tries = 0
         while get(cache, "a") is None:

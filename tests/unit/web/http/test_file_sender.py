@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from imagepipe.core.requests.client_timeouts import PATIENCE_SECONDS, Phase
-from imagepipe.storage.shared_file import HEAD_BYTES, OpenedFile
+from imagepipe.storage.shared_file import HEAD_BYTES, SharedFile
 from imagepipe.web.http.file_sender import PIECE_BYTES, send
 from tests.support.browser import Browser
 
@@ -28,7 +28,7 @@ class Download(Resource):
 
     isLeaf = True
 
-    def __init__(self, file: OpenedFile, start: int = 0, length: int | None = None) -> None:
+    def __init__(self, file: SharedFile, start: int = 0, length: int | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.reads: list[tuple[Deferred[Any], Callable[[], Any]]] = []
         self.outcome: list[bool] = []
@@ -88,9 +88,9 @@ def path(tmp_path: Path, content: bytes) -> Path:
 
 
 @pytest.fixture
-def file(path: Path) -> Iterator[OpenedFile]:
+def file(path: Path) -> Iterator[SharedFile]:
     """The file, opened."""
-    file = OpenedFile(path.open("rb", buffering=0))
+    file = SharedFile(path.open("rb", buffering=0))
     yield file
     file.close()
 
@@ -100,7 +100,7 @@ class FastClientTests:
         ("start", "length"), [(0, HEAD_BYTES), (0, 1), (HEAD_BYTES - 1, 1), (5, 0), (0, 0)]
     )
     def test_what_was_read_when_it_was_opened_goes_at_once(
-        self, file: OpenedFile, content: bytes, start: int, length: int
+        self, file: SharedFile, content: bytes, start: int, length: int
     ) -> None:
         download = Download(file, start, length)
         assert (download.outcome, download.reads) == ([True], [])
@@ -118,7 +118,7 @@ class FastClientTests:
         ],
     )
     def test_the_rest_is_read_a_piece_at_a_time(
-        self, file: OpenedFile, content: bytes, start: int, length: int
+        self, file: SharedFile, content: bytes, start: int, length: int
     ) -> None:
         download = Download(file, start, length)
         for at in range(0, length, PIECE_BYTES):
@@ -127,7 +127,7 @@ class FastClientTests:
         assert (download.outcome, download.reads) == ([True], [])
         assert download.browser.body == content[start : start + length]
 
-    def test_the_next_request_is_answered_behind_it(self, file: OpenedFile, content: bytes) -> None:
+    def test_the_next_request_is_answered_behind_it(self, file: SharedFile, content: bytes) -> None:
         download = Download(file)
         download.browser.ask()
         download.read_all()
@@ -137,7 +137,7 @@ class FastClientTests:
 
 
 class SlowClientTests:
-    def test_nothing_is_read_while_it_takes_nothing(self, file: OpenedFile, content: bytes) -> None:
+    def test_nothing_is_read_while_it_takes_nothing(self, file: SharedFile, content: bytes) -> None:
         download = Download(file)
         for at in range(0, SIZE, PIECE_BYTES):
             download.browser.be_full()
@@ -148,7 +148,7 @@ class SlowClientTests:
         assert download.outcome == [True]
 
     def test_it_may_take_as_long_as_it_likes_if_it_takes_something(
-        self, file: OpenedFile, content: bytes
+        self, file: SharedFile, content: bytes
     ) -> None:
         download = Download(file)
         while not download.outcome:
@@ -163,7 +163,7 @@ class SlowClientTests:
         assert not download.browser.transport.disconnected
 
     def test_one_that_takes_nothing_for_a_minute_is_cut_off(
-        self, file: OpenedFile, content: bytes
+        self, file: SharedFile, content: bytes
     ) -> None:
         download = Download(file)
         download.browser.be_full()
@@ -179,7 +179,7 @@ class SlowClientTests:
             content[:PIECE_BYTES],
         )
 
-    def test_also_while_a_piece_is_being_read(self, file: OpenedFile) -> None:
+    def test_also_while_a_piece_is_being_read(self, file: SharedFile) -> None:
         download = Download(file)
         download.browser.be_full()
         download.browser.wait(STALL_SECONDS_MAX)
@@ -190,7 +190,7 @@ class SlowClientTests:
 
 
 class GoneClientTests:
-    def test_nothing_more_is_read_and_nothing_waited_for(self, file: OpenedFile) -> None:
+    def test_nothing_more_is_read_and_nothing_waited_for(self, file: SharedFile) -> None:
         download = Download(file)
         download.read()
         download.browser.leave()
@@ -199,13 +199,13 @@ class GoneClientTests:
         assert download.reads == []
         assert download.browser.clock.getDelayedCalls() == []
 
-    def test_one_that_had_stalled_too(self, file: OpenedFile) -> None:
+    def test_one_that_had_stalled_too(self, file: SharedFile) -> None:
         download = Download(file)
         download.browser.be_full()
         download.browser.leave()
         assert (download.outcome, download.browser.clock.getDelayedCalls()) == ([False], [])
 
-    def test_that_its_file_is_closed_by_then_is_no_error(self, file: OpenedFile) -> None:
+    def test_that_its_file_is_closed_by_then_is_no_error(self, file: SharedFile) -> None:
         download = Download(file.hold())
         download.browser.leave()
         file.close()
@@ -219,7 +219,7 @@ class BadFileTests:
     """A body that is shorter than it said must not look whole."""
 
     def test_a_file_that_has_become_shorter_breaks_the_connection_off(
-        self, file: OpenedFile, path: Path, content: bytes
+        self, file: SharedFile, path: Path, content: bytes
     ) -> None:
         download = Download(file)
         download.read()
@@ -229,7 +229,7 @@ class BadFileTests:
         assert (download.outcome, download.browser.transport.disconnected) == ([False], True)
         assert download.browser.body == content[:PIECE_BYTES]
 
-    def test_so_does_one_that_cannot_be_read(self, file: OpenedFile) -> None:
+    def test_so_does_one_that_cannot_be_read(self, file: SharedFile) -> None:
         download = Download(file)
         file.close()
         download.read()
