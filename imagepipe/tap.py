@@ -15,7 +15,7 @@ from twisted.python import usage
 from imagepipe import __version__
 from imagepipe.config import load
 from imagepipe.config.settings import Settings
-from imagepipe.daemon.assembly import open_node
+from imagepipe.daemon.build import open_node
 from imagepipe.daemon.logs import FORMATS, LoggedService, observer_for
 from imagepipe.daemon.service import Daemon
 from imagepipe.daemon.systemd import ServiceManager

@@ -1,132 +1,130 @@
-"""An open node: all parts of a daemon but its ports, in the order in which they start and end, and
-how one generation succeeds another.
+"""An open node: the order in which its parts start and end, and how a reload replaces a generation.
+
+start                                                begin what it does by itself
+prepare -> replace or discard                        a reload
+drain -> abandon -> stop -> close                    the end
 """
 
 from collections.abc import Mapping
 
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, succeed
 
 from imagepipe.config.settings import Settings
-from imagepipe.core.replication.admission import Admission
-from imagepipe.daemon.foundation import Foundation
-from imagepipe.daemon.generations import Generation, Generations, build, read_secrets
-from imagepipe.daemon.ports import HTTP, XML_RPC
-from imagepipe.web.http.site import LoggingSite
+from imagepipe.daemon.generation.builder import GenerationBuilder
+from imagepipe.daemon.generation.generation import Generation, Generations
+from imagepipe.daemon.generation.secret_files import read_secrets
+from imagepipe.daemon.monitoring_parts import MonitoringParts
+from imagepipe.daemon.sites import Sites
+from imagepipe.daemon.storage_parts import StorageParts
+from imagepipe.replication.service import Replication
+from imagepipe.runtime.render_queue import RenderQueue
+from imagepipe.runtime.threads import Threads
+from imagepipe.usecases.promised_outputs import PromisedOutputs
+from imagepipe.usecases.verification import Verification
 from imagepipe.web.http.tls import TlsFactory
 
 
 class Node:
-    """A daemon.Node. `xml_rpc` and `http` answer for the ports of these names."""
+    """All parts of a daemon but its ports. On the reactor's thread, but for what blocks."""
 
     def __init__(
-        self, foundation: Foundation, first: Generation, xml_rpc: LoggingSite, http: LoggingSite
+        self,
+        threads: Threads,
+        storage: StorageParts,
+        queue: RenderQueue,
+        replication: Replication,
+        verification: Verification,
+        outputs: PromisedOutputs,
+        sites: Sites,
+        generations: Generations,
+        monitoring: MonitoringParts,
+        builder: GenerationBuilder,
     ) -> None:
-        self.generations = Generations(first)
-        self._foundation = foundation
-        self._xml_rpc = xml_rpc
-        self._http = http
-        self._factories = {XML_RPC: TlsFactory(xml_rpc), HTTP: TlsFactory(http)}
-        self._serve(first)
+        self._threads = threads
+        self._storage = storage
+        self._queue = queue
+        self._replication = replication
+        self._verification = verification
+        self._outputs = outputs
+        self._sites = sites
+        self._generations = generations
+        self._monitoring = monitoring
+        self._builder = builder
 
     @property
     def factories(self) -> Mapping[str, TlsFactory]:
-        """See daemon.Node."""
-        return self._factories
-
-    @property
-    def is_stopping(self) -> bool:
-        """Whether it was told to answer no more than what is under way."""
-        return self._xml_rpc.draining
+        """The factory for each listening port, by the name of the port."""
+        return self._sites.factories
 
     def start(self) -> None:
-        """See daemon.Node."""
-        generation = self.generations.current
-        self._foundation.replication.start()
-        self._foundation.disk.start()
-        self._foundation.sampler.start()
-        if generation.graphite:
-            generation.graphite.start()
-        self._foundation.outputs.make_by(
-            generation.image_server.renditions if generation.image_server else None
-        )
+        """Begin what the node does by itself: replicate, render what was promised. Raises
+        StartError.
+        """
+        current = self._generations.current
+        self._sites.serve(current)
+        self._replication.start()
+        self._monitoring.start()
+        if current.graphite:
+            current.graphite.start()
+        self._outputs.make_by(current.renditions)
 
     def prepare(self, settings: Settings) -> Generation:
-        """See daemon.Node."""
-        return build(self._foundation, settings, read_secrets(settings), self.generations.current)
+        """Build what `settings` describe, beside what there is; blocks. `replace` or `discard` must
+        follow. Raises StartError.
+        """
+        return self._builder.build(settings, read_secrets(settings), self._generations.current)
 
     def replace(self, prepared: Generation) -> None:
-        """See daemon.Node."""
-        foundation, earlier, settings = (
-            self._foundation,
-            self.generations.current,
-            prepared.settings,
-        )
-        foundation.replication.rename(settings.network.name)
-        foundation.replication.reconfigure(settings.replication, prepared.secrets.keys)
-        self.generations.succeed(prepared)
-        foundation.store.admission = Admission(
-            settings.images.bytes_max, settings.images.pixels_max
-        )
-        foundation.queue.resize(settings.images.io_threads, settings.images.queue)
-        self._serve(prepared)
-        foundation.outputs.make_by(
-            prepared.image_server.renditions if prepared.image_server else None
-        )
+        """Answer new requests by what was prepared. Raises StartError, and then nothing has
+        changed.
+        """
+        earlier, settings = self._generations.current, prepared.settings
+        self._replication.rename(settings.network.name)
+        self._replication.reconfigure(settings.replication, prepared.secrets.keys)
+        self._generations.succeed(prepared)
+        self._storage.admit(settings)
+        self._queue.resize(settings.images.io_threads, settings.images.queue)
+        self._sites.serve(prepared)
+        self._outputs.make_by(prepared.renditions)
         if prepared.graphite is not earlier.graphite:
-            told = earlier.graphite.leave() if earlier.graphite else None
+            sent = earlier.graphite.leave() if earlier.graphite else None
             if prepared.graphite:
-                prepared.graphite.start(told)
-        if prepared.cache_bytes_max != earlier.cache_bytes_max:
-            foundation.aside.submit(foundation.cache.resize, prepared.cache_bytes_max)
+                prepared.graphite.start(sent)
+        self._storage.resize_cache(earlier.settings, settings)
         if prepared.engine is not earlier.engine:
-            foundation.aside.submit(earlier.engine.close)
+            self._storage.background.submit(earlier.engine.close)
 
     def discard(self, prepared: Generation) -> None:
-        """See daemon.Node."""
-        if prepared.engine is not self.generations.current.engine:
+        """Give up what was prepared; blocks."""
+        if prepared.engine is not self._generations.current.engine:
             prepared.engine.close()
 
     def drain(self) -> "Deferred[None]":
-        """See daemon.Node."""
-        return gatherResults([self._xml_rpc.drain(), self._http.drain()]).addCallback(
-            lambda _: None
-        )
+        """Finish the requests on open connections and close these; fires when none is left."""
+        return self._sites.drain()
 
     def abandon(self) -> None:
-        """See daemon.Node."""
-        self._foundation.queue.refuse_waiting()
-        for generation in self.generations:
+        """Make jobs that still wait or run fail soon, so that their clients get an answer."""
+        self._queue.refuse_waiting()
+        for generation in self._generations:
             generation.abandon()
-        self._foundation.replication.abandon()
+        self._replication.abandon()
 
     def stop(self) -> "Deferred[None]":
-        """See daemon.Node."""
-        self._foundation.outputs.stop()
-        self._foundation.verification.abandon()
-        self._foundation.disk.stop()
-        self._foundation.sampler.stop()
-        graphite = self.generations.current.graphite
-        # while replication can still be asked how it stands
-        told: Deferred[None] = graphite.stop() if graphite else succeed(None)
-        self._foundation.replication.stop()
-        return told
+        """Do nothing more by itself; fires once that is so, within moments."""
+        self._outputs.stop()
+        self._verification.abandon()
+        self._monitoring.stop()
+        graphite = self._generations.current.graphite
+        # while replication can still report its status
+        sent: Deferred[None] = graphite.stop() if graphite else succeed(None)
+        self._replication.stop()
+        return sent
 
     def close(self) -> None:
-        """See daemon.Node."""
-        foundation = self._foundation
-        foundation.queue.stop()
-        foundation.verification.close()
-        self.generations.current.engine.close()
-        foundation.threads.stop()
-        foundation.store.close()
-        # after the store, whose last housekeeping may still remove something
-        foundation.aside.shutdown()
-        foundation.cache.close()
-
-    def _serve(self, generation: Generation) -> None:
-        self._xml_rpc.serve(generation.methods)
-        self._factories[XML_RPC].set_certificate(generation.secrets.tls)
-        if generation.image_server:
-            self._http.serve(generation.image_server.content)
-        else:
-            self._http.drain()
+        """Finish every job, flush and close everything; blocks."""
+        self._queue.stop()
+        self._verification.close()
+        self._generations.current.engine.close()
+        self._threads.stop()
+        self._storage.close()

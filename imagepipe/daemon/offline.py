@@ -11,7 +11,8 @@ from imagepipe.config import Settings, load
 from imagepipe.config.exposure import configured_address, exposure
 from imagepipe.core.rendering.formats import Format
 from imagepipe.core.rows.entries import ImageFacts
-from imagepipe.daemon.generations import engine_of, read_secrets
+from imagepipe.daemon.generation.engine_choice import start_engine
+from imagepipe.daemon.generation.secret_files import read_secrets
 from imagepipe.storage.adopt import Adopted, adopt
 
 
@@ -38,7 +39,7 @@ def adopt_tree(
     """Take the images below `[images] path` into the catalogue; the arguments and errors are those
     of storage/adopt.py.
     """
-    engine, _ = engine_of(settings)
+    engine = start_engine(settings).engine
 
     def facts_of(image: bytes, format: Format) -> ImageFacts:
         with engine.open(image, format) as source:

@@ -18,8 +18,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
@@ -32,6 +32,7 @@ from imagepipe import __version__
 from imagepipe.config.changes import applicable, changes
 from imagepipe.config.exposure import exposure
 from imagepipe.config.settings import Settings
+from imagepipe.daemon.node import Node
 from imagepipe.daemon.ports import XML_RPC, Ports, listeners_of
 from imagepipe.daemon.systemd import ServiceManager
 from imagepipe.errors import ConfigError, StartError
@@ -50,55 +51,6 @@ _log = Logger()
 
 OnFatal = Callable[[Exception], None]
 T = TypeVar("T")
-
-
-class Node(Protocol):
-    """An open node: storage, engine and threads, and the factories that answer for them."""
-
-    @property
-    def factories(self) -> Mapping[str, Any]:  # IProtocolFactory; zope.interface has no types
-        """What each listening port hands its connections to, by the name of the port."""
-        ...
-
-    def start(self) -> None:
-        """Begin what the node does by itself: replicate, render what was promised. Raises
-        StartError.
-        """
-        ...
-
-    def prepare(self, settings: Settings) -> Any:
-        """What `settings` make different, beside what there is; blocks. `replace` or `discard` must
-        follow. Raises StartError.
-        """
-        ...
-
-    def replace(self, prepared: Any) -> None:
-        """Let new requests have what was prepared. Raises StartError, and then nothing is
-        changed.
-        """
-        ...
-
-    def discard(self, prepared: Any) -> None:
-        """Give up what was prepared; blocks."""
-        ...
-
-    def drain(self) -> "Deferred[None]":
-        """Answer what is under way on the connections that there are, and close them; fires when
-        there are none left.
-        """
-        ...
-
-    def abandon(self) -> None:
-        """Make the jobs that still wait or run fail soon, so that their clients get an answer."""
-        ...
-
-    def stop(self) -> "Deferred[None]":
-        """Do no more by itself; fires once that is so, within moments."""
-        ...
-
-    def close(self) -> None:
-        """End everything, flushed; blocks until then."""
-        ...
 
 
 class Daemon(Service):

@@ -1,7 +1,7 @@
 """Who may import whom: docs/design/architecture.md's picture, held against the code.
 
-web -> operations -> workers, engines, storage      all -> core -> errors      only assembly and
-    generations put the parts together
+web -> usecases -> runtime, engines, storage      all -> core -> errors      daemon puts the parts
+    together
 """
 
 import ast
@@ -50,7 +50,7 @@ MAY_IMPORT = {
         "imagepipe.core",
         "imagepipe.errors",
     ),
-    # Of the engines the protocol alone: which of them it is, assembly decides.
+    # Of the engines the protocol alone: daemon/generation/engine_choice decides which.
     "imagepipe.usecases": (
         "imagepipe.usecases",
         "imagepipe.runtime",
@@ -196,21 +196,20 @@ class ImportsTests:
             if within(module_of(file), part):
                 assert not [name for name in imports(file) if name.startswith("twisted")]
 
-    def test_only_the_parts_that_put_it_together_import_the_web(self) -> None:
+    def test_only_the_daemon_imports_the_web(self) -> None:
         importers = {
             module_of(file)
             for file in SOURCES
             if any(within(name, "imagepipe.web") for name in imports(file))
         }
-        assert {name for name in importers if not within(name, "imagepipe.web")} == {
-            "imagepipe.daemon.assembly",
-            "imagepipe.daemon.foundation",
-            "imagepipe.daemon.generations",
-            "imagepipe.daemon.node",
-        }
+        assert not [
+            name
+            for name in importers
+            if not within(name, "imagepipe.web") and not within(name, "imagepipe.daemon")
+        ]
 
-    def test_only_generations_name_an_engine_outside_the_engines(self) -> None:
-        naming = {
+    def test_one_module_chooses_the_engine(self) -> None:
+        choosing = {
             module_of(file)
             for file in SOURCES
             if any(
@@ -218,8 +217,8 @@ class ImportsTests:
                 for name in imports(file)
             )
         }
-        assert {name for name in naming if not within(name, "imagepipe.engines")} <= {
-            "imagepipe.daemon.generations"
+        assert {name for name in choosing if not within(name, "imagepipe.engines")} == {
+            "imagepipe.daemon.generation.engine_choice"
         }
 
     def test_only_the_mended_connection_knows_txzmq(self) -> None:

@@ -1,0 +1,64 @@
+"""The engine that the settings name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from imagepipe.config.settings import EngineChoice, Settings
+from imagepipe.engines.auto import AutoEngine, ImageMagickFirst
+from imagepipe.engines.engine import Engine
+from imagepipe.engines.magick.magick_engine import ImageMagickEngine
+from imagepipe.engines.vips.vips_engine import VipsEngine
+from imagepipe.errors import StartError
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenEngine:
+    """An engine at work, and how many processes it has."""
+
+    engine: Engine
+    workers: Callable[[], int]
+
+
+def start_engine(settings: Settings) -> ChosenEngine:
+    """Make the engine that is configured. Raises StartError.
+
+    The workers of libvips are started here, because they take a moment to become ready.
+    """
+    images = settings.images
+    imagemagick = ImageMagickEngine(
+        str(settings.imagemagick.convert),
+        settings.imagemagick.env,
+        images.timeout_seconds,
+        images.pixels_max,
+    )
+    vips = VipsEngine(images.timeout_seconds, images.pixels_max)
+
+    def workers() -> int:
+        return len(vips.workers) + len(imagemagick.workers)
+
+    if images.engine is EngineChoice.IMAGEMAGICK:
+        return ChosenEngine(ImageMagickFirst(imagemagick, vips), workers)
+    try:
+        vips.start(images.io_threads)
+    except OSError as error:
+        vips.close()
+        raise StartError(f"cannot start a vips worker: {error.strerror}") from None
+    if images.engine is EngineChoice.VIPS:
+        return ChosenEngine(vips, workers)
+    return ChosenEngine(AutoEngine(vips, imagemagick), workers)
+
+
+def needs_another_engine(before: Settings, after: Settings) -> bool:
+    """Whether anything differs that an engine depends on."""
+    return _engine_settings(before) != _engine_settings(after)
+
+
+def _engine_settings(settings: Settings) -> tuple[object, ...]:
+    images = settings.images
+    return (
+        images.engine,
+        images.timeout_seconds,
+        images.pixels_max,
+        images.io_threads,
+        settings.imagemagick,
+    )
