@@ -28,7 +28,7 @@ IMAGE_SERVER_SECTIONS = [
     ("docs/guide/secure.md", "Signed URLs"),
     ("docs/reference/http.md", "Errors"),
 ]
-"""Page and heading: each goes on with what those before it have stored."""
+"""Page and heading, in an order in which each finds what those before it have stored."""
 
 IMAGE_SERVER = "http://127.0.0.1:7000"
 XML_RPC = "http://127.0.0.1:8085"
@@ -46,14 +46,14 @@ _VARYING = (
 
 @dataclass(frozen=True)
 class Example:
-    """A command, as it is typed, and what it prints."""
+    """A command and its output, as a page shows them."""
 
     command: str
     output: str
 
 
 def section(page: str, heading: str) -> str:
-    """The text of a page below a heading; above all headings, if there is none."""
+    """The text below a heading of a page, or above the first one if none is given."""
     text = (ROOT / page).read_text()
     begins = rf"^## {re.escape(heading)}\n" if heading else r"\A# [^\n]*\n"
     [found] = re.findall(rf"{begins}(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
@@ -61,9 +61,7 @@ def section(page: str, heading: str) -> str:
 
 
 def examples(text: str) -> list[Example]:
-    """The commands of a text's console blocks; one that ends in a backslash goes on in the next
-    line.
-    """
+    """The commands in a text's console blocks. A backslash continues one on the next line."""
     blocks = re.findall(r"^```console\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     typed = r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)"
     return [
@@ -74,26 +72,24 @@ def examples(text: str) -> list[Example]:
 
 
 def options(text: str) -> dict[str, dict[str, object]]:
-    """What a text's ini blocks say, beside what a daemon needs that is tested on loopback."""
+    """The options in a text's ini blocks, and those that a daemon on loopback needs."""
     blocks = re.findall(r"^```ini\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    said = ConfigObj("".join(blocks).splitlines(), list_values=False)
+    given = ConfigObj("".join(blocks).splitlines(), list_values=False)
     return {
-        **said,
-        "http": {**HTTP["http"], "allow_private_sources": "yes", **said.get("http", {})},
+        **given,
+        "http": {**HTTP["http"], "allow_private_sources": "yes", **given.get("http", {})},
     }
 
 
 def masked(output: str) -> list[str]:
-    """The lines of an output without what varies."""
+    """The lines of an output without the parts that vary."""
     for pattern, name in _VARYING:
         output = re.sub(pattern, name, output)
     return output.splitlines()
 
 
 def printed(command: str, folder: Path, places: Mapping[str, str]) -> str:
-    """What a command prints that is run in a folder, as a newcomer would run it, with these URLs in
-    place of others.
-    """
+    """The output of a command that is run in `folder`, with its URLs replaced as in `places`."""
     for old, new in places.items():
         command = command.replace(old, new)
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
@@ -134,7 +130,7 @@ def source(workplace: Path) -> Iterator[str]:
 class ImageServerTests:
     """The pages on the image server, in an order in which each continues the one before."""
 
-    def test_its_examples_print_what_it_says(
+    def test_their_examples_print_what_they_show(
         self, workplace: Path, tmp_path: Path, source: str
     ) -> None:
         count = 0
