@@ -262,7 +262,7 @@ def _two_ports() -> int:
 
 
 def _has_heard(node: DaemonProcess) -> bool:
-    return any("is heard" in line for line in node.log)
+    return any("is connected: node" in line for line in node.log)
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -79,7 +79,7 @@ class Confirmations:
         have = replica.subscribers.confirmations(waiting.seq)
         waiting.done.errback(
             TooFewPeers(
-                f"stored and durable here, but confirmed by {have} of the {self._wanted} peers of"
-                f" min_acks within {seconds:g} s"
+                f"stored and durable here, but confirmed by only {have} of {self._wanted} peers"
+                f" (min_acks) within {seconds:g} s"
             )
         )

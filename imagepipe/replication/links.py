@@ -83,7 +83,7 @@ class PeerSockets:
             raise
         if self._pub:
             _log.info(
-                "replication: published on {publish}, answered on {sync}",
+                "replication: publishing on {publish}, answering on {sync}",
                 publish=self.publish,
                 sync=self.sync,
             )

@@ -116,16 +116,16 @@ class Performer:
         def not_done(failure: Failure) -> None:
             if failure.check(ImagepipeError):
                 self._rate_limited_log.warn(
-                    "replication: what peers have sent or asked for waits: {error}",
+                    "replication: cannot store or read data for peers, will retry: {error}",
                     error=failure.getErrorMessage(),
                 )
             else:
-                _log.failure("replication: something failed that should not", failure)
+                _log.failure("replication: unexpected failure", failure)
             self._report(failed)
 
         deferred = on_thread(call)
         deferred.addCallbacks(lambda result: self._report(done(result)), not_done)
-        deferred.addErrback(lambda failure: _log.failure("a bug in replication", failure))
+        deferred.addErrback(lambda failure: _log.failure("bug in replication", failure))
 
     def _store_pieces(self, action: actions.StorePieces) -> None:
         transfers = {part.transfer for part in action.parts}

@@ -100,7 +100,7 @@ class ReplicationLog:
         self._rejected.setdefault(
             name, RateLimitedLog(_log, self._seconds, LOG_INTERVAL_SECONDS)
         ).warn(
-            "replication: the image {path} of the peer {name} is not fetched: {why}",
+            "replication: not fetching {path} from peer {name}: {why}",
             path=quoted(path),
             name=name,
             why=why,
@@ -114,8 +114,8 @@ class ReplicationLog:
         elif name not in self._skewed:
             self._skewed.add(name)
             _log.warn(
-                "replication: the clock of {name} is {seconds:.0f} s {way} this node's: of two"
-                " writes at once the one with the later clock wins",
+                "replication: the clock of peer {name} is {seconds:.0f} s {way} this node's;"
+                " of two simultaneous writes, the one with the later clock wins",
                 name=name,
                 seconds=abs(ahead_seconds),
                 way="ahead of" if ahead_seconds > 0 else "behind",
@@ -123,10 +123,10 @@ class ReplicationLog:
 
     def _note_state(self, link: Link, now: float) -> None:
         if link.refused:
-            self._log_if_new(link.name, f"cannot be replicated from: {link.refused}", bad=True)
+            self._log_if_new(link.name, f"cannot be pulled from: {link.refused}", bad=True)
         elif link.head is None:
             if now - link.added >= SILENT_SECONDS:
-                self._log_if_new(link.name, "has not been heard of yet", bad=True)
+                self._log_if_new(link.name, "has not been heard from yet", bad=True)
         elif now - link.heard >= SILENT_SECONDS:
             self._log_if_new(link.name, "is silent", bad=True)
         else:
@@ -135,7 +135,7 @@ class ReplicationLog:
                 if link.peer_name not in ("", link.name)
                 else ""
             )
-            self._log_if_new(link.name, f"is heard: node {link.head.node}{named}", bad=False)
+            self._log_if_new(link.name, f"is connected: node {link.head.node}{named}", bad=False)
 
     def _note_lag(self, link: Link, now: float) -> None:
         if link.behind_since is not None:
@@ -144,7 +144,7 @@ class ReplicationLog:
             since := self._behind.pop(link.name, None)
         ) is not None and now - since >= BEHIND_SECONDS:
             _log.info(
-                "replication: caught up with {name} after {seconds:.0f} s",
+                "replication: caught up with peer {name} after {seconds:.0f} s",
                 name=link.name,
                 seconds=now - since,
             )
@@ -153,29 +153,29 @@ class ReplicationLog:
         if link.is_full and link.name not in self._full:
             self._full.add(link.name)
             _log.warn(
-                "replication: too many changes of the peer {name} are waiting for their bytes: of"
-                " those that follow, only the ones that need none are taken for now",
+                "replication: too many changes from peer {name} are waiting for their bytes; until"
+                " some arrive, only changes that need no bytes are accepted from it",
                 name=link.name,
             )
         elif not link.is_full and link.name in self._full:
             self._full.discard(link.name)
-            _log.info("replication: all changes of the peer {name} are taken again", name=link.name)
+            _log.info("replication: accepting all changes from peer {name} again", name=link.name)
 
     def _note_pending(self, count: int, now: float) -> None:
         if count and self._pending_since == float("inf"):
             self._pending_since = now
             _log.warn(
-                "replication: the bytes of {count} changes cannot be had now: every peer is asked"
-                " for them again and again",
+                "replication: no peer can send the bytes of {count} changes at the moment; asking"
+                " all of them until one can",
                 count=count,
             )
         elif not count and self._pending_since != float("inf"):
             self._pending_since = float("inf")
-            _log.info("replication: no change waits for its bytes any more")
+            _log.info("replication: no changes are waiting for their bytes any longer")
 
     def _log_if_new(self, name: str, what: str, *, bad: bool) -> None:
         if self._logged.get(name) != what:
             self._logged[name] = what
             (_log.warn if bad else _log.info)(
-                "replication: the peer {name} {what}", name=name, what=what
+                "replication: peer {name} {what}", name=name, what=what
             )

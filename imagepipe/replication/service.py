@@ -188,7 +188,7 @@ class Replication:
             except StartError as worse:  # somebody has taken a port in this very moment
                 self._has_no_sockets = True
                 raise StartError(
-                    f"{error}; nor can the old sockets be opened again: {worse}: nothing is"
+                    f"{error}; the old sockets could not be reopened either: {worse}; nothing is"
                     " replicated until the next reload"
                 ) from None
             self._has_no_sockets = False
@@ -262,7 +262,7 @@ class Replication:
         if admission and (why := admission.refusal(row)):
             return why
         if content.size > GET_BYTES_MAX and content.size > self._store.room_bytes:
-            return f"the disk has no room for its {shown_bytes(content.size)}"
+            return f"not enough disk space for its {shown_bytes(content.size)}"
         return None
 
     # Events. One that comes too late, for a link that is gone or after `stop`, is dropped.
@@ -284,7 +284,7 @@ class Replication:
         def answered(replica: Replica, now: float) -> None:
             message = decode_reply(self._settings.cluster, _single_frame(frames))
             if isinstance(message, Batch) and (refused := message.refused):
-                self._replication_log.log_refused_rows(f"the peer {name}", refused)
+                self._replication_log.log_refused_rows(f"peer {name}", refused)
             replica.answered(name, message, now)
 
         self._apply(self._of_link(name, answered))
@@ -297,7 +297,7 @@ class Replication:
                 except Foreign as error:
                     replica.refuse(name, str(error), now)
                 except Malformed as error:
-                    self._replication_log.log_bad_message(f"the peer {name}", error)
+                    self._replication_log.log_bad_message(f"peer {name}", error)
 
         return checked
 
@@ -310,7 +310,7 @@ class Replication:
                 request = decode_request(self._settings.cluster, _single_frame(frames))
             except (Foreign, Malformed) as error:
                 self._replication_log.log_bad_message(
-                    f"the peer {who}" if who else "someone who asks", error
+                    f"peer {who}" if who else "a subscriber", error
                 )
             else:
                 replica.asked(client, request, now, who)
@@ -353,7 +353,7 @@ class Replication:
                 try:
                     sockets.redirect(name, announced)
                 except StartError as error:  # it said so: it is asked where it was before
-                    self._replication_log.log_bad_message(f"the peer {name}", error)
+                    self._replication_log.log_bad_message(f"peer {name}", error)
             case actions.ReportRejected(name, path, why):
                 self._replication_log.log_rejected(name, path, why)
             case actions.RefetchDone(number):
@@ -365,5 +365,5 @@ class Replication:
 
 def _single_frame(frames: Frames) -> bytes:
     if len(frames) != 1:
-        raise Malformed(f"it has {len(frames)} frames")
+        raise Malformed(f"it has {len(frames)} frames instead of one")
     return frames[0]

@@ -94,14 +94,14 @@ class Cluster:
     def publish(self, name: str) -> str:
         """Where a node publishes; over TCP only once it has started."""
         return (
-            self._listens(name, "published on")
+            self._listens(name, "publishing on")
             if self._over_tcp
             else f"ipc://{self._sockets / name}"
         )
 
     def sync(self, name: str) -> str:
         """Where a node answers its peers; once it has started."""
-        return self._listens(name, "answered on")
+        return self._listens(name, "answering on")
 
     def start(self, *names: str, options: Options | None = None) -> None:
         """Start nodes, all of them if none is named; those that ran before on the folder that they

@@ -102,7 +102,7 @@ class KeygenTests:
         secret = (keys / "server.key_secret").read_bytes()
         again = run("keygen", keys)
         assert again.status == 1
-        assert "is there already" in again.err
+        assert "already exists" in again.err
         assert (keys / "server.key_secret").read_bytes() == secret
         assert (
             run(

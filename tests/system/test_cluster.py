@@ -130,7 +130,7 @@ class AbsenceTests:
             assert nodes["a"].stop() == 0
             nodes.clone("a", "b")
             nodes.start("a", "b")
-            assert "copy" in nodes["b"].wait_for_line("cannot be replicated from")
+            assert "copy" in nodes["b"].wait_for_line("cannot be pulled from")
             nodes["a"].proxy.store_image(text(png(2)), "later.png")
             assert fault_of(nodes["b"].proxy.image_info, "later.png").faultCode == 1000
 

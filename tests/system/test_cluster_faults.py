@@ -162,7 +162,7 @@ class StrangersTests:
             nodes["b"].stop()
             nodes.start("b", options={"replication": {"cluster": "another"}})
             assert "it belongs to the cluster 'imagepipe'" in nodes["b"].wait_for_line(
-                "cannot be replicated from"
+                "cannot be pulled from"
             )
             nodes["a"].proxy.store_image(text(png(1)), "a.png")
             assert fault_of(nodes["b"].proxy.image_info, "a.png").faultCode == 1000

@@ -1031,7 +1031,7 @@ class PeersTests:
             answer = post(daemon, "/a?outputs=w10.jpg", picture)
             assert answer.status == 503
             assert answer.json["error"].startswith(
-                "stored and durable here, but confirmed by 0 of the 1 peers of min_acks"
+                "stored and durable here, but confirmed by only 0 of 1 peers (min_acks)"
             )
             assert get(daemon, "/a/original").body == picture
             wait_for_renditions(daemon, 1)

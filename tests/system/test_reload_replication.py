@@ -27,8 +27,8 @@ def node(folder: Path, name: str, options: dict[str, dict[str, object]]) -> Iter
 
 def endpoint(node: DaemonProcess) -> str:
     """Where it publishes now."""
-    lines = [line for line in node.log if "published on " in line]
-    return lines[-1].partition("published on ")[2].partition(",")[0]
+    lines = [line for line in node.log if "publishing on " in line]
+    return lines[-1].partition("publishing on ")[2].partition(",")[0]
 
 
 def subscribed(*peers: str, **more: object) -> dict[str, dict[str, object]]:
@@ -89,7 +89,7 @@ class PeersTests:
             node(tmp_path, "b", subscribed(endpoint(a))) as b,
         ):
             before = endpoint(a)
-            with pytest.raises(RuntimeError, match="another process listens there"):
+            with pytest.raises(RuntimeError, match="another process is listening there"):
                 a.reload({"replication": {"publish": endpoint(other)}})
             assert endpoint(a) == before
             arrives(a, b, "after.jpg", picture)

@@ -113,8 +113,8 @@ class ConnectingSocket(ZmqSocket):
             self._renewal = self.factory.reactor.callLater(self._renewal_seconds, self._renew)
         if event & _REFUSED:
             self._rate_limited_log.warn(
-                "no understanding with {endpoint}: are the keys right, on both sides, and is it"
-                " imagepipe?",
+                "the handshake with {endpoint} failed; check the keys on both sides, and that it is"
+                " imagepipe that listens there",
                 endpoint=self.endpoint,
             )
 
@@ -123,7 +123,7 @@ class ConnectingSocket(ZmqSocket):
         self._check = None
         if _received_bytes(self._descriptor) - self._delivered > UNDELIVERED_BYTES_MAX:
             self._rate_limited_log.warn(
-                "the connection to {endpoint} was closed: it sent a message that is too large",
+                "closed the connection to {endpoint}: it sent a message that is too large",
                 endpoint=self.endpoint,
             )
             self._descriptor = -1

@@ -66,7 +66,7 @@ class CurveInspection:
         if self.ready:
             self._unanswered += len(data)
             if self._unanswered > self._limits.unanswered_bytes_max:
-                raise LimitExceeded("it sends too many bytes that get no answer")
+                raise LimitExceeded("it sent too many bytes without getting answers")
             if self._limits.encrypted_frame_bytes_max is not None:
                 self._measure(data, self._limits.encrypted_frame_bytes_max)
             return data
@@ -110,7 +110,7 @@ class CurveInspection:
                 self._header.clear()
                 self._frame_bytes_left = header[1]
                 if header[1] > encrypted_frame_bytes_max:
-                    raise ProtocolViolation(f"it sends a frame of {header[1]} bytes")
+                    raise ProtocolViolation(f"it sent a frame of {header[1]} bytes")
 
     def _greeting(self) -> bytearray:
         """The greeting goes on byte by byte: both sides wait for the beginning of the other's."""
@@ -125,18 +125,18 @@ class CurveInspection:
         if not self._held:
             return bytearray()
         if not self._expected:
-            raise ProtocolViolation("it sends data before it is authenticated")
+            raise ProtocolViolation("it sent data before it was authenticated")
         name, least, most = self._expected[0]
         header = frame_header(self._held)
         if header is None:
             return bytearray()
         if not self._held[0] & 4 or not least <= header[1] <= most:
-            raise ProtocolViolation("its handshake is malformed")
+            raise ProtocolViolation("it sent a malformed handshake")
         if len(self._held) < sum(header):
             return bytearray()
         command = self._take(sum(header))
         if not command[header[0] :].startswith(name):
-            raise ProtocolViolation("its handshake is malformed")
+            raise ProtocolViolation("it sent a malformed handshake")
         del self._expected[0]
         return command
 

@@ -48,7 +48,7 @@ class NodeKeys:
         key = self.authorized.get(name)
         if key is None:
             raise StartError(
-                f"there is no key of the peer {quoted(name)}: copy its {PUBLIC_FILE} to"
+                f"there is no key for peer {quoted(name)}: copy its {PUBLIC_FILE} to"
                 f" {self.folder / AUTHORIZED_FOLDER}/NAME.key"
             )
         return key
@@ -68,16 +68,16 @@ def load_keys(folder: Path) -> NodeKeys:
     public, secret = _certificate(secret_file)
     if secret is None:
         raise StartError(
-            f"{secret_file} has no secret key in it: make a pair with `imagepipe keygen`"
+            f"{secret_file} contains no secret key; create a key pair with `imagepipe keygen`"
         )
     if secret_file.stat().st_mode & 0o077:
         raise StartError(
-            f"{secret_file} can be read by others: chmod 600 it, or make a new pair if they may"
-            " have read it"
+            f"{secret_file} is readable by others; run chmod 600 on it, or create a new key pair"
+            " if someone may have read it"
         )
     if zmq.curve_public(secret) != public or _certificate(public_file)[0] != public:
         raise StartError(
-            f"{public_file} is not the public half of {secret_file}: make a new pair with"
+            f"{public_file} is not the public half of {secret_file}; create a new key pair with"
             " `imagepipe keygen`"
         )
     return NodeKeys(folder, public, secret, MappingProxyType(_load_authorized(authorized)))
@@ -92,8 +92,8 @@ def create_keys(folder: Path) -> None:
         for file in (folder / SECRET_FILE, folder / PUBLIC_FILE):
             if os.path.lexists(file):
                 raise StartError(
-                    f"{file} is there already: remove it if its key shall no longer be used, or"
-                    " choose another folder"
+                    f"{file} already exists; remove it if its key is no longer used, or choose"
+                    " another folder"
                 )
         # zmq.auth leaves the rights to the umask: in a folder of mode 700 nobody can open the
         # secret before it has its own.
@@ -108,14 +108,14 @@ def create_keys(folder: Path) -> None:
             shutil.rmtree(private)
         (folder / AUTHORIZED_FOLDER).mkdir(exist_ok=True)
     except OSError as error:
-        raise StartError(f"cannot make keys in {folder}: {error.strerror or error}") from None
+        raise StartError(f"cannot create keys in {folder}: {error.strerror or error}") from None
 
 
 def _load_authorized(folder: Path) -> dict[str, bytes]:
     if not folder.is_dir():
         raise StartError(
-            f"there is no folder {folder}: make it, and copy each peer's {PUBLIC_FILE} into it as"
-            " NAME.key"
+            f"there is no folder {folder}; create it and copy each peer's {PUBLIC_FILE} into it"
+            " as NAME.key"
         )
     authorized: dict[str, bytes] = {}
     for file in sorted(folder.glob("*.key")):
@@ -124,8 +124,8 @@ def _load_authorized(folder: Path) -> dict[str, bytes]:
         authorized[file.name.removesuffix(".key")], secret = _certificate(file)
         if secret is not None:
             raise StartError(
-                f"{file} has the peer's secret key in it: replace it by the peer's {PUBLIC_FILE},"
-                " and give the peer a new pair"
+                f"{file} contains the peer's secret key; replace it with the peer's {PUBLIC_FILE},"
+                " and give the peer a new key pair"
             )
     return authorized
 
@@ -134,15 +134,17 @@ def _certificate(file: Path) -> tuple[bytes, bytes | None]:
     """The public and, if it is there, the secret key of a file."""
     try:
         if not file.is_file():
-            raise StartError(f"there is no key file {file}: make a pair with `imagepipe keygen`")
+            raise StartError(
+                f"there is no key file {file}; create a key pair with `imagepipe keygen`"
+            )
         public, secret = load_certificate(file)
     except ValueError:
-        raise StartError(f"{file} has no public key in it") from None
+        raise StartError(f"{file} contains no public key") from None
     except OSError as error:
         raise StartError(f"cannot read {file}: {error.strerror or error}") from None
     for key in (public, secret):
         if key is not None and not _is_key(key):
-            raise StartError(f"{file} has a malformed key in it")
+            raise StartError(f"{file} contains a malformed key")
     return public, secret
 
 

@@ -8,16 +8,16 @@ import zmq
 from imagepipe.errors import StartError
 
 _REASONS = {
-    errno.EADDRINUSE: "another process listens there: stop it, or choose another port",
+    errno.EADDRINUSE: "another process is listening there; stop it or choose another port",
     errno.EADDRNOTAVAIL: "this machine has no such address",
     errno.ENODEV: "this machine has no such address",
     errno.ENOENT: "the folder does not exist",
-    errno.ENAMETOOLONG: "the path is too long for a socket: at most 107 bytes",
+    errno.ENAMETOOLONG: "the path is too long for a socket (at most 107 bytes)",
     errno.EACCES: (
-        "it is not allowed: choose a port above 1023, or a folder that imagepipe may write to"
+        "permission denied; choose a port above 1023, or a folder that imagepipe may write to"
     ),
-    errno.EINVAL: "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path",
-    errno.EPROTONOSUPPORT: "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path",
+    errno.EINVAL: "not a valid endpoint; write tcp://ADDRESS:PORT or ipc:///path",
+    errno.EPROTONOSUPPORT: "not a valid endpoint; write tcp://ADDRESS:PORT or ipc:///path",
 }
 
 

@@ -80,7 +80,7 @@ class Gate(Factory):
             ) or self._oldest_of_busiest_host(addr.host)
             if leaving is None:
                 self._rate_limited_log.warn(
-                    "{host} was turned away: {count} peers are connected",
+                    "refused a connection from {host}: {count} peers are connected already",
                     host=addr.host,
                     count=len(self.connections),
                 )
@@ -100,7 +100,7 @@ class Gate(Factory):
 
     def complain(self, host: str, why: str) -> None:
         """Say, seldom, that a connection was ended."""
-        self._rate_limited_log.warn("the connection of {host} was ended: {why}", host=host, why=why)
+        self._rate_limited_log.warn("closed the connection from {host}: {why}", host=host, why=why)
 
 
 class _ClientSide(Protocol):

@@ -43,7 +43,7 @@ def check_is_free(endpoint: str) -> None:
     except OSError:  # nothing there, or libzmq will say what is wrong with it
         return
     if not stat.S_ISSOCK(status.st_mode):
-        raise StartError(f"cannot bind {endpoint}: a file that is not a socket lies there")
+        raise StartError(f"cannot bind {endpoint}: the file at that path is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -53,11 +53,12 @@ def check_is_free(endpoint: str) -> None:
         except OSError as error:
             if error.errno != errno.EAGAIN:  # EAGAIN: so many wait there already
                 raise StartError(
-                    f"cannot bind {endpoint}: the socket there cannot be tried,"
+                    f"cannot bind {endpoint}: cannot tell whether the socket there is in use:"
                     f" {os.strerror(error.errno or 0)}"
                 ) from None
     raise StartError(
-        f"cannot bind {endpoint}: another process listens there: stop it, or choose another path"
+        f"cannot bind {endpoint}: another process is listening there; stop it or choose another"
+        " path"
     )
 
 

@@ -40,9 +40,7 @@ class ZapHandler:
         """
         if key in self._authorized:
             return True
-        self._denied.warn(
-            "a peer with an unknown key, {key}, was turned away", key=key.decode("ascii")
-        )
+        self._denied.warn("refused a peer with an unknown key, {key}", key=key.decode("ascii"))
         return False
 
     def stop(self) -> None:

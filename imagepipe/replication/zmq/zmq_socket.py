@@ -89,7 +89,7 @@ class ZmqSocket(ZmqConnection):  # type: ignore[misc]
             self._deliver(message)
         except Exception:  # whatever it is, the next message is read
             self._rate_limited_log.failure(
-                "a message of {endpoint} could not be handled", endpoint=self.endpoint
+                "failed to handle a message from {endpoint}", endpoint=self.endpoint
             )
 
     def _deliver(self, message: list[bytes]) -> None:

@@ -94,12 +94,12 @@ class Inspection:
         flags = held[0]
         header = 9 if flags & _LONG else 2
         if flags & ~(_MORE | _LONG | _COMMAND) or (flags & _COMMAND and flags & _MORE):
-            raise ProtocolViolation("it sends a malformed frame")
+            raise ProtocolViolation("it sent a malformed frame")
         if len(held) < header:
             return bytearray()
         size = int.from_bytes(held[1:header], "big")
         if size > self._limits.message_bytes_max:
-            raise ProtocolViolation(f"it sends a frame of {size} bytes")
+            raise ProtocolViolation(f"it sent a frame of {size} bytes")
         if len(held) < header + size:
             return bytearray()
         frame = self._take(header + size)
@@ -110,20 +110,20 @@ class Inspection:
         if flags & _COMMAND:
             name = body[1 : 1 + body[0]] if body else b""
             if self.ready != (name != b"READY"):
-                raise ProtocolViolation("it sends a command out of place")
+                raise ProtocolViolation("it sent a command out of place")
             if name == b"READY":
                 _check_properties(body[6:])
                 self.ready = True
             elif name in (b"SUBSCRIBE", b"CANCEL"):
                 self._count_message()
             elif name not in (b"PING", b"PONG"):
-                raise ProtocolViolation("it sends an unknown command")
+                raise ProtocolViolation("it sent an unknown command")
         elif not self.ready:
-            raise ProtocolViolation("it sends a message out of place")
+            raise ProtocolViolation("it sent a message before its READY command")
         else:
             self._message_bytes += len(body) + _FRAME_COST_BYTES
             if self._message_bytes > self._limits.message_bytes_max + _FRAME_COST_BYTES:
-                raise ProtocolViolation("it sends a message that has no end")
+                raise ProtocolViolation("it sent a message that is too large")
             if not flags & _MORE:
                 self._message_bytes = 0
                 self._count_message()
@@ -131,7 +131,7 @@ class Inspection:
     def _count_message(self) -> None:
         self._messages += 1
         if self._limits.messages_max is not None and self._messages > self._limits.messages_max:
-            raise ProtocolViolation("it sends too many subscriptions")
+            raise ProtocolViolation("it sent too many subscriptions")
 
     def _take(self, count: int) -> bytearray:
         taken = self._held[:count]
@@ -169,7 +169,7 @@ def _check_properties(rest: bytes) -> None:
         name, rest = rest[1 : 1 + rest[0]], rest[1 + rest[0] :]
         size, rest = int.from_bytes(rest[:4], "big"), rest[4:]
         if size > len(rest) or not name:
-            raise ProtocolViolation("it is malformed how it says READY")
+            raise ProtocolViolation("it sent a malformed READY command")
         if size and name.lower() == b"identity":
-            raise ProtocolViolation("it comes with an identity of its own")
+            raise ProtocolViolation("it set a socket identity of its own")
         rest = rest[size:]

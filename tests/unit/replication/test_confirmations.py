@@ -75,7 +75,7 @@ class ConfirmationsTests:
         assert answer == []
         clock.advance(5)
         assert answer == [
-            "stored and durable here, but confirmed by 1 of the 2 peers of min_acks within 5 s"
+            "stored and durable here, but confirmed by only 1 of 2 peers (min_acks) within 5 s"
         ]
 
     def test_what_was_confirmed_before_is_answered_at_once(self) -> None:
@@ -92,7 +92,7 @@ class ConfirmationsTests:
         assert answer == []
         clock.advance(0.2)
         assert answer == [
-            "stored and durable here, but confirmed by 1 of the 2 peers of min_acks within 5 s"
+            "stored and durable here, but confirmed by only 1 of 2 peers (min_acks) within 5 s"
         ]
         confirmations.release(node)
 

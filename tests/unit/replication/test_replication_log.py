@@ -57,13 +57,13 @@ class JournalTests:
             node.heard_head("north", HEAD, clock.seconds())
             replication_log.note(node)
             clock.advance(1)
-        assert lines == ["info: replication: the peer north is heard: node b0"]
+        assert lines == ["info: replication: peer north is connected: node b0"]
         clock.advance(20)
         replication_log.note(node)
         replication_log.note(node)
         node.heard_head("north", HEAD, clock.seconds())
         replication_log.note(node)
-        assert lines[1:] == ["warn: replication: the peer north is silent", lines[0]]
+        assert lines[1:] == ["warn: replication: peer north is silent", lines[0]]
 
     def test_a_peer_that_is_refused_is_written_about_once_with_the_reason(
         self, lines: list[str], clock: Clock
@@ -73,7 +73,7 @@ class JournalTests:
             node.heard_head("north", Head("a0", "f0", 0, "", 0), clock.seconds())
             replication_log.note(node)
         [line] = lines
-        assert line.startswith("warn: replication: the peer north cannot be replicated from: ")
+        assert line.startswith("warn: replication: peer north cannot be pulled from: ")
         assert "copy" in line
 
     def test_bad_messages_are_counted_and_written_about_at_a_bounded_rate(
@@ -95,16 +95,13 @@ class JournalTests:
         replication_log = ReplicationLog(clock.seconds)
         for number in range(1000):
             replication_log.log_refused_rows(
-                "the peer north", [f"'a{number}'", f"'b{number}': path: is bad"]
+                "peer north", [f"'a{number}'", f"'b{number}': path: is bad"]
             )
             clock.advance(0.015)
         assert lines == [
+            ("warn: replication: 2 changes refused, the last from peer north: 'b0': path: is bad"),
             (
-                "warn: replication: 2 changes refused, the last from the peer north: 'b0': path:"
-                " is bad"
-            ),
-            (
-                "warn: replication: 1334 changes refused, the last from the peer north: 'b667':"
+                "warn: replication: 1334 changes refused, the last from peer north: 'b667':"
                 " path: is bad"
             ),
         ]
@@ -124,7 +121,7 @@ class JournalTests:
             node.links["north"].behind_since = behind
             replication_log.note(node)
         assert [line for line in lines if "caught up" in line] == [
-            "info: replication: caught up with north after 30 s"
+            "info: replication: caught up with peer north after 30 s"
         ]
 
     def test_pending_rows_are_written_about_when_they_come_and_when_they_are_gone(
@@ -147,7 +144,7 @@ class JournalTests:
         for _ in range(60):
             replication_log.note(node)
             clock.advance(1)
-        assert lines == ["warn: replication: the peer north has not been heard of yet"]
+        assert lines == ["warn: replication: peer north has not been heard from yet"]
 
 
 class StatusTests:
@@ -191,7 +188,7 @@ class StatusTests:
             node.links["north"].is_full = full
             replication_log.note(node)
         assert [line.split(":")[0] for line in lines] == ["warn", "info"]
-        assert all("the peer north" in line for line in lines)
+        assert all("peer north" in line for line in lines)
 
     def test_what_is_not_fetched_is_named_at_a_bounded_rate_for_each_peer(
         self, lines: list[str], clock: Clock
@@ -201,6 +198,6 @@ class StatusTests:
             replication_log.log_rejected("north", f"{number}.jpg\n", "too large")
         replication_log.log_rejected("south", "a.jpg", "too large")
         assert lines == [
-            "warn: replication: the image '0.jpg\\n' of the peer north is not fetched: too large",
-            "warn: replication: the image 'a.jpg' of the peer south is not fetched: too large",
+            "warn: replication: not fetching '0.jpg\\n' from peer north: too large",
+            "warn: replication: not fetching 'a.jpg' from peer south: too large",
         ]

@@ -93,7 +93,7 @@ class LetInTests:
         for _ in range(10):
             assert inspection.feed(bytes(100)) == bytes(100)
             inspection.note_answer(bytes(1000))
-        with pytest.raises(ProtocolViolation, match="too many bytes that get no answer"):
+        with pytest.raises(ProtocolViolation, match="too many bytes without getting answers"):
             inspection.feed(bytes(101))
 
     @given(st.lists(st.integers(1, 40)))
@@ -123,7 +123,7 @@ class LetInTests:
         inspection = let_in(InspectionLimits(1000, None, True, 1000, encrypted_frame_bytes_max=48))
         inspection.feed(b"\4\x30" + bytes(47))
         inspection.feed(b"\0" + long[:-1])
-        with pytest.raises(ProtocolViolation, match="it sends a frame of"):
+        with pytest.raises(ProtocolViolation, match="it sent a frame of"):
             inspection.feed(long[-1:])
 
     def test_one_that_was_quiet_for_hours_ends_without_a_warning(self) -> None:
@@ -134,7 +134,7 @@ class LetInTests:
             inspection.feed(bytes(101))
         assert is_worth_a_warning(ended.value, 3.0)
         assert not is_worth_a_warning(ended.value, 4 * 3600.0)
-        assert is_worth_a_warning(ProtocolViolation("it sends a frame of 4096 bytes"), 4 * 3600.0)
+        assert is_worth_a_warning(ProtocolViolation("it sent a frame of 4096 bytes"), 4 * 3600.0)
 
     def test_where_answers_do_not_count_there_is_an_end(self) -> None:
         inspection = let_in(

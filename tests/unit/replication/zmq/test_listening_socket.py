@@ -24,7 +24,7 @@ class BindingTests:
         self.refused(
             sockets,
             echo.server.endpoint,
-            "another process listens there: stop it, or choose another port",
+            "another process is listening there; stop it or choose another port",
         )
         echo.works()
 
@@ -36,12 +36,12 @@ class BindingTests:
         self.refused(
             sockets,
             "tcp://127.0.0.1",
-            "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path",
+            "not a valid endpoint; write tcp://ADDRESS:PORT or ipc:///path",
         )
         self.refused(
             sockets,
             "http://127.0.0.1",
-            "that is not an endpoint: write tcp://ADDRESS:PORT or ipc:///path",
+            "not a valid endpoint; write tcp://ADDRESS:PORT or ipc:///path",
         )
 
     def test_a_path_without_its_folder(self, sockets: Sockets, tmp_path: Path) -> None:
@@ -51,14 +51,12 @@ class BindingTests:
         self.refused(
             sockets,
             f"ipc://{tmp_path}/{'x' * 108}",
-            "the path is too long for a socket: at most 107 bytes",
+            "the path is too long for a socket (at most 107 bytes)",
         )
 
     def test_a_path_where_a_file_lies(self, sockets: Sockets, tmp_path: Path) -> None:
         (tmp_path / "precious").write_text("data")
-        self.refused(
-            sockets, f"ipc://{tmp_path}/precious", "a file that is not a socket lies there"
-        )
+        self.refused(sockets, f"ipc://{tmp_path}/precious", "the file at that path is not a socket")
         assert (tmp_path / "precious").read_text() == "data"
 
     def test_a_path_where_another_listens(self, sockets: Sockets, tmp_path: Path) -> None:
@@ -67,7 +65,7 @@ class BindingTests:
             self.refused(
                 sockets,
                 f"ipc://{tmp_path}/sync",
-                "another process listens there: stop it, or choose another path",
+                "another process is listening there; stop it or choose another path",
             )
             echo.works()
 
