@@ -175,7 +175,7 @@ class Graphite:
         self._link = None
         if self._service.running:
             _log.warn(
-                "Graphite: the connection is lost: {why}; events are added up until there is one",
+                "Graphite: connection lost: {why}; counting events until it is back",
                 why=why.getErrorMessage(),
             )
 
@@ -208,7 +208,7 @@ class Graphite:
                 STOP_SECONDS_MAX, self._reactor
             )
         except TimeoutError:
-            _log.warn("Graphite: it does not read; the last events are not told")
+            _log.warn("Graphite: it is not reading; the last events were not sent")
         link, closed = self._link, self._service.stopService()
         if link:
             link.close()
@@ -297,6 +297,6 @@ class _ConnectionFactory(Factory):
 def _not_reached(failure: Failure) -> None:
     if not failure.check(CancelledError):  # stopped before
         _log.warn(
-            "Graphite: cannot be reached: {why}; events are added up until it can",
+            "Graphite: cannot connect: {why}; counting events until it can be reached",
             why=failure.getErrorMessage(),
         )

@@ -64,37 +64,45 @@ class NodeCollector(Collector):
 
 
 def _of_node(status: NodeStatus) -> Iterator[Metric]:
-    yield InfoMetricFamily("imagepipe_build", "Which version runs.", {"version": status.version})
-    yield _gauge("uptime_seconds", "Since the start.", status.uptime_seconds)
-    yield _gauge("ready", "1 while the node takes writes, 0 while it does not.", status.ready)
+    yield InfoMetricFamily("imagepipe_build", "The running version.", {"version": status.version})
+    yield _gauge("uptime_seconds", "Seconds since the start.", status.uptime_seconds)
+    yield _gauge("ready", "1 while the node accepts writes, else 0.", status.ready)
     yield _gauge(
         "originals_being_downloaded",
-        "Originals that are being fetched from their sources.",
+        "Originals that are being fetched.",
         status.originals_being_downloaded,
     )
-    yield _gauge("engine_workers", "Processes that the engine has.", status.engine_workers)
+    yield _gauge("engine_workers", "Worker processes of the engine.", status.engine_workers)
     ahead = status.ahead
     yield _gauge(
         "images_dated_ahead",
-        "Images dated more than an hour ahead of this node's clock, up to 1000.",
+        "Images dated more than an hour ahead of this node's clock (at most 1000 are counted).",
         ahead.images if ahead else 0,
     )
     yield _gauge(
         "images_dated_ahead_seconds",
-        "How far ahead the newest of them is dated.",
+        "How far ahead the newest of these images is dated.",
         ahead.seconds if ahead else 0,
     )
 
 
 def _of_queue(queue: QueueStatus) -> Iterator[Metric]:
-    yield _gauge("queue_running", "Images that are being processed.", queue.running)
-    yield _gauge("queue_running_max", "How many can be: io_threads.", queue.running_max)
-    yield _gauge("queue_waiting", "Jobs that wait for their turn.", queue.waiting)
-    yield _gauge("queue_stores_waiting", "Stores that wait for their turn.", queue.stores.waiting)
+    yield _gauge("queue_running", "Images being processed.", queue.running)
     yield _gauge(
-        "queue_renditions_waiting", "Renditions that wait for their turn.", queue.renditions.waiting
+        "queue_running_max",
+        "How many images can be processed at once (io_threads).",
+        queue.running_max,
     )
-    yield _gauge("queue_waiting_max", "How many of each kind may wait (queue).", queue.waiting_max)
+    yield _gauge("queue_waiting", "Jobs waiting in the queue.", queue.waiting)
+    yield _gauge("queue_stores_waiting", "Stores waiting in the queue.", queue.stores.waiting)
+    yield _gauge(
+        "queue_renditions_waiting", "Renditions waiting in the queue.", queue.renditions.waiting
+    )
+    yield _gauge(
+        "queue_waiting_max",
+        "How many stores, and how many renditions, can wait (queue).",
+        queue.waiting_max,
+    )
 
 
 def _of_totals(totals: Totals) -> Iterator[Metric]:
@@ -103,74 +111,80 @@ def _of_totals(totals: Totals) -> Iterator[Metric]:
     answered = [((each.method, str(each.status)), each.count) for each in totals.requests]
     yield _counters(
         "image_requests",
-        "Renditions that were not in the cache, and were rendered.",
+        "Renditions that were not cached and were rendered.",
         ("format",),
         rendered,
     )
     yield _counter(
-        "image_requests_failed", "GETs of an image that got none.", totals.image_requests_failed
+        "image_requests_failed",
+        "GETs of an image that could not be answered with one.",
+        totals.image_requests_failed,
     )
     yield _counter(
         "originals_downloaded",
-        "Originals that were fetched from their sources.",
+        "Originals fetched from their sources.",
         totals.originals_downloaded,
     )
     yield _counter(
         "originals_unavailable",
-        "Originals that are not at their sources.",
+        "Originals that were not available at their sources.",
         totals.originals_unavailable,
     )
-    yield _counter("images_stored", "Images that calls have stored.", totals.images_stored)
-    yield _counter("images_deleted", "Paths that calls have deleted.", totals.images_deleted)
-    yield _counter("images_moved", "Images that calls have moved.", totals.images_moved)
-    yield _counters("failures", "Operations that have failed.", ("operation", "kind"), failed)
+    yield _counter("images_stored", "Images stored by calls to this node.", totals.images_stored)
+    yield _counter("images_deleted", "Paths deleted by calls to this node.", totals.images_deleted)
+    yield _counter("images_moved", "Images moved by calls to this node.", totals.images_moved)
+    yield _counters("failures", "Failed calls.", ("operation", "kind"), failed)
     yield _counters(
         "http_requests",
-        "Requests that were answered, on every port.",
+        "Requests answered on both ports.",
         ("method", "status"),
         answered,
     )
-    yield _counter("http_received_bytes", "Bytes of their bodies.", totals.received_bytes)
-    yield _counter("http_sent_bytes", "Bytes of the answers' bodies.", totals.sent_bytes)
+    yield _counter(
+        "http_received_bytes", "Bytes received in bodies of requests.", totals.received_bytes
+    )
+    yield _counter("http_sent_bytes", "Bytes sent in bodies of answers.", totals.sent_bytes)
 
 
 def _of_durations(durations: Durations) -> Iterator[Metric]:
     yield _histogram(
         "http_request_duration_seconds",
-        "From a request's first line to the end of its answer.",
+        "Time from the first line of a request to the end of its answer.",
         durations.requests,
     )
     yield _histogram(
-        "render_wait_seconds", "For how long jobs waited for a thread.", durations.render_waits
+        "render_wait_seconds", "How long jobs waited for a thread.", durations.render_waits
     )
-    yield _histogram(
-        "render_duration_seconds", "For how long jobs then ran.", durations.render_runs
-    )
+    yield _histogram("render_duration_seconds", "How long jobs ran.", durations.render_runs)
 
 
 def _of_disk(disk: DiskStatus) -> Iterator[Metric]:
-    yield _gauge("disk_size_bytes", "The file system that images.path lies on.", disk.total_bytes)
-    yield _gauge("disk_free_bytes", "What is free on it.", disk.free_bytes)
+    yield _gauge("disk_size_bytes", "Size of the file system of images.path.", disk.total_bytes)
+    yield _gauge("disk_free_bytes", "Free bytes of the file system.", disk.free_bytes)
     yield _gauge(
         "disk_inodes",
         "Inodes of the file system; 0 if it creates them as needed.",
         disk.total_inodes,
     )
     yield _gauge("disk_free_inodes", "Free inodes of the file system.", disk.free_inodes)
-    yield _gauge("disk_age_seconds", "How long ago the disk was asked for that.", disk.age_seconds)
+    yield _gauge("disk_age_seconds", "How long ago the disk was checked.", disk.age_seconds)
 
 
 def _of_cache(cache: CacheStatus) -> Iterator[Metric]:
-    yield _gauge("cache_bytes", "What the render cache holds.", cache.bytes)
-    yield _gauge("cache_max_bytes", "What it may hold: cache_size.", cache.bytes_max)
-    yield _gauge("cache_files", "Renditions in it.", cache.files)
-    yield _counter("cache_hits", "Renditions that were in it.", cache.hits)
-    yield _counter("cache_misses", "Renditions that had to be made.", cache.misses)
-    yield _counter("cache_evictions", "Renditions that had to go for others.", cache.evictions)
+    yield _gauge("cache_bytes", "Size of the render cache.", cache.bytes)
+    yield _gauge("cache_max_bytes", "Limit of the render cache (cache_size).", cache.bytes_max)
+    yield _gauge("cache_files", "Renditions in the render cache.", cache.files)
+    yield _counter("cache_hits", "Renditions found in the render cache.", cache.hits)
+    yield _counter("cache_misses", "Renditions that had to be rendered.", cache.misses)
+    yield _counter(
+        "cache_evictions", "Renditions removed from the render cache to make room.", cache.evictions
+    )
 
 
 def _of_replication(replication: ReplicationStatus) -> Iterator[Metric]:
-    yield _gauge("replication_seq", "The number of this node's newest change.", replication.seq)
+    yield _gauge(
+        "replication_seq", "Sequence number of this node's newest change.", replication.seq
+    )
     yield _gauge(
         "replication_unreplicated", "Changes that are on no other disk.", replication.unreplicated
     )
@@ -179,18 +193,24 @@ def _of_replication(replication: ReplicationStatus) -> Iterator[Metric]:
     )
     yield _gauge(
         "replication_pending_seconds",
-        "For how long there have been any.",
+        "How long there have been changes that wait for their bytes.",
         replication.pending_seconds,
     )
     yield _gauge(
-        "replication_conflicts", "Images kept that lost a conflict.", replication.conflicts
+        "replication_conflicts",
+        "Images in the history that lost a conflict.",
+        replication.conflicts,
     )
     yield _counter(
         "replication_dropped_messages",
-        "Messages of subscribers that were too many.",
+        "Messages of subscribers dropped because there were too many.",
         replication.dropped_messages,
     )
-    yield _counter("replication_bad_messages", "Messages that were none.", replication.bad_messages)
+    yield _counter(
+        "replication_bad_messages",
+        "Malformed messages received from peers.",
+        replication.bad_messages,
+    )
 
 
 def _of_upstreams(upstreams: Iterable[UpstreamStatus]) -> Iterator[Metric]:
@@ -203,32 +223,38 @@ def _of_upstreams(upstreams: Iterable[UpstreamStatus]) -> Iterator[Metric]:
 
     yield each(
         "connected",
-        "1 while the peer is heard and can be pulled from.",
+        "1 while the peer is heard from and can be pulled from, else 0.",
         lambda peer: peer.connected,
     )
     yield each(
         "heard_seconds",
-        "How long ago it was heard; missing: never.",
+        "How long ago the peer was last heard from; missing until it is.",
         lambda peer: peer.heard_seconds,
     )
     yield each(
-        "rows_behind", "Its changes that are not here, at most.", lambda peer: peer.rows_behind
+        "rows_behind",
+        "Changes of the peer that are not here (an upper bound).",
+        lambda peer: peer.rows_behind,
     )
     yield each(
-        "missing_bytes", "Bytes of them that are on their way.", lambda peer: peer.bytes_behind
+        "missing_bytes",
+        "Bytes of these changes that are being fetched.",
+        lambda peer: peer.bytes_behind,
     )
     yield each(
         "behind_seconds",
-        "For how long it has had something that is not here.",
+        "How long the peer has had changes that are not here.",
         lambda peer: peer.seconds_behind,
     )
     yield each(
-        "clock_ahead_seconds", "Its clock less this node's.", lambda peer: peer.clock_ahead_seconds
+        "clock_ahead_seconds",
+        "The peer's clock minus this node's.",
+        lambda peer: peer.clock_ahead_seconds,
     )
     rings_lost = [((label,), peer.rings_lost) for label, peer in zip(names, peers, strict=True)]
     yield _counters(
         "replication_upstream_rings_lost",
-        "How often it had news and its doorbell was not heard.",
+        "Change notifications from the peer that were missed.",
         ("peer",),
         rings_lost,
     )
@@ -243,10 +269,16 @@ def _of_subscribers(subscribers: Iterable[SubscriberStatus]) -> Iterator[Metric]
         return _gauges(f"replication_subscriber_{name}", says, ("peer",), values)
 
     yield each(
-        "acknowledged_seq", "All up to this number is on the peer's disk.", lambda peer: peer.acked
+        "acknowledged_seq",
+        "Everything up to this sequence number is on the peer's disk.",
+        lambda peer: peer.acked,
     )
-    yield each("rows_behind", "Changes that are not.", lambda peer: peer.behind)
-    yield each("heard_seconds", "How long ago it has asked.", lambda peer: peer.heard_seconds)
+    yield each("rows_behind", "Changes that are not on the peer's disk.", lambda peer: peer.behind)
+    yield each(
+        "heard_seconds",
+        "How long ago the peer last sent a request.",
+        lambda peer: peer.heard_seconds,
+    )
 
 
 Labelled = Iterable[tuple[tuple[str, ...], float | None]]

@@ -69,11 +69,11 @@ def _disk(disk: DiskStatus) -> Iterator[Problem]:
         yield _critical(f"disk has not answered for {shown_seconds(disk.age_seconds)}")
     taken = 1 - disk.free_bytes / disk.total_bytes if disk.total_bytes else 0.0
     if taken >= DISK_NEARLY_FULL:
-        text = f"disk is {int(100 * taken)} % full: {shown_bytes(disk.free_bytes)} are free"
+        text = f"disk is {int(100 * taken)} % full ({shown_bytes(disk.free_bytes)} free)"
         yield _critical(text) if taken >= DISK_FULL else _warning(text)
     used = 1 - disk.free_inodes / disk.total_inodes if disk.total_inodes else 0.0
     if used >= DISK_NEARLY_FULL:
-        text = f"disk has used {int(100 * used)} % of its inodes: {disk.free_inodes} are free"
+        text = f"disk has used {int(100 * used)} % of its inodes ({disk.free_inodes} free)"
         yield _critical(text) if used >= DISK_FULL else _warning(text)
 
 
@@ -81,9 +81,9 @@ def _queue(queue: QueueStatus) -> Iterator[Problem]:
     if not queue.waiting_max:
         return
     for kind, share in (("stores", queue.stores), ("renditions", queue.renditions)):
-        waiting = f"{share.waiting} of {queue.waiting_max} wait"
+        waiting = f"{share.waiting} of {queue.waiting_max} waiting"
         if share.waiting >= queue.waiting_max:
-            yield _critical(f"queue of {kind} is full: {waiting}, and more are refused")
+            yield _critical(f"queue of {kind} is full: {waiting}, more are refused")
         elif share.waiting >= QUEUE_NEARLY_FULL * queue.waiting_max:
             yield _warning(f"queue of {kind} is nearly full: {waiting}")
 
@@ -95,8 +95,8 @@ def _ahead(ahead: Ahead | None) -> Iterator[Problem]:
     verb = "is" if ahead.images == 1 else "are"
     yield _warning(
         f"{quoted(ahead.path)}{others} {verb} dated up to {shown_seconds(ahead.seconds)} ahead of"
-        " this node's clock: set it right if it is behind, otherwise see ImagepipeDatedAhead in"
-        " docs/operations.md"
+        " this node's clock; correct the clock if it is behind, otherwise see"
+        " ImagepipeDatedAhead in docs/operations.md"
     )
 
 
@@ -123,10 +123,9 @@ def _replication(replication: ReplicationStatus, *, has_started: bool) -> Iterat
             f" {'is' if replication.unreplicated == 1 else 'are'} on no other disk"
         )
     if replication.pending and replication.pending_seconds >= PENDING_SECONDS:
-        verb = "waits for its" if replication.pending == 1 else "wait for their"
         text = (
-            f"{counted(replication.pending, 'change')} {verb} bytes, the oldest for"
-            f" {shown_seconds(replication.pending_seconds)}"
+            "changes have been waiting for their bytes for"
+            f" {shown_seconds(replication.pending_seconds)} ({replication.pending} now)"
         )
         yield (
             _critical(text)
@@ -136,33 +135,31 @@ def _replication(replication: ReplicationStatus, *, has_started: bool) -> Iterat
 
 
 def _upstream(peer: UpstreamStatus, *, has_started: bool) -> Iterator[Problem]:
+    name = both_names(peer.peer, peer.name)
     lacks = (
-        f": {counted(peer.rows_behind, 'change')} of it may not be here" if peer.rows_behind else ""
+        f": up to {counted(peer.rows_behind, 'change')} missing here" if peer.rows_behind else ""
     )
     if peer.refused:
-        yield _critical(f"peer {both_names(peer.peer, peer.name)} is refused: {peer.refused}")
+        yield _critical(f"peer {name} cannot be pulled from: {peer.refused}")
     elif not peer.connected and peer.heard_seconds is None:
         if has_started:
-            yield _critical(f"peer {both_names(peer.peer, peer.name)} has never been heard")
+            yield _critical(f"peer {name} has never been heard from")
     elif not peer.connected and peer.heard_seconds is not None:
         if peer.heard_seconds < HEARD_SECONDS:
-            yield _warning(
-                f"peer {both_names(peer.peer, peer.name)} is heard, but cannot be pulled from"
-            )
+            yield _warning(f"peer {name} sends notifications but cannot be pulled from")
         else:
             yield _critical(
-                f"peer {both_names(peer.peer, peer.name)} has not been heard for"
+                f"peer {name} has not been heard from for"
                 f" {shown_seconds(peer.heard_seconds)}{lacks}"
             )
     elif peer.seconds_behind >= BEHIND_SECONDS:
         yield _warning(
-            f"peer {both_names(peer.peer, peer.name)} has been ahead for"
-            f" {shown_seconds(peer.seconds_behind)}{lacks}"
+            f"this node has been behind peer {name} for {shown_seconds(peer.seconds_behind)}{lacks}"
         )
     ahead = peer.clock_ahead_seconds or 0.0
     if abs(ahead) >= CLOCK_SECONDS:
         yield _warning(
-            f"the clock of peer {both_names(peer.peer, peer.name)} is {shown_seconds(abs(ahead))}"
+            f"the clock of peer {name} is {shown_seconds(abs(ahead))}"
             f" {'ahead of' if ahead > 0 else 'behind'} this node's"
         )
 
@@ -170,6 +167,4 @@ def _upstream(peer: UpstreamStatus, *, has_started: bool) -> Iterator[Problem]:
 def _subscriber(peer: SubscriberStatus, name: str) -> Iterator[Problem]:
     if FETCHES_SECONDS <= peer.heard_seconds < ABSENT_SECONDS:
         lacks = f": {counted(peer.behind, 'change')} not on its disk" if peer.behind else ""
-        yield _warning(
-            f"peer {name} has fetched nothing for {shown_seconds(peer.heard_seconds)}{lacks}"
-        )
+        yield _warning(f"peer {name} has not pulled for {shown_seconds(peer.heard_seconds)}{lacks}")

@@ -102,7 +102,9 @@ FULL = NodeStatus(
     not_ready="the disk is full",
     problems=(
         Problem(Severity.CRITICAL, "not ready: the disk is full"),
-        Problem(Severity.WARNING, "3 changes wait for their bytes, the oldest for 1 min 1 s"),
+        Problem(
+            Severity.WARNING, "changes have been waiting for their bytes for 1 min 1 s (3 now)"
+        ),
     ),
     images_being_processed=2,
     originals_being_downloaded=1,

@@ -179,7 +179,7 @@ class TroubleTests:
             page.wait_for(lambda: "connected" in page.text and "has everything" in page.text)
             nodes["b"].kill()
             page.wait_for(
-                lambda: "NOT CONNECTED" in page.text and "has not been heard for" in page.text
+                lambda: "NOT CONNECTED" in page.text and "has not been heard from for" in page.text
             )
             assert "critical" in page.run("return document.getElementById('state').className")
             nodes.start("b")

@@ -293,7 +293,7 @@ class DownTests:
             for _ in range(5):
                 node.counters.stored(1)
                 node.advance(20)
-            until(lambda: bool(said(log, "cannot be reached")))
+            until(lambda: bool(said(log, "cannot connect")))
             server.listen()
             connection = self._reconnected(node, server, log)
             assert connection.lines(2) == {"p.store": 5, "p.totals.store": 5}
@@ -341,7 +341,7 @@ class DownTests:
 
     def test_its_absence_is_logged_once(self, server: Server) -> None:
         with logged() as log, running(server) as node:
-            until(lambda: bool(said(log, "cannot be reached")))
+            until(lambda: bool(said(log, "cannot connect")))
             for _ in range(10):
                 node.advance(60)
             assert len(said(log, "Graphite")) == 1
@@ -407,7 +407,7 @@ class StopTests:
 
     def test_one_that_is_down_is_not_waited_for(self, server: Server) -> None:
         with logged() as log, running(server) as node:
-            until(lambda: bool(said(log, "cannot be reached")))
+            until(lambda: bool(said(log, "cannot connect")))
             node.stop()
             assert node.stopped.get() is None
             assert node.clock.getDelayedCalls() == []

@@ -59,9 +59,9 @@ class NodeTests:
         ("free", "age", "expected"),
         [
             (11, 1.0, []),
-            (10, 1.0, ["warning: disk is 90 % full: 10 B are free"]),
-            (3, 1.0, ["critical: disk is 97 % full: 3 B are free"]),
-            (0, 1.0, ["critical: disk is 100 % full: 0 B are free"]),
+            (10, 1.0, ["warning: disk is 90 % full (10 B free)"]),
+            (3, 1.0, ["critical: disk is 97 % full (3 B free)"]),
+            (0, 1.0, ["critical: disk is 100 % full (0 B free)"]),
             (50, 42.0, ["critical: disk has not answered for 42 s"]),
         ],
     )
@@ -75,8 +75,8 @@ class NodeTests:
         [
             (0, 0, []),
             (100, 11, []),
-            (100, 10, ["warning: disk has used 90 % of its inodes: 10 are free"]),
-            (100, 0, ["critical: disk has used 100 % of its inodes: 0 are free"]),
+            (100, 10, ["warning: disk has used 90 % of its inodes (10 free)"]),
+            (100, 0, ["critical: disk has used 100 % of its inodes (0 free)"]),
         ],
     )
     def test_a_disk_has_few_inodes_left(self, total: int, free: int, expected: list[str]) -> None:
@@ -86,9 +86,9 @@ class NodeTests:
         ("waiting", "waiting_max", "expected"),
         [
             (7, 10, []),
-            (8, 10, ["warning: queue of stores is nearly full: 8 of 10 wait"]),
-            (10, 10, ["critical: queue of stores is full: 10 of 10 wait, and more are refused"]),
-            (1, 1, ["critical: queue of stores is full: 1 of 1 wait, and more are refused"]),
+            (8, 10, ["warning: queue of stores is nearly full: 8 of 10 waiting"]),
+            (10, 10, ["critical: queue of stores is full: 10 of 10 waiting, more are refused"]),
+            (1, 1, ["critical: queue of stores is full: 1 of 1 waiting, more are refused"]),
             (0, 0, []),
         ],
     )
@@ -121,7 +121,7 @@ class NodeTests:
     )
     def test_images_are_dated_ahead(self, ahead: Ahead, expected: str) -> None:
         advice = (
-            ": set it right if it is behind, otherwise see ImagepipeDatedAhead in"
+            "; correct the clock if it is behind, otherwise see ImagepipeDatedAhead in"
             " docs/operations.md"
         )
         assert told(replace(WELL, ahead=ahead)) == [f"warning: {expected}{advice}"]
@@ -155,33 +155,36 @@ class UpstreamTests:
                 replace(PEER, seconds_behind=123.0, rows_behind=1),
                 [
                     (
-                        "warning: peer north has been ahead for 2 min 3 s:"
-                        " 1 change of it may not be here"
+                        "warning: this node has been behind peer north for 2 min 3 s:"
+                        " up to 1 change missing here"
                     )
                 ],
             ),
             (
                 replace(PEER, connected=False, heard_seconds=42.0),
-                ["critical: peer north has not been heard for 42 s"],
+                ["critical: peer north has not been heard from for 42 s"],
             ),
             (
                 replace(PEER, connected=False, heard_seconds=42.0, rows_behind=12),
                 [
                     (
-                        "critical: peer north has not been heard for 42 s:"
-                        " 12 changes of it may not be here"
+                        "critical: peer north has not been heard from for 42 s:"
+                        " up to 12 changes missing here"
                     )
                 ],
             ),
             (
                 replace(PEER, connected=False, heard_seconds=0.5),
-                ["warning: peer north is heard, but cannot be pulled from"],
+                ["warning: peer north sends notifications but cannot be pulled from"],
             ),
             (
                 replace(PEER, connected=False, heard_seconds=None),
-                ["critical: peer north has never been heard"],
+                ["critical: peer north has never been heard from"],
             ),
-            (SOUTH, [f"critical: peer {SOUTH.name} is refused: it is of another cluster"]),
+            (
+                SOUTH,
+                [f"critical: peer {SOUTH.name} cannot be pulled from: it is of another cluster"],
+            ),
             (
                 replace(PEER, clock_ahead_seconds=-90.0),
                 ["warning: the clock of peer north is 1 min 30 s behind this node's"],
@@ -208,11 +211,11 @@ class SubscriberTests:
         ("heard", "behind", "expected"),
         [
             (29.0, 7, []),
-            (42.0, 0, ["warning: peer SELF has fetched nothing for 42 s"]),
+            (42.0, 0, ["warning: peer SELF has not pulled for 42 s"]),
             (
                 42.0,
                 7,
-                ["warning: peer SELF has fetched nothing for 42 s: 7 changes not on its disk"],
+                ["warning: peer SELF has not pulled for 42 s: 7 changes not on its disk"],
             ),
             (90000.0, 7, []),
         ],
@@ -236,11 +239,11 @@ class SubscriberTests:
     ) -> None:
         peer = replace(PEER, connected=False, heard_seconds=42.0)
         gone = replace(FETCHER, node=peer.node or "", heard_seconds=40.0)
-        heard = "critical: peer north has not been heard for 42 s"
+        heard = "critical: peer north has not been heard from for 42 s"
         assert told(replicating(peer, subscribers=(gone, FETCHER))) == [heard]
         assert told(replicating(peer, subscribers=(replace(gone, behind=2), FETCHER))) == [
             heard,
-            "warning: peer north has fetched nothing for 40 s: 2 changes not on its disk",
+            "warning: peer north has not pulled for 40 s: 2 changes not on its disk",
         ]
 
     def test_a_peer_has_its_own_name_and_beside_it_what_it_is_known_by(self) -> None:
@@ -249,8 +252,8 @@ class SubscriberTests:
         )
         upstream = replace(PEER, peer="img-1", connected=False, heard_seconds=42.0)
         assert told(replicating(upstream, subscribers=(FETCHER, silent))) == [
-            "critical: peer img-1 (north) has not been heard for 42 s",
-            "warning: peer img-2 (south) has fetched nothing for 42 s",
+            "critical: peer img-1 (north) has not been heard from for 42 s",
+            "warning: peer img-2 (south) has not pulled for 42 s",
         ]
 
     def test_changes_that_nobody_fetches_are_on_one_disk(self) -> None:
@@ -264,8 +267,16 @@ class SubscriberTests:
         ("pending", "seconds", "expected"),
         [
             (12, 9.0, []),
-            (12, 61.0, ["warning: 12 changes wait for their bytes, the oldest for 1 min 1 s"]),
-            (1, 301.0, ["critical: 1 change waits for its bytes, the oldest for 5 min 1 s"]),
+            (
+                12,
+                61.0,
+                ["warning: changes have been waiting for their bytes for 1 min 1 s (12 now)"],
+            ),
+            (
+                1,
+                301.0,
+                ["critical: changes have been waiting for their bytes for 5 min 1 s (1 now)"],
+            ),
         ],
     )
     def test_changes_that_wait_for_their_bytes(

@@ -290,7 +290,7 @@ class TextTests:
         [
             "imagepipe 0.1.0, up 1 d 2 h, NOT READY: the disk is full",
             "CRITICAL:  not ready: the disk is full",
-            "WARNING:   3 changes wait for their bytes, the oldest for 1 min 1 s",
+            "WARNING:   changes have been waiting for their bytes for 1 min 1 s (3 now)",
             "images being processed:      2 of 4",
             "stores waiting:              1 of 64",
             "renditions waiting:          2 of 64",
