@@ -24,7 +24,7 @@ from imagepipe.errors import NotAcceptable, NotFound, quoted
 AUTO = "auto"
 """The extension of a rendition whose format is chosen for the client."""
 
-RECIPE = 4
+RECIPE = 5
 """To be raised whenever the same plan begins to give other pictures: what was rendered before is of
 no use then.
 """

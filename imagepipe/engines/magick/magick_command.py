@@ -209,6 +209,15 @@ def _output(n: int, output: OutputPlan, plan: RenderPlan) -> list[str]:
     ]
 
 
+# An animation that is played once would lose all frames but the first. The encoder coalesces frames
+# that are coalesced already: unless each is cleared, the next is blended with it a second time.
+_WEBP_ANIMATION = (
+    *("-loop", "0"),
+    *("-set", "delay", str(UNIT_MS // 10)),
+    *("-set", "dispose", "Background"),
+)
+
+
 def _crop(region: Region) -> list[str]:
     return ["-crop", f"{region.width}x{region.height}+{region.left}+{region.top}", "+repage"]
 
@@ -232,13 +241,12 @@ def _encoder(output: OutputPlan, *, see_through: bool) -> list[str]:
             "png:compression-filter=5",
         ],
         GIF.name: [*_few_colours(output, see_through=see_through), "+compress"],
-        # An animation that is played once would lose all frames but the first.
         WEBP.name: [
             *quality,
             "+compress",
             "-define",
             "webp:method=4",
-            *(["-loop", "0", "-set", "delay", str(UNIT_MS // 10)] if output.animated else []),
+            *(_WEBP_ANIMATION if output.animated else []),
         ],
         TIFF.name: ["-compress", "LZW", "-define", "tiff:predictor=2"]
         if output.compressed

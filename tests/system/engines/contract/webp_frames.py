@@ -44,6 +44,10 @@ ANIMATIONS: dict[str, list[Layer]] = {
         Layer(SOME, RED, GREEN, blends=False),
         Layer(OTHER, BLUE, BLUE),
     ],
+    "a translucent frame over another": [
+        Layer(WHOLE, FAINT, GREEN, blends=False),
+        Layer(WHOLE, FAINT, GREEN),
+    ],
     "opaque frames": [
         Layer(WHOLE, RED, GREEN),
         Layer(OTHER, BLUE, RED, blends=False),
