@@ -1,1 +1,3 @@
-"""Talking to the other nodes: sockets, keys, and the service that does what the core decides."""
+"""Communication with the other nodes: sockets, keys, and the service that performs what the core
+decides.
+"""

@@ -8,21 +8,22 @@ from twisted.internet.interfaces import IReactorTime
 from imagepipe.core.replication.replica import Replica
 
 CATCH_UP_SECONDS_MAX = 2.0
-"""How long a call waits for the peers to say what is new."""
+"""How long a call waits for the peers at most."""
 
 CATCH_UP_INTERVAL_SECONDS = 1.0
-"""How often they are asked at most."""
+"""The least time between two rounds of requests."""
 
 NOTIFICATION_SECONDS = 0.05
-"""How long the word of a change may be on its way."""
+"""How long a change notification may be in transit."""
 
 
 class CatchUp:
-    """Waits until the peers that can be reached have told what they have: one round of asking
-    serves all who waited when it began, one round a second.
+    """Waits until everything that the reachable peers have is here. One round of requests, at most
+    one per second, serves all calls that were waiting when it began.
 
-    Who comes between two rounds waits until all is here that the peers have rung for, and a moment
-    longer, for a doorbell may be on its way. `seconds` is the clock of `reactor`.
+    A call that arrives between two rounds waits until everything that peers have notified this node
+    of is here, and a moment longer, because a notification may be in transit. `seconds` is the
+    clock of `reactor`.
     """
 
     def __init__(self, reactor: IReactorTime, seconds: Callable[[], float]) -> None:
@@ -33,7 +34,7 @@ class CatchUp:
         self._asked = float("-inf")
 
     def wait(self) -> "Deferred[None]":
-        """Fires when they have told what they have now, or after CATCH_UP_SECONDS_MAX."""
+        """Fires when everything that the peers have now is here, or after CATCH_UP_SECONDS_MAX."""
         waiting: Deferred[None] = Deferred()
         self._next[waiting] = self._seconds()
         timeout = self._reactor.callLater(CATCH_UP_SECONDS_MAX, self._give_up, waiting)
@@ -41,7 +42,7 @@ class CatchUp:
         return waiting
 
     def advance(self, replica: Replica) -> None:
-        """Ask, if it is time; let those go on who wait, if all has been told."""
+        """Start a round of requests if one is due, and resume calls that need not wait longer."""
         now = self._seconds()
         if self._next and not self._asking and now >= self._asked + CATCH_UP_INTERVAL_SECONDS:
             self._asking, self._next = list(self._next), {}
@@ -56,7 +57,7 @@ class CatchUp:
 
     @property
     def due_at(self) -> float:
-        """When there may be something to do; infinite: never."""
+        """When `advance` should be called next; infinity if no call is waiting for a round."""
         if not self._next:
             return float("inf")
         return min(
@@ -64,7 +65,7 @@ class CatchUp:
         )
 
     def abandon(self) -> None:
-        """There is no more time."""
+        """Resume all waiting calls: the server is stopping."""
         self._release([*self._asking, *self._next])
 
     def _give_up(self, waiting: "Deferred[None]") -> None:

@@ -25,7 +25,7 @@ class Confirmations:
         self._waiting: list[_Waiting] = []
 
     async def wait(self, seq: int, replica: Replica | None) -> None:
-        """Wait for the change `seq`; raises TooFewPeers."""
+        """Wait until the change `seq` is confirmed; raises TooFewPeers."""
         if not self._wanted:
             return
         if replica is None:
@@ -53,7 +53,7 @@ class Confirmations:
         self._seconds = seconds
 
     def release(self, replica: Replica) -> None:
-        """Let those go on whose change has been confirmed."""
+        """Resume the calls whose changes have been confirmed."""
         if not self._waiting:
             return
         confirmed = replica.subscribers.confirmed_by(self._wanted) if self._wanted else float("inf")
@@ -64,7 +64,7 @@ class Confirmations:
                 one.done.callback(None)
 
     def abandon(self) -> None:
-        """There is no more time."""
+        """Fail all waiting calls: the server is stopping."""
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.done.errback(

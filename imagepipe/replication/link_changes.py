@@ -1,10 +1,9 @@
-"""What of a node's links has to change when its settings or keys do: a decision, and no socket.
+"""Which sockets a change of settings or keys requires to be opened and closed. Touches no socket.
 
-other peers                                  only theirs are opened and closed
-more keys                                    they get in from now on
-other endpoints, cluster or own pair;        every socket is made anew: a connection that is open is
-                                             not asked for its key again
-a key less, or another one
+other peers                               only their sockets are opened and closed
+more keys                                 they are admitted from now on
+other endpoints, cluster or own key pair; every socket is reopened: an open connection is not
+a key removed or replaced                 asked for its key again
 """
 
 from dataclasses import dataclass
@@ -30,8 +29,8 @@ def link_changes(
     after: ReplicationSettings,
     keys_after: NodeKeys | None,
 ) -> LinkChanges:
-    """What leads from one to the other."""
-    # With another cluster nothing is left of what a peer was told to be.
+    """The changes that lead from the settings and keys before to those after."""
+    # In another cluster even a peer with the same endpoint is a different one.
     kept = (
         set(before.subscribe) & set(after.subscribe) if before.cluster == after.cluster else set()
     )
@@ -43,7 +42,7 @@ def link_changes(
 
 
 def link_name(peer: Peer) -> str:
-    """What a peer is called, here and in its key's file."""
+    """The name of a peer, which is also the name of its key file."""
     return peer.name or peer.endpoint
 
 
@@ -52,7 +51,7 @@ def _listens(settings: ReplicationSettings) -> tuple[object, ...]:
 
 
 def _is_extended(before: NodeKeys | None, after: NodeKeys | None) -> bool:
-    """Whether this node and its peers are who they were, or there are more of them."""
+    """Whether this node's key pair is unchanged and no peer's key was removed or replaced."""
     if before is None or after is None:
         return before is after
     return (before.public, before.secret) == (

@@ -1,6 +1,4 @@
-"""A node's sockets as its settings want them: where it listens, and a pair to each peer that it
-pulls from.
-"""
+"""A node's sockets, as its settings ask for: those it listens on, and a pair for each upstream."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,8 +25,8 @@ _log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class MessageHandlers:
-    """Who gets what comes in. head, reply: from the peer of a name. request: from a client's
-    connection, with the key that it has.
+    """Where incoming messages go. head, reply: from the peer with this name. request: from a
+    subscriber's connection, with the key of the subscriber.
     """
 
     head: Callable[[str, Frames], None]
@@ -38,7 +36,7 @@ class MessageHandlers:
 
 @dataclass(frozen=True, slots=True)
 class _SocketPair:
-    """The sockets to one peer, which publishes on `endpoint`."""
+    """The sockets for one upstream, which publishes on `endpoint`."""
 
     endpoint: str
     sub: SubSocket
@@ -50,8 +48,8 @@ class _SocketPair:
 
 
 class PeerSockets:
-    """All sockets of a node, open until `close`. What is sent to a peer or a client that is not
-    there any more is dropped.
+    """All sockets of a node, open until `close`. A message to a peer or client that is gone is
+    dropped.
 
     announced: the sync endpoint that each peer announced, if it did. Raises StartError, and then
     nothing is open.
@@ -90,11 +88,11 @@ class PeerSockets:
 
     @property
     def announced(self) -> str:
-        """What this node says of where it answers."""
+        """The sync endpoint that this node announces."""
         return said_of(self.publish, self.sync) if self._pub else ""
 
     def replace(self, gone: Sequence[str], new: Sequence[Peer], keys: NodeKeys | None) -> None:
-        """Other peers, and more keys. Raises StartError, and then nothing has changed."""
+        """Replace peers and add keys. Raises StartError, and then nothing has changed."""
         before, self._keys = self._keys, keys
         try:
             opened = self._open_all(new, {})
@@ -108,29 +106,29 @@ class PeerSockets:
             self._sockets.reload_keys(keys)
 
     def close(self) -> None:
-        """Close them all. Blocks for a second at most."""
+        """Close all sockets. Blocks for a second at most."""
         self._pub = self._router = None
         self._links = {}
         self._sockets.close()
 
     def notify(self, frames: Frames) -> None:
-        """Tell all who have subscribed."""
+        """Send to all subscribers."""
         if self._pub:
             self._pub.send(frames)
 
     def send_request(self, name: str, frames: Frames) -> None:
-        """Ask the peer of this name."""
+        """Send to the upstream with this name."""
         if link := self._links.get(name):
             link.dealer.send(frames)
 
     def send_reply(self, client: bytes, frames: Frames) -> None:
-        """Answer a client."""
+        """Send to the subscriber that asked from this connection."""
         if self._router:
             self._router.send(client, frames)
 
     def redirect(self, name: str, announced: str) -> None:
-        """Ask this peer where it has announced that it answers. Raises StartError if that is no
-        place.
+        """Send requests to the sync endpoint that this peer announced. Raises StartError if that is
+        not a valid endpoint.
         """
         if link := self._links.get(name):
             link.dealer.reconnect(sync_of(link.endpoint, announced))

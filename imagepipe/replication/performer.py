@@ -1,7 +1,6 @@
-"""Performs those actions of core.replica that touch the disk, on threads, and reports what came of
-each.
+"""Performs, on threads, the replica's actions that touch the disk, and reports the result of each.
 
-The pools are two, so that a node that catches up can still be caught up with.
+There are two pools, so that a node can serve its subscribers while it catches up itself.
 """
 
 from collections import Counter
@@ -38,8 +37,8 @@ _log = Logger()
 
 
 class Performer:
-    """On the reactor's thread. `pulling` and `serving` run a blocking call on a thread; `report` is
-    given the event that answers an action.
+    """For the reactor's thread. `pulling` and `serving` run a blocking call on a thread; `report`
+    receives the event with an action's result.
 
     seconds: a monotonic clock.
     """
@@ -61,7 +60,7 @@ class Performer:
         self._discarded: set[int] = set()
 
     def perform(self, action: StoreAction) -> None:
-        """Begin it."""
+        """Start an action."""
         match action:
             case actions.Examine(pull, rows):
                 self._do(
@@ -150,7 +149,7 @@ class Performer:
                     self._discard(transfer)
 
     def _discard(self, transfer: int) -> None:
-        if transfer in self._storing:  # the thread that writes to it would begin it anew
+        if transfer in self._storing:  # the thread that is writing to it would create it again
             self._discarded.add(transfer)
             return
         self._discarded.discard(transfer)

@@ -1,5 +1,5 @@
-"""What replication writes into the log: a line when something changes for an operator, none while
-all is well, and never a line a message.
+"""What replication logs: a line when something changes for an operator, none while all is well, and
+never one per message.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,16 +12,16 @@ from imagepipe.errors import quoted
 from imagepipe.runtime.rate_limited_log import RateLimitedLog
 
 SILENT_SECONDS = 15.0
-"""After so long without a word a peer is called silent."""
+"""A peer that has sent nothing for this long is reported as silent."""
 
 BEHIND_SECONDS = 5.0
-"""Who was behind for longer is worth a line when he has caught up."""
+"""Catching up is logged only if this node was behind for longer than this."""
 
 LOG_INTERVAL_SECONDS = 10.0
-"""Lines about bad messages, and those about refused changes, are at least so far apart."""
+"""The least time between two lines about bad messages, and between two about refused changes."""
 
 SKEW_SECONDS = 60.0
-"""Clocks that are further apart are worth a warning: of two writes at once the one with the later
+"""Clocks that differ by more deserve a warning: of two simultaneous writes, the one with the later
 clock wins.
 """
 
@@ -29,7 +29,7 @@ _log = Logger()
 
 
 class ReplicationLog:
-    """Compares what a Replica knows with what was last written about it. `seconds` is its clock."""
+    """Compares a Replica with what was last logged about it. `seconds` is the clock."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
@@ -47,7 +47,7 @@ class ReplicationLog:
         self.clocks_ahead: dict[str, float] = {}
 
     def note(self, replica: Replica) -> None:
-        """Write what is new about the peers."""
+        """Log what has changed about the peers."""
         now = self._seconds()
         for link in replica.links.values():
             self._note_state(link, now)
@@ -63,7 +63,7 @@ class ReplicationLog:
             self._full.discard(gone)
 
     def pending_seconds(self) -> float:
-        """For how long there have been rows that wait for their bytes."""
+        """How long there have been rows waiting for their bytes."""
         return max(0.0, self._seconds() - self._pending_since)
 
     def log_bad_message(self, who: str, why: Exception) -> None:
@@ -82,7 +82,7 @@ class ReplicationLog:
             self._bad_logged_at = now
 
     def log_refused_rows(self, who: str, why: Sequence[str]) -> None:
-        """Rows of a message were not taken over; `why` has a sentence for each."""
+        """Rows of a message were refused; `why` has a sentence for each."""
         self._refused += len(why)
         now = self._seconds()
         if now - self._refused_logged_at >= LOG_INTERVAL_SECONDS:
@@ -96,7 +96,7 @@ class ReplicationLog:
             self._refused_logged_at = now
 
     def log_rejected(self, name: str, path: str, why: str) -> None:
-        """The bytes of a peer's row are not taken."""
+        """The bytes of a peer's row are not fetched."""
         self._rejected.setdefault(
             name, RateLimitedLog(_log, self._seconds, LOG_INTERVAL_SECONDS)
         ).warn(
@@ -107,7 +107,7 @@ class ReplicationLog:
         )
 
     def note_clock(self, name: str, ahead_seconds: float) -> None:
-        """How far the peer's clock is ahead of this node's."""
+        """Record how far the peer's clock is ahead of this node's."""
         self.clocks_ahead[name] = ahead_seconds
         if abs(ahead_seconds) < SKEW_SECONDS:
             self._skewed.discard(name)

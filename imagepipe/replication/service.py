@@ -1,14 +1,15 @@
-"""Replication at work: sockets, threads and the reactor's clock around core.replica, which decides.
+"""Replication: sockets, threads and the reactor's clock around core.replication.replica, which
+makes all decisions.
 
-socket, thread, timer --event--> Replica --actions--> sent here, or handed to a thread by performer
-                                                      then one timer is set for what is due next
+socket, thread, timer --event--> Replica --actions--> sent here, or run on a thread by performer;
+                                                      then one timer is set for the next deadline
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from imagepipe.config.settings import ReplicationSettings
@@ -48,14 +49,14 @@ _log = Logger()
 class Replication:
     """One node's replication, from `start`, which opens the sockets, to `stop`, which closes them.
 
-    Made on a thread, because it reads from the store how far it has come; all else is for the
-    reactor's thread. name: what the node calls itself. pulling, serving: run a blocking call on a
-    thread of their own pool. seconds: a monotonic clock. wall_ms: the wall clock.
+    Construct it on a thread, because it reads its cursors from the store; everything else is for
+    the reactor's thread. name: what the node calls itself. pulling, serving: run a blocking call on
+    a thread of a pool of their own. seconds: a monotonic clock. wall_ms: the wall clock.
     """
 
     def __init__(
         self,
-        reactor: Any,  # an IReactorTime; zope.interface has no types
+        reactor: IReactorTime,
         store: Store,
         settings: ReplicationSettings,
         keys: NodeKeys | None,
@@ -87,10 +88,10 @@ class Replication:
         self._sockets: PeerSockets | None = None
         self._has_no_sockets = False  # the sockets are closed, and could not be opened again
         self._replica: Replica | None = None
-        self._timer: Any = None  # an IDelayedCall
+        self._timer: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Open the sockets and begin. Raises StartError."""
+        """Open the sockets and start to replicate. Raises StartError."""
         settings, store = self._settings, self._store
         sockets = self._sockets = PeerSockets(settings, self._keys, self._handlers, {})
         epochs, cursors, pending = self._initial_state
@@ -112,11 +113,11 @@ class Replication:
         self._advance()
 
     def reconfigure(self, settings: ReplicationSettings, keys: NodeKeys | None) -> None:
-        """Go on with other settings and keys; between `start` and `stop`. Raises StartError, and
+        """Continue with other settings and keys; between `start` and `stop`. Raises StartError, and
         then nothing has changed.
 
-        What waits for confirmations goes on waiting. Requests that are under way to peers are
-        repeated where they are lost.
+        Calls that wait for confirmations keep waiting. Requests under way that are lost are
+        repeated.
         """
         replica, now = self._replica, self._seconds()
         assert replica
@@ -144,7 +145,7 @@ class Replication:
         self._advance()
 
     def rename(self, name: str) -> None:
-        """Call the node so from now on."""
+        """Change what the node calls itself."""
         self._name = name
         if self._replica:
             self._replica.subscribers.name = name
@@ -162,7 +163,7 @@ class Replication:
         """
         earlier = self._sockets
         assert earlier
-        # A port that the system chose is kept, as long as the system is to choose.
+        # A port that the system chose is kept for as long as the settings leave it the choice.
         before = replace(self._settings, publish=earlier.publish or None, sync=earlier.sync or None)
         wanted = replace(
             settings,
@@ -173,8 +174,8 @@ class Replication:
         )
         for peer in settings.subscribe:
             if keys:
-                keys.key_of(link_name(peer))  # what can be known to be wrong interrupts nothing
-        earlier.close()  # first: the same ports may be wanted
+                keys.key_of(link_name(peer))  # a missing key is found before anything is closed
+        earlier.close()  # first, because the same ports may be needed
         try:
             self._sockets = PeerSockets(
                 wanted,
@@ -185,7 +186,7 @@ class Replication:
         except StartError as error:
             try:
                 self._sockets = PeerSockets(before, self._keys, self._handlers, announced)
-            except StartError as worse:  # somebody has taken a port in this very moment
+            except StartError as worse:  # another process has just taken a port
                 self._has_no_sockets = True
                 raise StartError(
                     f"{error}; the old sockets could not be reopened either: {worse}; nothing is"
@@ -196,9 +197,7 @@ class Replication:
         self._has_no_sockets = False
 
     def stop(self) -> None:
-        """Close the sockets. What threads still do is finished by their pools; nothing is sent any
-        more.
-        """
+        """Close the sockets. The pools finish what their threads do; nothing more is sent."""
         self.abandon()
         self._replica = None
         if self._timer is not None and self._timer.active():
@@ -207,7 +206,7 @@ class Replication:
             self._sockets.close()
 
     def abandon(self) -> None:
-        """Let no call wait any longer."""
+        """Resume or fail all calls that are waiting for peers."""
         self._confirmations.abandon()
         self._catch_up.abandon()
         refetches, self._refetches = self._refetches, {}
@@ -215,7 +214,7 @@ class Replication:
             ended.callback(None)
 
     def committed(self, seq: int) -> None:
-        """Changes up to the number `seq` are durable and shown."""
+        """Changes up to the number `seq` are durable and visible."""
         self._apply(lambda replica, now: replica.committed(seq, now))
 
     async def wait_for_confirmations(self, seq: int) -> None:
@@ -225,8 +224,8 @@ class Replication:
         await self._confirmations.wait(seq, self._replica)
 
     async def catch_up(self) -> None:
-        """Learn what the peers that can be reached have now: before a client is told that there is
-        no such image.
+        """Pull what the reachable peers have now, before a client is told that an image does not
+        exist.
         """
         if self._replica and self._replica.links:
             catching_up = self._catch_up.wait()
@@ -234,11 +233,11 @@ class Replication:
             await catching_up
 
     async def refetch(self, contents: Sequence[Content]) -> None:
-        """Fetch bytes that rows of this node name, and that are missing or rotten here, from
-        whoever has them.
+        """Fetch bytes that rows of this node name and that are missing or corrupt here, from any
+        peer that has them.
 
-        What comes is verified, and in its place when this returns; what is not to be had, or not in
-        time, is not.
+        Bytes that arrive in time are verified and in place when this returns; the others stay as
+        they were.
         """
         if self._replica:
             number = self._replica.refetch(contents, self._seconds())
@@ -247,7 +246,7 @@ class Replication:
             await ended
 
     def status(self) -> ReplicationStatus | None:
-        """How replication stands; None where it does not run."""
+        """The state of replication."""
         if self._replica is None:
             return None
         return status_of(
@@ -255,7 +254,7 @@ class Replication:
         )
 
     def _refusal(self, row: Row) -> str | None:
-        """Why the bytes of a peer's row are not fetched now."""
+        """Why the bytes of a peer's row are not fetched now, or None if they are."""
         content, admission = row.entry.content, self._store.admission
         if content is None:
             return None
@@ -265,7 +264,7 @@ class Replication:
             return f"not enough disk space for its {shown_bytes(content.size)}"
         return None
 
-    # Events. One that comes too late, for a link that is gone or after `stop`, is dropped.
+    # Events. One that arrives too late, for a removed link or after `stop`, is dropped.
 
     def _apply(self, event: Event) -> None:
         if self._replica:
@@ -305,7 +304,7 @@ class Replication:
         def asked(replica: Replica, now: float) -> None:
             who = self._keys.name_of(key) if self._keys else ""
             if who is None:
-                return  # its key was taken away a moment ago
+                return  # its key was removed a moment ago
             try:
                 request = decode_request(self._settings.cluster, _single_frame(frames))
             except (Foreign, Malformed) as error:
@@ -318,10 +317,10 @@ class Replication:
 
         self._apply(asked)
 
-    # What comes of them.
+    # Actions.
 
     def _advance(self) -> None:
-        """Perform what was decided, and set the timer for what is due next."""
+        """Perform the actions decided on, and set the timer for the next deadline."""
         replica = self._replica
         if replica is None:
             return
@@ -352,7 +351,7 @@ class Replication:
             case actions.Redirect(name, announced):
                 try:
                     sockets.redirect(name, announced)
-                except StartError as error:  # it said so: it is asked where it was before
+                except StartError as error:  # what it announced is invalid: keep the endpoint
                     self._replication_log.log_bad_message(f"peer {name}", error)
             case actions.ReportRejected(name, path, why):
                 self._replication_log.log_rejected(name, path, why)

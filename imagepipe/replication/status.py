@@ -1,5 +1,5 @@
-"""How replication stands, as values for whoever shows them (docs/design/replication.md, "What is
-visible from outside").
+"""The state of replication, as values for the pages and metrics that show it
+(docs/design/replication.md, "What is visible from outside").
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,15 @@ from imagepipe.replication.replication_log import ReplicationLog
 
 @dataclass(frozen=True, slots=True)
 class UpstreamStatus:
-    """A peer that this node pulls from, known by the `name` of its key or else its endpoint; `peer`
+    """A peer that this node pulls from. `name` is the name of its key, or else its endpoint; `peer`
     is what it calls itself, empty until it has.
 
-    connected: it was heard a moment ago and can be pulled from; `refused` says why it never can.
-    heard_seconds: how long ago it was; None: never. rows_behind: changes that are not here; an
-    upper bound, for some may be known from elsewhere. bytes_behind: of the batches on their way.
-    seconds_behind: since when there was something that is not here. rings_lost: how often there was
-    news and the doorbell had not rung. clock_ahead_seconds: its clock less this node's.
+    connected: it was heard from a moment ago and can be pulled from; `refused` says why it never
+    can. heard_seconds: how long ago it was last heard from, None if never. rows_behind: changes
+    that are not here; an upper bound, because some may have come from other peers. bytes_behind:
+    the missing bytes of the batches under way. seconds_behind: how long it has had changes that are
+    not here. rings_lost: change notifications that were missed. clock_ahead_seconds: its clock
+    minus this node's.
     """
 
     name: str
@@ -38,10 +39,10 @@ class UpstreamStatus:
 
 @dataclass(frozen=True, slots=True)
 class SubscriberStatus:
-    """A node that pulls from this one: all up to `acked` is on its disk, `behind` changes are not.
+    """A node that pulls from this one: everything up to `acked` is on its disk, `behind` changes
+    are not.
 
-    key: the name of its key, empty where there are no keys. peer: what it calls itself, empty if it
-    does not.
+    key: the name of its key, empty if there are no keys. peer: what it calls itself, if anything.
     """
 
     node: str
@@ -54,9 +55,7 @@ class SubscriberStatus:
 
 @dataclass(frozen=True, slots=True)
 class PendingStatus:
-    """A row of the peer `name` that is pending: the image at `path`, whose `size` bytes are not
-    here, and why not.
-    """
+    """A pending row of the peer `name`: the image at `path`, and why its bytes are not here."""
 
     name: str
     path: str
@@ -65,16 +64,17 @@ class PendingStatus:
 
 
 PENDING_SHOWN_MAX = 20
-"""How many pending rows a status lists."""
+"""The most pending rows that a status lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicationStatus:
-    """The node's part in it, under its own `name`.
+    """The replication of this node, which calls itself `name`.
 
-    seq: its newest number. unreplicated: the changes that are on no other disk. pending: rows that
-    wait for their bytes, the oldest for `pending_seconds`; pending_rows: some of them. conflicts:
-    versions kept that lost. dropped, bad: messages that were too many, or no messages.
+    seq: its newest sequence number. unreplicated: changes that are on no other disk. pending: the
+    number of rows waiting for their bytes; there have been some for `pending_seconds`, and
+    pending_rows lists a few. conflicts: versions in the history that lost a conflict.
+    dropped_messages: there were too many. bad_messages: they were malformed.
     """
 
     node: str
@@ -95,7 +95,7 @@ class ReplicationStatus:
 def status_of(
     replica: Replica, replication_log: ReplicationLog, conflicts: int, now: float
 ) -> ReplicationStatus:
-    """The status at the time `now`."""
+    """The status at time `now`."""
     subscribers = replica.subscribers
     head = subscribers.head()
     acked = max((one.acked for one in subscribers.known.values()), default=0)
