@@ -94,7 +94,7 @@ def fill(root: Path, count: int) -> None:
             {entry.content.digest: ImageFacts("jpeg", 8, 8) for entry in entries if entry.content},
         )
         catalogue.commit()
-        catalogue.fold_log()
+        catalogue.checkpoint_wal()
     catalogue.set_projected(count)
     catalogue.set_clean(True)
     catalogue.close()

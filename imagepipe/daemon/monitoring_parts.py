@@ -54,7 +54,7 @@ class MonitoringParts:
             queue=queue,
             engine_workers=lambda: generations.engine_workers,
             disk=self._disk.read,
-            unready=lambda: store.why_unready or engine_check.why_not,
+            unready=lambda: store.not_ready_reason or engine_check.why_not,
             stopping=is_stopping,
             replication=self.replication_status,
             downloads=lambda: generations.downloads,

@@ -65,7 +65,7 @@ class Performer:
             case actions.Examine(pull, rows):
                 self._do(
                     self._pulling,
-                    lambda: self._store.hold(rows),
+                    lambda: self._store.pin_rows(rows),
                     lambda lacking: lambda replica, now: replica.examined(pull, lacking, now),
                     lambda replica, now: replica.pull_failed(pull, now),
                 )
@@ -81,7 +81,7 @@ class Performer:
                     lambda replica, now: replica.pull_failed(pull, now),
                 )
             case actions.Release(rows):
-                self._do(self._pulling, lambda: self._store.release(rows))
+                self._do(self._pulling, lambda: self._store.unpin_rows(rows))
             case actions.ForgetUpstreams(upstreams):
                 self._do(self._pulling, lambda: self._store.forget_upstreams(upstreams))
             case actions.ReadChanges(client, rid, after, rows_max):
@@ -169,7 +169,7 @@ class Performer:
                 action.rows, action.upstream, action.cursor, from_start=action.from_start
             )
         finally:
-            self._store.release(action.rows)
+            self._store.unpin_rows(action.rows)
 
 
 def _nothing(_replica: Replica, _now: float) -> None:

@@ -34,8 +34,8 @@ from imagepipe.storage.catalogue import schema
 from imagepipe.storage.disk import digest_of, is_full, open_for_reading, refusal
 from imagepipe.storage.layout import Layout
 from imagepipe.storage.store import Store
-from imagepipe.storage.tree.walk import File, Skipped, walk
-from imagepipe.storage.writer.claims import CHANGED, Claim, in_the_way, is_same
+from imagepipe.storage.tree.walk import SkippedFile, WalkedFile, walk
+from imagepipe.storage.writer.claims import CHANGED, Claim, conflict_reason, is_same
 
 BATCH = 500
 """How many files share a transaction."""
@@ -151,7 +151,7 @@ class _Adoption:
         while batch := list(itertools.islice(found, BATCH)):
             files = []
             for one in batch:
-                if isinstance(one, Skipped):
+                if isinstance(one, SkippedFile):
                     self._skip(one)
                 else:
                     files.append(one)
@@ -160,7 +160,7 @@ class _Adoption:
             self._on_progress(self._so_far)
         return self._so_far
 
-    def _take_in(self, files: Sequence[File]) -> None:
+    def _take_in(self, files: Sequence[WalkedFile]) -> None:
         known = self._store.rows([one.path for one in files]) if self._store else {}
         contents = {path: row.entry.content for path, row in known.items() if row.entry.content}
         with self._staging() as folder:
@@ -169,7 +169,7 @@ class _Adoption:
             for one in self._pool.map(
                 lambda file, staged: self._look(file, contents.get(file.path), staged), files, names
             ):
-                if isinstance(one, Skipped):
+                if isinstance(one, SkippedFile):
                     self._skip(one)
                 elif isinstance(one, _Known):
                     self._so_far = replace(self._so_far, already=self._so_far.already + 1)
@@ -199,17 +199,17 @@ class _Adoption:
                     copied=so_far.copied + one.copied,
                 )
             else:
-                self._skip(Skipped(one.path, why))
+                self._skip(SkippedFile(one.path, why))
 
-    def _skip(self, one: Skipped) -> None:
+    def _skip(self, one: SkippedFile) -> None:
         self._so_far = replace(self._so_far, skipped=self._so_far.skipped + 1)
         self._on_skipped(one.path, one.why)
 
     # On threads of the pool.
 
     def _look(
-        self, file: File, known: Content | None, staged: Path | None
-    ) -> _Read | Skipped | _Known:
+        self, file: WalkedFile, known: Content | None, staged: Path | None
+    ) -> _Read | SkippedFile | _Known:
         try:
             if known is not None:
                 return self._compare(file, known)
@@ -220,21 +220,21 @@ class _Adoption:
         except FlushError:
             raise
         except NotStored as error:  # the header cannot be read
-            return Skipped(file.path, str(error))
+            return SkippedFile(file.path, str(error))
         except OSError as error:
             if is_full(error):
                 raise
-            return Skipped(file.path, os.strerror(error.errno or 0))
+            return SkippedFile(file.path, os.strerror(error.errno or 0))
 
-    def _compare(self, file: File, known: Content) -> _Known | Skipped:
+    def _compare(self, file: WalkedFile, known: Content) -> _Known | SkippedFile:
         assert self._store
         is_known = self._store.claims.is_object(file.status, known) or (
             file.status.st_size == known.size
             and digest_of(os.path.join(self._root, file.path.encode())) == known.digest
         )
-        return _Known() if is_known else Skipped(file.path, in_the_way(known, None))
+        return _Known() if is_known else SkippedFile(file.path, conflict_reason(known, None))
 
-    def _read(self, file: File, staged: Path | None) -> _Read | Skipped:
+    def _read(self, file: WalkedFile, staged: Path | None) -> _Read | SkippedFile:
         with open_for_reading(os.path.join(self._root, file.path.encode())) as opened:
             seen = os.fstat(opened.fileno())
             format = (
@@ -243,12 +243,12 @@ class _Adoption:
                 else None
             )
             if format is None:
-                return Skipped(file.path, "it is no image by its content")
+                return SkippedFile(file.path, "it is no image by its content")
             if seen.st_size > BYTES_MAX:
-                return Skipped(file.path, "it is larger than 1 GiB")
+                return SkippedFile(file.path, "it is larger than 1 GiB")
             data = opened.readall()
             if len(data) != seen.st_size or not is_same(seen, os.fstat(opened.fileno())):
-                return Skipped(file.path, CHANGED)
+                return SkippedFile(file.path, CHANGED)
             facts = self._facts_of(data, format)
             content = Content(hashlib.sha256(data).hexdigest(), len(data))
             copied = bool(

@@ -46,8 +46,8 @@ QUOTA = "the disk quota is used up"
 NO_INODES = "the file system has no inodes left"
 READ_ONLY = "the file system is read-only"
 
-ROOM_BYTES = 32 << 20
-ROOM_INODES = 256
+SPACE_BYTES_MIN = 32 << 20
+SPACE_INODES_MIN = 256
 """With less than this a disk is nearly full: a call that failed may have failed for want of room.
 """
 
@@ -74,16 +74,16 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-def has_room(path: Path) -> bool:
+def has_space(path: Path) -> bool:
     """Whether the file system that `path` lies on is not nearly full, by bytes or by inodes."""
-    return _has(os.statvfs(path), ROOM_BYTES, ROOM_INODES)
+    return _has(os.statvfs(path), SPACE_BYTES_MIN, SPACE_INODES_MIN)
 
 
-def has_room_for_its_size(path: Path) -> bool:
+def has_space_for_its_size(path: Path) -> bool:
     """The same, but of a small file system an eighth is enough."""
     status = os.statvfs(path)
-    bytes_least = min(ROOM_BYTES, status.f_blocks * status.f_frsize // 8)
-    return _has(status, bytes_least, min(ROOM_INODES, status.f_files // 8))
+    bytes_least = min(SPACE_BYTES_MIN, status.f_blocks * status.f_frsize // 8)
+    return _has(status, bytes_least, min(SPACE_INODES_MIN, status.f_files // 8))
 
 
 def _has(status: os.statvfs_result, bytes_least: int, inodes_least: int) -> bool:
@@ -96,10 +96,10 @@ def _what_is_full(error: OSError) -> str:
     if error.errno == errno.EDQUOT:
         return QUOTA
     name = error.filename2 or error.filename
-    return NO_INODES if name and lacks_inodes(_there(Path(os.fsdecode(name)))) else FULL
+    return NO_INODES if name and lacks_inodes(_nearest_folder(Path(os.fsdecode(name)))) else FULL
 
 
-def _there(path: Path) -> Path:
+def _nearest_folder(path: Path) -> Path:
     """The folder above `path` that is there: a call's own folder is gone by now."""
     return next(folder for folder in path.parents if folder.exists())
 

@@ -33,7 +33,7 @@ class Health:
         return self._error is not None
 
     @property
-    def why_failed(self) -> str | None:
+    def failure(self) -> str | None:
         """A line for the operator; None: it has not failed."""
         if self._error is None or isinstance(self._error, CatalogueDamaged):
             return str(self._error) if self._error else None

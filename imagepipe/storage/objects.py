@@ -94,7 +94,7 @@ class Objects:
         object_ = self.status(digest)
         return object_ is not None and os.path.samestat(object_, status)
 
-    def was_damaged(self, status: os.stat_result) -> bool:
+    def is_link_to_replaced(self, status: os.stat_result) -> bool:
         """Whether `status` is of a link to an object of the wrong length that `add` has
         replaced.
         """
@@ -168,10 +168,10 @@ class Pins:
         self._abandoned: set[str] = set()
 
     @contextlib.contextmanager
-    def holding(self, digests: Iterable[str]) -> Iterator[None]:
+    def pinned(self, digests: Iterable[str]) -> Iterator[None]:
         """Pin digests for the length of a call; those of a call that fails are abandoned."""
         pinned = list(digests)
-        self.hold(pinned)
+        self.pin(pinned)
         try:
             yield
         except BaseException:
@@ -179,15 +179,15 @@ class Pins:
                 self._abandoned.update(pinned)
             raise
         finally:
-            self.let_go(pinned)
+            self.unpin(pinned)
 
-    def hold(self, digests: Iterable[str]) -> None:
-        """Pin digests until as many calls of `let_go`."""
+    def pin(self, digests: Iterable[str]) -> None:
+        """Pin digests until as many calls of `unpin`."""
         with self._lock:
             self._held.update(digests)
 
-    def let_go(self, digests: Sequence[str]) -> list[str]:
-        """Undo one `hold`; those that nobody holds any more."""
+    def unpin(self, digests: Sequence[str]) -> list[str]:
+        """Undo one `pin`; those that nobody holds any more."""
         with self._lock:
             self._held.subtract(digests)
             free = [digest for digest in dict.fromkeys(digests) if self._held[digest] <= 0]
@@ -195,7 +195,7 @@ class Pins:
                 del self._held[digest]
         return free
 
-    def let_all_go(self) -> None:
+    def unpin_all(self) -> None:
         """Nobody holds anything any more: the store is being closed."""
         with self._lock:
             self._abandoned.update(self._held)

@@ -22,7 +22,7 @@ from imagepipe.storage.disk import (
     NO_INODES,
     QUOTA,
     flush,
-    has_room_for_its_size,
+    has_space_for_its_size,
     lacks_inodes,
     refusal,
 )
@@ -38,7 +38,7 @@ class Readiness:
     """For any thread.
 
     folders: where their bytes lie. staging: makes a folder on the store's file system, or raises
-    what a call would get. check_catalogue: reads it. make_room: frees what is not needed; whether
+    what a call would get. check_catalogue: reads it. free_space: frees what is not needed; whether
     that helped. seconds: a monotonic clock.
     """
 
@@ -51,7 +51,7 @@ class Readiness:
         staging: Callable[[], AbstractContextManager[Path]],
         check_catalogue: Callable[[], None],
         folders: Sequence[Path],
-        make_room: Callable[[], bool],
+        free_space: Callable[[], bool],
         seconds: Callable[[], float],
     ) -> None:
         self._private = private
@@ -60,7 +60,7 @@ class Readiness:
         self._staging = staging
         self._check_catalogue = check_catalogue
         self._folders = folders
-        self._make_room = make_room
+        self._free_space = free_space
         self._seconds = seconds
         self._probing = threading.Lock()
         self._flushed = seconds()
@@ -68,11 +68,9 @@ class Readiness:
         self._lacked_room: str | None = None
 
     @property
-    def why_not(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """Why no image can be stored now, as one line; None: images can be stored. Never blocks."""
-        return (
-            self._health.why_failed or self._why or (None if self._reserve.is_set_aside else FULL)
-        )
+        return self._health.failure or self._why or (None if self._reserve.is_allocated else FULL)
 
     def succeeded(self) -> None:
         """A call was stored."""
@@ -112,7 +110,7 @@ class Readiness:
             try:
                 self._write()
             except DiskFull:
-                if not self._make_room():
+                if not self._free_space():
                     raise
                 self._write()
             self._check_folders()
@@ -123,7 +121,7 @@ class Readiness:
             raise
         except ImagepipeError as error:
             return str(error)
-        if self._lacked_room and has_room_for_its_size(self._private):
+        if self._lacked_room and has_space_for_its_size(self._private):
             self._lacked_room = None
         return self._lacked_room
 

@@ -16,16 +16,16 @@ RESERVE_BYTES = 2 << 20
 
 class Reserve:
     """The file `path`, all of it allocated, or no file at all. One thread changes it;
-    `is_set_aside` is for any.
+    `is_allocated` is for any.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.is_set_aside = False
+        self.is_allocated = False
 
-    def set_aside(self) -> bool:
+    def allocate(self) -> bool:
         """Take the room if it is not taken; whether it is now."""
-        if not self.is_set_aside:
+        if not self.is_allocated:
             try:
                 descriptor = os.open(
                     self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
@@ -39,12 +39,12 @@ class Reserve:
                     self._path.unlink(missing_ok=True)
                     # any other error: a file system that cannot set room aside, and does without
                     return False
-            self.is_set_aside = True
+            self.is_allocated = True
         return True
 
-    def give_up(self) -> bool:
+    def release(self) -> bool:
         """Make the room free; whether there was any."""
-        self.is_set_aside = False
+        self.is_allocated = False
         try:
             self._path.unlink()
         except FileNotFoundError:

@@ -63,9 +63,9 @@ from imagepipe.runtime.profiling import measured
 from imagepipe.storage import layout
 from imagepipe.storage.catalogue import schema
 from imagepipe.storage.catalogue.catalogue import Catalogue
-from imagepipe.storage.catalogue.history import Lost
+from imagepipe.storage.catalogue.history import LostVersion
 from imagepipe.storage.catalogue.orders import Order
-from imagepipe.storage.disk import FULL, ROOM_BYTES, has_room, open_for_reading, refusal
+from imagepipe.storage.disk import FULL, SPACE_BYTES_MIN, has_space, open_for_reading, refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.image_info import Commit, ImageFacts, ImageInfo, StagedImage
 from imagepipe.storage.in_flight import InFlight
@@ -78,13 +78,13 @@ from imagepipe.storage.shared_file import SharedFile
 from imagepipe.storage.transfers import Transfers
 from imagepipe.storage.tree.tree import Tree
 from imagepipe.storage.verify.repair import Repairs
-from imagepipe.storage.verify.verify import Verifier, Walk
-from imagepipe.storage.writer.calls import Call, Task
+from imagepipe.storage.verify.verify import Verifier, VerifyObserver
+from imagepipe.storage.writer.calls import WriteCall, WriterTask
 from imagepipe.storage.writer.claims import Claim, Claims
 from imagepipe.storage.writer.commit import Committer
 from imagepipe.storage.writer.crash_sweep import sweep_objects, sweep_tree
 from imagepipe.storage.writer.housekeeping import Housekeeping
-from imagepipe.storage.writer.joiner import Joiner, Told
+from imagepipe.storage.writer.joiner import Joiner, JoinRequest
 from imagepipe.storage.writer.writer import Writer
 
 __all__ = ["Commit", "ImageFacts", "ImageInfo", "StagedImage", "Store"]
@@ -180,7 +180,7 @@ class Store:
         """
         self.full: Event[[]] = Event("store.full")
         """Fires when the disk is nearly full: a listener may free what is not needed. On the thread
-        that calls `make_room`, which then looks again.
+        that calls `free_space`, which then looks again.
         """
         self._layout = layout.Layout(root)
         self._run_id = run
@@ -198,7 +198,7 @@ class Store:
         layout.make_catalogue(self._layout, self._objects, new_id(), adopting=adopting)
         self._reserve = Reserve(self._layout.reserve)
         # a full disk is no reason not to start: starting is what makes room
-        self._reserve.give_up()
+        self._reserve.release()
         self._catalogue = Catalogue(self._layout.catalogue, self._health)
         opened.callback(self._catalogue.close)
 
@@ -207,7 +207,7 @@ class Store:
         if not self._catalogue.was_clean:
             sweep = itertools.chain(
                 sweep_objects(self._objects, self._catalogue, self._pins),
-                sweep_tree(root, run, tree.touched),
+                sweep_tree(root, run, tree.changed_folders),
             )
         self._housekeeping = Housekeeping(
             self._catalogue,
@@ -225,7 +225,7 @@ class Store:
         layout.empty_staging(self._layout)
         self._catalogue.start(new_id())
         self._housekeeping.recover()
-        self._reserve.set_aside()
+        self._reserve.allocate()
         self._health.watch(self._layout.root, self._layout.lasting, self._layout.catalogue)
         self._readiness = Readiness(
             self._layout.private,
@@ -234,7 +234,7 @@ class Store:
             staging=self._staging,
             check_catalogue=self._catalogue.check,
             folders=self._objects.folders,
-            make_room=self.make_room,
+            free_space=self.free_space,
             seconds=seconds,
         )
 
@@ -243,7 +243,7 @@ class Store:
         self.admission: Admission | None = None
         self.room_bytes = 0
         self._transfers = Transfers(
-            self._layout.staging, self._objects, self.room_for_peers, self._is_image
+            self._layout.staging, self._objects, self.space_for_peers, self._is_image
         )
         self.claims = Claims(self._catalogue, tree, self._objects, self._housekeeping, now_ms)
         self._repairs = Repairs(
@@ -275,19 +275,17 @@ class Store:
         return self._catalogue.node_id
 
     @property
-    def why_unready(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """Why no image can be stored now, in one line; None: images can be stored. Never blocks."""
-        return self._readiness.why_not
+        return self._readiness.not_ready_reason
 
     def probe(self) -> None:
-        """Find out what `why_unready` and `ahead` say from now on; blocks. To be called every few
-        seconds.
-        """
+        """Update `not_ready_reason` and `ahead`; blocks. To be called every few seconds."""
         with contextlib.suppress(Overloaded), self._in_flight.one():
             self._readiness.probe()
             # what is wrong with the catalogue, readiness reports
             with contextlib.suppress(ImagepipeError, sqlite3.Error):
-                self.ahead = self._catalogue.ahead(self._now_ms())
+                self.ahead = self._catalogue.future_stamps(self._now_ms())
 
     def close(self) -> None:
         """Finish every call that was accepted, flush, and let go of the folder; blocks. No read
@@ -295,7 +293,7 @@ class Store:
         """
         self._in_flight.end()
         self._writer.stop()
-        self._pins.let_all_go()
+        self._pins.unpin_all()
         with self._opened:
             if self._housekeeping.finish():
                 with contextlib.suppress(NotStored):  # the next start sweeps, then
@@ -328,15 +326,15 @@ class Store:
         finally:
             shutil.rmtree(folder, onerror=_left_behind)
 
-    def make_room(self) -> bool:
+    def free_space(self) -> bool:
         """Where the disk is nearly full, free what is not needed; whether there is room now that
         was not there before.
         """
         try:
-            if has_room(self._layout.private):
+            if has_space(self._layout.private):
                 return False
             self.full.fire()
-            return has_room(self._layout.private)
+            return has_space(self._layout.private)
         except OSError:  # the folder is not there
             return False
 
@@ -362,7 +360,9 @@ class Store:
         may be on the way from a peer.
         """
         changes = tuple(Change(path, None) for path in dict.fromkeys(paths))
-        return self._submitted(Call(tuple(change.path for change in changes), lambda _: changes))
+        return self._submitted(
+            WriteCall(tuple(change.path for change in changes), lambda _: changes)
+        )
 
     def erase(self, path: str) -> "Future[Commit]":
         """Delete an image, and all that lost a conflict at its path, here and on every node that
@@ -376,7 +376,7 @@ class Store:
         """
         paths = tuple(dict.fromkeys(path for pair in pairs for path in pair))
         return self._submitted(
-            Call(paths, lambda content_of: net_moves(pairs, content_of), argument="dst_path")
+            WriteCall(paths, lambda content_of: net_moves(pairs, content_of), argument="dst_path")
         )
 
     def look_up(self, path: str) -> Entry | None:
@@ -463,7 +463,7 @@ class Store:
         Raises NotStored on a full disk; FlushError; Overloaded.
         """
         digests = [one.content.digest for one in claims]
-        with self._writing(), self._pins.holding(digests):
+        with self._writing(), self._pins.pinned(digests):
             for one in claims:
                 self._objects.add(one.content.digest, one.staged, one.content.size)
             self._objects.flush(digests)
@@ -471,7 +471,7 @@ class Store:
         self._abandon([digest for digest, why in zip(digests, refusals, strict=True) if why])
         return refusals
 
-    def verify(self, walk: Walk, *, repair: bool) -> None:
+    def verify(self, observer: VerifyObserver, *, repair: bool) -> None:
         """Verify every image, and put right what is wrong if so asked; blocks for as long as that
         takes, and `close` waits for it.
 
@@ -479,11 +479,11 @@ class Store:
         """
         with self.staging() as folder, self._writing():
             parts = self._catalogue, self._tree, self._objects, self.claims, self._repairs
-            Verifier(*parts, self._run, folder, walk, repair=repair).run()
+            Verifier(*parts, self._run, folder, observer, repair=repair).run()
 
     # For replication. What blocks is for threads other than the reactor's. admission: what is taken
     # over from peers; None: everything, as tests of the store alone want it. room_bytes: what
-    # `room_for_peers` last was.
+    # `space_for_peers` last was.
 
     @property
     def epochs(self) -> Sequence[Epoch]:
@@ -508,17 +508,17 @@ class Store:
         """The rows of upstreams that wait for their bytes, an upstream's in its order."""
         return self._catalogue.upstreams.pending()
 
-    def history(self, path: str | None = None) -> Sequence[Lost]:
+    def history(self, path: str | None = None) -> Sequence[LostVersion]:
         """The images that lost a conflict, at `path` or anywhere, the latest first; their bytes are
         kept for 30 days.
         """
         return self._catalogue.history.of(path)
 
-    def lost_page(self, page: LostPage) -> Sequence[Lost]:
+    def lost_page(self, page: LostPage) -> Sequence[LostVersion]:
         """Some of them, by path, the newest version of a path first."""
         return self._catalogue.history.page(page)
 
-    def lost_versions(self, path: str, beginning: str, limit: int) -> Sequence[Lost]:
+    def lost_versions(self, path: str, beginning: str, limit: int) -> Sequence[LostVersion]:
         """Some of them, of a path, whose version as it is written begins so; `limit` at most."""
         return self._catalogue.history.versions(path, beginning, limit)
 
@@ -536,17 +536,17 @@ class Store:
         """Some bytes of an object; None if it is missing or has fewer."""
         return self._objects.read(digest, offset, length)
 
-    def hold(self, rows: Sequence[Row]) -> Sequence[Content]:
-        """Keep the bytes that `rows` name, here or on their way, until `release`; returns those
+    def pin_rows(self, rows: Sequence[Row]) -> Sequence[Content]:
+        """Keep the bytes that `rows` name, here or on their way, until `unpin_rows`; returns those
         that must come before `join`.
 
         Where this raises nothing is held.
         """
         self._health.check()
         with self._in_flight.one():
-            self.room_bytes = self.room_for_peers()
+            self.room_bytes = self.space_for_peers()
             digests = _digests(rows)
-            self._pins.hold(digests)  # before it is looked whether they are here
+            self._pins.pin(digests)  # before it is looked whether they are here
             try:
                 return tuple(
                     content
@@ -554,12 +554,12 @@ class Store:
                     if not self._objects.has(content)
                 )
             except BaseException:
-                self._pins.let_go(digests)
+                self._pins.unpin(digests)
                 raise
 
-    def release(self, rows: Sequence[Row]) -> None:
-        """Undo one `hold`: bytes that nothing names and nobody else holds will be removed."""
-        free = self._pins.let_go(_digests(rows))
+    def unpin_rows(self, rows: Sequence[Row]) -> None:
+        """Undo one `pin_rows`: bytes that nothing names and nobody else holds will be removed."""
+        free = self._pins.unpin(_digests(rows))
         # closing lets go of everything itself
         with contextlib.suppress(Overloaded), self._in_flight.one():
             self._abandon(free)
@@ -574,8 +574,8 @@ class Store:
         disk has no room for them. In all these cases they are gone. Raises NotStored on a full
         disk, and what came of the transfer is gone; FlushError; Overloaded.
         """
-        with self._making_room(), self._writing():
-            if not self._reserve.is_set_aside:
+        with self._freeing_space(), self._writing():
+            if not self._reserve.is_allocated:
                 self._transfers.discard(transfer)
                 return Received.NO_ROOM
             received = self._transfers.receive(transfer, content, offset, data)
@@ -603,7 +603,7 @@ class Store:
         the upstream sends its rows from the start again, so its pending rows are void. Raises
         NotStored on a full disk, and nothing is changed then; FlushError; Overloaded.
         """
-        with self._making_room(), self._writing():
+        with self._freeing_space(), self._writing():
             here = frozenset(
                 content
                 for content in join.wanted(rows, self._catalogue.look_up)
@@ -614,7 +614,7 @@ class Store:
                 self._with_checked_facts(row) if row.entry.content in here else row for row in rows
             ]
             return self._run(
-                lambda: self._joiner.join(Told(rows, upstream, cursor, from_start, here))
+                lambda: self._joiner.join(JoinRequest(rows, upstream, cursor, from_start, here))
             )
 
     def forget_upstreams(self, upstreams: Sequence[str]) -> None:
@@ -626,14 +626,14 @@ class Store:
         with self._writing():
             self._run(lambda: self._joiner.forget(upstreams))
 
-    def room_for_peers(self) -> int:
+    def space_for_peers(self) -> int:
         """How many bytes of peers the disk can take so that there is still room for an image that a
         client stores.
         """
         status = os.statvfs(self._layout.private)
         room, total = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
         own = self.admission.bytes_max if self.admission else 0
-        return room - min(ROOM_BYTES + own, total // 8)
+        return room - min(SPACE_BYTES_MIN + own, total // 8)
 
     def note_facts(self, digest: str, facts: ImageFacts) -> None:
         """Write down what the header of an image says; blocks. Raises NotStored on a full disk;
@@ -669,17 +669,17 @@ class Store:
             raise refusal(error, path) from error
 
     @contextlib.contextmanager
-    def _making_room(self) -> Iterator[None]:
+    def _freeing_space(self) -> Iterator[None]:
         """What does not fit now is tried again later; then there is room, if there can be."""
         try:
             yield
         except DiskFull:
-            self.make_room()
+            self.free_space()
             raise
 
     def _run(self, work: Callable[[], T]) -> T:
         """What `work` returns, on the writer's thread."""
-        task = Task(work)
+        task = WriterTask(work)
         self._writer.submit(task)
         result = task.future.result()
         self._health.check_places()  # what was written may be lost if it is another folder by now
@@ -696,12 +696,12 @@ class Store:
         """Do all housekeeping now: the tree flushed, what is replaced or left over removed. Whether
         nothing is left to do.
         """
-        task = Task(self._housekeeping.finish)
+        task = WriterTask(self._housekeeping.finish)
         self._writer.submit(task)
         return task.future
 
     def _put(self, images: Sequence[StagedImage], *, only_new: bool) -> Commit:
-        if not self._reserve.is_set_aside:
+        if not self._reserve.is_allocated:
             raise DiskFull(FULL)
         changes: dict[str, Change] = {}
         contents = []
@@ -711,13 +711,13 @@ class Store:
             contents.append(self._seal(image.file))
             changes[image.path] = Change(image.path, contents[-1])
         digests = [content.digest for content in contents]
-        with self._pins.holding(digests):
+        with self._pins.pinned(digests):
             with measured("flush"):
                 for image, content in zip(images, contents, strict=True):
                     self._objects.add(content.digest, image.file, content.size)
                 self._objects.flush(digests)
             facts = {digest: image.facts for image, digest in zip(images, digests, strict=True)}
-            call = Call(
+            call = WriteCall(
                 tuple(changes), lambda _: tuple(changes.values()), facts=facts, only_new=only_new
             )
             with measured("commit"):
@@ -743,7 +743,7 @@ class Store:
                 self._objects.seal(opened.fileno(), file)
             return Content(digest, os.fstat(opened.fileno()).st_size)
 
-    def _submitted(self, call: Call) -> "Future[Commit]":
+    def _submitted(self, call: WriteCall) -> "Future[Commit]":
         """Hand a call over for one who expects every answer in the future."""
         try:
             self._health.check()

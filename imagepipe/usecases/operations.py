@@ -35,7 +35,7 @@ from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.engine_check import EngineCheck
 from imagepipe.runtime.profiling import StageTimer, measured
 from imagepipe.runtime.render_queue import RenderQueue, TimedResult
-from imagepipe.storage.catalogue.history import Lost
+from imagepipe.storage.catalogue.history import LostVersion
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.image_info import info_of
 from imagepipe.storage.store import Commit, ImageFacts, ImageInfo, StagedImage, Store
@@ -164,9 +164,9 @@ class Operations:
         paths: Sequence[str] = await self._on_thread(lambda: self._store.list(prefix, after, limit))
         return paths
 
-    async def history(self, page: LostPage) -> Sequence[Lost]:
+    async def history(self, page: LostPage) -> Sequence[LostVersion]:
         """The images kept here that lost a conflict, as far as they are asked for."""
-        lost: Sequence[Lost] = await self._on_thread(lambda: self._store.lost_page(page))
+        lost: Sequence[LostVersion] = await self._on_thread(lambda: self._store.lost_page(page))
         return lost
 
     async def restore(self, path: str, beginning: str, to: str) -> TimedResult[Commit]:
@@ -176,7 +176,7 @@ class Operations:
         Raises NotFound and BadRequest if there is none, or several; NotStored if its bytes are no
         longer what they were; and what `store` does.
         """
-        found: Sequence[Lost] = await self._on_thread(
+        found: Sequence[LostVersion] = await self._on_thread(
             lambda: self._store.lost_versions(path, beginning, 2)
         )
         if not found:
@@ -230,7 +230,7 @@ class Operations:
             try:
                 return self._render_staged(image, format, request, only_new=only_new)
             except (NotStored, OSError):
-                if not self._store.make_room():  # it was not for want of room, or there is none
+                if not self._store.free_space():  # it was not for want of room, or there is none
                     raise
                 return self._render_staged(image, format, request, only_new=only_new)
         except OSError as error:  # no memory file, no process, no descriptor left

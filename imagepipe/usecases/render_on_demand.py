@@ -284,7 +284,9 @@ class Renditions:
                 try:
                     return self._make_of(digest, requests, file)
                 except (NotStored, OSError):
-                    if not self._store.make_room():  # it was not for want of room, or there is none
+                    if (
+                        not self._store.free_space()
+                    ):  # it was not for want of room, or there is none
                         raise
                     return self._make_of(digest, requests, file)
         except OSError as error:

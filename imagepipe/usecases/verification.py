@@ -22,7 +22,7 @@ from imagepipe.core.rate_limit import Pace
 from imagepipe.core.rows.entries import Content
 from imagepipe.errors import BadRequest, quoted
 from imagepipe.storage.store import Store
-from imagepipe.storage.verify.verify import Extent, Finding, Problem
+from imagepipe.storage.verify.verify import Extent, Finding, ImageProblem
 
 PROBLEMS_KEPT = 1000
 PROBLEMS_LOGGED = 100
@@ -31,12 +31,12 @@ PROBLEMS_LOGGED = 100
 REST_SECONDS = 0.1
 
 _KIND_OF = {
-    Problem.MISSING: "missing",
-    Problem.NOT_SHOWN: "missing",
-    Problem.ROTTEN: "rotten",
-    Problem.CHANGED: "changed",
-    Problem.STRANGER: "strangers",
-    Problem.UNKNOWN: "strangers",
+    ImageProblem.MISSING: "missing",
+    ImageProblem.NOT_SHOWN: "missing",
+    ImageProblem.CORRUPT: "rotten",
+    ImageProblem.CHANGED: "changed",
+    ImageProblem.FOREIGN: "strangers",
+    ImageProblem.UNKNOWN: "strangers",
 }
 
 _log = Logger()
@@ -143,7 +143,7 @@ class Verification:
 
 
 class _VerificationRun:
-    """One verification: a storage.verify.Walk."""
+    """One verification: a storage.verify.VerifyObserver."""
 
     def __init__(
         self,
@@ -232,24 +232,24 @@ class _VerificationRun:
         )
 
     def begin(self, extent: Extent) -> None:
-        """See Walk."""
+        """See VerifyObserver."""
         self._note(total=extent.rows, bytes_total=extent.bytes)
 
     def read(self, count: int) -> None:
-        """See Walk."""
+        """See VerifyObserver."""
         self._wait(self._pace.wait(count, self._seconds()))
 
-    def rest(self) -> None:
-        """See Walk."""
+    def pause(self) -> None:
+        """See VerifyObserver."""
         self._wait(REST_SECONDS)
 
     def checked(self, rows: int, size: int) -> None:
-        """See Walk."""
+        """See VerifyObserver."""
         self._note(checked=self._progress.checked + rows, bytes=self._progress.bytes + size)
         self._wait(0)
 
     def found(self, finding: Finding) -> None:
-        """See Walk."""
+        """See VerifyObserver."""
         now, kind = self._progress, _KIND_OF[finding.problem]
         changes = {kind: getattr(now, kind) + 1}
         if finding.repaired:
@@ -271,7 +271,7 @@ class _VerificationRun:
             _log.warn("verify: further problems are counted, but not logged")
 
     def fetch(self, contents: Sequence[Content]) -> None:
-        """See Walk."""
+        """See VerifyObserver."""
         arrived = self._arrived = threading.Event()
         self._wait(0)  # `stop` sets its flag first, and then looks for what there is to wait for
         self._reactor.callFromThread(self._ask_peers, contents, arrived)

@@ -42,7 +42,7 @@ def pull(
     end = upstream.last_seq
     rows = upstream.changes(after, limit).rows
     upto = rows[-1].entry.seq if len(rows) == limit else end
-    lacking = store.hold(rows)
+    lacking = store.pin_rows(rows)
     try:
         for content in lacking:
             if content.digest not in lost:
@@ -51,19 +51,19 @@ def pull(
             rows, upstream.node_id, Cursor(upstream.epochs[-1].id, upto), from_start=after == 0
         )
     finally:
-        store.release(rows)
+        store.unpin_rows(rows)
 
 
 def retry(store: Store, peers: Sequence[Store]) -> Joined:
     """Ask every peer for what is pending."""
     rows = tuple({one.row.entry.path: one.row for one in store.pending()}.values())
-    lacking = store.hold(rows)
+    lacking = store.pin_rows(rows)
     try:
         for content in lacking:
             fetch(store, peers, content)
         return store.join(rows, None, None)
     finally:
-        store.release(rows)
+        store.unpin_rows(rows)
 
 
 def fetch(

@@ -171,7 +171,7 @@ class Catalogue:
         rows, size = self._database.read(lambda connection: connection.execute(query).fetchone())
         return rows, size
 
-    def ahead(self, now_ms: int) -> Ahead | None:
+    def future_stamps(self, now_ms: int) -> Ahead | None:
         """Which live images are dated ahead of the clock, if any are; AHEAD_MAX of them are counted
         at most.
         """
@@ -320,7 +320,7 @@ class Catalogue:
         """Whether the process could end here and leave nothing to sweep."""
         self._database.write("UPDATE meta SET clean = ?", int(clean))
 
-    def fold_log(self) -> None:
+    def checkpoint_wal(self) -> None:
         """Bring the write-ahead log into the main file, flushed, so that it is used again from its
         start and does not grow.
         """

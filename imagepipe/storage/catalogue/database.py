@@ -43,7 +43,7 @@ class Database:
         try:
             return query(connection)
         except sqlite3.Error as error:
-            raise self._unread(error) from error
+            raise self._read_error(error) from error
         finally:
             self._idle_readers.append(connection)
 
@@ -55,7 +55,7 @@ class Database:
         try:
             connection.execute("SELECT schema_version FROM meta").fetchone()
         except sqlite3.Error as error:
-            raise self._unread(error) from error
+            raise self._read_error(error) from error
         finally:
             connection.close()
 
@@ -73,9 +73,9 @@ class Database:
         try:
             return schema.open_for_reading(self._path)
         except sqlite3.Error as error:
-            raise self._unread(error) from error
+            raise self._read_error(error) from error
 
-    def _unread(self, error: sqlite3.Error) -> Exception:
+    def _read_error(self, error: sqlite3.Error) -> Exception:
         """What a reader gets. That it could not read says nothing of what was flushed."""
         refused = self.refusal(error)
         return StoreUnusable(str(refused)) if type(refused) is FlushError else refused

@@ -16,7 +16,7 @@ KEPT_MS = 30 * 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostVersion:
     """What was stored at `path` as `version` until another node's `winner` was heard of, at
     `lost_ms` (milliseconds since 1970).
     """
@@ -39,11 +39,11 @@ class History:
         self.count = 0
         self.recount()
 
-    def of(self, path: str | None) -> Sequence[Lost]:
+    def of(self, path: str | None) -> Sequence[LostVersion]:
         """What was lost at a path, or at all paths; the latest first."""
         return self._select("?1 IS NULL OR path = ?1 ORDER BY lost_ms DESC, path, stamp DESC", path)
 
-    def page(self, page: LostPage) -> Sequence[Lost]:
+    def page(self, page: LostPage) -> Sequence[LostVersion]:
         """Some of what was lost, by path, the newest version of a path first."""
         path, version = page.after or ("", Version(0, ""))
         where = "path >= ?1"
@@ -56,7 +56,7 @@ class History:
             where, page.begin, path, version.stamp, version.origin, page.end, page.limit
         )
 
-    def versions(self, path: str, beginning: str, limit: int) -> Sequence[Lost]:
+    def versions(self, path: str, beginning: str, limit: int) -> Sequence[LostVersion]:
         """Some of what was lost at a path, whose version, written as `looking_back.version_text`,
         begins so.
         """
@@ -117,7 +117,7 @@ class History:
         """Look at what is committed by now."""
         self.count = self._database.select("SELECT count(*) FROM history").fetchone()[0]
 
-    def _select(self, where: str, *values: Value) -> Sequence[Lost]:
+    def _select(self, where: str, *values: Value) -> Sequence[LostVersion]:
         # it is written here
         query = (
             "SELECT path, stamp, origin, digest, size, lost_ms, winner_stamp, winner_origin FROM"
@@ -125,7 +125,9 @@ class History:
         )
         return self._database.read(
             lambda connection: [
-                Lost(path, Version(stamp, origin), Content(digest, size), lost_ms, Version(*winner))
+                LostVersion(
+                    path, Version(stamp, origin), Content(digest, size), lost_ms, Version(*winner)
+                )
                 for path, stamp, origin, digest, size, lost_ms, *winner in connection.execute(
                     query, values
                 )

@@ -17,7 +17,7 @@ from imagepipe.storage.tree.tree import Replacement, Tree
 _log = Logger()
 
 
-def show_again(states: Mapping[str, str | None], tree: Tree, objects: Objects) -> set[str]:
+def restore_visible(states: Mapping[str, str | None], tree: Tree, objects: Objects) -> set[str]:
     """Make the tree show at each path a digest, or nothing; returns the paths for which that failed
     and may succeed later.
 

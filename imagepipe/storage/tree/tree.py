@@ -36,7 +36,7 @@ from twisted.logger import Logger
 from imagepipe.errors import NotStored, quoted
 from imagepipe.storage.disk import digest_of, flush, make_folder, open_for_reading, status_of
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.tree.changed_folders import TouchedFolders
+from imagepipe.storage.tree.changed_folders import ChangedFolders
 
 PRIVATE = b".imagepipe"
 """The one name in the tree's root that is not part of it."""
@@ -59,7 +59,7 @@ class Replacement:
 
 
 @dataclass(frozen=True, slots=True)
-class Lies:
+class Occupant:
     """What lies at the `place` of a path, or in the way to it; status None: nothing. is_file: it is
     a file in the very place.
     """
@@ -72,7 +72,7 @@ class Lies:
 
 
 @dataclass(frozen=True, slots=True)
-class _Link:
+class _StagedLink:
     """The link that waits to be renamed to its final name, where `seen` lay. `deferred`: a file
     that goes is still in the way of its folder.
     """
@@ -83,11 +83,11 @@ class _Link:
 
 
 @dataclass(slots=True)
-class Prepared:
+class PreparedChanges:
     """What `prepare` did for the replacements of one call."""
 
     replacements: tuple[Replacement, ...]
-    links: dict[str, _Link] = field(default_factory=dict)
+    links: dict[str, _StagedLink] = field(default_factory=dict)
     folders: list[bytes] = field(default_factory=list)
 
 
@@ -110,13 +110,13 @@ class Tree:
         self._folder_mode = folder_mode
         self._make_link = link
         self._number = 0
-        self.touched = TouchedFolders()
+        self.changed_folders = ChangedFolders()
 
-    def prepare(self, replacements: Sequence[Replacement]) -> Prepared:
+    def prepare(self, replacements: Sequence[Replacement]) -> PreparedChanges:
         """Do all that may fail. Raises NotStored for a stranger's file, OSError for want of space
         or rights; the tree is then as it was.
         """
-        prepared = Prepared(tuple(replacements))
+        prepared = PreparedChanges(tuple(replacements))
         leaving = {
             self.place_of(one.path): one.before
             for one in replacements
@@ -133,7 +133,7 @@ class Tree:
             raise
         return prepared
 
-    def undo(self, prepared: Prepared) -> None:
+    def undo(self, prepared: PreparedChanges) -> None:
         """Take back what `prepare` made."""
         for link in prepared.links.values():
             self._drop(link.temporary)
@@ -141,19 +141,19 @@ class Tree:
             with contextlib.suppress(OSError):  # another call's link may be in it by now
                 os.rmdir(folder)
 
-    def apply(self, prepared: Prepared) -> tuple[str, ...]:
+    def apply(self, prepared: PreparedChanges) -> tuple[str, ...]:
         """Make readers see the change: first what goes, then what comes. Returns the paths whose
         change failed, which `prepare` should make impossible.
         """
         failed = []
         for folder in prepared.folders:
-            self.touched.add(os.path.dirname(folder))
+            self.changed_folders.add(os.path.dirname(folder))
         for one in sorted(prepared.replacements, key=lambda one: one.after is not None):
             try:
                 if one.after is None:
-                    self._take_away(one)
+                    self._unlink(one)
                 elif one.path in prepared.links:
-                    self._put_in_place(one.path, prepared.links[one.path])
+                    self._rename_into_place(one.path, prepared.links[one.path])
             except OSError as error:
                 _log.critical(
                     "the tree does not show {path} as it should: {error}",
@@ -177,15 +177,15 @@ class Tree:
         status = status_of(place) if self._reaches(place) else None
         return status is not None and self._objects.is_link(status, digest)
 
-    def lies_at(self, path: str) -> Lies:
+    def occupant_of(self, path: str) -> Occupant:
         """What lies in the place of a path, or in the way to it; for any thread."""
         place = self.place_of(path)
         for folder in self._folders_to(place):
             status = status_of(folder)
             if status is None or not stat.S_ISDIR(status.st_mode):
-                return Lies(folder, status, is_file=False, mark=_mark(status))
+                return Occupant(folder, status, is_file=False, mark=_mark(status))
         status = status_of(place)
-        return Lies(
+        return Occupant(
             place,
             status,
             is_file=status is not None and stat.S_ISREG(status.st_mode),
@@ -205,14 +205,18 @@ class Tree:
         """The same for what has a name that no image may have."""
         return os.path.join(self._root, name)
 
-    def touch(self, path: str) -> None:
+    def mark_changed(self, path: str) -> None:
         """The names on the way to the file at `path` may not be on the disk."""
-        self.touched.add(self._root)
+        self.changed_folders.add(self._root)
         for folder in self._folders_to(self.place_of(path)):
-            self.touched.add(folder)
+            self.changed_folders.add(folder)
 
     def _prepare_link(
-        self, one: Replacement, after: str, leaving: Mapping[bytes, str | None], prepared: Prepared
+        self,
+        one: Replacement,
+        after: str,
+        leaving: Mapping[bytes, str | None],
+        prepared: PreparedChanges,
     ) -> None:
         place = self.place_of(one.path)
         folder = self._root
@@ -240,7 +244,7 @@ class Tree:
         temporary = os.path.join(
             folder, b".imagepipe-%b-%d" % (self._run.encode("ascii"), self._number)
         )
-        prepared.links[one.path] = _Link(temporary, seen, deferred)
+        prepared.links[one.path] = _StagedLink(temporary, seen, deferred)
         self._link_object(after, temporary, one.path)
 
     def _check_removable(self, path: str) -> None:
@@ -251,13 +255,13 @@ class Tree:
         ):
             raise NotStored(f"{quoted(path)}: its folder cannot be written to")
 
-    def _put_in_place(self, path: str, link: _Link) -> None:
+    def _rename_into_place(self, path: str, link: _StagedLink) -> None:
         place = self.place_of(path)
         if link.deferred:
             for folder in self._folders_to(place):
                 with contextlib.suppress(FileExistsError):
                     make_folder(folder, self._folder_mode)
-                    self.touched.add(os.path.dirname(folder))
+                    self.changed_folders.add(os.path.dirname(folder))
         there = status_of(place)
         if there is not None and stat.S_ISDIR(there.st_mode):
             self._remove_folder(place)
@@ -270,10 +274,10 @@ class Tree:
             self._drop(link.temporary)
             return
         os.rename(link.temporary, place)
-        self.touched.add(os.path.dirname(link.temporary))
-        self.touched.add(os.path.dirname(place))
+        self.changed_folders.add(os.path.dirname(link.temporary))
+        self.changed_folders.add(os.path.dirname(place))
 
-    def _take_away(self, one: Replacement) -> None:
+    def _unlink(self, one: Replacement) -> None:
         place = self.place_of(one.path)
         if not self._reaches(place):
             return
@@ -287,7 +291,7 @@ class Tree:
             os.unlink(place)
         if one.before is not None:
             folder = os.path.dirname(place)
-            self.touched.add(folder)
+            self.changed_folders.add(folder)
             self._prune(folder)
 
     def _prune(self, folder: bytes) -> None:
@@ -296,7 +300,7 @@ class Tree:
                 os.rmdir(folder)
             except OSError:  # not empty: the one way to find out that leaves no gap
                 return
-            folder = self.touched.removed(folder)
+            folder = self.changed_folders.removed(folder)
 
     def _remove_folder(self, top: bytes) -> None:
         """Remove a folder in which there are only empty folders and leftovers; OSError if there is
@@ -307,7 +311,7 @@ class Tree:
                 if is_leftover(name, self._run):
                     self._drop(os.path.join(folder, name))
             os.rmdir(folder)
-            self.touched.removed(folder)
+            self.changed_folders.removed(folder)
 
     def _check_goes(self, top: bytes, leaving: Mapping[bytes, str | None]) -> None:
         """Raise NotStored if there is a file below `top` that this call does not take away."""
@@ -325,7 +329,7 @@ class Tree:
     def _is_ours(self, place: bytes, status: os.stat_result, digest: str | None) -> bool:
         if digest is None or not stat.S_ISREG(status.st_mode):
             return False
-        if self._objects.is_link(status, digest) or self._objects.was_damaged(status):
+        if self._objects.is_link(status, digest) or self._objects.is_link_to_replaced(status):
             return True
         object_ = self._objects.status(digest)
         return (object_ is None or object_.st_size == status.st_size) and digest_of(place) == digest

@@ -17,7 +17,7 @@ _IN_THE_ROOT = (PRIVATE, b"lost+found")
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class WalkedFile:
     """A file, at a path at which an image could be."""
 
     path: str
@@ -25,7 +25,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class SkippedFile:
     """Something at a path, made printable, that can be no image, and why. name: its own path; empty
     where it could not be looked at.
     """
@@ -40,7 +40,7 @@ class _Folder:
     """To go into."""
 
 
-def walk(root: bytes) -> Iterator[File | Skipped]:
+def walk(root: bytes) -> Iterator[WalkedFile | SkippedFile]:
     """Every file below `root`, in the order of the disk; as many folders are open as it is deep."""
     folders = [(b"", os.scandir(root))]
     try:
@@ -58,13 +58,15 @@ def walk(root: bytes) -> Iterator[File | Skipped]:
                 elif found is not None:
                     yield found
             except OSError as error:
-                yield Skipped(_printable(name), os.strerror(error.errno or 0))
+                yield SkippedFile(_printable(name), os.strerror(error.errno or 0))
     finally:
         for _, entries in folders:
             entries.close()
 
 
-def _look_at(name: bytes, entry: "os.DirEntry[bytes]") -> "File | Skipped | _Folder | None":
+def _look_at(
+    name: bytes, entry: "os.DirEntry[bytes]"
+) -> "WalkedFile | SkippedFile | _Folder | None":
     """What a name in a folder is; None: one of our own. Raises OSError."""
     if name in _IN_THE_ROOT or is_leftover(entry.name, ""):
         return None
@@ -72,15 +74,19 @@ def _look_at(name: bytes, entry: "os.DirEntry[bytes]") -> "File | Skipped | _Fol
     if stat.S_ISDIR(status.st_mode) and not entry.name.startswith(b"."):
         if len(name) < paths.PATH_BYTES_MAX:
             return _Folder()
-        return Skipped(
+        return SkippedFile(
             _printable(name), "its path is too long, and so is that of all below it", name
         )
     if stat.S_ISLNK(status.st_mode):
-        return Skipped(_printable(name), "it is a symbolic link", name)
+        return SkippedFile(_printable(name), "it is a symbolic link", name)
     why = _illegal(name)
     if why is None and not stat.S_ISREG(status.st_mode):
         why = "it is neither a file nor a folder"
-    return File(name.decode(), status) if why is None else Skipped(_printable(name), why, name)
+    return (
+        WalkedFile(name.decode(), status)
+        if why is None
+        else SkippedFile(_printable(name), why, name)
+    )
 
 
 def _illegal(name: bytes) -> str | None:

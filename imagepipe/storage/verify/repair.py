@@ -23,16 +23,16 @@ from imagepipe.core.rows.entries import Entry
 from imagepipe.errors import NotStored, quoted
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import flush_folder, make_folder
-from imagepipe.storage.tree.tree import Lies, Replacement, Tree
+from imagepipe.storage.tree.tree import Occupant, Replacement, Tree
 from imagepipe.storage.writer.housekeeping import Housekeeping
-from imagepipe.storage.writer.tree_view import Showing
+from imagepipe.storage.writer.tree_view import VisibleRows
 
 _NAME_BYTES_MAX = 200
 
 _log = Logger()
 
 
-class Standing(enum.Enum):
+class TreeState(enum.Enum):
     """What a second look at a row and its file has shown: it is as it was seen; it is another; the
     row is gone, or its path is hidden.
     """
@@ -64,18 +64,20 @@ class Repairs:
         """Those that are still rows."""
         return [entry for entry in entries if self._catalogue.entry(entry.path) == entry]
 
-    def look(self, entry: Entry, lies: Lies) -> Standing:
+    def inspect(self, entry: Entry, occupant: Occupant) -> TreeState:
         """Whether the row is still there, its image to be shown, and what lies in its place what it
         was.
         """
         if (
             not self.current([entry])
-            or Showing(self._catalogue).states([entry.path])[entry.path] is None
+            or VisibleRows(self._catalogue).states([entry.path])[entry.path] is None
         ):
-            return Standing.GONE
-        return Standing.SAME if self._tree.lies_at(entry.path) == lies else Standing.CHANGED
+            return TreeState.GONE
+        return (
+            TreeState.SAME if self._tree.occupant_of(entry.path) == occupant else TreeState.CHANGED
+        )
 
-    def put_right(self, entry: Entry, lies: Lies) -> str | None:
+    def repair(self, entry: Entry, occupant: Occupant) -> str | None:
         """Show the image of `entry`, in whose place or way there `lies` something, or nothing;
         where that is now, if it was moved aside.
 
@@ -83,23 +85,23 @@ class Repairs:
         be done.
         """
         assert entry.content
-        if self.look(entry, lies) is not Standing.SAME:
+        if self.inspect(entry, occupant) is not TreeState.SAME:
             raise NotStored("it changes while it is looked at")
-        aside = self._set_aside(lies.place) if lies.status else None
+        aside = self._move_to_found(occupant.place) if occupant.status else None
         try:
             failed = self._tree.apply(
                 self._tree.prepare([Replacement(entry.path, None, entry.content.digest)])
             )
         except BaseException:
             if aside:
-                os.rename(aside, lies.place)
+                os.rename(aside, occupant.place)
             raise
-        self._housekeeping.mended(())
+        self._housekeeping.repaired(())
         if failed:
             raise NotStored("its folder cannot be written to")
         return _shown_aside(aside) if aside else None
 
-    def set_aside(self, name: bytes, *, move: bool) -> str | None:
+    def move_to_found(self, name: bytes, *, move: bool) -> str | None:
         """Move aside what lies at a path, or with `move` off only look; where it is now, or empty;
         None where there is nothing, or an image by now.
 
@@ -110,21 +112,21 @@ class Repairs:
             return None
         if not move:
             return ""
-        aside = self._set_aside(place)
-        self._housekeeping.mended(())
+        aside = self._move_to_found(place)
+        self._housekeeping.repaired(())
         return _shown_aside(aside)
 
     def _is_near_an_image(self, path: str) -> bool:
         entry = self._catalogue.entry(path)
         return (entry is not None and entry.content is not None) or next(
-            Showing(self._catalogue).related(path), None
+            VisibleRows(self._catalogue).related(path), None
         ) is not None
 
-    def mended(self, digests: Sequence[str]) -> None:
+    def repaired(self, digests: Sequence[str]) -> None:
         """Objects have their right bytes again."""
-        self._housekeeping.mended(digests)
+        self._housekeeping.repaired(digests)
 
-    def _set_aside(self, place: bytes) -> bytes:
+    def _move_to_found(self, place: bytes) -> bytes:
         with contextlib.suppress(FileExistsError):
             make_folder(self._found, 0o700)
             flush_folder(os.path.dirname(self._found))
@@ -141,7 +143,7 @@ class Repairs:
                 break
         os.rename(place, aside)
         flush_folder(self._found)
-        self._tree.touched.add(os.path.dirname(place))
+        self._tree.changed_folders.add(os.path.dirname(place))
         _log.warn(
             "{place} is moved aside, to {aside}",
             place=quoted(os.fsdecode(place), 400),

@@ -33,9 +33,9 @@ from imagepipe.errors import FlushError, ImagepipeError, Overloaded
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import AnyPath, open_for_reading, refusal
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.tree.tree import Lies, Tree
-from imagepipe.storage.tree.walk import File, Skipped, walk
-from imagepipe.storage.verify.repair import Repairs, Standing
+from imagepipe.storage.tree.tree import Occupant, Tree
+from imagepipe.storage.tree.walk import SkippedFile, WalkedFile, walk
+from imagepipe.storage.verify.repair import Repairs, TreeState
 from imagepipe.storage.writer.claims import Claims, is_same
 
 T = TypeVar("T")
@@ -52,19 +52,19 @@ LOOKS_MAX = 5
 
 _PIECE_BYTES = 1 << 20
 
-NOBODY = "not repaired: its bytes are not to be had from any peer"
+NOT_REPAIRED = "not repaired: its bytes are not to be had from any peer"
 
 
-class Problem(enum.Enum):
-    """What can be wrong with an image. STRANGER: something that is no file, or in the way of its
+class ImageProblem(enum.Enum):
+    """What can be wrong with an image. FOREIGN: something that is no file, or in the way of its
     folder. UNKNOWN: what lies at a path at which there is none.
     """
 
     MISSING = "missing object"
-    ROTTEN = "rotten object"
+    CORRUPT = "rotten object"
     NOT_SHOWN = "missing file"
     CHANGED = "changed file"
-    STRANGER = "stranger's file"
+    FOREIGN = "stranger's file"
     UNKNOWN = "unknown file"
 
 
@@ -73,7 +73,7 @@ class Finding:
     """Something is wrong with the image at `path`. outcome: what was done about it."""
 
     path: str
-    problem: Problem
+    problem: ImageProblem
     repaired: bool
     outcome: str
 
@@ -94,7 +94,7 @@ class OnWriter(Protocol):
         ...
 
 
-class Walk(Protocol):
+class VerifyObserver(Protocol):
     """Who walks. Each method may raise what ends the walk."""
 
     def begin(self, extent: Extent) -> None:
@@ -105,7 +105,7 @@ class Walk(Protocol):
         """So many bytes were read: wait until more may be."""
         ...
 
-    def rest(self) -> None:
+    def pause(self) -> None:
         """Wait a moment: something is scarce."""
         ...
 
@@ -130,7 +130,7 @@ class _Group:
 
     content: Content
     entries: Sequence[Entry]
-    problem: Problem
+    problem: ImageProblem
 
 
 class Verifier:
@@ -145,7 +145,7 @@ class Verifier:
         repairs: Repairs,
         on_writer: OnWriter,
         staging: Path,
-        walk: Walk,
+        observer: VerifyObserver,
         *,
         repair: bool,
     ) -> None:
@@ -156,17 +156,17 @@ class Verifier:
         self._repairs = repairs
         self._on_writer = on_writer
         self._staging = staging
-        self._walk = walk
+        self._observer = observer
         self._repair = repair
         # of the last object: its digest, what was wrong with it, and still is
-        self._known: tuple[str, Problem | None, Problem | None] | None = None
+        self._known: tuple[str, ImageProblem | None, ImageProblem | None] | None = None
         self._bad: list[_Group] = []
 
     def run(self) -> None:
         """Verify everything. Raises what the walk raises, NotStored where the store cannot go on,
         FlushError.
         """
-        self._walk.begin(Extent(*self._catalogue.extent()))
+        self._observer.begin(Extent(*self._catalogue.extent()))
         for page in self._pages():
             for content, rows in groupby(page, lambda entry: entry.content):
                 assert content
@@ -186,11 +186,11 @@ class Verifier:
     def _verify(self, content: Content, entries: Sequence[Entry]) -> None:
         if self._known and self._known[0] == content.digest:  # the page before ended among its rows
             _, was, still = self._known
-            self._walk.checked(len(entries), 0)
-            self._say(_Group(content, entries, was) if was else None, entries, content, still)
+            self._observer.checked(len(entries), 0)
+            self._report(_Group(content, entries, was) if was else None, entries, content, still)
             return
         problem = self._look_at_object(content, entries)
-        self._walk.checked(len(entries), content.size)
+        self._observer.checked(len(entries), content.size)
         if problem is not None and self._repair:
             self._bad.append(_Group(content, entries, problem))
             if (
@@ -200,20 +200,26 @@ class Verifier:
                 self._mend()
             return
         self._known = content.digest, problem, problem
-        self._say(_Group(content, entries, problem) if problem else None, entries, content, problem)
+        self._report(
+            _Group(content, entries, problem) if problem else None, entries, content, problem
+        )
 
-    def _say(
-        self, bad: _Group | None, entries: Sequence[Entry], content: Content, still: Problem | None
+    def _report(
+        self,
+        bad: _Group | None,
+        entries: Sequence[Entry],
+        content: Content,
+        still: ImageProblem | None,
     ) -> None:
         """Look at the files of an object that is good, or was bad; report what is bad."""
         for entry in entries:
             if still is not None and bad is not None:
-                self._walk.found(
+                self._observer.found(
                     Finding(
                         entry.path,
                         bad.problem,
                         repaired=False,
-                        outcome=NOBODY if self._repair else "left as it is",
+                        outcome=NOT_REPAIRED if self._repair else "left as it is",
                     )
                 )
             else:
@@ -221,7 +227,7 @@ class Verifier:
 
     # Objects.
 
-    def _look_at_object(self, content: Content, entries: Sequence[Entry]) -> Problem | None:
+    def _look_at_object(self, content: Content, entries: Sequence[Entry]) -> ImageProblem | None:
         """What is wrong with an object; None: nothing, or no row has it any more."""
         for _ in range(LOOKS_MAX):
             status = self._objects.status(content.digest)
@@ -233,15 +239,15 @@ class Verifier:
                 return problem
         return None
 
-    def _problem_of(self, content: Content, status: os.stat_result | None) -> Problem | None:
+    def _problem_of(self, content: Content, status: os.stat_result | None) -> ImageProblem | None:
         if status is None:
-            return Problem.MISSING
+            return ImageProblem.MISSING
         if not stat.S_ISREG(status.st_mode) or status.st_size != content.size:
-            return Problem.ROTTEN
+            return ImageProblem.CORRUPT
         return (
             None
             if self._digest_of(self._objects.place(content.digest)) == content.digest
-            else Problem.ROTTEN
+            else ImageProblem.CORRUPT
         )
 
     def _mend(self) -> None:
@@ -249,32 +255,36 @@ class Verifier:
         bad, self._bad = self._bad, []
         wanted = [group.content for group in bad if not self._take_from_tree(group)]
         if wanted:
-            self._walk.fetch(wanted)
+            self._observer.fetch(wanted)
         for group in bad:
             content = group.content
             still = self._problem_of(content, self._objects.status(content.digest))
             if still is None:
                 self._objects.flush([content.digest])
-                self._on_writer(partial(self._repairs.mended, [content.digest]))
+                self._on_writer(partial(self._repairs.repaired, [content.digest]))
             if self._known is None or self._known[0] < content.digest:
                 self._known = content.digest, group.problem, still
-            self._say(group, group.entries, content, still)
+            self._report(group, group.entries, content, still)
 
     def _take_from_tree(self, group: _Group) -> bool:
         """Make the object of a file in the tree that has its bytes; whether there is one."""
         content = group.content
         for entry in group.entries:
-            lies = self._tree.lies_at(entry.path)
+            occupant = self._tree.occupant_of(entry.path)
             is_copy = (
-                lies.is_file and lies.status is not None and lies.status.st_size == content.size
+                occupant.is_file
+                and occupant.status is not None
+                and occupant.status.st_size == content.size
             )
-            if not is_copy or (lies.status and self._objects.is_link(lies.status, content.digest)):
+            if not is_copy or (
+                occupant.status and self._objects.is_link(occupant.status, content.digest)
+            ):
                 continue
             staged = self._staging / "object"
             try:
-                with open_for_reading(lies.place) as file:
+                with open_for_reading(occupant.place) as file:
                     data = file.readall()
-                    self._walk.read(len(data))
+                    self._observer.read(len(data))
                     if hashlib.sha256(data).hexdigest() == content.digest:
                         self._claims.stage(entry.path, file, data, content, staged)
                         self._objects.add(content.digest, staged, content.size)
@@ -288,40 +298,43 @@ class Verifier:
 
     # Files.
 
-    def _verify_file(self, entry: Entry, content: Content, was: Problem | None) -> None:
+    def _verify_file(self, entry: Entry, content: Content, was: ImageProblem | None) -> None:
         """Look at the file of an image whose object is good; `was`: it was not, and what is wrong
         with the file came of that.
         """
         for _ in range(LOOKS_MAX):
-            lies = self._tree.lies_at(entry.path)
-            problem = self._problem_of_file(content, lies)
+            occupant = self._tree.occupant_of(entry.path)
+            problem = self._problem_of_file(content, occupant)
             if problem is None:
                 break
-            standing = self._on_writer(partial(self._repairs.look, entry, lies))
-            if standing is Standing.GONE:
+            state = self._on_writer(partial(self._repairs.inspect, entry, occupant))
+            if state is TreeState.GONE:
                 break
-            if standing is Standing.SAME:
-                self._walk.found(self._put_right(entry, lies, was or problem))
+            if state is TreeState.SAME:
+                self._observer.found(self._repair_file(entry, occupant, was or problem))
                 return
         if was is not None:
-            self._walk.found(Finding(entry.path, was, repaired=True, outcome="repaired"))
+            self._observer.found(Finding(entry.path, was, repaired=True, outcome="repaired"))
 
-    def _problem_of_file(self, content: Content, lies: Lies) -> Problem | None:
-        if lies.status is None:
-            return Problem.NOT_SHOWN
-        if not lies.is_file:
-            return Problem.STRANGER
-        if self._objects.is_link(lies.status, content.digest):
+    def _problem_of_file(self, content: Content, occupant: Occupant) -> ImageProblem | None:
+        if occupant.status is None:
+            return ImageProblem.NOT_SHOWN
+        if not occupant.is_file:
+            return ImageProblem.FOREIGN
+        if self._objects.is_link(occupant.status, content.digest):
             return None
-        if lies.status.st_size == content.size and self._digest_of(lies.place) == content.digest:
+        if (
+            occupant.status.st_size == content.size
+            and self._digest_of(occupant.place) == content.digest
+        ):
             return None
-        return Problem.CHANGED
+        return ImageProblem.CHANGED
 
-    def _put_right(self, entry: Entry, lies: Lies, problem: Problem) -> Finding:
+    def _repair_file(self, entry: Entry, occupant: Occupant, problem: ImageProblem) -> Finding:
         if not self._repair:
             return Finding(entry.path, problem, repaired=False, outcome="left as it is")
         try:
-            aside = self._on_writer(lambda: self._repairs.put_right(entry, lies))
+            aside = self._on_writer(lambda: self._repairs.repair(entry, occupant))
         except FlushError:
             raise
         except ImagepipeError as error:
@@ -337,33 +350,35 @@ class Verifier:
 
     # Files that are nobody's.
 
-    def _look_for_unknown(self, batch: Sequence[File | Skipped]) -> None:
-        self._walk.read(0)
-        files = [one.path for one in batch if isinstance(one, File)]
+    def _look_for_unknown(self, batch: Sequence[WalkedFile | SkippedFile]) -> None:
+        self._observer.read(0)
+        files = [one.path for one in batch if isinstance(one, WalkedFile)]
         known = self._catalogue.rows(files)
         files = [path for path in files if path not in known or known[path].entry.content is None]
         names = [path.encode() for path in files] + [
-            one.name for one in batch if isinstance(one, Skipped) and one.name
+            one.name for one in batch if isinstance(one, SkippedFile) and one.name
         ]
         for name in names:
-            self._walk.read(0)
+            self._observer.read(0)
             try:
-                aside = self._on_writer(partial(self._repairs.set_aside, name, move=self._repair))
+                aside = self._on_writer(
+                    partial(self._repairs.move_to_found, name, move=self._repair)
+                )
             except OSError as error:
-                self._say_unknown(name, repaired=False, outcome=str(refusal(error)))
+                self._report_unknown(name, repaired=False, outcome=str(refusal(error)))
             else:
                 if aside is not None:
-                    self._say_unknown(
+                    self._report_unknown(
                         name,
                         repaired=self._repair,
                         outcome=f"it is {aside} now" if self._repair else "left as it is",
                     )
 
-    def _say_unknown(self, name: bytes, *, repaired: bool, outcome: str) -> None:
-        self._walk.found(
+    def _report_unknown(self, name: bytes, *, repaired: bool, outcome: str) -> None:
+        self._observer.found(
             Finding(
                 name.decode("utf-8", "backslashreplace"),
-                Problem.UNKNOWN,
+                ImageProblem.UNKNOWN,
                 repaired=repaired,
                 outcome=outcome,
             )
@@ -379,10 +394,10 @@ class Verifier:
                 with open_for_reading(place) as file:
                     while piece := file.read(_PIECE_BYTES):
                         digest.update(piece)
-                        self._walk.read(len(piece))
+                        self._observer.read(len(piece))
             except OSError as error:
                 if not isinstance(refusal(error), Overloaded):
                     return None
-                self._walk.rest()
+                self._observer.pause()
             else:
                 return digest.hexdigest()

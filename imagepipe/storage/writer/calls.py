@@ -22,7 +22,7 @@ CALLS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class WriteCall:
     """A change that was asked for.
 
     `paths`: all that it looks at. `decide`: from the state before (content of a path) to what
@@ -39,27 +39,29 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Task(Generic[T]):
+class WriterTask(Generic[T]):
     """Something else for the writer's thread to do, after all calls that came before."""
 
     run: Callable[[], T]
     future: "Future[T]" = field(default_factory=Future)
 
 
-def take_group(waiting: "deque[Call | Task[Any]]") -> "list[Call] | Task[Any]":
+def take_group(
+    waiting: "deque[WriteCall | WriterTask[Any]]",
+) -> "list[WriteCall] | WriterTask[Any]":
     """Take from the front of `waiting`, which is not empty: a task, or as many calls as may share a
     transaction.
     """
     first = waiting[0]
-    if isinstance(first, Task):
+    if isinstance(first, WriterTask):
         waiting.popleft()
         return first
-    group: list[Call] = []
+    group: list[WriteCall] = []
     taken: set[str] = set()
     above: set[str] = set()
     while waiting and len(group) < CALLS_MAX:
         call = waiting[0]
-        if isinstance(call, Task):
+        if isinstance(call, WriterTask):
             break
         folders = {folder for path in call.paths for folder in ancestors(path)}
         if not (

@@ -31,7 +31,7 @@ from imagepipe.storage.disk import status_of
 from imagepipe.storage.objects import Objects
 from imagepipe.storage.tree.tree import LINKS_IMPOSSIBLE, Tree
 from imagepipe.storage.writer.housekeeping import Housekeeping
-from imagepipe.storage.writer.tree_view import Showing
+from imagepipe.storage.writer.tree_view import VisibleRows
 
 _NOT_OURS_TO_CHANGE = LINKS_IMPOSSIBLE | {errno.EACCES, errno.EROFS}
 
@@ -111,7 +111,8 @@ class Claims:
             catalogue.roll_back()
             raise
         for entry in entries:
-            self._tree.touch(entry.path)  # who put the files there may not have flushed their names
+            # whoever put the files there may not have flushed their names
+            self._tree.mark_changed(entry.path)
         if entries:
             self._housekeeping.committed(entries, (), set())
         return refusals
@@ -119,11 +120,11 @@ class Claims:
     def _decide(self, claims: Sequence[Claim]) -> tuple[list[str | None], list[Entry]]:
         refusals: list[str | None] = []
         entries: list[Entry] = []
-        showing = Showing(self._catalogue)
+        visible = VisibleRows(self._catalogue)
         seq, now_ms = self._catalogue.last_seq, self._now_ms()
         for one in claims:
             old = self._catalogue.entry(one.path)
-            why = self._refusal(one, old, showing)
+            why = self._refusal(one, old, visible)
             refusals.append(why)
             if why is None:
                 seq += 1
@@ -144,16 +145,16 @@ class Claims:
             return Version(_stamp_of(one.seen, now_ms), node)
         return next_versions([one.path], node, now_ms, self._catalogue.known_at)[one.path]
 
-    def _refusal(self, one: Claim, old: Entry | None, showing: Showing) -> str | None:
+    def _refusal(self, one: Claim, old: Entry | None, visible: VisibleRows) -> str | None:
         if old is not None and old.content is not None:
-            return in_the_way(old.content, one.content)
-        for other in showing.related(one.path):
+            return conflict_reason(old.content, one.content)
+        for other in visible.related(one.path):
             return f"the catalogue has an image {quoted(other.path)}, which is above or below it"
         now = status_of(self._tree.place_of(one.path))
         return None if now is not None and is_same(one.seen, now) else CHANGED
 
 
-def in_the_way(known: Content, found: Content | None) -> str:
+def conflict_reason(known: Content, found: Content | None) -> str:
     """Why a file is not taken in where the catalogue has an image."""
     if known == found:
         return "it is in the catalogue already"

@@ -11,7 +11,7 @@
     answer
 
 A refused call leaves nothing behind, and the rest of its group goes on. A call that has to do with
-an image above or below another is a group of its own (showing.py).
+an image above or below another is a group of its own (tree_view.py).
 """
 
 import sqlite3
@@ -37,11 +37,11 @@ from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.image_info import Commit
-from imagepipe.storage.tree.tree import Prepared, Tree
-from imagepipe.storage.writer.calls import Call
+from imagepipe.storage.tree.tree import PreparedChanges, Tree
+from imagepipe.storage.writer.calls import WriteCall
 from imagepipe.storage.writer.housekeeping import Housekeeping
 from imagepipe.storage.writer.nesting import check_nesting
-from imagepipe.storage.writer.tree_view import Showing, lost_digests, plain
+from imagepipe.storage.writer.tree_view import VisibleRows, lost_digests, plain
 
 T = TypeVar("T")
 
@@ -49,27 +49,27 @@ _log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
-class _Decided:
+class _Decision:
     """What a call comes to. `before`: the rows of the paths that it changes. `nested`: there are
     images above or below them.
     """
 
-    call: Call
+    call: WriteCall
     changes: Sequence[Change]
     before: Mapping[str, Entry | None]
     nested: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Admitted:
-    """A call that was decided and prepared: it happens if its group does. `awkward`: paths of
+class _PreparedCall:
+    """A call that was decided and prepared: it happens if its group does. `unprepared`: paths of
     others that could not be prepared, to be shown later.
     """
 
-    decided: _Decided
+    decided: _Decision
     entries: tuple[Entry, ...]
-    prepared: Prepared
-    awkward: tuple[str, ...] = ()
+    prepared: PreparedChanges
+    unprepared: tuple[str, ...] = ()
 
 
 class Committer:
@@ -92,23 +92,23 @@ class Committer:
         self._on_commit = on_commit
         self._seq = 0  # only within a group
 
-    def commit(self, calls: Sequence[Call]) -> None:
+    def commit(self, calls: Sequence[WriteCall]) -> None:
         """Answer every call, one way or the other."""
         running = [call for call in calls if call.future.set_running_or_notify_cancel()]
         while running:
             running = self._commit(running)
 
-    def _commit(self, calls: list[Call]) -> list[Call]:
+    def _commit(self, calls: list[WriteCall]) -> list[WriteCall]:
         """Commit as many as may share a transaction; returns those left."""
-        admitted: list[_Admitted] = []
-        left: list[Call] = []
+        admitted: list[_PreparedCall] = []
+        left: list[WriteCall] = []
         try:
             self._health.check()
             self._health.check_places()
             self._begin()
-            showing = Showing(self._catalogue)
+            visible = VisibleRows(self._catalogue)
             for at, call in enumerate(calls):
-                decided = self._answering(call, partial(self._decide, call, showing))
+                decided = self._answering(call, partial(self._decide, call, visible))
                 if decided is None:
                     continue
                 if decided.nested:
@@ -149,7 +149,7 @@ class Committer:
         self._seq = self._catalogue.last_seq
         self._catalogue.begin()
 
-    def _answering(self, call: Call, work: Callable[[], T]) -> T | None:
+    def _answering(self, call: WriteCall, work: Callable[[], T]) -> T | None:
         """What `work` returns; None: the call was refused, and answered so."""
         try:
             return work()
@@ -166,31 +166,31 @@ class Committer:
             call.future.set_exception(InternalError())
         return None
 
-    def _decide(self, call: Call, showing: Showing) -> _Decided:
+    def _decide(self, call: WriteCall, visible: VisibleRows) -> _Decision:
         if call.only_new and any(self._catalogue.entry(path) for path in call.paths):
             raise Conflict("path", f"{quoted(call.paths[0])} was stored or deleted before")
         changes = call.decide(self._content)
         before = {change.path: self._catalogue.entry(change.path) for change in changes}
-        return _Decided(
-            call, changes, before, check_nesting(changes, before, showing.related, call.argument)
+        return _Decision(
+            call, changes, before, check_nesting(changes, before, visible.related, call.argument)
         )
 
-    def _admit(self, decided: _Decided, admitted: list[_Admitted]) -> None:
+    def _admit(self, decided: _Decision, admitted: list[_PreparedCall]) -> None:
         prepared = self._answering(
             decided.call, lambda: self._tree.prepare(plain(decided.before, decided.changes))
         )
         if prepared is not None:
-            admitted.append(_Admitted(decided, self._entries(decided), prepared))
+            admitted.append(_PreparedCall(decided, self._entries(decided), prepared))
 
-    def _admit_alone(self, decided: _Decided, admitted: list[_Admitted]) -> None:
+    def _admit_alone(self, decided: _Decision, admitted: list[_PreparedCall]) -> None:
         """What the tree shows then is worked out from the new rows, so they are written first."""
         entries = self._entries(decided)
         self._catalogue.put(entries, decided.call.facts)
-        replacements = Showing(self._catalogue).replacements(
+        replacements = VisibleRows(self._catalogue).replacements(
             decided.before, {entry.path: entry for entry in entries}
         )
         try:
-            admitted.append(_Admitted(decided, entries, self._tree.prepare(replacements)))
+            admitted.append(_PreparedCall(decided, entries, self._tree.prepare(replacements)))
         except FlushError:
             raise
         # a stranger's file, say, where an image would appear: that does not keep another from being
@@ -199,13 +199,15 @@ class Committer:
             own = [one for one in replacements if one.path in decided.before]
             prepared = self._answering(decided.call, lambda: self._tree.prepare(own))
             if prepared is not None:
-                awkward = tuple(one.path for one in replacements if one.path not in decided.before)
-                admitted.append(_Admitted(decided, entries, prepared, awkward))
+                unprepared = tuple(
+                    one.path for one in replacements if one.path not in decided.before
+                )
+                admitted.append(_PreparedCall(decided, entries, prepared, unprepared))
             else:
                 self._catalogue.roll_back()
                 self._begin()
 
-    def _entries(self, decided: _Decided) -> tuple[Entry, ...]:
+    def _entries(self, decided: _Decision) -> tuple[Entry, ...]:
         if not decided.changes:
             return ()
         catalogue = self._catalogue
@@ -221,7 +223,7 @@ class Committer:
             )
         return tuple(entries)
 
-    def _show(self, one: _Admitted, moved: StoreUnusable | None) -> None:
+    def _show(self, one: _PreparedCall, moved: StoreUnusable | None) -> None:
         call = one.decided.call
         if not one.entries:
             _answer(call, Commit(None, self._seq), moved)
@@ -235,14 +237,14 @@ class Committer:
         self._housekeeping.committed(
             one.entries, failed, lost_digests(one.decided.before, one.entries)
         )
-        if one.awkward:
-            self._housekeeping.show_again(one.awkward, one.entries)
+        if one.unprepared:
+            self._housekeeping.restore_visible(one.unprepared, one.entries)
         _answer(
             call, Commit(min(entry.version for entry in one.entries), one.entries[-1].seq), moved
         )
 
     def _abandon(
-        self, calls: Sequence[Call], admitted: Sequence[_Admitted], error: Exception
+        self, calls: Sequence[WriteCall], admitted: Sequence[_PreparedCall], error: Exception
     ) -> None:
         for one in reversed(admitted):
             self._tree.undo(one.prepared)
@@ -256,7 +258,7 @@ class Committer:
             pass
         elif isinstance(error, NotStored):
             again = [call for call in calls if not call.future.done() and not call.facts]
-            if again and self._housekeeping.make_room():  # a delete goes on; it makes room itself
+            if again and self._housekeeping.free_space():  # a delete goes on; it makes room itself
                 while again:
                     again = self._commit(again)
         else:
@@ -272,7 +274,7 @@ class Committer:
         return entry.content if entry else None
 
 
-def _answer(call: Call, commit: Commit, moved: StoreUnusable | None) -> None:
+def _answer(call: WriteCall, commit: Commit, moved: StoreUnusable | None) -> None:
     if moved:
         call.future.set_exception(StoreUnusable(str(moved)))
     else:

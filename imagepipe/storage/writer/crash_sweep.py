@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.objects import FOLDERS, Objects, Pins
-from imagepipe.storage.tree.changed_folders import TouchedFolders
+from imagepipe.storage.tree.changed_folders import ChangedFolders
 from imagepipe.storage.tree.tree import PRIVATE, is_leftover
 
 _SLICE = 1000
@@ -41,7 +41,7 @@ def sweep_objects(objects: Objects, catalogue: Catalogue, pins: Pins) -> Iterato
         yield
 
 
-def sweep_tree(root: Path, run: str, touched: TouchedFolders) -> Iterator[None]:
+def sweep_tree(root: Path, run: str, changed_folders: ChangedFolders) -> Iterator[None]:
     """Remove the temporary names that are not of `run`, and empty folders."""
     top = os.fsencode(root)
     folders = [top]
@@ -60,7 +60,7 @@ def sweep_tree(root: Path, run: str, touched: TouchedFolders) -> Iterator[None]:
                         folders.append(entry.path)
                 elif is_leftover(entry.name, run):
                     _remove(entry.path)
-                    touched.add(folder)
+                    changed_folders.add(folder)
                 else:
                     has_files = True
                 seen += 1
@@ -71,7 +71,7 @@ def sweep_tree(root: Path, run: str, touched: TouchedFolders) -> Iterator[None]:
     for at, folder in enumerate(reversed(without_files)):
         with contextlib.suppress(OSError):  # there are folders in it, or by now an image
             os.rmdir(folder)
-            touched.removed(folder)
+            changed_folders.removed(folder)
         if at % _SLICE == 0:
             yield
 

@@ -18,11 +18,11 @@ from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.health import Health
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.reserve import Reserve
-from imagepipe.storage.tree.projection import show_again
+from imagepipe.storage.tree.projection import restore_visible
 from imagepipe.storage.tree.tree import Tree
-from imagepipe.storage.writer.tree_view import Showing
+from imagepipe.storage.writer.tree_view import VisibleRows
 
-_FOLD_ROWS = 1000
+_WAL_CHECKPOINT_ROWS = 1000
 """After so many rows the write-ahead log is folded. Where each comes in a transaction of its own
 that is 7 pages, 28 MiB in all.
 """
@@ -33,8 +33,8 @@ _log = Logger()
 
 
 class Housekeeping:
-    """Invariant: what rows up to `projected` say, the tree on the disk shows, and `_wrong` names
-    every path that it shows wrongly now.
+    """Invariant: the tree on the disk shows what rows up to `projected` say, and `_failed_paths`
+    names every path that it shows wrongly now.
 
     `interval` is in seconds of the clock `seconds`; `now_ms` is the wall clock, which says how old
     the history is. `sweep` is the work that an unclean stop has left, in steps. `on_removed` is
@@ -70,8 +70,8 @@ class Housekeeping:
         self._checkpoint: Iterator[None] | None = None
         self._due: float | None = None
         # path -> the number of the first row that it does not show
-        self._wrong: dict[str, int] = {}
-        self._rows_unfolded = 0
+        self._failed_paths: dict[str, int] = {}
+        self._rows_since_checkpoint = 0
         self._paused_until: float | None = None
 
     def committed(
@@ -80,24 +80,25 @@ class Housekeeping:
         """Rows were committed and applied, but for the paths in `failed`; the digests `replaced`
         lost a row.
         """
-        self._note_wrong(failed, entries)
+        self._note_failed_paths(failed, entries)
         self._pins.suspect(replaced)
-        self._rows_unfolded += len(entries)
+        self._rows_since_checkpoint += len(entries)
         self._soon()
 
-    def wrote(self, rows: int) -> None:
+    def count_writes(self, rows: int) -> None:
         """That many rows were written that do not concern the tree."""
-        self._rows_unfolded += rows
+        self._rows_since_checkpoint += rows
 
-    def show_again(self, paths: Sequence[str], entries: Sequence[Entry]) -> None:
+    def restore_visible(self, paths: Sequence[str], entries: Sequence[Entry]) -> None:
         """Make the tree show what it may not show at `paths`, and at those that they may hide,
         since `entries` were committed.
         """
-        self._note_wrong(
-            show_again(Showing(self._catalogue).states(paths), self._tree, self._objects), entries
+        self._note_failed_paths(
+            restore_visible(VisibleRows(self._catalogue).states(paths), self._tree, self._objects),
+            entries,
         )
 
-    def mended(self, digests: Sequence[str]) -> None:
+    def repaired(self, digests: Sequence[str]) -> None:
         """Objects have their right bytes again: what was made of them in the meantime goes. And the
         tree has changed, perhaps.
         """
@@ -105,11 +106,11 @@ class Housekeeping:
             self._on_removed(digests)
         self._soon()
 
-    def make_room(self) -> bool:
+    def free_space(self) -> bool:
         """The catalogue finds the disk full: give up the reserve for it; whether there was one."""
-        if not self._give_up_reserve():
+        if not self._release_reserve():
             return False
-        self._guarded(self._fold_log)
+        self._guarded(self._checkpoint_wal)
         return True
 
     def due_in(self) -> float | None:
@@ -118,7 +119,7 @@ class Housekeeping:
             return None
         if self._paused_until is not None:
             return max(0, self._paused_until - self._seconds())
-        if self._checkpoint or self._sweep or self._rows_unfolded >= _FOLD_ROWS:
+        if self._checkpoint or self._sweep or self._rows_since_checkpoint >= _WAL_CHECKPOINT_ROWS:
             return 0
         if self._due is None and self._pins.has_suspects:
             self._soon()
@@ -132,9 +133,9 @@ class Housekeeping:
         """Do all there is to do; whether nothing is left."""
         if self._health.failed:
             return False
-        reserved = self._reserve.is_set_aside
+        reserved = self._reserve.is_allocated
         self._guarded(self._finish)
-        if reserved and not self._reserve.is_set_aside:
+        if reserved and not self._reserve.is_allocated:
             self._guarded(self._finish)  # once more, in the room of the reserve
         shown = self._catalogue.projected == self._catalogue.last_seq
         return shown and not self._health.failed and not self._sweep and not self._pins.has_suspects
@@ -148,8 +149,8 @@ class Housekeeping:
             _log.info(
                 "recovering: {count} changes may not have reached the tree", count=len(entries)
             )
-            self.show_again([entry.path for entry in entries], entries)
-            for _ in self._tree.touched.flush():
+            self.restore_visible([entry.path for entry in entries], entries)
+            for _ in self._tree.changed_folders.flush():
                 pass
             self._catalogue.set_projected(self._shown_upto())
             self._soon()
@@ -157,14 +158,14 @@ class Housekeeping:
     def _step(self) -> None:
         self._paused_until = None
         self._health.check_places()  # in another folder nothing may be removed
-        if self._rows_unfolded >= _FOLD_ROWS:
-            self._fold_log()
+        if self._rows_since_checkpoint >= _WAL_CHECKPOINT_ROWS:
+            self._checkpoint_wal()
         elif self._checkpoint is None and self._due is not None and self._due <= self._seconds():
             self._checkpoint = self._run_checkpoint()
         elif self._checkpoint is not None:
-            if _ended(self._checkpoint):
+            if _is_exhausted(self._checkpoint):
                 self._checkpoint = None
-        elif self._sweep is not None and _ended(self._sweep):
+        elif self._sweep is not None and _is_exhausted(self._sweep):
             self._sweep = None
             self._soon()
 
@@ -177,7 +178,7 @@ class Housekeeping:
         self._checkpoint = self._sweep = None
         for _ in self._run_checkpoint():
             pass
-        self._fold_log()
+        self._checkpoint_wal()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -188,7 +189,7 @@ class Housekeeping:
             self._checkpoint = None
             if isinstance(error, sqlite3.Error):
                 error = self._catalogue.refusal(error)
-            if isinstance(error, DiskFull) and self._give_up_reserve():
+            if isinstance(error, DiskFull) and self._release_reserve():
                 return
             self._soon()
             if isinstance(error, StoreUnusable):
@@ -204,17 +205,17 @@ class Housekeeping:
         self._due = None
         self._remove_abandoned()
         self._pins.suspect(self._catalogue.history.expire(self._now_ms()))
-        self._try_wrong_again()
+        self._retry_failed_paths()
         upto = self._shown_upto()
         suspects = self._pins.take_suspects()
         try:
-            yield from self._tree.touched.flush()
+            yield from self._tree.changed_folders.flush()
             self._catalogue.set_projected(upto)
-            if not self._wrong:
+            if not self._failed_paths:
                 yield from self._collect(suspects)
         finally:
             self._pins.suspect(suspects)  # those that were not collected
-        if self._wrong or not self._reserve.set_aside():
+        if self._failed_paths or not self._reserve.allocate():
             self._soon()
 
     def _remove_abandoned(self) -> None:
@@ -246,39 +247,41 @@ class Housekeeping:
                 self._catalogue.forget_facts(removed)
             yield
 
-    def _try_wrong_again(self) -> None:
-        if self._wrong:
-            still = show_again(
-                Showing(self._catalogue).states(self._wrong), self._tree, self._objects
+    def _retry_failed_paths(self) -> None:
+        if self._failed_paths:
+            still = restore_visible(
+                VisibleRows(self._catalogue).states(self._failed_paths), self._tree, self._objects
             )
-            self._wrong = {path: seq for path, seq in self._wrong.items() if path in still}
+            self._failed_paths = {
+                path: seq for path, seq in self._failed_paths.items() if path in still
+            }
 
     def _shown_upto(self) -> int:
-        return min(self._wrong.values(), default=self._catalogue.last_seq + 1) - 1
+        return min(self._failed_paths.values(), default=self._catalogue.last_seq + 1) - 1
 
-    def _note_wrong(self, failed: Iterable[str], entries: Sequence[Entry]) -> None:
+    def _note_failed_paths(self, failed: Iterable[str], entries: Sequence[Entry]) -> None:
         numbers = {entry.path: entry.seq for entry in entries}
         # one that has no row among them was to be shown or hidden because of one that has
         for path in failed:
-            self._wrong.setdefault(path, numbers.get(path, entries[0].seq))
+            self._failed_paths.setdefault(path, numbers.get(path, entries[0].seq))
 
-    def _give_up_reserve(self) -> bool:
-        if not self._reserve.give_up():
+    def _release_reserve(self) -> bool:
+        if not self._reserve.release():
             return False
         _log.error("the disk is full: images can be deleted, but not stored")
         self._due = self._seconds()
         return True
 
-    def _fold_log(self) -> None:
-        self._rows_unfolded = 0
-        self._catalogue.fold_log()
+    def _checkpoint_wal(self) -> None:
+        self._rows_since_checkpoint = 0
+        self._catalogue.checkpoint_wal()
 
     def _soon(self) -> None:
         if self._due is None:
             self._due = self._seconds() + self._interval
 
 
-def _ended(steps: Iterator[None]) -> bool:
+def _is_exhausted(steps: Iterator[None]) -> bool:
     try:
         next(steps)
     except StopIteration:

@@ -27,15 +27,15 @@ from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import is_full, refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.tree.tree import Prepared, Replacement, Tree
+from imagepipe.storage.tree.tree import PreparedChanges, Replacement, Tree
 from imagepipe.storage.writer.housekeeping import Housekeeping
-from imagepipe.storage.writer.tree_view import Showing, lost_digests
+from imagepipe.storage.writer.tree_view import VisibleRows, lost_digests
 
 _log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class JoinRequest:
     """What is to be joined: rows of distinct paths.
 
     upstream, cursor None: rows that were pending. from_start: the upstream sends its rows from the
@@ -71,19 +71,19 @@ class Joiner:
         self._now_ms = now_ms
         self._on_commit = on_commit
 
-    def join(self, told: Told) -> Joined:
+    def join(self, request: JoinRequest) -> Joined:
         """Join; raises NotStored on a full disk, and nothing is changed then, or FlushError."""
         seq = self._catalogue.last_seq
         try:
             self._health.check()
-            joined = self._join(told)
+            joined = self._join(request)
         except FlushError as error:
             self._health.fail(error)
             raise
         except DiskFull:
-            if self._brings_images(told) or not self._housekeeping.make_room():
+            if self._brings_images(request) or not self._housekeeping.free_space():
                 raise
-            joined = self._join(told)  # deletes go on; they make room themselves
+            joined = self._join(request)  # deletes go on; they make room themselves
         if joined.seq > seq:
             self._on_commit(joined.seq)
         return joined
@@ -100,27 +100,27 @@ class Joiner:
         except BaseException:
             self._catalogue.roll_back()
             raise
-        self._housekeeping.wrote(len(upstreams))
+        self._housekeeping.count_writes(len(upstreams))
 
-    def _join(self, told: Told) -> Joined:
+    def _join(self, request: JoinRequest) -> Joined:
         catalogue = self._catalogue
-        prepared: list[Prepared] = []
+        prepared: list[PreparedChanges] = []
         try:
             catalogue.begin()
             outcome = join.join(
-                told.rows,
+                request.rows,
                 catalogue.entry,
-                self._has_bytes(told),
+                self._has_bytes(request),
                 catalogue.node_id,
                 catalogue.last_seq,
             )
             before = {entry.path: catalogue.entry(entry.path) for entry in outcome.taken}
-            self._write(told, outcome)
-            added, settled = self._settle(told, outcome)
-            replacements = Showing(catalogue).replacements(
+            self._write(request, outcome)
+            added, settled = self._settle(request, outcome)
+            replacements = VisibleRows(catalogue).replacements(
                 before, {entry.path: entry for entry in outcome.taken}
             )
-            awkward = self._prepare(replacements, prepared)
+            unprepared = self._prepare(replacements, prepared)
             catalogue.commit()
         except Exception as error:
             self._undo(prepared)
@@ -129,18 +129,18 @@ class Joiner:
             raise
         if outcome.lost:
             catalogue.history.recount()
-        self._housekeeping.wrote(1 + len(added) + len(settled))
-        self._show(outcome, before, prepared, awkward)
+        self._housekeeping.count_writes(1 + len(added) + len(settled))
+        self._show(outcome, before, prepared, unprepared)
         return Joined(catalogue.last_seq, added, settled)
 
-    def _has_bytes(self, told: Told) -> Callable[[Content], bool]:
-        return lambda content: content in told.flushed and self._objects.has(content)
+    def _has_bytes(self, request: JoinRequest) -> Callable[[Content], bool]:
+        return lambda content: content in request.flushed and self._objects.has(content)
 
-    def _brings_images(self, told: Told) -> bool:
+    def _brings_images(self, request: JoinRequest) -> bool:
         # the others will only be pending
-        return any(not self._catalogue.is_live(content.digest) for content in told.flushed)
+        return any(not self._catalogue.is_live(content.digest) for content in request.flushed)
 
-    def _write(self, told: Told, outcome: Join) -> None:
+    def _write(self, request: JoinRequest, outcome: Join) -> None:
         catalogue = self._catalogue
         catalogue.put(outcome.taken, outcome.facts, is_hearsay=True)
         if outcome.lost:
@@ -148,24 +148,24 @@ class Joiner:
             winners = {entry.path: entry for entry in outcome.taken}
             for loser in outcome.lost:
                 catalogue.history.add(loser, winners[loser.path], now_ms)
-        if told.upstream is not None and told.cursor is not None:
-            catalogue.upstreams.set_cursor(told.upstream, told.cursor)
+        if request.upstream is not None and request.cursor is not None:
+            catalogue.upstreams.set_cursor(request.upstream, request.cursor)
 
     def _settle(
-        self, told: Told, outcome: Join
+        self, request: JoinRequest, outcome: Join
     ) -> tuple[tuple[Pending, ...], tuple[tuple[str, str], ...]]:
         """Bring the rows that wait up to date: those that begin to do so, and those that do so no
         more.
         """
         upstreams = self._catalogue.upstreams
-        paths = [row.entry.path for row in told.rows]
+        paths = [row.entry.path for row in request.rows]
         before = {one for path in paths for one in upstreams.pending_at(path)}
-        if told.from_start and told.upstream is not None:
-            void = upstreams.pending_of(told.upstream)
+        if request.from_start and request.upstream is not None:
+            void = upstreams.pending_of(request.upstream)
             before.update(void)
             upstreams.drop_pending(void)
-        if told.upstream is not None:
-            upstreams.add_pending(told.upstream, outcome.pending)
+        if request.upstream is not None:
+            upstreams.add_pending(request.upstream, outcome.pending)
         after = {one for path in paths for one in upstreams.pending_at(path)}
         overtaken = {
             one
@@ -178,7 +178,9 @@ class Joiner:
         added = sorted(after - before, key=lambda one: one.row.entry.seq)
         return tuple(added), tuple(sorted({_key(one) for one in before} - waiting))
 
-    def _prepare(self, replacements: Sequence[Replacement], prepared: list[Prepared]) -> list[str]:
+    def _prepare(
+        self, replacements: Sequence[Replacement], prepared: list[PreparedChanges]
+    ) -> list[str]:
         """Prepare the tree; the paths for which that cannot be done now. Raises NotStored on a full
         disk.
         """
@@ -188,21 +190,21 @@ class Joiner:
             _raise_if_about_the_disk(error)
         else:
             return []
-        awkward = []
+        unprepared = []
         for one in replacements:
             try:
                 prepared.append(self._tree.prepare([one]))
             except (NotStored, OSError) as error:
                 _raise_if_about_the_disk(error)
-                awkward.append(one.path)
-        return awkward
+                unprepared.append(one.path)
+        return unprepared
 
     def _show(
         self,
         outcome: Join,
         before: dict[str, Entry | None],
-        prepared: Sequence[Prepared],
-        awkward: Sequence[str],
+        prepared: Sequence[PreparedChanges],
+        unprepared: Sequence[str],
     ) -> None:
         if not outcome.taken:
             return
@@ -215,10 +217,10 @@ class Joiner:
                 _log.failure("the tree does not show a joined change as it should")
                 failed += (replacement.path for replacement in one.replacements)
         self._housekeeping.committed(outcome.taken, failed, lost_digests(before, outcome.taken))
-        if awkward:
-            self._housekeeping.show_again(awkward, outcome.taken)
+        if unprepared:
+            self._housekeeping.restore_visible(unprepared, outcome.taken)
 
-    def _undo(self, prepared: Sequence[Prepared]) -> None:
+    def _undo(self, prepared: Sequence[PreparedChanges]) -> None:
         for one in reversed(prepared):
             self._tree.undo(one)
         try:

@@ -15,7 +15,7 @@ from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.tree.tree import Replacement
 
 
-class Showing:
+class VisibleRows:
     """The rows as the transaction under way sees them; of use until they change again. On the
     writer's thread alone.
     """

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from twisted.logger import Logger
 
 from imagepipe.errors import InternalError, Overloaded
-from imagepipe.storage.writer.calls import Call, Task, take_group
+from imagepipe.storage.writer.calls import WriteCall, WriterTask, take_group
 
 WAITING_MAX = 10_000
 """How many calls wait at most; one more is refused at once."""
@@ -36,10 +36,10 @@ class Chores(Protocol):
 class Writer:
     """Invariant: what was submitted is answered, in the order in which it came."""
 
-    def __init__(self, commit: Callable[[Sequence[Call]], None], chores: Chores) -> None:
+    def __init__(self, commit: Callable[[Sequence[WriteCall]], None], chores: Chores) -> None:
         self._commit = commit
         self._chores = chores
-        self._waiting: deque[Call | Task[Any]] = deque()
+        self._waiting: deque[WriteCall | WriterTask[Any]] = deque()
         self._changed = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -48,7 +48,7 @@ class Writer:
         """Begin to answer."""
         self._thread.start()
 
-    def submit(self, item: Call | Task[Any]) -> None:
+    def submit(self, item: WriteCall | WriterTask[Any]) -> None:
         """Hand over a call; never blocks. Raises Overloaded if too many wait, or none is taken any
         more.
         """
@@ -85,14 +85,14 @@ class Writer:
             # Not under the lock, which submitters wait for on the reactor's thread: they only
             # append, and nobody else takes.
             work = take_group(self._waiting) if self._waiting else None
-            if isinstance(work, Task):
+            if isinstance(work, WriterTask):
                 self._do(work)
             elif work:
                 self._answer(work)
             if due is not None and due <= 0:
                 self._chores.step()
 
-    def _answer(self, calls: Sequence[Call]) -> None:
+    def _answer(self, calls: Sequence[WriteCall]) -> None:
         try:
             self._commit(calls)
         # a bug; without this thread nobody would ever be answered again
@@ -103,7 +103,7 @@ class Writer:
                 call.future.set_exception(InternalError())
 
     @staticmethod
-    def _do(task: Task[Any]) -> None:
+    def _do(task: WriterTask[Any]) -> None:
         if task.future.set_running_or_notify_cancel():
             try:
                 task.future.set_result(task.run())

@@ -64,14 +64,14 @@ def batches(seed: str) -> list[tuple[list[Row], dict[str, bytes]]]:
 def join(store: Store, number: int, rows: list[Row], data: dict[str, bytes]) -> None:
     """Join one batch; its cursor is `number`."""
     try:
-        for content in store.hold(rows):
+        for content in store.pin_rows(rows):
             if content.digest in data:
                 half = content.size // 2
                 store.receive(number, content, half, data[content.digest][half:])
                 store.receive(number, content, 0, data[content.digest][:half])
         store.join(rows, UPSTREAM, Cursor("e", number))
     finally:
-        store.release(rows)
+        store.unpin_rows(rows)
 
 
 def main(folder: str, seed: str) -> None:

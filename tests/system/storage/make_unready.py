@@ -41,7 +41,7 @@ def use_inodes(folder: Path) -> list[Path]:
 def check_ready(store: Store, name: str) -> None:
     """An image can be stored again, which a probe finds out first."""
     store.probe()
-    assert store.why_unready is None, store.why_unready
+    assert store.not_ready_reason is None, store.not_ready_reason
     put(store, {name: name.encode()})
 
 
@@ -61,7 +61,7 @@ def main(folder: Path) -> None:
     with opened(root) as store:
         filler = fill(folder)
         store.probe()
-        assert store.why_unready == "the disk is full", store.why_unready
+        assert store.not_ready_reason == "the disk is full", store.not_ready_reason
         with pytest.raises((DiskFull, OSError), match=r"the disk is full|No space left"):
             put(store, {"a": b"1"})
         delete(store, "a")
@@ -74,12 +74,16 @@ def main(folder: Path) -> None:
         files = use_inodes(folder)
         with pytest.raises(DiskFull, match="the file system has no inodes left"):
             put(store, {"c": b"1"})
-        assert store.why_unready == "the file system has no inodes left", store.why_unready
+        assert store.not_ready_reason == "the file system has no inodes left", (
+            store.not_ready_reason
+        )
         files[0].unlink()
         # one is not enough
         with pytest.raises((DiskFull, OSError), match=r"no inodes left|No space left"):
             put(store, {"c": b"1"})
-        assert store.why_unready == "the file system has no inodes left", store.why_unready
+        assert store.not_ready_reason == "the file system has no inodes left", (
+            store.not_ready_reason
+        )
         delete(store, "b")
         noticed.append("no inodes")
         for file in files[1:]:
@@ -91,7 +95,7 @@ def main(folder: Path) -> None:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "over", staging], check=True)
         with pytest.raises(StoreUnusable, match="the file system is read-only"):
             put(store, {"e": b"1"})
-        assert store.why_unready == "the file system is read-only", store.why_unready
+        assert store.not_ready_reason == "the file system is read-only", store.not_ready_reason
         assert isinstance(failed_write(staging), StoreUnusable)
         assert isinstance(failed_write(root), FlushError)
         noticed.append("read-only")

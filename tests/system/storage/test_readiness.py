@@ -82,14 +82,14 @@ class PlaceTests:
         place.rename(away)
         with pytest.raises(StoreUnusable, match="is gone"):
             put(store, {"b": b"2"})
-        assert "is gone (No such file or directory)" in str(store.why_unready)
+        assert "is gone (No such file or directory)" in str(store.not_ready_reason)
         with pytest.raises(StoreUnusable, match="is gone"):
             delete(store, "a")
         with pytest.raises(StoreUnusable, match="is gone"):
             move(store, ("a", "c"))
         away.rename(place)
         store.probe()
-        assert store.why_unready is None
+        assert store.not_ready_reason is None
         put(store, {"d": b"3"})
         assert set(held(store)) == {"a", "d"}
         check_whole(store, root)
@@ -103,18 +103,18 @@ class PlaceTests:
         store.tidy().result(60)
         assert b"1" in objects(root).values()
         store.probe()
-        assert "not the one that imagepipe opened" in str(store.why_unready)
+        assert "not the one that imagepipe opened" in str(store.not_ready_reason)
         with pytest.raises(StoreUnusable, match="not the one"):
             put(store, {"b": b"2"})
         shutil.rmtree(root / PRIVATE)
         (root.parent / "away").rename(root / PRIVATE)
         put(store, {"b": b"2"})
-        assert store.why_unready is None
+        assert store.not_ready_reason is None
 
     def test_one_that_is_moved_away_is_known_without_a_call(self, store: Store, root: Path) -> None:
         (root / CATALOGUE).unlink()
         store.probe()
-        assert "catalogue.sqlite is gone" in str(store.why_unready)
+        assert "catalogue.sqlite is gone" in str(store.not_ready_reason)
 
     def test_a_link_to_it_is_not_the_folder(self, store: Store, root: Path) -> None:
         away = root.parent / "away"
@@ -122,7 +122,7 @@ class PlaceTests:
         (root / PRIVATE).symlink_to(away)
         with pytest.raises(StoreUnusable, match="not the one"):  # the next start would refuse it
             put(store, {"b": b"2"})
-        assert ".imagepipe is not the one" in str(store.why_unready)
+        assert ".imagepipe is not the one" in str(store.not_ready_reason)
         (root / PRIVATE).unlink()
         away.rename(root / PRIVATE)
         put(store, {"b": b"2"})
@@ -132,10 +132,10 @@ class PlaceTests:
     ) -> None:
         (root / PRIVATE / "objects" / "ff").rmdir()
         store.probe()
-        assert "objects/ff is gone" in str(store.why_unready)
+        assert "objects/ff is gone" in str(store.not_ready_reason)
         (root / PRIVATE / "objects" / "ff").mkdir(0o700)
         store.probe()
-        assert store.why_unready is None
+        assert store.not_ready_reason is None
 
     def test_one_that_may_not_be_written_to_is_known_without_a_call(
         self, store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
@@ -146,7 +146,7 @@ class PlaceTests:
             os, "access", lambda path, *rest, **more: path != folder and access(path, *rest, **more)
         )
         store.probe()
-        assert f"{PRIVATE}/objects/ff cannot be written to" in str(store.why_unready)
+        assert f"{PRIVATE}/objects/ff cannot be written to" in str(store.not_ready_reason)
 
 
 class DamageTests:
@@ -165,20 +165,20 @@ class DamageTests:
         self, damaged: Store
     ) -> None:
         damaged.probe()
-        assert "the catalogue is damaged (SQLITE_NOTADB)" in str(damaged.why_unready)
+        assert "the catalogue is damaged (SQLITE_NOTADB)" in str(damaged.not_ready_reason)
         with pytest.raises(CatalogueDamaged, match="put back a backup"):
             put(damaged, {"b": b"2"})
         with pytest.raises(CatalogueDamaged):
             delete(damaged, "a")
         damaged.probe()
-        assert "damaged" in str(damaged.why_unready)
+        assert "damaged" in str(damaged.not_ready_reason)
 
     def test_a_reader_that_meets_it_says_so(self, damaged: Store) -> None:
         # those that there are have the pages in memory
         damaged._catalogue._database._idle_readers.clear()
         with pytest.raises(CatalogueDamaged):
             damaged.list()
-        assert "damaged" in str(damaged.why_unready)
+        assert "damaged" in str(damaged.not_ready_reason)
 
     def test_a_catalogue_that_was_cut_short_is_found_though_its_pages_are_in_the_log(
         self, store: Store, root: Path
@@ -186,7 +186,7 @@ class DamageTests:
         (root / CATALOGUE).open("r+b").truncate()
         with pytest.raises(CatalogueDamaged, match="cut short"):
             put(store, {"b": b"2"})
-        assert "the catalogue is damaged (cut short)" in str(store.why_unready)
+        assert "the catalogue is damaged (cut short)" in str(store.not_ready_reason)
 
 
 class UnreadableTests:
@@ -224,11 +224,11 @@ class ProbeTests:
         staging.rmdir()
         staging.write_bytes(b"")
         store.probe()
-        assert [store.why_unready] == ["the file system refuses it: Not a directory"]
+        assert [store.not_ready_reason] == ["the file system refuses it: Not a directory"]
         staging.unlink()
         staging.mkdir()
         store.probe()
-        assert store.why_unready is None
+        assert store.not_ready_reason is None
         assert list(staging.iterdir()) == []
 
     def test_a_flush_that_fails_is_the_end(
@@ -248,7 +248,7 @@ class ProbeTests:
         )
         store.probe()
         assert len(fatal) == 1
-        assert store.why_unready == "the disk failed to flush: no more writes are accepted"
+        assert store.not_ready_reason == "the disk failed to flush: no more writes are accepted"
         monkeypatch.undo()
         store.close()
 
@@ -257,7 +257,7 @@ class ProbeTests:
             put(store, {"a": b"1"})
         shutil.rmtree(root)
         store.probe()
-        assert store.why_unready is None
+        assert store.not_ready_reason is None
 
 
 @needs_namespaces

@@ -45,7 +45,7 @@ class ObjectsTests:
 class PinsTests:
     def test_what_is_held_is_not_removed(self) -> None:
         pins, removed = Pins(), list[str]()
-        with pins.holding(["a", "a"]), pins.holding(["a"]):
+        with pins.pinned(["a", "a"]), pins.pinned(["a"]):
             assert not pins.unless_in_use("a", removed.append)
             assert pins.unless_in_use("b", removed.append)
         assert pins.unless_in_use("a", removed.append)
@@ -53,9 +53,9 @@ class PinsTests:
 
     def test_what_a_failed_call_held_is_abandoned(self) -> None:
         pins = Pins()
-        with pytest.raises(KeyError), pins.holding(["a", "b"]):
+        with pytest.raises(KeyError), pins.pinned(["a", "b"]):
             raise KeyError
-        with pins.holding(["c"]):
+        with pins.pinned(["c"]):
             pass
         assert pins.has_suspects
         pins.suspect(["b"])  # what the tree may show on the disk waits for its flush

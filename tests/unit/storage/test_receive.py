@@ -147,10 +147,10 @@ class RoomTests:
     def test_the_disk_keeps_room_for_the_images_of_clients(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             free = shutil.disk_usage(tmp_path).free
-            assert store.room_for_peers() < free
-            before = store.room_for_peers()
+            assert store.space_for_peers() < free
+            before = store.space_for_peers()
             store.admission = Admission(bytes_max=1 << 20, pixels_max=1)
-            assert store.room_for_peers() < before
+            assert store.space_for_peers() < before
 
 
 class ImageTests:
@@ -193,7 +193,7 @@ class DiscardTests:
 
     def test_no_image_takes_the_room_that_a_delete_may_need(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            store._reserve.give_up()  # as on a full disk
+            store._reserve.release()  # as on a full disk
             assert store.receive(1, CONTENT, 0, DATA) is Received.NO_ROOM
             assert staged(tmp_path) == []
 

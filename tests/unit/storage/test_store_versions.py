@@ -202,7 +202,7 @@ class AheadTests:
     def test_a_forged_row_is_named_until_it_is_deleted(self, store: Store) -> None:
         content = b"1"
         assert store.receive(1, Content(digest(content), 1), 0, content) is Received.COMPLETE
-        store.hold([told("a", content, STAMP_MAX)])
+        store.pin_rows([told("a", content, STAMP_MAX)])
         store.join([told("a", content, STAMP_MAX)], YOU, Cursor("e", 1))
         put(store, {"b": b"2"})
         found = ahead(store)

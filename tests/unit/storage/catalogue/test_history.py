@@ -11,7 +11,7 @@ import pytest
 from imagepipe.core.requests.history_query import LostPage, version_text
 from imagepipe.core.rows.entries import Content
 from imagepipe.core.rows.stamp import Version
-from imagepipe.storage.catalogue.history import KEPT_MS, Lost
+from imagepipe.storage.catalogue.history import KEPT_MS, LostVersion
 from imagepipe.storage.store import Store
 from tests.support.exchange import pull
 from tests.support.stores import (
@@ -58,7 +58,7 @@ class HistoryTests:
             (lost,) = store.history()
             row = store.look_up("a")
             assert row is not None
-            assert lost == Lost(
+            assert lost == LostVersion(
                 "a", lost.version, Content(digest(b"mine"), 4), NOW + 10, row.version
             )
             assert lost.version.origin == store.node_id
@@ -86,7 +86,7 @@ class HistoryTests:
             whole.sort(key=lambda lost: lost.version, reverse=True)
             whole.sort(key=lambda lost: lost.path)
             assert list(one.lost_page(LostPage("", None, None, 9))) == whole
-            paged: list[Lost] = []
+            paged: list[LostVersion] = []
             while page := one.lost_page(
                 LostPage("", None, (paged[-1].path, paged[-1].version) if paged else None, 1)
             ):

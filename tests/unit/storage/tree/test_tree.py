@@ -174,14 +174,14 @@ class FlushTests:
         """What is to be flushed."""
         return {
             os.path.relpath(os.fsdecode(folder), bench.root)
-            for folder in bench.tree.touched._touched
+            for folder in bench.tree.changed_folders._changed
         }
 
     def test_every_folder_in_which_a_name_changed_is_flushed(self, bench: Bench) -> None:
         bench.show("a/b/c", None, b"1")
         bench.show("d", None, b"1")
         assert self.touched(bench) == {".", "a", "a/b"}
-        for _ in bench.tree.touched.flush():
+        for _ in bench.tree.changed_folders.flush():
             pass
         assert self.touched(bench) == set()
         bench.show("a/b/c", b"1", None)
@@ -190,12 +190,12 @@ class FlushTests:
     def test_a_folder_that_goes_during_a_flush_leaves_it_to_its_parent(self, bench: Bench) -> None:
         for number in range(40):
             bench.show(f"{number}/x/a", None, b"1")
-        flush = bench.tree.touched.flush()
+        flush = bench.tree.changed_folders.flush()
         next(flush)
-        left = {os.fsdecode(folder) for folder in bench.tree.touched._flushing}
+        left = {os.fsdecode(folder) for folder in bench.tree.changed_folders._flushing}
         gone = next(folder for folder in left if folder.endswith("/x"))
         bench.show(f"{os.path.relpath(gone, bench.root)}/a", b"1", None)
-        still = {os.fsdecode(folder) for folder in bench.tree.touched._flushing}
+        still = {os.fsdecode(folder) for folder in bench.tree.changed_folders._flushing}
         assert gone not in still
         assert str(bench.root) in still
 

@@ -17,7 +17,7 @@ from imagepipe.errors import ImagepipeError
 from imagepipe.storage import disk
 from imagepipe.storage.store import Store
 from imagepipe.storage.verify import verify
-from imagepipe.storage.verify.verify import Extent, Finding, Problem
+from imagepipe.storage.verify.verify import Extent, Finding, ImageProblem
 from tests.support.stores import (
     PRIVATE,
     check_whole,
@@ -62,7 +62,7 @@ class Walker:
         self.bytes_read += count
         self._hook(count)
 
-    def rest(self) -> None:
+    def pause(self) -> None:
         self.rests += 1
 
     def checked(self, rows: int, size: int) -> None:
@@ -82,7 +82,7 @@ class Walker:
                 )
 
     @property
-    def problems(self) -> dict[str, Problem]:
+    def problems(self) -> dict[str, ImageProblem]:
         """What was found, by path."""
         return {one.path: one.problem for one in self.findings}
 
@@ -146,20 +146,20 @@ class FindingTests:
     @pytest.mark.parametrize(
         ("damage", "problem"),
         [
-            (lambda root: object_of(root, b"one").unlink(), Problem.MISSING),
-            (lambda root: (root / "a" / "b").write_bytes(b"ONE"), Problem.ROTTEN),
-            (lambda root: (root / "a" / "b").write_bytes(b"longer"), Problem.ROTTEN),
-            (lambda root: (root / "a" / "b").unlink(), Problem.NOT_SHOWN),
-            (lambda root: shutil.rmtree(root / "a"), Problem.NOT_SHOWN),
-            (lambda root: replace(root / "a" / "b", b"ONE"), Problem.CHANGED),
-            (lambda root: replace(root / "a" / "b", b"longer"), Problem.CHANGED),
-            (lambda root: link(root / "a" / "b"), Problem.STRANGER),
-            (lambda root: folder(root / "a" / "b"), Problem.STRANGER),
-            (lambda root: link(root / "a"), Problem.STRANGER),
+            (lambda root: object_of(root, b"one").unlink(), ImageProblem.MISSING),
+            (lambda root: (root / "a" / "b").write_bytes(b"ONE"), ImageProblem.CORRUPT),
+            (lambda root: (root / "a" / "b").write_bytes(b"longer"), ImageProblem.CORRUPT),
+            (lambda root: (root / "a" / "b").unlink(), ImageProblem.NOT_SHOWN),
+            (lambda root: shutil.rmtree(root / "a"), ImageProblem.NOT_SHOWN),
+            (lambda root: replace(root / "a" / "b", b"ONE"), ImageProblem.CHANGED),
+            (lambda root: replace(root / "a" / "b", b"longer"), ImageProblem.CHANGED),
+            (lambda root: link(root / "a" / "b"), ImageProblem.FOREIGN),
+            (lambda root: folder(root / "a" / "b"), ImageProblem.FOREIGN),
+            (lambda root: link(root / "a"), ImageProblem.FOREIGN),
         ],
     )
     def test_each_kind_of_damage_is_told(
-        self, tmp_path: Path, damage: Callable[[Path], None], problem: Problem
+        self, tmp_path: Path, damage: Callable[[Path], None], problem: ImageProblem
     ) -> None:
         root = tmp_path / "images"
         with opened(root) as store:
@@ -184,7 +184,7 @@ class FindingTests:
             put(store, {"bad\uffff": b"one", "x/\ufffe": b"two"})
             assert verified(store, repair=True).findings == []
             (tmp_path / "bad\uffff").unlink()
-            assert verified(store, repair=True).problems == {"bad\uffff": Problem.NOT_SHOWN}
+            assert verified(store, repair=True).problems == {"bad\uffff": ImageProblem.NOT_SHOWN}
             assert (tmp_path / "bad\uffff").read_bytes() == b"one"
 
     def test_a_hidden_image_has_no_file(self, tmp_path: Path) -> None:
@@ -192,10 +192,10 @@ class FindingTests:
             put(store, {"a": b"one"})
             content = Content(digest(b"two"), 3)
             row = Row(Entry("a/b", Version(1 << 60, "f" * 32), None, content, 1), None)
-            store.hold([row])
+            store.pin_rows([row])
             store.receive(1, content, 0, b"two")
             store.join([row], None, None)
-            store.release([row])
+            store.unpin_rows([row])
             assert [one.entry.path for one in store.hidden()] == ["a"]
             assert verified(store, repair=True).findings == []
 
@@ -227,7 +227,7 @@ class FindingTests:
                 "imagepipe.storage.verify.verify.open_for_reading",
                 lambda place: raise_(OSError(errno.EIO, "")) if place == bad else real(place),
             )
-            assert verified(store).problems == {"a": Problem.ROTTEN}
+            assert verified(store).problems == {"a": ImageProblem.CORRUPT}
 
     def test_it_waits_where_files_are_scarce(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -266,7 +266,7 @@ class RepairTests:
             else:
                 (tmp_path / "a").write_bytes(bad)
             walker = verified(store, {digest(b"one"): b"one"}, repair=True)
-            problem = Problem.MISSING if bad is None else Problem.ROTTEN
+            problem = ImageProblem.MISSING if bad is None else ImageProblem.CORRUPT
             assert walker.problems == {"a": problem, "b/c": problem}
             assert all(one.repaired for one in walker.findings)
             assert walker.asked == [[digest(b"one")]]
@@ -296,9 +296,9 @@ class RepairTests:
             object_of(tmp_path, b"two").unlink()  # its file was a link to it, and still is there
             walker = verified(store, repair=True)
             assert walker.problems == {
-                "a": Problem.ROTTEN,
-                "b": Problem.ROTTEN,
-                "c": Problem.MISSING,
+                "a": ImageProblem.CORRUPT,
+                "b": ImageProblem.CORRUPT,
+                "c": ImageProblem.MISSING,
             }
             assert all(one.repaired for one in walker.findings)
             assert walker.asked == []
@@ -311,7 +311,7 @@ class RepairTests:
             put(store, {"a/b/c": b"one"})
             shutil.rmtree(tmp_path / "a")
             assert verified(store, repair=True).findings == [
-                Finding("a/b/c", Problem.NOT_SHOWN, repaired=True, outcome="repaired")
+                Finding("a/b/c", ImageProblem.NOT_SHOWN, repaired=True, outcome="repaired")
             ]
             check_whole(store, tmp_path)
 
@@ -426,10 +426,10 @@ class UnknownTests:
             before = tree(root)
             names = {"gone", "a/theirs.png", "a/.hidden", "link", "\\xff"}
             walker = verified(store)
-            assert walker.problems == dict.fromkeys(names, Problem.UNKNOWN)
+            assert walker.problems == dict.fromkeys(names, ImageProblem.UNKNOWN)
             assert tree(root) == before
             walker = verified(store, repair=True)
-            assert walker.problems == dict.fromkeys(names, Problem.UNKNOWN)
+            assert walker.problems == dict.fromkeys(names, ImageProblem.UNKNOWN)
             assert all(one.repaired for one in walker.findings)
             aside = root / PRIVATE / "found"
             kept = [file.read_bytes() for file in aside.rglob("*") if file.is_file()]

@@ -10,18 +10,18 @@ from imagepipe.core.paths import ancestors
 from imagepipe.core.rows.entries import Change, Content, Entry
 from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import BadRequest
-from imagepipe.storage.writer.calls import CALLS_MAX, Call, Task, take_group
+from imagepipe.storage.writer.calls import CALLS_MAX, WriteCall, WriterTask, take_group
 from imagepipe.storage.writer.nesting import check_nesting
 
 PATHS = st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map("/".join)
 
 
-def call(*paths: str) -> Call:
+def call(*paths: str) -> WriteCall:
     """A call that looks at `paths`."""
-    return Call(paths, lambda _: ())
+    return WriteCall(paths, lambda _: ())
 
 
-def groups(*calls: Call | Task[bool]) -> list[list[Call] | Task[bool]]:
+def groups(*calls: WriteCall | WriterTask[bool]) -> list[list[WriteCall] | WriterTask[bool]]:
     """All groups of a queue."""
     waiting = deque(calls)
     taken = []
@@ -45,7 +45,7 @@ class GroupTests:
         assert groups(only) == [[only]]
 
     def test_a_task_comes_in_its_turn_and_alone(self) -> None:
-        first, task, last = call("a"), Task(lambda: True), call("b")
+        first, task, last = call("a"), WriterTask(lambda: True), call("b")
         assert groups(first, task, last) == [[first], task, [last]]
 
     def test_a_group_is_bounded(self) -> None:

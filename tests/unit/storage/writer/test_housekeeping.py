@@ -12,8 +12,8 @@ from imagepipe.storage.catalogue.schema import create
 from imagepipe.storage.health import Health
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.reserve import Reserve
-from imagepipe.storage.tree.tree import Prepared, Tree
-from imagepipe.storage.writer.calls import Call
+from imagepipe.storage.tree.tree import PreparedChanges, Tree
+from imagepipe.storage.writer.calls import WriteCall
 from imagepipe.storage.writer.commit import Committer
 from imagepipe.storage.writer.housekeeping import Housekeeping
 from tests.support.stores import (
@@ -37,7 +37,7 @@ class StumblingTree(Tree):
 
     stumbles = False
 
-    def apply(self, prepared: Prepared) -> tuple[str, ...]:
+    def apply(self, prepared: PreparedChanges) -> tuple[str, ...]:
         if not self.stumbles:
             return super().apply(prepared)
         self.undo(prepared)
@@ -98,7 +98,7 @@ class Bench:
             self.catalogue, self.tree, self.chores, self.health, lambda: 1, lambda _: None
         )
 
-    def call(self, path: str, content: bytes | None) -> Call:
+    def call(self, path: str, content: bytes | None) -> WriteCall:
         """Put an image, or delete one; answered."""
         facts = {}
         new = None
@@ -107,7 +107,7 @@ class Bench:
             facts[new.digest] = FACTS
             (self.folder / "staged").write_bytes(content)
             self.objects.add(new.digest, self.folder / "staged", new.size)
-        call = Call((path,), lambda _: (Change(path, new),), facts=facts)
+        call = WriteCall((path,), lambda _: (Change(path, new),), facts=facts)
         self._committer.commit([call])
         return call
 
@@ -163,7 +163,7 @@ class CheckpointTests:
     def test_bytes_that_a_call_holds_wait_for_its_end(self, bench: Bench) -> None:
         bench.call("a", b"1")
         bench.call("a", None)
-        with bench.pins.holding([digest(b"1")]):
+        with bench.pins.pinned([digest(b"1")]):
             bench.pass_time()
             assert bench.kept() == {digest(b"1")}
         bench.pass_time()
@@ -189,7 +189,7 @@ class CheckpointTests:
 
     def test_the_bytes_of_a_failed_call_go(self, bench: Bench) -> None:
         (bench.root / "a").write_bytes(b"theirs")
-        with pytest.raises(NotStored), bench.pins.holding([digest(b"1")]):
+        with pytest.raises(NotStored), bench.pins.pinned([digest(b"1")]):
             bench.call("a", b"1").future.result()
         bench.pass_time()
         assert bench.kept() == set()
@@ -230,8 +230,8 @@ class CheckpointTests:
     ) -> None:
         bench.call("a", b"1")
         bench.pass_time()
-        assert bench.reserve.is_set_aside
-        bench.catalogue.room = lambda: not bench.reserve.is_set_aside
+        assert bench.reserve.is_allocated
+        bench.catalogue.room = lambda: not bench.reserve.is_allocated
         assert bench.call("a", None).future.result().seq == 2
         assert tree(bench.root) == {}
         assert not (bench.folder / "reserve").exists()
@@ -245,10 +245,10 @@ class CheckpointTests:
         bench.call("a", b"1")
         bench.pass_time()
         bench.call("a", None)
-        bench.catalogue.room = lambda: not bench.reserve.is_set_aside
+        bench.catalogue.room = lambda: not bench.reserve.is_allocated
         bench.pass_time()
         assert bench.kept() == set()
-        assert bench.reserve.is_set_aside
+        assert bench.reserve.is_allocated
 
     def test_no_checkpoint_after_a_failed_flush(self, bench: Bench) -> None:
         bench.call("a", b"1")

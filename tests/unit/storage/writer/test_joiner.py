@@ -90,10 +90,10 @@ class HearsayTests:
         store.admission = Admission(bytes_max=1 << 20, pixels_max=1 << 20)
         content = Content(digest(self.PNG), len(self.PNG))
         rows = [Row(Entry(path, Version(LATER, YOU), None, content, seq), facts)]
-        for lacking in store.hold(rows):
+        for lacking in store.pin_rows(rows):
             assert store.receive(seq, lacking, 0, self.PNG) is Received.COMPLETE
         store.join(rows, YOU, Cursor("e0", seq))
-        store.release(rows)
+        store.unpin_rows(rows)
         return store.rows([path])[path]
 
     def test_facts_that_agree_with_the_bytes_are_taken_over(self, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ class JoinTests:
         store.committed.connect(lambda seq: heard.append((seq, (tmp_path / str(seq)).exists())))
         put(store, {"1": b"1"})
         receive(store, b"2")
-        store.hold([told("2", b"2")])
+        store.pin_rows([told("2", b"2")])
         store.join([told("2", b"2")], YOU, Cursor("e", 1))
         store.join([told("2", b"2")], YOU, Cursor("e", 2))  # which changes nothing
         assert move(store, ("1", "1")).version is None
@@ -205,20 +205,20 @@ class PendingTests:
     def test_a_row_without_its_bytes_waits_and_the_rest_goes_on(self, tmp_path: Path) -> None:
         rows = [told("a", b"1", seq=1), told("b", None, seq=2), told("c", b"3", seq=3)]
         with opened(tmp_path) as store:
-            assert [content.size for content in store.hold(rows)] == [1, 1]
+            assert [content.size for content in store.pin_rows(rows)] == [1, 1]
             receive(store, b"3")
             joined = store.join(rows, YOU, Cursor("e", 3))
-            store.release(rows)
+            store.unpin_rows(rows)
             assert [(one.upstream, one.row) for one in joined.added] == [(YOU, rows[0])]
             assert store.look_up("a") is None
             assert tree(tmp_path) == {"c": b"3"}
             assert store.cursors()[YOU].seq == 3
         with opened(tmp_path) as store:
             assert store.pending() == joined.added
-            assert store.hold(rows[:1]) == (rows[0].entry.content,)
+            assert store.pin_rows(rows[:1]) == (rows[0].entry.content,)
             receive(store, b"1")
             assert store.join(rows[:1], None, None).settled == ((YOU, "a"),)
-            store.release(rows[:1])
+            store.unpin_rows(rows[:1])
             assert store.pending() == ()
             assert store.cursors()[YOU].seq == 3
             check_whole(store, tmp_path)
@@ -276,11 +276,11 @@ class PendingTests:
             put(store, {"a": b"good"})
             store.object_path(digest(b"good")).write_bytes(b"go")
             rows = [told("b", b"good")]
-            assert store.hold(rows) == (rows[0].entry.content,)
+            assert store.pin_rows(rows) == (rows[0].entry.content,)
             assert store.join(rows, YOU, Cursor("e", 1)).added
             receive(store, b"good")
             store.join(rows, None, None)
-            store.release(rows)
+            store.unpin_rows(rows)
             assert (tmp_path / "b").read_bytes() == b"good"
 
 
@@ -290,22 +290,22 @@ class HoldTests:
     ) -> None:
         rows = [told("a", b"1")]
         with opened(tmp_path) as store:
-            store.hold(rows)
-            store.hold(rows)
+            store.pin_rows(rows)
+            store.pin_rows(rows)
             receive(store, b"1")
-            store.release(rows)
+            store.unpin_rows(rows)
             store.tidy().result(60)
             assert objects(tmp_path) == {digest(b"1"): b"1"}
-            store.release(rows)
+            store.unpin_rows(rows)
             check_whole(store, tmp_path)
 
     def test_bytes_that_were_joined_stay(self, tmp_path: Path) -> None:
         rows = [told("a", b"1")]
         with opened(tmp_path) as store:
-            store.hold(rows)
+            store.pin_rows(rows)
             receive(store, b"1")
             store.join(rows, YOU, Cursor("e", 1))
-            store.release(rows)
+            store.unpin_rows(rows)
             check_whole(store, tmp_path)
             assert tree(tmp_path) == {"a": b"1"}
 
@@ -313,20 +313,20 @@ class HoldTests:
         rows = [told("b", b"1")]
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
-            assert store.hold(rows) == ()
+            assert store.pin_rows(rows) == ()
             delete(store, "a")
             store.tidy().result(60)
             store.join(rows, YOU, Cursor("e", 1))
-            store.release(rows)
+            store.unpin_rows(rows)
             assert tree(tmp_path) == {"b": b"1"}
             check_whole(store, tmp_path)
 
     def test_a_stop_leaves_nothing_behind_that_was_held(self, tmp_path: Path) -> None:
         rows = [told("a", b"1")]
         with opened(tmp_path) as store:
-            store.hold(rows)
+            store.pin_rows(rows)
             receive(store, b"1")
-        store.release(rows)  # by a thread that comes too late
+        store.unpin_rows(rows)  # by a thread that comes too late
         assert objects(tmp_path) == {}
         with opened(tmp_path) as store:
             check_whole(store, tmp_path)
@@ -335,7 +335,7 @@ class HoldTests:
         rows = [told("a", b"1", stamp=5), told("b", b"2"), told("c", b"2"), told("d", None)]
         with opened(tmp_path) as store:
             put(store, {"a": b"newer"})
-            assert store.hold(rows) == (rows[1].entry.content,)
+            assert store.pin_rows(rows) == (rows[1].entry.content,)
 
 
 class TreeTests:
@@ -349,10 +349,10 @@ class TreeTests:
         with opened(tmp_path) as store:
             (tmp_path / stranger).parent.mkdir(exist_ok=True)
             (tmp_path / stranger).write_bytes(b"theirs")
-            store.hold(rows)
+            store.pin_rows(rows)
             receive(store, b"1", b"2")
             assert store.join(rows, YOU, Cursor("e", 2)).seq == 2
-            store.release(rows)
+            store.unpin_rows(rows)
             assert store.list() == ["a", "b"]
             assert (tmp_path / stranger).read_bytes() == b"theirs"
             assert (tmp_path / "b").read_bytes() == b"2"
@@ -371,7 +371,7 @@ class TreeTests:
         rows = [told("x/a", b"1")]
         with opened(tmp_path) as store:
             put(store, {"x/b": b"2"})
-            store.hold(rows)
+            store.pin_rows(rows)
             receive(store, b"1")
             tree_of_store = store._joiner._tree
             link = tree_of_store._make_link
@@ -380,7 +380,7 @@ class TreeTests:
             assert tree(tmp_path) == {"x/": None, "x/b": b"2"}
             assert not store.tidy().result(60)
             tree_of_store._make_link = link
-            store.release(rows)
+            store.unpin_rows(rows)
             check_whole(store, tmp_path)
 
 
@@ -392,7 +392,7 @@ class FullDiskTests:
     def test_a_join_that_does_not_fit_changes_nothing(self, tmp_path: Path) -> None:
         rows = [told("x/a", b"1")]
         with opened(tmp_path) as store:
-            store.hold(rows)
+            store.pin_rows(rows)
             receive(store, b"1")
 
             def full(_source: bytes, _target: bytes) -> None:
@@ -412,7 +412,7 @@ class FullDiskTests:
             )
             store._joiner._tree._make_link = link
             store.join(rows, YOU, Cursor("e", 1))
-            store.release(rows)
+            store.unpin_rows(rows)
             check_whole(store, tmp_path)
 
     def test_deletes_are_joined_in_the_room_of_the_reserve(self, tmp_path: Path) -> None:
@@ -422,17 +422,17 @@ class FullDiskTests:
             begin = catalogue.begin
 
             def cramped() -> None:
-                if reserve.is_set_aside:
+                if reserve.is_allocated:
                     raise DiskFull("the disk is full")
                 begin()
 
             catalogue.begin = cramped  # type: ignore[method-assign]
             rows = [told("b", b"2")]
-            store.hold(rows)
+            store.pin_rows(rows)
             receive(store, b"2")
             with pytest.raises(NotStored):
                 store.join(rows, YOU, Cursor("e", 1))
-            store.release(rows)
+            store.unpin_rows(rows)
             assert store.join([told("a", None)], YOU, Cursor("e", 1)).seq == 2
             assert tree(tmp_path) == {}
             catalogue.begin = begin  # type: ignore[method-assign]
@@ -473,10 +473,10 @@ class SparseTests:
     def test_facts_that_nobody_told_do_not_hide_a_row(self, tmp_path: Path) -> None:
         rows = [replace(told("a", b"1"), facts=None)]
         with opened(tmp_path) as store:
-            store.hold(rows)
+            store.pin_rows(rows)
             receive(store, b"1")
             store.join(rows, YOU, Cursor("e", 1))
-            store.release(rows)
+            store.unpin_rows(rows)
             assert [row.facts for row in store.changes(0, 9).rows] == [None]
             assert tree(tmp_path) == {"a": b"1"}
 
@@ -488,8 +488,8 @@ class SparseTests:
         with opened(tmp_path / "three") as three:
             rows = one.changes(0, 10).rows
             pull(two, one)
-            for content in three.hold(rows):
+            for content in three.pin_rows(rows):
                 fetch(three, [two], content)
             three.join(rows, one.node_id, Cursor(one.epochs[-1].id, 1))
-            three.release(rows)
+            three.unpin_rows(rows)
             check_shown(three, tmp_path / "three")

@@ -8,7 +8,7 @@ import pytest
 
 from imagepipe.errors import InternalError, Overloaded
 from imagepipe.storage.image_info import Commit
-from imagepipe.storage.writer.calls import Call, Task
+from imagepipe.storage.writer.calls import WriteCall, WriterTask
 from imagepipe.storage.writer.writer import WAITING_MAX, Writer
 
 
@@ -32,7 +32,7 @@ class Bench:
     """A writer whose commits wait for `go`."""
 
     def __init__(
-        self, answer: Callable[[Call], None] | None = None, chores: Idle | None = None
+        self, answer: Callable[[WriteCall], None] | None = None, chores: Idle | None = None
     ) -> None:
         self.groups: list[list[str]] = []
         self.go = threading.Event()
@@ -41,13 +41,13 @@ class Bench:
         self.writer = Writer(self._commit, chores or Idle())
         self.writer.start()
 
-    def call(self, path: str) -> Call:
+    def call(self, path: str) -> WriteCall:
         """Submit a call."""
-        call = Call((path,), lambda _: ())
+        call = WriteCall((path,), lambda _: ())
         self.writer.submit(call)
         return call
 
-    def _commit(self, calls: Sequence[Call]) -> None:
+    def _commit(self, calls: Sequence[WriteCall]) -> None:
         self.busy.set()
         self.go.wait(60)
         self.groups.append([call.paths[0] for call in calls])
@@ -62,7 +62,7 @@ class WriterTests:
         bench.busy.wait(60)
         for path in "bcd":
             bench.call(path)
-        task = Task(lambda: True)
+        task = WriterTask(lambda: True)
         bench.writer.submit(task)
         bench.call("e")
         bench.go.set()
@@ -89,7 +89,7 @@ class WriterTests:
             bench.call("a")
 
     def test_a_commit_that_forgets_a_call_is_found_out(self) -> None:
-        def fail(call: Call) -> None:
+        def fail(call: WriteCall) -> None:
             raise KeyError(call)
 
         for answer in (fail, lambda _: None):
@@ -105,7 +105,7 @@ class WriterTests:
             raise KeyError
 
         bench = Bench()
-        task, cancelled = Task(fail), Task(fail)
+        task, cancelled = WriterTask(fail), WriterTask(fail)
         cancelled.future.cancel()
         bench.writer.submit(cancelled)
         bench.writer.submit(task)
