@@ -15,6 +15,10 @@ class ContributingTests:
         text = (ROOT / document).read_text()
         named = re.findall(r"`((?:imagepipe|tests|docs|contrib|benchmarks)/[\w./-]*)`", text)
         linked = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+        modules = {
+            path.name for folder in ("imagepipe", "tests") for path in (ROOT / folder).rglob("*.py")
+        }
+        assert set(re.findall(r"`(\w+\.py)`", text)) <= modules
         assert [path for path in (*named, *linked) if not (ROOT / path).exists()] == []
 
     def test_every_command_is_in_the_makefile(self, document: str) -> None:
