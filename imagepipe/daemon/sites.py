@@ -15,7 +15,8 @@ from imagepipe.daemon.ports import HTTP, XML_RPC
 from imagepipe.monitoring.counters import Counters
 from imagepipe.web.http.connections import Connections
 from imagepipe.web.http.request import BoundedRequest
-from imagepipe.web.http.site import LoggingSite, SiteContent
+from imagepipe.web.http.site import LoggingSite
+from imagepipe.web.http.site_content import SiteContent
 from imagepipe.web.http.tls import TlsFactory
 from imagepipe.web.image_resource import JSON_REFUSAL
 

@@ -12,7 +12,8 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
 from imagepipe.web.http.refusal import Admit, admit_all
-from imagepipe.web.http.site import LoggingSite, SiteContent
+from imagepipe.web.http.site import LoggingSite
+from imagepipe.web.http.site_content import SiteContent
 
 
 class Turns(Clock):

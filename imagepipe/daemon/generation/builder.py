@@ -28,7 +28,7 @@ from imagepipe.web.http.auth import AuthenticatedResource, denial
 from imagepipe.web.http.cross_origin_guard import CrossOriginGuard, host_rule
 from imagepipe.web.http.passwords import Passwords
 from imagepipe.web.http.refusal import admit_all, needs_credentials
-from imagepipe.web.http.site import SiteContent
+from imagepipe.web.http.site_content import SiteContent
 from imagepipe.web.root import Root
 from imagepipe.web.welcome import XML_RPC, welcome
 from imagepipe.web.xmlrpc.admin_methods import AdminMethods, OnDemand

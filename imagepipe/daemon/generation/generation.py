@@ -15,7 +15,7 @@ from imagepipe.monitoring.graphite import Graphite
 from imagepipe.usecases.render_on_demand import Renditions
 from imagepipe.web.fetch.source_fetcher import SourceFetcher
 from imagepipe.web.http.passwords import Passwords
-from imagepipe.web.http.site import SiteContent
+from imagepipe.web.http.site_content import SiteContent
 from imagepipe.web.xmlrpc.admin_methods import OnDemand
 
 

@@ -26,7 +26,7 @@ from imagepipe.usecases.render_on_demand import Renditions
 from imagepipe.web.fetch.source_fetcher import SourceFetcher
 from imagepipe.web.http.cross_origin_guard import CrossOriginGuard, host_rule
 from imagepipe.web.http.passwords import Passwords
-from imagepipe.web.http.site import SiteContent
+from imagepipe.web.http.site_content import SiteContent
 from imagepipe.web.image_resource import Access, ImageResource
 from imagepipe.web.root import Root
 from imagepipe.web.status_pages import StatusPage, protected

@@ -4,7 +4,8 @@ A client that asks and does not listen is not asked what else it wants: its answ
 memory.
 """
 
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -13,13 +14,12 @@ from twisted.web.http import BAD_REQUEST, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, 
 
 from imagepipe.core.requests.client_timeouts import Phase, Wait
 from imagepipe.web.http.clients import network_of
+from imagepipe.web.http.connections import Connections
 from imagepipe.web.http.fast_path import FastAnswer, plain_get
 from imagepipe.web.http.refusal import write_refusal
-from imagepipe.web.http.request import BoundedRequest, RequestRecord
+from imagepipe.web.http.request import BoundedRequest, RequestSite
+from imagepipe.web.http.request_record import RequestRecord
 from imagepipe.web.http.timeouts import Watchdog
-
-if TYPE_CHECKING:
-    from imagepipe.web.http.site import LoggingSite
 
 REQUEST_HEADER_FIELDS_TOO_LARGE = 431
 
@@ -37,6 +37,24 @@ connected, or uses it again and again, loses nothing.
 """
 
 _log = Logger()
+
+
+class ChannelSite(RequestSite, Protocol):
+    """What a connection needs of its site. acknowledged: the bytes that a transport's client has
+    received.
+    """
+
+    connections: Connections
+    draining: bool
+    acknowledged: Callable[[Any], int]
+
+    def channel_opened(self, channel: "BoundedChannel") -> None:
+        """Count it among the open connections."""
+        ...
+
+    def channel_closed(self, channel: "BoundedChannel") -> None:
+        """Forget it."""
+        ...
 
 
 class BoundedChannel(HTTPChannel):
@@ -72,7 +90,7 @@ class BoundedChannel(HTTPChannel):
 
     def connectionMade(self) -> None:
         site = self._our_site
-        site.channels.add(self)
+        site.channel_opened(self)
         self._used = site.seconds()
         self.watch = Watchdog(
             site.seconds, self.callLater, lambda: site.acknowledged(self.transport), self._expired
@@ -267,8 +285,8 @@ class BoundedChannel(HTTPChannel):
             self.drain()
 
     @property
-    def _our_site(self) -> "LoggingSite":
-        return cast("LoggingSite", cast(Any, self).site)
+    def _our_site(self) -> ChannelSite:
+        return cast(ChannelSite, cast(Any, self).site)
 
     def _close_if_silent(self) -> None:
         self._silence = None

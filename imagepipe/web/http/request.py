@@ -6,11 +6,10 @@ keeping it, for one that does not: closing the connection on it would cost it th
 """
 
 import contextlib
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from typing import IO, Any, Protocol, TypeVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -30,17 +29,17 @@ from twisted.web.server import NOT_DONE_YET
 from imagepipe.core.requests.client_timeouts import Phase
 from imagepipe.core.requests.targets import origin_form
 from imagepipe.errors import InternalError, quoted
-from imagepipe.runtime.profiling import StageTimer
+from imagepipe.web.http.body_memory import BodyMemory
 from imagepipe.web.http.refusal import (
     Authenticate,
     Denial,
+    Refusal,
     refusal_headers,
     refuse_encoded,
     write_refusal,
 )
-
-if TYPE_CHECKING:
-    from imagepipe.web.http.site import LoggingSite, SiteContent
+from imagepipe.web.http.request_record import RequestRecord
+from imagepipe.web.http.site_content import SiteContent
 
 T = TypeVar("T")
 
@@ -60,17 +59,26 @@ LARGE_BODY_BYTES = 256 << 10
 _log = Logger()
 
 
-@dataclass(slots=True)
-class RequestRecord:
-    """What the log says of one request; filled in while it runs."""
+class RequestSite(Protocol):
+    """What a request needs of its site. seconds: a monotonic clock."""
 
-    call: str = "-"
-    path: str = "-"
-    outputs: int = 0
-    waited_seconds: float = 0.0
-    ran_seconds: float = 0.0
-    result: str = ""
-    stages: StageTimer = field(default_factory=StageTimer)
+    content: SiteContent
+    refusal: Refusal
+    memory: BodyMemory
+    shows_stages: bool
+    seconds: Callable[[], float]
+
+    def find_room(self, request: "BoundedRequest", size: int) -> bool:
+        """Count `size` more bytes of the body of `request`; False if there is no room for them."""
+        ...
+
+    def spool(self, change: int, of_request: int) -> bool:
+        """Count a change of the bytes kept for a request that has `of_request`."""
+        ...
+
+    def log(self, request: Any) -> None:
+        """Log a request that has been answered."""
+        ...
 
 
 class BoundedRequest(server.Request):
@@ -84,7 +92,7 @@ class BoundedRequest(server.Request):
     def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)
         self.record = RequestRecord()
-        self._site: LoggingSite = channel.site
+        self._site: RequestSite = channel.site
         self._body_bytes_max = 0
         self._declared_bytes = 0
         self._received_bytes = 0

@@ -3,21 +3,20 @@ together, and a log line for each.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web import server
-from twisted.web.resource import IResource
 
 from imagepipe.core.requests.client_timeouts import slowest_body
 from imagepipe.web.http.body_memory import BodyMemory
 from imagepipe.web.http.channel import BoundedChannel
 from imagepipe.web.http.connections import Connections
-from imagepipe.web.http.fast_path import FastPath
-from imagepipe.web.http.refusal import PLAIN_TEXT, Admit, Authenticate, Refusal, admit_all
-from imagepipe.web.http.request import BoundedRequest, RequestRecord
+from imagepipe.web.http.refusal import PLAIN_TEXT, Refusal
+from imagepipe.web.http.request import BoundedRequest
+from imagepipe.web.http.request_record import RequestRecord
+from imagepipe.web.http.site_content import SiteContent
 from imagepipe.web.http.timeouts import acknowledged_bytes
 
 SPOOLED_BYTES_MAX = 2 << 30
@@ -27,24 +26,6 @@ METHOD_LENGTH_MAX = 20
 """Of what the log says."""
 
 _log = Logger()
-
-
-@dataclass(slots=True, eq=False)
-class SiteContent:
-    """What a site answers with: `resource`, for requests whose body has at most `body_bytes_max`
-    bytes and is admitted. `unanswered`: how many wait.
-
-    fast_path: asked before `resource` is, for plain GETs.
-    guard: may refuse any other request once its headers have arrived.
-    """
-
-    resource: IResource
-    body_bytes_max: int
-    admit: Admit = admit_all
-    authenticate: Authenticate | None = None
-    fast_path: FastPath | None = None
-    guard: Admit = admit_all
-    unanswered: int = 0
 
 
 class LoggingSite(server.Site):
@@ -114,8 +95,12 @@ class LoggingSite(server.Site):
         self._fire_if_drained()
         return deferred
 
+    def channel_opened(self, channel: BoundedChannel) -> None:
+        """Count it among the open connections."""
+        self.channels.add(channel)
+
     def channel_closed(self, channel: BoundedChannel) -> None:
-        """It is no more."""
+        """Forget it."""
         self.channels.discard(channel)
         self.connections.remove(channel)
         self._fire_if_drained()

@@ -16,7 +16,8 @@ from twisted.web.xmlrpc import XMLRPCIntrospection
 
 from imagepipe.core.requests.argument_types import parse_text
 from imagepipe.errors import BadRequest
-from imagepipe.web.http.request import BoundedRequest, RequestRecord
+from imagepipe.web.http.request import BoundedRequest
+from imagepipe.web.http.request_record import RequestRecord
 from imagepipe.web.xmlrpc.call import Call
 from imagepipe.web.xmlrpc.image_methods import ImageMethods, method
 

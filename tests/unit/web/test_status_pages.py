@@ -21,7 +21,8 @@ from imagepipe.monitoring.metrics import registry_of
 from imagepipe.monitoring.node_status import NodeStatus, QueueShare
 from imagepipe.monitoring.samples import Measurement, Samples
 from imagepipe.monitoring.status_reader import StatusReader
-from imagepipe.web.http.site import LoggingSite, SiteContent
+from imagepipe.web.http.site import LoggingSite
+from imagepipe.web.http.site_content import SiteContent
 from imagepipe.web.status_pages import status_pages
 from imagepipe.web.status_text import as_text
 from tests.support.reactor_thread import PATIENCE_SECONDS, logged, on_reactor, reactor, until

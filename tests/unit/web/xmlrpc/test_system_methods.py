@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from imagepipe.errors import BadRequest
 from imagepipe.runtime.profiling import StageTimer
-from imagepipe.web.http.request import RequestRecord
+from imagepipe.web.http.request_record import RequestRecord
 from imagepipe.web.xmlrpc.call import Call
 from imagepipe.web.xmlrpc.system_methods import CALLS_MAX, LISTED_MAX, SystemMethods
 
