@@ -27,7 +27,8 @@ from imagepipe.web.fetch.source_fetcher import SourceFetcher
 from imagepipe.web.http.cross_origin_guard import CrossOriginGuard, host_rule
 from imagepipe.web.http.passwords import Passwords
 from imagepipe.web.http.site_content import SiteContent
-from imagepipe.web.image_resource import Access, ImageResource
+from imagepipe.web.image_access import Access
+from imagepipe.web.image_resource import ImageResource
 from imagepipe.web.root import Root
 from imagepipe.web.status_pages import StatusPage, protected
 from imagepipe.web.welcome import HTTP, welcome

@@ -14,7 +14,8 @@ from twisted.web.resource import Resource
 from imagepipe.core.rendering.renditions import RenditionLimits
 from imagepipe.monitoring.counters import Counters
 from imagepipe.web.http.request import BoundedRequest
-from imagepipe.web.image_resource import JSON_REFUSAL, Access, ImageResource
+from imagepipe.web.image_access import Access
+from imagepipe.web.image_resource import JSON_REFUSAL, ImageResource
 from imagepipe.web.xmlrpc.image_methods import ImageMethods, method
 from tests.support.browser import Browser
 from tests.support.http_responses import answer
