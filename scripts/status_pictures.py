@@ -29,14 +29,15 @@ from tests.support.image_server import HTTP, status
 from tests.support.repository import ROOT
 
 NODES = ("berlin", "hamburg", "munich")
-PICTURES = {"status.png": 1180, "status-phone.png": 360}
+PICTURES = {"status.png": 824, "status-phone.png": 360}
 """File -> the width of the window in pixels."""
 
 
 def main(minutes: float) -> None:
+    named = {name: {"network": {"name": name}} for name in NODES}
     with (
         tempfile.TemporaryDirectory() as folder,
-        Cluster(Path(folder), mesh(*NODES), HTTP, named=True) as nodes,
+        Cluster(Path(folder), mesh(*NODES), HTTP, each=named, named=True) as nodes,
     ):
         shown, _, lost = (nodes[name] for name in NODES)
         stop = threading.Event()
