@@ -1,1 +1,1 @@
-"""ZeroMQ: sockets, keys and the gate in front of them. Nothing else imports txZMQ."""
+"""ZeroMQ: sockets, keys, and the gate in front of them. Only this package imports txZMQ."""

@@ -1,9 +1,9 @@
-"""ZeroMQ sockets that call a peer, and never give up: where libzmq would, they notice, and connect
-again.
+"""ZeroMQ sockets that connect to a peer and never give up: where libzmq would, they notice and
+connect again.
 
-libzmq keeps a message whose last frame never comes, without any bound. So of a connection over TCP
-the kernel is asked how many bytes have come, and if many more have than were handed on, it is
-ended.
+libzmq buffers a message whose last frame never comes, without limit. So the kernel is asked how
+many bytes a TCP connection has received, and if that is far more than was delivered, the connection
+is closed.
 """
 
 import contextlib
@@ -23,16 +23,16 @@ from imagepipe.replication.zmq.zmq_socket import Factory, Frames, Options, ZmqSo
 _RENEWAL_SECONDS = 5.0
 
 UNDELIVERED_BYTES_MAX = 16 << 20
-"""How many bytes may have come and not been handed on: a message, those that wait for the reactor,
-and what the heartbeats come to in half a year.
+"""How many bytes may have been received and not delivered: a message, the messages that wait for
+the reactor, and half a year of heartbeats.
 """
 
 _CHECK_SECONDS = 0.5
 _BYTES_RECEIVED = 128
-"""Where struct tcp_info has tcpi_bytes_received, 64 bits (linux/tcp.h)."""
+"""The offset of tcpi_bytes_received, 64 bits, in struct tcp_info (linux/tcp.h)."""
 
 _FRAME_BYTES = 64
-"""What a frame takes on the wire beside what is in it, at most."""
+"""The most that a frame takes on the wire beside its body."""
 
 _REFUSED = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -44,7 +44,7 @@ _RETRYING = zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_HANDSHAKE_SUCCEEDED
 
 
 class ConnectingSocket(ZmqSocket):
-    """One that calls, again and again: it never gives up."""
+    """A socket that connects, again and again: it never gives up."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class ConnectingSocket(ZmqSocket):
         self._received = received
         self._renewal: Any = None
         self._check: Any = None
-        self._descriptor = -1  # of the connection, which is libzmq's
+        self._descriptor = -1  # of libzmq's connection
         self._delivered = 0
         self._renewal_seconds = min(_RENEWAL_SECONDS, self.socket.get(zmq.RECONNECT_IVL_MAX) / 1000)
         events = f"inproc://events-{id(self)}"
@@ -87,16 +87,16 @@ class ConnectingSocket(ZmqSocket):
             self._read_soon()
 
     def _disconnect(self) -> None:
-        with contextlib.suppress(zmq.ZMQError):  # libzmq has forgotten it already
+        with contextlib.suppress(zmq.ZMQError):  # libzmq has dropped it already
             self.socket.disconnect(self.endpoint)
         self._read_soon()
 
     def _on_event(self, event: int, value: int) -> None:
-        """Go on where libzmq does not.
+        """Reconnect where libzmq does not.
 
-        It connects again when a connection is lost, but never to a peer that once said something
-        wrong: one that did not know our key yet, a stranger on its port, or itself by way of a
-        cable that flips bits.
+        It reconnects when a connection is lost, but never to a peer that once violated the
+        protocol: one that did not have our key yet, another program on its port, or the peer itself
+        over a cable that flips bits.
         """
         self._cancel_check()
         if event & _FAILED:
@@ -119,7 +119,7 @@ class ConnectingSocket(ZmqSocket):
             )
 
     def _check_bytes(self) -> None:
-        """End the connection if it brings what is never handed on."""
+        """Close the connection if it receives bytes that are never delivered."""
         self._check = None
         if _received_bytes(self._descriptor) - self._delivered > UNDELIVERED_BYTES_MAX:
             self._rate_limited_log.warn(
@@ -154,7 +154,7 @@ class ConnectingSocket(ZmqSocket):
 
 
 class _Monitor(ZmqSocket):
-    """Hears what happens to the connection of another socket."""
+    """Receives the events of another socket's connection."""
 
     def __init__(
         self, factory: Factory, endpoint: str, on_event: Callable[[int, int], None]
@@ -170,7 +170,7 @@ class _Monitor(ZmqSocket):
 
 
 def _received_bytes(descriptor: int) -> int:
-    """How many bytes have come over a TCP connection; 0 if it is gone, or of another kind."""
+    """How many bytes a TCP connection has received; 0 if it is gone, or of another kind."""
     try:
         with socket.socket(fileno=os.dup(descriptor)) as connection:
             info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED + 8)

@@ -1,18 +1,18 @@
-"""What a stranger says to a ZeroMQ socket with keys, looked at before libzmq sees it. Pure: bytes
-in, bytes out. (ZeroMQ's RFC 26, CurveZMQ.)
+"""Inspects what a client sends to a ZeroMQ socket with keys, before libzmq sees it. Pure: bytes in,
+bytes out. (ZeroMQ's RFC 26, CurveZMQ.)
 
     greeting   FF 00*8 7F   03 xx   "CURVE" 00*15   00*32                  64 bytes
     HELLO      a command of 200 bytes
-    INITIATE   a command: 257 bytes, and what it says of the socket        the key is proved
-                                                    <-  READY              libzmq lets it in
+    INITIATE   a command: 257 bytes, and the properties of the socket      proves the key
+                                                    <-  READY              libzmq admits it
     then       encrypted frames
 
-Until READY a stranger has sent one of each, and nothing else: less than a kilobyte.
+Before READY a client may send one of each and nothing else: less than a kilobyte.
 
-After READY the frames cannot be looked into, and libzmq keeps a message whose last frame never
-comes. So a peer that sends much and is answered little is cut off; it connects again, and an honest
-one repeats what was lost. Their sizes can be read, though, and limited: where only short frames are
-expected, such as subscriptions.
+After READY the frames are encrypted, and libzmq buffers a message whose last frame never comes. So
+a peer that sends a lot and gets few answers is disconnected; it connects again, and an honest one
+repeats what was lost. The sizes of the frames are readable, and are limited where only short frames
+are expected, such as subscriptions.
 """
 
 from imagepipe.replication.zmq.zmtp import (
@@ -27,27 +27,27 @@ from imagepipe.replication.zmq.zmtp import (
 _CURVE = b"CURVE".ljust(20, b"\0")
 _HELLO = (b"\x05HELLO", 200, 200)
 _INITIATE = (b"\x08INITIATE", 257, 512)
-"""A command: how it begins, and the least and the greatest size of its body. Ours have 292 bytes at
-most.
+"""A command: how it begins, and the least and greatest size of its body. Ours have at most 292
+bytes.
 """
 
 
 HONEST_SECONDS = 3600.0
-"""A subscriber that sends heartbeats alone uses up its bytes in about four hours; a flood takes
+"""A subscriber that sends only heartbeats reaches its limit in about four hours, a flood in
 seconds.
 """
 
 
 def is_worth_a_warning(why: ProtocolViolation, age_seconds: float) -> bool:
-    """Whether the log should say that a connection of that age was ended: not if it only
-    grew old.
+    """Whether closing a connection of this age should be logged: not if it merely reached its limit
+    after a long time.
     """
     return not isinstance(why, LimitExceeded) or age_seconds < HONEST_SECONDS
 
 
 class CurveInspection:
-    """One connection. Invariant: before `ready` no more than a greeting, a HELLO and an INITIATE
-    have gone on.
+    """One connection. Invariant: before `ready` at most a greeting, a HELLO and an INITIATE have
+    been passed on.
     """
 
     def __init__(self, limits: InspectionLimits) -> None:
@@ -56,13 +56,13 @@ class CurveInspection:
         self._greeted = 0
         self._expected = [_HELLO, _INITIATE]
         self._held = bytearray()
-        self._answer = bytearray()  # of libzmq, until READY
+        self._answer = bytearray()  # from libzmq, until READY
         self._unanswered = 0
-        self._header = bytearray()  # of an encrypted frame, as far as it has come
-        self._frame_bytes_left = 0  # bytes of the frame's body that have not come
+        self._header = bytearray()  # of an encrypted frame, as far as it has arrived
+        self._frame_bytes_left = 0  # bytes of the frame's body that have not arrived
 
     def feed(self, data: bytes) -> bytes:
-        """What may go on, now that `data` has come. Raises ProtocolViolation."""
+        """What may be passed on, now that `data` has come. Raises ProtocolViolation."""
         if self.ready:
             self._unanswered += len(data)
             if self._unanswered > self._limits.unanswered_bytes_max:
@@ -78,7 +78,7 @@ class CurveInspection:
         return bytes(passed)
 
     def note_answer(self, data: bytes) -> None:
-        """Libzmq has answered this."""
+        """Note what libzmq has answered."""
         if self.ready:
             if self._limits.answers_count:
                 self._unanswered = max(0, self._unanswered - len(data))
@@ -113,7 +113,7 @@ class CurveInspection:
                     raise ProtocolViolation(f"it sent a frame of {header[1]} bytes")
 
     def _greeting(self) -> bytearray:
-        """The greeting goes on byte by byte: both sides wait for the beginning of the other's."""
+        """Pass the greeting on byte by byte: each side waits for the beginning of the other's."""
         passed = self._take(GREETING_BYTES - self._greeted)
         if greeting_is_wrong(passed, self._greeted, _CURVE):
             raise ProtocolViolation("it does not speak ZeroMQ 4 with keys")

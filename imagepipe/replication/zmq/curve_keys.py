@@ -1,12 +1,12 @@
-"""CURVE keys: who this node is, and which peers may talk to it.
+"""CURVE keys: this node's key pair, and the keys of the peers that may connect.
 
     keys/
-      server.key_secret       this node's pair; nobody but its owner may read it
+      server.key_secret       this node's key pair; readable by its owner only
       server.key              the public half, to be copied to the peers
-      authorized/NAME.key     a peer's server.key: NAME may connect here, and NAME@tcp://... is
-                              found by it
+      authorized/NAME.key     a peer's server.key: NAME may connect, and NAME@tcp://... is
+                              authenticated with it
 
-The files are ZeroMQ certificates, as zmq.auth writes them. Keys are held as in the files: 40
+The files are ZeroMQ certificates as written by zmq.auth. In memory a key is what the file has: 40
 characters of Z85.
 """
 
@@ -34,7 +34,7 @@ _KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class NodeKeys:
-    """A node's own pair, and the public keys of the peers that may connect, by name."""
+    """A node's key pair, and the public keys of the peers that may connect, by name."""
 
     folder: Path
     public: bytes
@@ -42,8 +42,8 @@ class NodeKeys:
     authorized: Mapping[str, bytes]
 
     def key_of(self, name: str) -> bytes:
-        """The public key of a peer; StartError names the file that is missing. No name, however
-        odd, is looked up on the disk.
+        """The public key of a peer; StartError names the missing file. The name is not looked up on
+        the disk, however odd it is.
         """
         key = self.authorized.get(name)
         if key is None:
@@ -54,12 +54,12 @@ class NodeKeys:
         return key
 
     def name_of(self, key: bytes) -> str | None:
-        """The name of the peer with a public key; None: there is none any more."""
+        """The name of the peer with this public key; None if its key has been removed."""
         return next((name for name, known in self.authorized.items() if known == key), None)
 
 
 def load_keys(folder: Path) -> NodeKeys:
-    """The keys in `folder`; StartError says what is missing, malformed or readable by others."""
+    """Load the keys in `folder`; StartError says what is missing, malformed or exposed."""
     secret_file, public_file, authorized = (
         folder / SECRET_FILE,
         folder / PUBLIC_FILE,
@@ -84,8 +84,8 @@ def load_keys(folder: Path) -> NodeKeys:
 
 
 def create_keys(folder: Path) -> None:
-    """Write a new pair and an empty `authorized` into `folder`, which is made if need be;
-    StartError if there is a pair already.
+    """Write a new key pair and an empty `authorized` into `folder`, which is created if necessary;
+    StartError if there is a key pair already.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -95,8 +95,8 @@ def create_keys(folder: Path) -> None:
                     f"{file} already exists; remove it if its key is no longer used, or choose"
                     " another folder"
                 )
-        # zmq.auth leaves the rights to the umask: in a folder of mode 700 nobody can open the
-        # secret before it has its own.
+        # zmq.auth leaves the file's mode to the umask: in a folder of mode 700 nobody can open the
+        # secret before its mode is set.
         private = Path(tempfile.mkdtemp(prefix=".keygen-", dir=folder))
         try:
             create_certificates(private, "server")
@@ -119,7 +119,7 @@ def _load_authorized(folder: Path) -> dict[str, bytes]:
         )
     authorized: dict[str, bytes] = {}
     for file in sorted(folder.glob("*.key")):
-        if file.name.startswith("."):  # an editor's or a copy's half-made file
+        if file.name.startswith("."):  # a temporary file of an editor or a copy
             continue
         authorized[file.name.removesuffix(".key")], secret = _certificate(file)
         if secret is not None:
@@ -131,7 +131,7 @@ def _load_authorized(folder: Path) -> dict[str, bytes]:
 
 
 def _certificate(file: Path) -> tuple[bytes, bytes | None]:
-    """The public and, if it is there, the secret key of a file."""
+    """The public key in a file, and the secret key if there is one."""
     try:
         if not file.is_file():
             raise StartError(
@@ -151,6 +151,6 @@ def _certificate(file: Path) -> tuple[bytes, bytes | None]:
 def _is_key(key: bytes) -> bool:
     try:
         return len(z85.decode(key)) == _KEY_BYTES
-    # a length, a character, or five of them beyond 32 bits
+    # a wrong length, a wrong character, or a group of five beyond 32 bits
     except (ValueError, KeyError, struct.error):
         return False

@@ -1,4 +1,4 @@
-"""What is wrong with an endpoint, in a sentence for each error of the system and of ZeroMQ."""
+"""The sentence for each error that the system or ZeroMQ reports about an endpoint."""
 
 import errno
 import os
@@ -22,6 +22,6 @@ _REASONS = {
 
 
 def endpoint_error(what: str, endpoint: str, error: zmq.ZMQError | OSError) -> StartError:
-    """The sentence for an endpoint that is refused; `what` is to bind or to connect to it."""
+    """The error for an endpoint; `what` was attempted: "bind" or "connect to"."""
     number = error.errno or 0
     return StartError(f"cannot {what} {endpoint}: {_REASONS.get(number) or os.strerror(number)}")

@@ -1,11 +1,11 @@
-"""In front of a listening TCP socket: Twisted listens, looks at what comes in (zmtp), and passes it
-on to libzmq.
+"""The gate in front of a listening TCP socket: Twisted listens, inspects what comes in (zmtp,
+curve), and passes it on to libzmq.
 
-    client --TCP--> gate --abstract unix socket, for this process alone--> libzmq
-             <------------------------- as it is ---------------------------
+    client --TCP--> gate --abstract unix socket, for this process only--> libzmq
+           <----------------------- unchanged --------------------------
 
-With keys libzmq checks who may connect; but it would take any number of connections from anyone who
-has not proved a key.
+With keys, libzmq checks who may connect; but it would accept any number of connections from clients
+that have not proved a key.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ from imagepipe.replication.zmq.zmtp import Inspection, InspectionLimits, Protoco
 from imagepipe.runtime.rate_limited_log import RateLimitedLog
 
 CONNECTIONS_MAX = 100
-"""Each takes three descriptors, and a process often has a thousand."""
+"""Each takes three file descriptors, of which a process often has only a thousand."""
 
 _ENDPOINT = re.compile(
     r"tcp://(?:\[(?P<v6>[^]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>\d{1,5}|\*)", re.ASCII
@@ -43,9 +43,9 @@ class Gate(Factory):
     """Listens at `endpoint` for the ZeroMQ socket that is bound to `inner`, until `close`.
     Invariant: at most CONNECTIONS_MAX connections.
 
-    When it is full, a newcomer takes the place of the oldest that has not said READY; if there is
-    none, of the oldest from the address with the most connections, if that has at least two more
-    than the newcomer's. Otherwise it is turned away.
+    When it is full, a new connection replaces the oldest that has not sent READY; if there is none,
+    the oldest from the address with the most connections, if that address has at least two more
+    than the new one. Otherwise the new connection is refused.
     """
 
     noisy = False
@@ -65,7 +65,7 @@ class Gate(Factory):
         self.endpoint = f"tcp://{shown}:{self._port.getHost().port}"
 
     def close(self) -> None:
-        """Listen no more, and end every connection; at once."""
+        """Stop listening and close every connection, at once."""
         self._port.stopReading()
         # stopListening would take a turn of the reactor: the port is free when this returns
         self._port.connectionLost(None)
@@ -89,8 +89,8 @@ class Gate(Factory):
         return _ClientSide(self, addr.host)
 
     def _oldest_of_busiest_host(self, newcomer: str) -> "_ClientSide | None":
-        """The oldest connection of the address that has the most; None if `newcomer` has about as
-        many.
+        """The oldest connection of the address that has the most; None if the address `newcomer`
+        has about as many.
         """
         counts = Counter(connection.host for connection in self.connections)
         host, most = counts.most_common(1)[0]
@@ -99,12 +99,14 @@ class Gate(Factory):
         return next(connection for connection in self.connections if connection.host == host)
 
     def complain(self, host: str, why: str) -> None:
-        """Say, seldom, that a connection was ended."""
+        """Log, at a limited rate, that a connection was closed."""
         self._rate_limited_log.warn("closed the connection from {host}: {why}", host=host, why=why)
 
 
 class _ClientSide(Protocol):
-    """One connection from outside, and the one to libzmq that belongs to it. Both end together."""
+    """A connection from a client, and the connection to libzmq that belongs to it. Both end
+    together.
+    """
 
     transport: Any
 
@@ -120,14 +122,14 @@ class _ClientSide(Protocol):
 
     def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
-        self.transport.pauseProducing()  # until there is somebody to pass it on to
+        self.transport.pauseProducing()  # until there is a connection to libzmq
         self._gate.reactor.connectUNIX(
             self._gate.inner, _LibzmqSideFactory(self._libzmq_side, self.end)
         )
 
     def joined(self) -> None:
-        """The inner connection is there: each side reads no faster than the other can be written
-        to.
+        """The connection to libzmq is open: from now on each side reads no faster than the other
+        can be written to.
         """
         if self not in self._gate.connections:
             self._libzmq_side.transport.abortConnection()
@@ -150,7 +152,7 @@ class _ClientSide(Protocol):
         self.end()
 
     def end(self) -> None:
-        """Hang up on both; may be called twice."""
+        """Close both connections; may be called twice."""
         if self in self._gate.connections:
             del self._gate.connections[self]
             for transport in (self.transport, self._libzmq_side.transport):
@@ -193,8 +195,8 @@ class _LibzmqSideFactory(ClientFactory):
 
 
 def _address(endpoint: str) -> tuple[str, int]:
-    """The address and port to listen on; a host may be *, an address, a name, or that of a network
-    interface, as for libzmq.
+    """The address and port to listen on. As in libzmq, the host may be *, an address, a host name
+    or the name of a network interface.
     """
     match = _ENDPOINT.fullmatch(endpoint)
     if match is None:
@@ -208,15 +210,15 @@ def _address(endpoint: str) -> tuple[str, int]:
 
 
 def _interface_address(name: str) -> str | None:
-    """Of IPv4; asked of a socket that whatever confines the daemon lets it have, and not by
-    netlink, as socket.if_nameindex does.
+    """The IPv4 address of an interface. Asked of an ordinary socket, because a sandbox around the
+    daemon may forbid netlink, which socket.if_nameindex uses.
     """
     if len(os.fsencode(name)) > _INTERFACE_NAME_MAX:
         return None
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         try:
             answer = fcntl.ioctl(any_socket, _SIOCGIFADDR, struct.pack("256s", os.fsencode(name)))
-        except OSError:  # there is none of that name, or it has no address
+        except OSError:  # no such interface, or it has no address
             return None
     return socket.inet_ntoa(answer[20:24])
 

@@ -1,5 +1,5 @@
-"""What libzmq does not look after when it binds: it replaces whatever lies at an ipc path, be it a
-file or the socket of a live daemon, and leaves its own socket behind.
+"""The files of ipc sockets. When libzmq binds to a path, it replaces whatever is there, even a file
+or the socket of a live daemon, and when it closes, it leaves its own socket file behind.
 """
 
 import contextlib
@@ -17,7 +17,9 @@ _IPC = "ipc://"
 
 @dataclass(frozen=True, slots=True)
 class SocketFile:
-    """The file of an ipc endpoint that we bound; which one it is, should another take its place."""
+    """The socket file that binding created, identified so that a replacement is not mistaken for
+    it.
+    """
 
     path: str
     device: int
@@ -32,15 +34,15 @@ class SocketFile:
 
 
 def check_is_free(endpoint: str) -> None:
-    """Raise StartError unless it is free to bind, as far as libzmq would not find out: a stale
-    socket is, a live one or a file is not.
+    """Raise StartError if binding would replace something in use: a live socket or a file. A stale
+    socket may be replaced. What libzmq checks itself is not checked here.
     """
     path = ipc_path(endpoint)
     if path is None:
         return
     try:
         status = os.lstat(path)
-    except OSError:  # nothing there, or libzmq will say what is wrong with it
+    except OSError:  # nothing is there, or libzmq will report what is wrong
         return
     if not stat.S_ISSOCK(status.st_mode):
         raise StartError(f"cannot bind {endpoint}: the file at that path is not a socket")
@@ -51,7 +53,7 @@ def check_is_free(endpoint: str) -> None:
         except ConnectionRefusedError:  # its process is dead
             return
         except OSError as error:
-            if error.errno != errno.EAGAIN:  # EAGAIN: so many wait there already
+            if error.errno != errno.EAGAIN:  # EAGAIN: its queue of connections is full
                 raise StartError(
                     f"cannot bind {endpoint}: cannot tell whether the socket there is in use:"
                     f" {os.strerror(error.errno or 0)}"
@@ -63,7 +65,7 @@ def check_is_free(endpoint: str) -> None:
 
 
 def socket_file(endpoint: str) -> SocketFile | None:
-    """The file that binding has made, for ipc."""
+    """The file that binding to an ipc endpoint has created; None for other endpoints."""
     path = ipc_path(endpoint)
     if path is None:
         return None
@@ -72,6 +74,6 @@ def socket_file(endpoint: str) -> SocketFile | None:
 
 
 def ipc_path(endpoint: str) -> str | None:
-    """The path of an ipc endpoint; abstract ones (ipc://@name) and other kinds have none."""
+    """The path of an ipc endpoint; None for abstract ones (ipc://@name) and other kinds."""
     path = endpoint.removeprefix(_IPC)
     return None if path == endpoint or path.startswith("@") else path

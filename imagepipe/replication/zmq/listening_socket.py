@@ -1,4 +1,4 @@
-"""ZeroMQ sockets that listen: on TCP, where strangers may call, behind a gate."""
+"""ZeroMQ sockets that listen. Those on TCP, which anyone may connect to, are behind a gate."""
 
 import os
 import secrets
@@ -14,8 +14,8 @@ from imagepipe.replication.zmq.zmtp import InspectionLimits
 
 
 class ListeningSocket(ZmqSocket):
-    """One that listens; `endpoint` is where, with the port that the system chose. A gate with
-    `limits` stands before TCP.
+    """A socket that listens; `endpoint` has the port that the system chose. On TCP a gate enforces
+    `limits`.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ListeningSocket(ZmqSocket):
         self._file = socket_file(self.endpoint)
 
     def _bind_behind_gate(self, endpoint: str, limits: InspectionLimits) -> None:
-        # an abstract socket: no file, and nobody but this process gets in
+        # an abstract socket: it has no file, and only this process can connect to it
         name = f"imagepipe-{secrets.token_hex(16)}"
         self.socket.set(zmq.IPC_FILTER_PID, os.getpid())
         self._bind(f"ipc://@{name}")

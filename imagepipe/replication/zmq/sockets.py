@@ -1,14 +1,13 @@
 """The node's ZeroMQ sockets in Twisted's reactor.
 
-    pub        PUB      binds       -> every subscriber that keeps up
-    sub        SUB      connects    <- everything
-    router     ROUTER   binds       <- requests of many clients, -> answers, by the client's
-                                      identity
-    dealer     DEALER   connects    -> requests, <- answers
+    PUB      listens     -> every subscriber that keeps up
+    SUB      connects    <- everything
+    ROUTER   listens     <- requests of many clients, -> answers, by the client's identity
+    DEALER   connects    -> requests, <- answers
 
-Nothing here is reliable: `send` says False for what was certainly dropped, and True is no promise.
-Every queue is bounded and nothing blocks: what does not fit is dropped. All calls and callbacks are
-on the reactor thread.
+Nothing here is reliable: `send` returns False if a message was certainly dropped, but True is no
+promise. Every queue is bounded and nothing blocks: what does not fit is dropped. All calls and
+callbacks are on the reactor's thread.
 """
 
 import threading
@@ -26,47 +25,47 @@ from imagepipe.replication.zmq.zmq_socket import Factory, Frames, Options
 from imagepipe.replication.zmq.zmtp import InspectionLimits
 
 REQUEST_BYTES_MAX = 64 << 10
-"""The size of a frame that whoever connects may send us; without keys, of a message."""
+"""The largest frame that a connecting peer may send; without keys, the largest message."""
 
 ANSWER_BYTES_MAX = 1 << 20
-"""The size of a frame in an answer."""
+"""The largest frame in an answer."""
 
 UNANSWERED_BYTES_MAX = 4 << 20
-"""What a peer with a good key may ask that is not answered: 64 requests of that size fit into the
-queue before them.
+"""How much a peer with a valid key may send without being answered: the queue holds 64 requests of
+the largest size.
 """
 
 SUBSCRIBER_BYTES_MAX = 256 << 10
-"""What a subscriber with a good key may send in all.
+"""How much a subscriber with a valid key may send in all.
 
-It subscribes once, and its heartbeats come to as much in four hours. Then it has to connect again.
+It subscribes once, and its heartbeats add up to this in four hours. Then it has to reconnect.
 """
 
 SUBSCRIPTION_BYTES_MAX = 512
-"""The size of a frame that a subscriber may send: its INITIATE has 292 bytes.
+"""The largest frame that a subscriber may send: its INITIATE has 292 bytes.
 
-libzmq takes 50 bytes of memory for every byte of a subscription, and walks through all of them, on
-the reactor's thread, when any subscriber leaves. Ours subscribe to everything, which is no bytes.
+libzmq needs 50 bytes of memory for each byte of a subscription, and walks through all of them, on
+the reactor's thread, when any subscriber leaves. Ours subscribe to everything, which takes no
+bytes.
 """
 
 _ENCRYPTED_SUBSCRIPTION_BYTES_MAX = 48
-"""The same once a key is proved: 43 bytes for a subscription to everything, 40 for a heartbeat."""
+"""The same, once the key is proved: a subscription to everything has 43 bytes, a heartbeat 40."""
 
 _CLOSING_SECONDS_MAX = 1.0
 _PUBLISHED_MAX = 1000
 _REQUESTS_MAX = 64
-# a peer has nine requests under way; one that does not read costs their answers' size times this
+# a peer has nine requests under way; one that does not read costs memory for this many answers
 _ANSWERS_MAX = 16
 _SUBSCRIPTIONS_MAX = 16
 
 
 class Sockets:
-    """All ZeroMQ sockets of a node, in one context. With `keys` every one of them is CURVE, and
-    only authorised keys get in. Those that listen on TCP do so behind a gate, with and without
-    keys.
+    """All ZeroMQ sockets of a node, in one context. With `keys` all of them use CURVE, and only
+    authorised keys are admitted. Those that listen on TCP are behind a gate, with or without keys.
 
-    Make it in startService, not before: threads do not survive the fork of a daemon.
-    `reconnect_seconds_max`: how long at most between two attempts to reach a peer that is away.
+    Construct it in startService, not before: threads do not survive the fork of a daemon.
+    `reconnect_seconds_max`: the longest time between two attempts to reach a peer that is down.
     """
 
     def __init__(self, keys: NodeKeys | None, reconnect_seconds_max: float = 30.0) -> None:
@@ -85,7 +84,7 @@ class Sockets:
         self._zap_handler = None if keys is None else ZapHandler(self._factory.context, keys)
 
     def pub(self, endpoint: str) -> "PubSocket":
-        """A PUB that listens there; port 0 or * is any free one. StartError if it cannot."""
+        """Open a PUB that listens at `endpoint`; port 0 or * is any free one. Raises StartError."""
         options = [(zmq.SNDHWM, _PUBLISHED_MAX), (zmq.MAXMSGSIZE, SUBSCRIPTION_BYTES_MAX)]
         limits = InspectionLimits(
             SUBSCRIPTION_BYTES_MAX,
@@ -102,8 +101,8 @@ class Sockets:
     def sub(
         self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]
     ) -> "SubSocket":
-        """A SUB that hears everything published there; the peer need not be there yet. `received`
-        gets the frames of one message.
+        """Open a SUB that receives everything published at `endpoint`; the peer need not be up yet.
+        `received` gets the frames of one message.
         """
         options = [
             (zmq.RCVHWM, _PUBLISHED_MAX),
@@ -121,10 +120,10 @@ class Sockets:
     def router(
         self, endpoint: str, received: Callable[[bytes, Frames, bytes], None]
     ) -> "RouterSocket":
-        """A ROUTER that listens there.
+        """Open a ROUTER that listens at `endpoint`.
 
-        `received` gets the identity of a client's connection, to answer by, the frames of one
-        message, and the public key that the client has proved to have, empty without keys.
+        `received` gets the identity of the client's connection, which an answer is sent to, the
+        frames of one message, and the public key that the client has proved, empty without keys.
         """
         options = [
             (zmq.ROUTER_MANDATORY, 1),
@@ -147,7 +146,7 @@ class Sockets:
     def dealer(
         self, endpoint: str, peer_key: bytes | None, received: Callable[[Frames], None]
     ) -> "DealerSocket":
-        """A DEALER that sends there while it is connected, and only then."""
+        """Open a DEALER that sends to `endpoint`, but only while it is connected."""
         options = [
             (zmq.IMMEDIATE, 1),
             (zmq.SNDHWM, _REQUESTS_MAX),
@@ -163,15 +162,15 @@ class Sockets:
         )
 
     def reload_keys(self, keys: NodeKeys) -> None:
-        """Admit the peers of `keys` from now on. Open connections stay, and so does this node's own
-        pair.
+        """Admit the peers of `keys` from now on. Open connections and this node's own key pair
+        stay.
         """
         if self._zap_handler is None:
             raise StartError("this node was started without keys: restart it to use them")
         self._zap_handler.admit(keys)
 
     def close(self) -> None:
-        """End every socket; nothing is called back after it. May be called twice, and blocks for a
+        """Close every socket; no callback runs afterwards. May be called twice, and blocks for a
         second at most.
         """
         if self._closed:
@@ -181,8 +180,8 @@ class Sockets:
             connection.close()
         if self._zap_handler:
             self._zap_handler.stop()
-        # The context ends once its threads have let go of everything: at once, but for one that
-        # waits for a name server. The process then ends without it.
+        # The context terminates when its threads have released everything: at once, unless one
+        # waits for a name server. Then the process ends without it.
         ending = threading.Thread(target=self._factory.context.term, daemon=True)
         ending.start()
         ending.join(_CLOSING_SECONDS_MAX)
@@ -191,7 +190,7 @@ class Sockets:
         check_is_free(endpoint)
         if self._keys is None:
             return self._common
-        # Enforced: were nobody there to ask who may connect, everybody might.
+        # Enforced: otherwise everybody could connect if the ZAP handler were gone.
         allowed = (
             (zmq.CURVE_SERVER, 1),
             (zmq.ZAP_DOMAIN, DOMAIN.encode()),
@@ -217,21 +216,21 @@ class Sockets:
 
 
 class PubSocket(ListeningSocket):
-    """Sends to whoever listens and keeps up."""
+    """Sends to every subscriber that keeps up."""
 
     def doRead(self) -> None:
         self._unschedule()
         if not self._closed:
-            # there is nothing to read; but this is when libzmq takes subscriptions in
+            # there is nothing to read, but this is when libzmq processes subscriptions
             self.socket.get(zmq.EVENTS)
 
     def send(self, frames: Frames) -> bool:
-        """Send to all; a subscriber with 1000 messages waiting misses this one."""
+        """Send to all; a subscriber with 1000 messages queued misses this one."""
         return self._send(frames)
 
 
 class SubSocket(ConnectingSocket):
-    """Hears a publisher."""
+    """Receives from a publisher."""
 
 
 class RouterSocket(ListeningSocket):
@@ -254,7 +253,7 @@ class RouterSocket(ListeningSocket):
         super().__init__(factory, kind, options, endpoint, limits)
 
     def send(self, client: bytes, frames: Frames) -> bool:
-        """Send to one client; False if it is gone, or 16 messages wait for it."""
+        """Send to one client; False if it is gone, or 16 messages are queued for it."""
         return self._send((client, *frames))
 
     def _readMultipart(self) -> list[bytes]:
@@ -262,7 +261,7 @@ class RouterSocket(ListeningSocket):
             message: list[bytes] = super()._readMultipart()
             return message
         frames = self.socket.recv_multipart(zmq.DONTWAIT, copy=False)
-        # as the authenticator in zap.py has it
+        # in the form that zap.py compares
         self._key = str(frames[-1].get("User-Id")).encode("ascii", "replace")
         return [frame.bytes for frame in frames]
 
@@ -271,17 +270,17 @@ class RouterSocket(ListeningSocket):
 
 
 class DealerSocket(ConnectingSocket):
-    """Calls a server, and hears its answers."""
+    """Sends requests to a server, and receives its answers."""
 
     def send(self, frames: Frames) -> bool:
-        """Send it; False if there is no connection, or 64 messages wait for it."""
+        """Send a request; False if there is no connection, or 64 messages are queued."""
         return self._send(frames)
 
     def reconnect(self, endpoint: str) -> None:
-        """Call there from now on, and drop the connection to the endpoint before; StartError, and
-        nothing has changed, if it is none.
+        """Send to another endpoint from now on, and close the connection to the previous one.
+        Raises StartError if it is not an endpoint, and then nothing has changed.
 
-        Nothing happens if it is the same: a connection that is lost comes back by itself.
+        Does nothing if the endpoint is the same: a lost connection is restored anyway.
         """
         if self._closed or endpoint == self.endpoint:
             return

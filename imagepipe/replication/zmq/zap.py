@@ -1,8 +1,8 @@
 """Who may connect: the keys in `authorized/` and nobody else (ZAP, ZeroMQ's RFC 27).
 
-pyzmq's ThreadAuthenticator answers ZeroMQ's question, on a thread of its own: a handshake does not
-wait for a busy reactor. Without an answer, because the thread is not there, sockets with DOMAIN and
-ZAP_ENFORCE_DOMAIN let nobody in; without the latter they would let in everybody.
+pyzmq's ThreadAuthenticator answers ZeroMQ on a thread of its own, so that a handshake does not wait
+for a busy reactor. If that thread is gone, sockets with DOMAIN and ZAP_ENFORCE_DOMAIN admit nobody;
+without the latter they would admit everybody.
 """
 
 import time
@@ -30,7 +30,9 @@ class ZapHandler:
         self._authenticator.start()
 
     def admit(self, keys: NodeKeys) -> None:
-        """Admit these peers from now on. A connection that is open stays so: ZeroMQ asks once."""
+        """Admit these peers from now on. Open connections stay open: ZeroMQ asks once per
+        connection.
+        """
         self._authorized = frozenset(keys.authorized.values())
 
     # pyzmq's name and arguments
@@ -44,5 +46,5 @@ class ZapHandler:
         return False
 
     def stop(self) -> None:
-        """Answer no more; blocks until the thread has ended."""
+        """Stop answering; blocks until the thread has ended."""
         self._authenticator.stop()

@@ -1,9 +1,9 @@
-"""txZMQ's connection, mended: the only module that knows txZMQ. All calls and callbacks are on the
-reactor thread; txZMQ knows the global reactor alone.
+"""txZMQ's connection, corrected; the only module that knows txZMQ. All calls and callbacks are on
+the reactor's thread; txZMQ can use only the global reactor.
 
-What must be kept in mind of ZeroMQ's file descriptor: it is an edge, not a level. Whoever touches
-the socket (send, connect, ...) may take the edge that announced a message, so that each touch must
-be followed by a read; and a read must go on until there is nothing left, or come back by itself.
+ZeroMQ's file descriptor is edge-triggered, not level-triggered. Any operation on the socket (send,
+connect, ...) may consume the edge that announced a message, so each must be followed by a read; and
+a read must continue until nothing is left, or schedule itself again.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ Frames = Sequence[bytes]
 """One message: at least one frame."""
 
 Options = Sequence[tuple[int, Any]]
-"""ZeroMQ's options of a socket, and their values."""
+"""Socket options of ZeroMQ, with their values."""
 
 READS_PER_TURN_MAX = 64
-"""Messages that one socket may deliver before the reactor's other events have their turn."""
+"""The most messages that a socket delivers before the reactor's other events have their turn."""
 
 _READ_AGAIN_SECONDS = 0.1
 
@@ -31,8 +31,8 @@ _log = Logger()
 
 
 class Factory(ZmqFactory):  # type: ignore[misc]  # txZMQ has no types
-    """One context. Two threads: the one that serves is not held up by the other, which looks up
-    peers' names, and waits for it.
+    """A context with two threads: the one for connecting waits for name lookups, and must not delay
+    the one for listening.
     """
 
     ioThreads = 2
@@ -40,8 +40,8 @@ class Factory(ZmqFactory):  # type: ignore[misc]  # txZMQ has no types
 
 
 class ZmqSocket(ZmqConnection):  # type: ignore[misc]
-    """txZMQ's connection, mended. Invariant: while it is open, a read is scheduled or ZeroMQ will
-    signal the next message.
+    """txZMQ's connection, corrected. Invariant: while it is open, a read is scheduled or ZeroMQ
+    will signal the next message.
     """
 
     def __init__(self, factory: Factory, kind: int, options: Options, endpoint: str) -> None:
@@ -58,7 +58,7 @@ class ZmqSocket(ZmqConnection):  # type: ignore[misc]
             self.socket.set(option, value)
 
     def close(self) -> None:
-        """End it; nothing is called back after it. May be called twice."""
+        """Close it; no callback runs afterwards. May be called twice."""
         self.shutdown()
 
     def shutdown(self) -> None:
@@ -74,7 +74,7 @@ class ZmqSocket(ZmqConnection):  # type: ignore[misc]
                 if self._closed:
                     return
                 self.messageReceived(self._readMultipart())
-        except zmq.Again:  # nothing left, and the next one will be signalled
+        except zmq.Again:  # nothing is left, and the next message will be signalled
             return
         except zmq.ZMQError as error:
             self._rate_limited_log.warn(
@@ -87,13 +87,13 @@ class ZmqSocket(ZmqConnection):  # type: ignore[misc]
     def messageReceived(self, message: list[bytes]) -> None:
         try:
             self._deliver(message)
-        except Exception:  # whatever it is, the next message is read
+        except Exception:  # whatever went wrong, read the next message
             self._rate_limited_log.failure(
                 "failed to handle a message from {endpoint}", endpoint=self.endpoint
             )
 
     def _deliver(self, message: list[bytes]) -> None:
-        """Hand a message to who waits for it; a PUB has none."""
+        """Pass a message to its receiver; a PUB has none."""
 
     def _send(self, frames: Frames) -> bool:
         if self._closed:
@@ -106,10 +106,10 @@ class ZmqSocket(ZmqConnection):  # type: ignore[misc]
                         frame, zmq.DONTWAIT | (zmq.SNDMORE if number < len(frames) else 0)
                     )
                 except zmq.ZMQError:
-                    # Full, or nobody there. At the first frame nothing has been sent. Later, when
-                    # the connection is lost between two frames, libzmq takes back those before and
-                    # drops those that follow up to the last: it must get them, or it would drop the
-                    # next message.
+                    # The queue is full, or nobody is connected. At the first frame nothing has been
+                    # sent. If the connection is lost between two frames, libzmq takes back those
+                    # before and drops those after, up to the last one: it must get them, or it
+                    # would drop the next message.
                     if number == 1:
                         return False
                     whole = False

@@ -1,5 +1,5 @@
-"""What a stranger says to a ZeroMQ socket without keys, looked at before libzmq sees it. Pure:
-bytes in, bytes out. (ZeroMQ's RFC 37, ZMTP 3.)
+"""Inspects what a client sends to a ZeroMQ socket without keys, before libzmq sees it. Pure: bytes
+in, bytes out. (ZeroMQ's RFC 37, ZMTP 3.)
 
     greeting   FF 00*8 7F   03 xx   "NULL" 00*16   00*32         64 bytes
     frame      flags  size (1 byte, or 8)  body                  flags: 1 more frames follow, 2 size
@@ -7,9 +7,9 @@ bytes in, bytes out. (ZeroMQ's RFC 37, ZMTP 3.)
     READY      a command, the first frame: properties, among them the peer's identity
     then       messages of one or more frames; commands PING, PONG, SUBSCRIBE, CANCEL
 
-libzmq 4.3.5 keeps a message whose last frame never comes without any bound, and remembers every
-subscription; and the process is aborted when a peer takes, as its own, the identity that libzmq
-would give to the next one, which is easy to guess. So all three are bounded here.
+libzmq 4.3.5 buffers a message whose last frame never comes, and stores every subscription, without
+limit; and it aborts the process if a peer sets the identity that libzmq would give to the next one,
+which is easy to guess. The first two are limited here, and identities are refused.
 """
 
 from dataclasses import dataclass
@@ -22,21 +22,20 @@ _NULL = b"NULL".ljust(20, b"\0")
 
 _MORE, _LONG, _COMMAND = 1, 2, 4
 _FRAME_COST_BYTES = 64
-"""What libzmq needs for a frame, be it empty."""
+"""The memory that libzmq needs for a frame, even an empty one."""
 
 
 class ProtocolViolation(Exception):
-    """The connection is to be ended; the text says why."""
+    """The connection must be closed; the text says why."""
 
 
 class LimitExceeded(ProtocolViolation):
-    """The connection has sent all that it may send in its life; a new one may take its place."""
+    """The connection has sent all that it may ever send; a new one may replace it."""
 
 
 @dataclass(frozen=True, slots=True)
 class InspectionLimits:
-    """What a stranger may send: the size of one message, and how many of them in all, if there is
-    an end to it.
+    """What a client may send: the size of a message, and how many messages in all (None: no limit).
 
     With keys (has_keys) frames cannot be inspected, so the limit is on the bytes that a client may
     send once it is admitted, less those of the answers if answers_count. encrypted_frame_bytes_max:
@@ -65,8 +64,8 @@ class Inspection:
         self._messages = 0
 
     def feed(self, data: bytes) -> bytes:
-        """What may go on, now that `data` has come: never more than what came, never half a frame.
-        Raises ProtocolViolation.
+        """What may be passed on, now that `data` has come: never more than has come, and never half
+        a frame. Raises ProtocolViolation.
         """
         self._held += data
         passed = self._greeting()
@@ -76,10 +75,10 @@ class Inspection:
         return bytes(passed)
 
     def note_answer(self, data: bytes) -> None:
-        """Libzmq has answered this. Here that makes no difference."""
+        """Note what libzmq has answered. Without keys that makes no difference."""
 
     def _greeting(self) -> bytearray:
-        """The greeting goes on byte by byte: both sides wait for the beginning of the other's."""
+        """Pass the greeting on byte by byte: each side waits for the beginning of the other's."""
         passed = self._take(GREETING_BYTES - self._greeted)
         if greeting_is_wrong(passed, self._greeted, _NULL):
             raise ProtocolViolation("it does not speak ZeroMQ 4 without keys")
@@ -140,7 +139,7 @@ class Inspection:
 
 
 def greeting_is_wrong(piece: bytes | bytearray, at: int, mechanism: bytes) -> bool:
-    """Whether a piece of a greeting, from its byte `at` on, is not that of ZeroMQ 4 with this
+    """Whether `piece`, which starts at byte `at` of a greeting, cannot belong to ZeroMQ 4 with this
     mechanism.
     """
     return any(
@@ -156,14 +155,14 @@ def greeting_is_wrong(piece: bytes | bytearray, at: int, mechanism: bytes) -> bo
 
 
 def frame_header(held: bytes | bytearray) -> tuple[int, int] | None:
-    """The length of a frame's header and that of its body; None: not all of the header is here."""
+    """The lengths of a frame's header and body; None while the header is incomplete."""
     header = 9 if held and held[0] & _LONG else 2
     return (header, int.from_bytes(held[1:header], "big")) if len(held) >= header else None
 
 
 def _check_properties(rest: bytes) -> None:
-    """The properties of READY: name and value, each after its length. An identity of its own would
-    be another's.
+    """Check the properties of READY: name and value, each after its length. An identity is refused,
+    because it could be another client's.
     """
     while rest:
         name, rest = rest[1 : 1 + rest[0]], rest[1 + rest[0] :]
