@@ -77,7 +77,7 @@ def _flattened(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _readable(name: str, value: Any) -> str:
     """A value, with its unit on a terminal and as it is for programs."""
-    from imagepipe.core.units import shown_bytes, shown_seconds
+    from imagepipe.core.units import format_bytes, format_seconds
 
     if value is None:
         return "none"
@@ -86,7 +86,7 @@ def _readable(name: str, value: Any) -> str:
     if output.is_terminal():
         last = name.rpartition(".")[2]
         if last.startswith("bytes") or last.endswith("_bytes"):
-            return shown_bytes(value)
+            return format_bytes(value)
         if last.endswith("_seconds"):
-            return shown_seconds(value)
+            return format_seconds(value)
     return str(value)

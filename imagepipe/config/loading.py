@@ -16,7 +16,7 @@ from imagepipe.config.settings import (
     Settings,
 )
 from imagepipe.core.node_names import clean_name
-from imagepipe.core.replication.endpoints import sync_beside
+from imagepipe.core.replication.endpoints import default_sync
 from imagepipe.errors import ConfigError
 
 _FILE_BYTES_MAX = 1 << 20
@@ -91,7 +91,7 @@ def _settings(parsed: ParsedFile, warnings: tuple[str, ...]) -> Settings:
         ),
         replication=ReplicationSettings(
             publish=publish,
-            sync=get("replication", "sync") or (publish and sync_beside(publish)),
+            sync=get("replication", "sync") or (publish and default_sync(publish)),
             subscribe=get("replication", "subscribe") or (),
             acks_min=get("replication", "min_acks"),
             ack_timeout_seconds=get("replication", "ack_timeout"),

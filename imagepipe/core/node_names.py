@@ -13,7 +13,7 @@ def clean_name(text: str) -> str:
     return printable(text[:NAME_LENGTH_MAX])[:NAME_LENGTH_MAX].strip()
 
 
-def both_names(own: str, known: str) -> str:
+def displayed_name(own: str, known: str) -> str:
     """What a peer calls itself, and beside it what this node knows it by, where they differ."""
     return known if own in ("", known) else f"{own} ({known})"
 
@@ -25,6 +25,6 @@ def labels(peers: Iterable[tuple[str, str]]) -> Sequence[str]:
     pairs = tuple(peers)
     counts = Counter(own or known for own, known in pairs)
     return [
-        own or known if counts[own or known] == 1 else both_names(own, known)
+        own or known if counts[own or known] == 1 else displayed_name(own, known)
         for own, known in pairs
     ]

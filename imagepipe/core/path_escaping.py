@@ -22,7 +22,7 @@ def escaped(path: str) -> str:
     """A stored path as it is shown: in the escaped form if XML cannot carry it, unchanged
     otherwise.
     """
-    if not paths.UNSAYABLE.search(path):
+    if not paths.XML_FORBIDDEN.search(path):
         return path
     return FOLDER + _ESCAPED.sub(lambda found: quote(found[0]), path)
 
@@ -53,16 +53,16 @@ def unescaped(text: str) -> str | None:
         path = unquote_to_bytes(text.removeprefix(FOLDER)).decode()
     except UnicodeError:
         return None
-    return path if escaped(path) == text and is_unsayable(path) else None
+    return path if escaped(path) == text and needs_escaping(path) else None
 
 
-def is_unsayable(path: str) -> bool:
+def needs_escaping(path: str) -> bool:
     """Whether only U+FFFE and U+FFFF in it keep a path from being legal, so that an earlier release
     may have stored it.
     """
-    if not paths.UNSAYABLE.search(path):
+    if not paths.XML_FORBIDDEN.search(path):
         return False
-    replaced = paths.UNSAYABLE.sub("\ufffd", path)  # which takes as many bytes
+    replaced = paths.XML_FORBIDDEN.sub("\ufffd", path)  # which takes as many bytes
     try:
         return paths.clean(replaced) == replaced
     except BadRequest:

@@ -48,7 +48,7 @@ already, but for a slash before it.
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
-UNSAYABLE = re.compile("[\ufffe\uffff]")
+XML_FORBIDDEN = re.compile("[\ufffe\uffff]")
 """The characters, besides control characters and lone surrogates, that XML 1.0 cannot carry, not
 even as a reference.
 
@@ -143,7 +143,7 @@ def _check_component(component: str, argument: str) -> None:
         raise BadRequest(argument, f"no component may begin with a dot: {quoted(component)}")
     if has_control(component):
         raise BadRequest(argument, f"may not contain a control character: {quoted(component)}")
-    if UNSAYABLE.search(component):
+    if XML_FORBIDDEN.search(component):
         raise BadRequest(
             argument,
             f"may not contain U+FFFE or U+FFFF, which XML cannot carry: {quoted(component)}",

@@ -18,7 +18,7 @@ _RATE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([KMGT]iB)?(?:/s)?", re.ASC
 _UNITS = {"": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 
 
-class Pace:
+class RateLimit:
     """`a_second` bytes a second."""
 
     def __init__(self, a_second: float) -> None:

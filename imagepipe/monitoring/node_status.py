@@ -5,7 +5,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from imagepipe.core.rows.versions import Ahead
+from imagepipe.core.rows.versions import FutureStamps
 from imagepipe.monitoring.counters import LoggedError, Totals
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.replication.status import ReplicationStatus
@@ -88,4 +88,4 @@ class NodeStatus:
     disk: DiskStatus
     replication: ReplicationStatus | None
     last_errors: tuple[LoggedError, ...]
-    ahead: Ahead | None = None
+    ahead: FutureStamps | None = None

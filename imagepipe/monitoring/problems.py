@@ -7,9 +7,9 @@ that wait) has to last, or to be near its bound.
 
 from collections.abc import Iterator
 
-from imagepipe.core.node_names import both_names
-from imagepipe.core.rows.versions import Ahead
-from imagepipe.core.units import counted, shown_bytes, shown_seconds
+from imagepipe.core.node_names import displayed_name
+from imagepipe.core.rows.versions import FutureStamps
+from imagepipe.core.units import format_bytes, format_seconds, plural
 from imagepipe.errors import quoted
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import NodeStatus, Problem, QueueStatus, Severity
@@ -66,10 +66,10 @@ def _not_ready(status: NodeStatus) -> Iterator[Problem]:
 
 def _disk(disk: DiskStatus) -> Iterator[Problem]:
     if disk.age_seconds >= DISK_SILENT_SECONDS:
-        yield _critical(f"disk has not answered for {shown_seconds(disk.age_seconds)}")
+        yield _critical(f"disk has not answered for {format_seconds(disk.age_seconds)}")
     taken = 1 - disk.free_bytes / disk.total_bytes if disk.total_bytes else 0.0
     if taken >= DISK_NEARLY_FULL:
-        text = f"disk is {int(100 * taken)} % full ({shown_bytes(disk.free_bytes)} free)"
+        text = f"disk is {int(100 * taken)} % full ({format_bytes(disk.free_bytes)} free)"
         yield _critical(text) if taken >= DISK_FULL else _warning(text)
     used = 1 - disk.free_inodes / disk.total_inodes if disk.total_inodes else 0.0
     if used >= DISK_NEARLY_FULL:
@@ -88,13 +88,13 @@ def _queue(queue: QueueStatus) -> Iterator[Problem]:
             yield _warning(f"queue of {kind} is nearly full: {waiting}")
 
 
-def _ahead(ahead: Ahead | None) -> Iterator[Problem]:
+def _ahead(ahead: FutureStamps | None) -> Iterator[Problem]:
     if ahead is None:
         return
-    others = f" and {counted(ahead.images - 1, 'other image')}" if ahead.images > 1 else ""
+    others = f" and {plural(ahead.images - 1, 'other image')}" if ahead.images > 1 else ""
     verb = "is" if ahead.images == 1 else "are"
     yield _warning(
-        f"{quoted(ahead.path)}{others} {verb} dated up to {shown_seconds(ahead.seconds)} ahead of"
+        f"{quoted(ahead.path)}{others} {verb} dated up to {format_seconds(ahead.seconds)} ahead of"
         " this node's clock; correct the clock if it is behind, otherwise see"
         " ImagepipeDatedAhead in docs/operations.md"
     )
@@ -102,7 +102,7 @@ def _ahead(ahead: Ahead | None) -> Iterator[Problem]:
 
 def _replication(replication: ReplicationStatus, *, has_started: bool) -> Iterator[Problem]:
     silent = {peer.node for peer in replication.upstreams if peer.node and not peer.connected}
-    names = {peer.node: both_names(peer.peer, peer.name) for peer in replication.upstreams}
+    names = {peer.node: displayed_name(peer.peer, peer.name) for peer in replication.upstreams}
     for upstream in replication.upstreams:
         yield from _upstream(upstream, has_started=has_started)
     for subscriber in replication.subscribers:
@@ -111,7 +111,7 @@ def _replication(replication: ReplicationStatus, *, has_started: bool) -> Iterat
             yield from _subscriber(
                 subscriber,
                 names.get(subscriber.node)
-                or both_names(subscriber.peer, subscriber.key or subscriber.node),
+                or displayed_name(subscriber.peer, subscriber.key or subscriber.node),
             )
     if (
         replication.unreplicated
@@ -119,13 +119,13 @@ def _replication(replication: ReplicationStatus, *, has_started: bool) -> Iterat
         and all(one.heard_seconds >= FETCHES_SECONDS for one in replication.subscribers)
     ):
         yield _warning(
-            f"{counted(replication.unreplicated, 'change')}"
+            f"{plural(replication.unreplicated, 'change')}"
             f" {'is' if replication.unreplicated == 1 else 'are'} on no other disk"
         )
     if replication.pending and replication.pending_seconds >= PENDING_SECONDS:
         text = (
             "changes have been waiting for their bytes for"
-            f" {shown_seconds(replication.pending_seconds)} ({replication.pending} now)"
+            f" {format_seconds(replication.pending_seconds)} ({replication.pending} now)"
         )
         yield (
             _critical(text)
@@ -135,10 +135,8 @@ def _replication(replication: ReplicationStatus, *, has_started: bool) -> Iterat
 
 
 def _upstream(peer: UpstreamStatus, *, has_started: bool) -> Iterator[Problem]:
-    name = both_names(peer.peer, peer.name)
-    lacks = (
-        f": up to {counted(peer.rows_behind, 'change')} missing here" if peer.rows_behind else ""
-    )
+    name = displayed_name(peer.peer, peer.name)
+    lacks = f": up to {plural(peer.rows_behind, 'change')} missing here" if peer.rows_behind else ""
     if peer.refused:
         yield _critical(f"peer {name} cannot be pulled from: {peer.refused}")
     elif not peer.connected and peer.heard_seconds is None:
@@ -150,21 +148,24 @@ def _upstream(peer: UpstreamStatus, *, has_started: bool) -> Iterator[Problem]:
         else:
             yield _critical(
                 f"peer {name} has not been heard from for"
-                f" {shown_seconds(peer.heard_seconds)}{lacks}"
+                f" {format_seconds(peer.heard_seconds)}{lacks}"
             )
     elif peer.seconds_behind >= BEHIND_SECONDS:
         yield _warning(
-            f"this node has been behind peer {name} for {shown_seconds(peer.seconds_behind)}{lacks}"
+            f"this node has been behind peer {name} for "
+            f"{format_seconds(peer.seconds_behind)}{lacks}"
         )
     ahead = peer.clock_ahead_seconds or 0.0
     if abs(ahead) >= CLOCK_SECONDS:
         yield _warning(
-            f"the clock of peer {name} is {shown_seconds(abs(ahead))}"
+            f"the clock of peer {name} is {format_seconds(abs(ahead))}"
             f" {'ahead of' if ahead > 0 else 'behind'} this node's"
         )
 
 
 def _subscriber(peer: SubscriberStatus, name: str) -> Iterator[Problem]:
     if FETCHES_SECONDS <= peer.heard_seconds < ABSENT_SECONDS:
-        lacks = f": {counted(peer.behind, 'change')} not on its disk" if peer.behind else ""
-        yield _warning(f"peer {name} has not pulled for {shown_seconds(peer.heard_seconds)}{lacks}")
+        lacks = f": {plural(peer.behind, 'change')} not on its disk" if peer.behind else ""
+        yield _warning(
+            f"peer {name} has not pulled for {format_seconds(peer.heard_seconds)}{lacks}"
+        )

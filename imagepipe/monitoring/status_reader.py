@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from imagepipe.core.queues.turns import Kind
-from imagepipe.core.rows.versions import Ahead
-from imagepipe.core.units import shown_seconds
+from imagepipe.core.queues.turns import JobKind
+from imagepipe.core.rows.versions import FutureStamps
+from imagepipe.core.units import format_seconds
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, QueueShare, QueueStatus
@@ -27,9 +27,9 @@ class QueueNumbers(Protocol):
     @property
     def waiting_max(self) -> int: ...
 
-    def running(self, kind: Kind) -> int: ...
+    def running(self, kind: JobKind) -> int: ...
 
-    def waiting(self, kind: Kind) -> int: ...
+    def waiting(self, kind: JobKind) -> int: ...
 
 
 class CacheNumbers(Protocol):
@@ -64,7 +64,7 @@ def why_not_ready(*, stopping: bool, unready: str | None, silent_seconds: float)
     if stopping:
         return "the server is stopping"
     if silent_seconds >= DISK_SILENT_SECONDS:
-        return f"the disk has not answered for {shown_seconds(silent_seconds)}"
+        return f"the disk has not answered for {format_seconds(silent_seconds)}"
     return None
 
 
@@ -90,7 +90,7 @@ class StatusReader:
         replication: Callable[[], ReplicationStatus | None] = lambda: None,
         downloads: Callable[[], int] = lambda: 0,
         cache: CacheNumbers | None = None,
-        ahead: Callable[[], Ahead | None] = lambda: None,
+        ahead: Callable[[], FutureStamps | None] = lambda: None,
     ) -> None:
         self._version = version
         self._seconds = seconds
@@ -140,7 +140,8 @@ class StatusReader:
     def _read_queue(self) -> QueueStatus:
         queue = self._queue
         stores, renditions = (
-            QueueShare(queue.running(kind), queue.waiting(kind)) for kind in (Kind.WRITE, Kind.READ)
+            QueueShare(queue.running(kind), queue.waiting(kind))
+            for kind in (JobKind.WRITE, JobKind.READ)
         )
         return QueueStatus(
             # some are being flushed

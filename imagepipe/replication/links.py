@@ -7,7 +7,7 @@ from functools import partial
 from twisted.logger import Logger
 
 from imagepipe.config.settings import Peer, ReplicationSettings
-from imagepipe.core.replication.endpoints import said_of, sync_of
+from imagepipe.core.replication.endpoints import announced_sync, sync_of
 from imagepipe.errors import StartError
 from imagepipe.replication.link_changes import link_name
 from imagepipe.replication.zmq.curve_keys import NodeKeys
@@ -89,7 +89,7 @@ class PeerSockets:
     @property
     def announced(self) -> str:
         """The sync endpoint that this node announces."""
-        return said_of(self.publish, self.sync) if self._pub else ""
+        return announced_sync(self.publish, self.sync) if self._pub else ""
 
     def replace(self, gone: Sequence[str], new: Sequence[Peer], keys: NodeKeys | None) -> None:
         """Replace peers and add keys. Raises StartError, and then nothing has changed."""

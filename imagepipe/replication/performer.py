@@ -12,9 +12,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from imagepipe.core.replication import actions
-from imagepipe.core.replication.fetches import Received
+from imagepipe.core.replication.fetches import ReceiveResult
 from imagepipe.core.replication.replica import Replica
-from imagepipe.core.rows.join import Joined
+from imagepipe.core.rows.join import JoinResult
 from imagepipe.errors import ImagepipeError
 from imagepipe.runtime.rate_limited_log import RateLimitedLog
 from imagepipe.storage.store import Store
@@ -130,7 +130,7 @@ class Performer:
         transfers = {part.transfer for part in action.parts}
         self._storing.update(transfers)
 
-        def kept(results: Sequence[tuple[int, Received]]) -> Event:
+        def kept(results: Sequence[tuple[int, ReceiveResult]]) -> Event:
             self._written(transfers)
             return lambda replica, now: replica.pieces_stored(action.link, action.rid, results, now)
 
@@ -157,13 +157,13 @@ class Performer:
 
     # On threads.
 
-    def _receive(self, action: actions.StorePieces) -> Sequence[tuple[int, Received]]:
+    def _receive(self, action: actions.StorePieces) -> Sequence[tuple[int, ReceiveResult]]:
         return [
             (part.transfer, self._store.receive(part.transfer, part.content, part.offset, piece))
             for part, piece in zip(action.parts, action.pieces, strict=True)
         ]
 
-    def _join(self, action: actions.Join) -> Joined:
+    def _join(self, action: actions.Join) -> JoinResult:
         try:
             return self._store.join(
                 action.rows, action.upstream, action.cursor, from_start=action.from_start

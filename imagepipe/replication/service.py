@@ -27,7 +27,7 @@ from imagepipe.core.replication.messages import (
 )
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.entries import Content, Row
-from imagepipe.core.units import shown_bytes
+from imagepipe.core.units import format_bytes
 from imagepipe.errors import StartError
 from imagepipe.replication.catch_up import CatchUp
 from imagepipe.replication.confirmations import Confirmations
@@ -261,7 +261,7 @@ class Replication:
         if admission and (why := admission.refusal(row)):
             return why
         if content.size > GET_BYTES_MAX and content.size > self._store.room_bytes:
-            return f"not enough disk space for its {shown_bytes(content.size)}"
+            return f"not enough disk space for its {format_bytes(content.size)}"
         return None
 
     # Events. One that arrives too late, for a removed link or after `stop`, is dropped.

@@ -26,7 +26,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.threadpool import ThreadPool
 
 from imagepipe.core.queues.fair_queue import FairQueue
-from imagepipe.core.queues.turns import Kind, Turns
+from imagepipe.core.queues.turns import EngineTurns, JobKind
 from imagepipe.errors import NotStored, Overloaded
 from imagepipe.runtime.threads import deliver
 
@@ -48,7 +48,7 @@ class TimedResult(Generic[T]):
 class _Job:
     """A job in the queue. is_counted: it is among the running, or is over."""
 
-    kind: Kind
+    kind: JobKind
     run: Callable[[], Any]
     submitted: float
     answer: "Deferred[Any]" = field(default_factory=Deferred)
@@ -67,7 +67,7 @@ class _Turn:
 class _KindQueue:
     """The jobs of one kind. `in_flight` is the reactor's; the rest is under the queue's lock."""
 
-    def __init__(self, kind: Kind, threads: int) -> None:
+    def __init__(self, kind: JobKind, threads: int) -> None:
         self.pool = ThreadPool(minthreads=0, maxthreads=threads, name=f"{kind} jobs")
         self.in_flight = 0
         self.running = 0
@@ -95,8 +95,8 @@ class RenderQueue:
         self._waiting_max = waiting_max
         self._refusing = False
         self._lock = threading.Lock()
-        self._turns = Turns(running_max)
-        self._queues = {kind: _KindQueue(kind, THREADS_A_RENDER * running_max) for kind in Kind}
+        self._turns = EngineTurns(running_max)
+        self._queues = {kind: _KindQueue(kind, THREADS_A_RENDER * running_max) for kind in JobKind}
         self._of_this_thread = threading.local()
 
     def start(self) -> None:
@@ -135,15 +135,15 @@ class RenderQueue:
         """How many of each kind may wait."""
         return self._waiting_max
 
-    def running(self, kind: Kind) -> int:
+    def running(self, kind: JobKind) -> int:
         """Jobs that have had their turn and are not done."""
         return self._queues[kind].running
 
-    def waiting(self, kind: Kind) -> int:
+    def waiting(self, kind: JobKind) -> int:
         """Jobs that wait for their turn."""
         return self._queues[kind].in_flight - self._queues[kind].running
 
-    async def run(self, job: Callable[[], T], kind: Kind, client: str = "") -> TimedResult[T]:
+    async def run(self, job: Callable[[], T], kind: JobKind, client: str = "") -> TimedResult[T]:
         """Run `job` on an I/O thread.
 
         client: whose job it is; a client with few jobs takes the place of one with many.
@@ -154,7 +154,7 @@ class RenderQueue:
         displaced = None
         with self._lock:
             if queue.in_flight >= self.running_max + self._waiting_max:
-                displaced = queue.waiting.make_way(client)
+                displaced = queue.waiting.evict(client)
                 if displaced is None:
                     raise self._is_full(kind)
             queue.waiting.put(client, submitted)
@@ -220,7 +220,7 @@ class RenderQueue:
 
     def _give_turns(self, now: float) -> None:
         """Let those render whose turn it is; under the lock."""
-        while kind := self._turns.take([one for one in Kind if self._queues[one].asking], now):
+        while kind := self._turns.take([one for one in JobKind if self._queues[one].asking], now):
             turn = self._queues[kind].asking.popleft()
             turn.began = now
             turn.given.set()
@@ -229,5 +229,5 @@ class RenderQueue:
         if self._refusing:
             raise Overloaded("the server is stopping: try again") from None
 
-    def _is_full(self, kind: Kind) -> Overloaded:
+    def _is_full(self, kind: JobKind) -> Overloaded:
         return Overloaded(f"the queue of {kind}s is full, {self.waiting(kind)} wait: try again")

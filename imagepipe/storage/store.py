@@ -37,15 +37,15 @@ from twisted.logger import Logger
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.header_size import HEAD_BYTES
 from imagepipe.core.replication.admission import Admission, facts_of_bytes
-from imagepipe.core.replication.fetches import Received
-from imagepipe.core.requests.history_query import LostPage
+from imagepipe.core.replication.fetches import ReceiveResult
+from imagepipe.core.requests.history_query import HistoryPage
 from imagepipe.core.rows import join
-from imagepipe.core.rows.entries import Change, Content, Entry, Excerpt, Row, net_moves
+from imagepipe.core.rows.entries import Content, Entry, PathChange, Row, RowPage, net_moves
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.erasure import erasure_path
-from imagepipe.core.rows.join import Cursor, Joined, Pending
+from imagepipe.core.rows.join import Cursor, JoinResult, Pending
 from imagepipe.core.rows.stamp import milliseconds
-from imagepipe.core.rows.versions import Ahead
+from imagepipe.core.rows.versions import FutureStamps
 from imagepipe.core.rows.visibility import Hidden
 from imagepipe.errors import (
     BadRequest,
@@ -239,7 +239,7 @@ class Store:
         )
 
         self._now_ms = now_ms
-        self.ahead: Ahead | None = None
+        self.ahead: FutureStamps | None = None
         self.admission: Admission | None = None
         self.room_bytes = 0
         self._transfers = Transfers(
@@ -359,7 +359,7 @@ class Store:
         """Delete images as one; never blocks. A path that does not exist is deleted too: its image
         may be on the way from a peer.
         """
-        changes = tuple(Change(path, None) for path in dict.fromkeys(paths))
+        changes = tuple(PathChange(path, None) for path in dict.fromkeys(paths))
         return self._submitted(
             WriteCall(tuple(change.path for change in changes), lambda _: changes)
         )
@@ -514,7 +514,7 @@ class Store:
         """
         return self._catalogue.history.of(path)
 
-    def lost_page(self, page: LostPage) -> Sequence[LostVersion]:
+    def lost_page(self, page: HistoryPage) -> Sequence[LostVersion]:
         """Some of them, by path, the newest version of a path first."""
         return self._catalogue.history.page(page)
 
@@ -528,7 +528,7 @@ class Store:
         """
         return self._catalogue.hidden()
 
-    def changes(self, after: int, limit: int) -> Excerpt:
+    def changes(self, after: int, limit: int) -> RowPage:
         """The rows with numbers above `after`, in order, `limit` at most."""
         return self._catalogue.changes(after, limit)
 
@@ -550,7 +550,7 @@ class Store:
             try:
                 return tuple(
                     content
-                    for content in join.wanted(rows, self._catalogue.look_up)
+                    for content in join.missing_contents(rows, self._catalogue.look_up)
                     if not self._objects.has(content)
                 )
             except BaseException:
@@ -564,7 +564,7 @@ class Store:
         with contextlib.suppress(Overloaded), self._in_flight.one():
             self._abandon(free)
 
-    def receive(self, transfer: int, content: Content, offset: int, data: bytes) -> Received:
+    def receive(self, transfer: int, content: Content, offset: int, data: bytes) -> ReceiveResult:
         """Take bytes of an object from a peer: disjoint ranges in any order, of one transfer by
         several threads at once.
 
@@ -577,9 +577,9 @@ class Store:
         with self._freeing_space(), self._writing():
             if not self._reserve.is_allocated:
                 self._transfers.discard(transfer)
-                return Received.NO_ROOM
+                return ReceiveResult.NO_ROOM
             received = self._transfers.receive(transfer, content, offset, data)
-            if received is Received.COMPLETE:
+            if received is ReceiveResult.COMPLETE:
                 self._abandon([content.digest])  # if it was let go of meanwhile
             return received
 
@@ -594,7 +594,7 @@ class Store:
         cursor: Cursor | None,
         *,
         from_start: bool = False,
-    ) -> Joined:
+    ) -> JoinResult:
         """Join rows of distinct paths with the map, whose bytes were held and received as far as
         they could be; `cursor` is where they end.
 
@@ -606,7 +606,7 @@ class Store:
         with self._freeing_space(), self._writing():
             here = frozenset(
                 content
-                for content in join.wanted(rows, self._catalogue.look_up)
+                for content in join.missing_contents(rows, self._catalogue.look_up)
                 if self._objects.has(content)
             )
             self._objects.flush(content.digest for content in here)
@@ -703,13 +703,13 @@ class Store:
     def _put(self, images: Sequence[StagedImage], *, only_new: bool) -> Commit:
         if not self._reserve.is_allocated:
             raise DiskFull(FULL)
-        changes: dict[str, Change] = {}
+        changes: dict[str, PathChange] = {}
         contents = []
         for image in images:
             if image.path in changes:
                 raise BadRequest("path", f"two images for {quoted(image.path)}")
             contents.append(self._seal(image.file))
-            changes[image.path] = Change(image.path, contents[-1])
+            changes[image.path] = PathChange(image.path, contents[-1])
         digests = [content.digest for content in contents]
         with self._pins.pinned(digests):
             with measured("flush"):

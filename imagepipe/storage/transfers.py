@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagepipe.core.rendering.formats import SNIFF_BYTES
-from imagepipe.core.replication.fetches import Received
+from imagepipe.core.replication.fetches import ReceiveResult
 from imagepipe.core.rows.entries import Content
 from imagepipe.storage.disk import digest_of, open_for_reading
 from imagepipe.storage.objects import Objects
@@ -60,13 +60,13 @@ class Transfers:
         # which any thread may ask for the next: a generator would not stand two at once
         self._numbers = itertools.count()
 
-    def receive(self, transfer: int, content: Content, offset: int, data: bytes) -> Received:
+    def receive(self, transfer: int, content: Content, offset: int, data: bytes) -> ReceiveResult:
         """Take a piece of an object. Raises OSError and FlushError, and the transfer begins anew
         then.
         """
         if offset < 0 or offset + len(data) > content.size:
             self.discard(transfer)
-            return Received.DAMAGED
+            return ReceiveResult.DAMAGED
         if len(data) == content.size:
             return self._receive_whole(content, data)
         try:
@@ -82,11 +82,11 @@ class Transfers:
         if begun:
             begun.file.unlink(missing_ok=True)
 
-    def _receive_whole(self, content: Content, data: bytes) -> Received:
+    def _receive_whole(self, content: Content, data: bytes) -> ReceiveResult:
         if hashlib.sha256(data).hexdigest() != content.digest:
-            return Received.DAMAGED
+            return ReceiveResult.DAMAGED
         if not self._is_wanted(data[:SNIFF_BYTES]):
-            return Received.UNWANTED
+            return ReceiveResult.UNWANTED
         file = self._new_file()
         try:
             descriptor = _create(file)
@@ -99,45 +99,47 @@ class Transfers:
         except BaseException:
             file.unlink(missing_ok=True)
             raise
-        return Received.COMPLETE
+        return ReceiveResult.COMPLETE
 
-    def _receive_piece(self, transfer: int, content: Content, offset: int, data: bytes) -> Received:
+    def _receive_piece(
+        self, transfer: int, content: Content, offset: int, data: bytes
+    ) -> ReceiveResult:
         room = self._room()
         with self._lock:
             begun = self._begun.get(transfer)
             if begun is None:
                 if content.size > room - self._expected():
-                    return Received.NO_ROOM
+                    return ReceiveResult.NO_ROOM
                 begun = _Transfer(self._new_file(), content.size)
                 os.close(_create(begun.file))
                 self._begun[transfer] = begun
         if len(data) > room:
             self.discard(transfer)
-            return Received.NO_ROOM
+            return ReceiveResult.NO_ROOM
         try:
             descriptor = os.open(begun.file, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:  # discarded, just now
-            return Received.MORE
+            return ReceiveResult.MORE
         try:
             _write(descriptor, data, offset)
             with self._lock:
                 begun.received += len(data)
                 if begun.received < content.size or self._begun.get(transfer) is not begun:
-                    return Received.MORE
+                    return ReceiveResult.MORE
                 del self._begun[transfer]  # what follows is this thread's alone
             try:
                 if digest_of(begun.file) != content.digest:
                     begun.file.unlink()
-                    return Received.DAMAGED
+                    return ReceiveResult.DAMAGED
                 if not self._is_wanted(_head_of(begun.file)):
                     begun.file.unlink()
-                    return Received.UNWANTED
+                    return ReceiveResult.UNWANTED
                 self._objects.seal(descriptor, begun.file)
                 self._objects.add(content.digest, begun.file, content.size)
             except BaseException:
                 begun.file.unlink(missing_ok=True)
                 raise
-            return Received.COMPLETE
+            return ReceiveResult.COMPLETE
         finally:
             os.close(descriptor)
 

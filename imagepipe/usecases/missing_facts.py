@@ -7,7 +7,7 @@ They are written down, so that a header is read once.
 import contextlib
 from dataclasses import replace
 
-from imagepipe.core.queues.turns import Kind
+from imagepipe.core.queues.turns import JobKind
 from imagepipe.core.rendering import formats
 from imagepipe.core.rows.entries import Content, ImageFacts, Row
 from imagepipe.engines.engine import Engine
@@ -32,7 +32,7 @@ class MissingFacts:
         content = row.entry.content
         if content is None or row.facts is not None:
             return row
-        timed = await self._queue.run(lambda: self._read(content), Kind.READ)
+        timed = await self._queue.run(lambda: self._read(content), JobKind.READ)
         return replace(row, facts=timed.result)
 
     def _read(self, content: Content) -> ImageFacts:

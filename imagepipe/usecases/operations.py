@@ -22,12 +22,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
-from imagepipe.core.queues.turns import Kind
+from imagepipe.core.queues.turns import JobKind
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import Format
 from imagepipe.core.rendering.plan import RenderSettings, check_source, plan_render
 from imagepipe.core.requests.call_arguments import StoreRequest
-from imagepipe.core.requests.history_query import LostPage, version_text
+from imagepipe.core.requests.history_query import HistoryPage, version_text
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.engines.engine import Engine
 from imagepipe.errors import BadRequest, InternalError, NotAnImage, NotFound, NotStored, quoted
@@ -93,7 +93,7 @@ class Operations:
         image: Callable[[], bytes],
         request: StoreRequest,
         *,
-        kind: Kind = Kind.WRITE,
+        kind: JobKind = JobKind.WRITE,
         only_new: bool = False,
         stages: StageTimer | None = None,
     ) -> TimedResult[Commit]:
@@ -164,7 +164,7 @@ class Operations:
         paths: Sequence[str] = await self._on_thread(lambda: self._store.list(prefix, after, limit))
         return paths
 
-    async def history(self, page: LostPage) -> Sequence[LostVersion]:
+    async def history(self, page: HistoryPage) -> Sequence[LostVersion]:
         """The images kept here that lost a conflict, as far as they are asked for."""
         lost: Sequence[LostVersion] = await self._on_thread(lambda: self._store.lost_page(page))
         return lost

@@ -13,7 +13,7 @@ from typing import IO, Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from imagepipe.core.queues.turns import Kind
+from imagepipe.core.queues.turns import JobKind
 from imagepipe.core.rendering import renditions
 from imagepipe.core.rendering.renditions import Rendition, RenditionLimits
 from imagepipe.core.requests.call_arguments import OUTPUTS_MAX, StoreRequest
@@ -201,7 +201,7 @@ class Originals:
         )
         try:
             timed = await self._operations.store(
-                lambda: self._read(file), StoreRequest(path, ()), kind=Kind.READ, only_new=True
+                lambda: self._read(file), StoreRequest(path, ()), kind=JobKind.READ, only_new=True
             )
         except Conflict:
             if await self._is_known(image, path):

@@ -19,7 +19,7 @@ from typing import Protocol
 
 import msgspec
 
-from imagepipe.core.queues.turns import Kind
+from imagepipe.core.queues.turns import JobKind
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import AVIF, WEBP, Format
 from imagepipe.core.rendering.output_request import OutputRequest
@@ -261,7 +261,9 @@ class Renditions:
         self, digest: str, requests: tuple[RenditionRequest, ...], client: str
     ) -> RenditionJob:
         try:
-            timed = await self._queue.run(lambda: self._make(digest, requests), Kind.READ, client)
+            timed = await self._queue.run(
+                lambda: self._make(digest, requests), JobKind.READ, client
+            )
         except Unrenderable as failure:
             self._failures.note(failure)
             raise NotStored(str(failure)) from None

@@ -18,7 +18,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from imagepipe.core.rate_limit import Pace
+from imagepipe.core.rate_limit import RateLimit
 from imagepipe.core.rows.entries import Content
 from imagepipe.errors import BadRequest, quoted
 from imagepipe.storage.store import Store
@@ -115,7 +115,7 @@ class Verification:
             self._reactor,
             self._store,
             self._refetch,
-            Pace(rate),
+            RateLimit(rate),
             self._seconds,
             self._wall_ms,
             repair=repair,
@@ -150,7 +150,7 @@ class _VerificationRun:
         reactor: Any,
         store: Store,
         refetch: Callable[[Sequence[Content]], Coroutine[Any, Any, None]],
-        pace: Pace,
+        pace: RateLimit,
         seconds: Callable[[], float],
         wall_ms: Callable[[], int],
         *,

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from imagepipe.core.node_names import both_names
-from imagepipe.core.units import shown_bytes, shown_seconds
+from imagepipe.core.node_names import displayed_name
+from imagepipe.core.units import format_bytes, format_seconds
 from imagepipe.monitoring.counters import LoggedError, Totals
 from imagepipe.monitoring.node_status import CacheStatus, NodeStatus, Problem
 from imagepipe.replication.status import (
@@ -21,7 +21,7 @@ def as_text(status: NodeStatus) -> str:
     """The page /status for a terminal."""
     parts = [
         (
-            f"imagepipe {status.version}, up {shown_seconds(status.uptime_seconds)},"
+            f"imagepipe {status.version}, up {format_seconds(status.uptime_seconds)},"
             f" {'ready' if status.ready else f'NOT READY: {status.not_ready}'}"
         ),
         *_problems(status.problems),
@@ -52,8 +52,8 @@ def _now(status: NodeStatus) -> Lines:
     yield (
         "disk",
         (
-            f"{shown_bytes(disk.free_bytes)} free of {shown_bytes(disk.total_bytes)}{percent},"
-            f" {shown_seconds(disk.age_seconds)} ago"
+            f"{format_bytes(disk.free_bytes)} free of {format_bytes(disk.total_bytes)}{percent},"
+            f" {format_seconds(disk.age_seconds)} ago"
         ),
     )
     if disk.total_inodes:
@@ -64,7 +64,7 @@ def _now(status: NodeStatus) -> Lines:
 def _cache(cache: CacheStatus) -> Lines:
     yield (
         "cache",
-        f"{shown_bytes(cache.bytes)} of {shown_bytes(cache.bytes_max)} in {cache.files} files",
+        f"{format_bytes(cache.bytes)} of {format_bytes(cache.bytes_max)} in {cache.files} files",
     )
     yield (
         "cache since the start",
@@ -97,7 +97,7 @@ def _totals(totals: Totals) -> Lines:
         yield f"{answered.method} answered {answered.status}", str(answered.count)
     yield (
         "bodies",
-        f"{shown_bytes(totals.received_bytes)} received, {shown_bytes(totals.sent_bytes)} sent",
+        f"{format_bytes(totals.received_bytes)} received, {format_bytes(totals.sent_bytes)} sent",
     )
 
 
@@ -132,14 +132,14 @@ def _replication(replication: ReplicationStatus) -> Iterable[str]:
 
 
 def _pending(pending: PendingStatus) -> Sequence[str]:
-    return pending.path, pending.name, shown_bytes(pending.size), pending.why
+    return pending.path, pending.name, format_bytes(pending.size), pending.why
 
 
 def _own_part(replication: ReplicationStatus) -> Lines:
-    yield "node", both_names(replication.name, replication.node)
+    yield "node", displayed_name(replication.name, replication.node)
     yield "newest change", f"{replication.seq}, unreplicated {replication.unreplicated}"
     waiting = (
-        f"; there have been some for {shown_seconds(replication.pending_seconds)}"
+        f"; there have been some for {format_seconds(replication.pending_seconds)}"
         if replication.pending
         else ""
     )
@@ -150,12 +150,12 @@ def _own_part(replication: ReplicationStatus) -> Lines:
 
 def _upstream(peer: UpstreamStatus) -> Sequence[str]:
     return (
-        both_names(peer.peer, peer.name),
+        displayed_name(peer.peer, peer.name),
         f"no: {peer.refused}" if peer.refused else "yes" if peer.connected else "no",
-        "never" if peer.heard_seconds is None else f"{shown_seconds(peer.heard_seconds)} ago",
+        "never" if peer.heard_seconds is None else f"{format_seconds(peer.heard_seconds)} ago",
         str(peer.rows_behind),
-        shown_bytes(peer.bytes_behind),
-        shown_seconds(peer.seconds_behind),
+        format_bytes(peer.bytes_behind),
+        format_seconds(peer.seconds_behind),
         str(peer.rings_lost),
         "-" if peer.clock_ahead_seconds is None else f"{peer.clock_ahead_seconds:+.1f} s",
     )
@@ -163,10 +163,10 @@ def _upstream(peer: UpstreamStatus) -> Sequence[str]:
 
 def _subscriber(peer: SubscriberStatus) -> Sequence[str]:
     return (
-        both_names(peer.peer, peer.key or peer.node),
+        displayed_name(peer.peer, peer.key or peer.node),
         str(peer.acked),
         str(peer.behind),
-        f"{shown_seconds(peer.heard_seconds)} ago",
+        f"{format_seconds(peer.heard_seconds)} ago",
     )
 
 

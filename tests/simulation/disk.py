@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from imagepipe.core.replication.actions import Join
 from imagepipe.core.rows import join, versions
-from imagepipe.core.rows.entries import Change, Content, Entry, Row, wins
+from imagepipe.core.rows.entries import Content, Entry, PathChange, Row, wins
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.erasure import erased_path, is_erased
-from imagepipe.core.rows.join import Cursor, Joined, Pending
+from imagepipe.core.rows.join import Cursor, JoinResult, Pending
 from tests.simulation.contents import BYTES, is_good
 
 
@@ -69,7 +69,7 @@ class Disk:
         if is_good(digest, data):
             self.damaged.discard(digest)
 
-    def write(self, changes: tuple[Change, ...], wall_ms: int) -> tuple[Entry, ...]:
+    def write(self, changes: tuple[PathChange, ...], wall_ms: int) -> tuple[Entry, ...]:
         """What a call does. The bytes are kept first."""
         given = versions.next_versions(
             [change.path for change in changes], self.node, wall_ms, self.known_at
@@ -96,7 +96,7 @@ class Disk:
         waiting = [row.entry for (_, at), row in self.pending.items() if at == path]
         return waiting + ([self.rows[path]] if path in self.rows else [])
 
-    def join(self, action: Join) -> Joined:
+    def join(self, action: Join) -> JoinResult:
         """Join rows, and move the cursor."""
         before = dict(self.pending)
         if action.from_start:
@@ -106,7 +106,7 @@ class Disk:
         outcome = join.join(action.rows, self.rows.get, self.has_bytes, self.node, self.seq)
         self.history += outcome.lost
         # all is one transaction
-        for entry in sorted(outcome.taken, key=lambda entry: erased_path(entry.path) is None):
+        for entry in sorted(outcome.accepted, key=lambda entry: erased_path(entry.path) is None):
             self.seq = max(self.seq, entry.seq)
             self._set(entry)
         if action.upstream is not None:
@@ -119,7 +119,7 @@ class Disk:
         }
         if action.upstream is not None and action.cursor is not None:
             self.cursors[action.upstream] = action.cursor
-        return Joined(
+        return JoinResult(
             self.seq,
             tuple(
                 Pending(key[0], row) for key, row in self.pending.items() if before.get(key) != row

@@ -11,7 +11,7 @@ from unittest import mock
 from imagepipe.core.paths import ancestors
 from imagepipe.core.replication import subscribers
 from imagepipe.core.replication.actions import Action, DiscardTransfer, Join, Release
-from imagepipe.core.replication.fetches import Ended, Fetches, Received
+from imagepipe.core.replication.fetches import Ended, Fetches, ReceiveResult
 from imagepipe.core.replication.link import (
     PIECES_SECONDS_MAX,
     Link,
@@ -24,11 +24,11 @@ from imagepipe.core.replication.refetch import Refetches
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.replication.subscribers import Subscriber, Subscribers
 from imagepipe.core.rows import entries, epochs, join, stamp, versions
-from imagepipe.core.rows.entries import Change, Content, Entry
+from imagepipe.core.rows.entries import Content, Entry, PathChange
 from imagepipe.core.rows.epochs import Epoch
-from imagepipe.core.rows.join import Joined
+from imagepipe.core.rows.join import JoinResult
 from imagepipe.core.rows.stamp import Version
-from imagepipe.core.rows.visibility import shown
+from imagepipe.core.rows.visibility import visible
 from tests.simulation.disk import Disk
 from tests.simulation.node import Node
 
@@ -89,10 +89,12 @@ def _blind_to_hidden(self: Disk, path: str) -> list[Entry]:
         for other, entry in self.rows.items()
         if other in ancestors(path) or path in ancestors(other)
     ]
-    return [entry for entry in _KNOWN_AT(self, path) if not entry.content or shown(entry, related)]
+    return [
+        entry for entry in _KNOWN_AT(self, path) if not entry.content or visible(entry, related)
+    ]
 
 
-def _a_version_each(self: Disk, changes: tuple[Change, ...], wall_ms: int) -> tuple[Entry, ...]:
+def _a_version_each(self: Disk, changes: tuple[PathChange, ...], wall_ms: int) -> tuple[Entry, ...]:
     return tuple(entry for change in changes for entry in _WRITE(self, (change,), wall_ms))
 
 
@@ -114,12 +116,12 @@ def _never_unseen(loser: Entry, winner: Entry) -> bool:
     return False
 
 
-def _without_own_number(*arguments: Any) -> join.Join:
+def _without_own_number(*arguments: Any) -> join.JoinPlan:
     joined = _JOIN(*arguments)
-    return replace(joined, taken=tuple(replace(entry, seq=0) for entry in joined.taken))
+    return replace(joined, accepted=tuple(replace(entry, seq=0) for entry in joined.accepted))
 
 
-def _before_the_bytes(rows: Any, entry_of: Any, has_bytes: Any, *others: Any) -> join.Join:
+def _before_the_bytes(rows: Any, entry_of: Any, has_bytes: Any, *others: Any) -> join.JoinPlan:
     return _JOIN(rows, entry_of, lambda content: content is not None, *others)
 
 
@@ -182,7 +184,7 @@ def _mends_without_end(self: Refetches, now: float) -> list[int]:
     return []
 
 
-def _silent_relief(self: Replica, pull_id: int, outcome: Joined, now: float) -> None:
+def _silent_relief(self: Replica, pull_id: int, outcome: JoinResult, now: float) -> None:
     before = {link.name: link.unacknowledged for link in self.links.values()}
     _JOINED(self, pull_id, replace(outcome, settled=()), now)
     for link in self.links.values():
@@ -230,9 +232,9 @@ def _on_from_ahead(self: Link) -> None:
 # Bytes.
 
 
-def _unverified(self: Node, digest: str, data: bytes) -> Received:
+def _unverified(self: Node, digest: str, data: bytes) -> ReceiveResult:
     self.disk.keep(digest, data)
-    return Received.COMPLETE
+    return ReceiveResult.COMPLETE
 
 
 def _first_refusal(self: Fetches, fetch: Any, now: float) -> Ended:

@@ -28,13 +28,13 @@ from imagepipe.core.replication.actions import (
     SendRequest,
     StorePieces,
 )
-from imagepipe.core.replication.fetches import Received
+from imagepipe.core.replication.fetches import ReceiveResult
 from imagepipe.core.replication.link import GETS_MAX, PULLS_MAX
 from imagepipe.core.replication.messages import Batch, Changes, Get
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.replication.subscribers import READS_OF_ALL_MAX, SUBSCRIBERS_MAX
 from imagepipe.core.rows import join
-from imagepipe.core.rows.entries import Change, Entry, Row
+from imagepipe.core.rows.entries import Entry, PathChange, Row
 from tests.simulation.contents import GET_BYTES, is_good
 from tests.simulation.disk import Disk
 
@@ -201,7 +201,7 @@ class Node:
                 lambda: self.replica.add_link(upstream, self._world.now),
             )
 
-    def write(self, decide: Callable[[Disk], tuple[Change, ...]], min_acks: int) -> None:
+    def write(self, decide: Callable[[Disk], tuple[PathChange, ...]], min_acks: int) -> None:
         """A client's call."""
         if self.up:
             self._in_turn(lambda: self._write(decide, min_acks))
@@ -336,7 +336,7 @@ class Node:
         self.pins.update(_digests(action.rows))
         lacking = [
             content
-            for content in join.wanted(action.rows, self.disk.rows.get)
+            for content in join.missing_contents(action.rows, self.disk.rows.get)
             if not self.disk.has_bytes(content)
         ]
         self._world.note(self.name, "has examined", action.pull, lacking, now)
@@ -350,13 +350,13 @@ class Node:
                 0.0, lambda: self.replica.store_failed(action.link, action.rid, self._world.now)
             )
             return
-        results: dict[int, Received] = {}
+        results: dict[int, ReceiveResult] = {}
         for part, piece in zip(action.parts, action.pieces, strict=True):
             pieces = self.transfers.get(part.transfer)
             if pieces is None:
                 continue
             pieces[part.offset] = piece
-            results[part.transfer] = Received.MORE
+            results[part.transfer] = ReceiveResult.MORE
             if sum(map(len, pieces.values())) == part.content.size:
                 results[part.transfer] = self._complete(
                     part.content.digest, b"".join(pieces[offset] for offset in sorted(pieces))
@@ -369,11 +369,11 @@ class Node:
             ),
         )
 
-    def _complete(self, digest: str, data: bytes) -> Received:
+    def _complete(self, digest: str, data: bytes) -> ReceiveResult:
         if not is_good(digest, data):
-            return Received.DAMAGED
+            return ReceiveResult.DAMAGED
         self.disk.keep(digest, data)
-        return Received.COMPLETE
+        return ReceiveResult.COMPLETE
 
     def _join(self, action: Join) -> None:
         self._joining -= 1
@@ -388,7 +388,7 @@ class Node:
             self._world.oracle.moved(self, action.upstream, action.cursor)
         self._has_committed(seq, lambda: self.replica.joined(action.pull, joined, self._world.now))
 
-    def _write(self, decide: Callable[[Disk], tuple[Change, ...]], min_acks: int) -> None:
+    def _write(self, decide: Callable[[Disk], tuple[PathChange, ...]], min_acks: int) -> None:
         changes = decide(self.disk)
         if not changes or self._fails():
             return

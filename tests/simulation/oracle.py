@@ -19,7 +19,7 @@ from imagepipe.core.rows.epochs import holds
 from imagepipe.core.rows.erasure import erased_path, erasure_path, is_erased
 from imagepipe.core.rows.join import Cursor
 from imagepipe.core.rows.stamp import CLOCK_MAX, STAMP_MAX, Version, milliseconds
-from imagepipe.core.rows.visibility import shown
+from imagepipe.core.rows.visibility import visible
 from tests.simulation.contents import CONTENTS, is_good
 from tests.simulation.disk import Disk
 from tests.simulation.node import Node
@@ -394,6 +394,6 @@ def _tree(disk: Disk) -> dict[str, Content]:
             for other in disk.rows
             if other in ancestors(path) or path in ancestors(other)
         ]
-        if content := shown(entry, related):
+        if content := visible(entry, related):
             tree[path] = content
     return tree

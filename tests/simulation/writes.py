@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from imagepipe.core.paths import ancestors
-from imagepipe.core.rows.entries import Change, net_moves
+from imagepipe.core.rows.entries import PathChange, net_moves
 from imagepipe.core.rows.erasure import erasure_path
 from imagepipe.errors import BadRequest
 from tests.simulation.contents import CONTENTS
@@ -15,7 +15,7 @@ from tests.simulation.disk import Disk
 PATHS = ("a", "a/b", "a/b/c", "b", "b/x", "c", "d/e", "d/e/f", "d/g")
 
 
-def random_write(rng: random.Random) -> Callable[[Disk], tuple[Change, ...]]:
+def random_write(rng: random.Random) -> Callable[[Disk], tuple[PathChange, ...]]:
     """A call. What it changes is decided when its turn comes; nothing, if it is refused."""
     kind = rng.random()
     if kind < 0.6:
@@ -36,25 +36,25 @@ def random_write(rng: random.Random) -> Callable[[Disk], tuple[Change, ...]]:
     return lambda disk: _checked(disk, _moves(disk, pairs))
 
 
-def put(*pairs: object) -> Callable[[Disk], tuple[Change, ...]]:
+def put(*pairs: object) -> Callable[[Disk], tuple[PathChange, ...]]:
     """Give paths contents, or delete them (None)."""
-    changes = tuple(Change(*pair) for pair in pairs)  # type: ignore[misc]
+    changes = tuple(PathChange(*pair) for pair in pairs)  # type: ignore[misc]
     return lambda disk: _checked(disk, changes)
 
 
-def erase(*paths: str) -> Callable[[Disk], tuple[Change, ...]]:
+def erase(*paths: str) -> Callable[[Disk], tuple[PathChange, ...]]:
     """Delete paths, and what lost a conflict there."""
     return put(*((row, None) for path in paths for row in (path, erasure_path(path))))
 
 
-def _moves(disk: Disk, pairs: tuple[tuple[str, str], ...]) -> tuple[Change, ...]:
+def _moves(disk: Disk, pairs: tuple[tuple[str, str], ...]) -> tuple[PathChange, ...]:
     try:
         return net_moves(pairs, disk.content_of)
     except BadRequest:
         return ()
 
 
-def _checked(disk: Disk, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+def _checked(disk: Disk, changes: tuple[PathChange, ...]) -> tuple[PathChange, ...]:
     after = {path: entry.content for path, entry in disk.rows.items()} | {
         change.path: change.content for change in changes
     }

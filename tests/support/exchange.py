@@ -14,11 +14,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from imagepipe.core.paths import ancestors
-from imagepipe.core.replication.fetches import Received
+from imagepipe.core.replication.fetches import ReceiveResult
 from imagepipe.core.rows.entries import Content, Entry
 from imagepipe.core.rows.epochs import holds
-from imagepipe.core.rows.join import Cursor, Joined
-from imagepipe.core.rows.visibility import shown
+from imagepipe.core.rows.join import Cursor, JoinResult
+from imagepipe.core.rows.visibility import visible
 from imagepipe.storage.store import Store
 from tests.support.stores import digest, expected_tree, tree
 
@@ -32,7 +32,7 @@ def pull(
     limit: int = 256,
     cut: random.Random | None = None,
     lost: Iterable[str] = (),
-) -> Joined:
+) -> JoinResult:
     """One batch; `cut` cuts the bytes into pieces, and `lost` are digests that do not come."""
     cursor = store.cursors().get(upstream.node_id)
     known = cursor is not None and holds(
@@ -54,7 +54,7 @@ def pull(
         store.unpin_rows(rows)
 
 
-def retry(store: Store, peers: Sequence[Store]) -> Joined:
+def retry(store: Store, peers: Sequence[Store]) -> JoinResult:
     """Ask every peer for what is pending."""
     rows = tuple({one.row.entry.path: one.row for one in store.pending()}.values())
     lacking = store.pin_rows(rows)
@@ -68,13 +68,13 @@ def retry(store: Store, peers: Sequence[Store]) -> Joined:
 
 def fetch(
     store: Store, peers: Sequence[Store], content: Content, cut: random.Random | None = None
-) -> Received:
+) -> ReceiveResult:
     """Get an object from the first peer that has it, whole or in pieces that come in any order."""
     for peer in peers:
         if peer.read_piece(content.digest, 0, content.size) is not None:
             break
     else:
-        return Received.MORE
+        return ReceiveResult.MORE
     places = (
         [
             0,
@@ -92,7 +92,7 @@ def fetch(
         piece = peer.read_piece(content.digest, start, end - start)
         assert piece is not None
         received = store.receive(transfer, content, start, piece)
-    assert received is Received.COMPLETE
+    assert received is ReceiveResult.COMPLETE
     return received
 
 
@@ -105,7 +105,7 @@ def expected_shown(rows: Iterable[Entry]) -> dict[str, str]:
     """What a tree shows of a map: {path: digest}."""
     live = [row for row in rows if row.content]
     contents = {
-        row.path: shown(
+        row.path: visible(
             row,
             [
                 other

@@ -4,8 +4,8 @@ nothing.
 
 from dataclasses import dataclass
 
-from imagepipe.core.queues.turns import Kind
-from imagepipe.core.rows.versions import Ahead
+from imagepipe.core.queues.turns import JobKind
+from imagepipe.core.rows.versions import FutureStamps
 from imagepipe.monitoring.counters import (
     FailureCount,
     LoggedError,
@@ -124,7 +124,7 @@ FULL = NodeStatus(
         LoggedError("2026-01-01T00:00:01Z", "store", "the disk is full"),
         LoggedError("2026-01-01T00:00:00Z", "fetch", "no answer"),
     ),
-    ahead=Ahead(images=2, path="a/b.jpg", seconds=7230.0),
+    ahead=FutureStamps(images=2, path="a/b.jpg", seconds=7230.0),
 )
 
 BARE = NodeStatus(
@@ -157,16 +157,16 @@ class Jobs:
     running_max: int = 4
     waiting_max: int = 64
 
-    def running(self, kind: Kind) -> int:
+    def running(self, kind: JobKind) -> int:
         """See RenderQueue."""
         return self._share(kind).running
 
-    def waiting(self, kind: Kind) -> int:
+    def waiting(self, kind: JobKind) -> int:
         """See RenderQueue."""
         return self._share(kind).waiting
 
-    def _share(self, kind: Kind) -> QueueShare:
-        return self.stores if kind is Kind.WRITE else self.renditions
+    def _share(self, kind: JobKind) -> QueueShare:
+        return self.stores if kind is JobKind.WRITE else self.renditions
 
 
 @dataclass

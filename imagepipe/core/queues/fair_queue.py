@@ -30,7 +30,7 @@ class FairQueue(Generic[T]):
             self._clients[client] = items
         return item
 
-    def make_way(self, client: str) -> T | None:
+    def evict(self, client: str) -> T | None:
         """Remove the newest item of the client that has most, so that `client` may add one.
 
         None if `client` itself would have as many then: it has its share.

@@ -14,21 +14,21 @@ from enum import StrEnum
 SLOW_SECONDS = 2.0
 """A read that renders this long is slow: a store that waits for it would notice."""
 
-WARY_SECONDS = 60.0
+RESERVE_SECONDS = 60.0
 """For how long after a slow read the reads leave a thread to the writes."""
 
 
-class Kind(StrEnum):
+class JobKind(StrEnum):
     """The two classes of jobs."""
 
     WRITE = "store"
     READ = "rendition"
 
 
-_OTHER = {Kind.WRITE: Kind.READ, Kind.READ: Kind.WRITE}
+_OTHER = {JobKind.WRITE: JobKind.READ, JobKind.READ: JobKind.WRITE}
 
 
-class Turns:
+class EngineTurns:
     """Gives out turns. Invariant: while more are taken than `threads` (it was lowered), none is
     given.
 
@@ -39,34 +39,36 @@ class Turns:
         self.threads = threads
         self._writes = 0
         self._reads: list[float] = []  # when each of those that run began
-        self._last = Kind.READ
-        self._wary_until = float("-inf")
+        self._last = JobKind.READ
+        self._reserve_until = float("-inf")
 
-    def take(self, waiting: Container[Kind], now: float) -> Kind | None:
+    def take(self, waiting: Container[JobKind], now: float) -> JobKind | None:
         """Take a turn for one of the `waiting` kinds, and return which; None: all have to wait."""
         for kind in (_OTHER[self._last], self._last):
             if kind in waiting and self._has_room(kind, now):
                 self._last = kind
-                if kind is Kind.WRITE:
+                if kind is JobKind.WRITE:
                     self._writes += 1
                 else:
                     self._reads.append(now)
                 return kind
         return None
 
-    def give_back(self, kind: Kind, began: float, now: float) -> None:
+    def give_back(self, kind: JobKind, began: float, now: float) -> None:
         """End a turn that was taken at `began`."""
-        if kind is Kind.WRITE:
+        if kind is JobKind.WRITE:
             self._writes -= 1
             return
         self._reads.remove(began)
         if now - began >= SLOW_SECONDS:
-            self._wary_until = now + WARY_SECONDS
+            self._reserve_until = now + RESERVE_SECONDS
 
-    def _has_room(self, kind: Kind, now: float) -> bool:
+    def _has_room(self, kind: JobKind, now: float) -> bool:
         if self._writes + len(self._reads) >= self.threads:
             return False
-        if kind is Kind.WRITE or self.threads == 1:
+        if kind is JobKind.WRITE or self.threads == 1:
             return True
-        is_wary = now < self._wary_until or any(now - one >= SLOW_SECONDS for one in self._reads)
-        return not is_wary or len(self._reads) < self.threads - 1
+        reserves = now < self._reserve_until or any(
+            now - one >= SLOW_SECONDS for one in self._reads
+        )
+        return not reserves or len(self._reads) < self.threads - 1

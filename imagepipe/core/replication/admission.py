@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.header_size import header_size
 from imagepipe.core.rows.entries import ImageFacts, Row
-from imagepipe.core.units import shown_bytes
+from imagepipe.core.units import format_bytes
 
 SIDE_MAX = 10_000_000
 """The most pixels that a side of an image has: libvips' own limit."""
@@ -44,7 +44,7 @@ class Admission:
         ):
             return None
         return (
-            f"its size of {shown_bytes(content.size)} is more than this node takes (max_bytes,"
+            f"its size of {format_bytes(content.size)} is more than this node takes (max_bytes,"
             " max_pixels)"
         )
 
@@ -55,7 +55,7 @@ class Admission:
         return min(facts.width * facts.height, self.pixels_max)
 
 
-def believable_facts(format: object, width: object, height: object) -> ImageFacts | None:
+def plausible_facts(format: object, width: object, height: object) -> ImageFacts | None:
     """The facts of an image, if an image can have them; None where they are missing or made up."""
     if not isinstance(format, str) or not isinstance(width, int) or not isinstance(height, int):
         return None

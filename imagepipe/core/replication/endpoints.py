@@ -11,7 +11,7 @@ the default holds nothing is said, so that a node can be reached through whateve
 _IPC = "ipc://"
 
 
-def sync_beside(publish: str) -> str:
+def default_sync(publish: str) -> str:
     """Where requests go if nothing else is said."""
     if publish.startswith(_IPC):
         return publish + ".sync"
@@ -19,11 +19,11 @@ def sync_beside(publish: str) -> str:
     return f"{host}:{int(port) + 1 if int(port) else 0}"
 
 
-def said_of(publish: str, sync: str) -> str:
+def announced_sync(publish: str, sync: str) -> str:
     """What a node that listens on these two says in its Head; both are the actual endpoints, with
     the port that the system chose.
     """
-    if sync == sync_beside(publish):
+    if sync == default_sync(publish):
         return ""
     return sync.removeprefix(_IPC) if sync.startswith(_IPC) else sync.rpartition(":")[2]
 
@@ -33,7 +33,7 @@ def sync_of(publish: str, said: str) -> str:
     beside `publish` counts as nothing said.
     """
     if publish.startswith(_IPC):
-        return _IPC + said if said.startswith("/") else sync_beside(publish)
+        return _IPC + said if said.startswith("/") else default_sync(publish)
     if said.isascii() and said.isdecimal() and 0 < int(said) <= 65535:
         return f"{publish.rpartition(':')[0]}:{int(said)}"
-    return sync_beside(publish)
+    return default_sync(publish)

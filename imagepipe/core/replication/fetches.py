@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from imagepipe.core.replication.messages import GET_BYTES_MAX, RANGES_MAX
 from imagepipe.core.rows.entries import Content
 
-PATIENCE_SECONDS = 1.0
+SLOW_SOURCE_SECONDS = 1.0
 """How long a peer may make a fetch wait before another that may have the bytes is asked."""
 
 
-class Received(enum.Enum):
+class ReceiveResult(enum.Enum):
     """What a piece made of an object.
 
     MORE: there is more to come. COMPLETE: it is complete and verified. DAMAGED: its bytes are not
@@ -64,7 +64,7 @@ class _Fetch:
     next_offset: int = 0
     waits_since: float = 0.0
     # doubled each time, or of two slow peers neither would ever be let finish
-    patience: float = PATIENCE_SECONDS
+    patience: float = SLOW_SOURCE_SECONDS
 
     @property
     def waits_until(self) -> float:
@@ -131,18 +131,18 @@ class Fetches:
         """Whether a piece of this transfer is still of use."""
         return transfer in self._transfers
 
-    def received(self, transfer: int, result: Received, now: float) -> Ended | None:
+    def received(self, transfer: int, result: ReceiveResult, now: float) -> Ended | None:
         """A piece was kept by the store."""
         fetch = self._transfers.get(transfer)
         if fetch is None:
             return None
         fetch.waits_since = now
-        if result is Received.MORE:
+        if result is ReceiveResult.MORE:
             return None
-        if result is Received.COMPLETE:
+        if result is ReceiveResult.COMPLETE:
             del self._transfers[transfer]
             return self._end(fetch)
-        if result is not Received.DAMAGED:
+        if result is not ReceiveResult.DAMAGED:
             fetch.others.clear()
         return self._fail(fetch, now)
 

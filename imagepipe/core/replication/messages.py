@@ -27,8 +27,8 @@ import msgspec
 from msgspec import Meta
 
 from imagepipe.core import paths
-from imagepipe.core.path_escaping import is_unsayable
-from imagepipe.core.replication.admission import believable_facts
+from imagepipe.core.path_escaping import needs_escaping
+from imagepipe.core.replication.admission import plausible_facts
 from imagepipe.core.rows import erasure
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
@@ -312,7 +312,7 @@ def _path_refusal(whole: str, is_delete: bool) -> str | None:
     try:
         clean = paths.clean(path)
     except BadRequest as error:
-        return None if is_delete and is_unsayable(path) else f"{quoted(whole)}: {error}"
+        return None if is_delete and needs_escaping(path) else f"{quoted(whole)}: {error}"
     return None if clean == path else f"{quoted(whole)}: path: is not in its legal form"
 
 
@@ -323,7 +323,7 @@ def _row(wire: WireRow) -> Row:
         else Version(wire.replaced_stamp, wire.replaced_origin)
     )
     content = None if wire.digest is None or wire.size is None else Content(wire.digest, wire.size)
-    facts = believable_facts(wire.format, wire.width, wire.height)
+    facts = plausible_facts(wire.format, wire.width, wire.height)
     return Row(
         Entry(wire.path, Version(wire.stamp, wire.origin), replaced, content, wire.seq), facts
     )

@@ -40,7 +40,7 @@ from imagepipe.core.replication.actions import (
     SendRequest,
     StorePieces,
 )
-from imagepipe.core.replication.fetches import Ended, Fetches, Received
+from imagepipe.core.replication.fetches import Ended, Fetches, ReceiveResult
 from imagepipe.core.replication.link import (
     BACK_OFF_SECONDS,
     HELLO_SECONDS,
@@ -71,7 +71,7 @@ from imagepipe.core.replication.rejected import RejectedContents
 from imagepipe.core.replication.subscribers import Subscribers
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.rows.epochs import Epoch
-from imagepipe.core.rows.join import Cursor, Joined, Pending
+from imagepipe.core.rows.join import Cursor, JoinResult, Pending
 from imagepipe.errors import quoted
 
 CURSORS_MAX = 1000
@@ -268,7 +268,7 @@ class Replica:
         self._go_on_all(now)
 
     def pieces_stored(
-        self, name: str, rid: int, results: Sequence[tuple[int, Received]], now: float
+        self, name: str, rid: int, results: Sequence[tuple[int, ReceiveResult]], now: float
     ) -> None:
         """Keep was done: what became of each transfer."""
         link = self.links.get(name)
@@ -289,7 +289,7 @@ class Replica:
             self._lose_bytes(link, now)
         self._go_on_all(now)
 
-    def joined(self, pull_id: int, outcome: Joined, now: float) -> None:
+    def joined(self, pull_id: int, outcome: JoinResult, now: float) -> None:
         """Join was done, and is durable."""
         self.pending.settle(outcome.settled)
         self.pending.add(outcome.added)
@@ -542,15 +542,15 @@ class Replica:
                 wanted.append(content)
         return wanted
 
-    def _note_bytes(self, name: str, transfer: int, result: Received, now: float) -> None:
+    def _note_bytes(self, name: str, transfer: int, result: ReceiveResult, now: float) -> None:
         content = self._fetches.content_of(transfer)
         if content is None:
             return
-        if result is Received.COMPLETE:
+        if result is ReceiveResult.COMPLETE:
             self._rejected.note_received(content)
-        elif result is Received.DAMAGED:
+        elif result is ReceiveResult.DAMAGED:
             self._rejected.note_wrong(content, now)
-        elif result is Received.UNWANTED:
+        elif result is ReceiveResult.UNWANTED:
             self._rejected.note_unwanted(content, now)
             for pull in self._pulls.values():
                 for row in pull.rows:

@@ -167,7 +167,7 @@ def _check_components(argument: str, cleaned: tuple[str, ...]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListPage:
     """Which stored paths are asked for: `limit` at most of those that begin with `prefix` and are
     greater than `after`.
     """
@@ -177,9 +177,9 @@ class Page:
     limit: int
 
 
-def parse_page(prefix: object, after: object, limit: object, limit_max: int = 100_000) -> Page:
+def parse_page(prefix: object, after: object, limit: object, limit_max: int = 100_000) -> ListPage:
     """The arguments of list_images; prefix and after are brought to the form of stored paths."""
-    return Page(
+    return ListPage(
         _parse_start("prefix", prefix), _parse_start("after", after), parse_limit(limit, limit_max)
     )
 

@@ -41,7 +41,7 @@ class Phase(enum.Enum):
     WORK = enum.auto()
 
 
-PATIENCE_SECONDS = {
+TIMEOUT_SECONDS = {
     Phase.HEAD: 20.0,
     Phase.BODY: 20.0,
     Phase.ANSWER: 60.0,
@@ -51,7 +51,7 @@ PATIENCE_SECONDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class PhaseWait:
     """The server waits for a client. since: when that began, moved forward by what came through."""
 
     phase: Phase
@@ -60,14 +60,14 @@ class Wait:
     @property
     def deadline(self) -> float:
         """When the server gives up."""
-        return self.since + PATIENCE_SECONDS[self.phase]
+        return self.since + TIMEOUT_SECONDS[self.phase]
 
-    def after(self, size: int, now: float) -> "Wait":
+    def after(self, size: int, now: float) -> "PhaseWait":
         """The same wait once `size` more bytes have come through."""
-        return Wait(self.phase, min(now, self.since + size / LEAST_BYTES_PER_SECOND))
+        return PhaseWait(self.phase, min(now, self.since + size / LEAST_BYTES_PER_SECOND))
 
 
-def slowest(waits: Iterable[tuple[T, Wait]], count: int) -> list[tuple[T, Wait]]:
+def slowest(waits: Iterable[tuple[T, PhaseWait]], count: int) -> list[tuple[T, PhaseWait]]:
     """Up to `count` clients that have kept the server waiting longest, the worst first.
 
     Clients that wait for the server are never among them.

@@ -39,7 +39,7 @@ class Authority:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class RequestOrigin:
     """The parts of a request that show which page sent it, and to which name.
 
     host: the `Host` header, if there is one. target: from the request line.
@@ -69,7 +69,7 @@ class HostRule:
     names: frozenset[str]
 
 
-def cross_origin(sender: Sender) -> str | None:
+def cross_origin(sender: RequestOrigin) -> str | None:
     """Why a request counts as cross-origin, or None if it does not.
 
     Schemes are not compared: behind a proxy that terminates TLS, only `Origin` says https.
@@ -82,7 +82,7 @@ def cross_origin(sender: Sender) -> str | None:
     return "sent by a web page of another origin"
 
 
-def untrusted_host(sender: Sender, rule: HostRule) -> str | None:
+def untrusted_host(sender: RequestOrigin, rule: HostRule) -> str | None:
     """Why the name a request was sent to may be a stranger's, or None if it cannot be."""
     if sender.sent_to is None:
         return None

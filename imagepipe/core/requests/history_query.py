@@ -29,7 +29,7 @@ _AFTER_ALL_BELOW = "0"
 
 
 @dataclass(frozen=True, slots=True)
-class LostPage:
+class HistoryPage:
     """`limit` rows at most, of paths from `begin` to before `end`, or to the last one, that come
     after the row of `after`.
     """
@@ -50,10 +50,10 @@ def cursor(path: str, version: Version) -> str:
     return f"{escaped(path)} {version_text(version)}"
 
 
-def parse_lost_page(path: object, after: object, limit: object) -> LostPage:
+def parse_history_page(path: object, after: object, limit: object) -> HistoryPage:
     """What is asked for. Raises BadRequest, naming the argument that is wrong."""
     begin, end = _parse_range(optional_text(path, "path"))
-    return LostPage(
+    return HistoryPage(
         begin, end, _parse_cursor(optional_text(after, "after")), parse_limit(limit, LIMIT_MAX)
     )
 

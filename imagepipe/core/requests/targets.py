@@ -73,7 +73,7 @@ def decode(raw: bytes) -> str:
     if b"%" not in raw and b".." not in raw and b"\0" not in raw and raw.isascii():
         return raw.decode("ascii")
     text = "/" + "/".join(_decode_segment(segment) for segment in raw[1:].split(b"/"))
-    if paths.UNSAYABLE.search(text):
+    if paths.XML_FORBIDDEN.search(text):
         raise BadRequest("path", "may not contain U+FFFE or U+FFFF, which XML cannot carry")
     return text
 

@@ -36,7 +36,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PathChange:
     """What a call does to one path: gives it `content`, or deletes it (None)."""
 
     path: str
@@ -63,7 +63,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Excerpt:
+class RowPage:
     """Rows as a node has numbered them, in order, and its newest number at the very moment when
     they were read.
     """
@@ -110,7 +110,7 @@ _NEVER = Version(-1, "")
 
 def net_moves(
     pairs: Iterable[tuple[str, str]], content_of: Callable[[str], Content | None]
-) -> tuple[Change, ...]:
+) -> tuple[PathChange, ...]:
     """The net effect of moves that apply in order; `content_of` is the state before them.
 
     A path that ends with what it itself began with is not among the changes. One that received
@@ -135,7 +135,7 @@ def net_moves(
         holds[source] = None
         holds[destination] = held
     return tuple(
-        Change(path, before[held] if held else None)
+        PathChange(path, before[held] if held else None)
         for path, held in holds.items()
         if held != (path if before[path] else None)
     )

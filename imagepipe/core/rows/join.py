@@ -48,21 +48,21 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
+class JoinPlan:
     """The outcome.
 
     taken: new rows, numbered. pending: those that wait. lost: own rows that lost a conflict, to be
     kept as history: not what was erased. facts: of the bytes that were taken over, by digest.
     """
 
-    taken: tuple[Entry, ...]
+    accepted: tuple[Entry, ...]
     pending: tuple[Row, ...]
     lost: tuple[Entry, ...]
     facts: dict[str, ImageFacts]
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class JoinResult:
     """What is durable after a join, of which `seq` is this node's newest number.
 
     added, settled: rows that began to wait for their bytes, and (upstream, path) of those that do
@@ -80,14 +80,14 @@ def join(
     has_bytes: Callable[[Content], bool],
     node_id: str,
     seq: int,
-) -> Join:
+) -> JoinPlan:
     """Join rows, of distinct paths, with the map that `entry_of` tells; `seq` is the newest number
     of this node.
 
     A row with the greatest stamp does not wait for its bytes: nothing could overtake it, so it
     might wait for ever.
     """
-    taken: list[Entry] = []
+    accepted: list[Entry] = []
     pending: list[Row] = []
     lost: list[Entry] = []
     facts: dict[str, ImageFacts] = {}
@@ -101,18 +101,20 @@ def join(
                 pending.append(row)
             continue
         seq += 1
-        taken.append(replace(theirs, seq=seq))
+        accepted.append(replace(theirs, seq=seq))
         if mine is not None and mine.version.origin == node_id and was_unseen(mine, theirs):
             lost.append(mine)
         if theirs.content is not None and row.facts is not None:
             facts[theirs.content.digest] = row.facts
     erasures = {path: entry_of(path) for path in map(erasure_path, (loser.path for loser in lost))}
-    erasures.update((entry.path, entry) for entry in taken)
+    erasures.update((entry.path, entry) for entry in accepted)
     kept = tuple(loser for loser in lost if not is_erased(loser, erasures))
-    return Join(tuple(taken), tuple(pending), kept, facts)
+    return JoinPlan(tuple(accepted), tuple(pending), kept, facts)
 
 
-def wanted(rows: Iterable[Row], entry_of: Callable[[str], Entry | None]) -> Sequence[Content]:
+def missing_contents(
+    rows: Iterable[Row], entry_of: Callable[[str], Entry | None]
+) -> Sequence[Content]:
     """The contents of the rows that win: what must be here before they are joined. Each once, in
     order.
     """

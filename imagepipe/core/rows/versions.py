@@ -21,14 +21,14 @@ from imagepipe.core.rows.entries import Entry
 from imagepipe.core.rows.erasure import erased_path, erasure_path
 from imagepipe.core.rows.stamp import Version, is_forged, next_stamp
 
-AHEAD_SECONDS = 3600
+FUTURE_SECONDS = 3600
 """Images that are dated further ahead of the clock than this are worth a warning."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
-    """`images` live images are dated more than AHEAD_SECONDS ahead of this node's clock, the one at
-    `path` furthest: `seconds`.
+class FutureStamps:
+    """Live images whose stamps are more than FUTURE_SECONDS ahead of this node's clock: how many,
+    and the path of the one furthest ahead and by how many seconds.
     """
 
     images: int

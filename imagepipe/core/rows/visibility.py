@@ -22,7 +22,7 @@ class Hidden:
     by: Entry
 
 
-def shown(entry: Entry | None, related: Iterable[Entry]) -> Content | None:
+def visible(entry: Entry | None, related: Iterable[Entry]) -> Content | None:
     """What the tree shows at the path of `entry`, whose ancestors' and descendants' rows are
     `related`; None: nothing.
     """

@@ -10,10 +10,10 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from imagepipe.core.rows.entries import Entry, Excerpt, Row
+from imagepipe.core.rows.entries import Entry, Row, RowPage
 from imagepipe.core.rows.erasure import erased_path
 from imagepipe.core.rows.stamp import COUNTER_BITS, milliseconds
-from imagepipe.core.rows.versions import AHEAD_SECONDS, Ahead
+from imagepipe.core.rows.versions import FUTURE_SECONDS, FutureStamps
 from imagepipe.core.rows.visibility import Hidden, all_hidden
 from imagepipe.storage.catalogue import columns
 from imagepipe.storage.catalogue.database import Database
@@ -113,20 +113,20 @@ class Catalogue:
             lambda connection: [row[0] for row in connection.execute(query, names)]
         )
 
-    def changes(self, after: int, limit: int) -> Excerpt:
+    def changes(self, after: int, limit: int) -> RowPage:
         """The rows with numbers above `after`, in order, `limit` at most, with what the headers of
         their bytes say.
         """
         query = _ROW + " WHERE seq > ? ORDER BY seq LIMIT ?"
 
-        def read(connection: sqlite3.Connection) -> Excerpt:
+        def read(connection: sqlite3.Connection) -> RowPage:
             # one moment for both: a row may be given a new number between them
             connection.execute("BEGIN")
             try:
                 rows = tuple(
                     columns.row_of(row) for row in connection.execute(query, (after, limit))
                 )
-                return Excerpt(
+                return RowPage(
                     rows,
                     connection.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()[0],
                 )
@@ -171,11 +171,11 @@ class Catalogue:
         rows, size = self._database.read(lambda connection: connection.execute(query).fetchone())
         return rows, size
 
-    def future_stamps(self, now_ms: int) -> Ahead | None:
+    def future_stamps(self, now_ms: int) -> FutureStamps | None:
         """Which live images are dated ahead of the clock, if any are; AHEAD_MAX of them are counted
         at most.
         """
-        later = (now_ms + 1000 * AHEAD_SECONDS + 1) << COUNTER_BITS
+        later = (now_ms + 1000 * FUTURE_SECONDS + 1) << COUNTER_BITS
         query = (
             "SELECT path, stamp FROM entry WHERE digest IS NOT NULL AND stamp >= ? ORDER BY stamp"
             " DESC LIMIT ?"
@@ -184,7 +184,7 @@ class Catalogue:
             lambda connection: connection.execute(query, (later, AHEAD_MAX)).fetchall()
         )
         return (
-            Ahead(len(found), found[0][0], (milliseconds(found[0][1]) - now_ms) / 1000)
+            FutureStamps(len(found), found[0][0], (milliseconds(found[0][1]) - now_ms) / 1000)
             if found
             else None
         )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from imagepipe.core.replication.admission import believable_facts
+from imagepipe.core.replication.admission import plausible_facts
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.catalogue.database import Value
@@ -30,7 +30,7 @@ def row_of(columns: Sequence[Any]) -> Row:
     unbelievable facts count as missing.
     """
     *entry, format, width, height = columns
-    return Row(entry_of(entry), believable_facts(format, width, height))
+    return Row(entry_of(entry), plausible_facts(format, width, height))
 
 
 def of_entry(entry: Entry) -> tuple[Value, ...]:

@@ -7,7 +7,7 @@ They stay as bytes that can be looked at and stored again, for KEPT_MS, and then
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagepipe.core.requests.history_query import LostPage
+from imagepipe.core.requests.history_query import HistoryPage
 from imagepipe.core.rows.entries import Content, Entry
 from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.catalogue.database import Database, Value
@@ -43,7 +43,7 @@ class History:
         """What was lost at a path, or at all paths; the latest first."""
         return self._select("?1 IS NULL OR path = ?1 ORDER BY lost_ms DESC, path, stamp DESC", path)
 
-    def page(self, page: LostPage) -> Sequence[LostVersion]:
+    def page(self, page: HistoryPage) -> Sequence[LostVersion]:
         """Some of what was lost, by path, the newest version of a path first."""
         path, version = page.after or ("", Version(0, ""))
         where = "path >= ?1"

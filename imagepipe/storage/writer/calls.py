@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from imagepipe.core.paths import ancestors
-from imagepipe.core.rows.entries import Change, Content
+from imagepipe.core.rows.entries import Content, PathChange
 from imagepipe.storage.image_info import Commit, ImageFacts
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class WriteCall:
     """
 
     paths: tuple[str, ...]
-    decide: Callable[[Callable[[str], Content | None]], Sequence[Change]]
+    decide: Callable[[Callable[[str], Content | None]], Sequence[PathChange]]
     argument: str = "path"
     facts: Mapping[str, ImageFacts] = field(default_factory=dict)
     only_new: bool = False

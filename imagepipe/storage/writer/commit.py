@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from twisted.logger import Logger
 
-from imagepipe.core.rows.entries import Change, Content, Entry
+from imagepipe.core.rows.entries import Content, Entry, PathChange
 from imagepipe.core.rows.versions import next_versions
 from imagepipe.errors import (
     Conflict,
@@ -55,7 +55,7 @@ class _Decision:
     """
 
     call: WriteCall
-    changes: Sequence[Change]
+    changes: Sequence[PathChange]
     before: Mapping[str, Entry | None]
     nested: bool
 

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 from imagepipe.core.rows import join
 from imagepipe.core.rows.entries import Content, Entry, Row, wins
-from imagepipe.core.rows.join import Cursor, Join, Joined, Pending
+from imagepipe.core.rows.join import Cursor, JoinPlan, JoinResult, Pending
 from imagepipe.errors import DiskFull, FlushError, NotStored
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import is_full, refusal
@@ -71,7 +71,7 @@ class Joiner:
         self._now_ms = now_ms
         self._on_commit = on_commit
 
-    def join(self, request: JoinRequest) -> Joined:
+    def join(self, request: JoinRequest) -> JoinResult:
         """Join; raises NotStored on a full disk, and nothing is changed then, or FlushError."""
         seq = self._catalogue.last_seq
         try:
@@ -102,7 +102,7 @@ class Joiner:
             raise
         self._housekeeping.count_writes(len(upstreams))
 
-    def _join(self, request: JoinRequest) -> Joined:
+    def _join(self, request: JoinRequest) -> JoinResult:
         catalogue = self._catalogue
         prepared: list[PreparedChanges] = []
         try:
@@ -114,11 +114,11 @@ class Joiner:
                 catalogue.node_id,
                 catalogue.last_seq,
             )
-            before = {entry.path: catalogue.entry(entry.path) for entry in outcome.taken}
+            before = {entry.path: catalogue.entry(entry.path) for entry in outcome.accepted}
             self._write(request, outcome)
             added, settled = self._settle(request, outcome)
             replacements = VisibleRows(catalogue).replacements(
-                before, {entry.path: entry for entry in outcome.taken}
+                before, {entry.path: entry for entry in outcome.accepted}
             )
             unprepared = self._prepare(replacements, prepared)
             catalogue.commit()
@@ -131,7 +131,7 @@ class Joiner:
             catalogue.history.recount()
         self._housekeeping.count_writes(1 + len(added) + len(settled))
         self._show(outcome, before, prepared, unprepared)
-        return Joined(catalogue.last_seq, added, settled)
+        return JoinResult(catalogue.last_seq, added, settled)
 
     def _has_bytes(self, request: JoinRequest) -> Callable[[Content], bool]:
         return lambda content: content in request.flushed and self._objects.has(content)
@@ -140,19 +140,19 @@ class Joiner:
         # the others will only be pending
         return any(not self._catalogue.is_live(content.digest) for content in request.flushed)
 
-    def _write(self, request: JoinRequest, outcome: Join) -> None:
+    def _write(self, request: JoinRequest, outcome: JoinPlan) -> None:
         catalogue = self._catalogue
-        catalogue.put(outcome.taken, outcome.facts, is_hearsay=True)
+        catalogue.put(outcome.accepted, outcome.facts, is_hearsay=True)
         if outcome.lost:
             now_ms = self._now_ms()
-            winners = {entry.path: entry for entry in outcome.taken}
+            winners = {entry.path: entry for entry in outcome.accepted}
             for loser in outcome.lost:
                 catalogue.history.add(loser, winners[loser.path], now_ms)
         if request.upstream is not None and request.cursor is not None:
             catalogue.upstreams.set_cursor(request.upstream, request.cursor)
 
     def _settle(
-        self, request: JoinRequest, outcome: Join
+        self, request: JoinRequest, outcome: JoinPlan
     ) -> tuple[tuple[Pending, ...], tuple[tuple[str, str], ...]]:
         """Bring the rows that wait up to date: those that begin to do so, and those that do so no
         more.
@@ -201,12 +201,12 @@ class Joiner:
 
     def _show(
         self,
-        outcome: Join,
+        outcome: JoinPlan,
         before: dict[str, Entry | None],
         prepared: Sequence[PreparedChanges],
         unprepared: Sequence[str],
     ) -> None:
-        if not outcome.taken:
+        if not outcome.accepted:
             return
         failed: list[str] = []
         for one in prepared:
@@ -216,9 +216,11 @@ class Joiner:
             except Exception:
                 _log.failure("the tree does not show a joined change as it should")
                 failed += (replacement.path for replacement in one.replacements)
-        self._housekeeping.committed(outcome.taken, failed, lost_digests(before, outcome.taken))
+        self._housekeeping.committed(
+            outcome.accepted, failed, lost_digests(before, outcome.accepted)
+        )
         if unprepared:
-            self._housekeeping.restore_visible(unprepared, outcome.taken)
+            self._housekeeping.restore_visible(unprepared, outcome.accepted)
 
     def _undo(self, prepared: Sequence[PreparedChanges]) -> None:
         for one in reversed(prepared):

@@ -7,13 +7,13 @@ heard of each other is another matter: showing.py.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from imagepipe.core.paths import ancestors
-from imagepipe.core.rows.entries import Change, Entry
+from imagepipe.core.rows.entries import Entry, PathChange
 from imagepipe.core.rows.visibility import is_above
 from imagepipe.errors import Conflict, quoted
 
 
 def check_nesting(
-    changes: Sequence[Change],
+    changes: Sequence[PathChange],
     before: Mapping[str, Entry | None],
     related: Callable[[str], Iterable[Entry]],
     argument: str,

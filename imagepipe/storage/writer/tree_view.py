@@ -9,8 +9,8 @@ folder above a path, and one for what is below it.
 from collections.abc import Iterable, Iterator, Mapping
 
 from imagepipe.core.paths import ancestors
-from imagepipe.core.rows.entries import Change, Entry
-from imagepipe.core.rows.visibility import is_above, shown
+from imagepipe.core.rows.entries import Entry, PathChange
+from imagepipe.core.rows.visibility import is_above, visible
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.tree.tree import Replacement
 
@@ -82,11 +82,13 @@ class VisibleRows:
 
     @staticmethod
     def _shown(entry: Entry | None, related: Iterable[Entry]) -> str | None:
-        content = shown(entry, related)
+        content = visible(entry, related)
         return content.digest if content else None
 
 
-def plain(before: Mapping[str, Entry | None], after: Iterable[Entry | Change]) -> list[Replacement]:
+def plain(
+    before: Mapping[str, Entry | None], after: Iterable[Entry | PathChange]
+) -> list[Replacement]:
     """The same where no row lies above or below another. A delete of what was not there changes
     nothing.
     """
@@ -115,9 +117,9 @@ def _are_related(one: str, other: str) -> bool:
     return is_above(one, other) or is_above(other, one)
 
 
-def _is_live(entry: Entry | Change | None) -> bool:
+def _is_live(entry: Entry | PathChange | None) -> bool:
     return entry is not None and entry.content is not None
 
 
-def _digest(entry: Entry | Change | None) -> str | None:
+def _digest(entry: Entry | PathChange | None) -> str | None:
     return entry.content.digest if entry and entry.content else None

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import BAD_REQUEST, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, HTTPChannel
 
-from imagepipe.core.requests.client_timeouts import Phase, Wait
+from imagepipe.core.requests.client_timeouts import Phase, PhaseWait
 from imagepipe.web.http.clients import network_of
 from imagepipe.web.http.connections import Connections
 from imagepipe.web.http.fast_path import FastAnswer, plain_get
@@ -102,7 +102,7 @@ class BoundedChannel(HTTPChannel):
             self.drain()
 
     @property
-    def wait(self) -> Wait:
+    def wait(self) -> PhaseWait:
         """What the server waits for on this connection."""
         return self.watch.wait
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from imagepipe.core.requests.client_timeouts import CONNECTIONS_MAX, Wait, slowest
+from imagepipe.core.requests.client_timeouts import CONNECTIONS_MAX, PhaseWait, slowest
 
 SHARE_LOOKED_UP = 0.01
 """Which share of all connections one search for slow ones finds: searching takes milliseconds."""
@@ -27,7 +27,7 @@ class TrackedConnection(Protocol):
     """A connection with a client."""
 
     @property
-    def wait(self) -> Wait:
+    def wait(self) -> PhaseWait:
         """What the server waits for; the same object until that changes."""
         ...
 
@@ -53,7 +53,7 @@ class Connections:
         self.count_max = count_max
         self._count = 0
         self._networks: dict[str, dict[TrackedConnection, None]] = {}
-        self._slow: deque[tuple[TrackedConnection, Wait]] = deque()
+        self._slow: deque[tuple[TrackedConnection, PhaseWait]] = deque()
         self._reported = float("-inf")
 
     def add(self, connection: TrackedConnection, now: float) -> bool:

@@ -11,7 +11,12 @@ from typing import Any
 
 from twisted.web.http import FORBIDDEN, UNSUPPORTED_MEDIA_TYPE
 
-from imagepipe.core.requests.cross_origin import HostRule, Sender, cross_origin, untrusted_host
+from imagepipe.core.requests.cross_origin import (
+    HostRule,
+    RequestOrigin,
+    cross_origin,
+    untrusted_host,
+)
 from imagepipe.web.http.refusal import Denial
 
 READING = (b"GET", b"HEAD", b"OPTIONS")
@@ -59,13 +64,15 @@ class CrossOriginGuard:
         return Denial(FORBIDDEN, why) if why else None
 
 
-def _sender(request: Any) -> Sender:
+def _sender(request: Any) -> RequestOrigin:
     def values(name: bytes) -> list[str]:
         return [value.decode("latin-1") for value in request.requestHeaders.getRawHeaders(name, ())]
 
     hosts = values(b"host")  # at most one: the request has been checked for that
     target = request.uri.decode("latin-1")
-    return Sender(hosts[0] if hosts else None, target, values(b"origin"), values(b"sec-fetch-site"))
+    return RequestOrigin(
+        hosts[0] if hosts else None, target, values(b"origin"), values(b"sec-fetch-site")
+    )
 
 
 def _is_xml(media_type: bytes) -> bool:

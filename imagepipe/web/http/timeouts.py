@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from imagepipe.core.requests.client_timeouts import PATIENCE_SECONDS, Phase, Wait
+from imagepipe.core.requests.client_timeouts import TIMEOUT_SECONDS, Phase, PhaseWait
 
-LOOK_SECONDS = min(PATIENCE_SECONDS.values())
+LOOK_SECONDS = min(TIMEOUT_SECONDS.values())
 
 _ACKNOWLEDGED = slice(120, 128)
 """Where <linux/tcp.h> has tcpi_bytes_acked in struct tcp_info."""
@@ -48,21 +48,21 @@ class Watchdog:
         self._call_later = call_later
         self._acknowledged = acknowledged
         self._expired = expired
-        self._base = Wait(Phase.HEAD, seconds())
-        self._blocked: Wait | None = None
+        self._base = PhaseWait(Phase.HEAD, seconds())
+        self._blocked: PhaseWait | None = None
         self._received = 0
         self._is_closing = False
         self._timer: Any = call_later(LOOK_SECONDS, self._look)
 
     @property
-    def wait(self) -> Wait:
+    def wait(self) -> PhaseWait:
         """What is waited for now; the same object until that changes."""
         return self._blocked or self._base
 
     def enter(self, phase: Phase) -> None:
         """The exchange has reached this phase."""
         if not self._is_closing:
-            self._base = Wait(phase, self._seconds())
+            self._base = PhaseWait(phase, self._seconds())
 
     def received(self, size: int) -> None:
         """That many bytes of a body have arrived."""
@@ -89,9 +89,9 @@ class Watchdog:
         """The connection is closed."""
         self._timer.cancel()
 
-    def _wait_for_reading(self) -> Wait:
+    def _wait_for_reading(self) -> PhaseWait:
         self._received = self._acknowledged()
-        return Wait(Phase.ANSWER, self._seconds())
+        return PhaseWait(Phase.ANSWER, self._seconds())
 
     def _look(self) -> None:
         self._note_reading()

@@ -19,7 +19,7 @@ from imagepipe.core.requests.call_arguments import parse_names, parse_path, pars
 from imagepipe.core.requests.history_query import (
     cursor,
     parse_beginning,
-    parse_lost_page,
+    parse_history_page,
     version_text,
 )
 from imagepipe.errors import BadRequest, quoted
@@ -157,7 +157,7 @@ class AdminMethods(XMLRPC):
         In order of the paths, the newest version of a path first. lost tells when it lost, and
         winner to which version.
         """
-        page = parse_lost_page(path, after, limit)
+        page = parse_history_page(path, after, limit)
         request.record.path = quoted(page.begin, 200)
         return [
             {

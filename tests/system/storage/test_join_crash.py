@@ -60,7 +60,7 @@ def check(store: Store, root: Path, seed: str, joined: int) -> None:
             return content.digest in data or content.digest in here
 
         outcome = join_rows(rows, state.get, has_bytes, store.node_id, 0)
-        state.update((entry.path, entry) for entry in outcome.taken)
+        state.update((entry.path, entry) for entry in outcome.accepted)
         waiting.update((row.entry.path, row.entry) for row in outcome.pending)
         waiting = {path: entry for path, entry in waiting.items() if wins(entry, state.get(path))}
     assert {path: (entry.version, entry.content) for path, entry in rows_of(store).items()} == {

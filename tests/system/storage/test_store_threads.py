@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagepipe.core.replication.fetches import Received
+from imagepipe.core.replication.fetches import ReceiveResult
 from imagepipe.core.rows.entries import Content
 from imagepipe.errors import BadRequest
 from tests.support.random_load import Operation, Walk
@@ -79,7 +79,7 @@ class ThreadsTests:
                     data = f"{number} {at}".encode()
                     assert (
                         store.receive(number, Content(digest(data), len(data)), 0, data)
-                        is Received.COMPLETE
+                        is ReceiveResult.COMPLETE
                     )
             except BaseException as error:
                 broken.append(error)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.node_names import NAME_LENGTH_MAX, both_names, clean_name, labels
+from imagepipe.core.node_names import NAME_LENGTH_MAX, clean_name, displayed_name, labels
 
 
 class NameTests:
@@ -25,7 +25,7 @@ class NameTests:
         [("img-1", "north", "img-1 (north)"), ("north", "north", "north"), ("", "north", "north")],
     )
     def test_both_are_shown_where_they_differ(self, own: str, known: str, shown: str) -> None:
-        assert both_names(own, known) == shown
+        assert displayed_name(own, known) == shown
 
     def test_two_peers_of_one_name_have_two_labels(self) -> None:
         peers = [

@@ -4,24 +4,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.rate_limit import BURST_SECONDS, RATE_DEFAULT, Pace, parse_rate
+from imagepipe.core.rate_limit import BURST_SECONDS, RATE_DEFAULT, RateLimit, parse_rate
 from imagepipe.errors import BadRequest
 
 
 class PaceTests:
     def test_a_burst_waits_for_nothing(self) -> None:
-        pace = Pace(1000)
+        pace = RateLimit(1000)
         assert pace.wait(int(BURST_SECONDS * 1000), 5.0) == 0.0
         assert pace.wait(500, 5.0) == 0.5
 
     def test_a_pause_is_not_caught_up_with(self) -> None:
-        pace = Pace(1000)
+        pace = RateLimit(1000)
         pace.wait(1000, 0.0)
         assert pace.wait(1000, 100.0) == 1.0 - BURST_SECONDS
 
     @given(st.lists(st.integers(0, 5000), max_size=50))
     def test_who_waits_keeps_to_the_rate(self, counts: list[int]) -> None:
-        pace, now = Pace(1000), 0.0
+        pace, now = RateLimit(1000), 0.0
         for count in counts:
             now += pace.wait(count, now)
         assert sum(counts) <= (now + BURST_SECONDS) * 1000 + 1e-3

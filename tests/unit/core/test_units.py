@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.units import counted, shown_bytes, shown_seconds
+from imagepipe.core.units import format_bytes, format_seconds, plural
 
 
 class UnitsTests:
@@ -21,7 +21,7 @@ class UnitsTests:
         ],
     )
     def test_bytes_are_short(self, count: int, shown: str) -> None:
-        assert shown_bytes(count) == shown
+        assert format_bytes(count) == shown
 
     @pytest.mark.parametrize(
         ("seconds", "shown"),
@@ -37,10 +37,10 @@ class UnitsTests:
         ],
     )
     def test_durations_are_short(self, seconds: float, shown: str) -> None:
-        assert shown_seconds(seconds) == shown
+        assert format_seconds(seconds) == shown
 
     def test_one_is_not_many(self) -> None:
-        assert [counted(count, "change") for count in (0, 1, 12)] == [
+        assert [plural(count, "change") for count in (0, 1, 12)] == [
             "0 changes",
             "1 change",
             "12 changes",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from imagepipe.core.rows.versions import Ahead
+from imagepipe.core.rows.versions import FutureStamps
 from imagepipe.monitoring.disk_space import DiskStatus
 from imagepipe.monitoring.node_status import NodeStatus, Problem, QueueShare, QueueStatus, Severity
 from imagepipe.monitoring.problems import problems_of
@@ -110,16 +110,16 @@ class NodeTests:
         ("ahead", "expected"),
         [
             (
-                Ahead(1, "a/b.jpg", 7230.0),
+                FutureStamps(1, "a/b.jpg", 7230.0),
                 "'a/b.jpg' is dated up to 2 h 0 min ahead of this node's clock",
             ),
             (
-                Ahead(2, "a\nb", 7230.0),
+                FutureStamps(2, "a\nb", 7230.0),
                 "'a\\nb' and 1 other image are dated up to 2 h 0 min ahead of this node's clock",
             ),
         ],
     )
-    def test_images_are_dated_ahead(self, ahead: Ahead, expected: str) -> None:
+    def test_images_are_dated_ahead(self, ahead: FutureStamps, expected: str) -> None:
         advice = (
             "; correct the clock if it is behind, otherwise see ImagepipeDatedAhead in"
             " docs/operations.md"

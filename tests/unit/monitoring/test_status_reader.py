@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from imagepipe.core.rows.versions import Ahead
+from imagepipe.core.rows.versions import FutureStamps
 from imagepipe.monitoring.counters import Counters
 from imagepipe.monitoring.disk_space import REFRESH_SECONDS, DiskSpace, DiskStatus, Space, space_of
 from imagepipe.monitoring.node_status import CacheStatus, Problem, QueueShare, QueueStatus, Severity
@@ -15,7 +15,7 @@ from imagepipe.monitoring.status_reader import StatusReader, why_not_ready
 from imagepipe.replication.status import ReplicationStatus
 from tests.support.sample_status import REPLICATION, Jobs, Part
 
-AHEAD = Ahead(1, "a.jpg", 4000.0)
+AHEAD = FutureStamps(1, "a.jpg", 4000.0)
 ROOM = DiskStatus(total_bytes=100, free_bytes=50, age_seconds=0.0)
 
 

@@ -8,7 +8,7 @@ from imagepipe.core.replication.actions import SendRequest
 from imagepipe.core.replication.messages import Batch, Changes, Head
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.epochs import Epoch
-from imagepipe.core.rows.join import Joined
+from imagepipe.core.rows.join import JoinResult
 from imagepipe.replication.catch_up import CatchUp
 
 EPOCH = "e0"
@@ -48,7 +48,7 @@ class CatchUpTests:
         self.answer(node, clock)
         [pull] = node.links["peer"].pulls
         node.examined(pull.id, (), clock.seconds())
-        node.joined(pull.id, Joined(9, (), ()), clock.seconds())
+        node.joined(pull.id, JoinResult(9, (), ()), clock.seconds())
         self.answer(node, clock)
         clock.advance(0.1)
         return node

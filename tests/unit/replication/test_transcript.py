@@ -6,7 +6,7 @@ import hashlib
 import re
 
 from imagepipe.core.replication import actions
-from imagepipe.core.replication.fetches import Received
+from imagepipe.core.replication.fetches import ReceiveResult
 from imagepipe.core.replication.messages import (
     Reply,
     Request,
@@ -19,7 +19,7 @@ from imagepipe.core.replication.messages import (
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.rows.epochs import Epoch
-from imagepipe.core.rows.join import Joined
+from imagepipe.core.rows.join import JoinResult
 from imagepipe.core.rows.stamp import Version
 from tests.support.repository import ROOT
 
@@ -92,7 +92,7 @@ def perform(
         case actions.StorePieces(link, rid, parts):
             lines.append("      south verifies the bytes against the digest and flushes them")
             node.pieces_stored(
-                link, rid, [(part.transfer, Received.COMPLETE) for part in parts], now
+                link, rid, [(part.transfer, ReceiveResult.COMPLETE) for part in parts], now
             )
         case actions.Join(pull, rows):
             if rows:
@@ -101,7 +101,7 @@ def perform(
                     " visible"
                 )
                 node.committed(1, now)
-            node.joined(pull, Joined(len(rows), (), ()), now)
+            node.joined(pull, JoinResult(len(rows), (), ()), now)
         case _:
             raise AssertionError(action)
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from imagepipe.core.queues.turns import Kind
+from imagepipe.core.queues.turns import JobKind
 from imagepipe.errors import Overloaded
 from imagepipe.runtime.render_queue import RenderQueue, TimedResult
 
 PATIENCE_SECONDS = 60
-WRITE, READ = Kind.WRITE, Kind.READ
+WRITE, READ = JobKind.WRITE, JobKind.READ
 
 
 class Turns:
@@ -189,7 +189,11 @@ class ClassesTests:
             job.may_end.set()
         for one in done:
             turns.wait_for(one)
-        assert {work.waiting(kind) for kind in Kind} == {work.running(kind) for kind in Kind} == {0}
+        assert (
+            {work.waiting(kind) for kind in JobKind}
+            == {work.running(kind) for kind in JobKind}
+            == {0}
+        )
 
     def test_a_client_with_many_jobs_makes_room_for_another(
         self, work: RenderQueue, turns: Turns

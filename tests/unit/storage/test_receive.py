@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from imagepipe.core.replication.admission import Admission
-from imagepipe.core.replication.fetches import Received
+from imagepipe.core.replication.fetches import ReceiveResult
 from imagepipe.core.rows.entries import Content
 from imagepipe.storage.store import Store
 from imagepipe.storage.transfers import Transfers
@@ -31,7 +31,7 @@ def staged(root: Path) -> list[str]:
 class ReceiveTests:
     def test_all_at_once(self, tmp_path: Path) -> None:
         store = open_store(tmp_path, umask=0o027)
-        assert store.receive(1, CONTENT, 0, DATA) is Received.COMPLETE
+        assert store.receive(1, CONTENT, 0, DATA) is ReceiveResult.COMPLETE
         assert store.object_path(CONTENT.digest).read_bytes() == DATA
         assert stat.S_IMODE(store.object_path(CONTENT.digest).stat().st_mode) == 0o640
         assert staged(tmp_path) == []
@@ -45,10 +45,10 @@ class ReceiveTests:
     ) -> None:
         with opened(tmp_path) as store:
             for start, end in order[:-1]:
-                assert store.receive(1, CONTENT, start, DATA[start:end]) is Received.MORE
+                assert store.receive(1, CONTENT, start, DATA[start:end]) is ReceiveResult.MORE
                 assert not objects(tmp_path)
             start, end = order[-1]
-            assert store.receive(1, CONTENT, start, DATA[start:end]) is Received.COMPLETE
+            assert store.receive(1, CONTENT, start, DATA[start:end]) is ReceiveResult.COMPLETE
             assert objects(tmp_path) == {CONTENT.digest: DATA}
             assert staged(tmp_path) == []
 
@@ -56,7 +56,7 @@ class ReceiveTests:
         data = bytes(range(256)) * 4096
         content = Content(digest(data), len(data))
         with opened(tmp_path) as store:
-            results: list[Received] = []
+            results: list[ReceiveResult] = []
             pieces = iter(range(0, len(data), 10_000))  # of which each thread takes the next
 
             def work() -> None:
@@ -70,43 +70,43 @@ class ReceiveTests:
                 thread.start()
             for thread in threads:
                 thread.join()
-            assert results.count(Received.COMPLETE) == 1
-            assert results.count(Received.MORE) == len(results) - 1
+            assert results.count(ReceiveResult.COMPLETE) == 1
+            assert results.count(ReceiveResult.MORE) == len(results) - 1
             assert objects(tmp_path) == {content.digest: data}
 
     def test_nothing_is_an_object_too(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            assert store.receive(1, Content(digest(b""), 0), 0, b"") is Received.COMPLETE
+            assert store.receive(1, Content(digest(b""), 0), 0, b"") is ReceiveResult.COMPLETE
             assert objects(tmp_path) == {digest(b""): b""}
 
     def test_what_was_here_already_keeps_its_file(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": DATA})
             before = (tmp_path / "a").stat()
-            assert store.receive(1, CONTENT, 0, DATA) is Received.COMPLETE
+            assert store.receive(1, CONTENT, 0, DATA) is ReceiveResult.COMPLETE
             assert store.object_path(CONTENT.digest).stat().st_ino == before.st_ino
 
 
 class DamagedTests:
     def test_wrong_bytes_are_gone(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            assert store.receive(1, CONTENT, 0, DATA[::-1]) is Received.DAMAGED
-            assert store.receive(2, CONTENT, 0, DATA[:10]) is Received.MORE
-            assert store.receive(2, CONTENT, 10, DATA[11:] + b"x") is Received.DAMAGED
+            assert store.receive(1, CONTENT, 0, DATA[::-1]) is ReceiveResult.DAMAGED
+            assert store.receive(2, CONTENT, 0, DATA[:10]) is ReceiveResult.MORE
+            assert store.receive(2, CONTENT, 10, DATA[11:] + b"x") is ReceiveResult.DAMAGED
             assert (objects(tmp_path), staged(tmp_path)) == ({}, [])
-            assert store.receive(2, CONTENT, 0, DATA) is Received.COMPLETE
+            assert store.receive(2, CONTENT, 0, DATA) is ReceiveResult.COMPLETE
 
     @pytest.mark.parametrize(("offset", "data"), [(-1, b"x"), (0, DATA + b"x"), (1000, DATA[:100])])
     def test_so_is_what_lies_outside(self, tmp_path: Path, offset: int, data: bytes) -> None:
         with opened(tmp_path) as store:
-            assert store.receive(1, CONTENT, 5, DATA[5:10]) is Received.MORE
-            assert store.receive(1, CONTENT, offset, data) is Received.DAMAGED
+            assert store.receive(1, CONTENT, 5, DATA[5:10]) is ReceiveResult.MORE
+            assert store.receive(1, CONTENT, offset, data) is ReceiveResult.DAMAGED
             assert staged(tmp_path) == []
 
     def test_the_same_twice_is_no_substitute_for_the_rest(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            assert store.receive(1, CONTENT, 0, DATA[:512]) is Received.MORE
-            assert store.receive(1, CONTENT, 0, DATA[:512]) is Received.DAMAGED
+            assert store.receive(1, CONTENT, 0, DATA[:512]) is ReceiveResult.MORE
+            assert store.receive(1, CONTENT, 0, DATA[:512]) is ReceiveResult.DAMAGED
             assert (objects(tmp_path), staged(tmp_path)) == ({}, [])
 
 
@@ -129,19 +129,19 @@ class RoomTests:
             yield store
 
     def test_what_is_announced_must_fit(self, store: Store, tmp_path: Path) -> None:
-        assert store.receive(1, Content("1" * 64, 1 << 40), 0, bytes(10)) is Received.NO_ROOM
+        assert store.receive(1, Content("1" * 64, 1 << 40), 0, bytes(10)) is ReceiveResult.NO_ROOM
         assert staged(tmp_path) == []
-        assert store.receive(2, Content("2" * 64, 1000), 0, bytes(10)) is Received.MORE
+        assert store.receive(2, Content("2" * 64, 1000), 0, bytes(10)) is ReceiveResult.MORE
 
     def test_beside_what_others_have_announced(self, store: Store) -> None:
-        assert store.receive(1, Content("1" * 64, 600), 0, bytes(10)) is Received.MORE
-        assert store.receive(2, Content("2" * 64, 411), 0, bytes(10)) is Received.NO_ROOM
-        assert store.receive(3, Content("3" * 64, 410), 0, bytes(10)) is Received.MORE
+        assert store.receive(1, Content("1" * 64, 600), 0, bytes(10)) is ReceiveResult.MORE
+        assert store.receive(2, Content("2" * 64, 411), 0, bytes(10)) is ReceiveResult.NO_ROOM
+        assert store.receive(3, Content("3" * 64, 410), 0, bytes(10)) is ReceiveResult.MORE
 
     def test_when_the_room_is_taken_meanwhile_it_ends(self, store: Store, tmp_path: Path) -> None:
-        assert store.receive(1, Content("1" * 64, 600), 0, bytes(10)) is Received.MORE
+        assert store.receive(1, Content("1" * 64, 600), 0, bytes(10)) is ReceiveResult.MORE
         self.room = 9
-        assert store.receive(1, Content("1" * 64, 600), 10, bytes(10)) is Received.NO_ROOM
+        assert store.receive(1, Content("1" * 64, 600), 10, bytes(10)) is ReceiveResult.NO_ROOM
         assert staged(tmp_path) == []
 
     def test_the_disk_keeps_room_for_the_images_of_clients(self, tmp_path: Path) -> None:
@@ -165,11 +165,11 @@ class ImageTests:
         with opened(tmp_path) as store:
             store.admission = Admission(bytes_max=1 << 20, pixels_max=1 << 20)
             for number, (data, expected) in enumerate(
-                [(self.PAGE, Received.UNWANTED), (PNG, Received.COMPLETE)]
+                [(self.PAGE, ReceiveResult.UNWANTED), (PNG, ReceiveResult.COMPLETE)]
             ):
                 content = Content(digest(data), len(data))
                 if cut:
-                    assert store.receive(number, content, 0, data[:cut]) is Received.MORE
+                    assert store.receive(number, content, 0, data[:cut]) is ReceiveResult.MORE
                 assert store.receive(number, content, cut, data[cut:]) is expected
             assert objects(tmp_path) == {digest(PNG): PNG}
             assert staged(tmp_path) == []
@@ -189,12 +189,12 @@ class DiscardTests:
             store.receive(1, CONTENT, 0, DATA[:10])
         with opened(tmp_path) as store:
             assert staged(tmp_path) == []
-            assert store.receive(1, CONTENT, 10, DATA[10:]) is Received.MORE
+            assert store.receive(1, CONTENT, 10, DATA[10:]) is ReceiveResult.MORE
 
     def test_no_image_takes_the_room_that_a_delete_may_need(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             store._reserve.release()  # as on a full disk
-            assert store.receive(1, CONTENT, 0, DATA) is Received.NO_ROOM
+            assert store.receive(1, CONTENT, 0, DATA) is ReceiveResult.NO_ROOM
             assert staged(tmp_path) == []
 
 

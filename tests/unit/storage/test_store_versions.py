@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from imagepipe.core.replication.fetches import Received
+from imagepipe.core.replication.fetches import ReceiveResult
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.join import Cursor
 from imagepipe.core.rows.stamp import STAMP_MAX, Version, milliseconds
-from imagepipe.core.rows.versions import Ahead
+from imagepipe.core.rows.versions import FutureStamps
 from imagepipe.storage.store import Store
 from tests.support.exchange import pull, retry, rows_of
 from tests.support.stores import (
@@ -45,7 +45,7 @@ def stamp(store: Store, path: str) -> int:
     return entry.version.stamp
 
 
-def ahead(store: Store) -> Ahead | None:
+def ahead(store: Store) -> FutureStamps | None:
     """What is dated ahead of the clock now."""
     store.probe()
     return store.ahead
@@ -191,7 +191,7 @@ class AheadTests:
             put(store, {"c": b"3"})
             assert ahead(store) is None
             clock[0] = NOW
-            assert ahead(store) == Ahead(3, "c", 4 * 3600.0)
+            assert ahead(store) == FutureStamps(3, "c", 4 * 3600.0)
             delete(store, "c")
             found = ahead(store)
             assert found
@@ -201,7 +201,7 @@ class AheadTests:
 
     def test_a_forged_row_is_named_until_it_is_deleted(self, store: Store) -> None:
         content = b"1"
-        assert store.receive(1, Content(digest(content), 1), 0, content) is Received.COMPLETE
+        assert store.receive(1, Content(digest(content), 1), 0, content) is ReceiveResult.COMPLETE
         store.pin_rows([told("a", content, STAMP_MAX)])
         store.join([told("a", content, STAMP_MAX)], YOU, Cursor("e", 1))
         put(store, {"b": b"2"})

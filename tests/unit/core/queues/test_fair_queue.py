@@ -37,12 +37,12 @@ class TakeTests:
 class MakeWayTests:
     def test_the_client_with_most_gives_up_its_newest(self) -> None:
         items = filled(b=2, a=3)
-        assert items.make_way("c") == "a3"
+        assert items.evict("c") == "a3"
         assert all_of(items) == ["b1", "a1", "b2", "a2"]
 
     def test_one_that_would_have_as_many_gets_nothing(self) -> None:
         items = filled(a=3, b=2)
-        assert items.make_way("b") is None
-        assert items.make_way("a") is None
-        assert filled(a=1).make_way("b") is None
-        assert FairQueue[str]().make_way("b") is None
+        assert items.evict("b") is None
+        assert items.evict("a") is None
+        assert filled(a=1).evict("b") is None
+        assert FairQueue[str]().evict("b") is None

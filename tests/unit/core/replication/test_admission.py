@@ -7,8 +7,8 @@ from imagepipe.core.replication.admission import (
     PIXEL_BYTES_MAX,
     SIDE_MAX,
     Admission,
-    believable_facts,
     facts_of_bytes,
+    plausible_facts,
 )
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.rows.stamp import Version
@@ -56,7 +56,7 @@ class SizeTests:
 
 class FactsTests:
     def test_what_an_image_can_have_is_believed(self) -> None:
-        assert believable_facts("jpeg", 1, SIDE_MAX) == ImageFacts("jpeg", 1, SIDE_MAX)
+        assert plausible_facts("jpeg", 1, SIDE_MAX) == ImageFacts("jpeg", 1, SIDE_MAX)
 
     @pytest.mark.parametrize(
         ("format", "width", "height"),
@@ -77,7 +77,7 @@ class FactsTests:
     def test_the_rest_counts_as_missing(
         self, format: object, width: object, height: object
     ) -> None:
-        assert believable_facts(format, width, height) is None
+        assert plausible_facts(format, width, height) is None
 
     def test_the_bytes_have_the_last_word(self) -> None:
         right = ImageFacts("png", 3, 4)

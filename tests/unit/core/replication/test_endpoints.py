@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.replication.endpoints import said_of, sync_beside, sync_of
+from imagepipe.core.replication.endpoints import announced_sync, default_sync, sync_of
 
 
 class EndpointsTests:
@@ -18,7 +18,7 @@ class EndpointsTests:
         ],
     )
     def test_the_default_is_the_next_port_or_a_path_beside(self, publish: str, sync: str) -> None:
-        assert sync_beside(publish) == sync
+        assert default_sync(publish) == sync
 
     @pytest.mark.parametrize(
         ("publish", "sync", "said"),
@@ -32,7 +32,7 @@ class EndpointsTests:
     def test_a_node_says_only_what_nobody_would_guess(
         self, publish: str, sync: str, said: str
     ) -> None:
-        assert said_of(publish, sync) == said
+        assert announced_sync(publish, sync) == said
         assert sync_of(publish, said) == sync
 
     @pytest.mark.parametrize(

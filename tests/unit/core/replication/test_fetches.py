@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.replication.fetches import PATIENCE_SECONDS, Ended, Fetches, Part, Received
+from imagepipe.core.replication.fetches import (
+    SLOW_SOURCE_SECONDS,
+    Ended,
+    Fetches,
+    Part,
+    ReceiveResult,
+)
 from imagepipe.core.replication.messages import GET_BYTES_MAX, RANGES_MAX
 from imagepipe.core.rows.entries import Content
 
@@ -94,7 +100,7 @@ class WantTests:
         fetches.want(SMALL, 2, ["a"], 0.0)
         assert len(fetches.take("a")) == 1
         assert fetches.take("a") == ()
-        assert fetches.received(1, Received.COMPLETE, 1.0) == Ended(SMALL, frozenset({1, 2}))
+        assert fetches.received(1, ReceiveResult.COMPLETE, 1.0) == Ended(SMALL, frozenset({1, 2}))
 
     def test_a_further_peer_that_may_have_it_is_asked_after_the_first(self) -> None:
         fetches = wanting(SMALL, "a")
@@ -107,7 +113,7 @@ class WantTests:
 
     def test_what_was_fetched_may_be_wanted_again(self) -> None:
         fetches = wanting(SMALL, "a")
-        fetches.received(1, Received.COMPLETE, 0.0)
+        fetches.received(1, ReceiveResult.COMPLETE, 0.0)
         fetches.want(SMALL, 2, ["a"], 0.0)
         assert fetches.take("a") == (Part(2, SMALL, 0, 1000),)
 
@@ -118,13 +124,13 @@ class OutcomeTests:
     def test_a_complete_object_ends_it(self) -> None:
         fetches = wanting(SMALL, "a")
         assert fetches.is_under_way(1)
-        assert fetches.received(1, Received.COMPLETE, 0.0) == Ended(SMALL, frozenset({1}))
+        assert fetches.received(1, ReceiveResult.COMPLETE, 0.0) == Ended(SMALL, frozenset({1}))
         assert not fetches.is_under_way(1)
         assert fetches.take_ended() == []
 
     def test_a_piece_of_a_larger_one_does_not(self) -> None:
         fetches = wanting(LARGE, "a")
-        assert fetches.received(1, Received.MORE, 0.0) is None
+        assert fetches.received(1, ReceiveResult.MORE, 0.0) is None
         assert fetches.is_under_way(1)
 
     def test_a_peer_that_lacks_the_object_is_passed_over(self) -> None:
@@ -143,18 +149,18 @@ class OutcomeTests:
     def test_damaged_bytes_are_asked_for_elsewhere_from_the_start_on(self) -> None:
         fetches = wanting(LARGE, "a", "b")
         fetches.take("a")
-        assert fetches.received(1, Received.MORE, 0.0) is None
-        assert fetches.received(1, Received.DAMAGED, 0.0) is None
+        assert fetches.received(1, ReceiveResult.MORE, 0.0) is None
+        assert fetches.received(1, ReceiveResult.DAMAGED, 0.0) is None
         assert fetches.take("b") == (Part(2, LARGE, 0, GET_BYTES_MAX),)
 
     def test_damaged_bytes_of_the_last_peer_give_it_up(self) -> None:
-        assert wanting(SMALL, "a").received(1, Received.DAMAGED, 0.0) == Ended(
+        assert wanting(SMALL, "a").received(1, ReceiveResult.DAMAGED, 0.0) == Ended(
             SMALL, frozenset({1})
         )
 
-    @pytest.mark.parametrize("result", [Received.UNWANTED, Received.NO_ROOM])
+    @pytest.mark.parametrize("result", [ReceiveResult.UNWANTED, ReceiveResult.NO_ROOM])
     def test_what_is_not_taken_from_one_peer_is_not_asked_of_another(
-        self, result: Received
+        self, result: ReceiveResult
     ) -> None:
         fetches = wanting(SMALL, "a", "b")
         assert fetches.content_of(1) == SMALL
@@ -164,15 +170,15 @@ class OutcomeTests:
     def test_what_comes_of_a_transfer_that_ended_is_nothing(self) -> None:
         fetches = wanting(SMALL, "a", "b")
         fetches.lacks(1, 0.0)
-        assert fetches.received(1, Received.COMPLETE, 0.0) is None
-        assert fetches.received(1, Received.DAMAGED, 0.0) is None
+        assert fetches.received(1, ReceiveResult.COMPLETE, 0.0) is None
+        assert fetches.received(1, ReceiveResult.DAMAGED, 0.0) is None
         assert fetches.lacks(1, 0.0) is None
         assert fetches.is_under_way(2)
 
     def test_transfers_that_ended_before_they_were_complete_are_told_once(self) -> None:
         fetches = wanting(SMALL, "a", "b")
         fetches.lacks(1, 0.0)
-        fetches.received(2, Received.DAMAGED, 0.0)
+        fetches.received(2, ReceiveResult.DAMAGED, 0.0)
         assert fetches.take_ended() == [1, 2]
         assert fetches.take_ended() == []
 
@@ -182,15 +188,15 @@ class PatienceTests:
 
     def test_a_slow_peer_is_passed_over(self) -> None:
         fetches = wanting(SMALL, "a", "b", now=10.0)
-        fetches.skip(10.0 + PATIENCE_SECONDS / 2)
+        fetches.skip(10.0 + SLOW_SOURCE_SECONDS / 2)
         assert fetches.take("b") == ()
-        fetches.skip(10.0 + PATIENCE_SECONDS)
+        fetches.skip(10.0 + SLOW_SOURCE_SECONDS)
         assert fetches.take("b") == (Part(2, SMALL, 0, 1000),)
         assert fetches.take_ended() == [1]
 
     def test_but_may_be_asked_again(self) -> None:
         fetches = wanting(SMALL, "a", "b")
-        fetches.skip(PATIENCE_SECONDS)
+        fetches.skip(SLOW_SOURCE_SECONDS)
         assert fetches.lacks(2, 2.0) is None
         assert fetches.take("a") == (Part(3, SMALL, 0, 1000),)
 
@@ -202,18 +208,18 @@ class PatienceTests:
             now = fetches.next_deadline()
             fetches.skip(now)
         assert waits == [
-            PATIENCE_SECONDS,
-            2 * PATIENCE_SECONDS,
-            4 * PATIENCE_SECONDS,
-            8 * PATIENCE_SECONDS,
+            SLOW_SOURCE_SECONDS,
+            2 * SLOW_SOURCE_SECONDS,
+            4 * SLOW_SOURCE_SECONDS,
+            8 * SLOW_SOURCE_SECONDS,
         ]
 
     def test_every_piece_that_comes_shows_that_the_peer_is_not_too_slow(self) -> None:
         fetches = wanting(LARGE, "a", "b")
-        fetches.received(1, Received.MORE, 0.9)
+        fetches.received(1, ReceiveResult.MORE, 0.9)
         fetches.skip(1.0)
         assert fetches.is_under_way(1)
-        assert fetches.next_deadline() == 0.9 + PATIENCE_SECONDS
+        assert fetches.next_deadline() == 0.9 + SLOW_SOURCE_SECONDS
 
     def test_the_only_peer_is_waited_for(self) -> None:
         fetches = wanting(SMALL, "a")
@@ -224,7 +230,7 @@ class PatienceTests:
     def test_the_deadline_is_that_of_the_fetch_that_waits_longest(self) -> None:
         fetches = wanting(SMALL, "a", "b", now=5.0)
         fetches.want(OTHER, 1, ["a", "b"], 4.0)
-        assert fetches.next_deadline() == 4.0 + PATIENCE_SECONDS
+        assert fetches.next_deadline() == 4.0 + SLOW_SOURCE_SECONDS
 
     @given(st.floats(0.0, 1e6))
     def test_at_the_deadline_there_is_something_to_do_however_the_times_round(
@@ -264,7 +270,7 @@ class LossTests:
         fetches.drop(1)
         assert fetches.take("a") == (Part(1, SMALL, 0, 1000),)
         assert fetches.take_ended() == [2]
-        assert fetches.received(1, Received.COMPLETE, 0.0) == Ended(SMALL, frozenset({2}))
+        assert fetches.received(1, ReceiveResult.COMPLETE, 0.0) == Ended(SMALL, frozenset({2}))
 
     def test_a_dropped_pull_leaves_nothing_behind(self) -> None:
         fetches = wanting(LARGE, "a", "b")

@@ -26,7 +26,7 @@ from imagepipe.core.replication.actions import (
     SendRequest,
     StorePieces,
 )
-from imagepipe.core.replication.fetches import Part, Received
+from imagepipe.core.replication.fetches import Part, ReceiveResult
 from imagepipe.core.replication.link import (
     BACK_OFF_SECONDS,
     GETS_MAX,
@@ -57,11 +57,11 @@ from imagepipe.core.replication.rejected import UNWANTED_SECONDS, WRONG_SECONDS
 from imagepipe.core.replication.replica import OWN_NODE, TWICE, Replica
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.epochs import Epoch
-from imagepipe.core.rows.join import Cursor, Joined, Pending
+from imagepipe.core.rows.join import Cursor, JoinResult, Pending
 from imagepipe.core.rows.stamp import Version
 
 IMAGE, OTHER = Content("1" * 64, 5), Content("2" * 64, 6)
-DONE = Joined(0, (), ())
+DONE = JoinResult(0, (), ())
 
 
 def replica(
@@ -149,9 +149,9 @@ def get(rid: int, *contents: Content) -> Get:
     return Get(rid, tuple(Range(content.digest, 0, content.size) for content in contents))
 
 
-def waits(pull: int, row: Row) -> Joined:
+def waits(pull: int, row: Row) -> JoinResult:
     """The outcome of a join: `row` of b waits for its bytes."""
-    return Joined(pull, (Pending("b", row),), ())
+    return JoinResult(pull, (Pending("b", row),), ())
 
 
 class GreetingTests:
@@ -241,7 +241,7 @@ class PullTests:
         assert node.take_actions() == [SendRequest("b", get(4, IMAGE))]
         node.answered("b", Pieces(4, (b"image",)), 0.0)
         assert node.take_actions() == [StorePieces("b", 4, (Part(1, IMAGE, 0, 5),), (b"image",))]
-        node.pieces_stored("b", 4, [(1, Received.COMPLETE)], 0.0)
+        node.pieces_stored("b", 4, [(1, ReceiveResult.COMPLETE)], 0.0)
         assert node.take_actions() == [Join(3, rows, "b", Cursor("01", 2), from_start=True)]
         node.joined(3, DONE, 0.0)
         assert node.take_actions() == [SendRequest("b", changes(5, 2, 2))]
@@ -375,7 +375,7 @@ class PullTests:
         assert node.missing_bytes == (1 << 30) - GETS_MAX * 256 * 1024
         node.answered("b", Pieces(4, (b"x" * 256 * 1024,)), 0.0)
         assert [type(action) for action in node.take_actions()] == [StorePieces]
-        node.pieces_stored("b", 4, [(1, Received.MORE)], 0.0)
+        node.pieces_stored("b", 4, [(1, ReceiveResult.MORE)], 0.0)
         assert [type(action) for action in node.take_actions()] == [SendRequest]
 
 
@@ -402,7 +402,7 @@ class BytesTests:
         node = asking(put(1))
         node.examined(3, [IMAGE], 0.0)
         node.answered("b", Pieces(4, (b"wrong",)), 0.0)
-        node.pieces_stored("b", 4, [(1, Received.DAMAGED)], 0.0)
+        node.pieces_stored("b", 4, [(1, ReceiveResult.DAMAGED)], 0.0)
         assert node.take_actions()[-2:] == [
             Join(3, (put(1),), "b", Cursor("01", 1), from_start=True),
             DiscardTransfer(1),
@@ -417,7 +417,7 @@ class BytesTests:
         node.examined(6, [IMAGE], 0.0)
         assert node.take_actions() == [SendRequest("b", get(7, IMAGE))]
         node.answered("b", Pieces(7, (b"image",)), 0.0)
-        node.pieces_stored("b", 7, [(1, Received.COMPLETE)], 0.0)
+        node.pieces_stored("b", 7, [(1, ReceiveResult.COMPLETE)], 0.0)
         assert [action.upstream for action in node.take_actions() if isinstance(action, Join)] == [
             "b"
         ]
@@ -447,7 +447,7 @@ class BytesTests:
         node.examined(6, [IMAGE], 0.0)
         node.tick(1.0)
         node.answered("c", Pieces(8, (b"image",)), 1.1)
-        node.pieces_stored("c", 8, [(2, Received.COMPLETE)], 1.1)
+        node.pieces_stored("c", 8, [(2, ReceiveResult.COMPLETE)], 1.1)
         node.joined(5, DONE, 1.2)
         node.joined(6, DONE, 1.2)
         node.take_actions()
@@ -671,7 +671,7 @@ class ReplacedTests:
         node.take_actions()
         node.remove_link("b", 0.0)
         assert node.take_actions() == [Release((put(1),)), DiscardTransfer(1)]
-        node.pieces_stored("b", 4, [(1, Received.COMPLETE)], 0.0)
+        node.pieces_stored("b", 4, [(1, ReceiveResult.COMPLETE)], 0.0)
         assert (node.take_actions(), node.next_deadline(0.0), node.links) == ([], float("inf"), {})
 
     def test_and_is_not_listened_to(self) -> None:
@@ -818,9 +818,9 @@ class PendingTests:
         node.tick(0.1)
         assert node.take_actions() == [SendRequest("c", get(7, IMAGE)), DiscardTransfer(1)]
         node.answered("c", Pieces(7, (b"image",)), 0.2)
-        node.pieces_stored("c", 7, [(2, Received.COMPLETE)], 0.2)
+        node.pieces_stored("c", 7, [(2, ReceiveResult.COMPLETE)], 0.2)
         assert node.take_actions()[-1] == Join(5, (put(4),), None, None, from_start=False)
-        node.joined(5, Joined(1, (), (("b", "p4"),)), 0.3)
+        node.joined(5, JoinResult(1, (), (("b", "p4"),)), 0.3)
         assert node.pending == {}
         assert node.take_actions() == [SendRequest("b", changes(8, 10, 10))]
 
@@ -844,7 +844,7 @@ class PendingTests:
             Examine(1, (put(4),)),
             Join(1, (put(4),), None, None, from_start=False),
         ]
-        node.joined(1, Joined(1, (), (("b", "p4"), ("b", "gone"))), 0.0)
+        node.joined(1, JoinResult(1, (), (("b", "p4"), ("b", "gone"))), 0.0)
         assert node.pending == {}
 
     def test_when_the_last_peer_that_could_be_asked_is_removed_they_wait(self) -> None:
@@ -1133,7 +1133,7 @@ class World:
             node.pieces_stored(
                 action.link,
                 action.rid,
-                [(transfer, random.choice(list(Received))) for transfer in transfers],
+                [(transfer, random.choice(list(ReceiveResult))) for transfer in transfers],
                 now,
             )
         elif isinstance(action, Join) and fails:
@@ -1152,14 +1152,14 @@ class World:
             paths = {row.entry.path for row in some}
             self.node.joined(
                 action.pull,
-                Joined(0, (), tuple(key for key in self.node.pending if key[1] in paths)),
+                JoinResult(0, (), tuple(key for key in self.node.pending if key[1] in paths)),
                 self.now,
             )
             return
         self.durable.add((action.upstream, action.cursor))
         self.node.joined(
             action.pull,
-            Joined(0, tuple(Pending(action.upstream, row) for row in some), ()),
+            JoinResult(0, tuple(Pending(action.upstream, row) for row in some), ()),
             self.now,
         )
 
@@ -1352,7 +1352,7 @@ class FullTests:
         [examine] = [action for action in node.take_actions() if isinstance(action, Examine)]
         node.examined(examine.pull, [], 0.0)
         [join] = [action for action in node.take_actions() if isinstance(action, Join)]
-        node.joined(join.pull, Joined(0, (), settled), 0.0)
+        node.joined(join.pull, JoinResult(0, (), settled), 0.0)
         return join
 
     def asked_after(self, node: Replica) -> list[tuple[int, int]]:
@@ -1547,10 +1547,10 @@ class UnwantedTests:
 
     @pytest.mark.parametrize(
         ("result", "pause"),
-        [(Received.DAMAGED, WRONG_SECONDS), (Received.UNWANTED, UNWANTED_SECONDS)],
+        [(ReceiveResult.DAMAGED, WRONG_SECONDS), (ReceiveResult.UNWANTED, UNWANTED_SECONDS)],
     )
     def test_bytes_that_were_of_no_use_are_not_asked_for_again_at_once(
-        self, result: Received, pause: float
+        self, result: ReceiveResult, pause: float
     ) -> None:
         node = asking(put(1), deleted(2), here=0)
         node.examined(3, [IMAGE], 0.0)
@@ -1559,7 +1559,7 @@ class UnwantedTests:
         node.pieces_stored("b", 4, [(1, result)], 0.0)
         actions = node.take_actions()
         assert any(isinstance(action, ReportRejected) for action in actions) == (
-            result is Received.UNWANTED
+            result is ReceiveResult.UNWANTED
         )
         assert not node.why_pending(put(1)).startswith("no peer")
         node.joined(3, waits(1, put(1)), 0.0)
@@ -1581,7 +1581,7 @@ class UnwantedTests:
         node = asking(put(1), here=0)
         node.examined(3, [IMAGE], 0.0)
         node.answered("b", Pieces(4, (b"image",)), 0.0)
-        node.pieces_stored("b", 4, [(1, Received.COMPLETE)], 0.0)
+        node.pieces_stored("b", 4, [(1, ReceiveResult.COMPLETE)], 0.0)
         assert node.why_pending(put(1)).startswith("no peer")
 
 
@@ -1599,7 +1599,7 @@ class MendingTests:
         [keep] = node.take_actions()
         assert isinstance(keep, StorePieces)
         node.pieces_stored(
-            "b", keep.rid, [(part.transfer, Received.COMPLETE) for part in keep.parts], 0.3
+            "b", keep.rid, [(part.transfer, ReceiveResult.COMPLETE) for part in keep.parts], 0.3
         )
         assert node.take_actions() == [RefetchDone(number)]
 
@@ -1637,7 +1637,7 @@ class MendingTests:
         assert node.take_actions() == []
         node.answered("b", Pieces(4, (b"12345",)), 0.2)
         [keep] = [action for action in node.take_actions() if isinstance(action, StorePieces)]
-        node.pieces_stored("b", keep.rid, [(keep.parts[0].transfer, Received.COMPLETE)], 0.3)
+        node.pieces_stored("b", keep.rid, [(keep.parts[0].transfer, ReceiveResult.COMPLETE)], 0.3)
         actions = node.take_actions()
         assert RefetchDone(number) in actions
         assert any(isinstance(action, Join) for action in actions)

@@ -11,7 +11,7 @@ from imagepipe.core.rendering.geometry import Size
 from imagepipe.core.rendering.output_request import Method, OutputRequest
 from imagepipe.core.requests.call_arguments import (
     OUTPUTS_MAX,
-    Page,
+    ListPage,
     StoreRequest,
     parse_moves,
     parse_names,
@@ -333,7 +333,7 @@ class PathsTests:
         form = ".escaped/bad%EF%BF%BF"
         assert parse_paths([form, "a"]) == ("bad\uffff", "a")
         assert parse_moves(form, "good") == (("bad\uffff", "good"),)
-        assert parse_page("", form, 5) == Page("", "bad\uffff", 5)
+        assert parse_page("", form, 5) == ListPage("", "bad\uffff", 5)
         for write in (
             lambda: parse_path(form),
             lambda: parse_moves("good", form),
@@ -416,8 +416,8 @@ class PageTests:
     """What list_images asks for."""
 
     def test_prefix_and_after_are_brought_to_the_form_of_paths(self) -> None:
-        assert parse_page("/e\u0301/", "//a", 5) == Page("\u00e9/", "a", 5)
-        assert parse_page(None, None, "7") == Page("", "", 7)
+        assert parse_page("/e\u0301/", "//a", 5) == ListPage("\u00e9/", "a", 5)
+        assert parse_page(None, None, "7") == ListPage("", "", 7)
 
     @pytest.mark.parametrize(
         ("arguments", "why"),

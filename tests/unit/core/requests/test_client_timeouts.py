@@ -6,10 +6,10 @@ from imagepipe.core.requests.client_timeouts import (
     CONNECTIONS_MAX,
     DESCRIPTORS_RESERVED,
     LEAST_BYTES_PER_SECOND,
-    PATIENCE_SECONDS,
     RATE_SECONDS_MIN,
+    TIMEOUT_SECONDS,
     Phase,
-    Wait,
+    PhaseWait,
     connections_max,
     slowest,
     slowest_body,
@@ -26,43 +26,49 @@ class WaitTests:
         [(Phase.HEAD, 20), (Phase.BODY, 20), (Phase.ANSWER, 60), (Phase.IDLE, 60)],
     )
     def test_each_phase_has_a_deadline(self, phase: Phase, seconds: int) -> None:
-        assert Wait(phase, 100).deadline == 100 + seconds
+        assert PhaseWait(phase, 100).deadline == 100 + seconds
 
     def test_a_client_is_never_blamed_for_the_servers_own_work(self) -> None:
-        assert Wait(Phase.WORK, 100).deadline == float("inf")
+        assert PhaseWait(Phase.WORK, 100).deadline == float("inf")
 
     def test_a_byte_now_and_then_does_not_help(self) -> None:
-        wait = Wait(Phase.BODY, 0)
+        wait = PhaseWait(Phase.BODY, 0)
         for second in range(5, 100, 5):
             wait = wait.after(1, second)
         assert wait.deadline < 20.1
 
     def test_the_least_rate_is_enough_for_ever(self) -> None:
-        wait = Wait(Phase.BODY, 0)
+        wait = PhaseWait(Phase.BODY, 0)
         for second in range(10, 10_000, 10):
             assert wait.deadline > second
             wait = wait.after(10 * RATE, second)
 
     def test_a_little_less_is_not(self) -> None:
-        wait = Wait(Phase.BODY, 0)
+        wait = PhaseWait(Phase.BODY, 0)
         for second in range(10, 400, 10):
             wait = wait.after(9 * RATE, second)
         assert wait.deadline < 400
 
     def test_a_fast_beginning_buys_no_time(self) -> None:
-        assert Wait(Phase.BODY, 0).after(1 << 30, 1).deadline == 1 + PATIENCE_SECONDS[Phase.BODY]
+        assert (
+            PhaseWait(Phase.BODY, 0).after(1 << 30, 1).deadline == 1 + TIMEOUT_SECONDS[Phase.BODY]
+        )
 
 
 class SlowestTests:
     """Clients that have kept the server waiting longest go first."""
 
     def test_the_longest_wait_comes_first_whatever_the_phase(self) -> None:
-        waits = [("a", Wait(Phase.IDLE, 3)), ("b", Wait(Phase.HEAD, 1)), ("c", Wait(Phase.BODY, 2))]
+        waits = [
+            ("a", PhaseWait(Phase.IDLE, 3)),
+            ("b", PhaseWait(Phase.HEAD, 1)),
+            ("c", PhaseWait(Phase.BODY, 2)),
+        ]
         assert [name for name, _ in slowest(waits, 2)] == ["b", "c"]
         assert [name for name, _ in slowest(waits, 9)] == ["b", "c", "a"]
 
     def test_those_who_wait_for_the_server_stay(self) -> None:
-        assert slowest([("a", Wait(Phase.WORK, 0))], 1) == []
+        assert slowest([("a", PhaseWait(Phase.WORK, 0))], 1) == []
 
 
 class SlowestBodyTests:

@@ -5,7 +5,7 @@ import pytest
 from imagepipe.core.requests.cross_origin import (
     Authority,
     HostRule,
-    Sender,
+    RequestOrigin,
     cross_origin,
     parse_authority,
     untrusted_host,
@@ -31,16 +31,16 @@ class CrossOriginTests:
         ],
     )
     def test_the_servers_own_origin_passes(self, host: str, origin: str) -> None:
-        assert cross_origin(Sender(host, origins=[origin])) is None
+        assert cross_origin(RequestOrigin(host, origins=[origin])) is None
         assert (
-            cross_origin(Sender(host, origins=[origin, origin], fetch_sites=["same-origin"]))
+            cross_origin(RequestOrigin(host, origins=[origin, origin], fetch_sites=["same-origin"]))
             is None
         )
 
     @pytest.mark.parametrize("host", ["127.0.0.1:8085", "images.example.org", "", None])
     @pytest.mark.parametrize("sites", [[], ["same-origin"], ["none"], ["None "]])
     def test_a_request_without_an_origin_passes(self, host: str | None, sites: list[str]) -> None:
-        assert cross_origin(Sender(host, fetch_sites=sites)) is None
+        assert cross_origin(RequestOrigin(host, fetch_sites=sites)) is None
 
     @pytest.mark.parametrize(
         "origin",
@@ -69,9 +69,9 @@ class CrossOriginTests:
     )
     def test_any_other_origin_is_refused(self, origin: str) -> None:
         for host in ("images.example.org", "", None):
-            assert cross_origin(Sender(host, origins=[origin]))
+            assert cross_origin(RequestOrigin(host, origins=[origin]))
             assert cross_origin(
-                Sender(
+                RequestOrigin(
                     host, origins=["http://images.example.org", origin], fetch_sites=["same-origin"]
                 )
             )
@@ -88,16 +88,18 @@ class CrossOriginTests:
         ],
     )
     def test_so_is_what_the_browser_calls_cross_site(self, sites: list[str]) -> None:
-        assert cross_origin(Sender("a", fetch_sites=sites))
-        assert cross_origin(Sender("a", origins=["http://a"], fetch_sites=sites))
+        assert cross_origin(RequestOrigin("a", fetch_sites=sites))
+        assert cross_origin(RequestOrigin("a", origins=["http://a"], fetch_sites=sites))
 
     def test_an_absolute_target_counts_for_the_host(self) -> None:
         assert cross_origin(
-            Sender("evil.example", "http://127.0.0.1:8085/RPC2", ["http://evil.example"])
+            RequestOrigin("evil.example", "http://127.0.0.1:8085/RPC2", ["http://evil.example"])
         )
         assert (
             cross_origin(
-                Sender("evil.example", "http://127.0.0.1:8085/RPC2", ["http://127.0.0.1:8085"])
+                RequestOrigin(
+                    "evil.example", "http://127.0.0.1:8085/RPC2", ["http://127.0.0.1:8085"]
+                )
             )
             is None
         )
@@ -138,7 +140,7 @@ class HostTests:
         ],
     )
     def test_a_name_that_no_stranger_can_have_passes(self, host: str) -> None:
-        assert untrusted_host(Sender(host), RULE) is None
+        assert untrusted_host(RequestOrigin(host), RULE) is None
 
     @pytest.mark.parametrize(
         "host",
@@ -166,7 +168,7 @@ class HostTests:
     def test_a_name_that_a_stranger_may_have_is_refused_and_the_option_named(
         self, host: str
     ) -> None:
-        why = untrusted_host(Sender(host), RULE)
+        why = untrusted_host(RequestOrigin(host), RULE)
         assert why
         assert "add it to [network] hosts" in why
         assert why.isascii()
@@ -216,21 +218,27 @@ class HostTests:
         ],
     )
     def test_so_is_what_is_no_name(self, host: str) -> None:
-        assert untrusted_host(Sender(host), RULE) == "the Host header is malformed"
+        assert untrusted_host(RequestOrigin(host), RULE) == "the Host header is malformed"
 
     def test_a_program_of_the_last_century_has_no_host(self) -> None:
-        assert untrusted_host(Sender(None), RULE) is None
+        assert untrusted_host(RequestOrigin(None), RULE) is None
 
     @pytest.mark.parametrize("scheme", ["http", "HTTPS", "ftp", "x+y.z-1"])
     def test_an_absolute_target_counts_for_the_host(self, scheme: str) -> None:
         for rest in ("", "/", "?x", "#x"):
-            assert untrusted_host(Sender("127.0.0.1", f"{scheme}://evil.example{rest}"), RULE)
+            assert untrusted_host(
+                RequestOrigin("127.0.0.1", f"{scheme}://evil.example{rest}"), RULE
+            )
             assert (
-                untrusted_host(Sender("evil.example", f"{scheme}://127.0.0.1:8085{rest}"), RULE)
+                untrusted_host(
+                    RequestOrigin("evil.example", f"{scheme}://127.0.0.1:8085{rest}"), RULE
+                )
                 is None
             )
-        assert untrusted_host(Sender("127.0.0.1", f"{scheme}://127.0.0.1@evil.example/"), RULE)
-        assert untrusted_host(Sender("127.0.0.1", f"{scheme}:///"), RULE)
+        assert untrusted_host(
+            RequestOrigin("127.0.0.1", f"{scheme}://127.0.0.1@evil.example/"), RULE
+        )
+        assert untrusted_host(RequestOrigin("127.0.0.1", f"{scheme}:///"), RULE)
 
     @pytest.mark.parametrize(
         "target",
@@ -244,8 +252,8 @@ class HostTests:
         ],
     )
     def test_a_path_does_not(self, target: str) -> None:
-        assert untrusted_host(Sender("127.0.0.1", target), RULE) is None
-        assert untrusted_host(Sender("evil.example", target), RULE)
+        assert untrusted_host(RequestOrigin("127.0.0.1", target), RULE) is None
+        assert untrusted_host(RequestOrigin("evil.example", target), RULE)
 
 
 class AuthorityTests:

@@ -3,10 +3,10 @@
 import pytest
 
 from imagepipe.core.requests.history_query import (
-    LostPage,
+    HistoryPage,
     cursor,
     parse_beginning,
-    parse_lost_page,
+    parse_history_page,
     version_text,
 )
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
@@ -42,7 +42,7 @@ class LostPageTests:
         some = ["a", "a b", "a-", "a.jpg", "a/b", "a/b.jpg", "a/b/c", "a0", "ab", "b"]
 
         def within(path: str | None) -> list[str]:
-            page = parse_lost_page(path, "", 5)
+            page = parse_history_page(path, "", 5)
             return [
                 each
                 for each in some
@@ -55,15 +55,15 @@ class LostPageTests:
         assert within("a/b") == ["a/b"]
 
     def test_the_cursor_of_a_row_is_where_the_next_page_begins(self) -> None:
-        assert parse_lost_page("", cursor("a b/c", VERSION), "7") == LostPage(
+        assert parse_history_page("", cursor("a b/c", VERSION), "7") == HistoryPage(
             "", None, ("a b/c", VERSION), 7
         )
-        assert parse_lost_page(None, None, 1).after is None
+        assert parse_history_page(None, None, 1).after is None
 
     def test_a_path_that_xml_cannot_carry_is_escaped(self) -> None:
         form = ".escaped/bad%EF%BF%BF"
         assert cursor("bad\uffff", VERSION) == f"{form} {TEXT}"
-        page = parse_lost_page(form, f"{form} {TEXT}", 1)
+        page = parse_history_page(form, f"{form} {TEXT}", 1)
         assert (page.begin, page.after) == ("bad\uffff", ("bad\uffff", VERSION))
 
     @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ class LostPageTests:
         self, arguments: tuple[object, object, object], argument: str
     ) -> None:
         with pytest.raises(BadRequest, match=f"^{argument}: "):
-            parse_lost_page(*arguments)
+            parse_history_page(*arguments)

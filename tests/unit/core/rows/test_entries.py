@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipe.core.rows.entries import Change, Content, Entry, net_moves, was_unseen, wins
+from imagepipe.core.rows.entries import Content, Entry, PathChange, net_moves, was_unseen, wins
 from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import BadRequest
 
@@ -23,7 +23,7 @@ class NetMovesTests:
     """Moves apply in order, all or none; what is recorded is what they come to."""
 
     def test_a_move_puts_and_deletes(self) -> None:
-        assert net_moves([("a", "x")], TREE.get) == (Change("a", None), Change("x", ONE))
+        assert net_moves([("a", "x")], TREE.get) == (PathChange("a", None), PathChange("x", ONE))
 
     def test_what_was_at_the_destination_is_gone(self) -> None:
         assert moved(("a", "b")) == {"a": None, "b": ONE}

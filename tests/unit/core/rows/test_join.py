@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row, wins
-from imagepipe.core.rows.join import Join, join, wanted
+from imagepipe.core.rows.join import JoinPlan, join, missing_contents
 from imagepipe.core.rows.stamp import STAMP_MAX, Version
 
 CONTENTS = tuple(Content(digit * 64, 10) for digit in "123")
@@ -46,7 +46,7 @@ def joined(
     mine: Sequence[Entry] = (),
     here: Sequence[Content] = CONTENTS,
     seq: int = 10,
-) -> Join:
+) -> JoinPlan:
     """Join with a map, on a node that has the bytes `here`."""
     return join(rows, {entry.path: entry for entry in mine}.get, here.__contains__, "me", seq)
 
@@ -67,8 +67,8 @@ def told(rows: Sequence[Row], known: Map | None = None) -> Map:
     seq = len(state)
     for batch in batches(rows):
         outcome = join(batch, state.get, lambda _: True, "me", seq)
-        seq += len(outcome.taken)
-        state.update((entry.path, entry) for entry in outcome.taken)
+        seq += len(outcome.accepted)
+        state.update((entry.path, entry) for entry in outcome.accepted)
     return state
 
 
@@ -80,7 +80,7 @@ def unnumbered(state: Map) -> Map:
 class TakenTests:
     def test_what_is_new_gets_the_next_numbers_of_this_node_and_is_else_as_it_was(self) -> None:
         rows = [row("a", 7, ONE), row("b", 8, None)]
-        assert joined(rows).taken == (
+        assert joined(rows).accepted == (
             replace(rows[0].entry, seq=11),
             replace(rows[1].entry, seq=12),
         )
@@ -88,10 +88,10 @@ class TakenTests:
     def test_what_is_known_or_overtaken_changes_nothing(self) -> None:
         known, newer = row("a", 7, ONE), row("b", 9, None)
         outcome = joined([known, row("b", 8, TWO)], [known.entry, newer.entry])
-        assert (outcome.taken, outcome.pending, outcome.lost) == ((), (), ())
+        assert (outcome.accepted, outcome.pending, outcome.lost) == ((), (), ())
 
     def test_a_delete_is_taken_for_a_path_that_was_never_heard_of(self) -> None:
-        assert joined([row("a", 7, None)], here=()).taken[0].content is None
+        assert joined([row("a", 7, None)], here=()).accepted[0].content is None
 
     def test_facts_come_along_where_they_are_told(self) -> None:
         assert joined(
@@ -104,14 +104,14 @@ class PendingTests:
         waits, comes = row("a", 7, ONE), row("b", 7, TWO)
         outcome = joined([waits, comes], here=[TWO])
         assert outcome.pending == (waits,)
-        assert [entry.seq for entry in outcome.taken] == [11]
+        assert [entry.seq for entry in outcome.accepted] == [11]
 
     def test_what_nothing_could_overtake_does_not_wait_for_ever(self) -> None:
         greatest = row("a", STAMP_MAX, ONE)
         assert joined([greatest, row("b", STAMP_MAX - 1, ONE)], here=()).pending == (
             row("b", STAMP_MAX - 1, ONE),
         )
-        assert joined([greatest]).taken == (replace(greatest.entry, seq=11),)
+        assert joined([greatest]).accepted == (replace(greatest.entry, seq=11),)
 
     def test_what_does_not_win_does_not_wait(self) -> None:
         assert joined([row("a", 7, ONE)], [row("a", 8, TWO).entry], here=()).pending == ()
@@ -156,7 +156,7 @@ class WantedTests:
             row("d", 7, None),
             row("e", 7, CONTENTS[2]),
         ]
-        assert list(wanted(rows, {"e": row("e", 8, None).entry}.get)) == [TWO, ONE]
+        assert list(missing_contents(rows, {"e": row("e", 8, None).entry}.get)) == [TWO, ONE]
 
 
 class ConvergenceTests:
@@ -199,7 +199,7 @@ class ConvergenceTests:
         waiting: list[Row] = []
         for batch in batches(rows):
             outcome = join(batch, state.get, here.__contains__, "me", len(state))
-            state.update((entry.path, entry) for entry in outcome.taken)
+            state.update((entry.path, entry) for entry in outcome.accepted)
             waiting += outcome.pending
         assert unnumbered(told(waiting, state)) == unnumbered(told(rows))
 
@@ -207,4 +207,4 @@ class ConvergenceTests:
     def test_numbers_go_on_without_a_gap(self, rows: list[Row]) -> None:
         for batch in batches(rows):
             outcome = join(batch, lambda _: None, lambda _: True, "me", 40)
-            assert [entry.seq for entry in outcome.taken] == list(range(41, 41 + len(batch)))
+            assert [entry.seq for entry in outcome.accepted] == list(range(41, 41 + len(batch)))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from imagepipe.core.paths import ancestors
 from imagepipe.core.rows.entries import Content, Entry, wins
 from imagepipe.core.rows.stamp import Version
-from imagepipe.core.rows.visibility import Hidden, all_hidden, is_above, shown
+from imagepipe.core.rows.visibility import Hidden, all_hidden, is_above, visible
 
 ONE = Content("1" * 64, 10)
 
@@ -29,25 +29,25 @@ def entry(path: str, stamp: int, content: Content | None = ONE) -> Entry:
 
 class ShownTests:
     def test_an_image_alone_is_shown(self) -> None:
-        assert shown(entry("a", 1), []) == ONE
+        assert visible(entry("a", 1), []) == ONE
 
     def test_of_an_image_and_one_below_it_the_newer_is_shown(self) -> None:
         above, below = entry("a", 1), entry("a/b", 2)
-        assert (shown(above, [below]), shown(below, [above])) == (None, ONE)
+        assert (visible(above, [below]), visible(below, [above])) == (None, ONE)
 
     def test_what_is_deleted_is_neither_shown_nor_in_the_way(self) -> None:
-        assert shown(None, []) is None
-        assert shown(entry("a", 1, None), []) is None
-        assert shown(entry("a", 1), [entry("a/b", 2, None)]) == ONE
+        assert visible(None, []) is None
+        assert visible(entry("a", 1, None), []) is None
+        assert visible(entry("a", 1), [entry("a/b", 2, None)]) == ONE
 
     @given(MAPS)
     def test_what_is_shown_fits_into_a_file_system_and_something_is_if_anything_lives(
         self, entries: list[Entry]
     ) -> None:
-        visible = {
+        visible_paths = {
             one.path
             for one in entries
-            if shown(
+            if visible(
                 one,
                 [
                     other
@@ -56,8 +56,10 @@ class ShownTests:
                 ],
             )
         }
-        assert not any(folder in visible for path in visible for folder in ancestors(path))
-        assert bool(visible) == any(one.content for one in entries)
+        assert not any(
+            folder in visible_paths for path in visible_paths for folder in ancestors(path)
+        )
+        assert bool(visible_paths) == any(one.content for one in entries)
 
 
 class AboveTests:
@@ -86,7 +88,7 @@ class HiddenTests:
                 for other in live
                 if is_above(other.path, one.path) or is_above(one.path, other.path)
             ]
-            if shown(one, around) is None:
+            if visible(one, around) is None:
                 greater = [other for other in around if wins(other, one)]
                 expected.append(
                     Hidden(

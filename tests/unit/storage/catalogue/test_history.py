@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagepipe.core.requests.history_query import LostPage, version_text
+from imagepipe.core.requests.history_query import HistoryPage, version_text
 from imagepipe.core.rows.entries import Content
 from imagepipe.core.rows.stamp import Version
 from imagepipe.storage.catalogue.history import KEPT_MS, LostVersion
@@ -85,15 +85,15 @@ class HistoryTests:
             assert len(whole) == 4
             whole.sort(key=lambda lost: lost.version, reverse=True)
             whole.sort(key=lambda lost: lost.path)
-            assert list(one.lost_page(LostPage("", None, None, 9))) == whole
+            assert list(one.lost_page(HistoryPage("", None, None, 9))) == whole
             paged: list[LostVersion] = []
             while page := one.lost_page(
-                LostPage("", None, (paged[-1].path, paged[-1].version) if paged else None, 1)
+                HistoryPage("", None, (paged[-1].path, paged[-1].version) if paged else None, 1)
             ):
                 paged += page
             assert paged == whole
             early = (whole[0].path, Version(0, ""))
-            assert list(one.lost_page(LostPage("b", "b\0", early, 9))) == [
+            assert list(one.lost_page(HistoryPage("b", "b\0", early, 9))) == [
                 lost for lost in whole if lost.path == "b"
             ]
             for lost in whole:
@@ -106,11 +106,11 @@ class HistoryTests:
             assert (
                 list(one.lost_versions("b", "f", 9)) == list(one.lost_versions("c", "0", 9)) == []
             )
-            assert list(one.lost_page(LostPage("a/", "a0", None, 9))) == [
+            assert list(one.lost_page(HistoryPage("a/", "a0", None, 9))) == [
                 lost for lost in whole if lost.path == "a/x"
             ]
             assert list(
-                one.lost_page(LostPage("b", "b\0", (whole[0].path, whole[0].version), 9))
+                one.lost_page(HistoryPage("b", "b\0", (whole[0].path, whole[0].version), 9))
             ) == [lost for lost in whole if lost.path == "b"]
 
     def test_the_winner_of_a_delete_is_one_too(self, tmp_path: Path) -> None:

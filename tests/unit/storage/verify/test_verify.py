@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imagepipe.core.replication.fetches import Received
+from imagepipe.core.replication.fetches import ReceiveResult
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import ImagepipeError
@@ -78,7 +78,7 @@ class Walker:
             if content.digest in self._others:
                 assert (
                     self._store.receive(number, content, 0, self._others[content.digest])
-                    is Received.COMPLETE
+                    is ReceiveResult.COMPLETE
                 )
 
     @property

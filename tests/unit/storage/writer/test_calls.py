@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipe.core.paths import ancestors
-from imagepipe.core.rows.entries import Change, Content, Entry
+from imagepipe.core.rows.entries import Content, Entry, PathChange
 from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import BadRequest
 from imagepipe.storage.writer.calls import CALLS_MAX, WriteCall, WriterTask, take_group
@@ -83,7 +83,7 @@ class NestingTests:
         live = {path for path in some if not any(ancestor in some for ancestor in ancestors(path))}
         content = Content("d", 1)
         rows = {path: Entry(path, Version(1, "a"), None, content, 1) for path in live}
-        changes = [Change(path, content if stored else None) for path, stored in wanted.items()]
+        changes = [PathChange(path, content if stored else None) for path, stored in wanted.items()]
         result = (live - wanted.keys()) | {path for path, stored in wanted.items() if stored}
 
         def related(path: str) -> list[Entry]:

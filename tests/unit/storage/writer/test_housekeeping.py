@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagepipe.core.rows.entries import Change, Content
+from imagepipe.core.rows.entries import Content, PathChange
 from imagepipe.errors import DiskFull, FlushError, NotStored
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.catalogue.schema import create
@@ -107,7 +107,7 @@ class Bench:
             facts[new.digest] = FACTS
             (self.folder / "staged").write_bytes(content)
             self.objects.add(new.digest, self.folder / "staged", new.size)
-        call = WriteCall((path,), lambda _: (Change(path, new),), facts=facts)
+        call = WriteCall((path,), lambda _: (PathChange(path, new),), facts=facts)
         self._committer.commit([call])
         return call
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagepipe.core.replication.admission import Admission
-from imagepipe.core.replication.fetches import Received
+from imagepipe.core.replication.fetches import ReceiveResult
 from imagepipe.core.rows.entries import Content, Entry, ImageFacts, Row
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.join import Cursor
@@ -47,7 +47,9 @@ def told(path: str, data: bytes | None, *, seq: int = 1, stamp: int = LATER) -> 
 def receive(store: Store, *data: bytes) -> None:
     """The bytes come from somewhere."""
     for number, one in enumerate(data):
-        assert store.receive(number, Content(digest(one), len(one)), 0, one) is Received.COMPLETE
+        assert (
+            store.receive(number, Content(digest(one), len(one)), 0, one) is ReceiveResult.COMPLETE
+        )
 
 
 class BoundTests:
@@ -91,7 +93,7 @@ class HearsayTests:
         content = Content(digest(self.PNG), len(self.PNG))
         rows = [Row(Entry(path, Version(LATER, YOU), None, content, seq), facts)]
         for lacking in store.pin_rows(rows):
-            assert store.receive(seq, lacking, 0, self.PNG) is Received.COMPLETE
+            assert store.receive(seq, lacking, 0, self.PNG) is ReceiveResult.COMPLETE
         store.join(rows, YOU, Cursor("e0", seq))
         store.unpin_rows(rows)
         return store.rows([path])[path]

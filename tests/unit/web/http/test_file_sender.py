@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from imagepipe.core.requests.client_timeouts import PATIENCE_SECONDS, Phase
+from imagepipe.core.requests.client_timeouts import TIMEOUT_SECONDS, Phase
 from imagepipe.storage.shared_file import HEAD_BYTES, SharedFile
 from imagepipe.web.http.file_sender import PIECE_BYTES, send
 from tests.support.browser import Browser
 
-STALL_SECONDS_MAX = PATIENCE_SECONDS[Phase.ANSWER]
+STALL_SECONDS_MAX = TIMEOUT_SECONDS[Phase.ANSWER]
 SIZE = HEAD_BYTES + 3 * PIECE_BYTES + 17
 
 

@@ -11,7 +11,7 @@ import bcrypt
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from imagepipe.core.requests.client_timeouts import PATIENCE_SECONDS, Phase
+from imagepipe.core.requests.client_timeouts import TIMEOUT_SECONDS, Phase
 from imagepipe.errors import Overloaded, StartError, Unauthorized
 from imagepipe.web.http.auth import AuthenticatedResource, denial, parse_users
 from imagepipe.web.http.channel import BUFFERED_BYTES_MAX
@@ -281,7 +281,7 @@ class BodyTests:
         browser.send(_post(b"ann:annann", 5))
         browser.wait(1000)
         threads.finish()
-        browser.wait(PATIENCE_SECONDS[Phase.BODY] - 1)
+        browser.wait(TIMEOUT_SECONDS[Phase.BODY] - 1)
         browser.send(b"12345")
         assert page.asked == 1
 

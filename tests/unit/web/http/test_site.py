@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagepipe.core.requests.client_timeouts import PATIENCE_SECONDS, Phase
+from imagepipe.core.requests.client_timeouts import TIMEOUT_SECONDS, Phase
 from imagepipe.web.http.channel import ANSWERS_IN_A_TURN_MAX, SILENCE_SECONDS
 from imagepipe.web.http.refusal import Denial, needs_credentials
 from imagepipe.web.http.request import CHUNKS_MAX
@@ -61,7 +61,7 @@ class FullConnectionTests:
         browser = Browser(page)
         browser.be_full()
         browser.ask(times=2)
-        browser.wait(PATIENCE_SECONDS[Phase.ANSWER] - 1)
+        browser.wait(TIMEOUT_SECONDS[Phase.ANSWER] - 1)
         assert not browser.transport.disconnected
         browser.wait(1)
         assert browser.transport.disconnected

@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 
-from imagepipe.core.requests.client_timeouts import LEAST_BYTES_PER_SECOND, PATIENCE_SECONDS, Phase
+from imagepipe.core.requests.client_timeouts import LEAST_BYTES_PER_SECOND, TIMEOUT_SECONDS, Phase
 from imagepipe.web.http.auth import AuthenticatedResource
 from imagepipe.web.http.body_memory import MEMORY_BYTES_MAX
 from imagepipe.web.http.connections import Connections
@@ -21,10 +21,10 @@ from tests.support.browser import Browser
 from tests.support.http_responses import answer
 from tests.support.pages import PAGE, CountingPage, WaitingPage
 
-HEAD_SECONDS = PATIENCE_SECONDS[Phase.HEAD]
-BODY_SECONDS = PATIENCE_SECONDS[Phase.BODY]
-IDLE_SECONDS = PATIENCE_SECONDS[Phase.IDLE]
-ANSWER_SECONDS = PATIENCE_SECONDS[Phase.ANSWER]
+HEAD_SECONDS = TIMEOUT_SECONDS[Phase.HEAD]
+BODY_SECONDS = TIMEOUT_SECONDS[Phase.BODY]
+IDLE_SECONDS = TIMEOUT_SECONDS[Phase.IDLE]
+ANSWER_SECONDS = TIMEOUT_SECONDS[Phase.ANSWER]
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
 
 
