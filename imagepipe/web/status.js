@@ -160,7 +160,7 @@ function drawReplication(replication) {
     fact("Newest change", whole(replication.seq)),
     fact("Changes on no other disk", whole(replication.unreplicated)),
     fact("Changes without their bytes", whole(replication.pending) + waiting),
-    fact("Losers of conflicts kept", whole(replication.conflicts)),
+    fact("Images that lost a conflict", whole(replication.conflicts)),
     fact("Messages dropped, malformed", `${whole(replication.dropped_messages)}, ${whole(replication.bad_messages)}`),
   );
 }
@@ -282,10 +282,10 @@ function nice(value) {
 }
 
 const charts = [
-  new Chart("Requests a second", rate, 1, [{ key: "requests_per_second", kind: "first" }]),
-  new Chart("Answered within", latency, 0.01, [{ key: "median_seconds", kind: "first", label: "half" }, { key: "percentile_95_seconds", kind: "second", label: "95 %" }]),
+  new Chart("Requests per second", rate, 1, [{ key: "requests_per_second", kind: "first" }]),
+  new Chart("Response time", latency, 0.01, [{ key: "median_seconds", kind: "first", label: "median" }, { key: "percentile_95_seconds", kind: "second", label: "95 %" }]),
   new Chart("Jobs waiting", (number) => whole(Math.round(number)), 5, [{ key: "waiting_max", kind: "first" }]),
-  new Chart("Behind the peers for", duration, 5, [{ key: "seconds_behind", kind: "first" }]),
+  new Chart("Lag behind the peers", duration, 5, [{ key: "seconds_behind", kind: "first" }]),
 ];
 
 // The last hour, kept here: only what is new is asked for.

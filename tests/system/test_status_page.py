@@ -60,7 +60,7 @@ class PageTests:
             "up ",
             "BEING PROCESSED",
             "DISK",
-            "REQUESTS A SECOND",
+            "REQUESTS PER SECOND",
             "SINCE THE START",
             "Images stored",
         ):
@@ -141,7 +141,7 @@ class PageTests:
             f"const box = charts[0].svg.getBoundingClientRect(); {point}; {values}"
         ).endswith(" 7.0")
         assert status.run("return charts[0].svg.getAttribute('aria-label')").startswith(
-            "Requests a second: "
+            "Requests per second: "
         )
 
     @pytest.mark.parametrize(
