@@ -1,3 +1,3 @@
-"""What an operator sees: what has happened, how the node stands, and the forms in which both are
-told (docs/design/contract.md, "What an operator sees").
+"""What an operator sees: the node's counters and status, and the formats that both are published in
+(docs/design/contract.md, "What an operator sees").
 """

@@ -1,8 +1,8 @@
-"""What has happened since the start, counted: each method of Counters is an event, told by whoever
-saw it happen.
+"""Counts what has happened since the start: each method of Counters is an event, called by the code
+that saw it happen.
 
-Pages and Graphite read `totals` and compare; nothing is ever set back. What can be asked of a part
-at any time (the queue's length, the cache's hits) is not counted here but asked: see status.py.
+Pages and Graphite read `totals` and compare; nothing is ever reset. What can be read from a part at
+any time (the queue's length, the cache's hits) is not counted here: see status_reader.py.
 """
 
 import datetime as dt
@@ -31,7 +31,7 @@ BOUNDS_SECONDS = (
     30.0,
     60.0,
 )
-"""The upper bounds of a Distribution's classes."""
+"""The upper bounds of a Distribution's buckets."""
 
 ERRORS_KEPT = 20
 ERROR_LENGTH_MAX = 300
@@ -41,9 +41,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"
 
 @dataclass(frozen=True, slots=True)
 class RenderCount:
-    """`count` renditions of a format, which is named by its extension: jpg, gif, webp, png,
-    avif.
-    """
+    """`count` renditions of a format, named by its extension: jpg, gif, webp, png or avif."""
 
     format: str
     count: int
@@ -51,9 +49,7 @@ class RenderCount:
 
 @dataclass(frozen=True, slots=True)
 class FailureCount:
-    """`count` failures of an operation (store, delete, ...), by kind (DiskFull, Overloaded,
-    ...).
-    """
+    """`count` failures of an operation (store, delete, ...) of one kind (DiskFull, ...)."""
 
     operation: str
     kind: str
@@ -62,7 +58,7 @@ class FailureCount:
 
 @dataclass(frozen=True, slots=True)
 class RequestCount:
-    """`count` HTTP requests of a method that were answered with a status."""
+    """`count` HTTP requests with a method that were answered with a status."""
 
     method: str
     status: int
@@ -71,7 +67,7 @@ class RequestCount:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Durations: `counts[i]` of them were at most `BOUNDS_SECONDS[i]` and more than the bound
+    """Durations in buckets: `counts[i]` were at most `BOUNDS_SECONDS[i]` and more than the bound
     before it; the last of `counts` were more than all bounds.
     """
 
@@ -81,8 +77,8 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """All that has happened since the start; `requests` are those of every port, and their bytes
-    those of bodies.
+    """Everything that has happened since the start. `requests` are those of every port; the bytes
+    are those of bodies.
     """
 
     image_requests: tuple[RenderCount, ...]
@@ -100,11 +96,10 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """For how long requests took until they were answered, and renderings waited for a thread and
-    then ran.
+    """How long requests took to be answered, and how long renders waited for a thread and then ran.
 
-    `work`: of the requests those that were not for the status pages: whoever looks at these does
-    not want to see himself.
+    `work`: the requests other than those for the status pages, which should not show up in their
+    own charts.
     """
 
     requests: Distribution
@@ -115,7 +110,7 @@ class Durations:
 
 @dataclass(frozen=True, slots=True)
 class LoggedError:
-    """An error that an operator should hear of: when (ISO 8601, UTC), what failed, and how."""
+    """An error that an operator should know of: when (ISO 8601, UTC), what failed, and how."""
 
     when: str
     what: str
@@ -123,10 +118,10 @@ class LoggedError:
 
 
 class Counters:
-    """Counts events; for the reactor's thread alone. `wall` gives the seconds since 1970.
+    """Counts events; for the reactor's thread only. `wall` returns the seconds since 1970.
 
     Memory is bounded: formats, operations, kinds and statuses are few, and a method that HTTP does
-    not name counts as OTHER.
+    not define counts as OTHER.
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
@@ -153,11 +148,11 @@ class Counters:
     # Images.
 
     def image_request(self, format: Format) -> None:
-        """A rendition was not in the cache, and was rendered."""
+        """A rendition was not cached and was rendered."""
         self._rendered[format.extensions[0]] += 1
 
     def image_request_fail(self) -> None:
-        """A GET of an image got none: it was answered with a status of 400 or more."""
+        """A GET of an image was answered with a status of 400 or more."""
         self._image_requests_failed += 1
 
     def original_downloaded(self) -> None:
@@ -165,24 +160,24 @@ class Counters:
         self._originals_downloaded += 1
 
     def original_unavailable(self) -> None:
-        """An original is not at its source, which said so."""
+        """The source of an original answered that it does not have it."""
         self._originals_unavailable += 1
 
     def stored(self, images: int) -> None:
-        """A call, or a POST, has stored so many images."""
+        """A call or a POST has stored `images` images."""
         self._images_stored += images
 
     def deleted(self, paths: int) -> None:
-        """A call has deleted so many paths, whether there was an image or not."""
+        """A call has deleted `paths` paths, whether or not each had an image."""
         self._images_deleted += paths
 
     def moved(self, pairs: int) -> None:
-        """A call has moved so many images."""
+        """A call has moved `pairs` images."""
         self._images_moved += pairs
 
     def failed(self, operation: str, kind: str) -> None:
-        """An operation has failed. Both are words of the code, never a client's: store, and the
-        name of an error's class.
+        """An operation has failed. Both words come from the code, never from a client: `store`, for
+        example, and the name of an error's class.
         """
         self._failed[operation, kind] += 1
 
@@ -198,8 +193,9 @@ class Counters:
         *,
         is_page: bool = False,
     ) -> None:
-        """A request was answered, or its client went away, `seconds` after it began; with the
-        lengths of the two bodies. is_page: it was for a status page.
+        """A request was answered, or its client disconnected, `seconds` after it began.
+
+        received_bytes, sent_bytes: the lengths of the bodies. is_page: it was for a status page.
         """
         self._requests_by_status[method if method in _METHODS else "OTHER", status] += 1
         self._requests.add(seconds)
@@ -209,13 +205,13 @@ class Counters:
         self._sent_bytes += sent_bytes
 
     def render(self, waited_seconds: float, ran_seconds: float) -> None:
-        """A job of the queue is done."""
+        """A job of the render queue is done."""
         self._waits.add(waited_seconds)
         self._runs.add(ran_seconds)
 
     def error(self, what: str, text: str) -> None:
-        """Something has failed that an operator should hear of; not what a client did wrong. The
-        text is cut, and made printable.
+        """Something has failed that an operator should know of, and no client is to blame. The text
+        is shortened and made printable.
         """
         when = (
             dt.datetime.fromtimestamp(self._wall(), dt.UTC)
@@ -227,10 +223,10 @@ class Counters:
         )
         self._errors.append(LoggedError(when, what, printable))
 
-    # What came of it.
+    # Results.
 
     def totals(self) -> Totals:
-        """All that was counted up to now."""
+        """Everything that has been counted so far."""
         return Totals(
             image_requests=tuple(
                 RenderCount(format, count) for format, count in sorted(self._rendered.items())
@@ -252,19 +248,19 @@ class Counters:
         )
 
     def durations(self) -> Durations:
-        """All durations up to now."""
+        """All durations so far."""
         return Durations(
             self._requests.taken(), self._work.taken(), self._waits.taken(), self._runs.taken()
         )
 
     def last_errors(self) -> tuple[LoggedError, ...]:
-        """The last ERRORS_KEPT errors, the newest first."""
+        """The last ERRORS_KEPT errors, newest first."""
         return tuple(reversed(self._errors))
 
 
 def note_failure(counters: Counters, operation: str, error: ImagepipeError) -> None:
-    """Count a failure of `operation`, a word of the code; those that are no client's mistake are
-    errors that an operator should hear of.
+    """Count a failure of `operation`. If it is not a client's mistake, it is also recorded as an
+    error that an operator should know of.
     """
     counters.failed(operation, type(error).__name__)
     if not isinstance(error, BadRequest | Overloaded) and type(error) is not NotStored:
@@ -272,7 +268,7 @@ def note_failure(counters: Counters, operation: str, error: ImagepipeError) -> N
 
 
 class _Histogram:
-    """A Distribution that grows."""
+    """A Distribution in the making."""
 
     def __init__(self) -> None:
         self._counts = [0] * (len(BOUNDS_SECONDS) + 1)

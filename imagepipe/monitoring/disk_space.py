@@ -1,7 +1,7 @@
-"""How much room the disk has, known without waiting for the disk.
+"""How much space the disk has, known without waiting for the disk.
 
-A disk that does not answer (a network file system can do that for minutes) holds up one thread and
-no page: the last answer stays, and its age tells.
+A disk that does not answer (a network file system can hang for minutes) blocks one thread and no
+page: the last answer stays, and its age shows that it is old.
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 REFRESH_SECONDS = 5.0
@@ -20,10 +21,10 @@ OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Bytes and inodes of a file system: what it has, and what of it anyone but root may still
-    take.
+    """Bytes and inodes of a file system: how many it has, and how many are free for users other
+    than root.
 
-    total_inodes: 0 where it makes them as they are needed.
+    total_inodes: 0 if it creates them as needed.
     """
 
     total_bytes: int
@@ -34,7 +35,7 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class DiskStatus:
-    """The room as it was `age_seconds` ago."""
+    """The space as it was `age_seconds` ago."""
 
     total_bytes: int
     free_bytes: int
@@ -44,7 +45,7 @@ class DiskStatus:
 
 
 def space_of(path: Path) -> Space:
-    """The room on the file system that `path` lies on; blocks, and raises OSError."""
+    """The space on the file system of `path`; blocks. Raises OSError."""
     found = os.statvfs(path)
     return Space(
         found.f_blocks * found.f_frsize,
@@ -55,16 +56,17 @@ def space_of(path: Path) -> Space:
 
 
 class DiskSpace:
-    """The room on the file system of `path`, asked for again every REFRESH_SECONDS between `start`
-    and `stop`.
+    """The space on the file system of `path`, read again every REFRESH_SECONDS between `start` and
+    `stop`.
 
-    Made on a thread, because it asks once; all else is for the reactor's thread. `on_thread` runs
-    the blocking call, one at a time; `seconds` is a monotonic clock. Raises OSError when made.
+    Construct it on a thread, because it reads once and raises OSError; everything else is for the
+    reactor's thread. `on_thread` runs the blocking call, one at a time; `seconds` is a monotonic
+    clock.
     """
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactorTime,
         path: Path,
         on_thread: OnThread,
         seconds: Callable[[], float],
@@ -76,20 +78,20 @@ class DiskSpace:
         self._ask = ask
         self._space = ask(path)
         self._asked = seconds()
-        self._loop = LoopingCall(self._refresh)  # it waits for one answer before it asks again
+        self._loop = LoopingCall(self._refresh)  # it waits for an answer before it asks again
         self._loop.clock = reactor
 
     def start(self) -> None:
-        """Ask again and again."""
+        """Start to read it at intervals."""
         self._loop.start(REFRESH_SECONDS, now=False)
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop."""
         if self._loop.running:
             self._loop.stop()
 
     def read(self) -> DiskStatus:
-        """What is known now."""
+        """The last answer."""
         space = self._space
         age = self._seconds() - self._asked
         return DiskStatus(
@@ -104,5 +106,5 @@ class DiskSpace:
         try:
             self._space = await self._on_thread(lambda: self._ask(self._path))
         except OSError:
-            return  # what is known grows old, and says so
+            return  # the last answer stays, and its age grows
         self._asked = asked

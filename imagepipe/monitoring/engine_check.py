@@ -1,7 +1,7 @@
-"""Whether the engine renders at all: tried on a known good image, after another failed.
+"""Checks whether the engine renders at all: after an image failed, it must render a known good one.
 
-An image that cannot be rendered is the image's fault, as a rule. But where no process can be
-started, or each one crashes, every store fails, and then the node must not count as ready.
+As a rule, an image that cannot be rendered is at fault itself. But if no process can be started, or
+each one crashes, every store fails, and then the node must not count as ready.
 """
 
 import threading
@@ -23,11 +23,11 @@ PICTURE = bytes.fromhex(
 """A PNG of one pixel."""
 
 CHECK_INTERVAL_SECONDS = 5.0
-"""How long after a trial another one may follow."""
+"""The least time between two checks."""
 
 
 class EngineCheck:
-    """For any thread. engine: the one that renders now. staging: makes a folder for the output.
+    """For any thread. engine: the current engine. staging: creates a folder for the output.
     seconds: a monotonic clock.
     """
 
@@ -43,10 +43,10 @@ class EngineCheck:
         self._checking = threading.Lock()
         self._next = seconds()
         self.why_not: str | None = None
-        """What is wrong with the engine; None: nothing that is known."""
+        """What is wrong with the engine; None: nothing, as far as is known."""
 
     def render_failed(self) -> None:
-        """An image could not be rendered: try the engine, unless it was tried just now. Blocks."""
+        """An image could not be rendered: check the engine, unless that was just done. Blocks."""
         if self._seconds() < self._next or not self._checking.acquire(blocking=False):
             return
         try:
@@ -56,7 +56,7 @@ class EngineCheck:
             self._checking.release()
 
     def repeat(self) -> None:
-        """Try it again if it did not render the last time. Blocks."""
+        """Check again if the last check failed. Blocks."""
         if self.why_not:
             self.render_failed()
 
@@ -67,7 +67,7 @@ class EngineCheck:
                 source.render(plan_render((request,), source.facts, RenderSettings()), folder)
         except ImagepipeError as error:
             if type(error) not in (NotStored, EngineUnusable, InternalError):
-                return None  # the store says so itself, or it passes
+                return None  # the store reports it itself, or it is temporary
             return f"no image can be rendered: {error}"
         except OSError as error:
             return f"no image can be rendered: {error.strerror}"

@@ -1,20 +1,19 @@
-"""Events and sums for Graphite, by its plaintext protocol over TCP: `<name> <number> <unix time>`,
-a line each.
+"""Sends events and totals to Graphite by its plaintext protocol over TCP, one line each:
+`<name> <number> <unix time>`.
 
-    stats.image_server.image_request 3 1767225600              events since the last line of this
-        name
+    stats.image_server.image_request 3 1767225600              since the last line with this name
     stats.image_server.image_request.jpg 3 1767225600
     stats.image_server.totals.image_request 40 1767225600      since the start
     stats.image_server.totals.image_request.jpg 28 1767225600
-    stats.image_server.replication.pending 0 1767225600        how it stands
+    stats.image_server.replication.pending 0 1767225600        current value
 
-What has happened is told within a second after a rest, and every ten seconds while it goes on; what
-has not is not told. How replication stands is told every ten seconds, changed or not, for an alarm
-must tell a number that stays from one that is missing.
+Events are reported within a second after a pause, and every ten seconds while they go on; without
+events there is no report. The values of replication are sent every ten seconds, changed or not,
+because an alarm must be able to distinguish a constant value from a missing one.
 
 Nothing is queued: a report is the difference between two totals. While there is no connection, or
-the last report is not in the kernel's hands yet, none is made, and the next one is larger. What was
-in the kernel's hands when Graphite died is lost from the events, but not from the totals.
+the kernel has not taken all of the last report, no report is made, and the next one is larger.
+What the kernel had taken when Graphite went down is lost from the events, but not from the totals.
 """
 
 import socket
@@ -23,6 +22,7 @@ from typing import Any, cast
 
 from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -31,26 +31,24 @@ from imagepipe.monitoring.counters import Totals
 from imagepipe.replication.status import ReplicationStatus
 
 LOOK_SECONDS = 1.0
-"""How often to look whether something has happened, after a rest."""
+"""How often to check for events after a pause."""
 
 REPORT_SECONDS = 10.0
-"""How long after a report the next one is made; Graphite keeps one value in so many seconds at
-best.
-"""
+"""The time between two reports; Graphite keeps at best one value in this many seconds."""
 
 RETRY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 2.0
 
 SILENT_SECONDS = 60
-"""A connection on which Graphite's machine acknowledges nothing for so long is given up; the kernel
-alone would take a quarter of an hour.
+"""A connection is given up when Graphite's machine has acknowledged nothing for this long; the
+kernel alone would wait a quarter of an hour.
 """
 
 _log = Logger()
 
 
 def event_counts(totals: Totals) -> dict[str, int]:
-    """The events that there are, by name; the first five rows are those of Image Server."""
+    """The events so far, by name; the first five are those of Image Server."""
     return {
         "image_request": sum(each.count for each in totals.image_requests),
         **{f"image_request.{each.format}": each.count for each in totals.image_requests},
@@ -64,7 +62,7 @@ def event_counts(totals: Totals) -> dict[str, int]:
 
 
 def replication_values(replication: ReplicationStatus | None) -> dict[str, int]:
-    """How replication stands, by name; nothing where it does not run. Peers have mostly the same
+    """The values of replication by name; empty if it is not enabled. Most peers have the same
     changes, so the one that is furthest ahead counts.
     """
     if replication is None:
@@ -80,7 +78,7 @@ def replication_values(replication: ReplicationStatus | None) -> dict[str, int]:
 
 
 def increments(told: Mapping[str, int], counts: Mapping[str, int]) -> dict[str, int]:
-    """How often each event has happened since `told`, as far as it has."""
+    """How often each event has happened since `told`; those that have not are left out."""
     return {
         name: count - told.get(name, 0)
         for name, count in counts.items()
@@ -95,23 +93,23 @@ def report(
     states: Mapping[str, int],
     now: float,
 ) -> str:
-    """The lines about all `news`, with their totals out of `counts`, and about all `states`; `now`
-    in seconds since 1970.
+    """The lines for `news`, with their totals from `counts`, and for `states`; `now` is in seconds
+    since 1970.
     """
     values = [*news.items(), *((f"totals.{name}", counts[name]) for name in news), *states.items()]
     return "".join(f"{prefix}.{name} {value} {int(now)}\n" for name, value in values)
 
 
 class Graphite:
-    """Tells Graphite, at `endpoint`, between `start` and `stop`; for the reactor's thread.
+    """Sends reports to `endpoint` between `start` and `stop`; for the reactor's thread.
 
-    totals, replication: asked for what there is to tell. wall: the seconds since 1970.
+    totals, replication: return what to report. wall: returns the seconds since 1970.
     """
 
     def __init__(
         self,
-        reactor: Any,  # an IReactorTime; zope.interface has no types
-        endpoint: Any,  # an IStreamClientEndpoint
+        reactor: IReactorTime,
+        endpoint: IStreamClientEndpoint,
         prefix: str,
         *,
         totals: Callable[[], Totals],
@@ -131,11 +129,11 @@ class Graphite:
         self._told: Mapping[str, int] = {}
         self._told_before: Mapping[str, int] = {}
         self._replication_due = 0.0
-        self._timer: Any = None  # an IDelayedCall
+        self._timer: IDelayedCall | None = None
 
     def start(self, told: Mapping[str, int] | None = None) -> None:
-        """Connect, again and again until it works, and begin to tell: of what happened since
-        `told`, or else from now on.
+        """Connect, retrying until it works, and start to report what has happened since `told`, or
+        else from now on.
         """
         self._told = self._told_before = event_counts(self._totals()) if told is None else told
         self._service.startService()
@@ -143,7 +141,7 @@ class Graphite:
         self._timer = self._reactor.callLater(LOOK_SECONDS, self._look)
 
     def stop(self) -> "Deferred[None]":
-        """Tell what has not been told, if there is a connection, and close it; fires after a few
+        """Send what has not been sent, if there is a connection, and close it; fires after a few
         seconds at the latest.
         """
         if self._timer:
@@ -151,8 +149,8 @@ class Graphite:
         return Deferred.fromCoroutine(self._stop())
 
     def leave(self) -> Mapping[str, int]:
-        """Close the connection, and leave all that has not been told to whoever is started with
-        what this returns.
+        """Close the connection. Return what has been sent, for the `start` of a successor, which
+        then sends the rest.
         """
         if self._timer:
             self._timer.cancel()
@@ -164,12 +162,12 @@ class Graphite:
         return told
 
     def connected(self, link: "_Connection") -> None:
-        """There is a connection."""
+        """A connection was made."""
         _log.info("Graphite: connected")
         self._link = link
 
     def lost(self, link: "_Connection", why: Failure) -> None:
-        """There is none any more. What was not on its way is told again."""
+        """The connection is lost. A report that the kernel did not take is sent again."""
         if not link.is_drained:
             self._told = self._told_before
         self._link = None
@@ -186,8 +184,8 @@ class Graphite:
         )
 
     def _send(self) -> bool:
-        """Send a report if there is something to say and it can be sent; whether there were events
-        in it.
+        """Send a report if there is something to report and it can be sent; return whether it had
+        events.
         """
         link, now = self._link, self._reactor.seconds()
         if link is None or not link.is_drained:
@@ -226,8 +224,8 @@ class Graphite:
 class _Connection(Protocol):
     """A connection to Graphite, one report at a time.
 
-    It is a pull producer: the transport calls `resumeProducing` whenever it has given all it was
-    given to the kernel.
+    It is a pull producer: the transport calls `resumeProducing` whenever the kernel has taken
+    everything.
     """
 
     def __init__(self, graphite: Graphite) -> None:
@@ -252,16 +250,16 @@ class _Connection(Protocol):
         self._fire()
 
     def stopProducing(self) -> None:
-        """Nothing: the connection is lost, and `connectionLost` comes too."""
+        """Do nothing: the connection is lost, and `connectionLost` is called too."""
 
     def write(self, lines: bytes) -> None:
-        """Send what is larger than nothing; once `is_drained`, not before."""
+        """Send lines, at least one; only when `is_drained`."""
         transport: Any = self.transport
         self.is_drained = False
         transport.write(lines)
 
     def drained(self) -> "Deferred[None]":
-        """Fires when the kernel has all that was written, or the connection is lost."""
+        """Fires when the kernel has taken everything, or the connection is lost."""
         deferred: Deferred[None] = Deferred()
         self._waiting.append(deferred)
         if self.is_drained:
@@ -269,8 +267,8 @@ class _Connection(Protocol):
         return deferred
 
     def close(self) -> None:
-        """Close the connection now; what the kernel has is still delivered, unless there is more
-        than it has.
+        """Close the connection now. What the kernel has taken is delivered, unless there is more
+        that it has not taken.
         """
         transport: Any = self.transport
         transport.unregisterProducer()

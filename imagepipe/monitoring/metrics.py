@@ -1,10 +1,10 @@
-"""The status as Prometheus' metrics, made anew for each scrape: nothing is counted here.
+"""The status as metrics for Prometheus, created for each scrape: nothing is counted here.
 
     imagepipe_*   of the node, from NodeStatus and Durations
     process_*     of the process, from /proc, by prometheus_client
 
-A registry of our own, not prometheus_client's global one: two nodes may live in one process, as in
-tests. docs/reference/metrics.md lists all names.
+The registry is our own and not prometheus_client's global one, because two nodes may live in one
+process, as in tests. docs/reference/metrics.md lists all names.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -29,9 +29,7 @@ from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, Up
 def registry_of(
     status: Callable[[], NodeStatus], durations: Callable[[], Durations]
 ) -> CollectorRegistry:
-    """A registry whose metrics are those of the node and the process at the moment of the
-    scrape.
-    """
+    """A registry with the metrics of the node and the process at the time of the scrape."""
     registry = CollectorRegistry()
     registry.register(NodeCollector(status, durations))
     ProcessCollector(registry=registry)
@@ -39,7 +37,7 @@ def registry_of(
 
 
 class NodeCollector(Collector):
-    """Asks for a status at each scrape, and names its numbers."""
+    """Reads the status at each scrape, and names its numbers."""
 
     def __init__(
         self, status: Callable[[], NodeStatus], durations: Callable[[], Durations]
@@ -282,7 +280,7 @@ def _of_subscribers(subscribers: Iterable[SubscriberStatus]) -> Iterator[Metric]
 
 
 Labelled = Iterable[tuple[tuple[str, ...], float | None]]
-"""Values with their labels' values; None: there is no such value now."""
+"""Values with the values of their labels; None: there is no value now."""
 
 
 def _gauge(name: str, says: str, value: float) -> Metric:
@@ -309,7 +307,7 @@ def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Labelled) -
 
 
 def _histogram(name: str, says: str, durations: Distribution) -> Metric:
-    """Prometheus counts in each class what is in the classes below it too."""
+    """Prometheus counts in each bucket the contents of all lower buckets too."""
     bounds = [*map(str, BOUNDS_SECONDS), "+Inf"]
     up_to = map(float, accumulate(durations.counts))
     return HistogramMetricFamily(

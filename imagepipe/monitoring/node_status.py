@@ -1,4 +1,4 @@
-"""How the node stands at one moment, as values: what every page and metric is made of
+"""The status of the node at one moment, as values: the source of every page and metric
 (docs/design/contract.md, "What an operator sees").
 """
 
@@ -12,8 +12,8 @@ from imagepipe.replication.status import ReplicationStatus
 
 
 class Severity(StrEnum):
-    """CRITICAL: something that clients or peers rely on does not work. WARNING: it works, but will
-    not for long, or not as it should.
+    """CRITICAL: something that clients or peers rely on does not work. WARNING: it works, but not
+    as it should, or not for much longer.
     """
 
     CRITICAL = "critical"
@@ -38,9 +38,9 @@ class QueueShare:
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """Jobs that are being done, and jobs that wait, with their bounds.
+    """Running and waiting jobs, with their limits.
 
-    waiting_max: how many stores may wait, and how many renditions.
+    waiting_max: the limit for stores, and also the limit for renditions.
     """
 
     running: int
@@ -53,8 +53,8 @@ class QueueStatus:
 
 @dataclass(frozen=True, slots=True)
 class CacheStatus:
-    """The render cache: what it holds, what it may hold, and how often a rendition was there
-    (hits), had to be made (misses), or had to go for another.
+    """The render cache: its size, its limit, and how often a rendition was found (hits), had to be
+    rendered (misses) or was removed to make room (evictions).
     """
 
     bytes: int
@@ -67,11 +67,11 @@ class CacheStatus:
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """A node. `not_ready` says why it takes no writes; `problems`: all that is wrong, the worst
-    first. `cache` and `replication` are None where they do not run.
+    """A node. `not_ready` says why it accepts no writes; `problems` has all problems, worst first.
+    `cache` and `replication` are None if they are not enabled.
 
-    ahead: live images that are dated ahead of this node's clock; None: there are none. last_errors:
-    the newest first.
+    ahead: live images dated ahead of this node's clock; None: there are none. last_errors: newest
+    first.
     """
 
     version: str

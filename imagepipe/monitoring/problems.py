@@ -1,8 +1,8 @@
-"""What is wrong with a node: the one place that decides it, so that the page, the command line and
-whoever reads /status.json agree.
+"""The problems of a node: decided in one place, so that the page, the command line and every reader
+of /status.json agree.
 
-Nothing here is wrong for a moment only: what comes and goes at work (changes on their way, jobs
-that wait) has to last, or to be near its bound.
+A passing condition is not a problem: what is normal at work (changes in transit, waiting jobs) must
+last, or come close to a limit.
 """
 
 from collections.abc import Iterator
@@ -16,33 +16,32 @@ from imagepipe.monitoring.node_status import NodeStatus, Problem, QueueStatus, S
 from imagepipe.replication.status import ReplicationStatus, SubscriberStatus, UpstreamStatus
 
 STARTED_SECONDS = 15.0
-"""For so long after its start a node need not have heard its peers."""
+"""How long after its start a node may not have heard from its peers."""
 
 DISK_NEARLY_FULL, DISK_FULL = 0.90, 0.97
-"""How much of the disk is taken, of its bytes and of its inodes."""
+"""The used part of the disk, of its bytes and of its inodes."""
 
 DISK_SILENT_SECONDS = 30.0
 QUEUE_NEARLY_FULL = 0.8
 
 HEARD_SECONDS = 7.5
-"""A peer says something every second; one that has said nothing for so long counts as gone."""
+"""A peer sends something every second; one that has been silent for this long counts as gone."""
 
 BEHIND_SECONDS = 30.0
 PENDING_SECONDS, PENDING_CRITICAL_SECONDS = 10.0, 300.0
 
 CLOCK_SECONDS = 5.0
-"""Clocks that far apart decide conflicts in a way that surprises people."""
+"""Clocks that differ by this much decide conflicts in surprising ways."""
 
 FETCHES_SECONDS = 30.0
-"""A subscriber asks every five seconds, or more often."""
+"""A subscriber sends a request at least every five seconds."""
 
 ABSENT_SECONDS = 86400.0
-"""A subscriber that has not asked for so long is taken for one that was removed from the cluster.
-"""
+"""A subscriber that has been silent for this long is taken to have left the cluster."""
 
 
 def problems_of(status: NodeStatus) -> tuple[Problem, ...]:
-    """All that is wrong, the worst first; what `status.problems` says does not matter."""
+    """All problems, worst first; `status.problems` is ignored."""
     found = [*_not_ready(status), *_disk(status.disk), *_queue(status.queue), *_ahead(status.ahead)]
     if status.replication:
         found += _replication(
@@ -106,7 +105,7 @@ def _replication(replication: ReplicationStatus, *, has_started: bool) -> Iterat
     for upstream in replication.upstreams:
         yield from _upstream(upstream, has_started=has_started)
     for subscriber in replication.subscribers:
-        # that it is not heard is said already
+        # its silence is reported already
         if subscriber.behind or subscriber.node not in silent:
             yield from _subscriber(
                 subscriber,

@@ -1,8 +1,8 @@
-"""Takes the samples of the last hour: looks at the node every second."""
+"""Takes the samples for the charts: reads the node's status every second."""
 
 from collections.abc import Callable
-from typing import Any
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from imagepipe.monitoring.counters import Durations
@@ -13,11 +13,11 @@ STEP_SECONDS = 5.0
 KEPT = 720
 
 LOOKS_A_STEP = 5
-"""The queue may be full for a moment only, and the chart should have that."""
+"""Several per step, so that the charts show a queue that was full only for a moment."""
 
 
 def measurement_of(status: NodeStatus, durations: Durations) -> Measurement:
-    """What the charts show of a status."""
+    """The part of a status that the charts show."""
     upstreams = status.replication.upstreams if status.replication else ()
     return Measurement(
         requests=durations.work,
@@ -28,15 +28,14 @@ def measurement_of(status: NodeStatus, durations: Durations) -> Measurement:
 
 
 class Sampler:
-    """The samples up to now, taken between `start` and `stop`; for the reactor's thread.
+    """Takes samples between `start` and `stop`; for the reactor's thread.
 
-    `reactor` is an IReactorTime, `wall` gives the seconds since 1970, `read` what is to be seen
-    now.
+    `wall` returns the seconds since 1970, `read` the current measurement.
     """
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactorTime,
         wall: Callable[[], float],
         read: Callable[[], Measurement],
         step_seconds: float = STEP_SECONDS,
@@ -50,16 +49,16 @@ class Sampler:
         self._loop.clock = reactor
 
     def start(self) -> None:
-        """Look again and again."""
+        """Start to take samples."""
         self._loop.start(self._step_seconds / LOOKS_A_STEP, now=False)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop."""
         if self._loop.running:
             self._loop.stop()
 
     def since(self, time: float) -> Series:
-        """The intervals that began at `time`, in seconds since 1970, or later."""
+        """The intervals that begin at `time` (seconds since 1970) or later."""
         return self._samples.since(time)
 
     def _look(self) -> None:

@@ -1,15 +1,13 @@
-"""The last hour in samples, for the charts of /status: one for every few seconds, the oldest going
-when there are too many.
+"""Samples of the last hour for the charts of /status: one every few seconds, replacing the oldest.
 
-    start                                   the time at which the first interval begins
-    |----- step -----|----- step -----|...  of each interval: requests a second, median and 95th
-                                            percentile of their durations,
-                                            the most jobs that waited, how far behind the peers this
-                                            node was
+    start                                   when the first interval begins
+    |----- step -----|----- step -----|...  for each interval: requests per second, median and 95th
+                                            percentile of their durations, the largest number of
+                                            waiting jobs, how far this node was behind its peers
 
-Durations are counted in classes, so quantiles are estimates: they take the durations of a class to
-be spread evenly between its bounds, and those above the last bound to be as long as that. An
-interval without requests has no quantiles; one in which nobody looked has no values at all.
+Durations are counted in buckets, so quantiles are estimates: durations are assumed to be spread
+evenly within a bucket, and those above the last bound to equal it. An interval without requests has
+no quantiles; one that was not sampled has no values at all.
 """
 
 import math
@@ -23,13 +21,13 @@ from imagepipe.monitoring.counters import BOUNDS_SECONDS, Distribution
 PERCENTILE = 0.95
 
 TOLERANCE = 0.1
-"""Part of a step by which whoever looks may come early."""
+"""The part of a step by which an observation may be early."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What there is to see at one moment. `requests`: all since the start. The last two are of the
-    upstream that is furthest ahead; None: there is none.
+    """The values at one moment. `requests`: all since the start. The last two are those of the
+    upstream that is furthest ahead; None: there are no upstreams.
     """
 
     requests: Distribution
@@ -52,11 +50,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Intervals one after the other, each `step_seconds` long, the first from `start` on (seconds
-    since 1970): of all lists the nth value is the nth's.
+    """Consecutive intervals, each `step_seconds` long, the first from `start` on (seconds since
+    1970). The nth value of each list belongs to the nth interval.
 
-    None: there is no such value, for nobody asked for anything (durations), nothing is replicated
-    (the last two), or the node did not look.
+    None: there is no value, because there were no requests (durations), nothing is replicated (the
+    last two), or no sample was taken.
     """
 
     start: float
@@ -70,10 +68,10 @@ class Series:
 
 
 class Samples:
-    """The last `kept` intervals. Time is what `observe` is told, in seconds since `begin`, which is
-    a time since 1970; observing costs no more later on.
+    """The last `kept` intervals. Time is given to `observe` in seconds since `begin`, which is in
+    seconds since 1970.
 
-    Invariant: `_kept` are the intervals up to `_number`, which is under way; `_first` are the
+    Invariant: `_kept` has the intervals before `_number`, which is under way; `_first` has the
     durations counted before it.
     """
 
@@ -87,9 +85,7 @@ class Samples:
         self._waiting_max = 0
 
     def observe(self, at: float, reading: Measurement) -> None:
-        """What is to be seen now, `at` seconds after the beginning; several times in an
-        interval.
-        """
+        """Record what is measured `at` seconds after the beginning; several times per interval."""
         self._waiting_max = max(self._waiting_max, reading.waiting)
         number = math.floor(at / self._step + TOLERANCE)
         if number > self._number:
@@ -103,8 +99,8 @@ class Samples:
             )
 
     def since(self, time: float) -> Series:
-        """The intervals that begin at `time` (since 1970) or later; all, if that was before the
-        first one that is kept.
+        """The intervals that begin at `time` (seconds since 1970) or later, as far as they are
+        kept.
         """
         first = self._number - len(self._kept)
         wanted = (time - self._begin) / self._step
@@ -136,8 +132,8 @@ class Samples:
 
 
 def quantile(counts: tuple[int, ...], part: float) -> float | None:
-    """The duration, in seconds, that `part` of those counted in the classes of BOUNDS_SECONDS do
-    not exceed: an estimate, see above. None if none were.
+    """The duration, in seconds, that `part` of the durations counted in the buckets of
+    BOUNDS_SECONDS do not exceed: an estimate, see above. None if there are none.
     """
     total = sum(counts)
     if not total:

@@ -1,7 +1,7 @@
-"""How the node stands at one moment, read from its parts.
+"""Reads the status of the node from its parts.
 
-the parts of the daemon --asked, never waited for--> StatusReader.read() -> NodeStatus -> page,
-text, JSON, Prometheus' metrics
+parts of the daemon --without waiting--> StatusReader.read() -> NodeStatus
+                                         -> page, text, JSON, metrics for Prometheus
 """
 
 from collections.abc import Callable
@@ -55,9 +55,9 @@ class CacheNumbers(Protocol):
 
 
 def why_not_ready(*, stopping: bool, unready: str | None, silent_seconds: float) -> str | None:
-    """A line that says why the node takes no writes, or None if it does.
+    """Why the node accepts no writes, in one line; None if it does.
 
-    unready: what the store says. silent_seconds: how long ago the disk last answered.
+    unready: the store's reason. silent_seconds: how long ago the disk last answered.
     """
     if unready:
         return unready
@@ -69,11 +69,11 @@ def why_not_ready(*, stopping: bool, unready: str | None, silent_seconds: float)
 
 
 class StatusReader:
-    """Reads the parts it was given; for the reactor's thread, and no part makes it wait.
+    """Reads the parts that it was given; for the reactor's thread, and no part makes it wait.
 
-    seconds: a monotonic clock; uptime counts from when this was made. unready, stopping: what
-    `why_not_ready` goes by. engine_workers: how many processes the engine has. downloads: how many
-    originals are being fetched.
+    seconds: a monotonic clock; uptime counts from the construction of this object. unready,
+    stopping: for `why_not_ready`. engine_workers: the number of the engine's processes. downloads:
+    the number of originals being fetched.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class StatusReader:
         self._ahead = ahead
 
     def not_ready(self) -> str | None:
-        """Why the node takes no writes now; None: it does."""
+        """Why the node accepts no writes now; None if it does."""
         return why_not_ready(
             stopping=self._stopping(),
             unready=self._unready(),
@@ -144,7 +144,7 @@ class StatusReader:
             for kind in (JobKind.WRITE, JobKind.READ)
         )
         return QueueStatus(
-            # some are being flushed
+            # some jobs have left their threads and are being flushed
             running=min(stores.running + renditions.running, queue.running_max),
             running_max=queue.running_max,
             waiting=stores.waiting + renditions.waiting,
