@@ -127,7 +127,7 @@ def _feed(root: Path, count: int) -> tuple[float, float]:
             taken = []
             for _ in range(5):
                 started = time.perf_counter()
-                rows = store.changes(max(0, after), FEED_ROWS).rows
+                rows = store.peers.changes(max(0, after), FEED_ROWS).rows
                 taken.append(len(rows) / (time.perf_counter() - started))
             rates.append(sorted(taken)[2])
         return rates[0], rates[1]

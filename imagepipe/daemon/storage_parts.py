@@ -42,7 +42,7 @@ class StorageParts:
     def admit(self, settings: Settings) -> None:
         """Apply the limits of these settings to the images that peers send."""
         images = settings.images
-        self.store.admission = Admission(images.bytes_max, images.pixels_max)
+        self.store.peers.admission = Admission(images.bytes_max, images.pixels_max)
 
     def resize_cache(self, before: Settings, after: Settings) -> None:
         """Give the cache the size that the new settings name, in the background."""

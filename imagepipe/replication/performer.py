@@ -65,7 +65,7 @@ class Performer:
             case actions.Examine(pull, rows):
                 self._do(
                     self._pulling,
-                    lambda: self._store.pin_rows(rows),
+                    lambda: self._store.peers.pin_rows(rows),
                     lambda lacking: lambda replica, now: replica.examined(pull, lacking, now),
                     lambda replica, now: replica.pull_failed(pull, now),
                 )
@@ -81,13 +81,13 @@ class Performer:
                     lambda replica, now: replica.pull_failed(pull, now),
                 )
             case actions.Release(rows):
-                self._do(self._pulling, lambda: self._store.unpin_rows(rows))
+                self._do(self._pulling, lambda: self._store.peers.unpin_rows(rows))
             case actions.ForgetUpstreams(upstreams):
-                self._do(self._pulling, lambda: self._store.forget_upstreams(upstreams))
+                self._do(self._pulling, lambda: self._store.peers.forget_upstreams(upstreams))
             case actions.ReadChanges(client, rid, after, rows_max):
                 self._do(
                     self._serving,
-                    lambda: self._store.changes(after, rows_max),
+                    lambda: self._store.peers.changes(after, rows_max),
                     lambda excerpt: (
                         lambda replica, _: replica.changes_read(
                             client, rid, after, excerpt.end, excerpt.rows
@@ -99,7 +99,8 @@ class Performer:
                 self._do(
                     self._serving,
                     lambda: [
-                        self._store.read_piece(one.digest, one.offset, one.length) for one in ranges
+                        self._store.peers.read_piece(one.digest, one.offset, one.length)
+                        for one in ranges
                     ],
                     lambda pieces: lambda replica, _: replica.pieces_read(client, rid, pieces),
                     lambda replica, _: replica.read_failed(client),
@@ -153,23 +154,26 @@ class Performer:
             self._discarded.add(transfer)
             return
         self._discarded.discard(transfer)
-        self._do(self._pulling, lambda: self._store.discard(transfer))
+        self._do(self._pulling, lambda: self._store.peers.discard(transfer))
 
     # On threads.
 
     def _receive(self, action: actions.StorePieces) -> Sequence[tuple[int, ReceiveResult]]:
         return [
-            (part.transfer, self._store.receive(part.transfer, part.content, part.offset, piece))
+            (
+                part.transfer,
+                self._store.peers.receive(part.transfer, part.content, part.offset, piece),
+            )
             for part, piece in zip(action.parts, action.pieces, strict=True)
         ]
 
     def _join(self, action: actions.Join) -> JoinResult:
         try:
-            return self._store.join(
+            return self._store.peers.join(
                 action.rows, action.upstream, action.cursor, from_start=action.from_start
             )
         finally:
-            self._store.unpin_rows(action.rows)
+            self._store.peers.unpin_rows(action.rows)
 
 
 def _nothing(_replica: Replica, _now: float) -> None:

@@ -74,7 +74,7 @@ class Replication:
         self._seconds = seconds
         self._wall_ms = wall_ms
         self._name = name
-        self._initial_state = store.epochs, store.cursors(), store.pending()
+        self._initial_state = store.epochs, store.peers.cursors(), store.peers.pending()
         self._performer = Performer(store, pulling, serving, self._apply, seconds)
         self._replication_log = ReplicationLog(seconds)
         self._confirmations = Confirmations(
@@ -255,12 +255,12 @@ class Replication:
 
     def _refusal(self, row: Row) -> str | None:
         """Why the bytes of a peer's row are not fetched now, or None if they are."""
-        content, admission = row.entry.content, self._store.admission
+        content, admission = row.entry.content, self._store.peers.admission
         if content is None:
             return None
         if admission and (why := admission.refusal(row)):
             return why
-        if content.size > GET_BYTES_MAX and content.size > self._store.room_bytes:
+        if content.size > GET_BYTES_MAX and content.size > self._store.peers.space_bytes:
             return f"not enough disk space for its {format_bytes(content.size)}"
         return None
 

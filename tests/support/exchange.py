@@ -34,36 +34,36 @@ def pull(
     lost: Iterable[str] = (),
 ) -> JoinResult:
     """One batch; `cut` cuts the bytes into pieces, and `lost` are digests that do not come."""
-    cursor = store.cursors().get(upstream.node_id)
+    cursor = store.peers.cursors().get(upstream.node_id)
     known = cursor is not None and holds(
         upstream.epochs, upstream.last_seq, cursor.epoch, cursor.seq
     )
     after = cursor.seq if cursor and known else 0
     end = upstream.last_seq
-    rows = upstream.changes(after, limit).rows
+    rows = upstream.peers.changes(after, limit).rows
     upto = rows[-1].entry.seq if len(rows) == limit else end
-    lacking = store.pin_rows(rows)
+    lacking = store.peers.pin_rows(rows)
     try:
         for content in lacking:
             if content.digest not in lost:
                 fetch(store, [upstream], content, cut)
-        return store.join(
+        return store.peers.join(
             rows, upstream.node_id, Cursor(upstream.epochs[-1].id, upto), from_start=after == 0
         )
     finally:
-        store.unpin_rows(rows)
+        store.peers.unpin_rows(rows)
 
 
 def retry(store: Store, peers: Sequence[Store]) -> JoinResult:
     """Ask every peer for what is pending."""
-    rows = tuple({one.row.entry.path: one.row for one in store.pending()}.values())
-    lacking = store.pin_rows(rows)
+    rows = tuple({one.row.entry.path: one.row for one in store.peers.pending()}.values())
+    lacking = store.peers.pin_rows(rows)
     try:
         for content in lacking:
             fetch(store, peers, content)
-        return store.join(rows, None, None)
+        return store.peers.join(rows, None, None)
     finally:
-        store.unpin_rows(rows)
+        store.peers.unpin_rows(rows)
 
 
 def fetch(
@@ -71,7 +71,7 @@ def fetch(
 ) -> ReceiveResult:
     """Get an object from the first peer that has it, whole or in pieces that come in any order."""
     for peer in peers:
-        if peer.read_piece(content.digest, 0, content.size) is not None:
+        if peer.peers.read_piece(content.digest, 0, content.size) is not None:
             break
     else:
         return ReceiveResult.MORE
@@ -89,16 +89,18 @@ def fetch(
         cut.shuffle(ranges)
     transfer = next(_transfers)
     for start, end in ranges:
-        piece = peer.read_piece(content.digest, start, end - start)
+        piece = peer.peers.read_piece(content.digest, start, end - start)
         assert piece is not None
-        received = store.receive(transfer, content, start, piece)
+        received = store.peers.receive(transfer, content, start, piece)
     assert received is ReceiveResult.COMPLETE
     return received
 
 
 def rows_of(store: Store) -> dict[str, Entry]:
     """The map, without this node's numbers."""
-    return {row.entry.path: replace(row.entry, seq=0) for row in store.changes(0, 1_000_000).rows}
+    return {
+        row.entry.path: replace(row.entry, seq=0) for row in store.peers.changes(0, 1_000_000).rows
+    }
 
 
 def expected_shown(rows: Iterable[Entry]) -> dict[str, str]:

@@ -64,14 +64,14 @@ def batches(seed: str) -> list[tuple[list[Row], dict[str, bytes]]]:
 def join(store: Store, number: int, rows: list[Row], data: dict[str, bytes]) -> None:
     """Join one batch; its cursor is `number`."""
     try:
-        for content in store.pin_rows(rows):
+        for content in store.peers.pin_rows(rows):
             if content.digest in data:
                 half = content.size // 2
-                store.receive(number, content, half, data[content.digest][half:])
-                store.receive(number, content, 0, data[content.digest][:half])
-        store.join(rows, UPSTREAM, Cursor("e", number))
+                store.peers.receive(number, content, half, data[content.digest][half:])
+                store.peers.receive(number, content, 0, data[content.digest][:half])
+        store.peers.join(rows, UPSTREAM, Cursor("e", number))
     finally:
-        store.unpin_rows(rows)
+        store.peers.unpin_rows(rows)
 
 
 def main(folder: str, seed: str) -> None:
@@ -80,7 +80,7 @@ def main(folder: str, seed: str) -> None:
     # and nobody would be answered any more.
     store = open_store(Path(folder), on_fatal=lambda _: None, checkpoint_seconds=0.01)
     os.write(1, b"open\n")
-    cursor = store.cursors().get(UPSTREAM)
+    cursor = store.peers.cursors().get(UPSTREAM)
     for number, (rows, data) in enumerate(batches(seed), 1):
         if cursor is None or number > cursor.seq:
             join(store, number, rows, data)

@@ -50,7 +50,7 @@ class ExchangeTests:
                 elif kind < 0.85:
                     lost = [
                         row.entry.content.digest
-                        for row in other.changes(0, 1000).rows
+                        for row in other.peers.changes(0, 1000).rows
                         if row.entry.content and chance.random() < 0.2
                     ]
                     pull(store, other, limit=chance.choice([1, 3, 256]), cut=chance, lost=lost)
@@ -73,7 +73,7 @@ class ExchangeTests:
             trees = [tree(tmp_path / name) for name in NODES]
             assert trees[0] == trees[1] == trees[2]
             for name, store in stores.items():
-                assert store.pending() == ()
+                assert store.peers.pending() == ()
                 check_shown(store, tmp_path / name)
                 check_kept(store, tmp_path / name)
                 assert held(store).keys() == {path for path, row in maps[0].items() if row.content}

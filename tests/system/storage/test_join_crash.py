@@ -66,7 +66,7 @@ def check(store: Store, root: Path, seed: str, joined: int) -> None:
     assert {path: (entry.version, entry.content) for path, entry in rows_of(store).items()} == {
         path: (entry.version, entry.content) for path, entry in state.items()
     }
-    assert {one.row.entry.path: one.row.entry for one in store.pending()} == waiting
+    assert {one.row.entry.path: one.row.entry for one in store.peers.pending()} == waiting
     check_kept(store, root)
     check_shown(store, root)
 
@@ -93,7 +93,7 @@ class KillTests:
         assert status in (-signal.SIGKILL, 128 + signal.SIGKILL), lines[-1:]
         said = int(lines[-1]) if lines and lines[-1].isdigit() else 0
         with opened(root) as store:
-            cursor = store.cursors().get(UPSTREAM)
+            cursor = store.peers.cursors().get(UPSTREAM)
             come = cursor.seq if cursor else 0
             assert said <= come <= said + 1
             check(store, root, seed, come)
@@ -122,7 +122,7 @@ class KillTests:
         assert status == 1
         assert "closed" not in lines
         with opened(root) as store:
-            cursor = store.cursors().get(UPSTREAM)
+            cursor = store.peers.cursors().get(UPSTREAM)
             said = int(lines[-1]) if lines[-1].isdigit() else 0
             assert cursor is None or said <= cursor.seq <= said + 1
             check(store, root, "broken", cursor.seq if cursor else 0)

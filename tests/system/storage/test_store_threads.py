@@ -78,7 +78,7 @@ class ThreadsTests:
                         assert list(folder.iterdir()) == []
                     data = f"{number} {at}".encode()
                     assert (
-                        store.receive(number, Content(digest(data), len(data)), 0, data)
+                        store.peers.receive(number, Content(digest(data), len(data)), 0, data)
                         is ReceiveResult.COMPLETE
                     )
             except BaseException as error:

@@ -31,7 +31,7 @@ def staged(root: Path) -> list[str]:
 class ReceiveTests:
     def test_all_at_once(self, tmp_path: Path) -> None:
         store = open_store(tmp_path, umask=0o027)
-        assert store.receive(1, CONTENT, 0, DATA) is ReceiveResult.COMPLETE
+        assert store.peers.receive(1, CONTENT, 0, DATA) is ReceiveResult.COMPLETE
         assert store.object_path(CONTENT.digest).read_bytes() == DATA
         assert stat.S_IMODE(store.object_path(CONTENT.digest).stat().st_mode) == 0o640
         assert staged(tmp_path) == []
@@ -45,10 +45,10 @@ class ReceiveTests:
     ) -> None:
         with opened(tmp_path) as store:
             for start, end in order[:-1]:
-                assert store.receive(1, CONTENT, start, DATA[start:end]) is ReceiveResult.MORE
+                assert store.peers.receive(1, CONTENT, start, DATA[start:end]) is ReceiveResult.MORE
                 assert not objects(tmp_path)
             start, end = order[-1]
-            assert store.receive(1, CONTENT, start, DATA[start:end]) is ReceiveResult.COMPLETE
+            assert store.peers.receive(1, CONTENT, start, DATA[start:end]) is ReceiveResult.COMPLETE
             assert objects(tmp_path) == {CONTENT.digest: DATA}
             assert staged(tmp_path) == []
 
@@ -61,7 +61,7 @@ class ReceiveTests:
 
             def work() -> None:
                 results.extend(
-                    store.receive(1, content, start, data[start : start + 10_000])
+                    store.peers.receive(1, content, start, data[start : start + 10_000])
                     for start in pieces
                 )
 
@@ -76,37 +76,37 @@ class ReceiveTests:
 
     def test_nothing_is_an_object_too(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            assert store.receive(1, Content(digest(b""), 0), 0, b"") is ReceiveResult.COMPLETE
+            assert store.peers.receive(1, Content(digest(b""), 0), 0, b"") is ReceiveResult.COMPLETE
             assert objects(tmp_path) == {digest(b""): b""}
 
     def test_what_was_here_already_keeps_its_file(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": DATA})
             before = (tmp_path / "a").stat()
-            assert store.receive(1, CONTENT, 0, DATA) is ReceiveResult.COMPLETE
+            assert store.peers.receive(1, CONTENT, 0, DATA) is ReceiveResult.COMPLETE
             assert store.object_path(CONTENT.digest).stat().st_ino == before.st_ino
 
 
 class DamagedTests:
     def test_wrong_bytes_are_gone(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            assert store.receive(1, CONTENT, 0, DATA[::-1]) is ReceiveResult.DAMAGED
-            assert store.receive(2, CONTENT, 0, DATA[:10]) is ReceiveResult.MORE
-            assert store.receive(2, CONTENT, 10, DATA[11:] + b"x") is ReceiveResult.DAMAGED
+            assert store.peers.receive(1, CONTENT, 0, DATA[::-1]) is ReceiveResult.DAMAGED
+            assert store.peers.receive(2, CONTENT, 0, DATA[:10]) is ReceiveResult.MORE
+            assert store.peers.receive(2, CONTENT, 10, DATA[11:] + b"x") is ReceiveResult.DAMAGED
             assert (objects(tmp_path), staged(tmp_path)) == ({}, [])
-            assert store.receive(2, CONTENT, 0, DATA) is ReceiveResult.COMPLETE
+            assert store.peers.receive(2, CONTENT, 0, DATA) is ReceiveResult.COMPLETE
 
     @pytest.mark.parametrize(("offset", "data"), [(-1, b"x"), (0, DATA + b"x"), (1000, DATA[:100])])
     def test_so_is_what_lies_outside(self, tmp_path: Path, offset: int, data: bytes) -> None:
         with opened(tmp_path) as store:
-            assert store.receive(1, CONTENT, 5, DATA[5:10]) is ReceiveResult.MORE
-            assert store.receive(1, CONTENT, offset, data) is ReceiveResult.DAMAGED
+            assert store.peers.receive(1, CONTENT, 5, DATA[5:10]) is ReceiveResult.MORE
+            assert store.peers.receive(1, CONTENT, offset, data) is ReceiveResult.DAMAGED
             assert staged(tmp_path) == []
 
     def test_the_same_twice_is_no_substitute_for_the_rest(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            assert store.receive(1, CONTENT, 0, DATA[:512]) is ReceiveResult.MORE
-            assert store.receive(1, CONTENT, 0, DATA[:512]) is ReceiveResult.DAMAGED
+            assert store.peers.receive(1, CONTENT, 0, DATA[:512]) is ReceiveResult.MORE
+            assert store.peers.receive(1, CONTENT, 0, DATA[:512]) is ReceiveResult.DAMAGED
             assert (objects(tmp_path), staged(tmp_path)) == ({}, [])
 
 
@@ -120,37 +120,42 @@ class RoomTests:
         """A store whose disk has room for a thousand bytes of peers."""
         with opened(tmp_path) as store:
             self.room = 1000
-            store._transfers = Transfers(
+            store.peers._transfers = Transfers(
                 tmp_path / PRIVATE / "staging",
-                store._objects,
+                store._parts.objects,
                 lambda: self.room,
                 lambda _: True,
             )
             yield store
 
     def test_what_is_announced_must_fit(self, store: Store, tmp_path: Path) -> None:
-        assert store.receive(1, Content("1" * 64, 1 << 40), 0, bytes(10)) is ReceiveResult.NO_ROOM
+        assert (
+            store.peers.receive(1, Content("1" * 64, 1 << 40), 0, bytes(10))
+            is ReceiveResult.NO_ROOM
+        )
         assert staged(tmp_path) == []
-        assert store.receive(2, Content("2" * 64, 1000), 0, bytes(10)) is ReceiveResult.MORE
+        assert store.peers.receive(2, Content("2" * 64, 1000), 0, bytes(10)) is ReceiveResult.MORE
 
     def test_beside_what_others_have_announced(self, store: Store) -> None:
-        assert store.receive(1, Content("1" * 64, 600), 0, bytes(10)) is ReceiveResult.MORE
-        assert store.receive(2, Content("2" * 64, 411), 0, bytes(10)) is ReceiveResult.NO_ROOM
-        assert store.receive(3, Content("3" * 64, 410), 0, bytes(10)) is ReceiveResult.MORE
+        assert store.peers.receive(1, Content("1" * 64, 600), 0, bytes(10)) is ReceiveResult.MORE
+        assert store.peers.receive(2, Content("2" * 64, 411), 0, bytes(10)) is ReceiveResult.NO_ROOM
+        assert store.peers.receive(3, Content("3" * 64, 410), 0, bytes(10)) is ReceiveResult.MORE
 
     def test_when_the_room_is_taken_meanwhile_it_ends(self, store: Store, tmp_path: Path) -> None:
-        assert store.receive(1, Content("1" * 64, 600), 0, bytes(10)) is ReceiveResult.MORE
+        assert store.peers.receive(1, Content("1" * 64, 600), 0, bytes(10)) is ReceiveResult.MORE
         self.room = 9
-        assert store.receive(1, Content("1" * 64, 600), 10, bytes(10)) is ReceiveResult.NO_ROOM
+        assert (
+            store.peers.receive(1, Content("1" * 64, 600), 10, bytes(10)) is ReceiveResult.NO_ROOM
+        )
         assert staged(tmp_path) == []
 
     def test_the_disk_keeps_room_for_the_images_of_clients(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             free = shutil.disk_usage(tmp_path).free
-            assert store.space_for_peers() < free
-            before = store.space_for_peers()
-            store.admission = Admission(bytes_max=1 << 20, pixels_max=1)
-            assert store.space_for_peers() < before
+            assert store.peers.space_for_peers() < free
+            before = store.peers.space_for_peers()
+            store.peers.admission = Admission(bytes_max=1 << 20, pixels_max=1)
+            assert store.peers.space_for_peers() < before
 
 
 class ImageTests:
@@ -163,14 +168,14 @@ class ImageTests:
     @pytest.mark.parametrize("cut", [0, 1000])
     def test_only_images_become_objects(self, tmp_path: Path, cut: int) -> None:
         with opened(tmp_path) as store:
-            store.admission = Admission(bytes_max=1 << 20, pixels_max=1 << 20)
+            store.peers.admission = Admission(bytes_max=1 << 20, pixels_max=1 << 20)
             for number, (data, expected) in enumerate(
                 [(self.PAGE, ReceiveResult.UNWANTED), (PNG, ReceiveResult.COMPLETE)]
             ):
                 content = Content(digest(data), len(data))
                 if cut:
-                    assert store.receive(number, content, 0, data[:cut]) is ReceiveResult.MORE
-                assert store.receive(number, content, cut, data[cut:]) is expected
+                    assert store.peers.receive(number, content, 0, data[:cut]) is ReceiveResult.MORE
+                assert store.peers.receive(number, content, cut, data[cut:]) is expected
             assert objects(tmp_path) == {digest(PNG): PNG}
             assert staged(tmp_path) == []
 
@@ -178,23 +183,23 @@ class ImageTests:
 class DiscardTests:
     def test_what_came_is_gone_and_it_can_be_said_again(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            store.receive(1, CONTENT, 0, DATA[:10])
+            store.peers.receive(1, CONTENT, 0, DATA[:10])
             assert len(staged(tmp_path)) == 1
             for _ in range(2):
-                store.discard(1)
+                store.peers.discard(1)
             assert staged(tmp_path) == []
 
     def test_a_start_forgets_what_did_not_end(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            store.receive(1, CONTENT, 0, DATA[:10])
+            store.peers.receive(1, CONTENT, 0, DATA[:10])
         with opened(tmp_path) as store:
             assert staged(tmp_path) == []
-            assert store.receive(1, CONTENT, 10, DATA[10:]) is ReceiveResult.MORE
+            assert store.peers.receive(1, CONTENT, 10, DATA[10:]) is ReceiveResult.MORE
 
     def test_no_image_takes_the_room_that_a_delete_may_need(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            store._reserve.release()  # as on a full disk
-            assert store.receive(1, CONTENT, 0, DATA) is ReceiveResult.NO_ROOM
+            store._parts.reserve.release()  # as on a full disk
+            assert store.peers.receive(1, CONTENT, 0, DATA) is ReceiveResult.NO_ROOM
             assert staged(tmp_path) == []
 
 
@@ -202,16 +207,16 @@ class ReadTests:
     def test_a_piece_is_all_of_what_was_asked_for_or_nothing(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": DATA})
-            assert store.read_piece(CONTENT.digest, 10, 20) == DATA[10:30]
-            assert store.read_piece(CONTENT.digest, 0, 1024) == DATA
-            assert store.read_piece(CONTENT.digest, 1000, 25) is None
-            assert store.read_piece(digest(b"missing"), 0, 1) is None
+            assert store.peers.read_piece(CONTENT.digest, 10, 20) == DATA[10:30]
+            assert store.peers.read_piece(CONTENT.digest, 0, 1024) == DATA
+            assert store.peers.read_piece(CONTENT.digest, 1000, 25) is None
+            assert store.peers.read_piece(digest(b"missing"), 0, 1) is None
 
     def test_a_link_is_not_followed(self, tmp_path: Path) -> None:
         (tmp_path / "secret").write_bytes(b"secret")
         with opened(tmp_path / "images") as store:
             store.object_path(CONTENT.digest).symlink_to(tmp_path / "secret")
-            assert store.read_piece(CONTENT.digest, 0, 6) is None
+            assert store.peers.read_piece(CONTENT.digest, 0, 6) is None
 
 
 class HoldTests:
@@ -219,6 +224,6 @@ class HoldTests:
 
     def test_what_nobody_holds_goes(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            store.receive(1, CONTENT, 0, DATA)
+            store.peers.receive(1, CONTENT, 0, DATA)
             assert store.tidy().result(60)
             assert objects(tmp_path) == {}

@@ -118,7 +118,7 @@ class RoomTests:
     def test_no_image_takes_the_room_that_a_delete_may_need(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
-            store._reserve.release()  # as on a full disk
+            store._parts.reserve.release()  # as on a full disk
             assert [store.not_ready_reason] == ["the disk is full"]
             with pytest.raises(NotStored, match="the disk is full"):
                 put(store, {"b": b"2"})

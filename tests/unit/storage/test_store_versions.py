@@ -62,7 +62,9 @@ class PathTests:
     """A write is above all that is known of its own paths, and else of today."""
 
     def test_a_row_from_the_future_dates_its_own_path_alone(self, store: Store) -> None:
-        store.join([told("gone", None), told("waits", b"not here", seq=2)], YOU, Cursor("e", 2))
+        store.peers.join(
+            [told("gone", None), told("waits", b"not here", seq=2)], YOU, Cursor("e", 2)
+        )
         put(store, {"gone": b"1"})
         put(store, {"waits": b"2"})
         put(store, {"other": b"3"})
@@ -75,19 +77,19 @@ class PathTests:
         ]
 
     def test_a_row_that_waits_is_overtaken_by_a_write_after_it(self, store: Store) -> None:
-        store.join([told("a", b"not here")], YOU, Cursor("e", 1))
+        store.peers.join([told("a", b"not here")], YOU, Cursor("e", 1))
         put(store, {"a": b"1"})
         assert retry(store, []).settled == ((YOU, "a"),)
-        assert store.pending() == ()
+        assert store.peers.pending() == ()
 
     def test_all_outputs_of_a_call_have_one_version(self, store: Store) -> None:
-        store.join([told("b", None)], YOU, Cursor("e", 1))
+        store.peers.join([told("b", None)], YOU, Cursor("e", 1))
         commit = put(store, {"a": b"1", "b": b"2", "c": b"3"})
         assert {stamp(store, path) for path in "abc"} == {LATER + 1}
         assert commit.version == Version(LATER + 1, store.node_id)
 
     def test_a_move_is_above_its_source_and_its_destination(self, store: Store) -> None:
-        store.join([told("to", None)], YOU, Cursor("e", 1))
+        store.peers.join([told("to", None)], YOU, Cursor("e", 1))
         put(store, {"from": b"1"})
         move(store, ("from", "to"))
         assert (stamp(store, "from"), stamp(store, "to")) == (LATER + 1, LATER + 1)
@@ -95,7 +97,7 @@ class PathTests:
     def test_calls_that_share_a_transaction_do_not_share_a_stamp_from_the_future(
         self, store: Store
     ) -> None:
-        store.join([told("a", None)], YOU, Cursor("e", 1))
+        store.peers.join([told("a", None)], YOU, Cursor("e", 1))
         for change in [store.delete(["a"]), store.delete(["b"])]:
             change.result(5)
         assert (stamp(store, "a"), stamp(store, "b")) == (LATER + 1, TODAY)
@@ -104,9 +106,9 @@ class PathTests:
         self, store: Store
     ) -> None:
         """The erasure came in an earlier batch than the delete that belongs to it."""
-        store.join([told(".erased/a", None)], YOU, Cursor("e", 1))
+        store.peers.join([told(".erased/a", None)], YOU, Cursor("e", 1))
         put(store, {"a": b"mine"})
-        store.join([told("a", None, seq=2)], YOU, Cursor("e", 2))
+        store.peers.join([told("a", None, seq=2)], YOU, Cursor("e", 2))
         assert stamp(store, "a") == LATER + 1
 
     def test_a_clock_that_ran_ahead_and_was_set_right_dates_only_what_it_wrote(
@@ -136,7 +138,7 @@ class GreatestTests:
 
     def test_a_store_and_a_delete_go_over_it(self, tmp_path: Path, store: Store) -> None:
         for data in (b"1", None):
-            store.join([self.greatest], YOU, Cursor("e", 1))
+            store.peers.join([self.greatest], YOU, Cursor("e", 1))
             assert stamp(store, "a") == STAMP_MAX
             put(store, {"a": data}) if data else delete(store, "a")
             assert stamp(store, "a") == TODAY
@@ -144,7 +146,7 @@ class GreatestTests:
         check_whole(store, tmp_path / "store")
 
     def test_the_last_stamp_below_it_leaves_one_write(self, store: Store) -> None:
-        store.join([told("a", None, STAMP_MAX - 1)], YOU, Cursor("e", 1))
+        store.peers.join([told("a", None, STAMP_MAX - 1)], YOU, Cursor("e", 1))
         put(store, {"a": b"1"})
         assert stamp(store, "a") == STAMP_MAX
         put(store, {"a": b"2"})
@@ -155,7 +157,7 @@ class GreatestTests:
     ) -> None:
         with opened(tmp_path / "other") as other:
             for one in (store, other):
-                one.join([self.greatest], YOU, Cursor("e", 1))
+                one.peers.join([self.greatest], YOU, Cursor("e", 1))
             for one, peer in ((store, other), (other, store)):
                 delete(one, "a")
                 pull(peer, one)
@@ -165,14 +167,14 @@ class GreatestTests:
             assert rows_of(other) == rows_of(store)
 
     def test_it_does_not_wait_for_bytes_that_nobody_has(self, store: Store) -> None:
-        joined = store.join([told("a", b"not here", STAMP_MAX)], YOU, Cursor("e", 1))
-        assert (joined.added, store.pending(), store.look_up("a")) == ((), (), None)
+        joined = store.peers.join([told("a", b"not here", STAMP_MAX)], YOU, Cursor("e", 1))
+        assert (joined.added, store.peers.pending(), store.look_up("a")) == ((), (), None)
 
     def test_with_its_bytes_it_is_an_image_like_any_other(
         self, tmp_path: Path, store: Store
     ) -> None:
         with opened(tmp_path / "other") as other:
-            other.join([told("b", None, STAMP_MAX - 1)], YOU, Cursor("e", 1))
+            other.peers.join([told("b", None, STAMP_MAX - 1)], YOU, Cursor("e", 1))
             put(other, {"b": b"1"})
             pull(store, other)
         info = store.info("b")
@@ -201,9 +203,12 @@ class AheadTests:
 
     def test_a_forged_row_is_named_until_it_is_deleted(self, store: Store) -> None:
         content = b"1"
-        assert store.receive(1, Content(digest(content), 1), 0, content) is ReceiveResult.COMPLETE
-        store.pin_rows([told("a", content, STAMP_MAX)])
-        store.join([told("a", content, STAMP_MAX)], YOU, Cursor("e", 1))
+        assert (
+            store.peers.receive(1, Content(digest(content), 1), 0, content)
+            is ReceiveResult.COMPLETE
+        )
+        store.peers.pin_rows([told("a", content, STAMP_MAX)])
+        store.peers.join([told("a", content, STAMP_MAX)], YOU, Cursor("e", 1))
         put(store, {"b": b"2"})
         found = ahead(store)
         assert found

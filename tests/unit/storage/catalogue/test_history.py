@@ -128,7 +128,7 @@ class HistoryTests:
         clock = Clock()
         with losing(tmp_path / "one", clock, tmp_path / "two") as store:
             check_kept(store, tmp_path / "one")
-            assert store.read_piece(digest(b"mine"), 0, 4) == b"mine"
+            assert store.peers.read_piece(digest(b"mine"), 0, 4) == b"mine"
         store = open_store(tmp_path / "one", now_ms=lambda: NOW + KEPT_MS)
         check_kept(store, tmp_path / "one")
         assert store.conflicts == 1
@@ -138,10 +138,10 @@ class HistoryTests:
     def test_they_survive_the_sweep_after_a_crash(self, tmp_path: Path) -> None:
         with losing(tmp_path / "one", Clock(), tmp_path / "two") as store:
             store._catalogue.set_clean(False)
-            store._housekeeping.finish = lambda: False  # type: ignore[method-assign]
+            store._parts.housekeeping.finish = lambda: False  # type: ignore[method-assign]
         with opened(tmp_path / "one") as store:
             check_kept(store, tmp_path / "one")
-            assert store.read_piece(digest(b"mine"), 0, 4) == b"mine"
+            assert store.peers.read_piece(digest(b"mine"), 0, 4) == b"mine"
 
     def test_after_thirty_days_they_go(self, tmp_path: Path) -> None:
         clock = Clock()
@@ -169,6 +169,6 @@ class HistoryTests:
             opened(tmp_path / "two") as theirs,
         ):
             for _ in range(again):
-                rows = theirs.changes(0, 10).rows
-                store.join(rows, None, None)
+                rows = theirs.peers.changes(0, 10).rows
+                store.peers.join(rows, None, None)
             assert store.conflicts == 1

@@ -110,15 +110,19 @@ class MigrationTests:
     def test_all_rows_are_there_and_it_is_like_a_new_one(self, tmp_path: Path) -> None:
         with opened(tmp_path / "one") as store:
             put(store, {"a/b": b"1", "c": b"2"})
-            rows, node = store.changes(0, 10).rows, store.node_id
+            rows, node = store.peers.changes(0, 10).rows, store.node_id
         new = tables(tmp_path / "one" / PRIVATE / "catalogue.sqlite")
         catalogue = older(tmp_path / "one")
         assert tables(catalogue) < new | tables(catalogue)
         for _ in range(2):
             with opened(tmp_path / "one") as store:
-                assert (store.changes(0, 10).rows, store.node_id) == (rows, node)
+                assert (store.peers.changes(0, 10).rows, store.node_id) == (rows, node)
                 assert store.epochs[0].first_seq == 3
-                assert (store.cursors(), store.pending(), store.history()) == ({}, (), [])
+                assert (store.peers.cursors(), store.peers.pending(), store.history()) == (
+                    {},
+                    (),
+                    [],
+                )
                 check_whole(store, tmp_path / "one")
         named = {statement.split("(")[0] for statement in new}
         assert {statement.split("(")[0] for statement in tables(catalogue)} == named
@@ -168,7 +172,7 @@ class StampTests:
             put(store, {"a": b"1"})
             put(store, {"c": b"2"})
             delete(store, "d")
-            store.join(
+            store.peers.join(
                 [told("e", b"not here", seq=1), told("f", b"nor this", seq=2)], YOU, Cursor("e", 2)
             )
         change(
@@ -186,7 +190,7 @@ class StampTests:
         self.poison(tmp_path, self.forged)
         with opened(tmp_path) as store:
             assert tree(tmp_path) == {"a": b"1", "c": b"2"}
-            stamps = [row.entry.version.stamp for row in store.changes(0, 10).rows]
+            stamps = [row.entry.version.stamp for row in store.peers.changes(0, 10).rows]
             assert stamps == [(self.forged + number) >> 1 for number in (1, 2, 3)]
             assert max(stamps) < STAMP_MAX
             put(store, {"a": b"3"})
@@ -204,11 +208,14 @@ class StampTests:
     def test_what_peers_send_and_what_waits_is_within_bounds_again(self, tmp_path: Path) -> None:
         self.poison(tmp_path, self.forged)
         with opened(tmp_path) as store:
-            for row in [*store.changes(0, 10).rows, *(one.row for one in store.pending())]:
+            for row in [
+                *store.peers.changes(0, 10).rows,
+                *(one.row for one in store.peers.pending()),
+            ]:
                 assert decode_reply(
                     "c", encode("c", batch(1, YOU, "e", row.entry.seq - 1, row.entry.seq, [row]))
                 )
-            assert [one.row.entry.path for one in store.pending()] == ["e", "f"]
+            assert [one.row.entry.path for one in store.peers.pending()] == ["e", "f"]
             assert {(lost.version.stamp, lost.winner.stamp) for lost in store.history()} == {
                 (self.forged >> 1, (self.forged + 1) >> 1)
             }
@@ -216,7 +223,7 @@ class StampTests:
     def test_the_greatest_of_all_can_be_got_rid_of(self, tmp_path: Path) -> None:
         self.poison(tmp_path, (1 << 62) - 3)
         with opened(tmp_path) as store:
-            assert [one.row.entry.path for one in store.pending()] == ["e"]
+            assert [one.row.entry.path for one in store.peers.pending()] == ["e"]
             delete(store, "a")
             put(store, {"d": b"4"})
             assert tree(tmp_path) == {"c": b"2", "d": b"4"}
@@ -224,7 +231,7 @@ class StampTests:
     def test_stamps_of_today_stay_as_they_are(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
-            rows = store.changes(0, 10).rows
+            rows = store.peers.changes(0, 10).rows
         change(tmp_path, *FROM_4_TO_3)
         with opened(tmp_path) as store:
-            assert store.changes(0, 10).rows == rows
+            assert store.peers.changes(0, 10).rows == rows

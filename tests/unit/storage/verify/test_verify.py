@@ -77,7 +77,7 @@ class Walker:
         for number, content in enumerate(contents):
             if content.digest in self._others:
                 assert (
-                    self._store.receive(number, content, 0, self._others[content.digest])
+                    self._store.peers.receive(number, content, 0, self._others[content.digest])
                     is ReceiveResult.COMPLETE
                 )
 
@@ -192,10 +192,10 @@ class FindingTests:
             put(store, {"a": b"one"})
             content = Content(digest(b"two"), 3)
             row = Row(Entry("a/b", Version(1 << 60, "f" * 32), None, content, 1), None)
-            store.pin_rows([row])
-            store.receive(1, content, 0, b"two")
-            store.join([row], None, None)
-            store.unpin_rows([row])
+            store.peers.pin_rows([row])
+            store.peers.receive(1, content, 0, b"two")
+            store.peers.join([row], None, None)
+            store.peers.unpin_rows([row])
             assert [one.entry.path for one in store.hidden()] == ["a"]
             assert verified(store, repair=True).findings == []
 

@@ -180,7 +180,7 @@ class RecoveryTests:
             early.tidy().result(60)
             delete(early, "a/b")
 
-        early._housekeeping.finish = lambda: False  # type: ignore[method-assign]
+        early._parts.housekeeping.finish = lambda: False  # type: ignore[method-assign]
         early.close()
         root = tmp_path / "early"
         right = tree(root)

@@ -48,7 +48,8 @@ def receive(store: Store, *data: bytes) -> None:
     """The bytes come from somewhere."""
     for number, one in enumerate(data):
         assert (
-            store.receive(number, Content(digest(one), len(one)), 0, one) is ReceiveResult.COMPLETE
+            store.peers.receive(number, Content(digest(one), len(one)), 0, one)
+            is ReceiveResult.COMPLETE
         )
 
 
@@ -64,20 +65,22 @@ class BoundTests:
                     told(f"{number}/{at}", b"%d %d" % (number, at), seq=number * 250 + at + 1)
                     for at in range(250)
                 ]
-                store.join(rows, YOU, Cursor("e0", (number + 1) * 250))
+                store.peers.join(rows, YOU, Cursor("e0", (number + 1) * 250))
                 sizes.append(log.stat().st_size)
-            assert len(store.pending()) == 10_000
+            assert len(store.peers.pending()) == 10_000
             assert max(sizes[20:]) <= 1.5 * max(sizes[:20])
 
     def test_an_upstream_is_forgotten_with_all_that_waits_of_it(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             for upstream in (YOU, "e" * 32):
-                store.join([told("a", b"1"), told("b", b"2", seq=2)], upstream, Cursor("e0", 2))
-            store.forget_upstreams([YOU])
-            assert set(store.cursors()) == {"e" * 32}
-            assert {one.upstream for one in store.pending()} == {"e" * 32}
+                store.peers.join(
+                    [told("a", b"1"), told("b", b"2", seq=2)], upstream, Cursor("e0", 2)
+                )
+            store.peers.forget_upstreams([YOU])
+            assert set(store.peers.cursors()) == {"e" * 32}
+            assert {one.upstream for one in store.peers.pending()} == {"e" * 32}
         with opened(tmp_path) as store:
-            assert set(store.cursors()) == {"e" * 32}
+            assert set(store.peers.cursors()) == {"e" * 32}
 
 
 class HearsayTests:
@@ -89,13 +92,13 @@ class HearsayTests:
 
     def join(self, store: Store, path: str, facts: ImageFacts | None, seq: int = 1) -> Row:
         """The row of `path` after a peer has told that it holds PNG."""
-        store.admission = Admission(bytes_max=1 << 20, pixels_max=1 << 20)
+        store.peers.admission = Admission(bytes_max=1 << 20, pixels_max=1 << 20)
         content = Content(digest(self.PNG), len(self.PNG))
         rows = [Row(Entry(path, Version(LATER, YOU), None, content, seq), facts)]
-        for lacking in store.pin_rows(rows):
-            assert store.receive(seq, lacking, 0, self.PNG) is ReceiveResult.COMPLETE
-        store.join(rows, YOU, Cursor("e0", seq))
-        store.unpin_rows(rows)
+        for lacking in store.peers.pin_rows(rows):
+            assert store.peers.receive(seq, lacking, 0, self.PNG) is ReceiveResult.COMPLETE
+        store.peers.join(rows, YOU, Cursor("e0", seq))
+        store.peers.unpin_rows(rows)
         return store.rows([path])[path]
 
     def test_facts_that_agree_with_the_bytes_are_taken_over(self, tmp_path: Path) -> None:
@@ -123,7 +126,7 @@ class HearsayTests:
         with opened(tmp_path) as store:
             assert store.rows(["a"])["a"].facts is None
             assert store.info("a") is None
-            assert [row.facts for row in store.changes(0, 10).rows] == [None]
+            assert [row.facts for row in store.peers.changes(0, 10).rows] == [None]
             store.note_facts(digest(self.PNG), ImageFacts("png", 7, 8))
             assert store.rows(["a"])["a"].facts == ImageFacts("png", 7, 8)
 
@@ -162,12 +165,12 @@ class JoinTests:
         put(two, {"own": b"0"})
         put(one, {"a": b"1", "b": b"2"})
         assert pull(two, one).seq == two.last_seq == 3
-        assert [(row.entry.path, row.entry.seq) for row in two.changes(1, 10).rows] == [
+        assert [(row.entry.path, row.entry.seq) for row in two.peers.changes(1, 10).rows] == [
             ("a", 2),
             ("b", 3),
         ]
-        assert two.changes(1, 10).end == two.changes(0, 1).end == 3
-        assert [row.facts for row in two.changes(0, 2).rows] == [FACTS, FACTS]
+        assert two.peers.changes(1, 10).end == two.peers.changes(0, 1).end == 3
+        assert [row.facts for row in two.peers.changes(0, 2).rows] == [FACTS, FACTS]
         with opened(tmp_path / "three") as three:
             pull(three, two)
             assert rows_of(three) == rows_of(two)
@@ -179,14 +182,14 @@ class JoinTests:
         seq = two.last_seq
         pull(one, two)
         assert one.last_seq == seq
-        assert one.cursors() == {two.node_id: Cursor(two.epochs[-1].id, two.last_seq)}
+        assert one.peers.cursors() == {two.node_id: Cursor(two.epochs[-1].id, two.last_seq)}
 
     def test_cursors_survive_a_restart_with_all_they_say(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            store.join([], YOU, Cursor("e", 7, 9))
-            store.join([], YOU, Cursor("f", 8, 10))
+            store.peers.join([], YOU, Cursor("e", 7, 9))
+            store.peers.join([], YOU, Cursor("f", 8, 10))
         with opened(tmp_path) as store:
-            assert store.cursors() == {YOU: Cursor("f", 8, 10)}
+            assert store.peers.cursors() == {YOU: Cursor("f", 8, 10)}
 
     def test_commits_are_told_in_order_when_they_are_shown(self, tmp_path: Path) -> None:
         heard: list[tuple[int, bool]] = []
@@ -194,9 +197,9 @@ class JoinTests:
         store.committed.connect(lambda seq: heard.append((seq, (tmp_path / str(seq)).exists())))
         put(store, {"1": b"1"})
         receive(store, b"2")
-        store.pin_rows([told("2", b"2")])
-        store.join([told("2", b"2")], YOU, Cursor("e", 1))
-        store.join([told("2", b"2")], YOU, Cursor("e", 2))  # which changes nothing
+        store.peers.pin_rows([told("2", b"2")])
+        store.peers.join([told("2", b"2")], YOU, Cursor("e", 1))
+        store.peers.join([told("2", b"2")], YOU, Cursor("e", 2))  # which changes nothing
         assert move(store, ("1", "1")).version is None
         delete(store, "gone")
         store.close()
@@ -207,51 +210,51 @@ class PendingTests:
     def test_a_row_without_its_bytes_waits_and_the_rest_goes_on(self, tmp_path: Path) -> None:
         rows = [told("a", b"1", seq=1), told("b", None, seq=2), told("c", b"3", seq=3)]
         with opened(tmp_path) as store:
-            assert [content.size for content in store.pin_rows(rows)] == [1, 1]
+            assert [content.size for content in store.peers.pin_rows(rows)] == [1, 1]
             receive(store, b"3")
-            joined = store.join(rows, YOU, Cursor("e", 3))
-            store.unpin_rows(rows)
+            joined = store.peers.join(rows, YOU, Cursor("e", 3))
+            store.peers.unpin_rows(rows)
             assert [(one.upstream, one.row) for one in joined.added] == [(YOU, rows[0])]
             assert store.look_up("a") is None
             assert tree(tmp_path) == {"c": b"3"}
-            assert store.cursors()[YOU].seq == 3
+            assert store.peers.cursors()[YOU].seq == 3
         with opened(tmp_path) as store:
-            assert store.pending() == joined.added
-            assert store.pin_rows(rows[:1]) == (rows[0].entry.content,)
+            assert store.peers.pending() == joined.added
+            assert store.peers.pin_rows(rows[:1]) == (rows[0].entry.content,)
             receive(store, b"1")
-            assert store.join(rows[:1], None, None).settled == ((YOU, "a"),)
-            store.unpin_rows(rows[:1])
-            assert store.pending() == ()
-            assert store.cursors()[YOU].seq == 3
+            assert store.peers.join(rows[:1], None, None).settled == ((YOU, "a"),)
+            store.peers.unpin_rows(rows[:1])
+            assert store.peers.pending() == ()
+            assert store.peers.cursors()[YOU].seq == 3
             check_whole(store, tmp_path)
 
     def test_what_still_has_no_bytes_stays_as_it_is(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            store.join([told("a", b"1")], YOU, Cursor("e", 1))
-            before = store.pending()
-            joined = store.join([told("a", b"1")], None, None)
-            assert (joined.added, joined.settled, store.pending()) == ((), (), before)
+            store.peers.join([told("a", b"1")], YOU, Cursor("e", 1))
+            before = store.peers.pending()
+            joined = store.peers.join([told("a", b"1")], None, None)
+            assert (joined.added, joined.settled, store.peers.pending()) == ((), (), before)
 
     def test_a_newer_row_of_the_same_upstream_takes_its_place(self, tmp_path: Path) -> None:
         newer = told("a", b"2", seq=2, stamp=LATER + 1)
         with opened(tmp_path) as store:
-            store.join([told("a", b"1")], YOU, Cursor("e", 1))
-            joined = store.join([newer], YOU, Cursor("e", 2))
+            store.peers.join([told("a", b"1")], YOU, Cursor("e", 1))
+            joined = store.peers.join([newer], YOU, Cursor("e", 2))
             assert [one.row for one in joined.added] == [newer]
             assert joined.settled == ()
-            assert [one.row for one in store.pending()] == [newer]
+            assert [one.row for one in store.peers.pending()] == [newer]
 
     def test_one_that_was_overtaken_waits_no_more(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            store.join([told("a", b"1")], YOU, Cursor("e", 1))
-            store.join([told("a", b"1", seq=5)], "0" * 32, Cursor("e", 5))
-            joined = store.join([told("a", None, stamp=LATER + 1)], "1" * 32, Cursor("e", 1))
+            store.peers.join([told("a", b"1")], YOU, Cursor("e", 1))
+            store.peers.join([told("a", b"1", seq=5)], "0" * 32, Cursor("e", 5))
+            joined = store.peers.join([told("a", None, stamp=LATER + 1)], "1" * 32, Cursor("e", 1))
             assert joined.settled == (("0" * 32, "a"), (YOU, "a"))
-            assert store.pending() == ()
+            assert store.peers.pending() == ()
 
     def test_one_that_a_local_write_overtook_waits_until_it_is_tried(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
-            store.join([told("a", b"1")], YOU, Cursor("e", 1))
+            store.peers.join([told("a", b"1")], YOU, Cursor("e", 1))
             put(store, {"a": b"2"})
             assert retry(store, []).settled == ((YOU, "a"),)
             assert tree(tmp_path) == {"a": b"2"}
@@ -261,28 +264,28 @@ class PendingTests:
     ) -> None:
         kept, gone, other = told("a", b"1", seq=1), told("b", b"2", seq=2), told("c", b"3")
         with opened(tmp_path) as store:
-            store.join([kept, gone], YOU, Cursor("e", 2))
-            store.join([other], "0" * 32, Cursor("e", 1))
-            joined = store.join([kept], YOU, Cursor("f", 1), from_start=True)
+            store.peers.join([kept, gone], YOU, Cursor("e", 2))
+            store.peers.join([other], "0" * 32, Cursor("e", 1))
+            joined = store.peers.join([kept], YOU, Cursor("f", 1), from_start=True)
             assert (joined.added, joined.settled) == ((), ((YOU, "b"),))
-            assert {one.row for one in store.pending()} == {kept, other}
+            assert {one.row for one in store.peers.pending()} == {kept, other}
 
     def test_they_are_told_an_upstreams_in_its_order(self, tmp_path: Path) -> None:
         rows = [told(path, path.encode(), seq=seq) for seq, path in enumerate("zyx", 1)]
         with opened(tmp_path) as store:
-            store.join(rows, YOU, Cursor("e", 3))
-            assert [one.row for one in store.pending()] == rows
+            store.peers.join(rows, YOU, Cursor("e", 3))
+            assert [one.row for one in store.peers.pending()] == rows
 
     def test_an_object_of_the_wrong_size_is_not_here(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"good"})
             store.object_path(digest(b"good")).write_bytes(b"go")
             rows = [told("b", b"good")]
-            assert store.pin_rows(rows) == (rows[0].entry.content,)
-            assert store.join(rows, YOU, Cursor("e", 1)).added
+            assert store.peers.pin_rows(rows) == (rows[0].entry.content,)
+            assert store.peers.join(rows, YOU, Cursor("e", 1)).added
             receive(store, b"good")
-            store.join(rows, None, None)
-            store.unpin_rows(rows)
+            store.peers.join(rows, None, None)
+            store.peers.unpin_rows(rows)
             assert (tmp_path / "b").read_bytes() == b"good"
 
 
@@ -292,22 +295,22 @@ class HoldTests:
     ) -> None:
         rows = [told("a", b"1")]
         with opened(tmp_path) as store:
-            store.pin_rows(rows)
-            store.pin_rows(rows)
+            store.peers.pin_rows(rows)
+            store.peers.pin_rows(rows)
             receive(store, b"1")
-            store.unpin_rows(rows)
+            store.peers.unpin_rows(rows)
             store.tidy().result(60)
             assert objects(tmp_path) == {digest(b"1"): b"1"}
-            store.unpin_rows(rows)
+            store.peers.unpin_rows(rows)
             check_whole(store, tmp_path)
 
     def test_bytes_that_were_joined_stay(self, tmp_path: Path) -> None:
         rows = [told("a", b"1")]
         with opened(tmp_path) as store:
-            store.pin_rows(rows)
+            store.peers.pin_rows(rows)
             receive(store, b"1")
-            store.join(rows, YOU, Cursor("e", 1))
-            store.unpin_rows(rows)
+            store.peers.join(rows, YOU, Cursor("e", 1))
+            store.peers.unpin_rows(rows)
             check_whole(store, tmp_path)
             assert tree(tmp_path) == {"a": b"1"}
 
@@ -315,20 +318,20 @@ class HoldTests:
         rows = [told("b", b"1")]
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
-            assert store.pin_rows(rows) == ()
+            assert store.peers.pin_rows(rows) == ()
             delete(store, "a")
             store.tidy().result(60)
-            store.join(rows, YOU, Cursor("e", 1))
-            store.unpin_rows(rows)
+            store.peers.join(rows, YOU, Cursor("e", 1))
+            store.peers.unpin_rows(rows)
             assert tree(tmp_path) == {"b": b"1"}
             check_whole(store, tmp_path)
 
     def test_a_stop_leaves_nothing_behind_that_was_held(self, tmp_path: Path) -> None:
         rows = [told("a", b"1")]
         with opened(tmp_path) as store:
-            store.pin_rows(rows)
+            store.peers.pin_rows(rows)
             receive(store, b"1")
-        store.unpin_rows(rows)  # by a thread that comes too late
+        store.peers.unpin_rows(rows)  # by a thread that comes too late
         assert objects(tmp_path) == {}
         with opened(tmp_path) as store:
             check_whole(store, tmp_path)
@@ -337,7 +340,7 @@ class HoldTests:
         rows = [told("a", b"1", stamp=5), told("b", b"2"), told("c", b"2"), told("d", None)]
         with opened(tmp_path) as store:
             put(store, {"a": b"newer"})
-            assert store.pin_rows(rows) == (rows[1].entry.content,)
+            assert store.peers.pin_rows(rows) == (rows[1].entry.content,)
 
 
 class TreeTests:
@@ -351,10 +354,10 @@ class TreeTests:
         with opened(tmp_path) as store:
             (tmp_path / stranger).parent.mkdir(exist_ok=True)
             (tmp_path / stranger).write_bytes(b"theirs")
-            store.pin_rows(rows)
+            store.peers.pin_rows(rows)
             receive(store, b"1", b"2")
-            assert store.join(rows, YOU, Cursor("e", 2)).seq == 2
-            store.unpin_rows(rows)
+            assert store.peers.join(rows, YOU, Cursor("e", 2)).seq == 2
+            store.peers.unpin_rows(rows)
             assert store.list() == ["a", "b"]
             assert (tmp_path / stranger).read_bytes() == b"theirs"
             assert (tmp_path / "b").read_bytes() == b"2"
@@ -365,7 +368,7 @@ class TreeTests:
             put(store, {"a": b"1"})
             (tmp_path / "a").unlink()
             (tmp_path / "a").write_bytes(b"theirs")
-            store.join([told("a", None)], YOU, Cursor("e", 1))
+            store.peers.join([told("a", None)], YOU, Cursor("e", 1))
             assert tree(tmp_path) == {"a": b"theirs"}
             assert store.list() == []
 
@@ -373,16 +376,16 @@ class TreeTests:
         rows = [told("x/a", b"1")]
         with opened(tmp_path) as store:
             put(store, {"x/b": b"2"})
-            store.pin_rows(rows)
+            store.peers.pin_rows(rows)
             receive(store, b"1")
-            tree_of_store = store._joiner._tree
+            tree_of_store = store._parts.joiner._tree
             link = tree_of_store._make_link
             tree_of_store._make_link = _refuse
-            store.join(rows, YOU, Cursor("e", 1))
+            store.peers.join(rows, YOU, Cursor("e", 1))
             assert tree(tmp_path) == {"x/": None, "x/b": b"2"}
             assert not store.tidy().result(60)
             tree_of_store._make_link = link
-            store.unpin_rows(rows)
+            store.peers.unpin_rows(rows)
             check_whole(store, tmp_path)
 
 
@@ -394,33 +397,38 @@ class FullDiskTests:
     def test_a_join_that_does_not_fit_changes_nothing(self, tmp_path: Path) -> None:
         rows = [told("x/a", b"1")]
         with opened(tmp_path) as store:
-            store.pin_rows(rows)
+            store.peers.pin_rows(rows)
             receive(store, b"1")
 
             def full(_source: bytes, _target: bytes) -> None:
                 raise OSError(28, "full")
 
-            link, store._joiner._tree._make_link = (
-                store._joiner._tree._make_link,
+            link, store._parts.joiner._tree._make_link = (
+                store._parts.joiner._tree._make_link,
                 full,
             )
             with pytest.raises(NotStored, match="the disk is full"):
-                store.join(rows, YOU, Cursor("e", 1))
-            assert (tree(tmp_path), store.cursors(), store.last_seq, store.look_up("x/a")) == (
+                store.peers.join(rows, YOU, Cursor("e", 1))
+            assert (
+                tree(tmp_path),
+                store.peers.cursors(),
+                store.last_seq,
+                store.look_up("x/a"),
+            ) == (
                 {},
                 {},
                 0,
                 None,
             )
-            store._joiner._tree._make_link = link
-            store.join(rows, YOU, Cursor("e", 1))
-            store.unpin_rows(rows)
+            store._parts.joiner._tree._make_link = link
+            store.peers.join(rows, YOU, Cursor("e", 1))
+            store.peers.unpin_rows(rows)
             check_whole(store, tmp_path)
 
     def test_deletes_are_joined_in_the_room_of_the_reserve(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
-            catalogue, reserve = store._catalogue, store._reserve
+            catalogue, reserve = store._catalogue, store._parts.reserve
             begin = catalogue.begin
 
             def cramped() -> None:
@@ -430,12 +438,12 @@ class FullDiskTests:
 
             catalogue.begin = cramped  # type: ignore[method-assign]
             rows = [told("b", b"2")]
-            store.pin_rows(rows)
+            store.peers.pin_rows(rows)
             receive(store, b"2")
             with pytest.raises(NotStored):
-                store.join(rows, YOU, Cursor("e", 1))
-            store.unpin_rows(rows)
-            assert store.join([told("a", None)], YOU, Cursor("e", 1)).seq == 2
+                store.peers.join(rows, YOU, Cursor("e", 1))
+            store.peers.unpin_rows(rows)
+            assert store.peers.join([told("a", None)], YOU, Cursor("e", 1)).seq == 2
             assert tree(tmp_path) == {}
             catalogue.begin = begin  # type: ignore[method-assign]
             check_whole(store, tmp_path)
@@ -475,11 +483,11 @@ class SparseTests:
     def test_facts_that_nobody_told_do_not_hide_a_row(self, tmp_path: Path) -> None:
         rows = [replace(told("a", b"1"), facts=None)]
         with opened(tmp_path) as store:
-            store.pin_rows(rows)
+            store.peers.pin_rows(rows)
             receive(store, b"1")
-            store.join(rows, YOU, Cursor("e", 1))
-            store.unpin_rows(rows)
-            assert [row.facts for row in store.changes(0, 9).rows] == [None]
+            store.peers.join(rows, YOU, Cursor("e", 1))
+            store.peers.unpin_rows(rows)
+            assert [row.facts for row in store.peers.changes(0, 9).rows] == [None]
             assert tree(tmp_path) == {"a": b"1"}
 
     def test_what_is_fetched_from_another_peer_is_as_good(
@@ -488,10 +496,10 @@ class SparseTests:
         one, two = pair
         put(one, {"a": b"12345"})
         with opened(tmp_path / "three") as three:
-            rows = one.changes(0, 10).rows
+            rows = one.peers.changes(0, 10).rows
             pull(two, one)
-            for content in three.pin_rows(rows):
+            for content in three.peers.pin_rows(rows):
                 fetch(three, [two], content)
-            three.join(rows, one.node_id, Cursor(one.epochs[-1].id, 1))
-            three.unpin_rows(rows)
+            three.peers.join(rows, one.node_id, Cursor(one.epochs[-1].id, 1))
+            three.peers.unpin_rows(rows)
             check_shown(three, tmp_path / "three")
