@@ -8,7 +8,7 @@ from unidecode import unidecode
 
 from imagepipe.core.rendering.formats import PNG, Format
 
-UNKNOWN = "it is damaged, or of a kind that is not supported"
+UNKNOWN = "it is damaged or of an unsupported kind"
 LENGTH_MAX = 200
 
 _MEANINGS = (
@@ -59,5 +59,5 @@ def reason(said: str) -> str:
 def of_kind(image: bytes, format: Format) -> str | None:
     """Why no decoder will read an image, by its first bytes; None if there is no such reason."""
     if format == PNG and image[12:16] == b"CgBI":
-        return "it is a PNG of iOS's own kind (CgBI), which only iOS reads"
+        return "it is in Apple's own variant of PNG (CgBI), which only iOS can read"
     return None

@@ -51,6 +51,6 @@ class MissingFacts:
         with contextlib.closing(file):
             format = formats.sniff(file.head[: formats.SNIFF_BYTES])
             if format is None:
-                raise NotStored("what is stored is not an image of a known format")
+                raise NotStored("the stored file is not an image of a known format")
             with self._queue.engine_turn(), self._engine.open(file.content, format) as source:
                 return ImageFacts(format.name, source.facts.size.width, source.facts.size.height)

@@ -135,7 +135,7 @@ class Operations:
         """
         await self._catch_up_unless_known([path])
         if not await self._on_thread(lambda: self._store.look_up(path)):
-            raise NotFound("path", f"there is no image {quoted(path)}, and there never was")
+            raise NotFound("path", f"there is no image {quoted(path)}, and there never was one")
         commit = await self._answered(self._store.erase(path))
         self._counters.deleted(1)
         await self._peers.wait_for_confirmations(commit.seq)
@@ -182,13 +182,13 @@ class Operations:
         if not found:
             raise NotFound(
                 "version",
-                f"of {quoted(path, 200)} this node keeps none that begins with {beginning}",
+                f"this node has no version of {quoted(path, 200)} that begins with {beginning}",
             )
         if len(found) > 1:
             texts = " and ".join(version_text(lost.version) for lost in found)
             raise BadRequest(
                 "version",
-                f"{beginning} is the beginning of several, such as {texts}: write more of it",
+                f"several versions begin with {beginning}, such as {texts}: give more of it",
             )
         content = found[0].content
         return await self.store(lambda: self._lost_bytes(content), StoreRequest(to, ()))
@@ -207,7 +207,7 @@ class Operations:
         try:
             file = self._store.open_object(content.digest)
             if file is None:
-                raise NotStored("the bytes of this version are no longer here")
+                raise NotStored("the bytes of this version are gone")
             try:
                 image = file.read(0, content.size)
             finally:
@@ -215,7 +215,7 @@ class Operations:
         except OSError as error:
             raise refusal(error) from error
         if sha256(image).hexdigest() != content.digest:
-            raise NotStored("the bytes of this version are damaged on the disk")
+            raise NotStored("the bytes of this version are corrupt on disk")
         return image
 
     def _render_and_put(self, image: bytes, request: StoreRequest, *, only_new: bool) -> Commit:

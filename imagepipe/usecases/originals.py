@@ -113,7 +113,8 @@ class Originals:
                 await self._check_unknown(image, path)
             if source is None and not self._sources.has_base:
                 raise BadRequest(
-                    "source", "is empty, and there is no [http] source_base to fetch it from"
+                    "source",
+                    "is empty, and there is no [http] source_base to fetch the original from",
                 )
             try:
                 info = await self._fetch_once(image, source)
@@ -121,7 +122,9 @@ class Originals:
                 raise NotFound("path", f"{quoted(image, 200)} is not at its source") from None
             if info:
                 return FetchedOriginal(info, was_fetched=True)
-        raise Conflict("path", f"{quoted(path, 200)} is stored and deleted by others all the time")
+        raise Conflict(
+            "path", f"{quoted(path, 200)} is being stored and deleted by others: try again"
+        )
 
     async def post(
         self, image: str, body: IO[bytes] | None, source: str | None, names: Sequence[str]
@@ -179,7 +182,7 @@ class Originals:
         for known, row in rows.items():
             if row.entry.content is None:
                 raise Conflict(
-                    "path", f"{quoted(known, 200)} was deleted: store it to have it again"
+                    "path", f"{quoted(known, 200)} was deleted: store it again to restore it"
                 )
 
     async def _fetch_once(self, image: str, source: str | None) -> ImageInfo | None:
@@ -228,13 +231,13 @@ class Originals:
         if len(image) > self._bytes_max:
             raise TooLarge("image", f"has more than {self._bytes_max} bytes (max_bytes)")
         if not image:
-            raise BadRequest("image", "is empty: send it as the body, or name its URL as source")
+            raise BadRequest("image", "is empty: send it as the body, or give its URL as source")
         return image
 
 
 def _its_own_original(image: str) -> Conflict:
     return Conflict(
-        "path", f"{quoted(image)} is a stored image itself: its renditions are made of it"
+        "path", f"{quoted(image)} is itself a stored image, and its renditions are made from it"
     )
 
 
@@ -243,15 +246,15 @@ def checked_names(names: Sequence[str], limits: RenditionLimits) -> tuple[str, .
     once = tuple(dict.fromkeys(names))
     if len(once) > OUTPUTS_MAX:
         raise BadRequest(
-            "outputs", f"names {len(once)} renditions; at most {OUTPUTS_MAX} go into one call"
+            "outputs", f"names {len(once)} renditions; one call may name at most {OUTPUTS_MAX}"
         )
     for name in once:
         rendition: Rendition | None = renditions.parse(name)
         if rendition is None:
             raise BadRequest(
                 "outputs",
-                f"{quoted(name)} is not a rendition's name: write ones such as w500.jpg, x300.webp,"
-                " 300x400-q60.jpg, full_size.auto",
+                f"{quoted(name)} is not the name of a rendition; names look like w500.jpg,"
+                " x300.webp, 300x400-q60.jpg, full_size.auto",
             )
         renditions.check(rendition, limits)
     return once

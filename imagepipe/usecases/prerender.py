@@ -133,7 +133,7 @@ class Prerenderer:
             note_failure(self._counters, "render_outputs", error)
             failed = [name for name, outcome in report.outcomes.items() if outcome.error]
             _log.warn(
-                "{count} outputs of {path} cannot be rendered, such as {name}: {error}",
+                "cannot render {count} outputs of {path}, such as {name}: {error}",
                 count=len(failed),
                 path=path,
                 name=failed[-1],

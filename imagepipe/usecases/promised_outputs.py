@@ -87,7 +87,9 @@ class PromisedOutputs:
     def check_room(self) -> None:
         """Raise Overloaded if too many images wait."""
         if len(self._waiting) >= ORDERS_MAX:
-            raise Overloaded(f"{len(self._waiting)} images wait for their outputs: try again")
+            raise Overloaded(
+                f"{len(self._waiting)} images are waiting for their outputs: try again later"
+            )
 
     async def promise(self, order: Order) -> None:
         """Make an order durable; `add` or `withdraw` must follow. Raises what `Store.order`
@@ -128,14 +130,15 @@ class PromisedOutputs:
         self._working = None
         if not failure.check(CancelledError) and not self._stopped:
             _log.failure(
-                "a bug, please report it: promised outputs are rendered only after the next start",
+                "a bug, please report it: promised outputs will not be rendered until the next"
+                " start",
                 failure,
             )
 
     async def _resume(self) -> None:
         left = await self._on_thread(self._store.orders)
         if left:
-            _log.info("{count} images still wait for outputs that were promised", count=len(left))
+            _log.info("{count} images are still waiting for their outputs", count=len(left))
         for order in left:
             self._promised.update(_promises(order))
         self._waiting.extendleft(reversed(left))
@@ -152,7 +155,7 @@ class PromisedOutputs:
             except DiskFull as error:
                 note_failure(self._counters, "outputs", error)
                 _log.warn(
-                    "outputs of {path} are rendered after the next start: {error}",
+                    "outputs of {path} will be rendered after the next start: {error}",
                     path=quoted(order.path, 200),
                     error=error,
                 )
@@ -162,7 +165,7 @@ class PromisedOutputs:
                 raise
             except Exception:  # a bug: this order's, not that of those behind it
                 _log.failure(
-                    "outputs of {path} are rendered after the next start",
+                    "outputs of {path} will be rendered after the next start",
                     path=quoted(order.path, 200),
                 )
                 self._drop(order)
@@ -202,7 +205,7 @@ class PromisedOutputs:
                 note_failure(self._counters, "outputs", error)
                 name, path = group[0].rendition.name, quoted(order.path, 200)
                 _log.warn(
-                    "the output {name} of {path} cannot be rendered: {error}",
+                    "cannot render the output {name} of {path}: {error}",
                     name=name,
                     path=path,
                     error=error,
@@ -240,7 +243,7 @@ class PromisedOutputs:
         except ImagepipeError as error:
             note_failure(self._counters, "outputs", error)
             _log.warn(
-                "outputs of {path} are rendered once more after the next start: {error}",
+                "outputs of {path} will be rendered again after the next start: {error}",
                 path=quoted(order.path, 200),
                 error=error,
             )

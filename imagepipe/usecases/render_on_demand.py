@@ -299,7 +299,7 @@ class Renditions:
     ) -> tuple[RenditionResult, ...]:
         format = formats.sniff(file.head[: formats.SNIFF_BYTES])
         if format is None:
-            raise NotStored("what is stored is not an image of a known format")
+            raise NotStored("the stored file is not an image of a known format")
         with contextlib.ExitStack() as rendering:
             rendering.enter_context(self._queue.engine_turn())
             with attribute_failure(digest):

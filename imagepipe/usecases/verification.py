@@ -107,7 +107,7 @@ class Verification:
         """Begin, reading `rate` bytes a second. Raises BadRequest while one runs."""
         if self._run and self._run.is_alive:
             raise BadRequest(
-                "verify", "one is running already: see admin.verify_progress, or stop it"
+                "verify", "a verification is already running: see admin.verify_progress, or stop it"
             )
         if self._closing:
             raise BadRequest("verify", "the daemon is stopping")
@@ -176,8 +176,8 @@ class _VerificationRun:
 
     def start(self) -> None:
         _log.info(
-            "verify: it begins{repair}",
-            repair=", and repairs what is wrong" if self._progress.repair else "",
+            "verify: started{repair}",
+            repair=", with repair" if self._progress.repair else "",
         )
         self._thread.start()
 
@@ -211,7 +211,7 @@ class _VerificationRun:
             pass
         except Exception as caught:  # whatever ends it is told
             error = str(caught)
-            _log.failure("verify: it cannot go on")
+            _log.failure("verify: failed")
         seconds = self._seconds() - self._began
         self._note(
             running=False,
@@ -223,7 +223,7 @@ class _VerificationRun:
         _log.info(
             "verify: {how} after {seconds:.1f} s: {checked} of {total} images checked, {problems}"
             " problems, {repaired} repaired",
-            how="finished" if finished else "ended before it was finished",
+            how="finished" if finished else "stopped early",
             seconds=seconds,
             checked=now.checked,
             total=now.total,
@@ -268,7 +268,7 @@ class _VerificationRun:
                 outcome=finding.outcome,
             )
         if count == PROBLEMS_LOGGED:
-            _log.warn("verify: further problems are counted, but not logged")
+            _log.warn("verify: further problems are counted but not logged")
 
     def fetch(self, contents: Sequence[Content]) -> None:
         """See VerifyObserver."""
@@ -291,7 +291,7 @@ class _VerificationRun:
 
     def _ask_peers(self, contents: Sequence[Content], arrived: threading.Event) -> None:
         def failed(failure: Any) -> None:
-            _log.failure("verify: peers cannot be asked", failure)
+            _log.failure("verify: cannot ask peers for missing bytes", failure)
 
         Deferred.fromCoroutine(self._refetch(contents)).addErrback(failed).addBoth(
             lambda _: arrived.set()

@@ -88,7 +88,7 @@ class VerifyTests:
                     encoded(gradient(200 + number, 200), "PNG"), f"{number}.png"
                 )
             daemon.proxy.admin.verify(False, "1 KiB")
-            assert "[1000] verify: one is running already" in str(
+            assert "[1000] verify: a verification is already running" in str(
                 fault_of(daemon.proxy.admin.verify)
             )
             assert daemon.proxy.admin.verify_stop() == "OK"
@@ -103,7 +103,7 @@ class VerifyTests:
             daemon.proxy.store_image(encoded(gradient(500, 500), "PNG"), "a.png")
             daemon.proxy.admin.verify(False, "1 KiB")
             daemon.stop()
-            assert "verify: ended before it was finished" in "".join(daemon.log)
+            assert "verify: stopped early" in "".join(daemon.log)
 
     @pytest.mark.parametrize(
         "arguments",

@@ -323,7 +323,7 @@ class OutputsTests:
             assert (
                 post(daemon, "/a?outputs=full_size.webp,w10.jpg,full_size.auto", wide).status == 200
             )
-            daemon.wait_for_line("the output full_size.webp of 'a' cannot be rendered")
+            daemon.wait_for_line("cannot render the output full_size.webp of 'a'")
             assert (
                 post(daemon, "/b?outputs=w10.jpg", encoded(gradient(30, 30), "PNG")).status == 200
             )
@@ -342,7 +342,7 @@ class OutputsTests:
         with running(tmp_path, HTTP) as daemon:
             assert post(daemon, "/a?outputs=w10.jpg,w20.jpg", broken).status == 200
             for name in ("w10.jpg", "w20.jpg"):
-                daemon.wait_for_line(f"the output {name} of 'a' cannot be rendered")
+                daemon.wait_for_line(f"cannot render the output {name} of 'a'")
             assert get(daemon, "/a/w10.jpg").status == 422
             assert daemon.stop() == 0
         with running(tmp_path, HTTP) as daemon:

@@ -211,7 +211,7 @@ class ImageMagickEngine:
                 f"rendering took longer than {self._timeout_seconds:g} s (timeout)"
             ) from None
         except OSError as error:
-            _log.error("{convert} cannot be started: {error}", convert=self._convert, error=error)
+            _log.error("cannot start {convert}: {error}", convert=self._convert, error=error)
             raise NotStored("ImageMagick, which this image needs, is not installed here") from None
         errors = unidecode(finished.errors.decode("utf-8", "replace"))
         if finished.status == 0 and not _CORRUPT.search(errors):
@@ -219,7 +219,7 @@ class ImageMagickEngine:
         if _BAD_PROFILE.search(errors):
             raise _BadProfile(_short(errors))
         _log.warn(
-            "{convert} ended with {status}:\n{errors}",
+            "{convert} exited with status {status}:\n{errors}",
             convert=self._convert,
             status=finished.status,
             errors=errors,

@@ -71,7 +71,7 @@ def load(image: Any) -> pyvips.Image:
     except _REFUSALS as error:
         raise pyvips.Error(str(error)) from error
     if primary.size != said:
-        raise pyvips.Error(f"it has {primary.size} pixels, and its header says {said}")
+        raise pyvips.Error(f"it has {primary.size} pixels, but its header says {said}")
     channels = _channels(primary)
     deep = ";" in primary.mode
     kind = "ushort" if deep else "uchar"

@@ -93,7 +93,7 @@ def read_facts(image: Any, format: Format) -> SourceFacts:
     if format == GIF:
         frames = list(gif_frames.frames(image))
         if any(not frame.end for frame in frames):
-            raise pyvips.Error("the last frame is cut off")
+            raise pyvips.Error("the last frame is truncated")
         if is_composed(image, picture):
             size, alpha = Size(*gif_frames.canvas(image)), gif_frames.has_holes(image, frames)
     profile, colourimetry = _meaning(image, picture, format, colours)

@@ -111,11 +111,11 @@ class Worker:
             status = self._process.returncode
             if not self._started:
                 _log.error(
-                    "a vips worker could not start, exit status {status}: its output is above",
+                    "a vips worker failed to start (exit status {status}); its output is above",
                     status=status,
                 )
-                raise EngineUnusable("the decoder could not be started: the log says why") from None
-            _log.warn("a vips worker died: exit status {status}", status=status)
+                raise EngineUnusable("the decoder could not be started: see the log") from None
+            _log.warn("a vips worker died with exit status {status}", status=status)
             raise NotStored("the image crashed its decoder") from None
         except worker_messages.MalformedReplyError as error:
             self._kill()
@@ -131,7 +131,7 @@ class Worker:
             return reply
         if not isinstance(reply, worker_messages.Failed):
             self._kill()
-            _log.error("a vips worker sent a reply to another request and was killed")
+            _log.error("a vips worker sent an unexpected reply and was killed")
             raise NotStored("the image crashed its decoder")
         if reply.internal:
             _log.error(
