@@ -25,7 +25,7 @@ from imagepipe.storage.image_info import ImageInfo, info_of
 from imagepipe.storage.shared_file import SharedFile
 from imagepipe.storage.store import Store
 from imagepipe.usecases.missing_facts import MissingFacts
-from imagepipe.usecases.operations import Peers
+from imagepipe.usecases.peers import Peers
 from imagepipe.usecases.render_on_demand import (
     OpenImage,
     RenditionJob,

@@ -24,9 +24,10 @@ from imagepipe.runtime.render_queue import TimedResult
 from imagepipe.storage.catalogue.orders import Order
 from imagepipe.storage.image_info import Commit, ImageInfo
 from imagepipe.storage.store import Store
-from imagepipe.usecases.operations import Operations
 from imagepipe.usecases.promised_outputs import PromisedOutputs
+from imagepipe.usecases.query_operations import QueryOperations
 from imagepipe.usecases.single_flight import SingleFlight
+from imagepipe.usecases.store_operation import StoreOperation
 
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
@@ -70,7 +71,8 @@ class Originals:
         self,
         on_thread: OnThread,
         store: Store,
-        operations: Operations,
+        store_operation: StoreOperation,
+        queries: QueryOperations,
         sources: OriginalSources,
         outputs: PromisedOutputs,
         limits: RenditionLimits,
@@ -79,7 +81,8 @@ class Originals:
     ) -> None:
         self._on_thread = on_thread
         self._store = store
-        self._operations = operations
+        self._store_operation = store_operation
+        self._queries = queries
         self._sources = sources
         self._outputs = outputs
         self._limits = limits
@@ -108,7 +111,7 @@ class Originals:
         path = original_of(image)
         for _ in range(LOOKS_MAX):
             try:
-                return FetchedOriginal(await self._operations.info(path), was_fetched=False)
+                return FetchedOriginal(await self._queries.info(path), was_fetched=False)
             except NotFound:
                 await self._check_unknown(image, path)
             if source is None and not self._sources.has_base:
@@ -164,7 +167,7 @@ class Originals:
         """
         await self._outputs.promise(order)
         try:
-            timed = await self._operations.store(image, request)
+            timed = await self._store_operation.store(image, request)
         except TooFewPeers:  # stored it is
             self._outputs.add(order)
             raise
@@ -203,7 +206,7 @@ class Originals:
             )
         )
         try:
-            timed = await self._operations.store(
+            timed = await self._store_operation.store(
                 lambda: self._read(file), StoreRequest(path, ()), kind=JobKind.READ, only_new=True
             )
         except Conflict:

@@ -21,8 +21,11 @@ from imagepipe.replication.service import Replication
 from imagepipe.runtime.render_queue import RenderQueue
 from imagepipe.runtime.threads import Threads
 from imagepipe.storage.store import Store
+from imagepipe.usecases.change_operations import ChangeOperations
+from imagepipe.usecases.history_operations import HistoryOperations
 from imagepipe.usecases.missing_facts import MissingFacts
-from imagepipe.usecases.operations import Operations
+from imagepipe.usecases.query_operations import QueryOperations
+from imagepipe.usecases.store_operation import StoreOperation
 from imagepipe.usecases.verification import Verification
 from imagepipe.web.http.auth import AuthenticatedResource, denial
 from imagepipe.web.http.cross_origin_guard import CrossOriginGuard, host_rule
@@ -31,7 +34,7 @@ from imagepipe.web.http.refusal import admit_all, needs_credentials
 from imagepipe.web.http.site_content import SiteContent
 from imagepipe.web.root import Root
 from imagepipe.web.welcome import XML_RPC, welcome
-from imagepipe.web.xmlrpc.admin_methods import AdminMethods, OnDemand
+from imagepipe.web.xmlrpc.admin_methods import AdminMethods
 from imagepipe.web.xmlrpc.image_methods import ImageMethods
 from imagepipe.web.xmlrpc.system_methods import SystemMethods
 
@@ -80,25 +83,42 @@ class GenerationBuilder:
 
         engine = chosen.engine
         missing = MissingFacts(self._queue, self._store, engine)
-        operations = Operations(
-            self._reactor,
-            self._threads.calls,
+        on_thread, store, peers = self._threads.calls, self._store, self._replication
+        counters = self._monitoring.counters
+        store_operation = StoreOperation(
             self._queue,
-            self._store,
+            store,
             engine,
             settings.images.render,
-            self._replication,
-            self._monitoring.counters,
-            missing,
+            peers,
+            counters,
             self._monitoring.engine_check,
         )
+        changes = ChangeOperations(self._reactor, on_thread, store, peers, counters)
+        queries = QueryOperations(on_thread, store, peers, missing)
+        history = HistoryOperations(on_thread, store, store_operation)
         image_server = None
         if settings.http.is_enabled:
             image_server = self._image_servers.build(
-                settings, engine, operations, missing, users, status_users
+                settings, engine, store_operation, queries, missing, users, status_users
             )
         on_demand = image_server.on_demand if image_server else None
-        methods = self._methods(settings, operations, users, on_demand)
+        methods = self._methods(
+            settings,
+            users,
+            ImageMethods(
+                store_operation,
+                changes,
+                queries,
+                on_thread,
+                counters,
+                bytes_max=settings.images.bytes_max,
+                size_max=settings.images.size_max,
+            ),
+            AdminMethods(
+                changes, history, self._monitoring.reader.read, self._verification, on_demand
+            ),
+        )
         return Generation(
             settings, secrets, chosen, users, status_users, graphite, methods, image_server
         )
@@ -106,23 +126,14 @@ class GenerationBuilder:
     def _methods(
         self,
         settings: Settings,
-        operations: Operations,
         users: Passwords | None,
-        on_demand: OnDemand | None,
+        image_methods: ImageMethods,
+        admin_methods: AdminMethods,
     ) -> SiteContent:
-        images, network, monitoring = settings.images, settings.network, self._monitoring
-        methods: Any = ImageMethods(
-            operations,
-            self._threads.calls,
-            monitoring.counters,
-            bytes_max=images.bytes_max,
-            size_max=images.size_max,
-        )
+        network = settings.network
+        methods: Any = image_methods
         methods.putSubHandler("system", SystemMethods(methods))
-        methods.putSubHandler(
-            "admin",
-            AdminMethods(operations, monitoring.reader.read, self._verification, on_demand),
-        )
+        methods.putSubHandler("admin", admin_methods)
         guard = CrossOriginGuard(None if users else host_rule("[network] hosts", network.hosts))
         others: Any = AuthenticatedResource(methods, users) if users else methods
         root: Any = Root(welcome(XML_RPC), others)

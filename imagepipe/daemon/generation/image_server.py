@@ -17,12 +17,13 @@ from imagepipe.storage.cache.cache import RenderCache
 from imagepipe.storage.store import Store
 from imagepipe.usecases.lookup import Lookup
 from imagepipe.usecases.missing_facts import MissingFacts
-from imagepipe.usecases.operations import Operations
 from imagepipe.usecases.originals import Originals
 from imagepipe.usecases.prerender import Prerenderer
 from imagepipe.usecases.promised_outputs import PromisedOutputs
+from imagepipe.usecases.query_operations import QueryOperations
 from imagepipe.usecases.recent_failures import RecentFailures
 from imagepipe.usecases.render_on_demand import Renditions
+from imagepipe.usecases.store_operation import StoreOperation
 from imagepipe.web.fetch.source_fetcher import SourceFetcher
 from imagepipe.web.http.cross_origin_guard import CrossOriginGuard, host_rule
 from imagepipe.web.http.passwords import Passwords
@@ -67,7 +68,8 @@ class ImageServerBuilder:
         self,
         settings: Settings,
         engine: Engine,
-        operations: Operations,
+        store_operation: StoreOperation,
+        queries: QueryOperations,
         missing: MissingFacts,
         users: Passwords | None,
         status_users: Passwords | None,
@@ -99,7 +101,8 @@ class ImageServerBuilder:
         originals = Originals(
             on_thread,
             store,
-            operations,
+            store_operation,
+            queries,
             sources,
             self._outputs,
             limits,

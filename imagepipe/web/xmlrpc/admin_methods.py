@@ -1,8 +1,7 @@
 """The XML-RPC methods for operators: admin.status and its kin, beside those for images and on the
 same port (docs/reference/methods.md).
 
-Here arguments become values, and results what a client gets; what is done is done by operations and
-ondemand.
+Arguments become values here, and results become what a client gets; the use cases do the work.
 """
 
 from collections.abc import Callable
@@ -24,7 +23,8 @@ from imagepipe.core.requests.history_query import (
 )
 from imagepipe.errors import BadRequest, quoted
 from imagepipe.monitoring.node_status import NodeStatus
-from imagepipe.usecases.operations import Operations
+from imagepipe.usecases.change_operations import ChangeOperations
+from imagepipe.usecases.history_operations import HistoryOperations
 from imagepipe.usecases.originals import Originals
 from imagepipe.usecases.prerender import Prerenderer
 from imagepipe.usecases.verification import Progress, Verification
@@ -52,13 +52,15 @@ class AdminMethods(XMLRPC):
 
     def __init__(
         self,
-        operations: Operations,
+        changes: ChangeOperations,
+        history: HistoryOperations,
         read_status: Callable[[], NodeStatus],
         verification: Verification,
         on_demand: OnDemand | None,
     ) -> None:
         super().__init__(allowNone=True)
-        self._operations = operations
+        self._changes = changes
+        self._history = history
         self._read_status = read_status
         self._verification = verification
         self._on_demand = on_demand
@@ -169,7 +171,7 @@ class AdminMethods(XMLRPC):
                 "winner": version_text(lost.winner),
                 "cursor": cursor(lost.path, lost.version),
             }
-            for lost in await self._operations.history(page)
+            for lost in await self._history.history(page)
         ]
 
     @method("struct string string", "struct string string string")
@@ -187,7 +189,7 @@ class AdminMethods(XMLRPC):
         cleaned, beginning = parse_stored_path(path), parse_beginning(version)
         target = parse_path(to, "to") if optional_text(to, "to") else parse_path(path)
         request.record.path = quoted(f"{cleaned} -> {target}", 200)
-        timed = await self._operations.restore(cleaned, beginning, target)
+        timed = await self._history.restore(cleaned, beginning, target)
         request.record.outputs = 1
         request.record.waited_seconds, request.record.ran_seconds = (
             timed.waited_seconds,
@@ -204,7 +206,7 @@ class AdminMethods(XMLRPC):
         """
         cleaned = parse_stored_path(path)
         request.record.path = quoted(cleaned, 200)
-        await self._operations.erase(cleaned)
+        await self._changes.erase(cleaned)
         return "OK"
 
     @method("struct", "struct boolean", "struct boolean string")

@@ -30,7 +30,9 @@ from imagepipe.core.requests.call_arguments import (
 )
 from imagepipe.errors import ImagepipeError, InternalError, quoted
 from imagepipe.monitoring.counters import Counters, note_failure
-from imagepipe.usecases.operations import Operations
+from imagepipe.usecases.change_operations import ChangeOperations
+from imagepipe.usecases.query_operations import QueryOperations
+from imagepipe.usecases.store_operation import StoreOperation
 from imagepipe.web.http.request import BoundedRequest
 from imagepipe.web.public_facts import public_facts
 from imagepipe.web.xmlrpc.answers import encode_answer
@@ -65,7 +67,9 @@ class ImageMethods(XMLRPC):
 
     def __init__(
         self,
-        operations: Operations,
+        store_operation: StoreOperation,
+        changes: ChangeOperations,
+        queries: QueryOperations,
         on_thread: OnThread,
         counters: Counters,
         *,
@@ -73,7 +77,9 @@ class ImageMethods(XMLRPC):
         size_max: int,
     ) -> None:
         super().__init__(allowNone=True)
-        self._operations = operations
+        self._store_operation = store_operation
+        self._changes = changes
+        self._queries = queries
         self._on_thread = on_thread
         self._counters = counters
         self._bytes_max = bytes_max
@@ -114,7 +120,7 @@ class ImageMethods(XMLRPC):
         record.path = quoted(wanted.paths[0], 200)
         record.outputs = len(wanted.paths)
         stages = record.stages if request.shows_stages else None
-        timed = await self._operations.store(
+        timed = await self._store_operation.store(
             lambda: decode_image(image, self._bytes_max), wanted, stages=stages
         )
         record.waited_seconds, record.ran_seconds = timed.waited_seconds, timed.ran_seconds
@@ -128,7 +134,7 @@ class ImageMethods(XMLRPC):
         """
         paths: tuple[str, ...] = await self._on_thread(lambda: parse_paths(path))
         request.record.path = _summary(paths)
-        await self._operations.delete(paths)
+        await self._changes.delete(paths)
         return "OK"
 
     @method("string string string", "string array array")
@@ -144,7 +150,7 @@ class ImageMethods(XMLRPC):
             lambda: parse_moves(src_path, dst_path)
         )
         request.record.path = _summary([" -> ".join(pair) for pair in pairs[:1]], len(pairs))
-        await self._operations.move(pairs)
+        await self._changes.move(pairs)
         return "OK"
 
     @method("struct string")
@@ -156,7 +162,7 @@ class ImageMethods(XMLRPC):
         """
         cleaned = parse_stored_path(path)
         request.record.path = quoted(cleaned, 200)
-        return public_facts(await self._operations.info(cleaned))
+        return public_facts(await self._queries.info(cleaned))
 
     @method("array", "array string string int")
     async def xmlrpc_list_images(
@@ -170,8 +176,7 @@ class ImageMethods(XMLRPC):
         page = parse_page(prefix, after, limit)
         request.record.path = quoted(page.prefix, 200)
         return [
-            escaped(path)
-            for path in await self._operations.list(page.prefix, page.after, page.limit)
+            escaped(path) for path in await self._queries.list(page.prefix, page.after, page.limit)
         ]
 
     def render_HEAD(self, request: BoundedRequest) -> int:

@@ -262,7 +262,9 @@ def _methods(
     on_thread: Callable[[Callable[[], Any]], "Deferred[Any]"], kind: type[Methods] = Methods
 ) -> Methods:
     nothing: Any = object()
-    return kind(nothing, on_thread, Counters(lambda: 0.0), bytes_max=1000, size_max=1000)
+    return kind(
+        nothing, nothing, nothing, on_thread, Counters(lambda: 0.0), bytes_max=1000, size_max=1000
+    )
 
 
 def _call(page: Any, name: str, *arguments: Any, **options: Any) -> Browser:
