@@ -27,7 +27,7 @@ from imagepipe.errors import StartError
 from imagepipe.storage.catalogue import schema
 from imagepipe.storage.disk import flush_folder, make_folder
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.tree.tree import PRIVATE
+from imagepipe.storage.tree.names import PRIVATE
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from twisted.logger import Logger
 
 from imagepipe.errors import FlushError, NotStored
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.tree.tree import Replacement, Tree
+from imagepipe.storage.tree.changes import Replacement
+from imagepipe.storage.tree.tree import Tree
 
 _log = Logger()
 

@@ -22,73 +22,22 @@ first file.
 # Names in the tree are bytes, as the disk has them, whatever the locale says; Path knows only text.
 
 import contextlib
-import errno
 import os
-import re
-import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from twisted.logger import Logger
 
 from imagepipe.errors import NotStored, quoted
-from imagepipe.storage.disk import digest_of, flush, make_folder, open_for_reading, status_of
+from imagepipe.storage.disk import digest_of, make_folder, status_of
 from imagepipe.storage.objects import Objects
 from imagepipe.storage.tree.changed_folders import ChangedFolders
-
-PRIVATE = b".imagepipe"
-"""The one name in the tree's root that is not part of it."""
-
-LINKS_IMPOSSIBLE = frozenset({errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.EXDEV})
-"""What a file system says that makes no hard link, or not to this file."""
-
-_TEMPORARY = re.compile(rb"\.imagepipe-([0-9a-f]{16})-[0-9]+")
+from imagepipe.storage.tree.changes import Occupant, PreparedChanges, Replacement, StagedLink
+from imagepipe.storage.tree.links import link_or_copy
+from imagepipe.storage.tree.names import is_leftover, temporary_name
 
 _log = Logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Replacement:
-    """`path` shows the bytes `before` and shall show `after`: digests, or None for nothing."""
-
-    path: str
-    before: str | None
-    after: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Occupant:
-    """What lies at the `place` of a path, or in the way to it; status None: nothing. is_file: it is
-    a file in the very place.
-    """
-
-    place: bytes
-    status: os.stat_result | None = field(compare=False)
-    is_file: bool
-    # two looks see the same where it is; when it was last read is of no interest
-    mark: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _StagedLink:
-    """The link that waits to be renamed to its final name, where `seen` lay. `deferred`: a file
-    that goes is still in the way of its folder.
-    """
-
-    temporary: bytes
-    seen: os.stat_result | None
-    deferred: bool
-
-
-@dataclass(slots=True)
-class PreparedChanges:
-    """What `prepare` did for the replacements of one call."""
-
-    replacements: tuple[Replacement, ...]
-    links: dict[str, _StagedLink] = field(default_factory=dict)
-    folders: list[bytes] = field(default_factory=list)
 
 
 class Tree:
@@ -241,10 +190,8 @@ class Tree:
             elif self._objects.is_link(seen, after):
                 return  # a rename of one link of a file over another does nothing at all
         self._number += 1
-        temporary = os.path.join(
-            folder, b".imagepipe-%b-%d" % (self._run.encode("ascii"), self._number)
-        )
-        prepared.links[one.path] = _StagedLink(temporary, seen, deferred)
+        temporary = os.path.join(folder, temporary_name(self._run, self._number))
+        prepared.links[one.path] = StagedLink(temporary, seen, deferred)
         self._link_object(after, temporary, one.path)
 
     def _check_removable(self, path: str) -> None:
@@ -255,7 +202,7 @@ class Tree:
         ):
             raise NotStored(f"{quoted(path)}: its folder cannot be written to")
 
-    def _rename_into_place(self, path: str, link: _StagedLink) -> None:
+    def _rename_into_place(self, path: str, link: StagedLink) -> None:
         place = self.place_of(path)
         if link.deferred:
             for folder in self._folders_to(place):
@@ -337,16 +284,12 @@ class Tree:
     def _link_object(self, digest: str, temporary: bytes, path: str) -> None:
         source = self._objects.place(digest)
         try:
-            self._make_link(source, temporary)
+            link_or_copy(self._make_link, source, temporary)
         except FileNotFoundError:
             _log.critical("the object {digest} is missing", digest=digest)
             raise NotStored(
                 f"{quoted(path)}: the bytes of this image are missing: see imagepipe verify"
             ) from None
-        except OSError as error:
-            if error.errno not in LINKS_IMPOSSIBLE:
-                raise
-            _copy(source, temporary)
 
     def _drop(self, temporary: bytes) -> None:
         try:
@@ -378,20 +321,6 @@ class Tree:
         )
 
 
-def is_leftover(name: bytes, run: str) -> bool:
-    """Whether `name` is a temporary name of another run than `run`."""
-    match = _TEMPORARY.fullmatch(name)
-    return match is not None and match[1] != run.encode("ascii")
-
-
-def _mark(status: os.stat_result | None) -> tuple[int, ...]:
-    return (
-        ()
-        if status is None
-        else (status.st_dev, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns)
-    )
-
-
 def _walk(top: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
     """Every folder from `top` down, with the names in it that are no folders."""
     folders = [top]
@@ -407,13 +336,9 @@ def _walk(top: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
         yield folder, names
 
 
-def _copy(source: bytes, target: bytes) -> None:
-    with open_for_reading(source) as original:
-        mode = stat.S_IMODE(os.fstat(original.fileno()).st_mode)
-        with os.fdopen(
-            os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb"
-        ) as copy:
-            shutil.copyfileobj(original, copy, 1 << 20)
-            copy.flush()
-            os.fchmod(copy.fileno(), mode)
-            flush(copy.fileno(), target)
+def _mark(status: os.stat_result | None) -> tuple[int, ...]:
+    return (
+        ()
+        if status is None
+        else (status.st_dev, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns)
+    )

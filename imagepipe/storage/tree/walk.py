@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from imagepipe.core import paths
 from imagepipe.errors import BadRequest, quoted
-from imagepipe.storage.tree.tree import PRIVATE, is_leftover
+from imagepipe.storage.tree.names import PRIVATE, is_leftover
 
 _IN_THE_ROOT = (PRIVATE, b"lost+found")
 

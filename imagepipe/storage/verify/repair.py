@@ -23,7 +23,8 @@ from imagepipe.core.rows.entries import Entry
 from imagepipe.errors import NotStored, quoted
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import flush_folder, make_folder
-from imagepipe.storage.tree.tree import Occupant, Replacement, Tree
+from imagepipe.storage.tree.changes import Occupant, Replacement
+from imagepipe.storage.tree.tree import Tree
 from imagepipe.storage.writer.housekeeping import Housekeeping
 from imagepipe.storage.writer.tree_view import VisibleRows
 

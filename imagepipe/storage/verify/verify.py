@@ -33,7 +33,8 @@ from imagepipe.errors import FlushError, ImagepipeError, Overloaded
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import AnyPath, open_for_reading, refusal
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.tree.tree import Occupant, Tree
+from imagepipe.storage.tree.changes import Occupant
+from imagepipe.storage.tree.tree import Tree
 from imagepipe.storage.tree.walk import SkippedFile, WalkedFile, walk
 from imagepipe.storage.verify.repair import Repairs, TreeState
 from imagepipe.storage.writer.claims import Claims, is_same

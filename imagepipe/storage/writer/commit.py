@@ -37,7 +37,8 @@ from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.image_info import Commit
-from imagepipe.storage.tree.tree import PreparedChanges, Tree
+from imagepipe.storage.tree.changes import PreparedChanges
+from imagepipe.storage.tree.tree import Tree
 from imagepipe.storage.writer.calls import WriteCall
 from imagepipe.storage.writer.housekeeping import Housekeeping
 from imagepipe.storage.writer.nesting import check_nesting

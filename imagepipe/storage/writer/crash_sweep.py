@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.objects import FOLDERS, Objects, Pins
 from imagepipe.storage.tree.changed_folders import ChangedFolders
-from imagepipe.storage.tree.tree import PRIVATE, is_leftover
+from imagepipe.storage.tree.names import PRIVATE, is_leftover
 
 _SLICE = 1000
 _KEPT = (PRIVATE, b"lost+found")

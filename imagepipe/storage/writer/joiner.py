@@ -27,7 +27,8 @@ from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import is_full, refusal
 from imagepipe.storage.health import Health
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.tree.tree import PreparedChanges, Replacement, Tree
+from imagepipe.storage.tree.changes import PreparedChanges, Replacement
+from imagepipe.storage.tree.tree import Tree
 from imagepipe.storage.writer.housekeeping import Housekeeping
 from imagepipe.storage.writer.tree_view import VisibleRows, lost_digests
 

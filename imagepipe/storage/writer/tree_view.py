@@ -12,7 +12,7 @@ from imagepipe.core.paths import ancestors
 from imagepipe.core.rows.entries import Entry, PathChange
 from imagepipe.core.rows.visibility import is_above, visible
 from imagepipe.storage.catalogue.catalogue import Catalogue
-from imagepipe.storage.tree.tree import Replacement
+from imagepipe.storage.tree.changes import Replacement
 
 
 class VisibleRows:

@@ -9,7 +9,8 @@ import pytest
 
 from imagepipe.errors import NotStored
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.tree.tree import Replacement, Tree, is_leftover
+from imagepipe.storage.tree.changes import Replacement
+from imagepipe.storage.tree.tree import Tree
 from tests.support.stores import digest, tree
 
 RUN = "0123456789abcdef"
@@ -198,16 +199,3 @@ class FlushTests:
         still = {os.fsdecode(folder) for folder in bench.tree.changed_folders._flushing}
         assert gone not in still
         assert str(bench.root) in still
-
-
-class LeftoverTests:
-    def test_only_temporary_names_of_other_runs_are_leftovers(self) -> None:
-        assert is_leftover(b".imagepipe-ffffffffffffffff-7", RUN)
-        assert not is_leftover(f".imagepipe-{RUN}-7".encode(), RUN)
-        for name in (
-            b".imagepipe",
-            b".imagepipe-1-7",
-            b"imagepipe-ffffffffffffffff-7",
-            b".imagepipe-ffffffffffffffff-7.jpg",
-        ):
-            assert not is_leftover(name, RUN)

@@ -12,7 +12,8 @@ from imagepipe.storage.catalogue.schema import create
 from imagepipe.storage.health import Health
 from imagepipe.storage.objects import Objects, Pins
 from imagepipe.storage.reserve import Reserve
-from imagepipe.storage.tree.tree import PreparedChanges, Tree
+from imagepipe.storage.tree.changes import PreparedChanges
+from imagepipe.storage.tree.tree import Tree
 from imagepipe.storage.writer.calls import WriteCall
 from imagepipe.storage.writer.commit import Committer
 from imagepipe.storage.writer.housekeeping import Housekeeping
