@@ -52,11 +52,11 @@ class PeerRows:
         return self._catalogue.upstreams.cursors()
 
     def pending(self) -> Sequence[Pending]:
-        """The rows of upstreams that wait for their bytes, an upstream's in its order."""
+        """The rows that wait for their bytes, those of one upstream in its order."""
         return self._catalogue.upstreams.pending()
 
     def changes(self, after: int, limit: int) -> RowPage:
-        """The rows with numbers above `after`, in order, `limit` at most."""
+        """At most `limit` rows with sequence numbers above `after`, in order."""
         return self._catalogue.changes(after, limit)
 
     def read_piece(self, digest: str, offset: int, length: int) -> bytes | None:
@@ -64,16 +64,16 @@ class PeerRows:
         return self._objects.read(digest, offset, length)
 
     def pin_rows(self, rows: Sequence[Row]) -> Sequence[Content]:
-        """Keep the bytes that `rows` name, here or on their way, until `unpin_rows`; returns those
-        that must come before `join`.
+        """Keep the objects that `rows` name, stored or yet to be received, until `unpin_rows`.
+        Returns the contents that must be received before `join`.
 
-        Where this raises nothing is held.
+        If this raises, nothing is pinned.
         """
         self._health.check()
         with self._access.in_flight.one():
             self.space_bytes = self.space_for_peers()
             digests = _digests(rows)
-            self._pins.pin(digests)  # before it is looked whether they are here
+            self._pins.pin(digests)  # before checking whether they are here
             try:
                 return tuple(
                     content
@@ -85,21 +85,23 @@ class PeerRows:
                 raise
 
     def unpin_rows(self, rows: Sequence[Row]) -> None:
-        """Undo one `pin_rows`: bytes that nothing names and nobody else holds will be removed."""
+        """Undo one `pin_rows`: objects that nothing names and nobody else has pinned are removed
+        later.
+        """
         free = self._pins.unpin(_digests(rows))
-        # closing lets go of everything itself
+        # `close` unpins everything itself
         with contextlib.suppress(Overloaded), self._access.in_flight.one():
             self._access.abandon(free)
 
     def receive(self, transfer: int, content: Content, offset: int, data: bytes) -> ReceiveResult:
-        """Take bytes of an object from a peer: disjoint ranges in any order, of one transfer by
-        several threads at once.
+        """Store bytes of an object from a peer: disjoint ranges, in any order, from several threads
+        at once.
 
-        `transfer` is the caller's number for one attempt to get all of it. COMPLETE: the bytes are
-        those that the digest says, and are here; they are durable once a row that names them is
-        joined. DAMAGED: they are not, or are too many. UNWANTED: they are no image. NO_ROOM: the
-        disk has no room for them. In all these cases they are gone. Raises NotStored on a full
-        disk, and what came of the transfer is gone; FlushError; Overloaded.
+        `transfer` is the caller's number for one attempt to get the whole object. COMPLETE: all
+        bytes are here and match the digest; they are durable once a row that names them is joined.
+        DAMAGED: they do not match, or there are too many. UNWANTED: they are not an image. NO_ROOM:
+        the disk has no space for them. In the last three cases the bytes are discarded. Raises
+        NotStored on a full disk, and the transfer is discarded; FlushError; Overloaded.
         """
         with self._access.freeing_space(), self._access.writing():
             if not self._reserve.is_allocated:
@@ -107,11 +109,11 @@ class PeerRows:
                 return ReceiveResult.NO_ROOM
             received = self._transfers.receive(transfer, content, offset, data)
             if received is ReceiveResult.COMPLETE:
-                self._access.abandon([content.digest])  # if it was let go of meanwhile
+                self._access.abandon([content.digest])  # in case it was unpinned meanwhile
             return received
 
     def discard(self, transfer: int) -> None:
-        """Forget a transfer that did not end, if there is one."""
+        """Drop an unfinished transfer, if there is one."""
         self._transfers.discard(transfer)
 
     def join(
@@ -122,13 +124,13 @@ class PeerRows:
         *,
         from_start: bool = False,
     ) -> JoinResult:
-        """Join rows of distinct paths with the map, whose bytes were held and received as far as
-        they could be; `cursor` is where they end.
+        """Join rows of distinct paths with the map, after their objects were pinned and, as far as
+        possible, received; `cursor` is where they end.
 
-        When this returns it is durable, and the tree shows it. A row whose bytes are not here waits
-        for them in `pending`. upstream None: rows of several upstreams, which were pending. afresh:
-        the upstream sends its rows from the start again, so its pending rows are void. Raises
-        NotStored on a full disk, and nothing is changed then; FlushError; Overloaded.
+        When this returns, the join is durable and the tree shows it. A row whose bytes are missing
+        waits for them in `pending`. upstream None: rows of several upstreams that were pending.
+        from_start: the upstream sends its rows from the start again, so its pending rows are void.
+        Raises NotStored on a full disk, and then nothing has changed; FlushError; Overloaded.
         """
         with self._access.freeing_space(), self._access.writing():
             here = frozenset(
@@ -145,8 +147,7 @@ class PeerRows:
             )
 
     def forget_upstreams(self, upstreams: Sequence[str]) -> None:
-        """Forget how far upstreams were pulled, by the names of their links, and what waits of
-        them; blocks.
+        """Forget the cursors and pending rows of upstreams, by the names of their links; blocks.
 
         Raises NotStored on a full disk; FlushError; Overloaded.
         """
@@ -154,8 +155,8 @@ class PeerRows:
             self._access.run(lambda: self._joiner.forget(upstreams))
 
     def space_for_peers(self) -> int:
-        """How many bytes of peers the disk can take so that there is still room for an image that a
-        client stores.
+        """How many bytes of peers the disk can take and still have space for an image from a
+        client.
         """
         status = os.statvfs(self._private)
         room, total = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize

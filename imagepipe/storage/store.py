@@ -1,21 +1,22 @@
-"""The store: what is held, durably, and the calls that change it.
+"""The store: durable images, and the calls that read and change them.
 
-    store = Store.open(root, umask=0o022, now_ms=..., on_fatal=...)       locked, recovered
-    store.removed.connect(...)                                            and other events
-    store.start()                                                         ready
+    store = Store.open(root, umask=0o022, now_ms=..., on_fatal=...)
+        the folder is locked and recovered
+    store.removed.connect(...)
+    store.start()
+        ready
 
     with store.staging() as folder:
-        ...                                                               an engine writes folder/0,
-            folder/1
-        store.put([StagedImage("a.jpg", folder / "0", facts), ...])       when it returns, they are
-            on the disk and served
+        ...                                     an engine writes folder/0, folder/1
+        store.put([StagedImage("a.jpg", folder / "0", facts), ...])
+            when it returns, the images are on disk and served
     store.delete(["a.jpg"]).add_done_callback(...)
     store.move([("a.jpg", "b.jpg")]).add_done_callback(...)
 
-    store.close()                                                         what was accepted is done;
-        the next start has nothing to recover
+    store.close()
+        every accepted call is finished; the next start has nothing to recover
 
-How a change becomes durable is in commit.py, how long replaced bytes stay in housekeeping.py.
+writer/commit.py makes a change durable; writer/housekeeping.py removes replaced bytes.
 """
 
 import contextlib
@@ -86,14 +87,14 @@ class Store:
         new_id: Callable[[], str] = _new_id,
         adopting: bool = False,
     ) -> "Store":
-        """Lock the folder `root`, make it a store on its first start, recover what a crash left;
-        blocks. `start` it before the first call that changes anything.
+        """Lock the folder `root`, make it a store if it is new, and recover from a crash; blocks.
+        Connect listeners, then call `start`, before the first change.
 
         umask: of the served files and folders. now_ms: the wall clock, in milliseconds since 1970;
-        any thread calls it. on_fatal: called once, on any thread, when a flush has failed; no write
-        is taken from then on. checkpoint_seconds: how long after a change the tree is flushed
-        and replaced bytes are removed. new_id: a random 128-bit number in hex. adopting: files that
-        it did not put there are no reason to refuse. Raises StartError.
+        called on any thread. on_fatal: called once, on any thread, when a flush has failed; no
+        further write is accepted. checkpoint_seconds: how long after a change the tree is flushed
+        and replaced bytes are removed. new_id: returns a random 128-bit number in hex. adopting:
+        accept a folder that already has other files in it. Raises StartError.
         """
         try:
             with contextlib.ExitStack() as opened:
@@ -131,16 +132,16 @@ class Store:
         seconds: Callable[[], float],
     ) -> None:
         self.committed = committed
-        """Fires with `last_seq` whenever that has moved, when the tree shows it. On the writer's
-        thread: a listener must not block.
+        """Fires with the new `last_seq`, once the tree shows the change. On the writer's thread:
+        listeners must not block.
         """
         self.removed = removed
-        """Fires with the digests whose bytes are off the disk, or have been repaired there: what
-        was made of them must go. On the writer's thread: a listener must not block.
+        """Fires with the digests of objects that were removed or repaired: whatever was derived
+        from them must go. On the writer's thread: listeners must not block.
         """
         self.full: Event[[]] = Event("store.full")
-        """Fires when the disk is nearly full: a listener may free what is not needed. On the thread
-        that calls `free_space`, which then looks again.
+        """Fires when the disk is nearly full: listeners may free space. On the thread that called
+        `free_space`, which checks again afterwards.
         """
         self.ahead: FutureStamps | None = None
         self.claims = parts.claims
@@ -165,45 +166,45 @@ class Store:
         )
 
     def start(self) -> None:
-        """Let the writer's thread begin: from here on calls are answered and events fire."""
+        """Start the writer's thread: from now on calls are answered and events fire."""
         self._parts.writer.start()
 
     @property
     def node_id(self) -> str:
-        """Who this node is: 128 random bits in hex, the origin of its versions."""
+        """The node's id: 128 random bits in hex, the origin of its versions."""
         return self._catalogue.node_id
 
     @property
     def not_ready_reason(self) -> str | None:
-        """Why no image can be stored now, in one line; None: images can be stored. Never blocks."""
+        """Why no image can be stored now, in one line; None if images can. Never blocks."""
         return self._readiness.not_ready_reason
 
     def probe(self) -> None:
-        """Update `not_ready_reason` and `ahead`; blocks. To be called every few seconds."""
+        """Update `not_ready_reason` and `ahead`; blocks. Call it every few seconds."""
         with contextlib.suppress(Overloaded), self._access.in_flight.one():
             self._readiness.probe()
-            # what is wrong with the catalogue, readiness reports
+            # readiness reports what is wrong with the catalogue
             with contextlib.suppress(ImagepipeError, sqlite3.Error):
                 self.ahead = self._catalogue.future_stamps(self._parts.now_ms())
 
     def close(self) -> None:
-        """Finish every call that was accepted, flush, and let go of the folder; blocks. No read
-        follows.
+        """Finish every accepted call, flush, and unlock the folder; blocks. Nothing may be read
+        afterwards.
         """
         self._access.in_flight.end()
         self._parts.writer.stop()
         self._parts.pins.unpin_all()
         with self._opened:
             if self._parts.housekeeping.finish():
-                with contextlib.suppress(NotStored):  # the next start sweeps, then
+                with contextlib.suppress(NotStored):  # then the next start sweeps
                     self._catalogue.set_clean(True)
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
-        """A folder of one's own on the store's file system, to write images in that `put` then
-        takes; gone at the end.
+        """A private folder on the store's file system, for images that `put` then takes over;
+        removed at the end.
 
-        Raises NotStored where the disk refuses it.
+        Raises NotStored if the disk refuses it.
         """
         try:
             with self._puts.staging() as folder:
@@ -213,18 +214,16 @@ class Store:
             raise
 
     def free_space(self) -> bool:
-        """Where the disk is nearly full, free what is not needed; whether there is room now that
-        was not there before.
-        """
+        """If the disk is nearly full, fire `full`. Returns whether that made enough space."""
         return self._access.free_space()
 
     def put(self, images: Sequence[StagedImage], *, only_new: bool = False) -> Commit:
-        """Store images as one: when this returns, all are on the disk and served. Blocks; for I/O
-        threads.
+        """Store images atomically: when this returns, all of them are on disk and served. Blocks;
+        for I/O threads.
 
-        Raises Conflict if one would lie below or above another image, or, with `only_new`, if at
-        one of the paths anything was ever stored or deleted; NotStored if the disk is full or a
-        file that is not imagepipe's lies at a path; Overloaded. Nothing is stored then.
+        Raises Conflict if one would lie below or above another image, or, with `only_new`, if
+        anything was ever stored or deleted at one of the paths; NotStored if the disk is full or a
+        path is occupied by a foreign file; Overloaded. In all these cases nothing is stored.
         """
         try:
             with self._access.writing(images[0].path if images else None):
@@ -235,8 +234,8 @@ class Store:
             self._access.wake_for_suspects()
 
     def delete(self, paths: Sequence[str]) -> "Future[Commit]":
-        """Delete images as one; never blocks. A path that does not exist is deleted too: its image
-        may be on the way from a peer.
+        """Delete images atomically; never blocks. A path without an image is deleted too, because
+        its image may be on the way from a peer.
         """
         changes = tuple(PathChange(path, None) for path in dict.fromkeys(paths))
         return self._access.submit(
@@ -244,13 +243,13 @@ class Store:
         )
 
     def erase(self, path: str) -> "Future[Commit]":
-        """Delete an image, and all that lost a conflict at its path, here and on every node that
-        hears of it; never blocks.
+        """Delete an image and every version that lost a conflict at its path, here and on every
+        node that receives the change; never blocks.
         """
         return self.delete((path, erasure_path(path)))
 
     def move(self, pairs: Sequence[tuple[str, str]]) -> "Future[Commit]":
-        """Move images in order, source to destination, all or none; never blocks. Fails with
+        """Move images in order, from source to destination, all or none; never blocks. Fails with
         BadRequest if a source does not exist.
         """
         paths = tuple(dict.fromkeys(path for pair in pairs for path in pair))
@@ -259,60 +258,58 @@ class Store:
         )
 
     def look_up(self, path: str) -> Entry | None:
-        """The row of a path, live or deleted; None if it was never heard of."""
+        """The row of a path, live or deleted; None if the path is unknown."""
         return self._catalogue.look_up(path)
 
     def info(self, path: str) -> ImageInfo | None:
-        """What is known of the image at `path`; None if there is none."""
+        """The facts of the image at `path`; None if there is none."""
         return self._catalogue.info(path)
 
     def list(self, prefix: str = "", after: str = "", limit: int = 1000) -> Sequence[str]:
-        """Stored paths in order of their UTF-8 bytes that begin with `prefix` and are greater than
-        `after`, `limit` at most.
+        """At most `limit` stored paths that begin with `prefix` and are greater than `after`, in
+        the order of their UTF-8 bytes.
         """
         return self._catalogue.paths(prefix, after, limit)
 
     def rows(self, paths: Sequence[str]) -> Mapping[str, Row]:
-        """The rows of those paths that were ever heard of, with what the headers of their bytes
-        say.
-        """
+        """The rows of those paths that are known, with the facts from their headers."""
         return self._reads.rows(paths)
 
     def object_path(self, digest: str) -> Path:
-        """Where the bytes with this digest are; the file may go once no image has it any more."""
+        """The file with these bytes; it may be removed once no image refers to it."""
         return self._parts.objects.path(digest)
 
     def open_object(self, digest: str) -> SharedFile | None:
-        """The bytes with this digest, opened; None if they are gone. Raises Overloaded, or OSError
-        where the disk fails.
+        """The object with this digest, open; None if it is gone. Raises Overloaded, or OSError if
+        the disk fails.
         """
         return self._reads.open_object(digest)
 
-    # What is at hand: on any thread, and it never blocks.
+    # In memory: for any thread; these two never block.
 
     def rows_in_memory(self, paths: Sequence[str]) -> Mapping[str, Row] | None:
-        """What `rows` would find, at this moment; None if it would have to ask."""
+        """What `rows` would return now; None if it would have to query the catalogue."""
         return self._reads.rows_in_memory(paths)
 
     def object_in_memory(self, digest: str) -> SharedFile | None:
-        """What `open_object` would find, held for the caller; None if it would have to look."""
+        """What `open_object` would return; None if it is not in memory. The caller closes it."""
         return self._reads.object_in_memory(digest)
 
     def keep_in_memory(self, digest: str, file: SharedFile) -> None:
-        """Have the bytes of an object that somebody asks for at hand, if they are few, and what
-        they should be. Takes its time: they are read through.
+        """Keep an object that was requested in memory, if it is small and its digest is right.
+        Slow, because the bytes are hashed.
         """
         self._reads.keep_in_memory(digest, file)
 
-    # Renditions that were promised. They block.
+    # Promised renditions. All of these block.
 
     def orders(self) -> Sequence[Order]:
-        """What is still to be done."""
+        """The promises that are not kept yet."""
         return self._catalogue.orders.all()
 
     def order(self, order: Order) -> None:
-        """Promise renditions; it is on the disk when this returns. Raises NotStored on a full disk;
-        FlushError; Overloaded.
+        """Promise renditions; the promise is on disk when this returns. Raises NotStored on a full
+        disk; FlushError; Overloaded.
         """
         with self._access.writing():
             self._access.run(lambda: self._catalogue.orders.add(order))
@@ -322,21 +319,22 @@ class Store:
         with self._access.writing():
             self._access.run(lambda: self._catalogue.orders.remove(order))
 
-    # Files that are in the tree already. It blocks.
+    # Maintenance. All but `tidy` block.
 
     def claim(self, claims: Sequence[Claim]) -> Sequence[str | None]:
-        """Make images of what `claims.stage` has staged; when this returns they are on the disk.
-        For each why it was not done, or None.
+        """Turn files that `claims.stage` has staged into images; they are on disk when this
+        returns. Returns for each why it was refused, or None.
 
         Raises NotStored on a full disk; FlushError; Overloaded.
         """
         return self._maintenance.claim(claims)
 
     def verify(self, observer: VerifyObserver, *, repair: bool) -> None:
-        """Verify every image, and put right what is wrong if so asked; blocks for as long as that
-        takes, and `close` waits for it.
+        """Verify every image, and with `repair` put right what is wrong. Blocks until it is done,
+        and `close` waits for it.
 
-        Raises what `walk` raises, which ends it at any moment; NotStored; FlushError; Overloaded.
+        Raises whatever `observer` raises, which may end it at any moment; NotStored; FlushError;
+        Overloaded.
         """
         with self.staging() as folder:
             self._maintenance.verify(observer, folder, repair=repair)
@@ -348,43 +346,43 @@ class Store:
 
     @property
     def last_seq(self) -> int:
-        """The newest number that is durable."""
+        """The highest durable sequence number."""
         return self._catalogue.last_seq
 
     @property
     def conflicts(self) -> int:
-        """How many images are kept that lost a conflict."""
+        """The number of images that lost a conflict and are still kept."""
         return self._catalogue.history.count
 
     def history(self, path: str | None = None) -> Sequence[LostVersion]:
-        """The images that lost a conflict, at `path` or anywhere, the latest first; their bytes are
+        """The images that lost a conflict, at `path` or anywhere, latest first. Their bytes are
         kept for 30 days.
         """
         return self._catalogue.history.of(path)
 
     def lost_page(self, page: HistoryPage) -> Sequence[LostVersion]:
-        """Some of them, by path, the newest version of a path first."""
+        """One page of them, by path, the newest version of a path first."""
         return self._catalogue.history.page(page)
 
     def lost_versions(self, path: str, beginning: str, limit: int) -> Sequence[LostVersion]:
-        """Some of them, of a path, whose version as it is written begins so; `limit` at most."""
+        """At most `limit` of those at a path whose written version starts with `beginning`."""
         return self._catalogue.history.versions(path, beginning, limit)
 
     def hidden(self) -> Sequence[Hidden]:
-        """The live images that the tree does not show, because another node has stored one above or
-        below them; looks at every image.
+        """The live images that the tree does not show, because another node stored one above or
+        below them. Looks at every image.
         """
         return self._catalogue.hidden()
 
     def note_facts(self, digest: str, facts: ImageFacts) -> None:
-        """Write down what the header of an image says; blocks. Raises NotStored on a full disk;
+        """Record the facts from an image's header; blocks. Raises NotStored on a full disk;
         FlushError; Overloaded.
         """
         with self._access.writing():
             self._access.run(lambda: self._catalogue.note_facts({digest: facts}))
 
     def tidy(self) -> "Future[bool]":
-        """Do all housekeeping now: the tree flushed, what is replaced or left over removed. Whether
-        nothing is left to do.
+        """Do all housekeeping now: flush the tree, remove what is replaced or left over. The
+        result is whether nothing is left to do.
         """
         return self._maintenance.tidy()

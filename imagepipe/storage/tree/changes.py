@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """`path` shows the bytes `before` and shall show `after`: digests, or None for nothing."""
+    """`path` shows the bytes `before` and is to show `after`: digests, or None for nothing."""
 
     path: str
     before: str | None
@@ -15,21 +15,21 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class Occupant:
-    """What lies at the `place` of a path, or in the way to it; status None: nothing. is_file: it is
-    a file in the very place.
+    """What occupies the place of a path, or blocks the way to it; status None: nothing. is_file:
+    a regular file at exactly that place.
     """
 
     place: bytes
     status: os.stat_result | None = field(compare=False)
     is_file: bool
-    # two looks see the same where it is; when it was last read is of no interest
+    # for comparing two occupants: not the whole status, which has the time of the last read
     mark: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StagedLink:
-    """The link that waits to be renamed to its final name, where `seen` lay. `deferred`: a file
-    that goes is still in the way of its folder.
+    """A link that waits to be renamed to its final name, where `seen` was found. `deferred`: a file
+    that this call removes still blocks its folder.
     """
 
     temporary: bytes
