@@ -20,9 +20,12 @@ from imagepipe.core.replication.link import (
     PullStage,
 )
 from imagepipe.core.replication.messages import Batch, Changes
+from imagepipe.core.replication.progress import Progress
 from imagepipe.core.replication.refetch import Refetches
 from imagepipe.core.replication.replica import Replica
 from imagepipe.core.replication.subscribers import Subscriber, Subscribers
+from imagepipe.core.replication.upstream_requests import Requests
+from imagepipe.core.replication.upstreams import Upstreams
 from imagepipe.core.rows import entries, epochs, join, stamp, versions
 from imagepipe.core.rows.entries import Content, Entry, PathChange
 from imagepipe.core.rows.epochs import Epoch
@@ -131,7 +134,7 @@ def _cursor_first(self: Node, action: Action) -> None:
     _DO(self, action)
 
 
-def _cursor_though_it_failed(self: Replica, pull: Pull) -> Link | None:
+def _cursor_though_it_failed(self: Upstreams, pull: Pull) -> Link | None:
     link = _LEAVE_QUEUE(self, pull)
     if link and pull.stage is PullStage.JOINING:
         link.cursor = pull.cursor
@@ -140,7 +143,7 @@ def _cursor_though_it_failed(self: Replica, pull: Pull) -> Link | None:
 
 def _last_batch_first(self: Replica, link: Link, now: float) -> None:
     for pull in reversed(link.pulls):
-        self._join_if_complete(pull)
+        self._pulls.join_if_complete(pull)
     _GO_ON(self, link, now)
 
 
@@ -156,11 +159,11 @@ def _never_afresh(self: Node, action: Action) -> None:
 # Acknowledging.
 
 
-def _acked_on_arrival(self: Replica, link: Link) -> int:
+def _acked_on_arrival(self: Progress, link: Link) -> int:
     return link.position.seq if link.position else 0
 
 
-def _acked_though_pending(self: Replica, link: Link) -> int:
+def _acked_though_pending(self: Progress, link: Link) -> int:
     return link.cursor.seq if link.cursor else 0
 
 
@@ -171,11 +174,8 @@ def _acked_in_any_epoch(
 
 
 def _mend_from_one(self: Replica, contents: Sequence[Content], now: float) -> int:
-    number = self._new_id()
-    peers = self._reachable(now)[:1]
-    self._refetches.begin(number, contents if peers else (), now)
-    for content in contents if peers else ():
-        self._fetches.want(content, number, peers, now)
+    number = next(self._ids)
+    self._downloads.refetch(number, contents, self._upstreams.reachable(now)[:1], now)
     self._go_on_all(now)
     return number
 
@@ -215,11 +215,13 @@ def _acked_though_afresh(
     )
 
 
-def _room_for_all(self: Replica, link: Link, node: str, now: float) -> bool:
+def _room_for_all(self: Upstreams, link: Link, node: str, now: float) -> bool:
     return True
 
 
-def _mistaken(self: Replica, link: Link, asked: PendingRequest, message: Batch, now: float) -> None:
+def _mistaken(
+    self: Upstreams, link: Link, asked: PendingRequest, message: Batch, now: float
+) -> None:
     if link.head is not None and message.node == link.node:
         _TAKE_BATCH(self, link, asked, message, now)
 
@@ -246,7 +248,7 @@ def _no_second_try(self: Replica, now: float) -> None:
     self.pending.try_at = float("inf")
 
 
-def _not_repeated(self: Replica, link: Link, rid: int, asked: PendingRequest, now: float) -> None:
+def _not_repeated(self: Requests, link: Link, rid: int, asked: PendingRequest, now: float) -> None:
     asked.first_sent = asked.sent = now
     if not asked.parts:
         _REPEAT(self, link, rid, asked, now)
@@ -288,10 +290,10 @@ _WRITE = Disk.write
 _DO = Node._do
 _START = Disk.start
 _JOINED = Replica.joined
-_LEAVE_QUEUE = Replica._leave_queue
+_LEAVE_QUEUE = Upstreams.leave_queue
 _GO_ON = Replica._go_on
-_TAKE_BATCH = Replica._take_batch
-_REPEAT = Replica._repeat
+_TAKE_BATCH = Upstreams.take_batch
+_REPEAT = Requests.repeat
 
 MUTANTS = (
     Mutant("the stamp is the plain wall clock", versions, "next_stamp", _wall_clock, 1),
@@ -339,8 +341,8 @@ MUTANTS = (
     Mutant("the cursor moves before the rows are joined", Node, "_do", _cursor_first, 54),
     Mutant(
         "the cursor moves though the join failed",
-        Replica,
-        "_leave_queue",
+        Upstreams,
+        "leave_queue",
         _cursor_though_it_failed,
         214,
     ),
@@ -348,8 +350,8 @@ MUTANTS = (
     Mutant("a crash forgets what is pending", Disk, "start", _start_without_pending, 49),
     Mutant("the cursor jumps over what was only looked at", Link, "begin", _on_from_ahead, 75),
     Mutant("what was pending of a restored upstream stays so", Node, "_do", _never_afresh, 236),
-    Mutant("a batch is acknowledged when it arrives", Replica, "acked", _acked_on_arrival, 2),
-    Mutant("what is pending is acknowledged", Replica, "acked", _acked_though_pending, 12),
+    Mutant("a batch is acknowledged when it arrives", Progress, "acked", _acked_on_arrival, 2),
+    Mutant("what is pending is acknowledged", Progress, "acked", _acked_though_pending, 12),
     Mutant(
         "an acknowledgement counts in any epoch",
         Subscribers,
@@ -370,8 +372,8 @@ MUTANTS = (
     Mutant(
         "the cursor does not say what was still to come", Subscribers, "_holds", _without_end, 128
     ),
-    Mutant("two links lead to one node", Replica, "_make_room", _room_for_all, 18),
-    Mutant("an upstream is still taken for who it was", Replica, "_take_batch", _mistaken, 15),
+    Mutant("two links lead to one node", Upstreams, "make_room", _room_for_all, 18),
+    Mutant("an upstream is still taken for who it was", Upstreams, "take_batch", _mistaken, 15),
     Mutant("bytes are not verified", Node, "_complete", _unverified, 40),
     Mutant(
         "who does not have the bytes is the last who is asked",
@@ -393,8 +395,8 @@ MUTANTS = (
     Mutant("pending bytes are not asked for again", Replica, "_retry_pending", _no_second_try, 29),
     Mutant(
         "a lost request for bytes is neither repeated nor given up",
-        Replica,
-        "_repeat",
+        Requests,
+        "repeat",
         _not_repeated,
         1,
     ),

@@ -218,6 +218,18 @@ class Link:
         if name != self.peer_name and now >= self.named_at + NAME_SECONDS:
             self.peer_name, self.named_at = name, now
 
+    def note_head(self, head: Head, now: float) -> None:
+        """Take this for the newest that is known of the upstream."""
+        self.head = head
+        self.head_at = now
+        if self.behind_since is None and self.is_ahead:
+            self.behind_since = now
+
+    def note_current(self, asked_at: float, now: float) -> None:
+        """Everything that the upstream had at `asked_at` is here."""
+        self.current_as_of = max(self.current_as_of, asked_at)
+        self.behind_since = now if self.is_ahead else None
+
     def is_awaited(self, now: float) -> bool:
         """Whether it has just been added, and may be heard of in a moment."""
         return self.head is None and self.refused is None and now - self.added < FIRST_SECONDS

@@ -54,7 +54,8 @@ from imagepipe.core.replication.messages import (
 from imagepipe.core.replication.pending import PENDING_SECONDS
 from imagepipe.core.replication.refetch import REFETCH_SECONDS
 from imagepipe.core.replication.rejected import UNWANTED_SECONDS, WRONG_SECONDS
-from imagepipe.core.replication.replica import OWN_NODE, TWICE, Replica
+from imagepipe.core.replication.replica import OWN_NODE, Replica
+from imagepipe.core.replication.upstreams import TWICE
 from imagepipe.core.rows.entries import Content, Entry, Row
 from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.join import Cursor, JoinResult, Pending
@@ -804,7 +805,7 @@ class PendingTests:
 
     def test_of_an_upstream_that_was_never_pulled_from_nothing_is(self) -> None:
         node = linked("b")
-        assert node.acked(node.links["b"]) == 0
+        assert node._progress.acked(node.links["b"]) == 0
 
     def test_each_peer_is_asked_in_its_turn_until_one_has_them(self) -> None:
         node = self.waiting("b", "c")
@@ -1370,7 +1371,7 @@ class FullTests:
         assert (join.rows, join.upstream, join.cursor) == ((deleted(2),), None, None)
         [(_, after)] = self.asked_after(node)
         assert after == 2
-        assert node.acked(node.links["b"]) == 0
+        assert node._progress.acked(node.links["b"]) == 0
         assert node.links["b"].cursor == Cursor("01", 1)
 
     def test_when_a_row_has_its_bytes_all_is_told_again_from_the_cursor_on(self) -> None:
@@ -1575,7 +1576,7 @@ class UnwantedTests:
             assert wanted == asks
             for action in node.take_actions():
                 assert not isinstance(action, ReportRejected)
-            node.joined(max(node._pulls), DONE, now) if not asks else None
+            node.joined(max(pull.id for pull in node._pulls), DONE, now) if not asks else None
 
     def test_bytes_that_come_in_the_end_are_as_good_as_any(self) -> None:
         node = asking(put(1), here=0)
