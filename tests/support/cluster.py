@@ -49,14 +49,13 @@ def mesh(*names: str) -> Links:
 
 
 class Cluster:
-    """Daemons below `folder`, linked by sockets in a folder of their own (a path of pytest's would
-    be too long for one).
+    """Daemons below `folder`, linked by ipc sockets in a folder of their own (pytest's paths are
+    too long for a socket).
 
-    options: of all nodes; each: of single ones. endpoints: where peers find a node, if not where it
-    publishes; for a proxy between. over_tcp: on ports that the system chooses; nodes are then
-    started in order, and find only those that were started before. named: they know each other by
-    their names. As a context they run, and every process is gone at its end, as it is after
-    `clean_up`.
+    options: for all nodes; each: for single ones. endpoints: where peers reach a node, if not where
+    it publishes, as with a proxy in between. over_tcp: on ports that the system chooses; nodes are
+    then started in order, and reach only those started before. named: they know each other by name.
+    As a context manager it starts the nodes and ends every process, as `clean_up` does.
     """
 
     def __init__(
@@ -151,26 +150,26 @@ class Cluster:
         return str(endpoint)
 
     def lose(self, name: str) -> None:
-        """The node's folder is gone; it does not run."""
+        """Remove the folder of a node that is not running."""
         shutil.rmtree(self.nodes[name].images)
 
     def back_up(self, name: str) -> None:
-        """Copy the node's folder; it does not run."""
+        """Back up the folder of a node that is not running."""
         copy(self.nodes[name].images, self._folder / f"{name}.backup")
 
     def restore(self, name: str) -> None:
-        """Put the copy back; it does not run."""
+        """Restore the backup of a node that is not running."""
         shutil.rmtree(self.nodes[name].images)
         copy(self._folder / f"{name}.backup", self.nodes[name].images)
 
     def clone(self, name: str, onto: str) -> None:
-        """Make one node's folder a copy of another's; neither runs after it."""
+        """Replace one node's folder with a copy of another's; neither is running afterwards."""
         self.nodes[onto].stop()
         shutil.rmtree(self.nodes[onto].images)
         copy(self.nodes[name].images, self.nodes[onto].images)
 
     def wait_until_equal(self, *names: str) -> dict[str, bytes]:
-        """Wait until the nodes' trees are byte-identical, which they must stay; returns one."""
+        """Wait until the nodes' trees are byte-identical, and stay so; return one of them."""
         some = [self.nodes[name] for name in names or self.nodes]
 
         def equal() -> bool:
@@ -192,7 +191,7 @@ class Cluster:
             )
 
     def clean_up(self) -> None:
-        """Whatever is left of it, dies."""
+        """End every process that is left."""
         for node in self.nodes.values():
             node.clean_up()
         shutil.rmtree(self._sockets, ignore_errors=True)
@@ -204,7 +203,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def tree(node: DaemonProcess) -> dict[str, bytes]:
-    """The served files; while they change, one that has just gone is left out."""
+    """The served files; one that disappears meanwhile is left out."""
     found = {}
     for folder, folders, files in os.walk(node.images):
         if ".imagepipe" in folders:
@@ -222,8 +221,8 @@ def eventually(
     what: Callable[[], str] = lambda: "",
     seconds: float = PATIENCE_SECONDS,
 ) -> None:
-    """Wait until `condition` holds: there is no event of another process to wait for.
-    AssertionError says `what` was seen instead.
+    """Wait until `condition` holds, by polling, because another process sends no event.
+    AssertionError reports `what` was seen instead.
     """
     deadline = time.monotonic() + seconds
     pause = threading.Event()

@@ -51,10 +51,10 @@ def forged(
 
 
 class HostilePeer:
-    """rows: what it tells. objects: its bytes by digest. bytes_of: what it sends for a range
-    instead. reply: what it answers before it answers as a node would.
+    """rows: what it announces. objects: its bytes by digest. bytes_of: what it sends for a range
+    instead. reply: tried before it answers as a node would.
 
-    sent_bytes: how many bytes of objects it has sent. requests: all that it was asked.
+    sent_bytes: how many bytes of objects it has sent. requests: all requests it has received.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class HostilePeer:
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator["HostilePeer"]:
-        """It publishes and answers, until the end."""
+        """Publish and answer until the context ends."""
         context = zmq.Context()
         publisher, server = context.socket(zmq.PUB), context.socket(zmq.ROUTER)
         publisher.bind(self.endpoint)
@@ -94,7 +94,7 @@ class HostilePeer:
             context.destroy(linger=0)
 
     def head(self) -> Head:
-        """What it says of itself."""
+        """The Head that it publishes."""
         return Head(NODE, EPOCH, len(self._rows), "", int(time.time() * 1000), "hostile\n")
 
     def _run(self, publisher: "zmq.Socket[bytes]", server: "zmq.Socket[bytes]") -> None:

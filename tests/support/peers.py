@@ -1,5 +1,5 @@
-"""Peers for the tests of the sockets that are not ours: plain pyzmq in a context of its own, and
-bare TCP that speaks as much ZMTP as it likes.
+"""Foreign peers for the tests of the sockets: plain pyzmq in a context of its own, and bare TCP
+connections that speak as much ZMTP as a test wants.
 """
 
 import socket
@@ -21,8 +21,8 @@ GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + byt
 def zmq_peer(
     kind: int, endpoint: str, *, bind: bool = False, **options: Any
 ) -> Iterator["zmq.Socket[bytes]"]:
-    """A plain ZeroMQ socket that blocks for some seconds at most; options by their pyzmq names, set
-    first.
+    """A plain ZeroMQ socket that blocks for PATIENCE_MS at most. `options`, by their pyzmq names,
+    are set before it binds or connects.
     """
     context = zmq.Context()
     peer = context.socket(kind)
@@ -38,7 +38,7 @@ def zmq_peer(
 
 
 def wait_for_event(peer: "zmq.Socket[bytes]", *wanted: zmq.Event) -> None:
-    """Wait until one of these has happened to a peer."""
+    """Wait until one of these events has happened to a peer."""
     monitor = peer.get_monitor_socket()
     while monitor.poll(PATIENCE_MS):
         if recv_monitor_message(monitor)["event"] in wanted:
@@ -53,8 +53,8 @@ def tcp(endpoint: str) -> socket.socket:
 
 
 def shake_hands(connection: socket.socket, kind: bytes, **properties: bytes) -> None:
-    """Pass for a NULL peer of a kind, such as b"DEALER"; libzmq wants nothing more before it has
-    said READY itself.
+    """Shake hands as a NULL peer of a kind, such as b"DEALER"; libzmq expects nothing more before
+    it sends its own READY.
     """
     connection.sendall(GREETING)
     receive(connection, len(GREETING))
@@ -68,7 +68,7 @@ def shake_hands(connection: socket.socket, kind: bytes, **properties: bytes) -> 
 
 
 def receive(connection: socket.socket, count: int) -> bytes:
-    """So many bytes; ConnectionError if it ends before."""
+    """Receive exactly `count` bytes; ConnectionError if the connection ends before."""
     received = b""
     while len(received) < count:
         piece = connection.recv(count - len(received))

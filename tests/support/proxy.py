@@ -50,8 +50,8 @@ class _Faults:
 
 
 class FaultProxy:
-    """Two ports that forward what they get, and can be made to fail. All methods are for the test's
-    thread.
+    """Two ports that forward what they receive and can be made to fail. All methods are for the
+    test's thread.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class FaultProxy:
 
     @property
     def endpoint(self) -> str:
-        """Where the publish socket is to be found; the sync socket is on the next port."""
+        """The endpoint of the publish socket; the sync socket is on the next port."""
         return f"tcp://127.0.0.1:{self.sides[0].port}"
 
     def target(self, publish: str, sync: str) -> None:
@@ -102,11 +102,11 @@ class FaultProxy:
         self._do(self._drop_all)
 
     def blackhole(self, *, up: bool = True, down: bool = True) -> None:
-        """Connections stay open, and what goes up to the target, or comes down from it, is lost."""
+        """Keep connections open, but lose what goes up to the target, or comes down from it."""
         self._set(swallow_up=up, swallow_down=down)
 
     def delay(self, seconds: float) -> None:
-        """Forward everything so much later."""
+        """Delay everything by that long."""
         self._set(delay_seconds=seconds)
 
     def truncate(self, after_bytes: int) -> None:
@@ -116,7 +116,7 @@ class FaultProxy:
         self._set(truncate_after=after_bytes)
 
     def corrupt(self, probability: float, seed: int = 0) -> None:
-        """Flip a bit of a byte, of each with this probability."""
+        """Flip a bit in each byte with this probability."""
 
         def change() -> None:
             self.noise = random.Random(seed)
@@ -139,12 +139,12 @@ class FaultProxy:
 
     @property
     def publish_bytes(self) -> Bytes:
-        """What was forwarded for the publish socket so far."""
+        """How much has been forwarded for the publish socket."""
         return self._do(lambda: self.sides[0].forwarded)
 
     @property
     def sync_bytes(self) -> Bytes:
-        """What was forwarded for the sync socket so far."""
+        """How much has been forwarded for the sync socket."""
         return self._do(lambda: self.sides[1].forwarded)
 
     @property
@@ -155,7 +155,7 @@ class FaultProxy:
 
     @property
     def connections(self) -> int:
-        """How many callers are connected now."""
+        """How many clients are connected now."""
         return self._do(lambda: len(self.links))
 
     def _set(self, **faults: Any) -> None:

@@ -37,7 +37,7 @@ def _start() -> None:
 
 
 def on_reactor(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What the function returns, or raises, when the reactor calls it."""
+    """Call a function on the reactor's thread; return what it returns, or raise what it raises."""
     _start()
     result: T = blockingCallFromThread(reactor, function, *args, **kwargs)
     return result
@@ -53,11 +53,11 @@ class Inbox:
         self._queue.put(received[0] if len(received) == 1 else received)
 
     def get(self) -> Any:
-        """The next one, waited for."""
+        """Wait for the next one."""
         return self._queue.get(timeout=PATIENCE_SECONDS)
 
     def take_all(self) -> list[Any]:
-        """Those that are there, without waiting."""
+        """Those that have arrived, without waiting."""
         taken = []
         while not self._queue.empty():
             taken.append(self._queue.get_nowait())
@@ -80,7 +80,7 @@ def open_sockets(
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Ask on the reactor's thread, again and again, until it is true."""
+    """Repeat a check on the reactor's thread until it is true."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not on_reactor(true):
         assert time.monotonic() < deadline
@@ -88,7 +88,7 @@ def until(true: Callable[[], bool]) -> None:
 
 @contextmanager
 def logged() -> Iterator[list[LogEvent]]:
-    """What is logged meanwhile by imagepipe."""
+    """Collect what imagepipe logs meanwhile."""
     events: list[LogEvent] = []
 
     def observe(event: LogEvent) -> None:

@@ -1,4 +1,4 @@
-"""The proxy's faults are the ones it says."""
+"""The proxy causes the faults that it is asked for."""
 
 import contextlib
 import socket
@@ -41,7 +41,7 @@ class Echo:
                 connection.sendall(data)
 
     def close(self) -> None:
-        """No more connections."""
+        """Stop accepting connections."""
         self._listener.close()
 
 
@@ -65,7 +65,7 @@ def call(proxy: FaultProxy, offset: int = 0) -> socket.socket:
 
 
 def receive(connection: socket.socket, count: int = len(MESSAGE)) -> bytes:
-    """So many bytes, or those before the end."""
+    """That many bytes, or those before the end."""
     received = b""
     with contextlib.suppress(ConnectionError):
         while len(received) < count and (data := connection.recv(count - len(received))):
@@ -81,7 +81,7 @@ def exchange(connection: socket.socket) -> bytes:
 
 
 class ProxyTests:
-    """What it forwards, and what it does not."""
+    """What is forwarded, and what is lost."""
 
     def test_both_ports_forward_and_count(self, proxy: FaultProxy) -> None:
         with call(proxy) as publish, call(proxy, 1) as sync:

@@ -59,7 +59,7 @@ class TopologyTests:
 
 
 class AbsenceTests:
-    """Who was away, or is new, catches up."""
+    """A node that was down, or is new, catches up."""
 
     def test_a_ring_takes_back_a_node_that_missed_a_thousand_writes_and_takes_in_a_newcomer(
         self, tmp_path: Path

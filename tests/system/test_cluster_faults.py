@@ -26,7 +26,7 @@ from tests.support.proxy import FaultProxy
 
 QUIET_SECONDS = 12
 HEAD_BYTES = 100
-"""About so long is a Head on the wire."""
+"""The approximate size of a Head on the wire."""
 
 
 class NetworkTests:
@@ -138,7 +138,7 @@ class NetworkTests:
 
 
 class StrangersTests:
-    """Whoever reaches the ports can say what he likes."""
+    """Anyone who reaches the ports can send anything."""
 
     def test_garbage_huge_and_lying_messages_change_nothing_and_cost_no_memory(
         self, tmp_path: Path
@@ -192,7 +192,7 @@ class StrangersTests:
 
 class PeaceTests:
     def test_a_quiet_cluster_sends_only_heartbeats_and_logs_nothing(self, tmp_path: Path) -> None:
-        """A doorbell a second and a question each five, some hundred bytes; the log says
+        """One notification per second and one request every five, a few hundred bytes; the log says
         nothing.
         """
         with (
@@ -215,7 +215,7 @@ class PeaceTests:
 
 
 def garbage(*endpoints: str) -> None:
-    """Bytes that are no ZeroMQ, and ZeroMQ messages that are no messages of ours."""
+    """Bytes that are not ZeroMQ, and ZeroMQ messages that are not ours."""
     noise = random.Random(7)
     for endpoint in endpoints:
         with connected(endpoint) as connection, contextlib.suppress(ConnectionError):
@@ -239,7 +239,7 @@ def endless_parts(*endpoints: str) -> None:
 
 
 def half_handshakes(*endpoints: str) -> None:
-    """Two hundred connections that say a little and then nothing."""
+    """Two hundred connections that send a little and then nothing."""
     with contextlib.ExitStack() as stack:
         for endpoint in endpoints:
             for _ in range(100):

@@ -18,7 +18,7 @@ from tests.support.reactor_thread import Inbox, on_reactor, until
 
 
 class HostileTests:
-    """A stranger on the network hurts himself alone."""
+    """A hostile client harms nobody but itself."""
 
     def test_a_frame_that_is_too_large_costs_its_sender_the_connection(self, echo: Echo) -> None:
         with zmq_peer(zmq.DEALER, echo.server.endpoint) as peer:

@@ -12,7 +12,7 @@ from tests.support.reactor_thread import Inbox, on_reactor, open_sockets
 
 
 class BindingTests:
-    """What cannot be bound is said in one sentence, and nothing of others is harmed."""
+    """Why an endpoint cannot be bound is said in one sentence, and nothing in use is harmed."""
 
     def refused(self, sockets: Sockets, endpoint: str, why: str) -> None:
         for bind in (sockets.pub, lambda endpoint: sockets.router(endpoint, Inbox())):

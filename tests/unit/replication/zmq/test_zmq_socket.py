@@ -14,7 +14,7 @@ from tests.support.reactor_thread import Inbox, logged, on_reactor, reactor, unt
 
 
 class EdgeTests:
-    """ZeroMQ signals a message once. Whatever takes the signal, the message is read."""
+    """ZeroMQ signals a message once. The message is read whatever consumes the signal."""
 
     def heard(self, sockets: Sockets, folder: Path, touch: Callable[[Any], object]) -> None:
         """A message that waits in a server is delivered although `touch` has taken its signal."""
@@ -125,7 +125,7 @@ class Turns:
 
 
 class FairnessTests:
-    """A fast peer has its share of the reactor, and of the memory, and no more."""
+    """A fast peer gets its share of the reactor and of the memory, and no more."""
 
     def test_a_flood_lets_the_reactor_do_other_things(
         self, sockets: Sockets, tmp_path: Path
