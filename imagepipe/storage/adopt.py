@@ -243,7 +243,7 @@ class _Adoption:
                 else None
             )
             if format is None:
-                return SkippedFile(file.path, "it is no image by its content")
+                return SkippedFile(file.path, "its content is not an image")
             if seen.st_size > BYTES_MAX:
                 return SkippedFile(file.path, "it is larger than 1 GiB")
             data = opened.readall()

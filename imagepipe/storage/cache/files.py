@@ -134,7 +134,7 @@ class CacheFiles:
                 continue
             except OSError as error:
                 stays = True
-                _log.error("a file of the render cache stays behind: {error}", error=error)
+                _log.error("a file of the render cache could not be removed: {error}", error=error)
         return not stays
 
     def lacking(self) -> int:
@@ -221,7 +221,7 @@ def _remove(path: Path) -> None:
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
-        _log.error("a leftover of the render cache stays behind: {error}", error=error)
+        _log.error("a leftover of the render cache could not be removed: {error}", error=error)
 
 
 def _stays_behind(
@@ -229,7 +229,7 @@ def _stays_behind(
 ) -> None:
     if not isinstance(raised[1], FileNotFoundError):  # another thread removes it too
         _log.error(
-            "a leftover of the render cache stays behind: {path}: {error}",
+            "a leftover of the render cache could not be removed: {path}: {error}",
             path=path,
             error=raised[1],
         )

@@ -67,9 +67,7 @@ def _sweep_files(
             earlier = [number for number in numbers if number >> 32 != run]
             all_gone = files.remove(rows.ask(partial(strays, earlier)) or ()) and all_gone
     except OSError as error:
-        _log.error(
-            "the files of the render cache could not be looked through: {error}", error=error
-        )
+        _log.error("the files of the render cache could not be scanned: {error}", error=error)
         return False
     return all_gone
 

@@ -260,7 +260,7 @@ class CacheRows:
                     self._note_used(index)
                     index.close()
             except FAILURES as error:
-                _log.error("the render cache was not closed in order: {error}", error=error)
+                _log.error("the render cache was not closed cleanly: {error}", error=error)
                 return False
             finally:
                 self._in_memory.clear()
@@ -300,7 +300,7 @@ class CacheRows:
         self._failures += 1
         self._to_skip = min(1 << self._failures, _SKIPPED_MAX) - 2
         if self._failures == 1:
-            _log.error("the render cache is lost, and begins anew: {error}", error=error)
+            _log.error("the render cache is unusable and starts empty: {error}", error=error)
         self._drop()
 
     def _drop(self) -> None:

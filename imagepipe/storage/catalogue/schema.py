@@ -178,7 +178,7 @@ def create(path: Path, node_id: str) -> None:
         connection.execute("INSERT INTO meta VALUES (?, ?, 0, 1)", (SCHEMA_VERSION, node_id))
         connection.execute("COMMIT")
     except sqlite3.Error as error:
-        raise StartError(f"the catalogue {path} cannot be made: {error}") from error
+        raise StartError(f"the catalogue {path} cannot be created: {error}") from error
     finally:
         connection.close()
 

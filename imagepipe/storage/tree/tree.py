@@ -297,7 +297,7 @@ class Tree:
         except FileNotFoundError:
             pass
         except OSError as error:
-            _log.error("a temporary name is left behind: {error}", error=error)
+            _log.error("a temporary name could not be removed: {error}", error=error)
 
     def _reaches(self, place: bytes) -> bool:
         """Whether the way to `place` is of real folders alone."""

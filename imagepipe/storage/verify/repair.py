@@ -87,7 +87,7 @@ class Repairs:
         """
         assert entry.content
         if self.inspect(entry, occupant) is not TreeState.SAME:
-            raise NotStored("it changes while it is looked at")
+            raise NotStored("it changed while it was being checked")
         aside = self._move_to_found(occupant.place) if occupant.status else None
         try:
             failed = self._tree.apply(
@@ -146,7 +146,7 @@ class Repairs:
         flush_folder(self._found)
         self._tree.changed_folders.add(os.path.dirname(place))
         _log.warn(
-            "{place} is moved aside, to {aside}",
+            "{place} was moved to {aside}",
             place=quoted(os.fsdecode(place), 400),
             aside=os.fsdecode(aside),
         )

@@ -80,4 +80,4 @@ def _remove(leftover: bytes) -> None:
     try:
         os.unlink(leftover)
     except OSError as error:
-        _log.error("a temporary name of an earlier run stays behind: {error}", error=error)
+        _log.error("a temporary name of an earlier run could not be removed: {error}", error=error)

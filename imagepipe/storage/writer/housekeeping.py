@@ -195,11 +195,9 @@ class Housekeeping:
             if isinstance(error, StoreUnusable):
                 self._paused_until = self._seconds() + self._interval
             if isinstance(error, NotStored | OSError):
-                _log.error(
-                    "a checkpoint was not finished, and is tried again: {error}", error=error
-                )
+                _log.error("a checkpoint did not finish and will be retried: {error}", error=error)
             else:
-                _log.failure("a checkpoint was not finished, and is tried again")
+                _log.failure("a checkpoint did not finish and will be retried")
 
     def _run_checkpoint(self) -> Iterator[None]:
         self._due = None

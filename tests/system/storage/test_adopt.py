@@ -135,8 +135,8 @@ class AdoptTests:
         (root / "fifo.jpg").unlink()
         assert run.adopted == Adopted(files=1, bytes=4, skipped=len(run.skipped))
         assert {path: why.split(":")[0] for path, why in run.skipped.items()} == {
-            "notes.txt": "it is no image by its content",
-            "empty.jpg": "it is no image by its content",
+            "notes.txt": "its content is not an image",
+            "empty.jpg": "its content is not an image",
             "page.html": (
                 "a web server could run a file with the extension 'html', or show it as a page"
             ),

@@ -289,7 +289,7 @@ class DamagedIndexTests:
         _sql("UPDATE meta SET format = 0")(index(stopped))
         with logged() as lines, opened(stopped):
             pass
-        assert lines == ["error: the render cache is lost, and begins anew: {error}"]
+        assert lines == ["error: the render cache is unusable and starts empty: {error}"]
 
     @pytest.mark.parametrize("seed", range(60))
     def test_no_noise_in_it_makes_a_wrong_answer_or_an_error(
@@ -423,7 +423,7 @@ class FailureTests:
             _folder(file)
             (file / "inner").touch()
             assert get(cache, "a") is None
-        assert lines == ["error: a file of the render cache stays behind: {error}"]
+        assert lines == ["error: a file of the render cache could not be removed: {error}"]
         with opened(tmp_path) as cache:
             cache.recover()
             assert files(tmp_path) == []
