@@ -112,11 +112,11 @@ class Replica:
         self._go_on(self.links[name], now)
 
     def remove_link(self, name: str, now: float) -> None:
-        """Pull from it no more; what is not joined yet is dropped."""
+        """Stop pulling from this upstream, and drop what is not joined yet."""
         self._upstreams.drop_all(self.links.pop(name), now)
         self._go_on_all(now)
 
-    # What peers say.
+    # Messages from peers.
 
     def heard_head(self, name: str, head: Head, now: float) -> None:
         """The upstream says who it is and how far it has come: by its doorbell, or because it was
@@ -153,7 +153,7 @@ class Replica:
         self._go_on_all(now)
 
     def answered(self, name: str, message: Reply, now: float) -> None:
-        """The upstream has answered. What nobody asked for, or was answered before, is dropped."""
+        """The upstream has answered. Answers that are not expected, or no longer, are dropped."""
         link = self.links.get(name)
         if link is None:
             return
@@ -194,20 +194,20 @@ class Replica:
         self._go_on_all(now)
 
     def asked(self, client: bytes, message: Request, now: float, key: str = "") -> None:
-        """A puller asks, over the connection `client`. key: as for Upstream."""
+        """A subscriber asks, over the connection `client`. key: as in Subscribers.asked."""
         self._actions += self.subscribers.asked(client, message, now, key)
 
-    # What was done.
+    # Actions that are done.
 
     def committed(self, seq: int, now: float) -> None:
-        """The map has changed: all up to the number `seq` is durable and can be served."""
+        """The catalogue has changed: everything up to `seq` is durable and can be served."""
         self.subscribers.committed(seq)
         self._actions += self.subscribers.notify(now)
 
     def changes_read(
         self, client: bytes, rid: int, after: int, end: int, rows: Sequence[Row]
     ) -> None:
-        """ReadChanges was done; `end` was the newest number at the same moment.
+        """ReadChanges is done; `end` was the newest sequence number at the same moment.
 
         With an older one a full batch could say that it is the last, though a row that it would
         have had was renumbered to come after it; with a newer one, one that is not full could say
@@ -216,7 +216,7 @@ class Replica:
         self._actions += self.subscribers.changes_read(client, rid, after, end, rows)
 
     def pieces_read(self, client: bytes, rid: int, pieces: Sequence[bytes | None]) -> None:
-        """ReadPieces was done."""
+        """ReadPieces is done."""
         self._actions += self.subscribers.pieces_read(client, rid, pieces)
 
     def read_failed(self, client: bytes) -> None:
@@ -224,7 +224,7 @@ class Replica:
         self.subscribers.read_failed(client)
 
     def examined(self, pull_id: int, lacking: Sequence[Content], now: float) -> None:
-        """Examine was done: these bytes are wanted, and not here."""
+        """Examine is done: these bytes are needed and not here."""
         if pull := self._pulls.examined(pull_id):
             peers = [pull.link] if pull.link else self._upstreams.reachable(now)
             if peers:
@@ -234,7 +234,7 @@ class Replica:
     def pieces_stored(
         self, name: str, rid: int, results: Sequence[tuple[int, ReceiveResult]], now: float
     ) -> None:
-        """Keep was done: what became of each transfer."""
+        """StorePieces is done, with this result for each transfer."""
         link = self.links.get(name)
         if link:
             link.storing.discard(rid)
@@ -243,8 +243,8 @@ class Replica:
         self._go_on_all(now)
 
     def store_failed(self, name: str, rid: int, now: float) -> None:
-        """Keep failed, as on a full disk: the rows go on without their bytes, as pending, for among
-        them may be the deletes that make room.
+        """StorePieces failed, perhaps on a full disk. The rows become pending and do not hold up
+        others: among those may be the deletes that make room.
         """
         link = self.links.get(name)
         if link:
@@ -253,7 +253,7 @@ class Replica:
         self._go_on_all(now)
 
     def joined(self, pull_id: int, outcome: JoinResult, now: float) -> None:
-        """Join was done, and is durable."""
+        """Join is done, and is durable."""
         self.pending.settle(outcome.settled)
         self.pending.add(outcome.added)
         relieved = {upstream for upstream, _ in outcome.settled}
@@ -298,14 +298,14 @@ class Replica:
         self._go_on_all(now)
 
     def next_deadline(self, now: float) -> float:
-        """When `tick` has something to do, at the latest; `now` or later."""
+        """When `tick` must be called next, at the latest; never before `now`."""
         times = [time for link in self.links.values() for time in link.deadlines(now)]
         if self.pending:
             times.append(self.pending.try_at)
         return max(now, min([*times, self.subscribers.notify_at, self._downloads.next_deadline()]))
 
     def take_actions(self) -> list[Action]:
-        """What is to be done, in order; since this was last asked."""
+        """The actions since the last call, in the order in which they must begin."""
         self._downloads.discard_ended()
         actions = self._actions.copy()
         self._actions.clear()
@@ -314,9 +314,8 @@ class Replica:
     # What the daemon asks for.
 
     def refetch(self, contents: Sequence[Content], now: float) -> int:
-        """Fetch bytes that rows of this node name, from the peers that can be reached;
-        RefetchDone
-        with the number returned says that it is over.
+        """Fetch bytes of this node's rows again from the peers that can be reached; RefetchDone
+        with the number returned reports the end.
         """
         number = next(self._ids)
         self._downloads.refetch(number, contents, self._upstreams.reachable(now), now)
@@ -332,16 +331,16 @@ class Replica:
             self._go_on(link, now)
 
     def is_current(self, since: float, now: float) -> bool:
-        """Whether all that the reachable upstreams had at the time `since` is in the map."""
+        """Whether everything that the reachable upstreams had at the time `since` is here."""
         return self._upstreams.is_current(since, now)
 
     def has_pulled_all(self, now: float) -> bool:
-        """Whether all that the reachable upstreams have spoken of is in the map."""
+        """Whether everything that the reachable upstreams have announced is here."""
         return self._upstreams.has_pulled_all(now)
 
     @property
     def missing_bytes(self) -> int:
-        """How many bytes of the batches on their way were not asked for yet."""
+        """How many bytes of the batches under way have not been asked for yet."""
         return self._downloads.missing_bytes
 
     def why_pending(self, row: Row) -> str:
