@@ -1,12 +1,16 @@
-"""Who may import whom: docs/design/architecture.md's picture, held against the code.
+"""The shape of the package, as docs/design/architecture.md describes it: who imports whom, names,
+and sizes.
 
 web -> usecases -> runtime, engines, storage      all -> core -> errors      daemon puts the parts
     together
 """
 
 import ast
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -154,7 +158,66 @@ def within(name: str, part: str) -> bool:
     return name == part or (part != "imagepipe" and name.startswith(part + "."))
 
 
+def folders(within_package: str) -> Mapping[str, AbstractSet[str]]:
+    """The folders of a package -> the others of its folders that they import from."""
+
+    def folder(module: str) -> str:
+        inner = module.removeprefix(f"{within_package}.").split(".")
+        return inner[0] if within(module, within_package) and len(inner) > 1 else ""
+
+    graph: dict[str, set[str]] = defaultdict(set)
+    for file in SOURCES:
+        if here := folder(module_of(file)):
+            graph[here] |= {there for name in imports(file) if (there := folder(name))} - {here}
+    return graph
+
+
+def check_no_circle(graph: Mapping[str, AbstractSet[str]]) -> None:
+    """Raises CycleError, which names the circle."""
+    TopologicalSorter(graph).prepare()
+
+
 SOURCES = sorted((ROOT / "imagepipe").rglob("*.py"))
+LINES_MAX = 400
+
+TOO_LONG = frozenset(
+    {
+        "imagepipe.storage.verify.verify",
+        "imagepipe.usecases.render_on_demand",
+    }
+)
+"""Modules that are still to be split. Take one off this list, never add one."""
+
+NAMED_ALIKE = {
+    "adopt": "a command, and what it does",
+    "changes": "those of the configuration, and those of the tree",
+    "files": "those of the configuration, and those of the cache",
+    "history": "a command, and what it prints",
+    "links": "to peers, and hard links in the tree",
+    "service": "the daemon's, and replication's",
+    "status": "a command, and the status of replication",
+    "store": "a command, and what it calls",
+    "upstreams": "the rules, and the table",
+    "verify": "a command, and what it does",
+}
+"""Names that two modules may have, because their folders tell them apart."""
+
+WITHOUT_A_MODULE = {
+    "test_benchmarks": "benchmarks/",
+    "test_constraints": "constraints.txt",
+    "test_contributing": "CONTRIBUTING.md",
+    "test_documentation": "docs/",
+    "test_imports": "the package as a whole",
+    "test_links": "links in documents",
+    "replication/test_transcript": "the messages as docs/design/replication.md shows them",
+    "storage/catalogue/test_migration": "databases of earlier versions",
+    "storage/writer/test_conflicts": "commit, join and tree together",
+    "web/http/test_failures": "a resource that fails, through the whole server",
+}
+"""Tests in tests/unit that have no module of their name -> what they test."""
+
+OF_THE_WHOLE_STORE = "storage/"
+"""Tests directly in this folder may be of the store as a whole."""
 
 
 class ImportsTests:
@@ -196,6 +259,18 @@ class ImportsTests:
             if within(module_of(file), part):
                 assert not [name for name in imports(file) if name.startswith("twisted")]
 
+    def test_no_modules_import_each_other_in_a_circle(self) -> None:
+        check_no_circle(
+            {
+                module_of(file): {name for name in imports(file) if name.startswith("imagepipe.")}
+                for file in SOURCES
+            }
+        )
+
+    @pytest.mark.parametrize("package", ["imagepipe", "imagepipe.core", "imagepipe.storage"])
+    def test_no_folders_import_each_other_in_a_circle(self, package: str) -> None:
+        check_no_circle(folders(package))
+
     def test_only_the_daemon_imports_the_web(self) -> None:
         importers = {
             module_of(file)
@@ -227,6 +302,32 @@ class ImportsTests:
             for file in SOURCES
             if any(name.split(".")[0] == "txzmq" for name in imports(file))
         ] == ["imagepipe.replication.zmq.zmq_socket"]
+
+    def test_at_most_four_modules_lie_directly_in_the_package(self) -> None:
+        assert len(list((ROOT / "imagepipe").glob("*.py"))) <= 4
+
+    def test_no_two_modules_have_one_name(self) -> None:
+        names = Counter(file.stem for file in SOURCES if file.stem != "__init__")
+        assert {name for name, number in names.items() if number > 1} <= set(NAMED_ALIKE)
+        assert max(names.values()) <= 2
+
+    def test_no_module_is_too_long(self) -> None:
+        assert {
+            module_of(file) for file in SOURCES if len(file.read_text().splitlines()) > LINES_MAX
+        } <= TOO_LONG
+
+    def test_each_unit_test_is_named_after_a_module(self) -> None:
+        unit = ROOT / "tests" / "unit"
+        names = {
+            file: str(file.relative_to(unit).with_suffix("")) for file in unit.rglob("test_*.py")
+        }
+        assert not [
+            name
+            for file, name in names.items()
+            if not is_module(f"imagepipe.{name.replace('test_', '').replace('/', '.')}")
+            and name not in WITHOUT_A_MODULE
+            and f"{file.parent.relative_to(unit)}/" != OF_THE_WHOLE_STORE
+        ]
 
     def test_the_plugin_is_a_service_maker_and_nothing_else(self) -> None:
         plugin = ROOT / "twisted" / "plugins" / "imagepipe_plugin.py"
