@@ -40,7 +40,7 @@ class ChangeOperations:
         self._counters = counters
 
     async def delete(self, paths: Sequence[str]) -> None:
-        """Delete clean `paths` as one; those that do not exist count as deleted. Raises
+        """Delete clean `paths` in one change; paths that do not exist count as deleted. Raises
         TooFewPeers.
         """
         await self._catch_up_unless_known(paths)
@@ -49,8 +49,8 @@ class ChangeOperations:
         await self._peers.wait_for_confirmations(commit.seq)
 
     async def erase(self, path: str) -> None:
-        """Delete a clean path, and what lost a conflict at it, on every node. Raises NotFound if
-        nothing was ever heard of it, TooFewPeers.
+        """Delete a clean path and its history on every node. Raises TooFewPeers, and NotFound if
+        the path was never used.
         """
         await self._catch_up_unless_known([path])
         if not await self._on_thread(lambda: self._store.look_up(path)):

@@ -26,16 +26,16 @@ class HistoryOperations:
         self._store_operation = store_operation
 
     async def history(self, page: HistoryPage) -> Sequence[LostVersion]:
-        """The images kept here that lost a conflict, as far as they are asked for."""
+        """The requested page of the images on this node that lost a conflict."""
         lost: Sequence[LostVersion] = await self._on_thread(lambda: self._store.lost_page(page))
         return lost
 
     async def restore(self, path: str, beginning: str, to: str) -> TimedResult[Commit]:
-        """Store an image at `to` that lost a conflict at `path`, its version beginning so; it is a
-        new version then, like any other.
+        """Store at `to` the image that lost a conflict at `path` and whose version starts with
+        `beginning`. It becomes a new version, like any other.
 
-        Raises NotFound and BadRequest if there is none, or several; NotStored if its bytes are no
-        longer what they were; and what `store` does.
+        Raises NotFound if there is no such version, BadRequest if there are several, NotStored if
+        its bytes are gone or corrupt, and what `store` raises.
         """
         found: Sequence[LostVersion] = await self._on_thread(
             lambda: self._store.lost_versions(path, beginning, 2)
@@ -57,8 +57,8 @@ class HistoryOperations:
         )
 
     def _lost_bytes(self, content: Content) -> bytes:
-        """The bytes of an image that lost; they may have gone a moment ago, or rot: no other image
-        names them.
+        """The bytes of an image that lost. They may have just been removed, or may be corrupt:
+        no live image uses them.
         """
         try:
             file = self._store.open_object(content.digest)

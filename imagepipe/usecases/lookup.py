@@ -38,7 +38,7 @@ from imagepipe.usecases.render_on_demand import (
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 LOOKS_MAX = 3
-"""How often to look again when what was found is replaced before it could be read."""
+"""How often to look again when an image is replaced between its lookup and its reading."""
 
 
 class OriginalFetcher(Protocol):
@@ -53,8 +53,8 @@ class OriginalFetcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FoundImage:
-    """What to send, the caller's to close. row: of the image that it is, or is made of. job: what
-    it cost, where it was not there.
+    """What to send; the caller closes it. row: the image itself, or the one that it was rendered
+    from. job: what rendering it cost, if it was not in the cache.
     """
 
     image: OpenImage

@@ -1,4 +1,4 @@
-"""Renditions that an operator has made before anybody asks for them.
+"""Renders renditions for an operator before any client asks for them.
 
 look up the image, as a GET does -> what is in the cache already -> one decode for all the rest,
 into the cache
@@ -43,7 +43,7 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of the rendition `name`; error: why it failed."""
+    """The outcome for the rendition `name`; error: why it failed."""
 
     name: str
     result: OutcomeKind

@@ -1,5 +1,5 @@
-"""Renders what POSTs have promised, one image after the other, also what an earlier run of the
-daemon still owed.
+"""Renders the outputs that POSTs promised, one image after another, including those that an earlier
+run of the daemon did not get to.
 """
 
 from collections import Counter, deque
@@ -29,7 +29,7 @@ ORDERS_MAX = 10_000
 """How many images may wait for their outputs."""
 
 AGAIN_SECONDS = 1.0
-"""How long to wait where others have filled the queue."""
+"""How long to wait while the queue is full."""
 
 FAILURES_MAX = 8
 """Where one decode for all outputs of an image fails, each is tried by itself, until so many have
@@ -78,7 +78,7 @@ class PromisedOutputs:
             self._work_if_need_be()
 
     def stop(self) -> None:
-        """Begin nothing more."""
+        """Start nothing more."""
         self._stopped = True
         self._waiting.clear()
         if self._working:

@@ -24,8 +24,8 @@ class QueryOperations:
         self._missing_facts = missing_facts
 
     async def info(self, path: str) -> ImageInfo:
-        """The facts of the image at a clean path. Raises NotFound; NotStored or Overloaded where
-        they have to be read from it and cannot.
+        """The facts of the image at a clean path. Raises NotFound, and NotStored or Overloaded if
+        its header has to be read and cannot be.
         """
         await catch_up_unless_known(self._peers, self._on_thread, self._store, [path])
         row: Row | None = (await self._on_thread(lambda: self._store.rows([path]))).get(path)
@@ -34,8 +34,8 @@ class QueryOperations:
         return info_of(await self._missing_facts.complete(row))
 
     async def list(self, prefix: str, after: str, limit: int) -> Sequence[str]:
-        """Stored paths in byte order that begin with `prefix` and are greater than `after`, `limit`
-        at most.
+        """At most `limit` stored paths, in byte order, that start with `prefix` and are greater
+        than `after`.
         """
         paths: Sequence[str] = await self._on_thread(lambda: self._store.list(prefix, after, limit))
         return paths

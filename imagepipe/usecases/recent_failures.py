@@ -1,4 +1,4 @@
-"""What could not be rendered lately, so that asking for it again costs nothing.
+"""What recently failed to render, so that asking for it again costs nothing.
 
 A rendition that runs into its timeout takes an engine for a minute. Its failure is kept in memory
 for FAILED_SECONDS and given to all who ask meanwhile. What passes by itself (a full queue, a full
@@ -12,7 +12,7 @@ from imagepipe.errors import NotStored
 from imagepipe.storage.memory import LruMemory
 
 FAILED_SECONDS = 300.0
-"""For how long a failure holds: it may have been due to the load of the machine."""
+"""How long a failure counts; not for ever, since the machine may have been overloaded."""
 
 FAILURES_MAX = 10_000
 
@@ -37,7 +37,7 @@ class RecentFailures:
         self._noted.put(failure.about, (self._seconds() + FAILED_SECONDS, str(failure)))
 
     def check(self, about: Iterable[Hashable]) -> None:
-        """Raise NotStored if one of these failed lately."""
+        """Raise NotStored if one of these failed recently."""
         for one in about:
             noted = self._noted.get(one)
             if noted and self._seconds() < noted[0]:
@@ -46,9 +46,7 @@ class RecentFailures:
 
 @contextlib.contextmanager
 def attribute_failure(about: Hashable) -> Iterator[None]:
-    """Raise Unrenderable for what an engine refuses here; what passes by itself is raised
-    as it is.
-    """
+    """Turn an engine's refusal into Unrenderable; temporary errors pass unchanged."""
     try:
         yield
     except NotStored as error:

@@ -1,4 +1,4 @@
-"""Equal work that is under way is done once, however many ask for it."""
+"""Run equal work once at a time, however many callers ask for it."""
 
 import contextlib
 import threading
@@ -27,8 +27,8 @@ class SingleFlight(Generic[K, V]):
         return len(self._waiting)
 
     async def join(self, about: K, start: Callable[[], Awaitable[V]]) -> V:
-        """What `start` comes to, or what another has started about the same thing. All who wait get
-        its result, or its error.
+        """The result of `start`, or of the call under way for the same thing. Everyone who waits
+        gets the same result or error.
         """
         deferred: Deferred[V] = Deferred()
         waiting = self._waiting.setdefault(about, [])
@@ -52,8 +52,8 @@ class SingleFlight(Generic[K, V]):
 
 
 class KeyLocks:
-    """The same for threads, and for work that is about several things: who comes later waits, and
-    then finds it done.
+    """The same for threads, and for work on several things at once: a later caller waits, and then
+    finds the work done.
     """
 
     def __init__(self) -> None:

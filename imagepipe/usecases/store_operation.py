@@ -56,12 +56,12 @@ class StoreOperation:
         only_new: bool = False,
         stages: StageTimer | None = None,
     ) -> TimedResult[Commit]:
-        """Render and store what `request` asks for; all of it is durable and visible when this
+        """Render and store what `request` asks for. Everything is durable and visible when this
         returns.
 
-        `image` gives the source's bytes and is called on an I/O thread. kind: READ for what a GET
-        makes this server store. only_new: never over what was stored or deleted before. stages: if
-        given, told where the time goes. Raises Overloaded, BadRequest, NotStored, TooFewPeers.
+        `image` returns the source's bytes and is called on an I/O thread. kind: READ if a GET made
+        this server store it. only_new: never replace what was stored or deleted before. stages: if
+        given, records where the time goes. Raises Overloaded, BadRequest, NotStored, TooFewPeers.
         """
 
         def render_and_put() -> Commit:
@@ -91,7 +91,9 @@ class StoreOperation:
             try:
                 return self._render_staged(image, format, request, only_new=only_new)
             except (NotStored, OSError):
-                if not self._store.free_space():  # it was not for want of room, or there is none
+                if (
+                    not self._store.free_space()
+                ):  # space was not the problem, or there is none to free
                     raise
                 return self._render_staged(image, format, request, only_new=only_new)
         except OSError as error:  # no memory file, no process, no descriptor left

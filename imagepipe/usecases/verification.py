@@ -1,5 +1,5 @@
-"""The verification of a node: one at a time, on a thread of its own, at the rate that was asked
-for; it is told what it finds, and how far it is.
+"""The verification of a node: one at a time, on a thread of its own, at the requested rate. It
+reports its progress and what it finds.
 
     start ---> thread: Store.verify, which is told by this when to wait, and when it is over
                  |   bytes that are missing
@@ -104,7 +104,7 @@ class Verification:
         self._closing = False
 
     def start(self, rate: float, *, repair: bool) -> None:
-        """Begin, reading `rate` bytes a second. Raises BadRequest while one runs."""
+        """Start, reading `rate` bytes per second. Raises BadRequest while one is running."""
         if self._run and self._run.is_alive:
             raise BadRequest(
                 "verify", "a verification is already running: see admin.verify_progress, or stop it"
@@ -123,21 +123,21 @@ class Verification:
         self._run.start()
 
     def progress(self) -> Progress | None:
-        """Of the one that runs, or the last one; None: there was none since the daemon started."""
+        """Of the current or the last one; None if there was none since the daemon started."""
         return self._run.progress() if self._run else None
 
     def stop(self) -> None:
-        """Let the one that runs, if any, end soon."""
+        """Ask the one that is running, if any, to stop."""
         if self._run:
             self._run.stop()
 
     def abandon(self) -> None:
-        """Stop, and begin none any more."""
+        """Stop, and refuse to start another."""
         self._closing = True
         self.stop()
 
     def close(self) -> None:
-        """Wait until none runs; after `abandon`, on any thread."""
+        """Wait until none is running; after `abandon`, on any thread."""
         if self._run:
             self._run.join()
 
