@@ -6,8 +6,9 @@ from pathlib import Path
 
 from imagepipe.storage.access import Access
 from imagepipe.storage.parts import Parts
+from imagepipe.storage.verify.findings import VerifyObserver
 from imagepipe.storage.verify.repair import Repairs
-from imagepipe.storage.verify.verify import Verifier, VerifyObserver
+from imagepipe.storage.verify.verify import Verifier
 from imagepipe.storage.writer.claims import Claim
 
 

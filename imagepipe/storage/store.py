@@ -57,7 +57,7 @@ from imagepipe.storage.puts import Puts
 from imagepipe.storage.readiness import Readiness
 from imagepipe.storage.reads import Reads
 from imagepipe.storage.shared_file import SharedFile
-from imagepipe.storage.verify.verify import VerifyObserver
+from imagepipe.storage.verify.findings import VerifyObserver
 from imagepipe.storage.writer.calls import WriteCall
 from imagepipe.storage.writer.claims import Claim
 

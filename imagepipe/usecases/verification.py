@@ -22,7 +22,7 @@ from imagepipe.core.rate_limit import RateLimit
 from imagepipe.core.rows.entries import Content
 from imagepipe.errors import BadRequest, quoted
 from imagepipe.storage.store import Store
-from imagepipe.storage.verify.verify import Extent, Finding, ImageProblem
+from imagepipe.storage.verify.findings import Extent, Finding, ImageProblem
 
 PROBLEMS_KEPT = 1000
 PROBLEMS_LOGGED = 100

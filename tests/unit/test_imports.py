@@ -182,7 +182,6 @@ LINES_MAX = 400
 
 TOO_LONG = frozenset(
     {
-        "imagepipe.storage.verify.verify",
         "imagepipe.usecases.render_on_demand",
     }
 )

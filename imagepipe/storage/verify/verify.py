@@ -17,7 +17,6 @@ while it is looked at is no problem: it is looked at again, on the writer's thre
 is said of it. An image that another one hides has no file.
 """
 
-import enum
 import hashlib
 import os
 import stat
@@ -36,6 +35,7 @@ from imagepipe.storage.objects import Objects
 from imagepipe.storage.tree.changes import Occupant
 from imagepipe.storage.tree.tree import Tree
 from imagepipe.storage.tree.walk import SkippedFile, WalkedFile, walk
+from imagepipe.storage.verify.findings import Extent, Finding, ImageProblem, VerifyObserver
 from imagepipe.storage.verify.repair import Repairs, TreeState
 from imagepipe.storage.writer.claims import Claims, is_same
 
@@ -56,72 +56,11 @@ _PIECE_BYTES = 1 << 20
 NOT_REPAIRED = "not repaired: its bytes are not to be had from any peer"
 
 
-class ImageProblem(enum.Enum):
-    """What can be wrong with an image. FOREIGN: something that is no file, or in the way of its
-    folder. UNKNOWN: what lies at a path at which there is none.
-    """
-
-    MISSING = "missing object"
-    CORRUPT = "rotten object"
-    NOT_SHOWN = "missing file"
-    CHANGED = "changed file"
-    FOREIGN = "stranger's file"
-    UNKNOWN = "unknown file"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something is wrong with the image at `path`. outcome: what was done about it."""
-
-    path: str
-    problem: ImageProblem
-    repaired: bool
-    outcome: str
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """What there is to verify: rows, and the bytes of their objects."""
-
-    rows: int
-    bytes: int
-
-
 class OnWriter(Protocol):
     """Runs something on the writer's thread, and waits for it."""
 
     def __call__(self, work: Callable[[], T]) -> T:
         """What `work` returns."""
-        ...
-
-
-class VerifyObserver(Protocol):
-    """Who walks. Each method may raise what ends the walk."""
-
-    def begin(self, extent: Extent) -> None:
-        """So much is to be verified, as far as is known."""
-        ...
-
-    def read(self, count: int) -> None:
-        """So many bytes were read: wait until more may be."""
-        ...
-
-    def pause(self) -> None:
-        """Wait a moment: something is scarce."""
-        ...
-
-    def checked(self, rows: int, size: int) -> None:
-        """So many rows have been looked at, for which an object of `size` bytes was; 0: the one of
-        the rows before.
-        """
-        ...
-
-    def found(self, finding: Finding) -> None:
-        """Something is wrong."""
-        ...
-
-    def fetch(self, contents: Sequence[Content]) -> None:
-        """Get objects from peers; when it returns they are in their place, or are not to be had."""
         ...
 
 

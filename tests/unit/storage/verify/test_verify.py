@@ -17,7 +17,7 @@ from imagepipe.errors import ImagepipeError
 from imagepipe.storage import disk
 from imagepipe.storage.store import Store
 from imagepipe.storage.verify import verify
-from imagepipe.storage.verify.verify import Extent, Finding, ImageProblem
+from imagepipe.storage.verify.findings import Extent, Finding, ImageProblem
 from tests.support.stores import (
     PRIVATE,
     check_whole,
