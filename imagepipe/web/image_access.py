@@ -10,7 +10,7 @@ from imagepipe.web.http.passwords import Passwords
 from imagepipe.web.http.refusal import Authenticate, Denial, needs_credentials
 from imagepipe.web.http.request import BoundedRequest
 
-_FOR_THIS_MACHINE = "is for this machine alone, unless [network] users is set"
+_FOR_THIS_MACHINE = "is allowed from this machine only, unless [network] users is set"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ _CACHED = b"public, max-age=0, must-revalidate"
 at any moment.
 """
 
-_RESULTS = {OK: "OK", PARTIAL_CONTENT: "a part", NOT_MODIFIED: "not modified"}
+_RESULTS = {OK: "OK", PARTIAL_CONTENT: "partial", NOT_MODIFIED: "not modified"}
 
 
 class ImageGet:
@@ -172,7 +172,7 @@ class ImageGet:
         request.record.result = _RESULTS.get(part.status, "refused")
         if part.status == PRECONDITION_FAILED:
             send_error(
-                request, part.status, "the image is another version than the one that is meant"
+                request, part.status, "the image is not the version that the request requires"
             )
             return
         for name, value in _validators(representation):
@@ -184,7 +184,7 @@ class ImageGet:
             send_error(
                 request,
                 part.status,
-                f"the file has {representation.size} bytes, and none in this range",
+                f"the range lies outside the file, which has {representation.size} bytes",
             )
             return
         request.setHeader(b"content-type", image.media_type.encode())
@@ -197,7 +197,7 @@ class ImageGet:
         if request.method == b"GET" and not await send(
             request, image.file, part.start, part.length, self._on_thread
         ):
-            request.record.result = "broken off"
+            request.record.result = "aborted"
 
 
 def _is_auto(target: Target) -> bool:

@@ -73,8 +73,8 @@ class ImageResource(Resource):
                 send_error(
                     request,
                     405,
-                    f"{quoted(request.method.decode('ascii', 'replace'))} is none of"
-                    f" {b', '.join(METHODS).decode()}",
+                    f"method {quoted(request.method.decode('ascii', 'replace'))} is not allowed;"
+                    " use GET, HEAD or POST",
                 )
         except ImagepipeError as error:
             self._refuse(request, error)
@@ -85,7 +85,7 @@ class ImageResource(Resource):
             _log.failure("a request failed")
             self._refuse(request, InternalError())
         if request.is_gone:
-            request.record.result += " (the client was gone)"
+            request.record.result += " (client disconnected)"
             request.log()
         else:
             request.finish()

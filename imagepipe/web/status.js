@@ -150,7 +150,7 @@ function drawReplication(replication) {
       return {
         kind: silent ? "critical" : "",
         mark: 1,
-        cells: [bothNames(peer.peer, known(peer)), silent ? "\u2717 NOT ASKING" : peer.behind ? "\u2192 catching up" : "\u2713 has everything", ago(peer.heard_seconds), whole(peer.behind)],
+        cells: [bothNames(peer.peer, known(peer)), silent ? "\u2717 SILENT" : peer.behind ? "\u2192 catching up" : "\u2713 up to date", ago(peer.heard_seconds), whole(peer.behind)],
       };
     }),
   );
@@ -158,8 +158,8 @@ function drawReplication(replication) {
   const waiting = replication.pending ? `, the oldest for ${duration(replication.pending_seconds)}` : "";
   byId("replication").replaceChildren(
     fact("Newest change", whole(replication.seq)),
-    fact("Changes on no other disk", whole(replication.unreplicated)),
-    fact("Changes without their bytes", whole(replication.pending) + waiting),
+    fact("Changes not yet replicated", whole(replication.unreplicated)),
+    fact("Changes waiting for their bytes", whole(replication.pending) + waiting),
     fact("Images that lost a conflict", whole(replication.conflicts)),
     fact("Messages dropped, malformed", `${whole(replication.dropped_messages)}, ${whole(replication.bad_messages)}`),
   );
@@ -315,7 +315,7 @@ function dataUrl(since) {
 async function poll() {
   try {
     const response = await fetch(dataUrl(hour.next), { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
-    if (!response.ok) throw new Error(`it answers with ${response.status}`);
+    if (!response.ok) throw new Error(`status ${response.status}`);
     const { recent, ...status } = await response.json();
     answered = new Date();
     drawState(status);
@@ -327,7 +327,7 @@ async function poll() {
     byId("silent").hidden = true;
     document.body.classList.remove("stale");
   } catch (error) {
-    const since = answered ? `since ${clock(answered / 1000)}: what stands below is from then` : "yet";
+    const since = answered ? `since ${clock(answered / 1000)}: the values below are from then` : "yet";
     setText(byId("silent"), `This node has not answered ${since} (${error.name === "TimeoutError" ? "no answer in time" : error.message}).`);
     byId("silent").hidden = false;
     document.body.classList.add("stale");

@@ -74,7 +74,7 @@ class StatusPage(Resource):
             content = self._content(request)
         else:
             request.setHeader(b"allow", b"GET, HEAD")
-            content = _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "this page is for GET and HEAD")
+            content = _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "this page allows only GET and HEAD")
         request.setResponseCode(content.status)
         request.record.result = HTTPStatus(content.status).phrase
         request.setHeader(b"content-type", content.media_type.encode())
@@ -123,7 +123,7 @@ def status_pages(
             )
         time = _time(wanted)
         if time is None:
-            return _refusal(HTTPStatus.BAD_REQUEST, "since: is not a time in seconds since 1970")
+            return _refusal(HTTPStatus.BAD_REQUEST, "since: must be a time in seconds since 1970")
         return PageContent(
             JSON,
             msgspec.json.encode(msgspec.to_builtins(reader.read()) | {"recent": since(time)})

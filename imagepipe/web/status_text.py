@@ -67,7 +67,7 @@ def _cache(cache: CacheStatus) -> Lines:
         f"{format_bytes(cache.bytes)} of {format_bytes(cache.bytes_max)} in {cache.files} files",
     )
     yield (
-        "cache since the start",
+        "cache since start",
         f"{cache.hits} hits, {cache.misses} misses, {cache.evictions} evictions",
     )
 
@@ -111,7 +111,7 @@ def _replication(replication: ReplicationStatus) -> Iterable[str]:
             "rows behind",
             "bytes behind",
             "behind for",
-            "rings lost",
+            "missed notifications",
             "clock ahead",
         )
         yield _columns([heads, *map(_upstream, replication.upstreams)])
@@ -125,7 +125,7 @@ def _replication(replication: ReplicationStatus) -> Iterable[str]:
     if replication.pending_rows:
         yield _columns(
             [
-                ("without its bytes", "from", "size", "because"),
+                ("pending", "from", "size", "reason"),
                 *map(_pending, replication.pending_rows),
             ]
         )
@@ -139,11 +139,11 @@ def _own_part(replication: ReplicationStatus) -> Lines:
     yield "node", displayed_name(replication.name, replication.node)
     yield "newest change", f"{replication.seq}, unreplicated {replication.unreplicated}"
     waiting = (
-        f"; there have been some for {format_seconds(replication.pending_seconds)}"
+        f"; waiting for {format_seconds(replication.pending_seconds)}"
         if replication.pending
         else ""
     )
-    yield "changes without their bytes", f"{replication.pending}{waiting}"
+    yield "changes waiting for their bytes", f"{replication.pending}{waiting}"
     yield "conflicts", str(replication.conflicts)
     yield "messages", f"{replication.dropped_messages} dropped, {replication.bad_messages} bad"
 

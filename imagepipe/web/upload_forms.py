@@ -35,7 +35,7 @@ def image_in(body: IO[bytes], content_type: str | bytes | None) -> IO[bytes]:
         return body
     boundary = options.get("boundary", "")
     if not _BOUNDARY.fullmatch(boundary):
-        raise BadRequest("image", "the form has no boundary")
+        raise BadRequest("image", "the form's Content-Type has no boundary")
     found = _Image()
     try:
         with PushMultipartParser(boundary, max_segment_count=PARTS_MAX) as parser:
@@ -48,7 +48,7 @@ def image_in(body: IO[bytes], content_type: str | bytes | None) -> IO[bytes]:
     except (MultipartError, ValueError, UnicodeError) as error:
         # what follows in some of them is what the client has sent
         why = error.args[0] if error.args else "it is malformed"
-        raise BadRequest("image", f"is in a form that cannot be read: {why}") from None
+        raise BadRequest("image", f"the form cannot be read: {why}") from None
     except OSError as error:
         raise refusal(error) from error
     finally:
@@ -86,7 +86,9 @@ class _Image:
     def file(self) -> IO[bytes]:
         """The image, the caller's to close. Raises BadRequest."""
         if self._count != 1 or self._file is None:
-            raise BadRequest("image", "the form must have one part called image, or one file")
+            raise BadRequest(
+                "image", "the form must have exactly one part named image, or exactly one file"
+            )
         file, self._file = self._file, None
         file.seek(0)
         return file

@@ -396,7 +396,7 @@ class FetchOriginalTests:
             fault = fault_of(daemon.proxy.admin.fetch_original, "a", f"{source.url}/allowed/a")
             assert (
                 fault.faultString
-                == "[1000] source: its server's address is not one that may be fetched from"
+                == "[1000] source: fetching from the address of its server is not allowed"
             )
             assert (
                 "there is no [http] source_base"

@@ -781,7 +781,7 @@ class UsersTests:
 
 
 class LoopbackTests:
-    """Without users a POST is for this machine alone."""
+    """Without users a POST is allowed from this machine only."""
 
     @pytest.mark.parametrize(
         "header", ["X_Forwarded_For", "Forwarded", "Via", "X_Real_IP", "Origin"]

@@ -772,7 +772,7 @@ class QueueTests:
             get(held, "/healthz")
         turnstile.let_through(9)
         assert opened(staying.result()).size == (20, 15)
-        held.wait_for_line("the client was gone")
+        held.wait_for_line("client disconnected")
         eventually(lambda: not open_cached(held), lambda: str(open_cached(held)))
 
 

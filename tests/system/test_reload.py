@@ -290,7 +290,7 @@ class RefusalTests:
             ({"network": {"users": "users"}}, ["users, line 1: not NAME:BCRYPT-HASH"]),
             (
                 {"network": {"tls_certificate": "users", "tls_key": "users"}},
-                ["has no certificate in PEM form"],
+                ["contains no PEM certificate"],
             ),
             ({"replication": {"keys": "keys"}}, ["there is no key file"]),
             (

@@ -176,7 +176,7 @@ class TroubleTests:
     def test_a_peer_that_is_gone_is_told_at_a_glance(self, page: Page, tmp_path: Path) -> None:
         with Cluster(tmp_path, mesh("a", "b"), HTTP) as nodes:
             page.go(nodes["a"].http_url + "status")
-            page.wait_for(lambda: "connected" in page.text and "has everything" in page.text)
+            page.wait_for(lambda: "connected" in page.text and "up to date" in page.text)
             nodes["b"].kill()
             page.wait_for(
                 lambda: "NOT CONNECTED" in page.text and "has not been heard from for" in page.text

@@ -127,7 +127,9 @@ class SourceRules:
         if redirecting.exempt and self._below_base(parts):
             return replace(parts, exempt=True)
         if not self._among_prefixes(parts):
-            raise SourceFailed("the source redirects to where nothing may be fetched from")
+            raise SourceFailed(
+                "the source redirects to an address from which fetching is not allowed"
+            )
         return parts
 
     def any_address(self, url: SourceUrl) -> bool:

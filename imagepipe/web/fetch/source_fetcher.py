@@ -124,7 +124,7 @@ class SourceFetcher:
 
     async def _fetch(self, url: SourceUrl) -> IO[bytes]:
         if self.running >= self._fetches_max:
-            raise Overloaded(f"{self.running} originals are being fetched already: try again")
+            raise Overloaded(f"already fetching {self.running} originals; try again")
         self._refuse_if_ending()
         record = _Record(url)
         began = self._reactor.seconds()
@@ -154,7 +154,9 @@ class SourceFetcher:
             raise Overloaded("the server is stopping: try again")
 
     def _timed_out(self, _result: object, _seconds: float) -> Failure:
-        return Failure(SourceTimeout(f"the source did not give it within {self._seconds_max:g} s"))
+        return Failure(
+            SourceTimeout(f"the source did not send the image within {self._seconds_max:g} s")
+        )
 
     async def _follow(self, record: _Record) -> IO[bytes]:
         """The file at the end of the redirects that begin at `record.url`."""
@@ -173,7 +175,7 @@ class SourceFetcher:
             finally:
                 connection.abort()
             record.url = self._rules.redirected(record.url, location)
-        raise SourceFailed(f"the source redirects more than {REDIRECTS_MAX} times")
+        raise SourceFailed(f"the source redirected more than {REDIRECTS_MAX} times")
 
     def _connection(self, url: SourceUrl) -> SourceConnection:
         resolver = self._resolver or self._reactor.nameResolver
@@ -208,7 +210,7 @@ class SourceFetcher:
             with contextlib.suppress(OSError):  # a full disk shows once more
                 file.close()
             if isinstance(error, OSError):
-                raise DiskFull("there is no room for what the source sends") from error
+                raise DiskFull("there is no space for the image that the source sends") from error
             raise
         return file
 
@@ -219,25 +221,27 @@ class SourceFetcher:
 
 def _check_status(response: Any) -> None:
     if response.code in _MISSING:
-        raise NotFound("source", f"there is nothing (status {response.code})")
+        raise NotFound("source", f"not found (status {response.code})")
     if response.code != _OK:
         raise SourceFailed(f"the source answered with status {str(response.code)[:9]}")
     encodings = response.headers.getRawHeaders(b"content-encoding", [])
     if any(encoding.strip().lower() not in (b"", b"identity") for encoding in encodings):
-        raise SourceFailed("the source sent it encoded, which it was asked not to do")
+        raise SourceFailed(
+            "the source sent the image with a Content-Encoding, which was not accepted"
+        )
 
 
 def _check_end(connection: SourceConnection) -> None:
     if connection.was_cut_off:  # a body without a length ends with the connection, but not so
-        raise SourceFailed("the source broke off")
+        raise SourceFailed("the source closed the connection before the end of the image")
     if not connection.body_bytes:
-        raise SourceFailed("the source answered with nothing")
+        raise SourceFailed("the source sent an empty body")
 
 
 def _location(response: Any) -> bytes:
     locations: list[bytes] = response.headers.getRawHeaders(b"location", [])
     if len(locations) != 1 or not locations[0]:
-        raise SourceFailed("the source redirects, but not to one URL")
+        raise SourceFailed("the source redirects without exactly one Location header")
     return locations[0]
 
 
@@ -247,19 +251,23 @@ def _translated(error: Exception, connection: SourceConnection, *, named: bool) 
     """
     if connection.address_refused:
         if named:
-            return Forbidden("source", "its server's address is not one that may be fetched from")
-        return SourceFailed("the source redirects to where nothing may be fetched from")
+            return Forbidden("source", "fetching from the address of its server is not allowed")
+        return SourceFailed("the source redirects to an address from which fetching is not allowed")
     if connection.exceeded_limit:
-        return SourceFailed("the source sends headers without end, or a body in tiny pieces")
+        return SourceFailed(
+            "the source sends too many headers, or the body in pieces that are too small"
+        )
     if isinstance(_innermost(error), CancelledError | ConnectingCancelledError):
         return CancelledError()
     if isinstance(error, DNSLookupError) and connection.resolving:
         return CancelledError()
     if isinstance(error, ConnectTimeoutError):
-        return SourceTimeout("the source could not be connected to in time")
+        return SourceTimeout("connecting to the source timed out")
     if isinstance(error, DNSLookupError | ConnectError):
-        return SourceFailed("the source could not be connected to")
-    return SourceFailed("the source did not answer in HTTP, or broke off")
+        return SourceFailed("cannot connect to the source")
+    return SourceFailed(
+        "the source did not send a valid HTTP response, or closed the connection early"
+    )
 
 
 def _described(error: BaseException) -> str:

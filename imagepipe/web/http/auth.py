@@ -28,15 +28,16 @@ def parse_users(lines: Iterable[str], file: str) -> dict[bytes, bytes]:
         name, _, hashed = entry.partition(":")
         if not name or not _BCRYPT.fullmatch(hashed):
             raise StartError(
-                f"{file}, line {number}: not NAME:BCRYPT-HASH; make it with `htpasswd -B {file}"
-                " NAME`"
+                f"{file}, line {number}: expected NAME:BCRYPT-HASH;"
+                f" create the line with `htpasswd -B {file} NAME`"
             )
         if name.encode() in users:
-            raise StartError(f"{file}, line {number}: the name {quoted(name)} is there twice")
+            raise StartError(f"{file}, line {number}: the name {quoted(name)} appears twice")
         users[name.encode()] = hashed.encode()
     if not users:
         raise StartError(
-            f"{file}: no user in it, so nobody could call; add one with `htpasswd -B {file} NAME`"
+            f"{file}: contains no users, so nobody could call;"
+            f" add one with `htpasswd -B {file} NAME`"
         )
     return users
 
@@ -97,7 +98,7 @@ def _credentials(header: bytes) -> tuple[bytes, bytes]:
     """The name and the password of an Authorization header."""
     scheme, _, encoded = header.partition(b" ")
     if scheme.lower() != b"basic":
-        raise Unauthorized("credentials", "the name and the password of a user are needed")
+        raise Unauthorized("credentials", "a user's name and password are required")
     try:
         name, colon, password = binascii.a2b_base64(encoded.strip() + b"===").partition(b":")
     except binascii.Error:

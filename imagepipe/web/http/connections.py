@@ -119,6 +119,6 @@ class Connections:
         if now - self._reported >= REPORT_SECONDS:
             self._reported = now
             _log.warn(
-                "all {count} connections are in use: the slowest clients are disconnected",
+                "all {count} connections are in use; disconnecting the slowest clients",
                 count=self.count_max,
             )

@@ -86,7 +86,7 @@ class _FileProducer:
         if self.done.called:
             return
         if not piece:
-            self._failed(Failure(EOFError("the file is shorter than it was")))
+            self._failed(Failure(EOFError("the file has become shorter")))
             return
         self._at += len(piece)
         self._request.write(piece)  # which may pause
@@ -99,7 +99,7 @@ class _FileProducer:
         self._reading = False
         if self.done.called:
             return  # the client went away meanwhile, and the file was closed
-        _log.error("a file could not be read while it was sent: {error}", error=failure.value)
+        _log.error("cannot read a file while sending it: {error}", error=failure.value)
         self._cut_off()
 
     def _cut_off(self) -> None:

@@ -104,9 +104,7 @@ class Passwords:
         elif isinstance(result, Failure):
             self._end(check, result)
         else:
-            self._end(
-                check, Failure(Unauthorized("credentials", "the name or the password is wrong"))
-            )
+            self._end(check, Failure(Unauthorized("credentials", "wrong name or password")))
         self._go_on()
 
     def _end(self, check: "_Check", failure: Failure | None) -> None:
@@ -167,4 +165,4 @@ def _cost(hashed: bytes) -> int:
 
 
 def _too_many() -> Failure:
-    return Failure(Overloaded("too many passwords are being checked: try again"))
+    return Failure(Overloaded("too many passwords are being checked; try again"))

@@ -74,7 +74,7 @@ def needs_credentials(request: Any) -> Denial | None:
     return (
         None
         if request.requestHeaders.hasHeader(b"authorization")
-        else Denial(UNAUTHORIZED, "it needs the credentials of one of [network] users")
+        else Denial(UNAUTHORIZED, "this requires the credentials of one of [network] users")
     )
 
 

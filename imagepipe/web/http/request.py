@@ -134,7 +134,7 @@ class BoundedRequest(server.Request):
         hosts = len(self.requestHeaders.getRawHeaders(b"host", ()))
         if hosts > 1 or (hosts == 0 and version == b"HTTP/1.1"):
             # RFC 9112, section 3.2
-            self._refuse(BAD_REQUEST, "a request must have one Host header")
+            self._refuse(BAD_REQUEST, "a request must have exactly one Host header")
         elif denied := content.guard(self):
             self._refuse(denied.status, denied.why)
         elif self._keeps_body and length is not None and length > self._body_bytes_max:
@@ -238,7 +238,7 @@ class BoundedRequest(server.Request):
         try:
             self._answer_failure()
         except Exception:  # nothing else is left to try
-            _log.failure("a request could not be answered")
+            _log.failure("cannot answer a request")
             self._break_off()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -296,7 +296,7 @@ class BoundedRequest(server.Request):
     def _answer_ended(self, result: T) -> T:
         self._answers -= 1
         if result is None and not self._answers and not self.finished and not self.is_gone:
-            raise RuntimeError("nothing has answered the request")
+            raise RuntimeError("the request was not answered")
         return result
 
     def _answer_failure(self) -> None:
@@ -332,7 +332,7 @@ class BoundedRequest(server.Request):
 
         def failed(failure: Failure) -> None:
             if not self.is_gone:
-                _log.failure("credentials could not be checked", failure)
+                _log.failure("cannot check credentials", failure)
                 self._refuse(INTERNAL_SERVER_ERROR)
 
         def go_on(_: object) -> None:
@@ -369,7 +369,7 @@ class BoundedRequest(server.Request):
             self._no_room(error)
 
     def _no_room(self, error: OSError) -> None:
-        _log.error("cannot keep a request body: {error}", error=error)
+        _log.error("cannot store a request body: {error}", error=error)
         self._refuse(INSUFFICIENT_STORAGE_SPACE)
 
     def _abort(self) -> None:

@@ -31,7 +31,7 @@ def certificate_options(certificate: Path, key: Path) -> CertificateOptions:
         ]
         if not certificates:
             raise StartError(
-                f"[network] tls_certificate: {certificate} has no certificate in PEM form"
+                f"[network] tls_certificate: {certificate} contains no PEM certificate"
             )
         # An empty passphrase: OpenSSL would ask for one on the terminal, and a daemon has none.
         private_key = crypto.load_privatekey(crypto.FILETYPE_PEM, key.read_bytes(), passphrase=b"")

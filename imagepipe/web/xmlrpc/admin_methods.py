@@ -32,7 +32,7 @@ from imagepipe.web.http.request import BoundedRequest
 from imagepipe.web.public_facts import iso_time, public_facts
 from imagepipe.web.xmlrpc.image_methods import method
 
-_HTTP_IS_OFF = "there is no image server here: [http] port is not set"
+_HTTP_IS_OFF = "the image server is off: [http] port is not set"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class AdminMethods(XMLRPC):
     async def xmlrpc_status(self, request: BoundedRequest) -> str:
         """status() -> JSON
 
-        How the node stands, as the text of /status.json.
+        The status of the node: the text of /status.json.
         """
         return msgspec.json.encode(self._read_status()).decode()
 
@@ -77,8 +77,8 @@ class AdminMethods(XMLRPC):
     async def xmlrpc_check_outputs(self, request: BoundedRequest, outputs: object) -> str:
         """check_outputs(outputs) -> "OK"
 
-        Check that this server makes renditions with these names, whatever the image; a fault says
-        why not.
+        Check that this server can make renditions with these names from any image. If not, a fault
+        says why.
 
         outputs  names of renditions: w500.jpg, x300.webp, 300x400-q60.jpg, full_size.auto, ...
         """
@@ -95,13 +95,13 @@ class AdminMethods(XMLRPC):
     ) -> list[dict[str, str]]:
         """render_outputs(path, outputs) -> [{output, result, error}, ...]
 
-        Have renditions of an image, or of its original, in the render cache. The image is fetched
-        first, as for a GET, if it is not there.
+        Render outputs of an image, or of its original, into the render cache. As for a GET, an
+        image that is not stored is fetched first.
 
         outputs  names of renditions: w500.jpg, x300.webp, 300x400-q60.jpg, full_size.auto, ...
 
-        result is "rendered", "cached" (it was there) or "failed"; then error says why, in the words
-        of a fault.
+        result is "rendered", "cached" (it was in the cache already) or "failed"; after a failure,
+        error is the text of a fault.
         """
         cleaned, names = parse_path(path), parse_names(outputs)
         request.record.path, request.record.outputs = quoted(cleaned, 200), len(names)
@@ -128,12 +128,13 @@ class AdminMethods(XMLRPC):
         """fetch_original(path, source="") -> {fetched, path, size, digest, width, height, format,
         modified}
 
-        Have the original of an image stored at path/original: fetched, unless it is there already;
-        never over a deletion.
+        Fetch the original of an image and store it at path/original, unless it is stored already or
+        was deleted.
 
-        source  a URL below one of [http] sources; without it, [http] source_base and the path
+        source  a URL below one of [http] sources; by default, [http] source_base and the path
 
-        fetched tells whether it was fetched; the rest are the facts of the original.
+        fetched says whether it was fetched; the other values describe the original, as image_info
+        does.
         """
         cleaned = parse_path(path)
         url = optional_text(source, "source")
@@ -150,14 +151,15 @@ class AdminMethods(XMLRPC):
         """history(path="", after="", limit=1000) -> [{path, version, digest, size, lost, winner,
         cursor}, ...]
 
-        The images that this node had accepted and that lost a conflict; they are kept for 30 days.
+        The versions of images that this node accepted and that lost a conflict. They are kept for
+        30 days.
 
-        path   those at that path, or all below it if it ends in a slash, or all
-        after  the cursor of the last row of an answer, to go on
-        limit  how many at most, up to 1000
+        path   only versions at this path, or below it if it ends in a slash; by default, all
+        after  for the next page: the cursor of the last row
+        limit  the maximum number of rows, up to 1000
 
-        In order of the paths, the newest version of a path first. lost tells when it lost, and
-        winner to which version.
+        Rows are sorted by path, the newest version of a path first. lost is when the version lost,
+        and winner the version that it lost to.
         """
         page = parse_history_page(path, after, limit)
         request.record.path = quoted(page.begin, 200)
@@ -180,11 +182,11 @@ class AdminMethods(XMLRPC):
     ) -> dict[str, Any]:
         """restore(path, version, to="") -> {path, size, digest, width, height, format, modified}
 
-        Store an image again that lost a conflict on this node; it is a new version then, on every
-        node, like any that is stored.
+        Store a version that lost a conflict on this node again. It becomes a new version on every
+        node, like any stored image.
 
-        version  as history tells it, or the beginning of it, if no other version at path begins so
-        to       where to store it; at path, without it
+        version  a version from history, or as much of its beginning as is unique at path
+        to       where to store it; by default, at path
         """
         cleaned, beginning = parse_stored_path(path), parse_beginning(version)
         target = parse_path(to, "to") if optional_text(to, "to") else parse_path(path)
@@ -201,8 +203,8 @@ class AdminMethods(XMLRPC):
     async def xmlrpc_erase(self, request: BoundedRequest, path: object) -> str:
         """erase(path) -> "OK"
 
-        Delete an image, and every version of it that lost a conflict, on every node, also on those
-        that are away and come back.
+        Delete an image and every version of it that lost a conflict, on every node, including nodes
+        that are offline now and come back later.
         """
         cleaned = parse_stored_path(path)
         request.record.path = quoted(cleaned, 200)
@@ -218,12 +220,12 @@ class AdminMethods(XMLRPC):
     ) -> dict[str, Any]:
         """verify(repair=False, rate="") -> {running, repair}
 
-        Begin to read every stored file and compare it with its digest, while the daemon goes on;
-        verify_progress tells what is found.
+        Start reading every stored file and comparing it with its digest, in the background;
+        verify_progress returns what has been found.
 
-        repair  put right what is wrong: bytes from a copy or a peer, files from their bytes; what
-                is in the way is moved aside
-        rate    how many bytes a second to read: 10 MiB; 50 MiB without it
+        repair  repair what is wrong: bytes from a copy or a peer, files in the tree from their
+                bytes; anything in the way is moved aside
+        rate    how many bytes to read per second, such as "10 MiB"; by default, 50 MiB
         """
         repairs, a_second = parse_flag(repair, "repair"), parse_rate(optional_text(rate, "rate"))
         self._verification.start(a_second, repair=repairs)
@@ -233,8 +235,8 @@ class AdminMethods(XMLRPC):
     async def xmlrpc_verify_progress(self, request: BoundedRequest) -> str:
         """verify_progress() -> JSON
 
-        How far the verification is that runs, or what the last one found; null: there was none
-        since the daemon started.
+        The progress of the running verification, or the result of the last one; null if there has
+        been none since the daemon started.
         """
         progress = self._verification.progress()
         return msgspec.json.encode(_public_progress(progress) if progress else None).decode()
@@ -243,7 +245,7 @@ class AdminMethods(XMLRPC):
     async def xmlrpc_verify_stop(self, request: BoundedRequest) -> str:
         """verify_stop() -> "OK"
 
-        Stop the verification, if one runs.
+        Stop the verification if one is running.
         """
         self._verification.stop()
         return "OK"

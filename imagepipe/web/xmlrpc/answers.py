@@ -32,6 +32,6 @@ def _dump_text(_marshaller: Marshaller, value: str, write: Callable[[str], objec
 
 def _dump_whole(_marshaller: Marshaller, value: int, write: Callable[[str], object]) -> None:
     if not -(1 << 63) <= value < 1 << 63:
-        raise OverflowError("XML-RPC has no number of more than 64 bits")
+        raise OverflowError("XML-RPC has no integers of more than 64 bits")
     kind = "int" if MININT <= value <= MAXINT else "i8"
     write(f"<value><{kind}>{value}</{kind}></value>\n")

@@ -64,7 +64,7 @@ def decode_image(value: object, bytes_max: int) -> bytes:
     if isinstance(value, str):
         return decode_base64(value.encode(errors="replace"), bytes_max)
     if not isinstance(value, bytes):
-        raise BadRequest("image", "is neither a base64 value nor a string in base64")
+        raise BadRequest("image", "must be a base64 value or a string in base64")
     if not value:
         raise _empty()
     if len(value) > bytes_max:

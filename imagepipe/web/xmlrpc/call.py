@@ -74,7 +74,7 @@ def parse_call(body: IO[bytes], lifted_bytes_min: int = LIFTED_BYTES_MIN) -> Cal
     xml = _whole(body)
     images = list(_long_texts(body, xml, lifted_bytes_min))
     if len(xml) - sum(image.end - image.start for image in images) > PARSED_BYTES_MAX:
-        raise MalformedCallError(f"more than {PARSED_BYTES_MAX} bytes apart from the image")
+        raise MalformedCallError(f"more than {PARSED_BYTES_MAX} bytes besides the image")
     if images:
         lifted = {pybase64.b64encode(os.urandom(24)).decode(): image for image in images}
         pieces = []
@@ -124,7 +124,7 @@ def _is_plain(body: IO[bytes], xml: bytes, start: int, end: int, *, section: boo
 
 def _read(xml: bytes, lifted: Mapping[str, Base64Image]) -> CallReader:
     if len(xml) > PARSED_BYTES_MAX:
-        raise MalformedCallError(f"more than {PARSED_BYTES_MAX} bytes apart from the image")
+        raise MalformedCallError(f"more than {PARSED_BYTES_MAX} bytes besides the image")
     with _long_parse if len(xml) > SLICE_BYTES else contextlib.nullcontext():
         return _fed(xml, CallReader(lifted))
 

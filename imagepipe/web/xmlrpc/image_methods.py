@@ -100,18 +100,19 @@ class ImageMethods(XMLRPC):
     ) -> str:
         """store_image(image, path, fmt=None, size=None, composite=0, crop=0) -> "OK"
 
-        Store an image, as it is or rendered to one or several sizes; all of them appear, or none.
+        Store an image unchanged, or rendered to one or more sizes. Either all outputs are stored
+        or none.
 
-        image      base64, in a string or a base64 value
-        path       where to, relative to images.path
-        fmt        format and extension of the outputs: jpg, png, gif, webp, avif, tiff, ...; the
-                   path's extension decides without it
-        size       [width, height], or {suffix: [width, height]}: the suffix goes before the
-                   extension
-        composite  1: centre on a canvas of exactly that size
-        crop       1: fill exactly that size, cut what stands out
+        image      base64, as a string or a base64 value
+        path       where to store it, relative to images.path
+        fmt        format and extension of the outputs: jpg, png, gif, webp, avif, tiff, ...; by
+                   default, the extension of path decides
+        size       [width, height], or {suffix: [width, height]} for several outputs; the suffix
+                   goes before the extension
+        composite  1: centre the image on a canvas of exactly this size
+        crop       1: fill exactly this size, cropping the excess
 
-        fmt, composite and crop are one value, or {suffix: value}.
+        fmt, composite and crop take one value, or {suffix: value}.
         """
         wanted: StoreRequest = await self._on_thread(
             lambda: parse_store(path, fmt, size, composite, crop, self._size_max)
@@ -130,7 +131,8 @@ class ImageMethods(XMLRPC):
     async def xmlrpc_delete_image(self, request: BoundedRequest, path: object) -> str:
         """delete_image(path) -> "OK"
 
-        Delete an image, or a list of images as one. What does not exist counts as deleted.
+        Delete an image, or all images of a list in one step. A path without an image is not an
+        error.
         """
         paths: tuple[str, ...] = await self._on_thread(lambda: parse_paths(path))
         request.record.path = _summary(paths)
@@ -143,8 +145,8 @@ class ImageMethods(XMLRPC):
     ) -> str:
         """move_image(src_path, dst_path) -> "OK"
 
-        Move an image, or a list of images to a list of equal length: in order, all or none. What is
-        at the destination is replaced.
+        Move an image, or a list of images to a list of paths of the same length: in order, and
+        either all or none. An image at a destination is replaced.
         """
         pairs: tuple[tuple[str, str], ...] = await self._on_thread(
             lambda: parse_moves(src_path, dst_path)
@@ -157,8 +159,8 @@ class ImageMethods(XMLRPC):
     async def xmlrpc_image_info(self, request: BoundedRequest, path: object) -> dict[str, Any]:
         """image_info(path) -> {path, size, digest, width, height, format, modified}
 
-        The facts of a stored image: bytes, SHA-256, pixels, format, and when it was stored (ISO
-        8601, UTC).
+        Information about a stored image: size in bytes, SHA-256, width and height in pixels,
+        format, and when it was stored (ISO 8601, UTC).
         """
         cleaned = parse_stored_path(path)
         request.record.path = quoted(cleaned, 200)
@@ -170,8 +172,8 @@ class ImageMethods(XMLRPC):
     ) -> list[str]:
         """list_images(prefix="", after="", limit=1000) -> [path, ...]
 
-        Stored paths that begin with prefix, in byte order, from the first one greater than `after`;
-        at most `limit` (up to 100000). Pass the last path of an answer as `after` to go on.
+        The paths of the stored images that begin with prefix and come after `after` in byte order;
+        at most `limit` of them (up to 100000). For the next page, pass the last path as `after`.
         """
         page = parse_page(prefix, after, limit)
         request.record.path = quoted(page.prefix, 200)
@@ -199,7 +201,7 @@ class ImageMethods(XMLRPC):
         finally:
             body.close()
         if gone:
-            request.record.result += " (the client was gone)"
+            request.record.result += " (client disconnected)"
             request.log()
             return
         request.setHeader(b"content-type", b"text/xml; charset=utf-8")
@@ -263,7 +265,7 @@ class ImageMethods(XMLRPC):
         why = (
             f"there is no method {quoted(procedurePath)}"
             if isinstance(procedurePath, str)
-            else "a method's name is a string"
+            else "the method name must be a string"
         )
         raise NoSuchFunction(self.NOT_FOUND, why)
 

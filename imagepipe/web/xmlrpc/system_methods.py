@@ -47,18 +47,18 @@ class SystemMethods(XMLRPCIntrospection):
     async def xmlrpc_multicall(self, request: BoundedRequest, calls: object) -> list[object]:
         """multicall(calls) -> [[result], ...]
 
-        Call several methods, one after the other, in one request.
+        Make several calls in one request, one after the other.
 
         calls  [{"methodName": name, "params": [argument, ...]}, ...], at most 100
 
-        For each call there is an array with its result, or the struct of its fault: {faultCode,
+        Returns, for each call, an array with its result or a struct with its fault: {faultCode,
         faultString}.
         """
         if not isinstance(calls, list):
-            raise BadRequest("calls", "is not a list of {methodName, params}")
+            raise BadRequest("calls", "must be a list of {methodName, params}")
         if len(calls) > CALLS_MAX:
             raise BadRequest(
-                "calls", f"lists {len(calls)} calls; at most {CALLS_MAX} go into one request"
+                "calls", f"has {len(calls)} calls; at most {CALLS_MAX} are allowed in one request"
             )
         results: list[object] = []
         failed = listed = 0
@@ -92,18 +92,20 @@ class SystemMethods(XMLRPCIntrospection):
         call = _call(given)
         if listed >= LISTED_MAX:
             raise BadRequest(
-                "calls", f"the calls before it have returned {LISTED_MAX} values: send it by itself"
+                "calls",
+                f"the calls before this one returned {LISTED_MAX} values;"
+                " send it in another request",
             )
         return await self._methods.run(cast(BoundedRequest, part), call)
 
 
 def _call(given: object) -> Call:
     if not isinstance(given, dict):
-        raise BadRequest("calls", "has an entry that is not {methodName, params}")
+        raise BadRequest("calls", "every entry must be {methodName, params}")
     entry: dict[Any, object] = given
     name, parameters = parse_text(entry.get("methodName"), "methodName"), entry.get("params", [])
     if not isinstance(parameters, list):
-        raise BadRequest("params", "is not a list")
+        raise BadRequest("params", "must be a list")
     if name == "system.multicall":
         raise BadRequest("methodName", "system.multicall cannot call itself")
     return Call(name, parameters)

@@ -66,7 +66,7 @@ class CallReader(Unmarshaller):
         self._wide = self._wide or not text.isascii()
         if self._wide and self._length > WIDE_LENGTH_MAX:
             raise MalformedCallError(
-                f"a text of more than {WIDE_LENGTH_MAX} characters has some that are not ASCII"
+                f"a text of more than {WIDE_LENGTH_MAX} characters must be ASCII"
             )
         super().data(text)
 
@@ -106,9 +106,9 @@ class CallReader(Unmarshaller):
             raise MalformedCallError("not an XML-RPC call") from None
         method = self.getmethodname()
         if method is None:
-            raise MalformedCallError("not an XML-RPC call: it names no method")
+            raise MalformedCallError("not an XML-RPC call: no method name")
         if len(method) > METHOD_LENGTH_MAX:
-            raise MalformedCallError("the method's name is too long")
+            raise MalformedCallError("the method name is too long")
         return method, parameters
 
 

@@ -112,7 +112,7 @@ class PagesTests:
     def test_anything_else_is_not_allowed(self, node: Node, path: str, method: str) -> None:
         answer, body = node.ask(path, method)
         assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
-        assert json.loads(body) == {"error": "this page is for GET and HEAD"}
+        assert json.loads(body) == {"error": "this page allows only GET and HEAD"}
 
     @pytest.mark.parametrize("path", ["/status/", "/status/a/b", "/metrics/x", "/healthz/w500.jpg"])
     def test_there_is_nothing_below_a_page(self, node: Node, path: str) -> None:
@@ -188,7 +188,7 @@ class BrowserTests:
     def test_a_time_that_is_none_is_told(self, node: Node, since: str) -> None:
         answer, body = node.ask(f"/status.json?since={since}")
         assert answer.status == 400
-        assert json.loads(body) == {"error": "since: is not a time in seconds since 1970"}
+        assert json.loads(body) == {"error": "since: must be a time in seconds since 1970"}
 
 
 class HealthTests:
@@ -303,8 +303,8 @@ class TextTests:
             "originals downloaded:   6, unavailable 1",
             "images:                 100 stored, 11 deleted, 12 moved",
             "failures of store:      2 DiskFull",
-            "newest change:                1000, unreplicated 7",
-            "changes without their bytes:  3; there have been some for 1 min 1 s",
+            "newest change:                    1000, unreplicated 7",
+            "changes waiting for their bytes:  3; waiting for 1 min 1 s",
             "2026-01-01T00:00:01Z  store  the disk is full",
         ],
     )
@@ -324,7 +324,7 @@ class TextTests:
             "rows behind",
             "bytes behind",
             "behind for",
-            "rings lost",
+            "missed notifications",
             "clock ahead",
         ]
         assert [cell.strip() for cell in north if cell] == [

@@ -226,7 +226,7 @@ class FormTests:
         ],
     )
     def test_none_or_several_images_are_refused(self, parts: list[bytes]) -> None:
-        with refused("must have one part called image, or one file"):
+        with refused("must have exactly one part named image"):
             found(b"".join(parts) + END)
 
     def test_an_empty_file_is_an_empty_image(self) -> None:

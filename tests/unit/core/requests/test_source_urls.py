@@ -296,7 +296,7 @@ class RedirectTests:
         ],
     )
     def test_nowhere_else(self, location: str) -> None:
-        with pytest.raises(SourceFailed, match="where nothing may be fetched"):
+        with pytest.raises(SourceFailed, match="fetching is not allowed"):
             led(location)
 
     @pytest.mark.parametrize(

@@ -367,7 +367,7 @@ class AnswersTests:
     def test_an_empty_body_is_a_failure(self, answer: bytes) -> None:
         with (
             serving(sending(answer)) as (_, fetching),
-            pytest.raises(SourceFailed, match="nothing"),
+            pytest.raises(SourceFailed, match="empty body"),
         ):
             fetching.image()
 
@@ -381,7 +381,7 @@ class AnswersTests:
         )
         with (
             serving(sending(encoded)) as (_, fetching),
-            pytest.raises(SourceFailed, match="encoded"),
+            pytest.raises(SourceFailed, match="Content-Encoding"),
         ):
             fetching.image()
 
@@ -443,11 +443,11 @@ class AnswersTests:
     def test_where_nobody_listens_is_a_failure(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        with pytest.raises(SourceFailed, match=r"^the source could not be connected to$"):
+        with pytest.raises(SourceFailed, match=r"^cannot connect to the source$"):
             Fetching(f"http://127.0.0.1:{port}").image()
 
     def test_a_name_that_leads_nowhere_is_the_same_failure(self) -> None:
-        with pytest.raises(SourceFailed, match=r"^the source could not be connected to$"):
+        with pytest.raises(SourceFailed, match=r"^cannot connect to the source$"):
             Fetching("http://nowhere.example", resolver=FixedResolver([])).image()
 
 
@@ -674,7 +674,7 @@ class RedirectsTests:
     ) -> None:
         with (
             serving(sending(head("302 Found", *headers, "Content-Length: 0"))) as (_, fetching),
-            pytest.raises(SourceFailed, match="not to one URL"),
+            pytest.raises(SourceFailed, match="exactly one Location"),
         ):
             fetching.image()
 
@@ -774,7 +774,7 @@ class AddressesTests:
     def test_no_spelling_of_loopback_is_connected_to_even_below_a_source(self, host: str) -> None:
         with HostileServer(sending(WHOLE)) as server:
             url = f"http://{host}:{server.port}/a.jpg"
-            with pytest.raises(Forbidden, match="address is not one"):
+            with pytest.raises(Forbidden, match="is not allowed"):
                 Fetching(named=[url]).named(url)
             assert server.untouched()
 
@@ -784,7 +784,7 @@ class AddressesTests:
             url = f"http://{host}:{inner.port}/a.jpg"
             with (
                 HostileServer(sending(redirecting(url))) as outer,
-                pytest.raises(SourceFailed, match="where nothing may be fetched"),
+                pytest.raises(SourceFailed, match="redirects to an address"),
             ):
                 Fetching(f"http://{outer.netloc}", [url]).image()
             assert inner.untouched()
@@ -805,7 +805,7 @@ class AddressesTests:
     def test_a_name_is_refused_for_any_of_its_addresses(self, addresses: list[str]) -> None:
         with HostileServer(sending(WHOLE)) as server:
             url = f"http://rebinding.example:{server.port}/"
-            with pytest.raises(Forbidden, match="address is not one"):
+            with pytest.raises(Forbidden, match="is not allowed"):
                 Fetching(named=[url], resolver=FixedResolver(addresses)).named(url)
             assert server.untouched()
 
@@ -919,7 +919,7 @@ class TLSTests:
                 resolver=FixedResolver(["127.0.0.1"]),
                 https_policy=policy,
             )
-            with pytest.raises(SourceFailed, match="without end"):
+            with pytest.raises(SourceFailed, match="too many headers"):
                 fetching.image()
             server.wait_for(server.ended)
             assert server.sent_bytes <= KERNEL_BYTES

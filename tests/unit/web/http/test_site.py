@@ -267,7 +267,7 @@ class BodyTests:
             b"POST /a?b HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
         )
         assert answered == [
-            (b"POST", b"/a?b", 401, "it needs the credentials of one of [network] users")
+            (b"POST", b"/a?b", 401, "this requires the credentials of one of [network] users")
         ]
         assert b"Cache-Control: no-store" in browser.heard
         browser.send(b"12345")
@@ -335,7 +335,7 @@ class HostTests:
         assert page.asked == is_answered
         assert browser.heard.split(b" ")[1] == (b"200" if is_answered else b"400")
         if not is_answered:
-            assert browser.body == b"a request must have one Host header\n"
+            assert browser.body == b"a request must have exactly one Host header\n"
             assert browser.transport.disconnecting
 
     @pytest.mark.parametrize("body", [b"", b"x"])

@@ -109,14 +109,14 @@ class MulticallTests:
 
     @pytest.mark.parametrize("calls", [None, "", {}, entry("a"), 5])
     def test_it_takes_a_list(self, calls: object) -> None:
-        with pytest.raises(BadRequest, match=r"^calls: is not a list"):
+        with pytest.raises(BadRequest, match=r"^calls: must be a list"):
             called(calls)
 
     def test_there_are_no_more_than_a_hundred(self) -> None:
         methods = Methods()
         assert len(called([entry("a")] * CALLS_MAX, methods)[0]) == CALLS_MAX == len(methods.called)
         with pytest.raises(
-            BadRequest, match=r"^calls: lists 101 calls; at most 100 go into one request$"
+            BadRequest, match=r"^calls: has 101 calls; at most 100 are allowed in one request$"
         ):
             called([entry("a")] * (CALLS_MAX + 1), methods)
         assert len(methods.called) == CALLS_MAX
@@ -124,11 +124,11 @@ class MulticallTests:
     @pytest.mark.parametrize(
         ("wrong", "why"),
         [
-            (5, "calls: has an entry"),
-            ([], "calls: has an entry"),
+            (5, "calls: every entry must be"),
+            ([], "calls: every entry must be"),
             ({}, "methodName: is not a string but nil"),
             (entry(5), "methodName: "),
-            ({"methodName": "a", "params": {}}, "params: is not a list"),
+            ({"methodName": "a", "params": {}}, "params: must be a list"),
             (entry("system.multicall", []), "methodName: system.multicall cannot call itself"),
         ],
     )
@@ -147,5 +147,5 @@ class MulticallTests:
         )
         assert [len(result[0]) for result in results[:2]] == [LISTED_MAX - 1, 5]
         assert [result["faultCode"] for result in results[2:]] == [1000, 1000]
-        assert "send it by itself" in results[2]["faultString"]
+        assert "send it in another request" in results[2]["faultString"]
         assert len(methods.called) == 2
