@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from twisted.application.service import Service
 from twisted.logger import Logger
@@ -20,6 +20,7 @@ from imagepipe.daemon.logs import FORMATS, LoggedService, observer_for
 from imagepipe.daemon.service import Daemon
 from imagepipe.daemon.systemd import ServiceManager
 from imagepipe.errors import ConfigError
+from imagepipe.runtime.reactor import Reactor
 
 _log = Logger()
 
@@ -67,7 +68,9 @@ class Options(usage.Options):
 def makeService(options: Options) -> Service:
     """The daemon that `options.settings` describe."""
     # importing it installs it, which must wait for twistd's --reactor
-    from twisted.internet import reactor  # noqa: PLC0415
+    from twisted.internet import reactor as installed  # noqa: PLC0415
+
+    reactor = cast(Reactor, installed)
 
     # Without a handler it would end the process; the daemon has its own from the moment at which it
     # starts.

@@ -7,7 +7,6 @@ same builder that builds the first generation.
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from imagepipe.config.settings import Settings
 from imagepipe.core.requests.client_timeouts import connections_max
@@ -22,6 +21,7 @@ from imagepipe.daemon.sites import Sites
 from imagepipe.daemon.storage_parts import StorageParts, wall_ms
 from imagepipe.monitoring.counters import Counters
 from imagepipe.replication.service import Replication
+from imagepipe.runtime.reactor import Reactor
 from imagepipe.runtime.render_queue import RenderQueue
 from imagepipe.runtime.threads import Threads
 from imagepipe.usecases.promised_outputs import PromisedOutputs
@@ -30,7 +30,7 @@ from imagepipe.web.http.connections import Connections
 
 
 def open_node(
-    reactor: Any,
+    reactor: Reactor,
     settings: Settings,
     on_fatal: Callable[[Exception], None],
     *,

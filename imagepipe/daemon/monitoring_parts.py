@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from imagepipe import __version__
 from imagepipe.daemon.generation.generation import Generations
@@ -17,6 +16,7 @@ from imagepipe.monitoring.sampler import Sampler, measurement_of
 from imagepipe.monitoring.status_reader import StatusReader
 from imagepipe.replication.service import Replication
 from imagepipe.replication.status import ReplicationStatus
+from imagepipe.runtime.reactor import Reactor
 from imagepipe.runtime.render_queue import RenderQueue
 from imagepipe.runtime.threads import Threads
 from imagepipe.web.status_pages import status_pages
@@ -27,7 +27,7 @@ class MonitoringParts:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         path: Path,
         threads: Threads,
         counters: Counters,

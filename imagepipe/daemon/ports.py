@@ -23,6 +23,7 @@ from twisted.internet.error import CannotListenError
 
 from imagepipe.config.settings import HttpSettings, NetworkSettings, Settings
 from imagepipe.errors import StartError
+from imagepipe.runtime.reactor import Reactor
 
 XML_RPC = "XML-RPC"
 HTTP = "HTTP"
@@ -57,7 +58,7 @@ class Ports:
     On the reactor's thread.
     """
 
-    def __init__(self, reactor: Any, factories: Mapping[str, Any]) -> None:
+    def __init__(self, reactor: Reactor, factories: Mapping[str, Any]) -> None:
         self._reactor = reactor
         self._factories = factories
         self._ports: dict[Listener, Any] = {}  # IListeningPorts

@@ -19,7 +19,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
@@ -36,6 +36,7 @@ from imagepipe.daemon.node import Node
 from imagepipe.daemon.ports import XML_RPC, Ports, listeners_of
 from imagepipe.daemon.systemd import ServiceManager
 from imagepipe.errors import ConfigError, StartError
+from imagepipe.runtime.reactor import Reactor
 from imagepipe.runtime.threads import run_in_new_thread
 
 STOP_SECONDS_MAX = 20.0
@@ -63,7 +64,7 @@ class Daemon(Service):
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         settings: Settings,
         load: Callable[[], Settings],
         open_node: Callable[[Settings, OnFatal], Node],

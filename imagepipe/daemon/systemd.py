@@ -15,8 +15,8 @@ order, a moment later.
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 EXTENSION_SECONDS = 30.0
@@ -34,7 +34,7 @@ class ServiceManager:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactorTime,
         environment: Mapping[str, str],
         process_id: int,
         monotonic_us: Callable[[], int],

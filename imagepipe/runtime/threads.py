@@ -6,10 +6,11 @@ import threading
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from twisted.internet._resolver import GAIResolver
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads, IReactorThreads
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
@@ -33,7 +34,7 @@ class _DaemonThreadPool(ThreadPool):
 class Threads:
     """Each method runs a blocking call on one of its threads. `reactor` calls back."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: IReactorThreads) -> None:
         self._reactor = reactor
         self._calls = ThreadPool(minthreads=1, maxthreads=CALL_THREADS, name="calls")
         self._files = ThreadPool(minthreads=1, maxthreads=FILE_THREADS, name="files")
@@ -94,7 +95,9 @@ class Threads:
         return self._calls, self._files, self._passwords, self._pulls, self._answers, self._probes
 
 
-def on_thread_of(reactor: Any, pool: ThreadPool, call: Callable[[], T]) -> "Deferred[T]":
+def on_thread_of(
+    reactor: IReactorFromThreads, pool: ThreadPool, call: Callable[[], T]
+) -> "Deferred[T]":
     """Run it on a thread of `pool`. What it raises holds on to nothing.
 
     Between Twisted and a coroutine that awaits, an exception becomes part of a reference cycle,
@@ -106,7 +109,7 @@ def on_thread_of(reactor: Any, pool: ThreadPool, call: Callable[[], T]) -> "Defe
     return deferred
 
 
-def deliver(reactor: Any, deferred: "Deferred[T]", call: Callable[[], T]) -> None:
+def deliver(reactor: IReactorFromThreads, deferred: "Deferred[T]", call: Callable[[], T]) -> None:
     """Run it on this thread, and `deferred` gets what comes of it on the reactor's. See above."""
     try:
         result = call()
@@ -118,7 +121,9 @@ def deliver(reactor: Any, deferred: "Deferred[T]", call: Callable[[], T]) -> Non
         reactor.callFromThread(deferred.callback, result)
 
 
-def run_in_new_thread(reactor: Any, call: Callable[[], T], name: str) -> "Deferred[T]":
+def run_in_new_thread(
+    reactor: IReactorFromThreads, call: Callable[[], T], name: str
+) -> "Deferred[T]":
     """Run it on a new thread, because those of a pool may all be waiting for something. One that
     hangs does not keep the process alive.
     """

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -48,7 +49,9 @@ class PromisedOutputs:
     forget it with the last of them.
     """
 
-    def __init__(self, reactor: Any, on_thread: OnThread, store: Store, counters: Counters) -> None:
+    def __init__(
+        self, reactor: IReactorTime, on_thread: OnThread, store: Store, counters: Counters
+    ) -> None:
         self._reactor = reactor
         self._on_thread = on_thread
         self._store = store

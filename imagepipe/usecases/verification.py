@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 
 from imagepipe.core.rate_limit import RateLimit
@@ -88,7 +89,7 @@ class Verification:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactorFromThreads,
         store: Store,
         refetch: Callable[[Sequence[Content]], Coroutine[Any, Any, None]],
         *,
@@ -147,7 +148,7 @@ class _VerificationRun:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactorFromThreads,
         store: Store,
         refetch: Callable[[Sequence[Content]], Coroutine[Any, Any, None]],
         pace: RateLimit,

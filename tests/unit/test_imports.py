@@ -42,6 +42,7 @@ MAY_IMPORT = {
         "imagepipe.storage",
         "imagepipe.config.settings",
         "imagepipe.runtime.rate_limited_log",
+        "imagepipe.runtime.reactor",
         "imagepipe.core",
         "imagepipe.errors",
     ),
@@ -106,7 +107,13 @@ MAY_IMPORT = {
         "imagepipe.replication.zmq.curve_keys",
         "imagepipe.storage.adopt",
     ),
-    "imagepipe.tap": ("imagepipe", "imagepipe.config", "imagepipe.daemon", "imagepipe.errors"),
+    "imagepipe.tap": (
+        "imagepipe",
+        "imagepipe.config",
+        "imagepipe.daemon",
+        "imagepipe.errors",
+        "imagepipe.runtime.reactor",
+    ),
 }
 """Part of imagepipe -> the parts that it may import. What is not here may not be in the package."""
 

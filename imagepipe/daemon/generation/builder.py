@@ -18,6 +18,7 @@ from imagepipe.daemon.generation.secret_files import Secrets
 from imagepipe.daemon.monitoring_parts import MonitoringParts
 from imagepipe.monitoring.graphite import Graphite
 from imagepipe.replication.service import Replication
+from imagepipe.runtime.reactor import Reactor
 from imagepipe.runtime.render_queue import RenderQueue
 from imagepipe.runtime.threads import Threads
 from imagepipe.storage.store import Store
@@ -44,7 +45,7 @@ class GenerationBuilder:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         threads: Threads,
         queue: RenderQueue,
         store: Store,

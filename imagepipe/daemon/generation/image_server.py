@@ -11,6 +11,7 @@ from imagepipe.daemon.generation.generation import ImageServer
 from imagepipe.engines.engine import Engine
 from imagepipe.monitoring.counters import Counters
 from imagepipe.replication.service import Replication
+from imagepipe.runtime.reactor import Reactor
 from imagepipe.runtime.render_queue import RenderQueue
 from imagepipe.runtime.threads import Threads
 from imagepipe.storage.cache.cache import RenderCache
@@ -44,7 +45,7 @@ class ImageServerBuilder:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         threads: Threads,
         queue: RenderQueue,
         store: Store,

@@ -14,7 +14,7 @@ import re
 import socket
 import struct
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import zmq
 from twisted.internet.error import CannotListenError
@@ -26,6 +26,7 @@ from imagepipe.replication.zmq.curve import CurveInspection, is_worth_a_warning
 from imagepipe.replication.zmq.endpoint_errors import endpoint_error
 from imagepipe.replication.zmq.zmtp import Inspection, InspectionLimits, ProtocolViolation
 from imagepipe.runtime.rate_limited_log import RateLimitedLog
+from imagepipe.runtime.reactor import NetworkReactor
 
 CONNECTIONS_MAX = 100
 """Each takes three file descriptors, of which a process often has only a thousand."""
@@ -50,7 +51,9 @@ class Gate(Factory):
 
     noisy = False
 
-    def __init__(self, reactor: Any, endpoint: str, inner: str, limits: InspectionLimits) -> None:
+    def __init__(
+        self, reactor: NetworkReactor, endpoint: str, inner: str, limits: InspectionLimits
+    ) -> None:
         self.reactor = reactor
         self.inner = inner
         self.limits = limits
@@ -58,7 +61,10 @@ class Gate(Factory):
         self._rate_limited_log = RateLimitedLog(_log, reactor.seconds)
         host, port = _address(endpoint)
         try:
-            self._port = reactor.listenTCP(port, self, backlog=128, interface=host)
+            # a tcp.Port, which can do more than its interface says
+            self._port = cast(
+                Any, reactor.listenTCP(port, cast(Any, self), backlog=128, interface=host)
+            )
         except CannotListenError as error:
             raise endpoint_error("bind", endpoint, error.socketError) from None
         shown = f"[{host}]" if ":" in host else host

@@ -32,6 +32,7 @@ from zope.interface import implementer
 
 from imagepipe.core.requests.addresses import is_public
 from imagepipe.core.requests.source_urls import SourceUrl
+from imagepipe.runtime.reactor import ResolvingReactor
 
 CONNECT_SECONDS_MAX = 10.0
 
@@ -53,7 +54,13 @@ class SourceConnection:
     """One request to one server. `body_bytes` is for whoever takes the body to count up."""
 
     def __init__(
-        self, reactor: Any, url: SourceUrl, resolver: Any, https_policy: Any, *, any_address: bool
+        self,
+        reactor: ResolvingReactor,
+        url: SourceUrl,
+        resolver: Any,
+        https_policy: Any,
+        *,
+        any_address: bool,
     ) -> None:
         self.body_bytes = 0
         self._reactor = reactor
@@ -119,7 +126,7 @@ class _Endpoints:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: ResolvingReactor,
         url: SourceUrl,
         resolver: "_CheckedResolver",
         https_policy: Any,
@@ -177,7 +184,7 @@ class _ResolvingReactor:
     else.
     """
 
-    def __init__(self, reactor: Any, resolver: Any) -> None:
+    def __init__(self, reactor: ResolvingReactor, resolver: Any) -> None:
         self._reactor = reactor
         self.nameResolver = resolver
 

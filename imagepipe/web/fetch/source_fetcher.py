@@ -37,6 +37,7 @@ from imagepipe.errors import (
     TooLarge,
     quoted,
 )
+from imagepipe.runtime.reactor import ResolvingReactor
 from imagepipe.web.fetch.source_connection import SourceConnection
 
 REDIRECTS_MAX = 5
@@ -69,7 +70,7 @@ class SourceFetcher:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: ResolvingReactor,
         rules: SourceRules,
         *,
         bytes_max: int,

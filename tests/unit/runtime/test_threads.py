@@ -3,7 +3,7 @@
 import queue
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.python.failure import Failure
@@ -31,7 +31,7 @@ class Turns:
     def outcome(self, pool: ThreadPool, call: Callable[[], Any]) -> Any:
         """What `call` returns on a thread, or a Failure."""
         results: list[Any] = []
-        on_thread_of(self, pool, call).addBoth(results.append)
+        on_thread_of(cast(Any, self), pool, call).addBoth(results.append)
         while not results:
             self._wanted.get(timeout=PATIENCE_SECONDS)()
         return results[0]
