@@ -45,7 +45,7 @@ class MulticallTests:
     def test_what_it_may_not_do_is_a_fault(self, daemon: DaemonProcess) -> None:
         many = [{"methodName": "list_images", "params": []}] * 101
         assert fault_of(daemon.proxy.system.multicall, many).faultString.startswith(
-            "[1000] calls: lists 101 calls"
+            "[1000] calls: has 101 calls"
         )
         answers: Any = daemon.proxy.system.multicall(
             [
