@@ -94,7 +94,8 @@ def connection_options(*, environment: bool) -> Callable[[_Decorated], _Decorate
     def decorate(function: _Decorated) -> _Decorated:
         for option in reversed(options):
             function = option(function)
-        for parameter in function.__click_params__ if environment else ():  # type: ignore[attr-defined]
+        parameters: list[click.Option] = getattr(function, "__click_params__", [])
+        for parameter in parameters if environment else ():
             if parameter.name in NAMES:
                 parameter.envvar = f"IMAGEPIPE_{parameter.name.upper()}"
                 parameter.show_envvar = True

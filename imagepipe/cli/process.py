@@ -149,7 +149,7 @@ def pull(server: "ServerAddress", source: str, **options: Any) -> int:
 
     For example:
       imagepipe pull --namespace p --start 10000000 --end 10001000 --concurrency 100
-      imagepipe pull --namespace p --start 1 --end 900 --source 'https://photos.example.org/{id}.jpg'
+      imagepipe pull --namespace p --start 1 --end 9 --source 'https://photos.example.org/{id}.jpg'
 
     Exit status: 0 all are stored; 1 some failed (they are listed), or the daemon could not be
     reached; 130 interrupted.

@@ -4,10 +4,10 @@ settings            the values, one class per section
 loading             the file -> Settings, or ConfigError with every problem in it
 parsing             the text -> checked values, by ConfigObj and its validate
 spec                every option, its check and its default
-quantities, values, files    the checks
+quantities, values, path_values    the checks
 rules               how options must fit each other and the machine
 exposure            a warning if anyone can write
-changes             what differs between two configurations
+option_changes      what differs between two configurations
 server_endpoints    what Twisted's endpoint strings open
 """
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from imagepipe.config import files, quantities, values
+from imagepipe.config import path_values, quantities, values
 from imagepipe.config.values import Value
 
 Check = Callable[..., Any]
@@ -87,14 +87,16 @@ def checks(start: Path) -> dict[str, Check]:
     """
 
     def path(value: Value) -> Path:
-        return files.absolute_path(start, value)
+        return path_values.absolute_path(start, value)
 
     functions: dict[str, Check] = {
         "path": path,
-        "file": lambda value: files.readable_file(path(value)),
-        "folder": lambda value: files.existing_folder(path(value)),
-        "secrets_file": lambda value: files.secrets_in(files.readable_file(path(value))),
-        "program": files.program,
+        "file": lambda value: path_values.readable_file(path(value)),
+        "folder": lambda value: path_values.existing_folder(path(value)),
+        "secrets_file": lambda value: path_values.secrets_in(
+            path_values.readable_file(path(value))
+        ),
+        "program": path_values.program,
     }
     quantity_checks: tuple[Check, ...] = (
         quantities.whole,

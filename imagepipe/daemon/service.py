@@ -29,8 +29,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from imagepipe import __version__
-from imagepipe.config.changes import applicable, changes
 from imagepipe.config.exposure import exposure
+from imagepipe.config.option_changes import applicable, changes
 from imagepipe.config.settings import Settings
 from imagepipe.daemon.node import Node
 from imagepipe.daemon.ports import XML_RPC, Ports, listeners_of

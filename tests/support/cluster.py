@@ -187,7 +187,9 @@ class Cluster:
             node = self.nodes[name]
             eventually(
                 lambda node=node: tree(node) == images,  # type: ignore[misc]
-                lambda node=node: f"{node.folder.name} has {sorted(tree(node))}",  # type: ignore[misc]
+                lambda node=node: (  # type: ignore[misc]
+                    f"{node.folder.name} has {sorted(tree(node))}"
+                ),
             )
 
     def clean_up(self) -> None:

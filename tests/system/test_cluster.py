@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import xmlrpc.client
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ class AbsenceTests:
             }
             for name in names:
                 others = [writers[other].run for other in names if other != name]
-                together([*others, lambda name=name: kill_and_restart(nodes, name)])  # type: ignore[misc]
+                together([*others, partial(kill_and_restart, nodes, name)])
                 for writer in writers.values():
                     writer.daemon = nodes[writer.name]
             expected = {

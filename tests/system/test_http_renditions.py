@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -813,7 +814,8 @@ class ChangeTests:
             count = 0
             while not done.is_set():
                 at_least = written[0]
-                assert opened(get(server, url)).convert("RGB").getpixel((4, 4))[0] >= at_least  # type: ignore[index]
+                pixel: Any = opened(get(server, url)).convert("RGB").getpixel((4, 4))
+                assert pixel[0] >= at_least
                 count += 1
             return count
 

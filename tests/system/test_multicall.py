@@ -38,7 +38,9 @@ class MulticallTests:
         ]
         for line in (*lines, "POST 'system.multicall' 6 calls, 1 failed"):
             eventually(
-                lambda line=line: any(line in logged for logged in daemon.log),  # type: ignore[misc]
+                lambda line=line: (  # type: ignore[misc]
+                    any(line in logged for logged in daemon.log)
+                ),
                 lambda line=line: line,  # type: ignore[misc]
             )
 

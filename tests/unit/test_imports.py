@@ -196,14 +196,10 @@ TOO_LONG = frozenset(
 
 NAMED_ALIKE = {
     "adopt": "a command, and what it does",
-    "changes": "those of the configuration, and those of the tree",
-    "files": "those of the configuration, and those of the cache",
     "history": "a command, and what it prints",
-    "links": "to peers, and hard links in the tree",
     "service": "the daemon's, and replication's",
     "status": "a command, and the status of replication",
     "store": "a command, and what it calls",
-    "upstreams": "the rules, and the table",
     "verify": "a command, and what it does",
 }
 """Names that two modules may have, because their folders tell them apart."""

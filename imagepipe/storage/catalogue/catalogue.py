@@ -19,7 +19,7 @@ from imagepipe.storage.catalogue import columns
 from imagepipe.storage.catalogue.database import Database
 from imagepipe.storage.catalogue.history import History
 from imagepipe.storage.catalogue.orders import Orders
-from imagepipe.storage.catalogue.upstreams import Upstreams
+from imagepipe.storage.catalogue.upstream_rows import Upstreams
 from imagepipe.storage.health import Health
 from imagepipe.storage.image_info import ImageFacts, ImageInfo, info_of
 from imagepipe.storage.memory import RowMemory

@@ -34,7 +34,7 @@ from imagepipe.storage.disk import digest_of, make_folder, status_of
 from imagepipe.storage.objects import Objects
 from imagepipe.storage.tree.changed_folders import ChangedFolders
 from imagepipe.storage.tree.changes import Occupant, PreparedChanges, Replacement, StagedLink
-from imagepipe.storage.tree.links import link_or_copy
+from imagepipe.storage.tree.hard_links import link_or_copy
 from imagepipe.storage.tree.names import is_leftover, temporary_name
 
 _log = Logger()

@@ -29,7 +29,7 @@ from imagepipe.errors import quoted
 from imagepipe.storage.catalogue.catalogue import Catalogue
 from imagepipe.storage.disk import status_of
 from imagepipe.storage.objects import Objects
-from imagepipe.storage.tree.links import LINKS_IMPOSSIBLE
+from imagepipe.storage.tree.hard_links import LINKS_IMPOSSIBLE
 from imagepipe.storage.tree.tree import Tree
 from imagepipe.storage.writer.housekeeping import Housekeeping
 from imagepipe.storage.writer.tree_view import VisibleRows

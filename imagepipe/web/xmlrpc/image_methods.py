@@ -52,7 +52,8 @@ def method(*signatures: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """
 
     def mark(function: Callable[..., T]) -> Callable[..., T]:
-        function.signature = [signature.split() for signature in signatures]  # type: ignore[attr-defined]
+        described: Any = function
+        described.signature = [signature.split() for signature in signatures]
         return withRequest(function)  # type: ignore[no-any-return]
 
     return mark

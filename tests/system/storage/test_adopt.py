@@ -99,7 +99,9 @@ class AdoptTests:
                 "past.jpg": 1,
             }
             for path in rows:
-                assert put(store, {path: image(4)}).version > rows[path].entry.version  # type: ignore[operator]
+                version = put(store, {path: image(4)}).version
+                assert version
+                assert version > rows[path].entry.version
 
     def test_it_gets_the_mode_of_an_image(self, tmp_path: Path) -> None:
         lay(tmp_path, {"a.jpg": image(1)})

@@ -530,7 +530,8 @@ class HostileFieldTests:
     def test_the_row_of_an_erasure_may_be_as_long_as_its_path_makes_it(self) -> None:
         longest = "/".join(["d" * 255] * 4)
         row = changed(DELETE_ROW, 0, f".erased/{longest}")
-        [told] = decode_reply("c", body(["batch", 1, NODE, EPOCH, 4, 6, 6, [row]])).rows  # type: ignore[union-attr]
+        batch: Any = decode_reply("c", body(["batch", 1, NODE, EPOCH, 4, 6, 6, [row]]))
+        [told] = batch.rows
         assert told.entry.path == f".erased/{longest}"
 
     def test_a_get_may_not_ask_for_more_than_it_is_allowed_in_all_its_ranges_together(self) -> None:

@@ -15,7 +15,7 @@ from imagepipe.core.rows.epochs import Epoch
 from imagepipe.core.rows.join import Cursor
 from imagepipe.core.rows.stamp import Version
 from imagepipe.errors import DiskFull, NotStored
-from imagepipe.storage.catalogue.upstreams import EPOCHS_MAX
+from imagepipe.storage.catalogue.upstream_rows import EPOCHS_MAX
 from imagepipe.storage.store import Store
 from tests.support.exchange import check_shown, fetch, pull, retry, rows_of
 from tests.support.stores import (

@@ -7,7 +7,7 @@ import pytest
 from configobj import ConfigObj
 
 from imagepipe.config import Settings, load
-from imagepipe.config.changes import OPTIONS, RESTART_ONLY, OptionChange, applicable, changes
+from imagepipe.config.option_changes import OPTIONS, RESTART_ONLY, OptionChange, applicable, changes
 from imagepipe.config.spec import CONFIGSPEC
 
 SECTIONS = ("network", "http", "replication", "images", "imagemagick", "graphite")
