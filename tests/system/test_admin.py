@@ -119,7 +119,7 @@ class IntrospectionTests:
 
 
 class StatusTests:
-    def test_status_is_told_where_the_image_server_is_off(self, daemon: DaemonProcess) -> None:
+    def test_status_works_while_the_image_server_is_off(self, daemon: DaemonProcess) -> None:
         status = json.loads(daemon.proxy.admin.status())
         assert status["ready"] is True
         assert status["totals"]["images_stored"] >= 0
@@ -221,7 +221,7 @@ class RenderOutputsTests:
             ["w5.png"] * 257,
         ],
     )
-    def test_what_is_no_output_is_a_fault_that_names_the_argument(
+    def test_an_invalid_output_is_a_fault_that_names_the_argument(
         self, server: DaemonProcess, folder: str, picture: bytes, outputs: object
     ) -> None:
         server.proxy.store_image(picture, f"{folder}/a.jpg")
@@ -233,7 +233,7 @@ class RenderOutputsTests:
         assert renders(server) == before
 
     @pytest.mark.parametrize("path", HOSTILE)
-    def test_what_is_no_path_is_a_fault_that_names_the_argument(
+    def test_an_invalid_path_is_a_fault_that_names_the_argument(
         self, server: DaemonProcess, path: object
     ) -> None:
         fault = fault_of(server.proxy.admin.render_outputs, path, ["w10.png"])
@@ -530,7 +530,7 @@ class RestoreTests:
     @pytest.mark.parametrize(
         "version", [None, 5, [], {}, b"x", "", "x", "%", "0'", "0" * 17, "0" * 5000]
     )
-    def test_what_is_no_version_is_a_fault_that_names_the_argument(
+    def test_an_invalid_version_is_a_fault_that_names_the_argument(
         self, north: DaemonProcess, version: object
     ) -> None:
         assert fault_of(north.proxy.admin.restore, "x/b.png", version).faultString.startswith(

@@ -76,7 +76,7 @@ class GuardedTests:
         assert status == 0
         assert "sesame" not in seen
 
-    def test_a_wrong_or_missing_password_is_told(self, guarded: DaemonProcess) -> None:
+    def test_a_wrong_or_missing_password_is_reported(self, guarded: DaemonProcess) -> None:
         trust = ("--ca-file", guarded.folder / "cert.pem")
         assert "wrong user name or password" in only_line(
             against(
@@ -93,10 +93,10 @@ class GuardedTests:
             against(guarded, "list", *trust)
         )
 
-    def test_a_certificate_that_nobody_trusts_is_told(self, guarded: DaemonProcess) -> None:
+    def test_an_untrusted_certificate_is_reported(self, guarded: DaemonProcess) -> None:
         assert "its certificate is not trusted" in only_line(against(guarded, "list", "--tls"))
 
-    def test_plain_where_tls_is_spoken_is_told_and_the_other_way_round(
+    def test_plain_instead_of_tls_is_reported_and_vice_versa(
         self, guarded: DaemonProcess, daemon: DaemonProcess
     ) -> None:
         assert "use --tls" in only_line(against(guarded, "list"))
@@ -104,7 +104,7 @@ class GuardedTests:
             against(daemon, "list", "--tls", "--timeout", "0.5")
         )
 
-    def test_files_that_are_not_there_are_told(self, guarded: DaemonProcess) -> None:
+    def test_missing_files_are_reported(self, guarded: DaemonProcess) -> None:
         assert "No such file" in only_line(
             against(guarded, "list", "--user", "ann", "--password-file", "/nothing")
         )
@@ -113,14 +113,14 @@ class GuardedTests:
 
 
 class NobodyTests:
-    def test_a_refused_connection_is_told(self) -> None:
+    def test_a_refused_connection_is_reported(self) -> None:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             assert "connection refused" in only_line(
                 run("list", "--port", str(unused.getsockname()[1]))
             )
 
-    def test_a_name_that_is_none_is_told(self) -> None:
+    def test_an_invalid_host_name_is_reported(self) -> None:
         assert "imagepipe.invalid" in only_line(run("list", "--host", "imagepipe.invalid"))
         assert "not a valid host name" in only_line(run("list", "--host", "x" * 100))
 
@@ -142,7 +142,7 @@ class NobodyTests:
             b"\x00" * 1000,
         ],
     )
-    def test_a_server_that_is_no_imagepipe_is_told(self, answer: bytes) -> None:
+    def test_a_server_other_than_imagepipe_is_reported(self, answer: bytes) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             stranger = threading.Thread(target=_answer_once, args=(listening, answer))
             stranger.start()
@@ -150,7 +150,7 @@ class NobodyTests:
             stranger.join(PATIENCE_SECONDS)
         assert "not an imagepipe" in only_line(done)
 
-    def test_a_name_that_the_daemon_does_not_know_itself_by_is_told_in_its_own_words(self) -> None:
+    def test_an_unknown_name_of_the_daemon_is_reported_in_its_own_words(self) -> None:
         sentence = (
             b"images.example.org is not a known name of this server; if it should be, add it to"
             b" [network] hosts"
@@ -168,7 +168,7 @@ class NobodyTests:
             refusing.join(PATIENCE_SECONDS)
         assert only_line(done).endswith(f"call refused: {sentence.decode()}")
 
-    def test_an_answer_that_breaks_off_is_told(self) -> None:
+    def test_a_truncated_answer_is_reported(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             broken = threading.Thread(
                 target=_answer_once,
@@ -218,7 +218,7 @@ class OutputTests:
             "imagepipe: cannot write: No space left on device\n",
         )
 
-    def test_a_name_that_is_no_text_is_refused_before_it_is_sent(
+    def test_a_name_that_is_not_text_is_refused_before_it_is_sent(
         self, daemon: DaemonProcess
     ) -> None:
         assert "names cannot contain the character" in only_line(

@@ -87,7 +87,7 @@ class EraseTests:
         )
         assert "x/a.png" not in cluster.wait_until_equal()
 
-    def test_a_path_of_which_nothing_was_ever_heard_is_told(self, north: DaemonProcess) -> None:
+    def test_an_unknown_path_is_reported(self, north: DaemonProcess) -> None:
         done = against(north, "erase", "never/heard-of.png")
         assert done.status == 1
         assert "there never was" in done.err

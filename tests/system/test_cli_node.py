@@ -34,7 +34,7 @@ class CheckConfigTests:
             )
         assert not (tmp_path / "images").exists()
 
-    def test_every_problem_is_told_in_the_words_of_the_daemon(self, tmp_path: Path) -> None:
+    def test_every_problem_is_reported_in_the_words_of_the_daemon(self, tmp_path: Path) -> None:
         daemon = DaemonProcess(tmp_path, {"network": {"prot": 1, "max_request": "much"}})
         with pytest.raises(ConfigError) as error:
             load(daemon.config)

@@ -257,7 +257,7 @@ class ResumeTests:
         assert "no answer within 0.2 s" in other.err  # another range is another run
         assert (first.returncode, len(out.splitlines())) == (0, 4)
 
-    def test_a_file_that_is_damaged_or_of_another_run_is_refused_until_it_shall_not_count(
+    def test_a_file_that_is_damaged_or_of_another_run_is_refused_without_restart(
         self, tmp_path: Path
     ) -> None:
         file = tmp_path / "state"

@@ -32,7 +32,7 @@ class VerifyTests:
         assert "nothing is wrong" in done.err
         assert json.loads(against(north, "verify", "--watch", "--json").out)["running"] is False
 
-    def test_what_is_rotten_is_listed_and_repaired_from_the_peer(
+    def test_corrupt_files_are_listed_and_repaired_from_the_peer(
         self, cluster: Cluster, north: DaemonProcess
     ) -> None:
         image = encoded(gradient(40, 40), "PNG")

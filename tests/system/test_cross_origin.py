@@ -319,7 +319,7 @@ class SocketTests:
         "type",
         ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"],
     )
-    def test_a_call_that_is_no_xml_is_415(self, daemon: DaemonProcess, type: str) -> None:
+    def test_a_call_that_is_not_xml_is_415(self, daemon: DaemonProcess, type: str) -> None:
         answered = request(
             daemon.url,
             "/RPC2",

@@ -79,7 +79,7 @@ class ArrivalTests:
             )
             assert get(three[one], f"/{folder}/m/{number}.png/w10.png").status == 200
 
-    def test_all_who_ask_at_once_find_it(self, three: Cluster, folder: str) -> None:
+    def test_everyone_who_asks_at_once_finds_it(self, three: Cluster, folder: str) -> None:
         for number in range(5):
             assert post(three["a"], f"/{folder}/{number}", solid(number)).status == 200
             with ThreadPoolExecutor(40) as clients:

@@ -189,7 +189,7 @@ class BodyTests:
         assert exchange(server, head, chunked(picture)).startswith(b"HTTP/1.1 200 ")
         assert (server.images / folder / "original").read_bytes() == picture
 
-    def test_a_client_that_asks_first_is_told_to_go_on(
+    def test_a_client_that_expects_100_gets_it(
         self, server: DaemonProcess, folder: str, picture: bytes
     ) -> None:
         with connected(server) as client:
@@ -424,7 +424,9 @@ class RefusalTests:
         ],
         ids=lambda body: body[:4].decode("latin-1"),
     )
-    def test_what_is_no_image_is_415(self, server: DaemonProcess, folder: str, body: bytes) -> None:
+    def test_a_body_that_is_not_an_image_is_415(
+        self, server: DaemonProcess, folder: str, body: bytes
+    ) -> None:
         self.refused(server, folder, 415, body)
         self.refused(server, folder, 415, form(("image", "a.jpg", body)), Content_Type=FORM)
 
@@ -483,7 +485,7 @@ class RefusalTests:
             'multipart/form-data; boundary="\xe9"',
         ],
     )
-    def test_a_form_that_is_none_is_400(
+    def test_an_invalid_form_is_400(
         self, server: DaemonProcess, folder: str, body: bytes, media_type: str
     ) -> None:
         self.refused(server, folder, 400, body, Content_Type=media_type)
@@ -623,7 +625,7 @@ class BoundTests:
                 "error": "Request Entity Too Large"
             }
 
-    def test_who_sends_first_and_listens_then_reads_413(
+    def test_a_client_that_sends_everything_first_still_reads_413(
         self, small: DaemonProcess, folder: str
     ) -> None:
         assert post(small, f"/{folder}", bytes(20_000_000)).status == 413
@@ -664,7 +666,7 @@ class AgainTests:
         assert post(server, f"/{folder}", picture).status == 200
         assert get(server, f"/{folder}/original").body == picture
 
-    def test_many_at_once_leave_one_of_them_and_each_is_told_of_its_own(
+    def test_many_at_once_leave_one_and_each_gets_its_own_facts(
         self, server: DaemonProcess, folder: str
     ) -> None:
         images = [encoded(gradient(10 + n, 10), "PNG") for n in range(20)]
@@ -766,7 +768,7 @@ class UsersTests:
             client.sendall(request_head(f"/{folder}", 1000, "Expect: 100-continue"))
             assert client.recv(1000).startswith(b"HTTP/1.1 401 ")
 
-    def test_a_wrong_one_is_told_before_what_is_wrong_with_the_request(
+    def test_a_wrong_password_is_reported_before_a_wrong_request(
         self, guarded: DaemonProcess, picture: bytes
     ) -> None:
         assert (
@@ -809,7 +811,7 @@ class LoopbackTests:
         assert not (server.images / folder).exists()
 
     @needs_namespaces
-    def test_who_is_elsewhere_is_403_before_a_body_is_taken(
+    def test_another_machine_is_403_before_its_body_is_read(
         self, tmp_path: Path, picture: bytes
     ) -> None:
         with running(

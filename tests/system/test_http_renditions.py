@@ -484,7 +484,7 @@ class AutoTests:
 
 
 class AnswerTests:
-    def test_the_etag_is_the_hash_of_the_bytes_whoever_asks(
+    def test_the_etag_is_the_hash_of_the_bytes_for_every_client(
         self, server: DaemonProcess, photo: str
     ) -> None:
         found = [get(server, f"{photo}/w33.jpg") for _ in range(3)]
@@ -506,7 +506,7 @@ class AnswerTests:
         assert {**head.headers, "date": ""} == {**full.headers, "date": ""}
         assert (head.body, len(full.body)) == (b"", int(head.headers["content-length"]))
 
-    def test_who_has_it_gets_304(self, server: DaemonProcess, photo: str) -> None:
+    def test_a_client_that_has_it_gets_304(self, server: DaemonProcess, photo: str) -> None:
         found = get(server, f"{photo}/w35.jpg")
         again = get(server, f"{photo}/w35.jpg", If_None_Match=found.headers["etag"])
         assert (again.status, again.body, again.headers["etag"]) == (
@@ -516,7 +516,7 @@ class AnswerTests:
         )
         assert get(server, f"{photo}/w36.jpg", If_None_Match=found.headers["etag"]).status == 200
 
-    def test_a_date_is_no_reason_not_to_send_it(self, server: DaemonProcess, photo: str) -> None:
+    def test_a_date_alone_does_not_make_it_304(self, server: DaemonProcess, photo: str) -> None:
         found = get(server, f"{photo}/w35.jpg")
         assert (
             get(server, f"{photo}/w35.jpg", If_Modified_Since=found.headers["last-modified"]).body
@@ -721,7 +721,7 @@ class QueueTests:
         assert opened(found[0]).size == (250, 167)
         eventually(lambda: not open_cached(server), lambda: str(open_cached(server)))
 
-    def test_a_thousand_gets_of_what_cannot_be_rendered_are_all_told(
+    def test_a_thousand_gets_of_an_unrenderable_image_are_all_answered(
         self, server: DaemonProcess, folder: str
     ) -> None:
         server.proxy.store_image(text(noise(300, 200)[:-1000]), f"{folder}/a.png")
@@ -944,7 +944,7 @@ class CacheTests:
             ]
             assert (renders(daemon), status(daemon)["cache"]["files"]) == (0, 6)
 
-    def test_one_whose_bytes_were_changed_on_the_disk_is_made_anew(
+    def test_one_whose_bytes_were_changed_on_disk_is_rendered_again(
         self, tmp_path: Path, picture: bytes
     ) -> None:
         with running(tmp_path, with_options()) as daemon:

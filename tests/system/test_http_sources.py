@@ -133,7 +133,7 @@ class FetchTests:
             0,
         )
 
-    def test_who_comes_while_it_is_stored_does_not_have_it_fetched_again(
+    def test_a_request_during_the_store_does_not_fetch_it_again(
         self, server: DaemonProcess, source: SourceServer, folder: str
     ) -> None:
         """Clients that ask all the time, while the answer comes: some look before it is stored and
@@ -159,7 +159,7 @@ class FetchTests:
             "content-length"
         ] == str(len(picture))
 
-    def test_nothing_is_fetched_for_what_is_no_rendition_or_none_that_is_made_here(
+    def test_nothing_is_fetched_for_a_rendition_that_is_not_made_here(
         self, server: DaemonProcess, source: SourceServer, folder: str
     ) -> None:
         paths = {
@@ -205,7 +205,7 @@ class FetchTests:
             get(server, f"/{folder}/original").body,
         ) == (1, picture)
 
-    def test_only_so_many_are_fetched_at_once_and_the_rest_is_told_to_come_again(
+    def test_only_a_limited_number_is_fetched_at_once_and_the_rest_is_refused(
         self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         held = HeldAnswer(send(200, picture))
@@ -233,7 +233,7 @@ class FetchTests:
             nodes.wait_until_all_have({f"{folder}/original": picture})
         assert source.asked_for(f"/originals/{folder}") == 1
 
-    def test_what_must_be_signed_is_not_fetched_for_who_has_no_signature(
+    def test_nothing_is_fetched_without_the_required_signature(
         self, tmp_path: Path, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         source.answers[f"/originals/{folder}"] = send(200, picture)
@@ -267,7 +267,7 @@ class FailureTests:
             (999, 502),
         ],
     )
-    def test_its_status_is_told_by_one(
+    def test_its_status_is_reported(
         self,
         server: DaemonProcess,
         source: SourceServer,
@@ -319,7 +319,7 @@ class FailureTests:
         ],
         ids=range(15),
     )
-    def test_what_is_no_image_or_no_answer_stores_nothing(
+    def test_a_source_without_an_image_stores_nothing(
         self,
         server: DaemonProcess,
         source: SourceServer,
@@ -402,7 +402,7 @@ class FailureTests:
         assert peak_kib(server) - before < GROWTH_KIB
         assert get(server, "/healthz").status == 200
 
-    def test_one_that_nobody_runs_is_502(self, tmp_path: Path) -> None:
+    def test_an_unreachable_source_is_502(self, tmp_path: Path) -> None:
         with SourceServer().server as gone:
             url = f"http://{gone.netloc}"
         with running(tmp_path, {"http": HTTP["http"] | {"source_base": url}}) as daemon:
@@ -526,7 +526,7 @@ class DeletionTests:
             assert answer.result().body == mine
         assert get(server, f"/{folder}/original").body == mine
 
-    def test_a_post_may_store_it_anew(
+    def test_a_post_can_store_it_again(
         self, server: DaemonProcess, source: SourceServer, folder: str, picture: bytes
     ) -> None:
         assert server.proxy.delete_image(f"{folder}/original") == "OK"

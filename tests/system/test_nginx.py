@@ -171,7 +171,7 @@ class FileTests:
         assert front.get("/" + path).status == 404
 
     @pytest.mark.parametrize("suffix", ["", "/"])
-    def test_a_folder_is_no_page(
+    def test_a_folder_is_not_a_page(
         self, front: Front, folder: str, picture: bytes, suffix: str
     ) -> None:
         front.store(f"{folder}/b.jpg/original", picture)

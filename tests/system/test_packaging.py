@@ -82,7 +82,7 @@ class WheelTests:
         }
         assert documents == {"LICENSE", "imagepipe.ini.dist"} | docs
 
-    def test_whoever_names_the_documentation_names_that_folder(self) -> None:
+    def test_every_mention_of_the_documentation_names_that_folder(self) -> None:
         unit = (ROOT / "contrib/systemd/imagepipe.service").read_text()
         assert f"\nDocumentation=file:///opt/imagepipe/{DOCUMENTATION}/README.md\n" in unit
         assert DOCUMENTATION in welcome.DOCUMENTATION

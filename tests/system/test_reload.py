@@ -261,7 +261,7 @@ class ChangesTests:
             daemon.reload({})
             assert daemon.proxy.list_images() == []
 
-    def test_what_cannot_be_changed_is_said_each_time_and_the_rest_is(
+    def test_options_that_need_a_restart_are_reported_each_time_and_the_rest_changes(
         self, daemon: DaemonProcess
     ) -> None:
         options = HTTP | {
@@ -310,7 +310,7 @@ class RefusalTests:
             ),
         ],
     )
-    def test_it_is_said_why(
+    def test_the_reason_is_given(
         self, daemon: DaemonProcess, options: dict[str, dict[str, object]], why: list[str]
     ) -> None:
         (daemon.folder / "users").write_text("ann:hushhush\n")

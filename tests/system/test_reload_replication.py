@@ -117,7 +117,7 @@ class PeersTests:
             arrives(a, b, "after.jpg", picture)
             assert (b.images / "meanwhile.jpg").is_file()
 
-    def test_who_waits_for_confirmations_goes_on_waiting_for_as_many_as_it_takes_now(
+    def test_a_waiting_call_needs_as_many_confirmations_as_are_configured_now(
         self, tmp_path: Path, picture: bytes
     ) -> None:
         waiting = {

@@ -41,7 +41,7 @@ def refused(daemon: DaemonProcess, why: str) -> None:
 
 
 class FileTests:
-    def test_a_file_that_is_no_configuration_changes_nothing(self, daemon: DaemonProcess) -> None:
+    def test_an_invalid_configuration_changes_nothing(self, daemon: DaemonProcess) -> None:
         before, urls, good = (
             status(daemon)["queue"],
             (daemon.url, daemon.http_url),

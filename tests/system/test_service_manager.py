@@ -70,7 +70,7 @@ class SocketTests:
             assert crowd.wrong == []
             assert daemon.stop() == 0
 
-    def test_who_connects_while_no_daemon_runs_is_answered_by_the_next(
+    def test_a_connection_made_while_no_daemon_runs_is_served_by_the_next(
         self, manager: ServiceManager, tmp_path: Path
     ) -> None:
         with started(manager.daemon(tmp_path, BY_NAME)) as first:
@@ -103,7 +103,7 @@ class SocketTests:
     @pytest.mark.parametrize(
         "endpoint", ["systemd:domain=INET:index=2", "systemd:domain=INET:name=nobody"]
     )
-    def test_a_socket_that_nobody_handed_over_is_said_to_be_missing(
+    def test_a_socket_that_was_not_passed_is_reported_as_missing(
         self, manager: ServiceManager, tmp_path: Path, endpoint: str
     ) -> None:
         daemon = manager.daemon(tmp_path, {"network": {"endpoint": endpoint}})
@@ -167,9 +167,7 @@ class NotificationTests:
             finally:
                 daemon.clean_up()
 
-    def test_the_watchdog_is_told_again_and_again_that_the_daemon_lives(
-        self, tmp_path: Path
-    ) -> None:
+    def test_the_watchdog_hears_regularly_from_the_daemon(self, tmp_path: Path) -> None:
         with (
             ServiceManager(tmp_path) as manager,
             started(manager.daemon(tmp_path, {}, WATCHDOG_USEC=20_000)),

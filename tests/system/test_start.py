@@ -24,7 +24,7 @@ def ended(daemon: DaemonProcess) -> str:
 
 
 class ConfigurationTests:
-    def test_every_problem_is_told_at_once(self, tmp_path: Path) -> None:
+    def test_every_problem_is_reported_at_once(self, tmp_path: Path) -> None:
         log = ended(
             DaemonProcess(
                 tmp_path,
@@ -38,7 +38,7 @@ class ConfigurationTests:
         for word in ("io_threads", "umask", "prot", "nonsense"):
             assert word in log
 
-    def test_a_missing_file_is_told(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_reported(self, tmp_path: Path) -> None:
         daemon = DaemonProcess(tmp_path)
         daemon.config.unlink()
         assert "imagepipe.ini" in ended(daemon)
@@ -89,7 +89,7 @@ class FolderTests:
         assert modes == {"a": 0o750, "a/b.jpg": 0o640, "a/c.jpg": 0o640, ".imagepipe": 0o700}
         assert "Umask:\t0077" in status
 
-    def test_a_strangers_file_is_never_replaced(self, tmp_path: Path, picture: bytes) -> None:
+    def test_a_foreign_file_is_never_replaced(self, tmp_path: Path, picture: bytes) -> None:
         with running(tmp_path) as daemon:
             (daemon.images / "a.jpg").write_text("mine")
             fault = fault_of(daemon.proxy.store_image, text(picture), "a.jpg")

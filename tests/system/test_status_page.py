@@ -50,7 +50,7 @@ def tile(page: Page, name: str) -> str:
 
 
 class PageTests:
-    def test_it_says_how_the_node_stands(self, status: Page, daemon: DaemonProcess) -> None:
+    def test_it_reports_the_state_of_the_node(self, status: Page, daemon: DaemonProcess) -> None:
         host = daemon.http_url.removeprefix("http://").strip("/")
         assert host in status.text
         assert host in status.title
@@ -157,7 +157,7 @@ class PageTests:
 
 
 class TroubleTests:
-    def test_a_node_that_does_not_answer_any_more_is_told_and_what_it_said_stays(
+    def test_a_silent_node_is_reported_and_its_last_status_stays(
         self, page: Page, tmp_path: Path
     ) -> None:
         with running(tmp_path, HTTP) as daemon:
@@ -173,7 +173,7 @@ class TroubleTests:
             assert "has not answered since" not in page.text
         page.complaints()
 
-    def test_a_peer_that_is_gone_is_told_at_a_glance(self, page: Page, tmp_path: Path) -> None:
+    def test_a_missing_peer_is_visible_at_a_glance(self, page: Page, tmp_path: Path) -> None:
         with Cluster(tmp_path, mesh("a", "b"), HTTP) as nodes:
             page.go(nodes["a"].http_url + "status")
             page.wait_for(lambda: "connected" in page.text and "up to date" in page.text)

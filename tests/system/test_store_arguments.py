@@ -442,7 +442,7 @@ class ProtocolTests:
             ),
         ],
     )
-    def test_what_is_no_call_is_a_fault(self, daemon: DaemonProcess, body: bytes) -> None:
+    def test_anything_but_a_call_is_a_fault(self, daemon: DaemonProcess, body: bytes) -> None:
         assert fault_of(post, daemon, body).faultCode in (8001, 8002)
 
     def test_an_unknown_method_is_a_fault(self, daemon: DaemonProcess) -> None:

@@ -298,7 +298,7 @@ class ImportsTests:
             "imagepipe.daemon.generation.engine_choice"
         }
 
-    def test_only_the_mended_connection_knows_txzmq(self) -> None:
+    def test_only_one_module_knows_txzmq(self) -> None:
         assert [
             module_of(file)
             for file in SOURCES

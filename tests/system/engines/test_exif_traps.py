@@ -202,7 +202,7 @@ class TrapTests:
                 stored_pixels(safe), stored_pixels(with_exif(format, camera(order)))
             )
 
-    def test_a_block_that_is_cut_off_is_no_trap(self) -> None:
+    def test_a_truncated_block_is_not_a_trap(self) -> None:
         for end in range(4, len(camera("<"))):
             image = b"\xff\xd8\xff\xe1..Exif\0\0" + camera("<")[:end]
             assert without_traps(image, formats.JPEG) is image

@@ -212,7 +212,7 @@ class HeaderTests:
                 <= tiff_header.read(whole).values.items()
             )
 
-    def test_what_is_no_tiff_has_nothing(self) -> None:
+    def test_other_files_have_nothing(self) -> None:
         assert tiff_header.read(b"").values == tiff_header.read(b"GIF89a" * 9).values == {}
 
     def test_offsets_beyond_the_end_are_no_error(self) -> None:

@@ -109,7 +109,7 @@ class AdoptTests:
         Run(tmp_path)
         assert stat.S_IMODE((tmp_path / "a.jpg").stat().st_mode) == 0o644
 
-    def test_what_is_no_image_is_listed_and_left_alone(self, tmp_path: Path) -> None:
+    def test_files_that_are_not_images_are_listed_and_left_alone(self, tmp_path: Path) -> None:
         root = tmp_path / "images"
         lay(
             root,
@@ -157,7 +157,7 @@ class AdoptTests:
         with opened(root) as store:
             assert store.list() == ["a.jpg"]
 
-    def test_strangers_beside_ours_are_adopted(self, tmp_path: Path) -> None:
+    def test_foreign_files_beside_ours_are_adopted(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"ours.jpg": image(1), "gone.jpg": image(2)})
             delete(store, "gone.jpg")
@@ -173,7 +173,7 @@ class AdoptTests:
             assert back.version > gone.version
             assert back.replaced == gone.version
 
-    def test_another_image_in_the_place_of_ours_is_told_and_left(self, tmp_path: Path) -> None:
+    def test_another_image_in_its_place_is_reported_and_left(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a.jpg": image(1), "b.jpg": image(2), "c.jpg": image(3)})
         (tmp_path / "a.jpg").unlink()

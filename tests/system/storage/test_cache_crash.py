@@ -199,7 +199,7 @@ DAMAGES = [Path.unlink, _truncate, _zero, _empty, _flip, _link, _pipe, _folder]
 
 class DamagedFileTests:
     @pytest.mark.parametrize("damage", DAMAGES)
-    def test_it_is_a_miss_and_rendered_anew(
+    def test_it_is_a_miss_and_is_rendered_again(
         self, stopped: Path, damage: Callable[[Path], None]
     ) -> None:
         damage(file_of(stopped, "c"))
@@ -272,7 +272,7 @@ USELESS: dict[str, Callable[[Path], None]] = {
 
 class DamagedIndexTests:
     @pytest.mark.parametrize("damage", USELESS.values(), ids=USELESS)
-    def test_all_begins_anew(self, stopped: Path, damage: Callable[[Path], None]) -> None:
+    def test_everything_starts_over(self, stopped: Path, damage: Callable[[Path], None]) -> None:
         damage(index(stopped))
         with logged() as lines, opened(stopped) as cache:
             assert [get(cache, name) for name in NAMES] == [None] * 8
@@ -382,7 +382,7 @@ class FailureTests:
         with opened(killed) as cache:
             assert get(cache, "a") == (None if call == "close" else b"1")
 
-    def test_a_row_that_is_not_as_it_was_written_is_no_answer(self, stopped: Path) -> None:
+    def test_a_changed_row_is_not_an_answer(self, stopped: Path) -> None:
         with opened(stopped) as cache:
             _sql("UPDATE rendition SET format = 'gif' WHERE width = 500")(index(stopped))
             assert [get(cache, name) for name in NAMES] == [None] * 8

@@ -109,7 +109,7 @@ class ThreadsTests:
             at_once(render, delete, render)
             assert (cache.files, files(tmp_path)) == (0, [])
 
-    def test_nobody_waits_for_one_who_looks_for_a_source(self, tmp_path: Path) -> None:
+    def test_looking_for_a_source_makes_nobody_wait(self, tmp_path: Path) -> None:
         looking, go_on = threading.Event(), threading.Event()
 
         def is_there(source: str) -> bool:

@@ -59,7 +59,7 @@ class IdRangesTests:
             [[1, 10]],
         ],
     )
-    def test_what_is_no_list_of_ranges_is_told(self, value: object) -> None:
+    def test_an_invalid_list_of_ranges_is_reported(self, value: object) -> None:
         assert not are_ranges(value, (1, 9))
 
     def test_lists_of_ranges_are_known(self) -> None:

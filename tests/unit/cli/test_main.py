@@ -170,6 +170,6 @@ class SizeTests:
             "a b c d e f",
         ],
     )
-    def test_what_is_none_is_refused(self, text: str) -> None:
+    def test_an_invalid_one_is_refused(self, text: str) -> None:
         with pytest.raises(click.BadParameter):
             SizeType().convert(text, None, None)

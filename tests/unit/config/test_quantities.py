@@ -68,7 +68,7 @@ class QuantityTests:
         )
 
     @pytest.mark.parametrize("text", ["0x12", "-1", "08", "0o9", "u=rwx", "1e1", "99999"])
-    def test_what_is_no_umask(self, tmp_path: Path, text: str) -> None:
+    def test_an_invalid_umask_is_refused(self, tmp_path: Path, text: str) -> None:
         assert "is not a umask" in problem(tmp_path, "images", f"umask = {text}")
 
     @pytest.mark.parametrize("text", ["0700", "0o777", "0100", "0200", "999"])
@@ -81,14 +81,14 @@ class QuantityTests:
         "text",
         ["64 MB", "64M", "MiB", "-1", "1,5 MiB", "1.5", "64  MiB", "0x10", "\u0661 MiB", "1e3"],
     )
-    def test_what_is_no_size(self, tmp_path: Path, text: str) -> None:
+    def test_an_invalid_size_is_refused(self, tmp_path: Path, text: str) -> None:
         assert re.search(
             "is not a size|must be a single value",
             problem(tmp_path, "images", f"max_bytes = {text}"),
         )
 
     @pytest.mark.parametrize("text", ["5 sec", "1M", "-5", "1:30", "5 ms", "", "inf", "nan"])
-    def test_what_is_no_time(self, tmp_path: Path, text: str) -> None:
+    def test_an_invalid_time_is_refused(self, tmp_path: Path, text: str) -> None:
         assert re.search("is not a time|is empty", problem(tmp_path, "images", f"timeout = {text}"))
 
     @pytest.mark.parametrize("text", ["0", "0 s", "0.0", "2 d"])
@@ -116,7 +116,7 @@ class QuantityTests:
     def test_switches(self, tmp_path: Path, text: str, value: bool) -> None:
         assert option(tmp_path, "images", f"strip = {text}").images.strip is value
 
-    def test_what_is_no_switch(self, tmp_path: Path) -> None:
+    def test_an_invalid_switch_is_refused(self, tmp_path: Path) -> None:
         assert (
             problem(tmp_path, "images", "strip = 2")
             == "[images] strip = 2: must be yes or no (or true, false, on, off, 1, 0)"

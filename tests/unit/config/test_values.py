@@ -16,7 +16,7 @@ class ValueTests:
         assert option(tmp_path, "network", f"interface = {text}").network.interface == text
 
     @pytest.mark.parametrize("text", ["localhost", "127.0.0.1:80", "1.2.3", "*", "256.0.0.1"])
-    def test_what_is_no_interface(self, tmp_path: Path, text: str) -> None:
+    def test_an_invalid_interface_is_refused(self, tmp_path: Path, text: str) -> None:
         assert "is not an IP address" in problem(tmp_path, "network", f"interface = {text}")
 
     @pytest.mark.parametrize("section", ["network", "http"])
@@ -58,7 +58,7 @@ class ValueTests:
         "text",
         ["localhost:80", "8085", "unix", "unix:", "http://localhost", "tcp://0.0.0.0:1", "stdio:"],
     )
-    def test_what_is_no_endpoint(self, tmp_path: Path, text: str) -> None:
+    def test_an_invalid_endpoint_is_refused(self, tmp_path: Path, text: str) -> None:
         assert "is not a server endpoint" in problem(tmp_path, "network", f"endpoint = {text}")
 
     @pytest.mark.parametrize(
@@ -79,15 +79,15 @@ class ValueTests:
             ".".join(["a" * 60] * 5),
         ],
     )
-    def test_what_is_no_host(self, tmp_path: Path, text: str) -> None:
+    def test_an_invalid_host_is_refused(self, tmp_path: Path, text: str) -> None:
         assert "is not a host" in problem(tmp_path, "graphite", f"host = {text}")
 
     @pytest.mark.parametrize("text", ["a b", ".a", "a.", "a..b", "a/b"])
-    def test_what_is_no_prefix(self, tmp_path: Path, text: str) -> None:
+    def test_an_invalid_prefix_is_refused(self, tmp_path: Path, text: str) -> None:
         assert "must consist of" in problem(tmp_path, "graphite", f"prefix = {text}")
 
     @pytest.mark.parametrize("text", ["two words", "-a", "a" * 65, "a/b"])
-    def test_what_is_no_cluster(self, tmp_path: Path, text: str) -> None:
+    def test_an_invalid_cluster_is_refused(self, tmp_path: Path, text: str) -> None:
         assert "at most 64 letters" in problem(tmp_path, "replication", f"cluster = {text}")
 
     @pytest.mark.parametrize("name", ["auto", "vips", "imagemagick"])
@@ -95,7 +95,7 @@ class ValueTests:
         text = f"[images]\npath = images\nengine = {name}\n[imagemagick]\nconvert = /bin/sh\n"
         assert settings(tmp_path, text).images.engine is EngineChoice(name)
 
-    def test_what_is_no_engine(self, tmp_path: Path) -> None:
+    def test_an_invalid_engine_is_refused(self, tmp_path: Path) -> None:
         assert (
             problem(tmp_path, "images", "engine = magick")
             == "[images] engine = magick: must be one of auto, vips, imagemagick"
@@ -138,7 +138,7 @@ class ValueTests:
             "inproc://a",
         ],
     )
-    def test_what_is_no_zeromq_endpoint(self, tmp_path: Path, text: str) -> None:
+    def test_an_invalid_zeromq_endpoint_is_refused(self, tmp_path: Path, text: str) -> None:
         assert "write tcp://HOST:PORT or ipc:///path/to/socket" in problem(
             tmp_path, "replication", f"publish = {text}"
         )
@@ -168,7 +168,7 @@ class ValueTests:
         )
 
     @pytest.mark.parametrize("text", ["@tcp://a:1", "a b@tcp://a:1", "a@", "a", "tcp://a:0"])
-    def test_what_is_no_peer(self, tmp_path: Path, text: str) -> None:
+    def test_an_invalid_peer_is_refused(self, tmp_path: Path, text: str) -> None:
         assert problem(tmp_path, "replication", f"subscribe = {text}").startswith(
             f"[replication] subscribe = {text}: "
         )
@@ -199,7 +199,7 @@ class ValueTests:
             "'http://a/#b'",
         ],
     )
-    def test_what_is_no_source_base(self, tmp_path: Path, text: str) -> None:
+    def test_an_invalid_source_base_is_refused(self, tmp_path: Path, text: str) -> None:
         assert "is not a URL to fetch from" in problem(tmp_path, "http", f"source_base = {text}")
 
     def test_a_comma_in_what_is_one_value_must_be_quoted(self, tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ class ValueTests:
         )
 
     @pytest.mark.parametrize("text", ["svg", ".jpg", "JPG", "auto"])
-    def test_what_is_no_extension(self, tmp_path: Path, text: str) -> None:
+    def test_an_invalid_extension_is_refused(self, tmp_path: Path, text: str) -> None:
         assert "is not one of jpg," in problem(tmp_path, "http", f"extensions = png, {text}")
 
     def test_outputs_are_a_list(self, tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ class ValueTests:
             "a/w500.jpg",
         ],
     )
-    def test_what_is_no_output(self, tmp_path: Path, text: str) -> None:
+    def test_an_invalid_output_is_refused(self, tmp_path: Path, text: str) -> None:
         assert "is not the name of a rendition" in problem(tmp_path, "http", f"outputs = {text}")
 
     def test_an_empty_value_is_a_problem_and_none_is_not(self, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class CleanTests:
         assert clean(path) == cleaned
 
     @pytest.mark.parametrize("path", ["", "/", "//", ".", "/./."])
-    def test_nothing_is_no_path(self, path: str) -> None:
+    def test_an_empty_path_is_refused(self, path: str) -> None:
         assert "is empty" in refused(path)
 
     @pytest.mark.parametrize("path", ["..", "../a", "a/../b", "a/..", "/..", "a/./../../b"])
@@ -80,7 +80,7 @@ class CleanTests:
         assert "control character" in refused(f"a{character}b.jpg")
 
     @pytest.mark.parametrize("path", ["a/", "a.jpg/", "a//", "a/.", "./a/."])
-    def test_a_folder_is_no_image(self, path: str) -> None:
+    def test_a_folder_is_not_an_image(self, path: str) -> None:
         assert "names a folder" in refused(path)
 
     @pytest.mark.parametrize("path", ["\ud800.jpg", "a/\udfff"])

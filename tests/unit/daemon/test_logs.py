@@ -264,7 +264,7 @@ class FileTests:
         LogFile.at(tmp_path / "log")
         assert (tmp_path / "log").stat().st_mode & 0o007 == 0
 
-    def test_what_is_no_file_is_not_reopened(self) -> None:
+    def test_anything_but_a_file_is_not_reopened(self) -> None:
         reader, writer = os.pipe()
         file = LogFile(writer)
         file.reopen()

@@ -103,7 +103,7 @@ class ServiceManagerTests:
         manager.clock.pump([1, 1])
         assert manager.heard() == []
 
-    def test_what_there_is_no_room_for_is_told_later_and_in_order(self, manager: Manager) -> None:
+    def test_messages_without_room_are_sent_later_and_in_order(self, manager: Manager) -> None:
         daemon = manager.daemon(WATCHDOG_USEC="20000")
         daemon.starting()
         manager.heard()

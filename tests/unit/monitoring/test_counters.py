@@ -138,7 +138,7 @@ class DurationsTests:
             tuple(int(each == at) for each in range(len(BOUNDS_SECONDS) + 1)), seconds
         )
 
-    def test_waiting_and_running_are_told_apart(self) -> None:
+    def test_waiting_and_running_are_distinguished(self) -> None:
         counted = counters()
         counted.render(waited_seconds=2.0, ran_seconds=0.25)
         counted.render(waited_seconds=3.0, ran_seconds=0.5)

@@ -224,7 +224,7 @@ def said(log: list[Any], words: str) -> list[str]:
 class RhythmTests:
     """When it is told."""
 
-    def test_the_first_event_is_told_within_a_second(self, server: Server) -> None:
+    def test_the_first_event_is_sent_within_a_second(self, server: Server) -> None:
         with connected(server) as (node, graphite):
             node.advance(7.5)
             node.counters.stored(2)
@@ -232,7 +232,7 @@ class RhythmTests:
             assert graphite.line() == ("p.store", 2, 8)
             assert graphite.line() == ("p.totals.store", 2, 8)
 
-    def test_while_it_goes_on_it_is_told_every_ten_seconds(self, server: Server) -> None:
+    def test_further_events_are_sent_every_ten_seconds(self, server: Server) -> None:
         with connected(server) as (node, graphite):
             for _ in range(35):
                 node.counters.deleted(1)
@@ -252,7 +252,7 @@ class RhythmTests:
                 assert graphite.line()[0] == "p.totals.move"
                 node.advance(29)
 
-    def test_an_event_is_told_with_its_format(self, server: Server) -> None:
+    def test_an_event_is_sent_with_its_format(self, server: Server) -> None:
         with connected(server) as (node, graphite):
             for format in (JPEG, JPEG, WEBP):
                 node.counters.image_request(format)
@@ -266,7 +266,7 @@ class RhythmTests:
                 "p.totals.image_request.webp": 1,
             }
 
-    def test_how_replication_stands_is_told_every_ten_seconds_and_holds_up_no_event(
+    def test_the_state_of_replication_is_sent_every_ten_seconds_and_delays_no_event(
         self, server: Server
     ) -> None:
         with connected(server) as (node, graphite):
@@ -298,7 +298,7 @@ class DownTests:
             connection = self._reconnected(node, server, log)
             assert connection.lines(2) == {"p.store": 5, "p.totals.store": 5}
 
-    def test_after_a_broken_connection_there_is_another_and_nothing_was_told_twice(
+    def test_a_broken_connection_is_replaced_and_nothing_is_sent_twice(
         self, server: Server
     ) -> None:
         with connected(server) as (node, graphite), logged() as log:
@@ -329,7 +329,7 @@ class DownTests:
             assert graphite.line()[1] + sums[".store"] == stored + 20
             assert graphite.line()[1] == stored + 20
 
-    def test_a_report_that_was_cut_off_is_told_again(self, server: Server) -> None:
+    def test_a_truncated_report_is_sent_again(self, server: Server) -> None:
         with connected(server, "p" * 300_000) as (node, graphite), logged() as log:
             stored = self._fill(node)
             made = node.reports
@@ -374,7 +374,7 @@ class DownTests:
 class StopTests:
     """The last lines."""
 
-    def test_what_was_not_told_is_told_at_the_stop(self, server: Server) -> None:
+    def test_unsent_events_are_sent_at_the_stop(self, server: Server) -> None:
         with connected(server) as (node, graphite):
             node.counters.stored(1)
             node.advance(1)
@@ -386,7 +386,7 @@ class StopTests:
                 ["p.totals.store", "9"],
             ]
 
-    def test_nothing_to_tell_is_no_line(self, server: Server) -> None:
+    def test_nothing_to_send_is_no_line(self, server: Server) -> None:
         with connected(server) as (node, graphite):
             node.advance(100)
             node.stop()

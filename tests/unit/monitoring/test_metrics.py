@@ -106,7 +106,7 @@ class ExpositionTests:
             found["imagepipe_render_wait_seconds_sum"],
         ) == (4, 1000.6)
 
-    def test_each_scrape_asks_anew(self) -> None:
+    def test_each_scrape_reads_the_status_again(self) -> None:
         counted = Counters(lambda: 0.0)
         statuses = [FULL, BARE]
         registry = registry_of(statuses.pop, counted.durations)

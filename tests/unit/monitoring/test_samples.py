@@ -84,7 +84,7 @@ class SamplesTests:
         assert series.requests_per_second == (None,) * 4
         assert series.start == 1000.0 + 1e9 - 4 * 5
 
-    def test_who_looks_a_little_early_or_late_is_in_time(self) -> None:
+    def test_a_look_slightly_early_or_late_is_in_time(self) -> None:
         some = samples()
         for at in (4.999, 10.01, 14.9, 20.2):
             some.observe(at, AT_REST)
@@ -100,7 +100,9 @@ class SamplesTests:
             (9e9, 1020.0, 0),
         ],
     )
-    def test_who_has_some_gets_the_others(self, time: float, start: float, count: int) -> None:
+    def test_a_client_that_has_some_gets_the_rest(
+        self, time: float, start: float, count: int
+    ) -> None:
         some = samples()
         for number in range(1, 5):
             some.observe(5.0 * number, AT_REST)

@@ -101,7 +101,7 @@ class StatusReaderTests:
         assert (status.replication, status.ahead) == (None, None)
         assert status.originals_being_downloaded == 0
 
-    def test_each_reading_asks_anew(self) -> None:
+    def test_each_reading_asks_again(self) -> None:
         full: list[str] = []
         running: list[ReplicationStatus] = [REPLICATION]
         read = reader(

@@ -66,7 +66,7 @@ class CatchUpTests:
             assert not isinstance(action, SendRequest)
         return count
 
-    def test_all_who_wait_are_told_by_one_question(self, clock: Clock) -> None:
+    def test_one_question_answers_everyone_who_waits(self, clock: Clock) -> None:
         node = self.node_with_peer(clock)
         catch_up = CatchUp(clock, clock.seconds)
         answers = [outcome(catch_up.wait()) for _ in range(5)]
@@ -77,9 +77,7 @@ class CatchUpTests:
         assert answers == [[None]] * 5
         assert clock.getDelayedCalls() == []
 
-    def test_who_comes_within_a_second_waits_for_what_the_peers_have_rung_for(
-        self, clock: Clock
-    ) -> None:
+    def test_a_call_within_a_second_waits_for_announced_changes(self, clock: Clock) -> None:
         """And a moment for a doorbell that is on its way; nobody is asked."""
         node = self.node_with_peer(clock)
         catch_up = CatchUp(clock, clock.seconds)

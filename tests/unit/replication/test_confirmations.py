@@ -52,7 +52,7 @@ class ConfirmationsTests:
         assert answer == [None]
         assert clock.getDelayedCalls() == []
 
-    def test_who_waits_goes_on_where_fewer_are_asked_for(self) -> None:
+    def test_a_waiting_call_continues_if_fewer_are_required(self) -> None:
         clock, node = Clock(), replica()
         acknowledge(node, "b0", 8)
         confirmations = Confirmations(clock, 2, 5)
@@ -65,7 +65,7 @@ class ConfirmationsTests:
         assert ninth == [None]
         assert clock.getDelayedCalls() == []
 
-    def test_who_waits_goes_on_waiting_where_more_are_asked_for(self) -> None:
+    def test_a_waiting_call_keeps_waiting_if_more_are_required(self) -> None:
         clock, node = Clock(), replica()
         confirmations = Confirmations(clock, 1, 5)
         answer = self.wait(confirmations, 9, node)
@@ -83,7 +83,7 @@ class ConfirmationsTests:
         acknowledge(node, "b0", 9)
         assert self.wait(Confirmations(Clock(), 1, 5), 7, node) == [None]
 
-    def test_too_few_peers_in_time_is_told_with_numbers(self) -> None:
+    def test_too_few_peers_in_time_is_reported_with_numbers(self) -> None:
         clock, node = Clock(), replica()
         acknowledge(node, "b0", 9)
         confirmations = Confirmations(clock, 2, 5)

@@ -22,7 +22,7 @@ NOTHING = LinkChanges(reopened=False, removed=(), added=())
 
 
 class LinkChangesTests:
-    def test_what_is_no_matter_of_sockets_changes_nothing(self) -> None:
+    def test_other_options_change_nothing(self) -> None:
         other = replace(
             SETTINGS,
             acks_min=2,
@@ -81,7 +81,7 @@ class LinkChangesTests:
             (None, KEYS),
         ],
     )
-    def test_who_is_somebody_else_now_must_show_it_again(
+    def test_another_user_must_authenticate_again(
         self, before: NodeKeys | None, after: NodeKeys | None
     ) -> None:
         assert link_changes(SETTINGS, before, SETTINGS, after) == replace(NOTHING, reopened=True)

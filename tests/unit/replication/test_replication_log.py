@@ -190,7 +190,7 @@ class StatusTests:
         assert [line.split(":")[0] for line in lines] == ["warn", "info"]
         assert all("peer north" in line for line in lines)
 
-    def test_what_is_not_fetched_is_named_at_a_bounded_rate_for_each_peer(
+    def test_content_that_is_not_fetched_is_logged_at_a_bounded_rate_for_each_peer(
         self, lines: list[str], clock: Clock
     ) -> None:
         replication_log = ReplicationLog(clock.seconds)

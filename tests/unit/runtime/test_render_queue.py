@@ -134,7 +134,7 @@ class RenderingTests:
         for one in done:
             turns.wait_for(one)
 
-    def test_who_waits_for_the_engine_is_refused_when_it_stops(
+    def test_jobs_that_wait_for_the_engine_are_refused_when_it_stops(
         self, work: RenderQueue, turns: Turns
     ) -> None:
         first, second = Render(work), Render(work)

@@ -89,7 +89,7 @@ class RowsAtHandTests:
             delete(store, "b")
             assert _content(store, "b") is None
 
-    def test_nobody_who_asks_after_a_call_finds_what_was_before_it(self, tmp_path: Path) -> None:
+    def test_no_lookup_after_a_call_finds_what_was_before_it(self, tmp_path: Path) -> None:
         """Readers ask, and have rows noted, all the time."""
         with opened(tmp_path) as store:
             written, stopped, wrong = [0], threading.Event(), []
@@ -114,7 +114,7 @@ class RowsAtHandTests:
 
 
 class ObjectsAtHandTests:
-    def test_small_ones_that_were_asked_for_are_at_hand_until_they_are_gone(
+    def test_small_ones_that_were_asked_for_stay_in_memory_until_they_are_gone(
         self, tmp_path: Path
     ) -> None:
         with opened(tmp_path) as store:
@@ -155,7 +155,7 @@ class ObjectsAtHandTests:
 
 
 class RenditionsAtHandTests:
-    def test_small_ones_that_were_asked_for_are_at_hand_and_count_as_hits(
+    def test_small_ones_that_were_asked_for_stay_in_memory_and_count_as_hits(
         self, tmp_path: Path
     ) -> None:
         with opened_cache(tmp_path) as cache:

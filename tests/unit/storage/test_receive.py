@@ -103,7 +103,7 @@ class DamagedTests:
             assert store.peers.receive(1, CONTENT, offset, data) is ReceiveResult.DAMAGED
             assert staged(tmp_path) == []
 
-    def test_the_same_twice_is_no_substitute_for_the_rest(self, tmp_path: Path) -> None:
+    def test_the_same_piece_twice_does_not_replace_the_rest(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             assert store.peers.receive(1, CONTENT, 0, DATA[:512]) is ReceiveResult.MORE
             assert store.peers.receive(1, CONTENT, 0, DATA[:512]) is ReceiveResult.DAMAGED

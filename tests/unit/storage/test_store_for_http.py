@@ -115,7 +115,7 @@ class OpenObjectTests:
         with opened(tmp_path) as store:
             assert store.open_object(digest(b"never")) is None
 
-    def test_the_last_who_holds_it_closes_it(self, tmp_path: Path) -> None:
+    def test_the_last_holder_closes_it(self, tmp_path: Path) -> None:
         (tmp_path / "f").write_bytes(LARGE)
         inner = (tmp_path / "f").open("rb", buffering=0)
         file = SharedFile(inner)
@@ -129,7 +129,7 @@ class OpenObjectTests:
 class RemovedTests:
     """Whoever keeps things made of an image is told when its bytes are gone."""
 
-    def test_it_is_told_once_nothing_names_them_any_more(self, tmp_path: Path) -> None:
+    def test_it_fires_once_nothing_names_them_any_more(self, tmp_path: Path) -> None:
         gone: list[str] = []
         store = open_store(tmp_path)
         store.removed.connect(gone.extend)
@@ -143,7 +143,7 @@ class RemovedTests:
         assert gone == [digest(b"2"), digest(b"1")]
         store.close()
 
-    def test_one_who_cannot_bear_it_does_no_harm(self, tmp_path: Path) -> None:
+    def test_a_failing_listener_does_no_harm(self, tmp_path: Path) -> None:
         def fail(_: object) -> None:
             raise RuntimeError
 

@@ -62,7 +62,7 @@ class FirstStartTests:
         assert tree(tmp_path) == before
         assert not (tmp_path / PRIVATE).exists()
 
-    def test_a_file_is_no_folder(self, tmp_path: Path) -> None:
+    def test_a_file_is_not_a_folder(self, tmp_path: Path) -> None:
         (tmp_path / "images").write_bytes(b"")
         with pytest.raises(StartError, match="is not a folder"):
             open_store(tmp_path / "images")
@@ -119,7 +119,7 @@ class CatalogueTests:
 
 
 class LockTests:
-    def test_a_second_daemon_is_told_who_is_there(self, tmp_path: Path) -> None:
+    def test_a_second_daemon_learns_which_one_is_running(self, tmp_path: Path) -> None:
         with opened(tmp_path), pytest.raises(StartError, match=rf"pid {os.getpid()}\b"):
             open_store(tmp_path)
 

@@ -67,7 +67,7 @@ class SingleFlightTests:
         assert [waiter.seen for waiter in waiters] == [[error]] * 3
         assert len(single_flight) == 0
 
-    def test_once_it_has_ended_it_is_begun_anew(self) -> None:
+    def test_once_it_has_ended_it_is_started_again(self) -> None:
         single_flight, work = SingleFlight[str, str](), Work()
         Waiter(single_flight, "a", work)
         work.started[0].callback("first")
@@ -86,7 +86,7 @@ class SingleFlightTests:
         work.started[1].callback("second")
         assert later[0].seen == ["second"]
 
-    def test_one_who_gives_up_does_not_cost_the_others_the_result(self) -> None:
+    def test_a_caller_that_gives_up_does_not_cost_the_others_the_result(self) -> None:
         single_flight, work = SingleFlight[str, str](), Work()
         leaving, staying = Waiter(single_flight, "a", work), Waiter(single_flight, "a", work)
         leaving.deferred.cancel()
@@ -115,12 +115,12 @@ class SingleFlightTests:
 class KeyLocksTests:
     """Threads that want the same thing have it one after the other; others do not wait."""
 
-    def test_one_who_wants_something_else_does_not_wait(self) -> None:
+    def test_a_caller_that_wants_something_else_does_not_wait(self) -> None:
         locks = KeyLocks()
         with locks.hold("ab"), locks.hold("cd"):
             pass
 
-    def test_one_who_wants_some_of_it_waits(self) -> None:
+    def test_a_caller_that_wants_some_of_it_waits(self) -> None:
         locks = KeyLocks()
         order: list[str] = []
         began = threading.Event()

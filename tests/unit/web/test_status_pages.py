@@ -185,7 +185,7 @@ class BrowserTests:
         assert (later["start"], later["waiting_max"]) == (1010.0, [15])
 
     @pytest.mark.parametrize("since", ["", "yesterday", "nan", "inf", "1e999", "%00", "0x10"])
-    def test_a_time_that_is_none_is_told(self, node: Node, since: str) -> None:
+    def test_an_invalid_time_is_reported(self, node: Node, since: str) -> None:
         answer, body = node.ask(f"/status.json?since={since}")
         assert answer.status == 400
         assert json.loads(body) == {"error": "since: must be a time in seconds since 1970"}

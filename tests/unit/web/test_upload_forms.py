@@ -72,7 +72,9 @@ class FormTests:
             "multipart",
         ],
     )
-    def test_what_is_no_form_is_the_image_itself(self, content_type: str | bytes | None) -> None:
+    def test_a_body_that_is_not_a_form_is_the_image_itself(
+        self, content_type: str | bytes | None
+    ) -> None:
         body = io.BytesIO(part(IMAGE, b"abc") + END)
         body.seek(5)
         assert image_in(body, content_type) is body

@@ -126,7 +126,7 @@ class BrokenContract:
             with pytest.raises(NotStored, match="cannot be written"):
                 source.render(plan, tmp_path)
 
-    def test_a_folder_that_is_gone_is_no_harm(self, engine: Engine, tmp_path: Path) -> None:
+    def test_a_missing_folder_does_no_harm(self, engine: Engine, tmp_path: Path) -> None:
         with pytest.raises(NotStored):
             render(engine, good("PNG"), tmp_path / "gone", request(Size(50, 50), PNG))
 

@@ -105,7 +105,7 @@ class SniffTests:
             b" \xff\xd8\xff",
         ],
     )
-    def test_what_is_not_on_the_list_is_no_image(self, head: bytes) -> None:
+    def test_contents_of_other_formats_are_not_images(self, head: bytes) -> None:
         assert sniff(head) is None
 
     def test_brands_behind_what_is_looked_at_do_not_count(self) -> None:
@@ -147,7 +147,7 @@ class NameTests:
         assert by_extension(extension) is format
 
     @pytest.mark.parametrize("extension", ["", ".", "svg", "pdf", "..jpg", "jpg "])
-    def test_what_is_no_extension_of_ours(self, extension: str) -> None:
+    def test_an_unknown_extension_is_refused(self, extension: str) -> None:
         assert by_extension(extension) is None
 
     def test_each_format_has_its_name_and_extensions_to_itself(self) -> None:

@@ -20,7 +20,7 @@ class ColourSpaceTests:
         assert colour_space(cmyk_profile()[:128]) == b"CMYK"
 
     @pytest.mark.parametrize("profile", [b"", b"no profile", bytes(200), wide_profile()[:100]])
-    def test_what_is_no_profile_has_none(self, profile: bytes) -> None:
+    def test_anything_else_has_no_profile(self, profile: bytes) -> None:
         assert colour_space(profile) == b""
 
 

@@ -159,7 +159,7 @@ class OutcomeTests:
         )
 
     @pytest.mark.parametrize("result", [ReceiveResult.UNWANTED, ReceiveResult.NO_ROOM])
-    def test_what_is_not_taken_from_one_peer_is_not_asked_of_another(
+    def test_content_rejected_from_one_peer_is_not_requested_from_another(
         self, result: ReceiveResult
     ) -> None:
         fetches = wanting(SMALL, "a", "b")
@@ -175,7 +175,7 @@ class OutcomeTests:
         assert fetches.lacks(1, 0.0) is None
         assert fetches.is_under_way(2)
 
-    def test_transfers_that_ended_before_they_were_complete_are_told_once(self) -> None:
+    def test_incomplete_transfers_are_reported_once(self) -> None:
         fetches = wanting(SMALL, "a", "b")
         fetches.lacks(1, 0.0)
         fetches.received(2, ReceiveResult.DAMAGED, 0.0)

@@ -156,7 +156,7 @@ class NextBatchTests:
         one.pulls.append(pull(9))
         assert not one.can_ask_for_changes()
 
-    def test_after_the_last_only_if_it_has_told_of_more(self) -> None:
+    def test_after_the_last_only_if_more_was_announced(self) -> None:
         one = link(seq=5)
         one.pulls.append(pull(10, last=True))
         assert not one.can_ask_for_changes()

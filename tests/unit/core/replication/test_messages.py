@@ -540,7 +540,7 @@ class HostileFieldTests:
         with pytest.raises(Malformed, match=f"^asks for more than {GET_BYTES_MAX} bytes$"):
             decode_request("c", encode("c", Get(1, (half, half, Range(DIGEST, 0, 1)))))
 
-    def test_a_request_is_no_reply_and_a_reply_no_request(self) -> None:
+    def test_a_request_is_not_a_reply_and_vice_versa(self) -> None:
         for name in ("hello", "changes", "get"):
             with pytest.raises(Malformed):
                 decode_reply("c", body(HOSTILE[name][0]))

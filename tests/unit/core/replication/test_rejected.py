@@ -29,7 +29,7 @@ class ShunnedTests:
         assert pauses[-1] == WRONG_SECONDS_MAX
         assert "digest" in str(rejected.why(IMAGE))
 
-    def test_what_is_no_image_waits_long(self) -> None:
+    def test_content_that_is_not_an_image_waits_long(self) -> None:
         rejected = RejectedContents()
         rejected.note_unwanted(IMAGE, 0.0)
         assert rejected.has(IMAGE, UNWANTED_SECONDS - 1)

@@ -173,7 +173,7 @@ class GreetingTests:
             SendRequest("b", changes(2, 7, 7)),
         ]
 
-    def test_the_doorbell_says_the_same(self) -> None:
+    def test_the_notification_says_the_same(self) -> None:
         node = replica()
         node.add_link("b", 0.0)
         node.take_actions()
@@ -267,7 +267,7 @@ class PullTests:
         node.examined(3, [], 0.0)
         assert node.take_actions()[-1] == Join(3, (), "b", Cursor("01", 0), from_start=True)
 
-    def test_the_doorbell_brings_the_next_rows(self) -> None:
+    def test_a_notification_brings_the_next_rows(self) -> None:
         node = linked("b", here=10)
         node.answered("b", told(2, after=10), 0.0)
         node.take_actions()
@@ -279,7 +279,7 @@ class PullTests:
         node.joined(4, DONE, 1.2)
         assert node.links["b"].behind_since is None
 
-    def test_a_doorbell_that_was_lost_is_counted(self) -> None:
+    def test_a_missed_notification_is_counted(self) -> None:
         node = linked("b", here=10)
         node.answered("b", told(2, deleted(11), after=10), 1.0)
         assert (node.links["b"].missed_notifications, node.links["b"].head) == (1, head(11))
@@ -368,7 +368,7 @@ class PullTests:
         assert node.missing_bytes == 0
         assert node.take_actions() == [SendRequest("b", get(4, IMAGE, OTHER))]
 
-    def test_large_objects_are_so_many_requests_at_most(self) -> None:
+    def test_the_requests_for_a_large_object_are_bounded(self) -> None:
         node = asking(put(1, Content("9" * 64, 1 << 30)))
         node.examined(3, [Content("9" * 64, 1 << 30)], 0.0)
         actions = node.take_actions()
@@ -634,7 +634,7 @@ class ReplacedTests:
         node.heard_head("b", head(3, "cc"), 2.0)
         assert node.take_actions() == [SendRequest("b", changes(5, epoch=""))]
 
-    def test_this_node_itself_is_no_upstream(self) -> None:
+    def test_a_node_is_not_its_own_upstream(self) -> None:
         node = linked("b", here=5)
         node.take_actions()
         node.heard_head("b", head(3, "aa"), 1.0)
@@ -684,7 +684,7 @@ class ReplacedTests:
         node.refuse("b", "another cluster", 0.0)
         assert (node.take_actions(), node.links) == ([], {})
 
-    def test_a_batch_of_another_node_shows_that_the_doorbell_of_it_was_lost(self) -> None:
+    def test_a_batch_of_another_node_reveals_a_missed_notification(self) -> None:
         node = linked("b", here=5)
         node.take_actions()
         node.answered("b", told(2, put(11), after=5, node="cc"), 2.0)
@@ -871,7 +871,7 @@ class PendingTests:
         node.tick(PENDING_SECONDS)
         assert Examine(4, (put(4),)) in node.take_actions()
 
-    def test_so_many_at_once_and_all_in_their_turn(self) -> None:
+    def test_a_bounded_number_at_once_and_each_in_turn(self) -> None:
         rows = [deleted(number) for number in range(1, ROWS_MAX + 2)]
         node = replica(pending=[Pending("b", row) for row in rows])
         node.tick(0.0)
@@ -901,7 +901,7 @@ class PendingTests:
 class RefreshTests:
     """The daemon asks whether this node is up to date."""
 
-    def test_it_is_once_all_upstreams_have_told(self) -> None:
+    def test_it_is_done_once_all_upstreams_have_answered(self) -> None:
         node = linked("b", "c", here=10)
         node.answered("b", told(2, after=10), 0.5)
         node.answered("c", told(4, after=10, node="cc"), 0.5)
@@ -916,7 +916,7 @@ class RefreshTests:
         node.answered("c", told(6, after=10, node="cc"), 1.2)
         assert node.is_current(1.0, 1.2)
 
-    def test_what_it_is_told_must_be_joined(self) -> None:
+    def test_rows_that_it_received_must_be_joined(self) -> None:
         node = linked("b", here=10)
         node.answered("b", told(2, after=10), 0.5)
         node.refresh(1.0)
@@ -973,7 +973,7 @@ class ServingTests:
         node.read_failed(b"x")
         assert node.take_actions() == []
 
-    def test_a_commit_rings_the_doorbell(self) -> None:
+    def test_a_commit_sends_a_notification(self) -> None:
         node = replica(publishes=True)
         assert node.next_deadline(0.0) == 0.0
         node.tick(0.0)
@@ -988,7 +988,7 @@ class ServingTests:
 class BoundsTests:
     """Batches and Gets may be smaller than the protocol lets them be."""
 
-    def test_a_batch_is_read_and_told_within_them(self) -> None:
+    def test_a_batch_is_read_and_sent_within_them(self) -> None:
         node = Replica("aa", [Epoch("0a", 1)], 9, {}, [], lambda: 0, publishes=False, rows_max=2)
         node.asked(b"client", Changes(1, "bb", "0a", 0, 0), 0.0)
         assert node.take_actions() == [ReadChanges(b"client", 1, 0, rows_max=2)]
@@ -1287,7 +1287,7 @@ class FindingTests:
                     node.joined(action.pull, DONE, float(second))
         assert "c" in asked
 
-    def test_a_peer_that_tells_a_wrong_size_holds_up_nobody_who_tells_the_right_one(self) -> None:
+    def test_a_peer_with_a_wrong_size_does_not_hold_up_one_with_the_right_size(self) -> None:
         wrong = Content(IMAGE.digest, 99)
         node = linked("b", here=10, pending=[Pending("b", put(4, wrong)), Pending("b", put(5))])
         node.answered("b", told(2, after=10), 0.0)
@@ -1321,7 +1321,7 @@ class FindingTests:
         node.answered("b", Refused(2, "a\nforged line\x1b[2J"), 0.0)
         assert (node.links["b"].refused or "").isprintable()
 
-    def test_a_puller_that_was_told_of_rows_before_they_were_announced(self) -> None:
+    def test_a_puller_that_received_rows_before_they_were_announced(self) -> None:
         node = replica()
         node.asked(b"x", Changes(1, "bb", "", 0, 0), 0.0)
         # committed, and read, before `committed` was called
@@ -1374,7 +1374,7 @@ class FullTests:
         assert node._progress.acked(node.links["b"]) == 0
         assert node.links["b"].cursor == Cursor("01", 1)
 
-    def test_when_a_row_has_its_bytes_all_is_told_again_from_the_cursor_on(self) -> None:
+    def test_when_a_row_has_its_bytes_everything_is_sent_again_from_the_cursor(self) -> None:
         node = self.full()
         [(rid, _)] = self.asked_after(node)
         self.pulled(node, rid, deleted(2), after=1, settled=(("b", "p1"),))

@@ -105,7 +105,7 @@ class RingTests:
         one.listens("", 100.0, publishes=True)
         assert one.notify(100.0) == [Notify(Head(NODE, NEW, 21, "", 123))]
 
-    def test_a_node_that_publishes_nothing_has_no_doorbell(self) -> None:
+    def test_a_node_that_publishes_nothing_sends_no_notifications(self) -> None:
         one = upstream(publishes=False)
         one.committed(21)
         assert (one.notify(100.0), one.notify_at, one.last_seq) == ([], NEVER, 21)
@@ -138,7 +138,7 @@ class AnswerTests:
             ("", 5, 0),
         ],
     )
-    def test_what_a_cursor_of_this_node_has_not_counted_is_told_from_the_start_on(
+    def test_an_unknown_cursor_gets_everything_from_the_start(
         self, epoch: str, after: int, answered_after: int
     ) -> None:
         assert upstream().asked(b"x", changes(epoch, after), 0.0) == [
@@ -148,7 +148,7 @@ class AnswerTests:
     @pytest.mark.parametrize(
         ("epoch", "end", "answered_after"), [(NEW, 20, 5), (NEW, 21, 0), (OLD, 10, 5), (OLD, 11, 0)]
     )
-    def test_what_was_told_while_there_was_more_than_there_is_now_is_told_again(
+    def test_rows_sent_before_a_rollback_are_sent_again(
         self, epoch: str, end: int, answered_after: int
     ) -> None:
         one = upstream()
@@ -184,7 +184,7 @@ class AnswerTests:
 class BoundTests:
     """What is read at once is bounded, for one client and for all."""
 
-    def test_one_client_has_so_many_answers_read_at_once(self) -> None:
+    def test_the_answers_read_at_once_for_one_client_are_bounded(self) -> None:
         one = upstream()
         assert all(one.asked(b"x", GET, 0.0) for _ in range(READS_MAX))
         assert one.asked(b"x", GET, 0.0) == one.asked(b"x", changes("", 0), 0.0) == []

@@ -141,7 +141,7 @@ class AddressesTests:
             "::g",
         ],
     )
-    def test_what_is_no_address_is_not_public(self, text: str) -> None:
+    def test_an_invalid_address_is_not_public(self, text: str) -> None:
         assert not is_public(text)
 
     @given(st.ip_addresses())

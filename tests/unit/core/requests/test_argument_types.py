@@ -77,7 +77,7 @@ class TextTests:
             (LongText(), "longer than 16384 characters"),
         ],
     )
-    def test_what_is_none_is_named(self, value: object, why: str) -> None:
+    def test_an_invalid_value_is_quoted(self, value: object, why: str) -> None:
         with pytest.raises(BadRequest, match=f"^path: .*{why}$"):
             parse_text(value, "path")
 
@@ -170,7 +170,7 @@ class FlagTests:
             parse_flag(value, "repair")
 
     @pytest.mark.parametrize("value", ["0.0", " 0 ", "00"])
-    def test_a_zero_is_no_however_it_is_written(self, value: object) -> None:
+    def test_a_zero_means_no_however_it_is_written(self, value: object) -> None:
         assert not parse_truth(value, "crop")
 
     @pytest.mark.parametrize("value", ["false", "False", " no ", "OFF", "none", "null", "nil"])

@@ -325,7 +325,7 @@ class PathsTests:
             ("a" * 16_385, "longer than 16384"),
         ],
     )
-    def test_what_is_no_path(self, value: object, why: str) -> None:
+    def test_an_invalid_path_is_refused(self, value: object, why: str) -> None:
         with pytest.raises(BadRequest, match=f"^path: .*{why}"):
             parse_paths(value)
 
@@ -375,7 +375,7 @@ class MovesTests:
 class BoundTests:
     """What one call may bring, and what a parser may let through."""
 
-    def test_paths_have_so_many_components_in_all(self) -> None:
+    def test_the_components_of_all_paths_are_bounded(self) -> None:
         deep = "a/" * 500 + "b"
         assert parse_paths([deep] * 199) == (deep,) * 199
         with pytest.raises(
@@ -385,7 +385,7 @@ class BoundTests:
         with pytest.raises(BadRequest, match=r"^size: the paths have "):
             store(deep, "png", {str(n): [1, 1] for n in range(200)})
 
-    def test_an_empty_list_is_no_paths(self) -> None:
+    def test_an_empty_list_has_no_paths(self) -> None:
         assert parse_paths([]) == ()
         assert parse_moves([], []) == ()
 

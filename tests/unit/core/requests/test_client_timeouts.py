@@ -67,7 +67,7 @@ class SlowestTests:
         assert [name for name, _ in slowest(waits, 2)] == ["b", "c"]
         assert [name for name, _ in slowest(waits, 9)] == ["b", "c", "a"]
 
-    def test_those_who_wait_for_the_server_stay(self) -> None:
+    def test_clients_that_wait_for_the_server_stay(self) -> None:
         assert slowest([("a", PhaseWait(Phase.WORK, 0))], 1) == []
 
 

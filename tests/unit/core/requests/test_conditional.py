@@ -29,11 +29,11 @@ class ConditionTests:
     @pytest.mark.parametrize(
         "tags", ['"abc"', 'W/"abc"', '"x", "abc"', '"x",W/"abc"', "*", ' "abc" ']
     )
-    def test_one_who_has_it_is_told_so(self, tags: str) -> None:
+    def test_a_client_that_has_it_gets_304(self, tags: str) -> None:
         assert status(if_none_match=tags) == 304
 
     @pytest.mark.parametrize("tags", ['"x"', "abc", "", '"abcd"', '"ABC"'])
-    def test_one_who_has_another_gets_it(self, tags: str) -> None:
+    def test_a_client_that_has_another_version_gets_it(self, tags: str) -> None:
         assert status(if_none_match=tags) == 200
 
     @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ class ConditionTests:
             ("", 412),
         ],
     )
-    def test_one_who_means_another_version_gets_none(self, tags: str, expected: int) -> None:
+    def test_a_condition_on_another_version_gets_nothing(self, tags: str, expected: int) -> None:
         assert status(if_match=tags) == expected
 
     @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ class RangeTests:
             == 200
         )
 
-    def test_of_an_empty_file_there_is_no_part(self) -> None:
+    def test_an_empty_file_has_no_ranges(self) -> None:
         assert evaluate("GET", {"range": "bytes=0-"}, Representation("e", 0, 0)) == ByteRange(416)
 
     @given(st.integers(0, 2000), st.integers(0, 2000), st.integers(1, 1500))

@@ -217,7 +217,7 @@ class HostTests:
             "a" * 301,
         ],
     )
-    def test_so_is_what_is_no_name(self, host: str) -> None:
+    def test_an_invalid_name_is_too(self, host: str) -> None:
         assert untrusted_host(RequestOrigin(host), RULE) == "the Host header is malformed"
 
     def test_a_program_of_the_last_century_has_no_host(self) -> None:

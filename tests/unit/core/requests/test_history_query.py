@@ -32,7 +32,7 @@ class VersionTextTests:
         "value",
         [None, 5, [], "", "x", "01937-", "%", "_", TEXT + "0", "0" * 17, "0" * 10_000, " 0", "0\n"],
     )
-    def test_what_is_none_is_refused(self, value: object) -> None:
+    def test_an_invalid_one_is_refused(self, value: object) -> None:
         with pytest.raises(BadRequest, match=r"^version: "):
             parse_beginning(value)
 

@@ -47,7 +47,7 @@ class SigningTests:
             verify(("key",), PATH, "99", sign("key", PATH, "99"), 99.5)
 
     @pytest.mark.parametrize("expires", ["-1", "1e9", " 5", "5 ", "\u0665", "9" * 16, "soon"])
-    def test_an_expiry_that_is_no_time_is_forbidden(self, expires: str) -> None:
+    def test_an_invalid_expiry_is_forbidden(self, expires: str) -> None:
         with pytest.raises(Forbidden):
             verify(("key",), PATH, expires, sign("key", PATH, expires), 0)
 

@@ -211,7 +211,7 @@ class NamedTests:
             "http://example.org/" + "é" * (URL_LENGTH_MAX // 6),
         ],
     )
-    def test_what_is_no_plain_url_is_a_bad_request(self, url: str) -> None:
+    def test_anything_but_a_plain_url_is_a_bad_request(self, url: str) -> None:
         with pytest.raises(BadRequest, match=r"^source: ") as caught:
             admitted(url)
         assert not isinstance(caught.value, Forbidden)
@@ -318,7 +318,7 @@ class RedirectTests:
             b"https://example.org@evil.com/photos/",
         ],
     )
-    def test_what_is_no_plain_url_is_the_sources_failure(self, location: bytes) -> None:
+    def test_anything_but_a_plain_url_is_the_sources_failure(self, location: bytes) -> None:
         with pytest.raises(SourceFailed, match="no URL"):
             led(location)
 

@@ -68,7 +68,7 @@ class TargetTests:
             b"/metrics/w500.jpg",
         ],
     )
-    def test_there_is_no_rendition_of_what_can_be_no_image(self, raw: bytes) -> None:
+    def test_a_path_that_cannot_hold_an_image_has_no_renditions(self, raw: bytes) -> None:
         assert parse_target(raw).image is None
 
     def test_doubled_slashes_count_as_one(self) -> None:

@@ -35,7 +35,7 @@ class ErasedTests:
         ("stamp", "origin", "expected"),
         [(6, SOUTH, True), (7, NORTH, True), (7, SOUTH, False), (8, NORTH, False)],
     )
-    def test_what_is_no_newer_is_erased(self, stamp: int, origin: str, expected: bool) -> None:
+    def test_versions_up_to_it_are_erased(self, stamp: int, origin: str, expected: bool) -> None:
         assert is_erased(image(stamp, origin), erasure(7)) is expected
 
     def test_other_paths_are_not(self) -> None:

@@ -93,7 +93,7 @@ class TakenTests:
     def test_a_delete_is_taken_for_a_path_that_was_never_heard_of(self) -> None:
         assert joined([row("a", 7, None)], here=()).accepted[0].content is None
 
-    def test_facts_come_along_where_they_are_told(self) -> None:
+    def test_facts_come_along_if_they_are_sent(self) -> None:
         assert joined(
             [row("a", 7, ONE), row("b", 7, TWO, facts=None), row("c", 7, None)]
         ).facts == {ONE.digest: FACTS}

@@ -92,7 +92,7 @@ class WholeTests:
             image = SOI + b"\xff" * filling + scans
             assert completed(image) == Stream(SOI + scans + EOI, completed=True)
 
-    def test_what_is_not_coded_by_huffman_is_left_alone(self) -> None:
+    def test_other_codings_than_huffman_are_left_alone(self) -> None:
         for marker in (0xC3, 0xC9, 0xCA):
             image = SOI + frame(marker, 1) + scan(0, 63, 0, 1)
             assert completed(image) == Stream(image)

@@ -78,7 +78,7 @@ class HandshakeTests:
         with pytest.raises(ProtocolViolation):
             CurveInspection(BOUNDS).feed(stream)
 
-    def test_whoever_is_turned_away_may_say_no_more(self) -> None:
+    def test_a_refused_client_can_say_no_more(self) -> None:
         inspection = CurveInspection(BOUNDS)
         inspection.feed(HANDSHAKE)
         inspection.note_answer(TURNED_AWAY)

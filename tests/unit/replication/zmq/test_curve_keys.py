@@ -316,9 +316,7 @@ class AuthorisationTests:
         with open_sockets() as sockets, pytest.raises(StartError, match="restart"):
             on_reactor(sockets.reload_keys, load_keys(tmp_path))
 
-    def test_when_nobody_is_there_to_say_who_may_connect_nobody_may(
-        self, node: Node, tmp_path: Path
-    ) -> None:
+    def test_without_an_authenticator_nobody_can_connect(self, node: Node, tmp_path: Path) -> None:
 
         on_reactor(self.sockets._zap_handler.stop)  # type: ignore[union-attr]
         keys = load_keys(tmp_path / "north")

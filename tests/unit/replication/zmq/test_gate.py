@@ -37,7 +37,7 @@ class HostileTests:
         echo.works()
 
     @pytest.mark.parametrize("seed", range(4))
-    def test_garbage_is_no_trouble(self, echo: Echo, seed: int) -> None:
+    def test_garbage_does_no_harm(self, echo: Echo, seed: int) -> None:
         noise = random.Random(seed)
         with tcp(echo.server.endpoint) as stranger, tcp(echo.server.endpoint) as polite:
             with contextlib.suppress(OSError):

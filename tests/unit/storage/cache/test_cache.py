@@ -179,7 +179,7 @@ class BoundTests:
             put(cache, tmp_path, "a", b"a")
             assert (cache.files, len(files(tmp_path)), get(cache, "a")) == (1, 1, b"a")
 
-    def test_what_is_remembered_is_bounded_and_all_is_found(self, tmp_path: Path) -> None:
+    def test_what_is_in_memory_is_bounded_and_everything_is_found(self, tmp_path: Path) -> None:
         with opened(tmp_path, in_memory_max=2) as cache:
             for number in range(700):
                 put(cache, tmp_path, f"{number}", b"%d" % number)

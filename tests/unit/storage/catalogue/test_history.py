@@ -163,7 +163,9 @@ class HistoryTests:
             assert tree(tmp_path / "one") == {"a": b"theirs", "b": b"mine"}
 
     @pytest.mark.parametrize("again", [1, 3])
-    def test_the_same_row_told_again_is_no_second_loss(self, tmp_path: Path, again: int) -> None:
+    def test_the_same_row_received_again_is_not_a_second_loss(
+        self, tmp_path: Path, again: int
+    ) -> None:
         with (
             losing(tmp_path / "one", Clock(), tmp_path / "two") as store,
             opened(tmp_path / "two") as theirs,

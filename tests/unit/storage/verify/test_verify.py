@@ -158,7 +158,7 @@ class FindingTests:
             (lambda root: link(root / "a"), ImageProblem.FOREIGN),
         ],
     )
-    def test_each_kind_of_damage_is_told(
+    def test_each_kind_of_damage_is_reported(
         self, tmp_path: Path, damage: Callable[[Path], None], problem: ImageProblem
     ) -> None:
         root = tmp_path / "images"
@@ -199,7 +199,7 @@ class FindingTests:
             assert [one.entry.path for one in store.hidden()] == ["a"]
             assert verified(store, repair=True).findings == []
 
-    def test_what_changes_while_it_is_looked_at_is_no_problem(self, tmp_path: Path) -> None:
+    def test_an_image_that_changes_meanwhile_is_not_a_problem(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {f"{number}": b"%d" % number for number in range(50)})
 
@@ -411,7 +411,7 @@ class RepairTests:
 
 
 class UnknownTests:
-    def test_what_is_no_image_is_told_and_moved_aside(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_not_an_image_is_reported_and_moved_aside(self, tmp_path: Path) -> None:
         root = tmp_path / "images"
         with opened(root) as store:
             put(store, {"a/b": b"one", "gone": b"two"})

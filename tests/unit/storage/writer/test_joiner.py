@@ -158,7 +158,7 @@ class JoinTests:
         assert (info.width, info.format) == (40, "jpeg")
         check_whole(two, tmp_path / "two")
 
-    def test_rows_get_numbers_of_this_node_and_can_be_told_on(
+    def test_rows_get_numbers_of_this_node_and_can_be_passed_on(
         self, tmp_path: Path, pair: tuple[Store, Store]
     ) -> None:
         one, two = pair
@@ -191,7 +191,7 @@ class JoinTests:
         with opened(tmp_path) as store:
             assert store.peers.cursors() == {YOU: Cursor("f", 8, 10)}
 
-    def test_commits_are_told_in_order_when_they_are_shown(self, tmp_path: Path) -> None:
+    def test_commits_are_announced_in_order_once_they_are_visible(self, tmp_path: Path) -> None:
         heard: list[tuple[int, bool]] = []
         store = open_store(tmp_path)
         store.committed.connect(lambda seq: heard.append((seq, (tmp_path / str(seq)).exists())))
@@ -259,9 +259,7 @@ class PendingTests:
             assert retry(store, []).settled == ((YOU, "a"),)
             assert tree(tmp_path) == {"a": b"2"}
 
-    def test_an_upstream_that_tells_all_afresh_makes_void_what_was_pending_of_it(
-        self, tmp_path: Path
-    ) -> None:
+    def test_an_upstream_that_starts_over_voids_its_pending_rows(self, tmp_path: Path) -> None:
         kept, gone, other = told("a", b"1", seq=1), told("b", b"2", seq=2), told("c", b"3")
         with opened(tmp_path) as store:
             store.peers.join([kept, gone], YOU, Cursor("e", 2))
@@ -270,7 +268,7 @@ class PendingTests:
             assert (joined.added, joined.settled) == ((), ((YOU, "b"),))
             assert {one.row for one in store.peers.pending()} == {kept, other}
 
-    def test_they_are_told_an_upstreams_in_its_order(self, tmp_path: Path) -> None:
+    def test_they_are_returned_in_the_upstreams_order(self, tmp_path: Path) -> None:
         rows = [told(path, path.encode(), seq=seq) for seq, path in enumerate("zyx", 1)]
         with opened(tmp_path) as store:
             store.peers.join(rows, YOU, Cursor("e", 3))
@@ -480,7 +478,7 @@ class EpochTests:
 
 
 class SparseTests:
-    def test_facts_that_nobody_told_do_not_hide_a_row(self, tmp_path: Path) -> None:
+    def test_missing_facts_do_not_hide_a_row(self, tmp_path: Path) -> None:
         rows = [replace(told("a", b"1"), facts=None)]
         with opened(tmp_path) as store:
             store.peers.pin_rows(rows)

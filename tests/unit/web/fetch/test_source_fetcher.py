@@ -553,7 +553,7 @@ class BoundsTests:
         with pytest.raises(SourceTimeout):
             Fetching("http://slow.example", seconds_max=0.2, resolver=FixedResolver(None)).image()
 
-    def test_only_so_many_are_fetched_at_once(self) -> None:
+    def test_only_a_limited_number_is_fetched_at_once(self) -> None:
         with serving(holding(b""), fetches_max=2) as (server, fetching):
             begun = [fetching.begin() for _ in range(2)]
             assert fetching.running == 2
@@ -646,7 +646,7 @@ class RedirectsTests:
         ] == [0, 0]
 
     @pytest.mark.parametrize("redirects", [REDIRECTS_MAX, REDIRECTS_MAX + 1])
-    def test_so_many_are_followed_and_no_more(self, redirects: int) -> None:
+    def test_a_limited_number_of_redirects_is_followed(self, redirects: int) -> None:
         def answer(exchange: Exchange) -> None:
             at = int(exchange.path.removeprefix("/"))
             exchange.send(WHOLE if at == redirects else redirecting(f"/{at + 1}"))

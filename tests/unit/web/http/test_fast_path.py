@@ -106,7 +106,7 @@ class PlainGetTests:
             b"",
         ],
     )
-    def test_so_is_what_is_no_single_plain_get(self, data: bytes) -> None:
+    def test_so_is_anything_but_a_single_plain_get(self, data: bytes) -> None:
         assert plain_get(data) is None
 
 
@@ -124,7 +124,7 @@ class HeadTests:
 class ConnectionTests:
     """/at is at hand; the page is what Twisted answers with."""
 
-    def test_what_is_at_hand_is_answered_at_once_and_the_rest_by_twisted(self) -> None:
+    def test_answers_in_memory_are_sent_at_once_and_the_rest_by_twisted(self) -> None:
         browser, page = _browser(CountingPage())
         browser.ask("/at")
         browser.ask("/other")

@@ -205,7 +205,7 @@ class GoneClientTests:
         download.browser.leave()
         assert (download.outcome, download.browser.clock.getDelayedCalls()) == ([False], [])
 
-    def test_that_its_file_is_closed_by_then_is_no_error(self, file: SharedFile) -> None:
+    def test_a_file_that_is_closed_by_then_is_not_an_error(self, file: SharedFile) -> None:
         download = Download(file.hold())
         download.browser.leave()
         file.close()

@@ -48,7 +48,7 @@ class FullConnectionTests:
         assert browser.transport.producerState == "producing"
         assert browser.heard.count(PAGE) == 4000
 
-    def test_one_connection_has_so_many_answers_in_a_turn_of_the_reactor(self) -> None:
+    def test_the_answers_of_one_connection_in_a_reactor_turn_are_bounded(self) -> None:
         page = CountingPage()
         browser = Browser(page)
         browser.ask(times=3 * ANSWERS_IN_A_TURN_MAX)
@@ -56,7 +56,7 @@ class FullConnectionTests:
         browser.take_turns()
         assert page.asked == 3 * ANSWERS_IN_A_TURN_MAX
 
-    def test_who_takes_nothing_for_long_is_cut_off(self) -> None:
+    def test_a_client_that_reads_nothing_for_long_is_disconnected(self) -> None:
         page = CountingPage()
         browser = Browser(page)
         browser.be_full()
@@ -68,7 +68,7 @@ class FullConnectionTests:
         browser.leave()
         assert (page.asked, browser.clock.getDelayedCalls()) == (1, [])
 
-    def test_who_leaves_leaves_nothing_behind(self) -> None:
+    def test_a_client_that_leaves_leaves_nothing_behind(self) -> None:
         page = CountingPage()
         browser = Browser(page)
         browser.be_full()
@@ -76,7 +76,7 @@ class FullConnectionTests:
         browser.leave()
         assert (page.asked, browser.clock.getDelayedCalls()) == (1, [])
 
-    def test_who_wants_to_close_the_connection_need_not_wait(self) -> None:
+    def test_closing_the_connection_need_not_wait(self) -> None:
         browser = Browser(CountingPage())
         browser.be_full()
         browser.ask("/ HTTP/1.1\r\nConnection: close\r\nX:")
@@ -254,7 +254,7 @@ class BodyTests:
         browser.send(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345")
         assert (page.asked, browser.heard[:13]) == (1, b"HTTP/1.1 200 ")
 
-    def test_one_that_is_refused_is_told_why_and_is_in_the_log_at_once(self) -> None:
+    def test_a_refused_request_gets_the_reason_and_is_logged_at_once(self) -> None:
         answered: list[tuple[bytes, bytes, int, str]] = []
         browser = Browser(
             CountingPage(),

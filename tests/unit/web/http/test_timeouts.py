@@ -297,7 +297,7 @@ class TooManyConnectionsTests:
         first.another()
         assert (first.is_closed, upload.is_closed) == (True, False)
 
-    def test_who_waits_for_an_answer_is_not_disconnected_and_the_next_is_told(self) -> None:
+    def test_clients_that_wait_for_answers_stay_and_the_next_one_is_refused(self) -> None:
         page = WaitingPage()
         first = Browser(page, connections=Connections(1))
         first.ask()
@@ -325,7 +325,7 @@ class TooManyConnectionsTests:
         assert answer(first.another("192.0.2.2").heard).status == 503
         assert not any(one.is_closed for one in crowd)
 
-    def test_who_connects_again_and_again_pushes_out_its_own_network_alone(self) -> None:
+    def test_repeated_connections_displace_only_their_own_network(self) -> None:
         first = Browser(WaitingPage(), connections=Connections(4))
         for one in (first, first.another(), first.another()):
             one.ask()

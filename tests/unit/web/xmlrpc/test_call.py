@@ -326,6 +326,6 @@ class DecodingTests:
             ("A" * 16, "max_bytes"),
         ],
     )
-    def test_what_is_no_image_is_refused(self, value: object, why: str) -> None:
+    def test_contents_that_are_not_an_image_are_refused(self, value: object, why: str) -> None:
         with pytest.raises(BadRequest, match=why):
             decode_image(value, 10)

@@ -104,7 +104,7 @@ class MulticallTests:
         ]
         assert (record.path, record.outputs, record.ran_seconds) == ("4 calls, 2 failed", 4, 2.0)
 
-    def test_none_is_no_call(self) -> None:
+    def test_none_is_not_a_call(self) -> None:
         assert called([])[0] == []
 
     @pytest.mark.parametrize("calls", [None, "", {}, entry("a"), 5])
