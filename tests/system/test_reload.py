@@ -287,7 +287,7 @@ class RefusalTests:
                 {"network": {"port": "many"}, "images": {"io_treads": 2}},
                 ["port = many: must be a whole number", "did you mean io_threads"],
             ),
-            ({"network": {"users": "users"}}, ["users, line 1: not NAME:BCRYPT-HASH"]),
+            ({"network": {"users": "users"}}, ["users, line 1: expected NAME:BCRYPT-HASH"]),
             (
                 {"network": {"tls_certificate": "users", "tls_key": "users"}},
                 ["contains no PEM certificate"],
