@@ -71,9 +71,7 @@ REPLICATION = ReplicationStatus(
     ),
     pending=3,
     pending_seconds=61.0,
-    pending_rows=(
-        PendingStatus("north", "a/b.jpg", 3 << 20, "no peer that can be reached has its bytes"),
-    ),
+    pending_rows=(PendingStatus("north", "a/b.jpg", 3 << 20, "no reachable peer has its bytes"),),
     conflicts=5,
     dropped_messages=8,
     bad_messages=9,

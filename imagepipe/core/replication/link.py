@@ -1,14 +1,14 @@
-"""A puller's side of the protocol: what it knows of an upstream, and the batches of rows that are
-on their way from there.
+"""A puller's side of the protocol: what it knows about an upstream, and the batches of rows that it
+is pulling from there.
 
     asked      Changes was sent                             -> Batch
-    examining  which bytes are wanted and not here?         -> examined
-    fetching   until none is missing, or nobody has it      -> fetched, or given up
-    ready      the batches before it are joined first
-    joining    rows and cursor in one transaction           -> joined, and Changes tells the
-        upstream
+    examining  which bytes are needed and missing?          -> examined
+    fetching   until no bytes are missing or available      -> fetched, or given up
+    ready      earlier batches are joined first
+    joining    rows and cursor in one transaction           -> joined; the next Changes
+                                                               acknowledges it
 
-While one batch is joined the bytes of the next are fetched; there are never more than two.
+While one batch is being joined, the bytes of the next are fetched; there are never more than two.
 """
 
 import enum
@@ -23,47 +23,46 @@ from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.rows.join import Cursor
 
 POLL_SECONDS = 5.0
-"""How often an upstream is asked though its doorbell did not ring."""
+"""How often an upstream is polled when it sends no change notification."""
 
 REPLY_SECONDS = 2.0
-"""After so long without an answer, or a sign that answers are coming, a question is repeated; each
-time after twice as long, up to POLL_SECONDS.
+"""How long a request waits for an answer, or for any sign that answers are coming, before it is
+repeated. The wait doubles each time, up to POLL_SECONDS.
 """
 
 PIECES_SECONDS = 5.0
-"""The same for bytes, which take longer on a slow line; up to PIECES_SECONDS_MAX."""
+"""The same for bytes, which take longer over a slow line; up to PIECES_SECONDS_MAX."""
 
 PIECES_SECONDS_MAX = 20.0
 
 HOPELESS_SECONDS = 20.0
-"""When an upstream has sent none of the bytes that it was asked for for so long, the rows that wait
-for them do so no more, and are pending.
+"""How long rows wait while an upstream sends none of the bytes requested from it. After that they
+become pending.
 """
 
 REACHABLE_SECONDS = 7.5
-"""For so long after it was last heard of a peer counts as reachable: a poll and its answer, for its
-doorbell may not come through.
+"""How long a peer counts as reachable after its last message: long enough for a poll and its
+answer, because change notifications may not get through.
 """
 
 FIRST_SECONDS = 2.0
-"""For so long one may wait for a peer that was never heard of."""
+"""How long to wait for the first message of a new peer."""
 
 BACK_OFF_SECONDS = 5.0
-"""For so long nothing is asked of an upstream after this node could not keep what came from there.
-"""
+"""How long an upstream is sent no requests after this node failed to store what it sent."""
 
 HELLO_SECONDS = 1.0
-"""How often at most an upstream is asked who it is."""
+"""The shortest time between two Hellos to an upstream."""
 
 REFUSED_SECONDS = 30.0
-"""After so long an upstream that cannot be one is asked again who it is."""
+"""How long until a refused upstream is sent a Hello again."""
 
 NAME_SECONDS = 60.0
-"""How long the name that a peer gives itself stays at least."""
+"""The shortest time between two changes of a peer's name."""
 
 RESTARTS_MAX = 4
 RESTART_SECONDS = 5.0
-"""How often an upstream may begin again at once, and how long it takes until it may once more."""
+"""How many times in a row an upstream may start over, and how long until it may once more."""
 
 PULLS_MAX = 2
 GETS_MAX = 8
@@ -71,8 +70,8 @@ NEVER = float("-inf")
 
 
 class PullStage(enum.Enum):
-    """How far a pull has come. DROPPED: it was given up while it was examined, and is let go of
-    once it was.
+    """How far a pull has got. DROPPED: it was given up while it was being examined, and is removed
+    once that is done.
     """
 
     EXAMINING = "examining"
@@ -83,12 +82,12 @@ class PullStage(enum.Enum):
 
 @dataclass(slots=True)
 class Pull:
-    """Rows on their way into the map. `link` and `upstream` None: rows that were pending.
-    `upstream` alone None: it looks ahead.
+    """Rows to be joined into the map. If `link` and `upstream` are None, the rows were pending; if
+    only `upstream` is None, the pull looks ahead.
 
-    missing: contents that are being fetched. asked_at: when the upstream was asked; what it had at
-    that time is in the map once the pull that is `last` has been joined. waited_for: the upstream
-    whose rows were pending.
+    missing: contents that are being fetched. asked_at: when the upstream was asked; everything that
+    it had at that time is in the map once the pull that is `last` has been joined. waited_for: the
+    upstream whose rows were pending.
     """
 
     id: int
@@ -106,10 +105,9 @@ class Pull:
 
 @dataclass(slots=True)
 class PendingRequest:
-    """A request that waits for its answer. `position`: of a Changes, where the batch will begin;
-    `parts`: of a Get.
-
-    tries: how often it was repeated since the upstream last answered anything.
+    """A request without an answer yet. position: where the batch will begin, for a Changes. parts:
+    what a Get asks for. tries: how many times it was repeated since the upstream last answered
+    any request.
     """
 
     message: Request
@@ -120,8 +118,8 @@ class PendingRequest:
     tries: int = 0
 
     def overdue_at(self, answered: float) -> float:
-        """When it is to be repeated, where the last answer of its kind came at `answered`; what
-        comes in the meantime puts it off, but not for ever.
+        """When to repeat it. Each answer of its kind, the last of which arrived at `answered`,
+        postpones that, but not for ever.
         """
         first, most = (
             (PIECES_SECONDS, PIECES_SECONDS_MAX) if self.parts else (REPLY_SECONDS, POLL_SECONDS)
@@ -132,17 +130,17 @@ class PendingRequest:
 
 @dataclass(slots=True)
 class Link:
-    """An upstream as `subscribe` names it. Invariant: `pulls` are in the order in which they are
-    joined, each begins where the one before it ends.
+    """An upstream as named in `subscribe`. Invariant: `pulls` are in the order in which they are
+    joined, and each begins where the previous one ends.
 
-    head: the newest that is known of it, and head_at since when. sync: where it said that it is to
-    be asked. refused: why it cannot be an upstream. keeping: answers whose bytes are being kept.
-    heard, answered, delivered: when it last said something, answered, and sent pieces. idle_until:
-    nothing is asked before. untold: there is more to acknowledge. peer_name: what it calls itself,
-    since named_at. is_full: as many of its rows are pending as may be. looks_ahead: its pulls do
-    not move the cursor, because it was full when they began; ahead: how far they have come.
-    restarts: how often it began again lately, as of restarted_at. current_as_of: all that it had at
-    this time is here; refresh_from: the same, as it is wanted.
+    head: its newest known Head, received at head_at. sync: where it announced that it accepts
+    requests. refused: why it cannot be an upstream. storing: answers whose bytes are being stored.
+    heard, answered, delivered: when it last sent anything, an answer, and pieces. idle_until: no
+    requests are sent before then. unacknowledged: there is more to acknowledge. peer_name: its
+    name, since named_at. is_full: the most rows allowed are pending. looks_ahead: its pulls do not
+    move the cursor, because it was full when they began; ahead: how far they have got. restarts:
+    how many times it started over recently, as of restarted_at. current_as_of: everything that it
+    had at this time is here; refresh_from: the current_as_of that is wanted.
     """
 
     name: str
@@ -176,7 +174,7 @@ class Link:
 
     @property
     def node(self) -> str | None:
-        """The upstream's node id, as far as it is known and good."""
+        """The upstream's node id; None if it is unknown or the upstream is refused."""
         return self.head.node if self.head and not self.refused else None
 
     @property
@@ -186,22 +184,22 @@ class Link:
 
     @property
     def is_ahead(self) -> bool:
-        """Whether it has said that it has more than was pulled or is being pulled."""
+        """Whether it has announced more than was pulled or is being pulled."""
         if self.head is None:
             return False
         position = self.position
         return position is None or position.epoch != self.head.epoch or position.seq < self.head.seq
 
     def begin(self) -> None:
-        """The next pull begins now: where the last one ended, or at the cursor if looking ahead
-        ends or begins.
+        """Begin the next pull: where the last one ended, or at the cursor if looking ahead starts
+        or stops.
         """
         if not self.pulls and self.is_full != self.looks_ahead:
             self.looks_ahead, self.ahead = self.is_full, None
 
     def may_restart(self, now: float) -> bool:
-        """Whether it may begin again, as another node or from its first row; what it does all the
-        time is no work for this node.
+        """Whether it may start over, as another node or from its first row. An upstream that does
+        so all the time must not keep this node busy.
         """
         self.restarts = max(0.0, self.restarts - (now - self.restarted_at) / RESTART_SECONDS)
         self.restarted_at = now
@@ -211,7 +209,7 @@ class Link:
         return True
 
     def note_name(self, text: str, now: float) -> None:
-        """The peer has sent its name. Names appear in the log and in metrics, so they may not
+        """The peer has sent its name. Names appear in the log and in metrics, so they must not
         change all the time.
         """
         name = clean_name(text)
@@ -219,7 +217,7 @@ class Link:
             self.peer_name, self.named_at = name, now
 
     def note_head(self, head: Head, now: float) -> None:
-        """Take this for the newest that is known of the upstream."""
+        """Record the upstream's newest Head."""
         self.head = head
         self.head_at = now
         if self.behind_since is None and self.is_ahead:
@@ -231,29 +229,29 @@ class Link:
         self.behind_since = now if self.is_ahead else None
 
     def is_awaited(self, now: float) -> bool:
-        """Whether it has just been added, and may be heard of in a moment."""
+        """Whether it was just added, and its first message may arrive soon."""
         return self.head is None and self.refused is None and now - self.added < FIRST_SECONDS
 
     def is_heard(self, now: float) -> bool:
-        """Whether it was heard of a moment ago."""
+        """Whether it has sent anything recently."""
         return self.node is not None and now - self.heard < REACHABLE_SECONDS
 
     def is_reachable(self, now: float) -> bool:
-        """Whether it was heard of a moment ago, and can be pulled from."""
+        """Whether it has sent anything recently and can be pulled from."""
         return self.is_heard(now) and now >= self.idle_until
 
     def can_ask_for_changes(self) -> bool:
-        """Whether there is room for one more batch, and none is on its way."""
+        """Whether there is room for one more batch, and none has been requested."""
         if len(self.pulls) >= PULLS_MAX or any(
             isinstance(asked.message, Changes) for asked in self.asked.values()
         ):
             return False
         if self.pulls and self.is_full != self.looks_ahead:
-            return False  # from one to the other only when nothing is on its way
+            return False  # switch only when no pull is under way
         return not self.pulls or not self.pulls[-1].last or self.is_ahead or self.unacknowledged
 
     def wants_changes(self, now: float) -> bool:
-        """Whether there is a reason to ask for one."""
+        """Whether there is a reason to ask for a batch."""
         # looking ahead never makes it current
         is_refreshed = self.current_as_of >= self.refresh_from or self.looks_ahead
         if self.is_ahead or self.unacknowledged or now >= self.poll_at or not is_refreshed:
@@ -265,14 +263,14 @@ class Link:
         return GETS_MAX - len(self.storing) - sum(1 for asked in self.asked.values() if asked.parts)
 
     def overdue_at(self, asked: PendingRequest) -> float:
-        """When a request is to be repeated. A poll that is answered says nothing of pieces; while
-        pieces come, a batch may have to wait for its turn.
+        """When to repeat a request. An answered poll does not mean that pieces will come; while
+        pieces arrive, a batch may have to wait its turn.
         """
         return asked.overdue_at(self.delivered if asked.parts else self.answered)
 
     @property
     def hopeless_at(self) -> float:
-        """When the Gets that are under way are given up."""
+        """When to give up the Gets that are under way."""
         return (
             max(
                 self.delivered,
@@ -285,7 +283,7 @@ class Link:
         )
 
     def deadlines(self, now: float) -> Iterator[float]:
-        """When something is due here if nothing happens."""
+        """When something becomes due if no message arrives."""
         if self.node is None:
             if not self.asked:
                 yield self.hello_at

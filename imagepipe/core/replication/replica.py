@@ -1,25 +1,25 @@
-"""The replication state machine: every decision about what to ask of whom, when, and what an answer
-means; no I/O.
+"""The replication state machine. It decides what to request from which peer and when, and handles
+the answers. It does no I/O.
 
     heard_head, answered              an upstream has sent a message
-    asked, changes_read, ...          a subscriber has asked (subscribers.py)
+    asked, changes_read, ...          a subscriber has sent a request (subscribers.py)
     examined, pieces_stored, joined   an action is done
     committed                         this node's catalogue has changed
     tick                              time has passed
 
     after each of them: take_actions(), and next_deadline() for the next tick
 
-The same calls give the same actions, in an order that is the safety rule: a cursor moves only in
-the transaction that joins the rows; an upstream is told that rows are here only after that; nothing
-is announced but what was committed. All else may be lost, doubled, late or out of order:
+The same calls give the same actions, in an order that keeps replication safe: a cursor moves only
+in the transaction that joins the rows; rows are acknowledged only after that transaction; only
+committed changes are announced. Everything else may be lost, duplicated, late or out of order:
 
-    a doorbell is lost             the next one, or the poll, finds the same
-    a request or answer is lost    it is repeated when overdue
-    this node dies                 it goes on from the durable cursor
-    an upstream is another         its node id and its epoch differ: everything is pulled again;
-                                   likewise if restored or rebuilt
-    bytes cannot be had            their rows are pending, and are asked for from every peer; the
-                                   rest flows on
+    a change notification is lost    the next one or the next poll makes up for it
+    a request or answer is lost      the request is repeated when overdue
+    this node dies                   it resumes from the durable cursor
+    an upstream is replaced,         its node id or its epoch differs: everything is pulled again
+      restored or rebuilt
+    bytes are unavailable            their rows become pending, and every peer is asked for the
+                                     bytes; other rows are not held up
 """
 
 import itertools
@@ -62,12 +62,12 @@ OWN_NODE = "it has this node's own id: its data folder is a copy, or it is this 
 class Replica:
     """One node's part in replication.
 
-    node: its id. epochs, last_seq, cursors, pending: what is durable at the start. sync: where
-    requests reach it, as in Head. publishes: whether it has a doorbell. wall_ms: the wall clock,
-    told to others for them to compare. rows_max: how many rows are told, or tried again, at once.
-    get_bytes_max: how many bytes a Get asks for. pending_max: how many rows of an upstream may wait
-    for their bytes. refusal: why this node does not fetch the bytes of a row; None: it does. name:
-    what the node calls itself.
+    node: its id. epochs, last_seq, cursors, pending: the durable state at the start. sync: where it
+    accepts requests, as in Head. publishes: whether it publishes change notifications. wall_ms: the
+    wall clock, sent to peers so that they can compare it with theirs. rows_max: the most rows sent
+    or retried at once. get_bytes_max: the most bytes that a Get asks for. pending_max: the most
+    rows of one upstream that may wait for their bytes. refusal: why this node does not fetch the
+    bytes of a row, or None if it does. name: the node's name.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Replica:
             node, self.subscribers, self._progress, self._downloads, self._ids, self._actions
         )
 
-    # What to pull from.
+    # Upstreams.
 
     def add_link(self, name: str, now: float) -> None:
         """Pull from one more upstream."""
@@ -112,15 +112,15 @@ class Replica:
         self._go_on(self.links[name], now)
 
     def remove_link(self, name: str, now: float) -> None:
-        """Stop pulling from this upstream, and drop what is not joined yet."""
+        """Stop pulling from this upstream, and drop everything that is not joined yet."""
         self._upstreams.drop_all(self.links.pop(name), now)
         self._go_on_all(now)
 
     # Messages from peers.
 
     def heard_head(self, name: str, head: Head, now: float) -> None:
-        """The upstream says who it is and how far it has come: by its doorbell, or because it was
-        asked.
+        """The upstream has sent its identity and its newest sequence number, as a change
+        notification or as the answer to a Hello.
         """
         link = self.links.get(name)
         if link is None:
@@ -144,7 +144,7 @@ class Replica:
             link.sync = head.sync
             self._actions.append(Redirect(name, head.sync))
         if not link.is_heard(now):
-            # it is back: what it was asked meanwhile has not reached it
+            # it is back: requests sent in the meantime have not reached it
             for rid, asked in list(link.asked.items()):
                 self._requests.repeat(link, rid, asked, now)
         link.heard = now
@@ -153,7 +153,7 @@ class Replica:
         self._go_on_all(now)
 
     def answered(self, name: str, message: Reply, now: float) -> None:
-        """The upstream has answered. Answers that are not expected, or no longer, are dropped."""
+        """The upstream has answered. Unexpected and outdated answers are dropped."""
         link = self.links.get(name)
         if link is None:
             return
@@ -170,23 +170,23 @@ class Replica:
         if asked is None:
             return
         link.heard = link.answered = now
-        # it answers: what is overdue was lost, and need not wait longer and longer
+        # it answers: overdue requests were lost, and need no longer back off
         for other in link.asked.values():
             other.tries = 0
         if isinstance(message, Refused):
-            self.refuse(name, f"it says {quoted(message.why)}", now)
+            self.refuse(name, f"it answered {quoted(message.why)}", now)
         elif isinstance(message, Batch) and isinstance(asked.message, Changes):
             self._upstreams.take_batch(link, asked, message, now)
         elif isinstance(message, Pieces) and isinstance(asked.message, Get):
             link.delivered = now
             if self._downloads.answered(name, asked, message, now):
                 link.storing.add(message.rid)
-        else:  # nonsense: not asked again at once, and again
+        else:  # an answer of the wrong type: wait, rather than ask again at once
             self._upstreams.back_off(link, now)
         self._go_on_all(now)
 
     def refuse(self, name: str, why: str, now: float) -> None:
-        """The upstream cannot be one, as its own or another's message has shown."""
+        """The upstream is unusable, as its own or another peer's message has shown."""
         link = self.links.get(name)
         if link is None:
             return
@@ -194,10 +194,12 @@ class Replica:
         self._go_on_all(now)
 
     def asked(self, client: bytes, message: Request, now: float, key: str = "") -> None:
-        """A subscriber asks, over the connection `client`. key: as in Subscribers.asked."""
+        """A subscriber has sent a request over the connection `client`. key: as in
+        Subscribers.asked.
+        """
         self._actions += self.subscribers.asked(client, message, now, key)
 
-    # Actions that are done.
+    # Completed actions.
 
     def committed(self, seq: int, now: float) -> None:
         """The catalogue has changed: everything up to `seq` is durable and can be served."""
@@ -209,9 +211,9 @@ class Replica:
     ) -> None:
         """ReadChanges is done; `end` was the newest sequence number at the same moment.
 
-        With an older one a full batch could say that it is the last, though a row that it would
-        have had was renumbered to come after it; with a newer one, one that is not full could say
-        that all is in it.
+        If `end` were older, a full batch could claim to be the last although one of its rows had
+        been renumbered to come after it. If it were newer, a batch that is not full could claim
+        to be complete.
         """
         self._actions += self.subscribers.changes_read(client, rid, after, end, rows)
 
@@ -224,7 +226,7 @@ class Replica:
         self.subscribers.read_failed(client)
 
     def examined(self, pull_id: int, lacking: Sequence[Content], now: float) -> None:
-        """Examine is done: these bytes are needed and not here."""
+        """Examine is done: these bytes are needed and missing."""
         if pull := self._pulls.examined(pull_id):
             peers = [pull.link] if pull.link else self._upstreams.reachable(now)
             if peers:
@@ -234,7 +236,7 @@ class Replica:
     def pieces_stored(
         self, name: str, rid: int, results: Sequence[tuple[int, ReceiveResult]], now: float
     ) -> None:
-        """StorePieces is done, with this result for each transfer."""
+        """StorePieces is done, with a result for each transfer."""
         link = self.links.get(name)
         if link:
             link.storing.discard(rid)
@@ -243,8 +245,8 @@ class Replica:
         self._go_on_all(now)
 
     def store_failed(self, name: str, rid: int, now: float) -> None:
-        """StorePieces failed, perhaps on a full disk. The rows become pending and do not hold up
-        others: among those may be the deletes that make room.
+        """StorePieces failed, perhaps because the disk is full. The rows become pending and do not
+        hold up others, which may include the deletes that free space.
         """
         link = self.links.get(name)
         if link:
@@ -253,7 +255,7 @@ class Replica:
         self._go_on_all(now)
 
     def joined(self, pull_id: int, outcome: JoinResult, now: float) -> None:
-        """Join is done, and is durable."""
+        """Join is done and durable."""
         self.pending.settle(outcome.settled)
         self.pending.add(outcome.added)
         relieved = {upstream for upstream, _ in outcome.settled}
@@ -261,7 +263,7 @@ class Replica:
             each.unacknowledged |= each.name in relieved
         pull = self._pulls.end(pull_id)
         if pull.link is None and outcome.settled:
-            self.pending.try_at = now  # the bytes are to be had again: the others need not wait
+            self.pending.try_at = now  # bytes are available again: retry the others now
         self._progress.joined(pull)
         if link := self._upstreams.leave_queue(pull):
             if pull.upstream is None:
@@ -275,8 +277,8 @@ class Replica:
         self._go_on_all(now)
 
     def pull_failed(self, pull_id: int, now: float) -> None:
-        """Examine or Join failed, as on a full disk, and nothing is held for it: nothing is pulled
-        from there for a while.
+        """Examine or Join failed, for example because the disk is full, and left nothing behind.
+        Nothing is pulled from the upstream for a while.
         """
         if link := self._upstreams.leave_queue(self._pulls.end(pull_id)):
             self._upstreams.back_off(link, now)
@@ -298,7 +300,7 @@ class Replica:
         self._go_on_all(now)
 
     def next_deadline(self, now: float) -> float:
-        """When `tick` must be called next, at the latest; never before `now`."""
+        """The latest time for the next call of `tick`; never before `now`."""
         times = [time for link in self.links.values() for time in link.deadlines(now)]
         if self.pending:
             times.append(self.pending.try_at)
@@ -311,11 +313,11 @@ class Replica:
         self._actions.clear()
         return actions
 
-    # What the daemon asks for.
+    # Requests from the daemon.
 
     def refetch(self, contents: Sequence[Content], now: float) -> int:
-        """Fetch bytes of this node's rows again from the peers that can be reached; RefetchDone
-        with the number returned reports the end.
+        """Fetch bytes of this node's rows again from the reachable peers. RefetchDone reports the
+        end, with the number returned here.
         """
         number = next(self._ids)
         self._downloads.refetch(number, contents, self._upstreams.reachable(now), now)
@@ -323,8 +325,8 @@ class Replica:
         return number
 
     def refresh(self, now: float) -> None:
-        """Ask every upstream what is new; `is_current` tells when all that could be reached have
-        told.
+        """Ask every upstream for changes. `is_current` reports whether everything from the
+        reachable ones has arrived.
         """
         for link in self.links.values():
             link.refresh_from = now
@@ -340,14 +342,14 @@ class Replica:
 
     @property
     def missing_bytes(self) -> int:
-        """How many bytes of the batches under way have not been asked for yet."""
+        """How many bytes of the current batches have not been requested yet."""
         return self._downloads.missing_bytes
 
     def why_pending(self, row: Row) -> str:
-        """Why a pending row has no bytes here, as far as that is known."""
-        return self._downloads.why_missing(row) or "no peer that can be reached has its bytes"
+        """Why a pending row has no bytes here, as far as is known."""
+        return self._downloads.why_missing(row) or "no reachable peer has its bytes"
 
-    # What is next.
+    # Next steps.
 
     def _go_on_all(self, now: float) -> None:
         for link in self.links.values():
@@ -358,7 +360,7 @@ class Replica:
         self._downloads.end_refetches(now)
 
     def _go_on(self, link: Link, now: float) -> None:
-        """Join what is complete, and ask the upstream for what can be asked now."""
+        """Join what is complete, and send the requests that can be sent now."""
         if link.node is None:
             if now >= link.hello_at and not link.asked:
                 self._requests.hello(link, now)

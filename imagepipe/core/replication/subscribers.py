@@ -1,8 +1,8 @@
-"""The upstream's side of the protocol: rings the doorbell, answers what pullers ask, and knows how
-far each of them has come.
+"""The upstream's side of the protocol: sends change notifications, answers requests from pullers,
+and tracks how far each of them has got.
 
-No state about a puller matters for the answer: it may ask anything at any time, again, in any
-order, over a new connection.
+Answers do not depend on any state about the puller: it may send any request at any time,
+repeatedly, in any order, over a new connection.
 """
 
 from collections import Counter
@@ -25,36 +25,36 @@ from imagepipe.core.rows.entries import Row
 from imagepipe.core.rows.epochs import Epoch, holds
 
 HEAD_SECONDS = 1.0
-"""How often the doorbell rings though there is nothing new."""
+"""How often a notification is sent when nothing has changed."""
 
 NOTIFY_SECONDS = 0.01
-"""How long after the last time it rings again, where there is."""
+"""The shortest time between two notifications when something has changed."""
 
 READS_MAX = 16
-"""How many answers to one client are read at once; what it asks beyond that is dropped, and it asks
-again.
+"""How many answers to one client are read at once. Requests beyond that are dropped; the client
+repeats them.
 """
 
 READS_OF_ALL_MAX = 128
 
 ABSENT_SECONDS = 60.0
-"""Who has not asked for so long is forgotten when the cluster changes, until it asks again."""
+"""A subscriber that has sent no request for this long is forgotten when the cluster changes, until
+it sends one again.
+"""
 
 SUBSCRIBERS_MAX = 256
-"""How many subscribers are remembered; the one that was not heard of for the longest time is
-forgotten for one more.
-"""
+"""How many subscribers are tracked. Beyond that, the one silent for longest is forgotten."""
 
 OWN_NODE = "you have my node id: your data folder is a copy of mine"
 
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """A node that pulls from this one: everything up to `acked` is durable there. `heard`: when it
-    last asked.
+    """A node that pulls from this one: everything up to `acked` is durable there. heard: when it
+    last sent a request.
 
-    node: its id, and name: its name, as it says. key: the one that it has proved to have; empty
-    where there are no keys.
+    node, name: the id and the name that it claims. key: the key that it has proved to hold; empty
+    without keys.
     """
 
     acked: int
@@ -65,9 +65,10 @@ class Subscriber:
 
 
 class Subscribers:
-    """`epochs` are this node's starts, the last one its own; `last_seq` its newest durable number.
+    """The subscribers of this node. epochs: the node's epochs, the current one last. last_seq: its
+    newest durable sequence number.
 
-    sync: as in Head. wall_ms: the wall clock. publishes: whether anyone can hear the doorbell.
+    sync: as in Head. wall_ms: the wall clock. publishes: whether change notifications are sent.
     rows_max, name: as in Replica.
     """
 
@@ -102,10 +103,10 @@ class Subscribers:
     def listens(
         self, sync: str, now: float, *, publishes: bool, keys: frozenset[str] | None = None
     ) -> None:
-        """The cluster has changed, and perhaps where this node is asked, and whether it can be
-        heard: it rings at once.
+        """The cluster has changed, and perhaps where this node accepts requests and whether it
+        publishes. If it does, it sends a notification at once.
 
-        keys: the names of those that may connect; None: there are no keys.
+        keys: the names of the keys that may connect, or None without keys.
         """
         self._sync = sync
         self._publishes = publishes
@@ -118,7 +119,7 @@ class Subscribers:
         }
 
     def head(self) -> Head:
-        """What this node says of itself."""
+        """The Head of this node."""
         return Head(
             self._node, self._epochs[-1].id, self.last_seq, self._sync, self._wall_ms(), self.name
         )
@@ -131,7 +132,7 @@ class Subscribers:
                 self._notify_at = min(self._notify_at, self._notified + NOTIFY_SECONDS)
 
     def notify(self, now: float) -> list[Action]:
-        """Ring if it is time."""
+        """Send a change notification if it is time."""
         if now < self._notify_at:
             return []
         self._notified = now
@@ -140,12 +141,12 @@ class Subscribers:
 
     @property
     def notify_at(self) -> float:
-        """When it is time."""
+        """When the next notification is due."""
         return self._notify_at
 
     def asked(self, client: bytes, message: Request, now: float, key: str = "") -> list[Action]:
-        """`client`, a connection, has asked. key: the one that it has proved to have; empty where
-        there are no keys.
+        """A request has arrived over the connection `client`. key: the key that the client has
+        proved to hold; empty without keys.
         """
         if isinstance(message, Hello | Changes) and message.node == self._node:
             return [SendReply(client, Refused(message.rid, OWN_NODE))]
@@ -174,8 +175,8 @@ class Subscribers:
         """`rows` were read; `end` was the newest number at the same moment."""
         self._has_read(client)
         answer = batch(rid, self._node, self._epochs[-1].id, after, end, rows, self._rows_max)
-        # rows can be read a moment before `committed` tells of them, and the client will say that
-        # it has them
+        # rows can be read a moment before `committed` reports them, and the client will
+        # acknowledge them
         self.committed(answer.end)
         return [SendReply(client, answer)]
 
@@ -185,7 +186,7 @@ class Subscribers:
         return [SendReply(client, Pieces(rid, tuple(pieces)))]
 
     def read_failed(self, client: bytes) -> list[Action]:
-        """Something could not be read: the client will ask again."""
+        """A read failed: the client will repeat its request."""
         self._has_read(client)
         return []
 
@@ -195,18 +196,18 @@ class Subscribers:
         return self._reads.total()
 
     def confirmed_by(self, count: int) -> int:
-        """The number up to which `count` other nodes, one at least, have everything on
-        their disks.
+        """The sequence number up to which `count` other nodes (at least one) have everything on
+        disk.
         """
         acked = sorted(self._acked().values(), reverse=True)
         return acked[count - 1] if len(acked) >= count else 0
 
     def confirmations(self, seq: int) -> int:
-        """How many other nodes have everything up to the number `seq` on their disks."""
+        """How many other nodes have everything up to the sequence number `seq` on disk."""
         return sum(1 for acked in self._acked().values() if acked >= seq)
 
     def _acked(self) -> dict[str, int]:
-        """How far each node has come. A key speaks for one node, and a node counts once, however
+        """How far each node has got. A key speaks for one node, and a node counts once, however
         many keys claim its id.
         """
         acked: dict[str, int] = {}
@@ -215,13 +216,13 @@ class Subscribers:
         return acked
 
     def _holds(self, message: Changes) -> bool:
-        """Whether all that the puller has been told is still so."""
+        """Whether everything sent to the puller so far is still valid."""
         return holds(self._epochs, self.last_seq, message.epoch, max(message.after, message.end))
 
     def _note_acked(self, message: Changes, now: float, client: bytes, key: str) -> None:
-        # Not the greatest that it ever said: a node that lost its folder, or was restored, has less
-        # than it had. Nothing, where it was told what is not so any more: of what it then was not
-        # told because it had changed, something may be so again.
+        # Not the greatest number ever acknowledged: a node that lost its folder, or was restored,
+        # has less than before. And 0 if rows sent to it are no longer valid: rows that it was not
+        # sent, because they had changed by then, may have become valid again.
         acked = min(message.acked, message.after) if self._holds(message) else 0
         who = key or message.node
         if not key:
@@ -232,7 +233,7 @@ class Subscribers:
             del self.known[next(iter(self.known))]
 
     def _bind(self, client: bytes, node: str) -> None:
-        """Let a connection acknowledge for one node alone: for the last that it has named."""
+        """Let a connection acknowledge for one node only: the last one that it has named."""
         before = self._node_of.pop(client, node)
         if before != node:
             self.known.pop(before, None)

@@ -653,7 +653,7 @@ class ReplacedTests:
         node.answered("b", Refused(2, "you are a copy of me"), 1.0)
         assert (node.take_actions(), node.links["b"].refused) == (
             [],
-            "it says 'you are a copy of me'",
+            "it answered 'you are a copy of me'",
         )
         assert node.next_deadline(1.0) == 1.0 + REFUSED_SECONDS
 
@@ -1535,8 +1535,8 @@ class UnwantedTests:
             4, IMAGE
         )
         assert node.why_pending(huge) == "too large"
-        assert node.why_pending(put(2)) == "no peer that can be reached has its bytes"
-        assert node.why_pending(deleted(3)) == "no peer that can be reached has its bytes"
+        assert node.why_pending(put(2)) == "no reachable peer has its bytes"
+        assert node.why_pending(deleted(3)) == "no reachable peer has its bytes"
 
     def test_it_is_reported_once_and_not_whenever_the_pending_rows_have_their_turn(self) -> None:
         node = linked("b", here=10, pending=[Pending("b", put(4))], refusal=lambda _: "too large")
@@ -1583,7 +1583,7 @@ class UnwantedTests:
         node.examined(3, [IMAGE], 0.0)
         node.answered("b", Pieces(4, (b"image",)), 0.0)
         node.pieces_stored("b", 4, [(1, ReceiveResult.COMPLETE)], 0.0)
-        assert node.why_pending(put(1)).startswith("no peer")
+        assert node.why_pending(put(1)).startswith("no reachable peer")
 
 
 class MendingTests:
