@@ -1,14 +1,12 @@
-"""Renditions on demand: from the cache, or made once for all who ask (docs/design/contract.md,
-"Images over HTTP").
+"""Serves renditions from the cache, or renders each once for all clients waiting for it
+(docs/design/contract.md, "Images over HTTP").
 
-    digest of the source, name, what the client accepts
-      -> the key, if the same was asked for before, or the cache knows the header of the source
-          -> the cache
-      -> otherwise a job of the queue: read, header, plan -> key -> the cache, or render and put
-      into it
+    digest of the source, name, formats the client accepts
+      -> key known from an earlier request, or from the cached header of the source -> cache
+      -> otherwise a queued job: read, header, plan -> key -> cache, or render and cache
 
-A rendition belongs to the bytes of its source and never to a path: whoever asks for it has looked
-up the path at that moment, so what was replaced, moved or deleted is not served stale.
+A rendition belongs to the bytes of its source, never to a path. The path is looked up for every
+request, so nothing stale is served after an image is replaced, moved or deleted.
 """
 
 import contextlib
@@ -44,53 +42,48 @@ from imagepipe.usecases.recent_failures import RecentFailures, Unrenderable, att
 from imagepipe.usecases.single_flight import KeyLocks, SingleFlight
 
 KEYS_MAX = 20_000
-"""How many keys are remembered."""
-
+"""How many cache keys are kept in memory."""
 
 _header = msgspec.msgpack.Decoder(SourceFacts)
 
 
 class SourceVanished(NotFound):
-    """The bytes of the source went away since its path was looked up: look again."""
+    """The source was removed after its path was looked up: look it up again."""
 
 
 class RenditionCache(Protocol):
-    """The render cache; its methods block, but for one."""
+    """The render cache. All methods but `get_in_memory` may block."""
 
     def get(self, key: str) -> CachedFile | None:
-        """What is kept under `key`, opened."""
+        """The file cached under `key`, opened."""
         ...
 
     def get_in_memory(self, key: str) -> CachedInMemory | None:
-        """What `get` would find, if it is in memory. This one never blocks."""
+        """What `get` would find, if it is in memory. Never blocks."""
         ...
 
     def keep_in_memory(self, key: str, file: SharedFile, cached: CachedFile) -> None:
-        """Have what `get` has found in memory, whose beginning was read into `file`, if that is all
-        of it.
-        """
+        """Keep what `get` found in memory, provided that the head of `file` is the whole file."""
         ...
 
     def header(self, source: str) -> bytes | None:
-        """What the last `put` for this source said."""
+        """The header passed to the last `put` for this source."""
         ...
 
     def put(
         self, key: str, source: str, staged: Path, facts: ImageFacts, header: bytes
     ) -> CachedFile:
-        """Take over a file, made of the source with that digest; opened."""
+        """Move a file rendered from the source with this digest into the cache; open it."""
         ...
 
     def forget(self, sources: Collection[str]) -> None:
-        """Remove all that was made of these sources."""
+        """Remove everything rendered from these sources."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RenditionRequest:
-    """A rendition, for a client that accepts these formats; they are empty where the name says the
-    format.
-    """
+    """A rendition and the formats its client accepts (empty if the name gives the format)."""
 
     rendition: Rendition
     accepted: tuple[Format, ...] = ()
@@ -98,7 +91,7 @@ class RenditionRequest:
 
 @dataclass(frozen=True, slots=True)
 class OpenImage:
-    """Bytes to be sent, the holder's to close. etag: without quotes."""
+    """An image to send; the caller closes its file. etag: without quotes."""
 
     file: SharedFile
     etag: str
@@ -107,7 +100,7 @@ class OpenImage:
 
 @dataclass(frozen=True, slots=True)
 class RenditionResult:
-    """What came of a request. was_rendered: it was not in the cache."""
+    """The result of one request. was_rendered: it was not in the cache."""
 
     key: str
     image: OpenImage
@@ -117,7 +110,7 @@ class RenditionResult:
 
 @dataclass(frozen=True, slots=True)
 class RenditionJob:
-    """What came of some requests of one source, and how long it took."""
+    """The results of several requests for one source, and how long they took."""
 
     made: tuple[RenditionResult, ...]
     waited_seconds: float
@@ -125,12 +118,12 @@ class RenditionJob:
 
 
 def rendition_request(rendition: Rendition, accepted: tuple[Format, ...]) -> RenditionRequest:
-    """What a client with these formats requests."""
+    """The request of a client that accepts these formats."""
     return RenditionRequest(rendition, accepted if rendition.is_auto else ())
 
 
 def all_requests_of(rendition: Rendition) -> tuple[RenditionRequest, ...]:
-    """All that the name of a rendition can come to, whoever asks for it."""
+    """Every request that the name of a rendition can stand for, whatever the client accepts."""
     return (
         (
             RenditionRequest(rendition, (AVIF,)),
@@ -143,8 +136,9 @@ def all_requests_of(rendition: Rendition) -> tuple[RenditionRequest, ...]:
 
 
 class Renditions:
-    """Makes renditions of stored images. On the reactor's thread, but for `cached`, which blocks;
-    `engine_name` goes into the keys.
+    """Renders stored images. Runs on the reactor's thread, except for `cached`, which blocks.
+
+    `engine_name` is part of the cache keys.
     """
 
     def __init__(
@@ -176,12 +170,13 @@ class Renditions:
 
     @property
     def making(self) -> int:
-        """How many jobs are under way, or wait."""
+        """How many jobs are running or waiting."""
         return len(self._single_flight)
 
     def cached(self, digest: str, request: RenditionRequest) -> OpenImage | None:
-        """The rendition, if it is known to be in the cache; None says nothing. Blocks, on any
-        thread.
+        """The rendition, if it is found in the cache; None does not mean that it is not there.
+
+        May block; runs on any thread.
         """
         key = self._keys.get((digest, request)) or self._key_by_header(digest, request)
         if key is None:
@@ -194,7 +189,7 @@ class Renditions:
         return image
 
     def at_hand(self, digest: str, request: RenditionRequest) -> OpenImage | None:
-        """What `cached` would find, if it is in memory; never blocks."""
+        """What `cached` would find, if it is in memory. Never blocks."""
         key = self._keys.get((digest, request))
         found = self._cache.get_in_memory(key) if key else None
         return (
@@ -204,9 +199,7 @@ class Renditions:
         )
 
     def _key_by_header(self, digest: str, request: RenditionRequest) -> str | None:
-        """The key, if the header of the source was read for another rendition, perhaps in an
-        earlier run.
-        """
+        """The key, if the header was cached with another rendition, perhaps by an earlier run."""
         header = self._cache.header(digest)
         try:
             if not header:
@@ -222,7 +215,7 @@ class Renditions:
                 facts,
                 self._settings,
             )
-        # another version's, or damaged; or it cannot be rendered, and then there is none
+        # the header is damaged or another version's, or the rendition cannot be made of this source
         except (msgspec.MsgspecError, LookupError, BadRequest):
             return None
         return cache_key(digest, plan, self._engine_name)
@@ -230,10 +223,10 @@ class Renditions:
     async def make(
         self, digest: str, request: RenditionRequest, client: str
     ) -> tuple[OpenImage, RenditionJob]:
-        """The rendition, made if need be; for a client among others, see `workers`.
+        """The rendition, rendered if it is not cached. `client` gets its fair share of the queue.
 
-        Raises SourceVanished if the source went away, NotAcceptable, Overloaded, and NotStored
-        if it cannot be rendered.
+        Raises SourceVanished if the source was removed, NotStored if it cannot be rendered,
+        NotAcceptable and Overloaded.
         """
         job = await self._join(digest, (request,), client)
         image = job.made[0].image
@@ -241,10 +234,9 @@ class Renditions:
         return image, job
 
     async def make_all(self, digest: str, requests: Sequence[RenditionRequest]) -> RenditionJob:
-        """Bring renditions of one source into the cache, with one decode for all that are not
-        there; what it returns holds closed files.
+        """Cache renditions of one source, decoding it once for all that are missing.
 
-        Raises what `make` does.
+        The files in the result are closed. Raises what `make` does.
         """
         return await self._join(digest, tuple(requests), "")
 
@@ -273,7 +265,7 @@ class Renditions:
                 self._counters.image_request(made.format)
         return RenditionJob(timed.result, timed.waited_seconds, timed.ran_seconds)
 
-    # On an I/O thread.
+    # On an I/O thread:
 
     def _make(
         self, digest: str, requests: tuple[RenditionRequest, ...]
@@ -286,9 +278,8 @@ class Renditions:
                 try:
                     return self._make_of(digest, requests, file)
                 except (NotStored, OSError):
-                    if (
-                        not self._store.free_space()
-                    ):  # it was not for want of room, or there is none
+                    # space was not the problem, or none can be freed
+                    if not self._store.free_space():
                         raise
                     return self._make_of(digest, requests, file)
         except OSError as error:
@@ -317,7 +308,7 @@ class Renditions:
             keys = [cache_key(digest, plan, self._engine_name) for plan in plans]
             for request, key in zip(requests, keys, strict=True):
                 self._keys.put((digest, request), key)
-            self._failures.check(keys)  # another name for the same may have failed
+            self._failures.check(keys)  # another name for the same rendition may have failed
             with self._key_locks.hold(keys), contextlib.ExitStack() as opened:
                 images = {
                     key: image
@@ -344,7 +335,7 @@ class Renditions:
             return plan_render((request,), source.facts, self._settings)
         except NotAcceptable:
             raise
-        except BadRequest as error:  # right as it is, the stored image does not allow it
+        except BadRequest as error:  # a valid request that this stored image does not allow
             raise NotStored(str(error)) from error
 
     def _cached(self, digest: str, key: str) -> OpenImage | None:
@@ -354,8 +345,7 @@ class Renditions:
     def _opened(self, digest: str, cached: CachedFile) -> OpenImage | None:
         try:
             return _open_image(cached)
-        # it was there a moment ago and cannot be read: nothing that was made of this source is
-        # trusted any more
+        # it was there a moment ago and is unreadable now: trust nothing rendered from this source
         except OSError:
             self._cache.forget([digest])
             return None
@@ -367,9 +357,7 @@ class Renditions:
         missing: Mapping[str, OutputRequest],
         rendering: contextlib.ExitStack,
     ) -> dict[str, OpenImage]:
-        """Render what is missing, end `rendering`, so that the next may render, and put it into the
-        cache.
-        """
+        """Render what is missing, close `rendering` so that the next job can start, and cache."""
         plan = plan_render(tuple(missing.values()), source.facts, self._settings)
         made = {}
         header = msgspec.msgpack.encode(source.facts)

@@ -25,8 +25,8 @@ AUTO = "auto"
 """The extension of a rendition whose format is chosen for the client."""
 
 RECIPE = 5
-"""To be raised whenever the same plan begins to give other pictures: what was rendered before is of
-no use then.
+"""Raise it whenever the same plan starts to produce different images, so that cached ones are not
+used any more.
 """
 
 _NAME = re.compile(
