@@ -1,34 +1,34 @@
-"""Every error that imagepipe can answer with or end on: its fault code, its HTTP status, its public
-text.
+"""Every error that imagepipe can return to a client or exit with: fault code, HTTP status and
+public text.
 
     ImagepipeError
-      BadRequest       1000  400   the request is wrong: which argument, and why
-        Unauthorized         401   it has no credentials, or no signature
-        Forbidden            403   those that it has do not do, or nobody may
-        NotFound             404   there is no such image or rendition
-        NotAcceptable        406   the rendition is larger than `maximum_width`, or of a format that
-                                   is not in `extensions`
-        Conflict             409   an image is in the way
-        TooLarge             413   too many bytes
-        NotAnImage           415   not an image by its content
+      BadRequest       1000  400   the request is invalid: which argument, and why
+        Unauthorized         401   the credentials or the signature are missing
+        Forbidden            403   they are wrong, or nobody is allowed to do this
+        NotFound             404   no such image or rendition
+        NotAcceptable        406   the rendition is wider than `maximum_width`, or its format is
+                                   not in `extensions`
+        Conflict             409   an existing image is in the way
+        TooLarge             413   the source has too many bytes
+        NotAnImage           415   the content is not an image
       NotStored        1001  422   the image could not be rendered or stored; nothing was stored
-        DiskFull             507   for want of room
-        SourceFailed         502   the server that it was to be fetched from did not give it
-          SourceTimeout      504   in time
-        StoreUnusable        503   no image can be stored now: read-only, moved away, not to be
-                                   opened
-        FlushError           503   a flush failed: what the disk holds is unknown, and the daemon
-                                   ends
-          CatalogueDamaged   503   SQLite says so: nothing is written any more, and the daemon goes
-                                   on reading
-      InternalError    1002  500   our fault: the detail is in the log, never in the answer
+        DiskFull             507   the disk is full
+        SourceFailed         502   the server of the original did not deliver it
+          SourceTimeout      504   it did not deliver it in time
+        StoreUnusable        503   no image can be stored now: the store is read-only, was moved
+                                   away, or cannot be opened
+        FlushError           503   a flush failed: the state of the disk is unknown, and the daemon
+                                   exits
+          CatalogueDamaged   503   SQLite reports damage: writes stop, and the daemon keeps serving
+                                   reads
+      InternalError    1002  500   a bug: the details are in the log, never in the response
       TooFewPeers      1003  503   durable here, but fewer than min_acks peers confirmed in time
-      Overloaded       1004  429   the queue is full: try again
+      Overloaded       1004  429   the queue is full: try again later
 
-    ConfigError                    imagepipe.ini cannot be used: every problem in it
+    ConfigError                    imagepipe.ini is invalid: lists every problem
     StartError                     the daemon cannot start: one sentence for the operator
 
-Text from outside is put in with `quoted`, so that an answer is always short and printable.
+Text from clients and peers goes through `quoted`, so that every message is short and printable.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class ImagepipeError(Exception):
 
 
 class BadRequest(ImagepipeError):
-    """The request is wrong; `argument` names the part of it that is."""
+    """The request is invalid; `argument` names the invalid part."""
 
     fault_code = 1000
     http_status = 400
@@ -64,25 +64,25 @@ class Unauthorized(BadRequest):
 
 
 class Forbidden(BadRequest):
-    """The request's credentials or signature are wrong, or what it asks for is nobody's."""
+    """The credentials or the signature are wrong, or nobody is allowed to do this."""
 
     http_status = 403
 
 
 class NotFound(BadRequest):
-    """There is no image at this path, or no rendition of this name."""
+    """There is no image at this path, or no rendition with this name."""
 
     http_status = 404
 
 
 class NotAcceptable(BadRequest):
-    """There could be such a rendition, but this server makes none so large or of this format."""
+    """The rendition is valid, but this server makes none of that width or format."""
 
     http_status = 406
 
 
 class Conflict(BadRequest):
-    """An image lies where there would have to be none."""
+    """An existing image is in the way."""
 
     http_status = 409
 
@@ -94,83 +94,83 @@ class TooLarge(BadRequest):
 
 
 class NotAnImage(BadRequest):
-    """The bytes are no image of a known format."""
+    """The content is not an image in a known format."""
 
     http_status = 415
 
 
 class NotStored(ImagepipeError):
-    """The image could not be rendered or stored, and nothing was."""
+    """The image could not be rendered or stored; nothing was stored."""
 
     fault_code = 1001
     http_status = 422
 
 
 class DiskFull(NotStored):
-    """There is no room for it."""
+    """The disk is full."""
 
     http_status = 507
 
 
 class SourceFailed(NotStored):
-    """The server that an original was to be fetched from did not give it."""
+    """The server of the original did not deliver it."""
 
     http_status = 502
 
 
 class SourceTimeout(SourceFailed):
-    """It did not give it in time."""
+    """The server of the original did not deliver it in time."""
 
     http_status = 504
 
 
 class StoreUnusable(NotStored):
-    """Nothing can be stored now, whatever it is; once the cause is gone, it can."""
+    """No image can be stored until the cause is fixed."""
 
     http_status = 503
 
 
 class EngineUnusable(NotStored):
-    """No image can be rendered now, whatever it is; once the cause is gone, it can."""
+    """No image can be rendered until the cause is fixed."""
 
     http_status = 503
 
 
 class FlushError(NotStored):
-    """A flush failed with EIO: what the disk holds is unknown. The calls under way get this fault;
-    the daemon must end.
+    """A flush failed with EIO, so the state of the disk is unknown. Calls in progress get this
+    fault; the daemon must exit.
     """
 
     http_status = 503
 
 
 class CatalogueDamaged(FlushError):
-    """What the catalogue says cannot be trusted any more, and what is written to it may be lost."""
+    """The catalogue can no longer be trusted, and anything written to it may be lost."""
 
 
 class InternalError(ImagepipeError):
-    """Something that should not happen; the log has the detail."""
+    """A bug; the log has the details."""
 
     def __init__(self) -> None:
-        super().__init__("internal error: the server's log has the detail")
+        super().__init__("internal error: see the server's log for details")
 
 
 class TooFewPeers(ImagepipeError):
-    """The change is durable on this node, but not yet on as many peers as `min_acks` asks for."""
+    """The change is durable on this node, but not yet on the `min_acks` peers required."""
 
     fault_code = 1003
     http_status = 503
 
 
 class Overloaded(ImagepipeError):
-    """The queue is full; the same call may succeed a little later."""
+    """The queue is full; the same call may succeed later."""
 
     fault_code = 1004
     http_status = 429
 
 
 class ConfigError(Exception):
-    """imagepipe.ini cannot be used; `problems` has one sentence for each thing wrong with it."""
+    """imagepipe.ini is invalid; `problems` has one sentence for each problem."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -178,11 +178,11 @@ class ConfigError(Exception):
 
 
 class StartError(Exception):
-    """The daemon cannot start; the text says why and what to do."""
+    """The daemon cannot start; the text explains why and what to do."""
 
 
 def quoted(text: str, length_max: int = 80) -> str:
-    """`text` in quotes, ASCII only and at most about `length_max` characters: safe in a fault or a
-    log line.
+    """`text` in quotes, in ASCII and cut to about `length_max` characters: safe in a fault or a log
+    line.
     """
     return ascii(text if len(text) <= length_max else text[:length_max] + "...")

@@ -1,4 +1,4 @@
-"""`twistd imagepipe`: its options, and the daemon that they describe."""
+"""`twistd imagepipe`: its options, and the daemon that it runs."""
 
 import os
 import signal
@@ -29,51 +29,48 @@ class Options(usage.Options):
     """The command line after `twistd imagepipe`."""
 
     longdesc = (
-        "A high-availability image store. See imagepipe.ini.dist for what the configuration file"
-        " may say."
+        "A high-availability image store. The options of the configuration file are described in"
+        " imagepipe.ini.dist."
     )
     optParameters: ClassVar = [
         ["config", "c", "imagepipe.ini", "The configuration file."],
-        ["log-format", "l", "text", f"How the log is written: {' or '.join(FORMATS)}."],
+        ["log-format", "l", "text", f"The format of the log: {' or '.join(FORMATS)}."],
     ]
 
-    optFlags: ClassVar = [
-        ["profile", None, "Log where the time of each XML-RPC call goes, stage by stage."]
-    ]
+    optFlags: ClassVar = [["profile", None, "Log how long each stage of each XML-RPC call takes."]]
 
     settings: Settings
     load: Callable[[], Settings]
 
     def opt_version(self) -> None:
         """Print the version and exit."""
-        print(f"imagepipe {__version__}")  # noqa: T201 - it is asked to print
+        print(f"imagepipe {__version__}")  # noqa: T201 - this option prints
         raise SystemExit(0)
 
     def postOptions(self) -> None:
-        """Read the configuration; every problem in it ends the program."""
+        """Read the configuration; exit and list its problems if there are any."""
         if self["log-format"] not in FORMATS:
-            raise usage.UsageError(f"--log-format is one of: {', '.join(FORMATS)}")
-        # twistd may yet go to another folder
+            raise usage.UsageError(f"--log-format must be one of: {', '.join(FORMATS)}")
+        # twistd may change the working directory later
         self.load = partial(load, Path(self["config"]).absolute())
         try:
             self.settings = self.load()
         except ConfigError as error:
             raise SystemExit(
                 "\n".join(
-                    [f"imagepipe cannot start: {self['config']} has problems:", *error.problems]
+                    [f"imagepipe cannot start: {self['config']} has errors:", *error.problems]
                 )
             ) from None
 
 
 def makeService(options: Options) -> Service:
-    """The daemon that `options.settings` describe."""
-    # importing it installs it, which must wait for twistd's --reactor
+    """The daemon for `options.settings`."""
+    # the import installs the reactor, so it must come after twistd has handled --reactor
     from twisted.internet import reactor as installed  # noqa: PLC0415
 
     reactor = cast(Reactor, installed)
 
-    # Without a handler it would end the process; the daemon has its own from the moment at which it
-    # starts.
+    # Without a handler, SIGHUP would end the process. The daemon installs its own when it starts.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = options.settings
     for warning in settings.warnings:
@@ -92,13 +89,13 @@ def makeService(options: Options) -> Service:
 
 
 def _logged(daemon: Service, options: Options) -> Service:
-    """The daemon with its log, unless twistd was told to use another."""
+    """The daemon with our log, unless twistd was given another with --logger."""
     twistd: Any = options.parent
     if twistd["logger"]:
         return daemon
     try:
         service = LoggedService(observer_for(twistd, options["log-format"]))
     except OSError as error:
-        raise SystemExit(f"imagepipe cannot start: the log cannot be opened: {error}") from None
+        raise SystemExit(f"imagepipe cannot start: cannot open the log: {error}") from None
     daemon.setServiceParent(service)
     return service

@@ -1,16 +1,15 @@
-"""The daemon's life: what starts in which order, is replaced while it runs, and stops.
+"""The daemon's life cycle: the order in which its parts start, are replaced and stop.
 
     start    open the node on a thread (store and its recovery, engine, queue) -> join the peers ->
              listen -> "is ready"
-    reload   load the file -> prepare what it says, beside what there is, on a thread -> listen on
-             new ports -> replace, in one turn -> close old ports
-    stop     stop listening -> answer every request that has begun (20 s at most) -> leave the peers
+    reload   load the file -> prepare the new parts on a thread, next to the current ones -> listen
+             on new ports -> replace, in one turn of the reactor -> close old ports
+    stop     stop listening -> answer every request in progress (20 s at most) -> leave the peers
              -> finish jobs -> flush and close the node
 
-A start that fails ends the process with exit status 1, a disk that fails to flush with 74: a
-service manager need not know more to tell what it may try again from what somebody has to look at.
-A stop, by SIGTERM too, ends it with 0. A reload, by SIGHUP, that fails at any of its steps changes
-nothing.
+The exit status is 1 if the start fails and 74 if a flush to disk fails, so that a service manager
+can tell what to retry from what needs an operator. After a normal stop, also by SIGTERM, it is 0.
+A reload (SIGHUP) that fails at any step changes nothing.
 """
 
 import atexit
@@ -46,7 +45,7 @@ DISK_FAILED = os.EX_IOERR  # 74
 """Exit statuses."""
 
 RELOAD_SECONDS_MAX = 3.0
-"""So long a stop waits for a reload. What that reads may be on a disk that hangs."""
+"""How long a stop waits for a reload, which may be reading from a disk that hangs."""
 
 _log = Logger()
 
@@ -57,9 +56,9 @@ T = TypeVar("T")
 class Daemon(Service):
     """Opens a node, listens for it, and closes it again.
 
-    settings: those to start with. load: those to go on with; blocks, and raises ConfigError.
-    open_node: blocks, and is called on a thread with the settings and with what to call on a fatal
-    error.
+    settings: used for the start. load: returns those for a reload; blocks, and raises ConfigError.
+    open_node: called on a thread, because it blocks, with the settings and a callback for fatal
+    errors.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class Daemon(Service):
 
     def startService(self) -> None:
         super().startService()
-        # As early as can be: without a handler the signal ends the process.
+        # As early as possible: without a handler the signal ends the process.
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         self._reactor.callWhenRunning(self._begin)
 
@@ -92,15 +91,15 @@ class Daemon(Service):
         return Deferred.fromCoroutine(self._stop())
 
     def reload(self) -> None:
-        """Load the configuration again: after the start, and after the reload that is under way.
-        While it stops, nothing.
+        """Reload the configuration, once the start and any reload in progress are over. Does
+        nothing while the daemon is stopping.
         """
         self._is_reload_wanted = True
         if self._reloading is None and self._starting is not None:
             self._reloading = Deferred.fromCoroutine(self._reload_while_wanted())
 
     def _begin(self) -> None:
-        # The reactor's own handler would make twistd die of the signal again after a clean stop:
+        # With the reactor's own handler, twistd kills itself with the signal after a clean stop:
         # exit status 143.
         signal.signal(signal.SIGTERM, lambda *_: self._reactor.callFromThread(self._stop_reactor))
         self._manager.starting()
@@ -112,7 +111,7 @@ class Daemon(Service):
         settings = self._settings
         self._node = await self._on_thread(lambda: self._open_node(settings, self._on_fatal))
         if not self.running:
-            return  # stopped meanwhile: _stop waits for this and closes the node
+            return  # stopped in the meantime: _stop waits for this and closes the node
         self._node.start()
         self._ports = Ports(self._reactor, self._node.factories)
         await self._ports.open(listeners_of(settings))
@@ -131,13 +130,13 @@ class Daemon(Service):
                 await self._reload(self._ports)
             except ConfigError as error:
                 _log.error(
-                    "the configuration has problems: the old one stays\n{problems}",
+                    "the configuration has errors; keeping the old one\n{problems}",
                     problems="\n".join(error.problems),
                 )
             except StartError as error:
-                _log.error("the configuration cannot be used: the old one stays\n{why}", why=error)
-            except Exception:  # whatever it is, what there is goes on
-                _log.failure("a bug, please report it: the old configuration stays")
+                _log.error("cannot use the configuration; keeping the old one\n{why}", why=error)
+            except Exception:  # whatever it is, the daemon carries on as before
+                _log.failure("this is a bug, please report it; keeping the old configuration")
             if self.running:
                 self._manager.ready(str(self._ports))
         self._reloading = None
@@ -167,11 +166,11 @@ class Daemon(Service):
         _warn([*settings.warnings, *exposure(settings.network, ports.address(XML_RPC))])
         for change in differences:
             if change.needs_restart:
-                _log.warn("{change}: takes effect at the next start", change=change.text)
+                _log.warn("{change}: takes effect after a restart", change=change.text)
             else:
                 _log.info("{change}", change=change.text)
         _log.info(
-            "the configuration was loaded again, and the files that it names: {where}",
+            "reloaded the configuration and the files that it names: {where}",
             where=str(ports),
         )
 
@@ -185,25 +184,25 @@ class Daemon(Service):
             await self._ports.close_all()
         if not self._node:
             return
-        _log.info("stopping: answering the calls under way")
+        _log.info("stopping: finishing the calls in progress")
         if not await self._is_done(self._node.drain(), STOP_SECONDS_MAX):
             _log.warn(
-                "some calls take more than {seconds} s to finish: they are refused",
+                "some calls did not finish within {seconds} s: refusing them",
                 seconds=STOP_SECONDS_MAX,
             )
-        # also what nobody waits for: what was promised is done after the next start
+        # also jobs that no call waits for: promised work is done after the next start
         self._node.abandon()
         await self._node.stop()
         await self._on_thread(self._node.close)
         _log.info("stopped: everything is on disk")
 
     def _check_running(self) -> None:
-        """Raises StartError once it is to stop."""
+        """Raises StartError if the daemon is stopping."""
         if not self.running:
-            raise StartError("it is to stop")
+            raise StartError("the daemon is stopping")
 
     async def _is_done(self, deferred: "Deferred[None]", seconds: float) -> bool:
-        """Whether it fires within so long."""
+        """Whether it fires within `seconds`."""
         patience: Deferred[None] = deferLater(self._reactor, seconds)
         _, first = await DeferredList(
             [deferred, patience], fireOnOneCallback=True, consumeErrors=True
@@ -219,12 +218,12 @@ class Daemon(Service):
         if failure.check(StartError):
             self._fail(f"imagepipe cannot start: {failure.value}", START_FAILED)
         else:
-            _log.failure("a bug, please report it", failure)
+            _log.failure("this is a bug, please report it", failure)
             self._fail(f"imagepipe cannot start: {failure.value!r}", START_FAILED)
 
     def _on_fatal(self, error: Exception) -> None:
-        """Called on any thread."""
-        self._reactor.callFromThread(self._fail, f"imagepipe ends: {error}", DISK_FAILED)
+        """May be called on any thread."""
+        self._reactor.callFromThread(self._fail, f"imagepipe is exiting: {error}", DISK_FAILED)
 
     def _fail(self, why: str, status: int) -> None:
         _log.critical("{why}", why=why)
@@ -232,7 +231,7 @@ class Daemon(Service):
         self._stop_reactor()
 
     def _stop_reactor(self) -> None:
-        with contextlib.suppress(ReactorNotRunning):  # it stops already
+        with contextlib.suppress(ReactorNotRunning):  # it is already stopping
             self._reactor.stop()
 
 
@@ -242,8 +241,7 @@ def _warn(warnings: Iterable[str]) -> None:
 
 
 def _exit(status: int) -> None:
-    # twistd knows no exit status of its own; by now it has written its log and removed its pid
-    # file.
+    # twistd cannot set an exit status; by now it has written its log and removed its pid file.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

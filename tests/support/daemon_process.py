@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any
 
 READY = re.compile(r"is ready: XML-RPC on (\S+)(?: and HTTP on (\S+))?")
-RELOADED = re.compile(
-    r"was loaded again, and the files that it names: XML-RPC on (\S+)(?: and HTTP on (\S+))?"
-)
+RELOADED = re.compile(r"reloaded the configuration and .*: XML-RPC on (\S+)(?: and HTTP on (\S+))?")
 PATIENCE_SECONDS = 60
 
 

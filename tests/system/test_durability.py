@@ -75,7 +75,7 @@ class DiskTests:
                 assert fault.faultCode == 1001
                 assert daemon.wait() == 74
             log = "".join(daemon.log)
-            assert "imagepipe ends" in log
+            assert "imagepipe is exiting" in log
             assert "flush" in log
         with running(tmp_path) as daemon:
             assert daemon.proxy.list_images() == ["before.jpg"]

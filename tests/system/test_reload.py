@@ -271,8 +271,8 @@ class ChangesTests:
             daemon.reload(options)
             assert status(daemon)["queue"]["running_max"] == 2
         log = "".join(daemon.log)
-        assert log.count("elsewhere: takes effect at the next start") == 2
-        assert log.count("[images] umask: 0o22 -> 0o77: takes effect at the next start") == 2
+        assert log.count("elsewhere: takes effect after a restart") == 2
+        assert log.count("[images] umask: 0o22 -> 0o77: takes effect after a restart") == 2
         assert log.count("[images] io_threads") == 1
         assert not (daemon.folder / "elsewhere").exists()
 
@@ -318,7 +318,7 @@ class RefusalTests:
         before = status(daemon)
         daemon.configure(HTTP | {"images": {"io_threads": 5}} | options)
         daemon.process.send_signal(signal.SIGHUP)
-        daemon.wait_for_line("the old one stays")
+        daemon.wait_for_line("keeping the old one")
         eventually(
             lambda: all(reason in "".join(daemon.log) for reason in why),
             lambda: "".join(daemon.log),
@@ -337,7 +337,7 @@ class RefusalTests:
             {"network": {"endpoint": f"unix:{good}"}, "http": {"endpoint": "unix:/nowhere/socket"}}
         )
         daemon.process.send_signal(signal.SIGHUP)
-        daemon.wait_for_line("the old one stays")
+        daemon.wait_for_line("keeping the old one")
         assert request(daemon.http_url, "/healthz").status == 200
         assert daemon.proxy.list_images() == []
         assert not good.exists()

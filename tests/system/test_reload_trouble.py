@@ -36,7 +36,7 @@ def held_reload(daemon: DaemonProcess) -> tuple[IO[str], str]:
 def refused(daemon: DaemonProcess, why: str) -> None:
     """Reload, which must change nothing, with this in the log."""
     daemon.process.send_signal(signal.SIGHUP)
-    daemon.wait_for_line("the old one stays")
+    daemon.wait_for_line("keeping the old one")
     daemon.wait_for_line(why)
 
 

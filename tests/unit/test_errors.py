@@ -69,7 +69,7 @@ class ErrorTests:
         assert error.fault_string == "[1000] size: is not [width, height]"
 
     def test_an_internal_error_says_nothing_of_what_happened(self) -> None:
-        assert str(InternalError()) == "internal error: the server's log has the detail"
+        assert str(InternalError()) == "internal error: see the server's log for details"
 
     def test_a_config_error_has_every_problem(self) -> None:
         error = ConfigError(["one", "two"])

@@ -76,7 +76,7 @@ class StageTests:
         got = answer(browser.heard)
         assert (got.status, got.json) == (
             500,
-            {"error": "internal error: the server's log has the detail"},
+            {"error": "internal error: see the server's log for details"},
         )
 
     def test_a_head_request_gets_no_body(self) -> None:
@@ -197,7 +197,7 @@ class MethodTests:
         methods = _methods(_at_once)
         _call(methods, "value", "set", on_answered=lines.append)
         assert [line.record.result for line in lines] == [
-            "[1002] internal error: the server's log has the detail"
+            "[1002] internal error: see the server's log for details"
         ]
 
     def test_threads_that_fail(self) -> None:
@@ -250,7 +250,7 @@ class ImagePagesTests:
         got = answer(browser.heard, asked[:4].decode().strip())
         assert (got.status, got.json) == (
             500,
-            {"error": "internal error: the server's log has the detail"},
+            {"error": "internal error: see the server's log for details"},
         )
 
 
