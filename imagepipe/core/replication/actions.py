@@ -22,9 +22,7 @@ from imagepipe.core.rows.join import Cursor
 
 @dataclass(frozen=True, slots=True)
 class SendRequest:
-    """Ask the upstream at the end of `link`; where that cannot be done now, it is asked again in
-    time.
-    """
+    """Send a request over `link`. If it cannot be sent now, the state machine repeats it later."""
 
     link: str
     message: Request
@@ -32,7 +30,7 @@ class SendRequest:
 
 @dataclass(frozen=True, slots=True)
 class SendReply:
-    """Answer `client`, who asked."""
+    """Answer a request of `client`."""
 
     client: bytes
     message: Reply
@@ -40,15 +38,15 @@ class SendReply:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Publish."""
+    """Publish a change notification."""
 
     head: Head
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """The upstream at the end of `link` is to be asked elsewhere: at the port or the path `sync`,
-    or, where it is empty, where one would expect it.
+    """Send requests over `link` to another endpoint: the port or the path `sync`, or the default
+    one if it is empty.
     """
 
     link: str
@@ -57,9 +55,7 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class Examine:
-    """Hold the bytes that `rows` name, until Join or Release; and say which are wanted and not
-    here.
-    """
+    """Hold the bytes of `rows` until Join or Release, and report which are needed and missing."""
 
     pull: int
     rows: tuple[Row, ...]
@@ -67,7 +63,7 @@ class Examine:
 
 @dataclass(frozen=True, slots=True)
 class StorePieces:
-    """Keep the bytes that came for `parts`."""
+    """Store the bytes received for `parts`."""
 
     link: str
     rid: int
@@ -77,7 +73,7 @@ class StorePieces:
 
 @dataclass(frozen=True, slots=True)
 class DiscardTransfer:
-    """Forget the transfer."""
+    """Discard the bytes received in a transfer."""
 
     transfer: int
 
@@ -85,10 +81,10 @@ class DiscardTransfer:
 @dataclass(frozen=True, slots=True)
 class Join:
     """Join rows with the map, durably, and move the cursor of `upstream`, the name of a link; then
-    let go of what was held.
+    release the bytes that were held.
 
-    upstream, cursor None: rows that were pending, or for which the cursor waits. from_start: the
-    upstream sends its rows from the start again, so its pending rows are void.
+    upstream, cursor: None for rows that were pending, or for which the cursor waits. from_start:
+    the upstream sends its rows from the start again, so its pending rows are void.
     """
 
     pull: int
@@ -100,15 +96,15 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Let go of what was held for rows that are not joined."""
+    """Release the bytes held for rows that will not be joined."""
 
     rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ForgetUpstreams:
-    """Forget how far the upstreams at the end of these links were pulled, and their pending rows:
-    one that comes back tells everything again.
+    """Forget the cursors and the pending rows of these links' upstreams. One that comes back sends
+    everything again.
     """
 
     upstreams: tuple[str, ...]
@@ -116,16 +112,14 @@ class ForgetUpstreams:
 
 @dataclass(frozen=True, slots=True)
 class RefetchDone:
-    """What was asked for under this number is here, or is not to be had."""
+    """The refetch with this number has ended: its bytes are here or unavailable."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReportRejected:
-    """Log that the bytes which a row of the upstream at the end of `link` names are not taken, and
-    why.
-    """
+    """Log that the bytes of a row received over `link` were rejected, and why."""
 
     link: str
     path: str

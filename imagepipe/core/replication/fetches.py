@@ -1,14 +1,15 @@
-"""Fetching bytes from peers by their digest: what is asked of whom next, and what an answer means.
+"""Fetching bytes from peers by their digest: which ranges to request from which peer next, and how
+to handle the answers.
 
-    want      the pull P wants an object, and these peers may have it         one fetch an object,
-        however many pulls want it
-    take      the next ranges to ask a peer for, many small objects at once
-    received  a piece was kept: more to come, complete, or damaged
-    lacks     the peer has it not: the next one that may have it is asked from the start on; when
-              none is left, the fetch is given up
+    want      a pull wants an object that these peers may have; there is one fetch per object,
+              however many pulls want it
+    take      the next ranges to request from a peer, many small objects at once
+    received  a piece was stored: more to come, complete, or damaged
+    lacks     the peer does not have it: the next peer that may is asked, from the start of the
+              object; when none is left, the fetch is given up
 
-A fetch asks one peer at a time. A peer that makes it wait while another may have the bytes is
-passed over, but may be asked again.
+A fetch asks one peer at a time. A peer that is slow while another may have the bytes is skipped,
+but may be asked again.
 """
 
 import enum
@@ -24,11 +25,11 @@ SLOW_SOURCE_SECONDS = 1.0
 
 
 class ReceiveResult(enum.Enum):
-    """What a piece made of an object.
+    """The state of an object after a piece was received.
 
-    MORE: there is more to come. COMPLETE: it is complete and verified. DAMAGED: its bytes are not
-    what the digest says. UNWANTED: its bytes are no image. NO_ROOM: the disk has no room for it. In
-    these last two cases no other peer could help.
+    MORE: there is more to come. COMPLETE: it is complete and verified. DAMAGED: its bytes do not
+    match the digest. UNWANTED: its bytes are not an image. NO_ROOM: the disk has no room for it. In
+    the last two cases no other peer could help.
     """
 
     MORE = "more"
@@ -40,8 +41,8 @@ class ReceiveResult(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A range of an object that is asked for in a transfer, which is one attempt to get all of it
-    from one peer.
+    """A range of an object, requested in a transfer: one attempt to get the whole object from one
+    peer.
     """
 
     transfer: int
@@ -52,8 +53,8 @@ class Part:
 
 @dataclass(slots=True)
 class _Fetch:
-    """Invariant: `source` is the peer that is asked in the attempt `transfer`, or None where none
-    can be; `others` may be asked after it.
+    """Invariant: `source` is the peer asked in the attempt `transfer`, or None if there is none;
+    `others` may be asked after it.
     """
 
     content: Content
@@ -63,20 +64,20 @@ class _Fetch:
     transfer: int = 0
     next_offset: int = 0
     waits_since: float = 0.0
-    # doubled each time, or of two slow peers neither would ever be let finish
+    # doubled each time; otherwise neither of two slow peers would ever be allowed to finish
     patience: float = SLOW_SOURCE_SECONDS
 
     @property
     def waits_until(self) -> float:
-        """How long the source may still make it wait: compared as it is, for a difference of times
-        may be less than the patience for ever.
+        """Until when the fetch waits for its source. Compare this sum with the time: a difference
+        of times, once rounded, may stay below the patience for ever.
         """
         return self.waits_since + self.patience
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The fetch of `content` has ended, because the object is here or because nobody has it;
+    """The fetch of `content` has ended, because the object is here or because no peer has it;
     `pulls` waited for it.
     """
 
@@ -85,20 +86,20 @@ class Ended:
 
 
 class Fetches:
-    """All fetches of a node. bytes_max: how many bytes are asked for at once, at most."""
+    """All fetches of a node. bytes_max: the most bytes requested at once."""
 
     def __init__(self, bytes_max: int = GET_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
         # not by digest: a peer may be wrong about the size, and others right
         self._fetches: dict[Content, _Fetch] = {}
         self._transfers: dict[int, _Fetch] = {}
-        # peer -> transfers with ranges that were not asked for yet
+        # peer -> transfers with ranges not requested yet
         self._queues: dict[str, deque[int]] = {}
         self._last_transfer = 0
         self._ended: list[int] = []
 
     def want(self, content: Content, pull: int, peers: Sequence[str], now: float) -> None:
-        """`pull` wants an object that each of `peers`, one at least, may have."""
+        """`pull` wants an object that each of `peers` (at least one) may have."""
         fetch = self._fetches.get(content)
         if fetch is None:
             fetch = self._fetches[content] = _Fetch(content, {pull}, deque(peers))
@@ -128,11 +129,11 @@ class Fetches:
         return tuple(parts)
 
     def is_under_way(self, transfer: int) -> bool:
-        """Whether a piece of this transfer is still of use."""
+        """Whether pieces of this transfer are still needed."""
         return transfer in self._transfers
 
     def received(self, transfer: int, result: ReceiveResult, now: float) -> Ended | None:
-        """A piece was kept by the store."""
+        """The store has processed a piece, with this result."""
         fetch = self._transfers.get(transfer)
         if fetch is None:
             return None
@@ -147,28 +148,28 @@ class Fetches:
         return self._fail(fetch, now)
 
     def content_of(self, transfer: int) -> Content | None:
-        """What is fetched in a transfer that is under way."""
+        """The content that a transfer fetches; None if the transfer has ended."""
         fetch = self._transfers.get(transfer)
         return fetch.content if fetch else None
 
     def lacks(self, transfer: int, now: float) -> Ended | None:
-        """The peer that is asked in this transfer does not have the object."""
+        """The peer asked in this transfer does not have the object."""
         fetch = self._transfers.get(transfer)
         return None if fetch is None else self._fail(fetch, now)
 
     def lose(self, peer: str, now: float) -> list[Ended]:
-        """`peer` cannot be asked any more."""
+        """`peer` can no longer be asked."""
         ended = []
         for fetch in list(self._fetches.values()):
             if peer in fetch.others:
                 fetch.others.remove(peer)
             if fetch.source == peer and (end := self._fail(fetch, now)):
                 ended.append(end)
-        self._queues.pop(peer, None)  # nothing in it is under way any more
+        self._queues.pop(peer, None)  # none of its transfers is under way any more
         return ended
 
     def drop(self, pull: int) -> None:
-        """`pull` is given up: what nobody else wants is not fetched any more."""
+        """`pull` is given up: stop fetching what no other pull wants."""
         for content, fetch in list(self._fetches.items()):
             fetch.wanted_by.discard(pull)
             if not fetch.wanted_by:
@@ -176,7 +177,7 @@ class Fetches:
                 del self._fetches[content]
 
     def skip(self, now: float) -> None:
-        """Ask others where a peer has made a fetch wait for too long."""
+        """Ask other peers where one has made a fetch wait for too long."""
         for fetch in self._waiting():
             if now >= fetch.waits_until and fetch.source is not None:
                 fetch.patience *= 2
@@ -184,17 +185,17 @@ class Fetches:
                 self._next_source(fetch, now)
 
     def next_deadline(self) -> float:
-        """When `pass_over` has something to do at the earliest; infinite: never."""
+        """The earliest time at which `skip` has something to do; infinite if there is none."""
         return min((fetch.waits_until for fetch in self._waiting()), default=float("inf"))
 
     def take_ended(self) -> list[int]:
-        """The transfers that ended before their object was complete, since this was last asked."""
+        """The transfers that have ended with an incomplete object since the last call."""
         ended, self._ended = self._ended, []
         return ended
 
     @property
     def missing_bytes(self) -> int:
-        """How many bytes were not asked for yet."""
+        """How many bytes have not been requested yet."""
         return sum(fetch.content.size - fetch.next_offset for fetch in self._fetches.values())
 
     def _waiting(self) -> Iterator[_Fetch]:

@@ -1,10 +1,9 @@
-"""What nodes say to each other, and how it looks on the wire (docs/design/replication.md, "The
-messages").
+"""The messages between nodes, and their wire format (docs/design/replication.md, "The messages").
 
     1 byte    PROTOCOL
     msgpack   [cluster, [type, field, field, ...]]
-    4 bytes   CRC-32 of all that, big-endian: TCP's own check lets one damaged segment in many
-              thousands through, and a path with a wrong bit is a path
+    4 bytes   CRC-32 of all that, big-endian: TCP's own checksum misses one damaged segment in many
+              thousands, and a path with a flipped bit still looks like a path
 
     a puller asks (DEALER)             its upstream answers (ROUTER)
     Hello    who are you?              Head
@@ -13,9 +12,9 @@ messages").
                                        Refused   to any of them
     and an upstream publishes (PUB)    Head      after a commit, and every second
 
-A message from the outside is hostile until `decode` has returned it: types, lengths and digests are
-checked, and numbers are in bounds. What no node would say raises Malformed. A row with a path that
-no image may have is left out of `Batch.rows`, and the rest of the batch is taken.
+A message from outside is untrusted until it has been decoded: that checks types, lengths, digests
+and the bounds of numbers. A message that no node would send raises Malformed. A row whose path no
+image may have is left out of `Batch.rows`, and the rest of the batch is accepted.
 """
 
 import zlib
@@ -38,13 +37,13 @@ T = TypeVar("T")
 
 PROTOCOL = 1
 ROWS_MAX = 256
-"""How many rows a Batch has at most."""
+"""The most rows in a Batch."""
 
 RANGES_MAX = 64
-"""How many pieces a Get asks for at most."""
+"""The most pieces that a Get asks for."""
 
 GET_BYTES_MAX = 256 * 1024
-"""How many bytes a Get asks for at most, in all its ranges together."""
+"""The most bytes that a Get asks for, in all its ranges together."""
 
 REQUEST_BYTES_MAX = 64 * 1024
 REPLY_BYTES_MAX = 1024 * 1024
@@ -61,11 +60,11 @@ Name = Annotated[str, Meta(max_length=255)]
 
 
 class Malformed(Exception):
-    """No node would say this; the text says what is wrong with it."""
+    """A message that no node would send. The text says what is wrong with it."""
 
 
 class Foreign(Exception):
-    """A message of another cluster, whose name `cluster` is."""
+    """A message from another cluster, named `cluster`."""
 
     def __init__(self, cluster: str) -> None:
         super().__init__(f"it belongs to the cluster {quoted(cluster)}")
@@ -77,11 +76,11 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Head(_Message, frozen=True, tag="head"):
-    """Who I am, my start, and my newest number.
+    """The sender's node id, its current epoch, and its newest sequence number.
 
-    sync: where to send requests, if it is not one port above what I publish on: a port, or the path
-    of a socket; else empty. clock_ms: my wall clock. name: what I call myself, in every message
-    that has it; empty: a release that has no names.
+    sync: where to send requests, as a port or the path of a socket; empty if it is one port above
+    the one it publishes on. clock_ms: the sender's wall clock. name (here and in other messages):
+    the sender's name; empty from releases without names.
     """
 
     node: Id
@@ -93,7 +92,7 @@ class Head(_Message, frozen=True, tag="head"):
 
 
 class Hello(_Message, frozen=True, tag="hello"):
-    """Who are you? `node` asks."""
+    """Who are you? Sent by `node`."""
 
     rid: Number
     node: Id
@@ -101,10 +100,10 @@ class Hello(_Message, frozen=True, tag="hello"):
 
 
 class Changes(_Message, frozen=True, tag="changes"):
-    """What is new since the number `after`, as counted in `epoch` (empty: never heard of you)?
+    """What is new since the sequence number `after` of `epoch` (empty on first contact)?
 
-    acked: everything of yours up to this number, as counted in `epoch`, is durable here, bytes and
-    all. end: as in Cursor.
+    acked: everything from the upstream up to this number of `epoch` is durable here, including its
+    bytes. end: as in Cursor.
     """
 
     rid: Number
@@ -117,7 +116,7 @@ class Changes(_Message, frozen=True, tag="changes"):
 
 
 class WireRow(msgspec.Struct, frozen=True, array_like=True):
-    """A Row. `digest` None: deleted."""
+    """A Row. It is a delete if `digest` is None."""
 
     path: Annotated[str, Meta(max_length=len(erasure.FOLDER) + paths.PATH_BYTES_MAX)]
     stamp: Stamp
@@ -133,8 +132,8 @@ class WireRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Batch(_Message, frozen=True, tag="batch"):
-    """The rows with numbers in (`after`, `upto`], in order, of `end` in all. `after` is 0 where
-    what was asked for cannot be told from the start on.
+    """The rows with numbers in (`after`, `upto`], in order; the newest number is `end`. `after` is
+    0 if the upstream cannot continue from the requested number, and starts over.
     """
 
     rid: Number
@@ -147,14 +146,12 @@ class Batch(_Message, frozen=True, tag="batch"):
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The rows that are accepted; they are made each time."""
+        """The accepted rows, built on each call."""
         return tuple(_row(one) for one in self.wire_rows if _refusal(one) is None)
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """Why the other rows are refused, a sentence for each; they do not hold up the rows behind
-        them.
-        """
+        """Why the other rows are refused, one sentence each. They do not hold up later rows."""
         return tuple(why for why in map(_refusal, self.wire_rows) if why is not None)
 
 
@@ -167,21 +164,21 @@ class Range(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Get(_Message, frozen=True, tag="get"):
-    """Give me these bytes."""
+    """Send me these bytes."""
 
     rid: Number
     ranges: Annotated[tuple[Range, ...], Meta(min_length=1, max_length=RANGES_MAX)]
 
 
 class Pieces(_Message, frozen=True, tag="pieces"):
-    """One for each range that was asked for; None: I do not have it."""
+    """One piece for each range requested, or None where the sender does not have it."""
 
     rid: Number
     pieces: Annotated[tuple[bytes | None, ...], Meta(max_length=RANGES_MAX)]
 
 
 class Refused(_Message, frozen=True, tag="refused"):
-    """I will not answer `rid`."""
+    """The request `rid` is refused."""
 
     rid: Number
     why: Name
@@ -198,19 +195,19 @@ _head_decoder = msgspec.msgpack.Decoder(Head)
 
 
 def encode(cluster: str, message: Request | Reply) -> bytes:
-    """The bytes of a message."""
+    """The encoded message."""
     data = bytearray([PROTOCOL])
     _encoder.encode_into((cluster, message), data, 1)
     return sealed(data)
 
 
 def sealed(data: bytes | bytearray) -> bytes:
-    """`data` with its check behind it."""
+    """`data` followed by its checksum."""
     return b"".join((data, zlib.crc32(data).to_bytes(_CRC_BYTES, "big")))
 
 
 def decode_request(cluster: str, data: bytes) -> Request:
-    """What a puller asks. Raises Malformed, Foreign."""
+    """A request from a puller. Raises Malformed, Foreign."""
     message: Request = _decode(_request_decoder, cluster, data)
     if isinstance(message, Get) and sum(one.length for one in message.ranges) > GET_BYTES_MAX:
         raise Malformed(f"asks for more than {GET_BYTES_MAX} bytes")
@@ -218,7 +215,7 @@ def decode_request(cluster: str, data: bytes) -> Request:
 
 
 def decode_reply(cluster: str, data: bytes) -> Reply:
-    """What an upstream answers. Raises Malformed, Foreign."""
+    """An answer from an upstream. Raises Malformed, Foreign."""
     message: Reply = _decode(_reply_decoder, cluster, data)
     if isinstance(message, Batch):
         _check_batch(message)
@@ -226,7 +223,7 @@ def decode_reply(cluster: str, data: bytes) -> Reply:
 
 
 def decode_head(cluster: str, data: bytes) -> Head:
-    """What an upstream publishes. Raises Malformed, Foreign."""
+    """A Head published by an upstream. Raises Malformed, Foreign."""
     return _decode(_head_decoder, cluster, data)
 
 
@@ -239,8 +236,8 @@ def batch(
     rows: Sequence[Row],
     rows_max: int = ROWS_MAX,
 ) -> Batch:
-    """The Batch of `rows`, read after the number `after`, `rows_max` at most; `end` was the newest
-    number at the same moment.
+    """The Batch of `rows`: those after the number `after`, `rows_max` at most. `end` was the newest
+    number when they were read.
     """
     last = rows[-1].entry.seq if rows else after
     end = max(end, last)
@@ -257,17 +254,17 @@ def batch(
 
 def _decode(decoder: "msgspec.msgpack.Decoder[T]", cluster: str, data: bytes) -> T:
     if not data or data[0] != PROTOCOL:
-        raise Malformed("it is of another version of the protocol" if data else "it is empty")
+        raise Malformed("it uses another version of the protocol" if data else "it is empty")
     content = memoryview(data)[:-_CRC_BYTES]
     if zlib.crc32(content) != int.from_bytes(data[-_CRC_BYTES:], "big"):
-        raise Malformed("it was damaged on its way")
+        raise Malformed("it was damaged in transit")
     try:
         named, body = _cluster_decoder.decode(content[1:])
         if named != cluster:
             raise Foreign(named)
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(quoted(str(error), 120)) from None  # it quotes the type, whatever that is
+        raise Malformed(quoted(str(error), 120)) from None  # it quotes a type from outside
 
 
 def _check_batch(message: Batch) -> None:
@@ -284,27 +281,27 @@ def _check_batch(message: Batch) -> None:
     if not message.after <= message.upto <= message.end:
         raise Malformed("its numbers are not in order")
     if message.upto < message.end and not message.wire_rows:
-        raise Malformed("it has no rows, and says that there are more")
+        raise Malformed("it has no rows but announces more")
 
 
 def _check_row(row: WireRow) -> None:
     if erasure.erased_path(row.path) is not None and row.digest is not None:
-        raise Malformed(f"the row of {quoted(row.path)} is no delete")
+        raise Malformed(f"the row of {quoted(row.path)} is not a delete")
     if (row.digest is None) != (row.size is None) or (row.replaced_stamp is None) != (
         row.replaced_origin is None
     ):
-        raise Malformed(f"the row of {quoted(row.path)} is half a row")
+        raise Malformed(f"the row of {quoted(row.path)} is incomplete")
 
 
 def _refusal(row: WireRow) -> str | None:
-    """Why a row is not taken over, if it is not: no image may be stored at its path.
+    """Why a row is refused, or None: no image may be stored at its path.
 
     A path that an earlier release may have stored can still be deleted.
     """
     return _path_refusal(row.path, row.digest is None)
 
 
-# a batch is asked for its rows, and for what is refused: the checks take 10 ms
+# cached, because a batch checks its paths for `rows` and again for `refused`: 10 ms each time
 @lru_cache(2 * ROWS_MAX)
 def _path_refusal(whole: str, is_delete: bool) -> str | None:
     erased = erasure.erased_path(whole)

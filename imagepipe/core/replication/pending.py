@@ -1,15 +1,15 @@
-"""The rows that wait for their bytes: which are tried next, and what may be acknowledged to an
+"""The rows that wait for their bytes: which to try next, and how much may be acknowledged to an
 upstream in spite of them.
 
-    upstream, path -> row    an upstream has one row a path; of several upstreams the same path may
-                             wait
-    a turn                   of each upstream, those that have not been tried for the longest time
+    upstream, path -> row    an upstream has one row per path; rows of several upstreams may wait
+                             under the same path
+    a turn                   for each upstream, the rows that were tried least recently
     the oldest number        everything of the upstream below it is here
 
-All of it is quick with any number of rows: it is asked for whenever an upstream is.
+All of this is fast with any number of rows, because every request to an upstream needs it.
 
-Upstreams do not wait for each other's turns: one that sends bytes as slowly as it may would hold up
-the rows of all.
+Upstreams take their turns independently: otherwise one that sends its bytes as slowly as is allowed
+would hold up the rows of all.
 """
 
 from collections import OrderedDict
@@ -21,27 +21,25 @@ from imagepipe.core.rows.entries import Row
 from imagepipe.core.rows.join import Pending
 
 PENDING_SECONDS = 5.0
-"""How often the bytes of pending rows are asked for."""
+"""How often the bytes of pending rows are requested."""
 
 PENDING_MAX = 20_000
-"""How many rows of an upstream may wait. Then its cursor does, and what it tells beyond is taken
-over as far as its bytes can be had.
+"""How many rows of an upstream may wait. Beyond that its cursor stays put, and of later rows only
+those whose bytes are available are joined.
 
-Not much more, for each takes a kilobyte of memory here, and the time of a start.
+The number is limited because each row takes a kilobyte of memory, and time at startup.
 """
 
 SPARE_MAX = 256
-"""How many numbers of rows that have gone are kept for an upstream besides as many as there are
-rows.
-"""
+"""How many numbers of removed rows are kept for an upstream, on top of one per waiting row."""
 
 
 class PendingRows(Mapping[tuple[str, str], Row]):
-    """(Upstream, path) -> its row, an upstream's in the order in which they are tried. try_at: when
-    the next of them are to be.
+    """(Upstream, path) -> row; each upstream's rows are in the order in which they are tried.
+    try_at: when to try the next ones.
 
-    Invariant: the number of every row is in the heap of its upstream. Numbers of rows that have
-    gone are too, until they come to its top, or are too many.
+    Invariant: the number of every row is in the heap of its upstream. Numbers of removed rows stay
+    there until they reach the top or there are too many of them.
     """
 
     def __init__(self, rows: Iterable[Pending]) -> None:
@@ -62,7 +60,7 @@ class PendingRows(Mapping[tuple[str, str], Row]):
         return sum(map(len, self._rows.values()))
 
     def add(self, rows: Iterable[Pending]) -> None:
-        """These begin to wait, or wait as they are now and no more as they were."""
+        """Add rows, or replace those of the same upstream and path."""
         for one in rows:
             entry = one.row.entry
             paths = self._rows.setdefault(one.upstream, OrderedDict())
@@ -74,22 +72,22 @@ class PendingRows(Mapping[tuple[str, str], Row]):
                 heapify(numbers)
 
     def count(self, upstream: str) -> int:
-        """How many rows of an upstream wait."""
+        """How many rows of an upstream are waiting."""
         return len(self._rows.get(upstream, ()))
 
     @property
     def upstreams(self) -> list[str]:
-        """Those that have rows here."""
+        """The upstreams with waiting rows."""
         return list(self._rows)
 
     def drop(self, upstreams: Iterable[str]) -> None:
-        """No row of these waits any more."""
+        """Remove all rows of these upstreams."""
         for upstream in upstreams:
             self._rows.pop(upstream, None)
             self._numbers.pop(upstream, None)
 
     def settle(self, keys: Iterable[tuple[str, str]]) -> None:
-        """These wait no more. Some may not have waited."""
+        """Remove these rows. Some may not be here."""
         for upstream, path in keys:
             rows = self._rows.get(upstream)
             if rows is not None and rows.pop(path, None) is not None and not rows:
@@ -98,11 +96,10 @@ class PendingRows(Mapping[tuple[str, str], Row]):
     def take_turn(
         self, now: float, count: int, busy: Container[str] = ()
     ) -> dict[str, tuple[Row, ...]]:
-        """The rows to be tried now, by upstream, `count` of each at most. The next turn is
-        PENDING_SECONDS later.
+        """The rows to try now, by upstream, at most `count` of each. They move behind the other
+        rows of their upstream. The next turn is PENDING_SECONDS later.
 
-        busy: the upstreams whose rows are being tried already. What is tried now comes after an
-        upstream's other rows.
+        busy: the upstreams whose rows are being tried already.
         """
         self.try_at = now + PENDING_SECONDS
         turn: dict[str, tuple[Row, ...]] = {}
@@ -114,7 +111,7 @@ class PendingRows(Mapping[tuple[str, str], Row]):
         return turn
 
     def oldest(self, upstream: str) -> int | None:
-        """The least of the numbers that the upstream gave to its rows; None: it has none here."""
+        """The lowest sequence number of the upstream's rows here; None if it has none."""
         numbers = self._numbers.get(upstream, [])
         while numbers:
             number, path = numbers[0]

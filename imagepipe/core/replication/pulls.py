@@ -1,7 +1,7 @@
-"""Batches of rows on their way into the catalogue: examined, then fetched for, then joined.
+"""Batches of rows on their way into the catalogue: they are examined, their bytes are fetched, and
+they are joined.
 
-Only one join runs at a time: with two, one could not tell which came first, nor what is pending
-now.
+Only one join runs at a time: with two, their order and the set of pending rows would be unknown.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from imagepipe.core.replication.link import Pull, PullStage
 
 
 class Pulls:
-    """All pulls of a node. Invariant: of those that are complete, the first is being joined.
+    """All pulls of a node. Invariant: the first of the complete ones is being joined.
 
     actions: where the actions go.
     """
@@ -35,7 +35,7 @@ class Pulls:
         self._actions.append(Examine(pull.id, pull.rows))
 
     def examined(self, number: int) -> Pull | None:
-        """The pull, which now needs its bytes; None if it was dropped meanwhile."""
+        """The pull, which now needs its bytes; None if it was dropped in the meantime."""
         pull = self._pulls[number]
         if pull.stage is PullStage.DROPPED:
             self._release(pull)

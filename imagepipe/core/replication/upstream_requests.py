@@ -1,4 +1,4 @@
-"""What this node asks its upstreams, and asks again when no answer comes."""
+"""The requests that this node sends to its upstreams, and repeats when no answer comes."""
 
 from collections.abc import Iterator
 
@@ -14,8 +14,8 @@ from imagepipe.core.rows.join import Cursor
 class Requests:
     """Invariant: every request sent is in `asked` of its link until it is answered or given up.
 
-    node: this node's id; its name is that of `subscribers`. ids: numbers not used yet. actions:
-    where the actions go.
+    node: this node's id; its name is that of `subscribers`. ids: unused numbers. actions: where
+    the actions go.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class Requests:
         self._ask(link, PendingRequest(message, now, now, position=link.position))
 
     def pieces(self, link: Link, now: float) -> None:
-        """Ask for as many pieces as may be asked for at once."""
+        """Ask for as many pieces as are allowed at once."""
         while link.gets_free() > 0 and (parts := self._downloads.take(link.name)):
             ranges = tuple(Range(part.content.digest, part.offset, part.length) for part in parts)
             self._ask(link, PendingRequest(Get(next(self._ids), ranges), now, now, parts=parts))
 
     def repeat(self, link: Link, rid: int, asked: PendingRequest, now: float) -> None:
-        """Send it again, unless its answer is of no use any more."""
+        """Send a request again, unless its answer is no longer needed."""
         if asked.parts and not self._downloads.is_needed(asked.parts):
             del link.asked[rid]
             return
@@ -70,8 +70,8 @@ class Requests:
 
     def _changes(self, rid: int, link: Link) -> Changes:
         position = link.position
-        # An acknowledgement counts in the epoch of the durable cursor; while a batch of a newer one
-        # is under way there is none.
+        # Acknowledgements count in the epoch of the durable cursor, so there is none while a batch
+        # of a newer epoch is under way.
         acked = (
             self._progress.acked(link)
             if link.cursor and position and link.cursor.epoch == position.epoch

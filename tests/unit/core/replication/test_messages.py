@@ -472,7 +472,7 @@ class ForeignTests:
             decode_request("c", body(["of a later version"], "other"))
 
     def test_another_version_of_the_protocol_is_malformed(self) -> None:
-        with pytest.raises(Malformed, match=r"^it is of another version of the protocol$"):
+        with pytest.raises(Malformed, match=r"^it uses another version of the protocol$"):
             decode_request("c", b"\x02" + encode("c", Hello(1, "a"))[1:])
 
     def test_nothing_is_malformed(self) -> None:
@@ -509,15 +509,15 @@ class HostileFieldTests:
             ([PUT_ROW], (4, 4, 6), "its rows are not in order"),
             ([PUT_ROW], (4, 6, 5), "its numbers are not in order"),
             ([], (4, 3, 6), "its numbers are not in order"),
-            ([], (4, 5, 6), "it has no rows, and says that there are more"),
-            ([changed(PUT_ROW, 5, None)], (4, 6, 6), "the row of 'a/b.jpg' is half a row"),
-            ([changed(DELETE_ROW, 6, 1)], (4, 6, 6), "the row of 'a/c.jpg' is half a row"),
-            ([changed(PUT_ROW, 3, None)], (4, 6, 6), "the row of 'a/b.jpg' is half a row"),
-            ([changed(DELETE_ROW, 4, "b")], (4, 6, 6), "the row of 'a/c.jpg' is half a row"),
+            ([], (4, 5, 6), "it has no rows but announces more"),
+            ([changed(PUT_ROW, 5, None)], (4, 6, 6), "the row of 'a/b.jpg' is incomplete"),
+            ([changed(DELETE_ROW, 6, 1)], (4, 6, 6), "the row of 'a/c.jpg' is incomplete"),
+            ([changed(PUT_ROW, 3, None)], (4, 6, 6), "the row of 'a/b.jpg' is incomplete"),
+            ([changed(DELETE_ROW, 4, "b")], (4, 6, 6), "the row of 'a/c.jpg' is incomplete"),
             (
                 [changed(PUT_ROW, 0, ".erased/a.jpg")],
                 (4, 6, 6),
-                "the row of '.erased/a.jpg' is no delete",
+                "the row of '.erased/a.jpg' is not a delete",
             ),
         ],
     )
