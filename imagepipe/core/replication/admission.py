@@ -1,7 +1,6 @@
-"""What this node takes over from a peer: which facts it believes, which sizes it fetches, which
-bytes it keeps.
+"""What this node accepts from a peer: which facts it believes and which sizes it fetches.
 
-A peer can be broken or hostile, so nothing that it claims is used before it has passed here.
+A peer can be broken or hostile, so none of its claims are used before they were checked here.
 """
 
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ from imagepipe.core.rows.entries import ImageFacts, Row
 from imagepipe.core.units import format_bytes
 
 SIDE_MAX = 10_000_000
-"""The most pixels that a side of an image has: libvips' own limit."""
+"""The longest side of an image in pixels: the limit of libvips."""
 
 PIXEL_BYTES_MAX = 8
-"""What a pixel takes in a file that is not compressed at all: four channels of 16 bits."""
+"""The size of a pixel in an uncompressed file: four channels of 16 bits."""
 
 HEADER_BYTES_MAX = 1 << 20
-"""What an output may have besides its pixels."""
+"""The most bytes that an output may have in addition to its pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Admission:
 
 
 def plausible_facts(format: object, width: object, height: object) -> ImageFacts | None:
-    """The facts of an image, if an image can have them; None where they are missing or made up."""
+    """The facts of an image; None if they are missing or no image can have them."""
     if not isinstance(format, str) or not isinstance(width, int) or not isinstance(height, int):
         return None
     if not formats.is_known(format) or not (0 < width <= SIDE_MAX and 0 < height <= SIDE_MAX):
@@ -65,10 +64,10 @@ def plausible_facts(format: object, width: object, height: object) -> ImageFacts
 
 
 def facts_of_bytes(head: bytes, claimed: ImageFacts | None) -> ImageFacts | None:
-    """What to believe of `claimed` now that the bytes are here, which begin with `head` (HEAD_BYTES
-    of it suffice).
+    """`claimed`, if it can be believed now that the bytes are here. They begin with `head`, of
+    which HEAD_BYTES are enough.
 
-    Facts that differ from what the header says, as far as that is easily read, count as missing.
+    Facts that contradict the header, as far as it is easy to read, count as missing.
     """
     format = formats.sniff(head)
     if format is None or claimed is None or claimed.format != format.name:

@@ -1,7 +1,7 @@
-"""The bytes that pulls and refetches wait for: which are fetched, and what becomes of them.
+"""Fetching the bytes that pulls and refetches wait for, and handling the results.
 
-Bytes that this node refuses, or that were rejected a moment ago, are not fetched: their rows become
-pending at once.
+Bytes that this node refuses, or has recently rejected, are not fetched: their rows become pending
+at once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,8 +25,8 @@ from imagepipe.core.rows.entries import Content, Row
 class Downloads:
     """Invariant: every content that a pull or a refetch is missing is being fetched.
 
-    bytes_max: how many bytes one request asks for. refusal: why this node does not fetch the bytes
-    of a row; None: it does. pulls: those that wait. actions: where the actions go.
+    bytes_max: the most bytes that one request asks for. refusal: why this node does not fetch the
+    bytes of a row, or None if it does. pulls: the waiting pulls. actions: where the actions go.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Downloads:
     def fetch(
         self, pull: Pull, lacking: Iterable[Content], peers: Sequence[str], now: float
     ) -> None:
-        """Fetch what `pull` lacks from `peers`, one at least."""
+        """Fetch what `pull` lacks from `peers` (at least one)."""
         wanted = self._acceptable(pull, lacking, now)
         pull.missing = set(wanted)
         for content in wanted:
@@ -55,21 +55,21 @@ class Downloads:
     def refetch(
         self, number: int, contents: Sequence[Content], peers: Sequence[str], now: float
     ) -> None:
-        """Fetch contents of rows that were joined long ago; without peers it ends at once."""
+        """Fetch contents of rows that are already joined; without peers it ends at once."""
         self._refetches.begin(number, contents if peers else (), now)
         for content in contents if peers else ():
             self._fetches.want(content, number, peers, now)
 
     def take(self, peer: str) -> tuple[Part, ...]:
-        """What to ask `peer` for next."""
+        """The parts to request from `peer` next."""
         return self._fetches.take(peer)
 
     def is_needed(self, parts: Iterable[Part]) -> bool:
-        """Whether any of the parts is still of use."""
+        """Whether any of the parts is still needed."""
         return any(self._fetches.is_under_way(part.transfer) for part in parts)
 
     def answered(self, link: str, asked: PendingRequest, message: Pieces, now: float) -> bool:
-        """Store the pieces that are still of use; whether there are any."""
+        """Store the pieces that are still needed. Returns whether there were any."""
         here = []
         for at, part in enumerate(asked.parts):
             piece = message.pieces[at] if at < len(message.pieces) else None
@@ -89,7 +89,7 @@ class Downloads:
         self._settle(self._fetches.received(transfer, result, now))
 
     def lose(self, peer: str, now: float) -> None:
-        """Fetch nothing from this peer any more."""
+        """Stop fetching from this peer."""
         for ended in self._fetches.lose(peer, now):
             self._settle(ended)
 
@@ -98,30 +98,30 @@ class Downloads:
         self._fetches.drop(pull.id)
 
     def tick(self, now: float) -> None:
-        """Ask others in place of peers that are slow."""
+        """Replace slow peers with others."""
         self._fetches.skip(now)
 
     def end_refetches(self, now: float) -> None:
-        """Report the refetches that are over."""
+        """Report the refetches that have ended."""
         for number in self._refetches.take_ended(now):
             self._fetches.drop(number)
             self._actions.append(RefetchDone(number))
 
     def discard_ended(self) -> None:
-        """Discard what was received in transfers that came to nothing."""
+        """Discard what was received in failed transfers."""
         self._actions += [DiscardTransfer(transfer) for transfer in self._fetches.take_ended()]
 
     def next_deadline(self) -> float:
-        """When a peer becomes slow or a refetch runs out of time, at the earliest."""
+        """The earliest time at which a peer counts as slow or a refetch runs out of time."""
         return min(self._fetches.next_deadline(), self._refetches.next_deadline())
 
     @property
     def missing_bytes(self) -> int:
-        """How many bytes were not asked for yet."""
+        """How many bytes have not been requested yet."""
         return self._fetches.missing_bytes
 
     def why_missing(self, row: Row) -> str | None:
-        """Why the bytes of `row` are not here, as far as that is known."""
+        """Why the bytes of `row` are missing, if that is known."""
         content = row.entry.content
         return self._refusal(row) or (self._rejected.why(content) if content else None)
 
@@ -155,7 +155,7 @@ class Downloads:
                         self._report(link, row, str(self._rejected.why(content)))
 
     def _report(self, link: str | None, row: Row, why: str) -> None:
-        """Report it once: not again each time that a pending row is retried."""
+        """Report it once, not each time a pending row is retried."""
         if link is not None:
             self._actions.append(ReportRejected(link, row.entry.path, why))
 

@@ -1,18 +1,18 @@
-"""Where a peer is asked, beside where it publishes.
+"""Where a peer accepts requests, relative to where it publishes.
 
-    publish                     sync, by default            what a Head says of another one
+    publish                     sync, by default            another one, as in a Head
     tcp://10.0.0.2:8086         tcp://10.0.0.2:8087         "9000": tcp://10.0.0.2:9000
     ipc:///run/imagepipe        ipc:///run/imagepipe.sync   "/run/other": ipc:///run/other
 
-Only ports are said, not hosts: a node listens on 0.0.0.0, and its peers know a name for it. Where
-the default holds nothing is said, so that a node can be reached through whatever maps both ports.
+Only ports are announced, not hosts: a node listens on 0.0.0.0, and its peers know a name for it.
+The default is not announced, so that a node can be reached through anything that maps both ports.
 """
 
 _IPC = "ipc://"
 
 
 def default_sync(publish: str) -> str:
-    """Where requests go if nothing else is said."""
+    """Where requests go if nothing else is announced."""
     if publish.startswith(_IPC):
         return publish + ".sync"
     host, _, port = publish.rpartition(":")
@@ -20,8 +20,8 @@ def default_sync(publish: str) -> str:
 
 
 def announced_sync(publish: str, sync: str) -> str:
-    """What a node that listens on these two says in its Head; both are the actual endpoints, with
-    the port that the system chose.
+    """What a node that listens on these endpoints announces in its Head. Both are the actual
+    endpoints, with the port that the system chose.
     """
     if sync == default_sync(publish):
         return ""
@@ -29,8 +29,8 @@ def announced_sync(publish: str, sync: str) -> str:
 
 
 def sync_of(publish: str, said: str) -> str:
-    """Where to ask a peer that one knows as `publish` and that says `said`; what makes no sense
-    beside `publish` counts as nothing said.
+    """Where to send requests to a peer that publishes at `publish` and announces `said`. An
+    announcement that makes no sense for `publish` is ignored.
     """
     if publish.startswith(_IPC):
         return _IPC + said if said.startswith("/") else default_sync(publish)

@@ -1,7 +1,7 @@
 """How far each upstream has been pulled: the durable cursors, and the rows that are pending.
 
-Both are kept by the name of the link, also of links that were removed and may come back, within
-bounds.
+Both are kept under the name of the link. Those of removed links, which may come back, are kept
+too, within limits.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -35,7 +35,7 @@ class Progress:
         return self._cursors.get(link)
 
     def forget(self, link: str) -> None:
-        """The cursor is of no use any more: another node has taken the upstream's place."""
+        """Drop the cursor, because another node has taken the upstream's place."""
         self._cursors.pop(link, None)
 
     def joined(self, pull: Pull) -> None:
@@ -44,20 +44,20 @@ class Progress:
             self._cursors[pull.upstream] = pull.cursor
 
     def is_full(self, link: Link) -> bool:
-        """Whether as many rows are pending as may be. Without a cursor the upstream starts over,
-        which voids what is pending.
+        """Whether the most rows allowed are pending. Without a cursor the upstream starts over,
+        which voids its pending rows.
         """
         return link.cursor is not None and self._pending.count(link.name) >= self._pending_max
 
     def acked(self, link: Link) -> int:
-        """The upstream's sequence number up to which everything is here, bytes and all."""
+        """The upstream's sequence number up to which everything is here, including bytes."""
         if link.cursor is None or link.node is None:
             return 0
         oldest = self._pending.oldest(link.name)
         return link.cursor.seq if oldest is None else min(link.cursor.seq, oldest - 1)
 
     def forget_removed(self, links: Collection[str], pulls: Iterable[Pull]) -> None:
-        """Bound what is kept of links that were removed."""
+        """Limit what is kept of removed links."""
         known = {*links} | {pull.upstream for pull in pulls}
         waiting = [name for name in self._pending.upstreams if name not in known]
         waiting_max = (1 + len(links)) * self._pending_max

@@ -1,8 +1,8 @@
-"""Bytes of rows that are here already, and are fetched once more because they are missing or
-rotten: which of them are on their way, and for how long.
+"""Fetching bytes of existing rows again because they are missing or corrupt: which are being
+fetched, and for how long.
 
-Nothing is joined when they come: the map has its rows, and the store has put the bytes in their
-place. Who wanted them looks at them itself.
+Nothing is joined when they arrive: the map already has the rows, and the store has put the bytes in
+place. The caller checks the bytes itself.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from imagepipe.core.rows.entries import Content
 
 REFETCH_SECONDS = 30.0
-"""For so long bytes may be on their way, and for as long again as a slow line takes for them."""
+"""How long a refetch may take, in addition to the time that a slow line needs for the bytes."""
 
 REFETCH_BYTES_PER_SECOND = 128 << 10
 
@@ -23,13 +23,13 @@ class _Refetch:
 
 
 class Refetches:
-    """Those that are under way, by number."""
+    """The refetches under way, by number."""
 
     def __init__(self) -> None:
         self._refetches: dict[int, _Refetch] = {}
 
     def begin(self, number: int, contents: Iterable[Content], now: float) -> None:
-        """These are asked for."""
+        """Start a refetch of these contents."""
         missing = set(contents)
         self._refetches[number] = _Refetch(
             missing,
@@ -39,11 +39,11 @@ class Refetches:
         )
 
     def settle(self, number: int, content: Content) -> None:
-        """One of them is here, or nobody has it."""
+        """One of the contents is here, or no peer has it."""
         self._refetches[number].missing.discard(content)
 
     def take_ended(self, now: float) -> list[int]:
-        """Those for which nothing is on its way any more, or for too long."""
+        """The refetches that have nothing left to fetch or have run out of time."""
         ended = [
             number
             for number, refetch in self._refetches.items()
@@ -54,5 +54,5 @@ class Refetches:
         return ended
 
     def next_deadline(self) -> float:
-        """When the first of them has taken too long; infinite: there is none."""
+        """When the first of them runs out of time; infinite if there is none."""
         return min((refetch.until for refetch in self._refetches.values()), default=float("inf"))

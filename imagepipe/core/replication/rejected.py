@@ -1,8 +1,8 @@
-"""Bytes that are not asked for again for a while, because what came last time was of no use.
+"""Bytes that are not requested again for a while, because those received last time were useless.
 
-wrong bytes    longer each time: the peer may be mended, but until then every attempt is wasted
-no image       for long: the same bytes would come again; only a new release may think otherwise
-no room        not here: every turn of the pending rows looks at the disk again
+wrong bytes    longer each time: the peer may be repaired, but until then attempts are wasted
+no image       for long: the same bytes would come again; only a new release may accept them
+no room        not handled here: each turn of the pending rows checks the disk again
 """
 
 from collections import OrderedDict
@@ -15,7 +15,7 @@ WRONG_SECONDS_MAX = 60.0
 UNWANTED_SECONDS = 3600.0
 
 REJECTED_MAX = 4096
-"""How many of them are known at most; the oldest is forgotten for one more, and asked for again."""
+"""The most entries kept. Beyond that the oldest is forgotten, and its bytes requested again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,13 @@ class _Rejection:
 
 
 class RejectedContents:
-    """Which contents are not asked for now."""
+    """The contents that are not requested for now."""
 
     def __init__(self) -> None:
         self._rejected: OrderedDict[Content, _Rejection] = OrderedDict()
 
     def note_wrong(self, content: Content, now: float) -> None:
-        """A peer has sent other bytes than the digest says."""
+        """A peer has sent bytes that do not match the digest."""
         before = self._rejected.get(content)
         times = before.times + 1 if before else 1
         pause = min(WRONG_SECONDS * (1 << min(times - 1, 8)), WRONG_SECONDS_MAX)
@@ -42,7 +42,7 @@ class RejectedContents:
         )
 
     def note_unwanted(self, content: Content, now: float) -> None:
-        """Its bytes are no image."""
+        """Its bytes are not an image."""
         self._note(
             content,
             _Rejection(
@@ -53,16 +53,16 @@ class RejectedContents:
         )
 
     def note_received(self, content: Content) -> None:
-        """Its bytes have come after all."""
+        """Its bytes have arrived after all."""
         self._rejected.pop(content, None)
 
     def has(self, content: Content, now: float) -> bool:
-        """Whether it is not to be asked for now."""
+        """Whether it must not be requested now."""
         found = self._rejected.get(content)
         return found is not None and now < found.until
 
     def why(self, content: Content) -> str | None:
-        """What was wrong with its bytes; None: nothing that is known."""
+        """What was wrong with its bytes; None if nothing is known."""
         found = self._rejected.get(content)
         return found.why if found else None
 

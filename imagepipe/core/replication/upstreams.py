@@ -41,7 +41,7 @@ class Upstreams:
         self._ids = ids
 
     def reachable(self, now: float) -> list[str]:
-        """The links over which an answer can be expected."""
+        """The links over which an upstream can be expected to answer."""
         return [link.name for link in self.links.values() if link.is_reachable(now)]
 
     def is_current(self, since: float, now: float) -> bool:
@@ -58,8 +58,8 @@ class Upstreams:
         )
 
     def make_room(self, link: Link, node: str, now: float) -> bool:
-        """Let `link` alone lead to the node. False: it cannot now, because another link does, or
-        because rows from the node that it led to are still being joined.
+        """Make `link` the only link to the node. False if that is impossible now, because another
+        link leads there or because rows from the link's previous node are still being joined.
 
         Of two links, one could lead to a copy of the data folder, and the changes of two nodes with
         one id cannot be told apart.
@@ -76,7 +76,7 @@ class Upstreams:
     def take_batch(self, link: Link, asked: PendingRequest, message: Batch, now: float) -> None:
         """Begin a pull of the rows that answer a request, if they follow what was pulled before."""
         position = link.position
-        # another node has taken its place: it is asked who it is
+        # another node has taken its place: ask who it is
         if link.head is None or message.node != link.node:
             self.drop_all(link, now)
             self._progress.forget(link.name)
@@ -94,7 +94,7 @@ class Upstreams:
                 if link.pulls:
                     return
                 link.looks_ahead, link.ahead = False, None
-        # Its answer counts for more than what it announced before it was asked; but it may have
+        # The answer overrides what the upstream announced before the request; but it may have
         # announced more since it wrote the answer.
         if (
             message.epoch != link.head.epoch
@@ -126,7 +126,7 @@ class Upstreams:
             link.note_current(asked.first_sent, now)
 
     def leave_queue(self, pull: Pull) -> Link | None:
-        """Remove a pull that has ended from its link, and return that; None if it was dropped."""
+        """Remove an ended pull from its link, and return the link; None if it was dropped."""
         link = self.links.get(pull.link or "")
         if link is None or pull not in link.pulls:
             return None
@@ -140,13 +140,13 @@ class Upstreams:
         link.hello_at = now + REFUSED_SECONDS
 
     def back_off(self, link: Link, now: float) -> None:
-        """Ask the upstream for nothing for a moment."""
+        """Send the upstream no requests for a moment."""
         self._begin_again(link, now)
         link.idle_until = now + BACK_OFF_SECONDS
 
     def drop_all(self, link: Link, now: float) -> None:
-        """Drop everything on its way from the upstream. A join that has begun goes on, but the link
-        does not wait for it.
+        """Drop everything that is being pulled from the upstream. A join that has begun continues,
+        but the link does not wait for it.
         """
         self._begin_again(link, now)
         link.pulls.clear()
@@ -159,7 +159,7 @@ class Upstreams:
         self._downloads.lose(link.name, now)
 
     def _begin_again(self, link: Link, now: float) -> None:
-        """Drop everything on its way from the upstream but what is being joined."""
+        """Drop everything that is being pulled from the upstream, except rows being joined."""
         for pull in list(link.pulls):
             if pull.stage is not PullStage.JOINING:
                 link.pulls.remove(pull)
