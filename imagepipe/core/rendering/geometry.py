@@ -23,7 +23,7 @@ class Size:
 
     @property
     def turned(self) -> "Size":
-        """The same on its side."""
+        """The size with width and height swapped."""
         return Size(self.height, self.width)
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ def cut_before_enlarging(source: Size, covering: Size, crop: Region) -> Cut:
 
 
 FILTER_MARGIN = 3
-"""Source pixels that a cut keeps on each side: Mitchell's filter reaches over two."""
+"""Source pixels that a cut keeps on each side: Mitchell's filter has a radius of two."""
 
 _CHOICES = 8
 

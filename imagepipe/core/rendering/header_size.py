@@ -1,13 +1,13 @@
-"""The width and height in an image's header, for the formats in which that takes a few lines.
+"""The width and height from an image's header, for formats in which that takes a few lines.
 
-It is a check of what a peer claims, not a decoder: where it cannot tell, or is wrong about an odd
-file, the engine reads the header when somebody asks.
+This checks the claims of peers and is not a decoder. Where it finds no size, or a wrong one in an
+unusual file, the engine reads the header when a client asks.
 """
 
 from imagepipe.core.rendering.formats import GIF, JPEG, PNG, WEBP, Format
 
 HEAD_BYTES = 128 << 10
-"""How much of an image is looked at: EXIF and a colour profile come before the size of a JPEG."""
+"""How much of an image is read: in a JPEG, EXIF and a colour profile precede the size."""
 
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -48,7 +48,7 @@ def _jpeg(head: bytes) -> tuple[int, int] | None:
             at += 2
         elif marker in _FRAMES:
             size = _numbers(head[at + 5 : at + 9], 2, "big")
-            # a height of 0 comes later, in DNL
+            # a height of 0 means that it follows later, in DNL
             return (size[1], size[0]) if size and size[0] else None
         else:
             at += 2 + max(2, int.from_bytes(head[at + 2 : at + 4], "big"))

@@ -1,10 +1,10 @@
-"""A plan in two steps, for two engines. One decodes, the other renders what it was given:
+"""Splitting a plan into two steps, for two engines. Either one decodes and the other renders:
 
     the plan        PSD, 12 megapixels -> a.jpg 500x375, a_s.avif 50x38
-    decoding(...)   PSD -> the whole picture, upright, in sRGB, as a TIFF that is not compressed
+    decoding(...)   PSD -> the whole picture, upright, in sRGB, as an uncompressed TIFF
     rendering(...)  TIFF -> a.jpg 500x375, a_s.avif 50x38
 
-Or one renders, and the other encodes what the first does not write well:
+Or one renders, and the other encodes the formats that the first does not write well:
 
     unencoded(...)  PSD -> a.jpg 500x375, a TIFF of 50x38
     encoding(...)   that TIFF -> a_s.avif
@@ -17,7 +17,7 @@ from imagepipe.core.rendering.plan import Colours, Filter, OutputPlan, RenderPla
 
 
 def decoding(plan: RenderPlan) -> RenderPlan:
-    """The plan of the engine that decodes; its one output is the whole picture."""
+    """The plan for the engine that decodes; its only output is the whole picture."""
     whole = OutputPlan(
         path="",
         format=TIFF,
@@ -36,19 +36,19 @@ def decoding(plan: RenderPlan) -> RenderPlan:
 
 
 def rendering(plan: RenderPlan) -> RenderPlan:
-    """The plan of the engine that renders what `decoding` made."""
+    """The plan for the engine that renders the output of `decoding`."""
     colours = plan.colours if plan.colours is Colours.GREY else Colours.RGB
     return replace(plan, source=TIFF, orient=1, colours=colours, profile=False, colourimetry=None)
 
 
 def unencoded(plan: RenderPlan) -> RenderPlan:
-    """The plan of the engine that renders: each AVIF a TIFF, with its alpha."""
+    """The plan for the engine that renders: each AVIF becomes a TIFF, with its alpha."""
     outputs = (_as_tiff(output) if output.format == AVIF else output for output in plan.outputs)
     return replace(plan, outputs=tuple(outputs))
 
 
 def encoding(plan: RenderPlan, output: OutputPlan) -> RenderPlan:
-    """The plan of the engine that makes `output` of the TIFF that `unencoded` has for it."""
+    """The plan for the engine that encodes `output` from its TIFF in `unencoded`."""
     finished = replace(output, cut=None, scale=output.size, crop=None, canvas=None)
     return replace(rendering(plan), picture=output.size, shrink=1, frames=1, outputs=(finished,))
 
