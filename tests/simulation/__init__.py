@@ -1,5 +1,5 @@
 """A deterministic simulation that proves replication: many nodes, each with the real
-core.replica.Replica, in one seeded world of faults.
+core.replication.replica.Replica, in one seeded world of faults.
 
     world.py       virtual time, and one run from the first write to the last check      plan.py
         what a seed makes of a run

@@ -4,7 +4,7 @@ pull(b, a)                       b hears from a what it has not heard, up to `li
                                  what it lacks, and joins it
 retry(b, [a, c])                 b tries again to get the bytes of what is pending
 rows_of(b)                       its map
-check_shown(b, root)             its tree is what core.showing makes of its map
+check_shown(b, root)             its tree is what core.rows.visibility makes of its map
 """
 
 import random

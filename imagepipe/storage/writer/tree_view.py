@@ -1,5 +1,5 @@
-"""What the tree shows of the rows, where an image and a folder are at one place: core.showing,
-asked of the catalogue.
+"""What the tree shows of the rows, where an image and a folder are at one place:
+core.rows.visibility, asked of the catalogue.
 
 Rows that lie above or below another live row are rare: only two nodes that had not heard of each
 other can make them. All others are shown as they are, and that this is so costs a look for each

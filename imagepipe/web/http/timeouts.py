@@ -1,7 +1,7 @@
-"""The clock of one connection: closes it when its client keeps the server waiting for too long.
+"""The timeouts of a connection: it is closed if its client keeps the server waiting for too long.
 
-The rule is core/requests/patience. A timer that looks every few seconds is enough, because no
-deadline can be nearer than the shortest patience.
+The rule is in core/requests/client_timeouts. A timer that checks every few seconds is enough,
+because no deadline is nearer than the shortest timeout.
 """
 
 import contextlib
