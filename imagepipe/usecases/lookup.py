@@ -1,11 +1,11 @@
-"""What a GET gets: a stored file, or a rendition of one (docs/design/contract.md, "Images over
-HTTP").
+"""Finds what a GET asks for: a stored file, or a rendition of one (docs/design/contract.md,
+"Images over HTTP").
 
-look in the catalogue      a stored path wins; else a rendition of the image before the last
-                           component, or of its original
-ask the peers              only if nobody here has ever heard of any of these paths
+look in the catalogue      a stored path wins; otherwise a rendition of the image named by the path
+                           without its last component, or of that image's original
+ask the peers              only if none of these paths has ever been stored or deleted here
 fetch the original         likewise, if there is a source_base
-404                        at once, where it was deleted
+404                        at once, if it was deleted
 """
 
 from collections.abc import Callable
@@ -38,23 +38,21 @@ from imagepipe.usecases.render_on_demand import (
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 LOOKS_MAX = 3
-"""How often to look again when an image is replaced between its lookup and its reading."""
+"""How often to look again when an image is replaced after its lookup, before it is read."""
 
 
 class OriginalFetcher(Protocol):
-    """Where originals may be fetched from."""
+    """Fetches originals."""
 
     async def fetch(self, image: str) -> None:
-        """Fetch and store the original of an image that nobody here has heard of, if there is a
-        place to.
-        """
+        """Fetch and store the original of an image that is unknown here, if there is a source."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FoundImage:
-    """What to send; the caller closes it. row: the image itself, or the one that it was rendered
-    from. job: what rendering it cost, if it was not in the cache.
+    """What to send; the caller closes it. row: the image itself, or the one it was rendered from.
+    job: how long rendering took, if it was not in the cache.
     """
 
     image: OpenImage
@@ -68,8 +66,9 @@ class FoundImage:
 
     @property
     def is_dated(self) -> bool:
-        """Whether that second tells it from what was there before. Not for a rendition: other
-        settings make another of the same image.
+        """Whether its second of modification distinguishes it from what was there before.
+
+        Never for a rendition: with other settings, the same image gives a different one.
         """
         entry = self.row.entry
         if entry.content is None or entry.content.digest != self.image.etag:
@@ -80,8 +79,8 @@ class FoundImage:
 
 @dataclass(frozen=True, slots=True)
 class _LookupResult:
-    """What there is. file: the stored file that was asked for. source: the image to render.
-    is_known: one of the paths was stored or deleted before.
+    """The result of a lookup. file: the requested stored file. source: the image to render.
+    is_known: one of the paths has been stored or deleted.
     """
 
     file: FoundImage | None
@@ -91,8 +90,8 @@ class _LookupResult:
 
 
 class Lookup:
-    """Finds what requests ask for. On the reactor's thread; `on_thread` runs a short blocking call
-    on a thread of its own pool.
+    """Finds what requests ask for. Runs on the reactor's thread; `on_thread` runs a short blocking
+    call on a thread of its own pool.
     """
 
     def __init__(
@@ -120,13 +119,12 @@ class Lookup:
         client: str,
         may_fetch: bool = True,
     ) -> FoundImage:
-        """The file or the rendition that `target` asks for; `accepted` are the formats that its
-        client names.
+        """The file or rendition that `target` asks for; `accepted`: the formats its client accepts.
 
-        `admit` is called before anything is done for a rendition, and raises what is to be answered
-        instead. may_fetch: whether whoever asks for what is no rendition may have an original
-        fetched. client: who asks, for a fair share of the queue. Raises NotFound, Overloaded,
-        NotStored and its kin.
+        `admit` is called before any work on a rendition, and raises the error to answer with if
+        the client may not have it. may_fetch: whether an original may be fetched for a request that
+        is not for a rendition. client: the client's name, for fair shares of the queue. Raises
+        NotFound, Overloaded, NotStored and subclasses.
         """
         request = (
             rendition_request(target.rendition, accepted)
@@ -151,12 +149,12 @@ class Lookup:
                 continue
             return FoundImage(image, seen.source, job)
         else:
-            raise InternalError  # the row is there and its bytes are not: verify finds out
+            raise InternalError  # a row without its bytes: verify will report it
         raise _not_found(target)
 
     def at_hand(self, target: Target, admit: Callable[[], None]) -> FoundImage | None:
-        """What `get` would find for a rendition that is not `.auto`, or a file, if it is all in
-        memory, with all bytes in its `head`; never blocks.
+        """What `get` would find for a file, or for a rendition other than `.auto`, if all of it is
+        in memory. All its bytes are in `head`. Never blocks.
         """
         request = (
             rendition_request(target.rendition, ()) if target.rendition and target.image else None
@@ -174,14 +172,14 @@ class Lookup:
         return FoundImage(seen.cached, seen.source)
 
     async def info(self, target: Target, *, may_fetch: bool = True) -> ImageInfo:
-        """The facts of the image of `target`. Raises NotFound, and what fetching it does."""
+        """The facts of the image of `target`. Raises NotFound, and what fetching raises."""
         return info_of(
             await self._missing_facts.complete(await self._source(target, may_fetch=may_fetch))
         )
 
     async def source(self, image: str) -> Content:
-        """The bytes that renditions of the image at a clean path are made of: its own, or its
-        original's. Raises what `info` does.
+        """The content that renditions of the image at a clean path are rendered from: its own, or
+        its original's. Raises what `info` does.
         """
         source = await self._source(Target(f"/{image}", None, image), may_fetch=True)
         assert source.entry.content, "it was found as an image"
@@ -230,8 +228,8 @@ class Lookup:
     def _look_in_memory(
         self, target: Target, request: RenditionRequest | None
     ) -> _LookupResult | None:
-        """What `_look` would find, if it is all in memory. A thread that is asked costs more than
-        all the rest of a small answer.
+        """What `_look` would find, if all of it is in memory. Handing a call to a thread costs more
+        than all the rest of a small response.
         """
         sources = _sources(target)
         paths = ([target.path] if target.path else []) + sources
@@ -253,7 +251,7 @@ class Lookup:
         cached = self._renditions.at_hand(content.digest, request) if content and request else None
         return _LookupResult(None, source, cached, is_known=True) if cached else None
 
-    # On a thread.
+    # On a thread:
 
     def _look(self, target: Target, request: RenditionRequest | None) -> _LookupResult:
         sources = _sources(target)
@@ -275,12 +273,12 @@ class Lookup:
             cached = (
                 self._renditions.cached(content.digest, request) if content and request else None
             )
-            # An image that was deleted and had a rendition's name says nothing of the image that
-            # the rendition would be made of.
+            # A deleted image with the name of a rendition says nothing about the image that the
+            # rendition would be rendered from.
             return _LookupResult(
                 None, source, cached, is_known=any(path in rows for path in sources or paths)
             )
-        raise InternalError  # the row is there and its bytes are not: verify finds out
+        raise InternalError  # a row without its bytes: verify will report it
 
     def _open(self, row: Row) -> OpenImage | None:
         content = row.entry.content
@@ -305,12 +303,12 @@ def _open_image(row: Row, file: SharedFile) -> OpenImage:
 
 
 def _sources(target: Target) -> list[str]:
-    """The paths whose image a rendition may be made of, the best first."""
+    """The paths of the images that a rendition may be rendered from, best first."""
     if target.image is None:
         return []
     try:
         return [target.image, original_of(target.image)]
-    except BadRequest:  # too long a path for an original
+    except BadRequest:  # the path is too long to have an original
         return [target.image]
 
 

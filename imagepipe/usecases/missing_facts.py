@@ -1,7 +1,7 @@
-"""The facts of a stored image, read from its header where the catalogue has none.
+"""Reads the facts of a stored image from its header if the catalogue has none.
 
-That is so for an image of a peer whose claims were not believable (core/replication/admission.py).
-They are written down, so that a header is read once.
+They are missing if a peer sent the image with implausible facts (core/replication/admission.py).
+The facts are then stored, so that each header is read only once.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from imagepipe.storage.store import Store
 
 
 class MissingFacts:
-    """Reads headers, as jobs of the queue. On the reactor's thread."""
+    """Reads headers as queued jobs. Runs on the reactor's thread."""
 
     def __init__(self, queue: RenderQueue, store: Store, engine: Engine) -> None:
         self._queue = queue
@@ -26,8 +26,8 @@ class MissingFacts:
         self._engine = engine
 
     async def complete(self, row: Row) -> Row:
-        """The row of an image, with facts. Raises Overloaded, and NotStored where the header cannot
-        be read.
+        """The row of an image, with facts. Raises Overloaded, and NotStored if the header is
+        unreadable.
         """
         content = row.entry.content
         if content is None or row.facts is not None:
@@ -40,7 +40,7 @@ class MissingFacts:
             facts = self._header(content)
         except OSError as error:
             raise refusal(error) from error
-        with contextlib.suppress(NotStored):  # on a full disk it is read again next time
+        with contextlib.suppress(NotStored):  # if the disk is full, it is read again next time
             self._store.note_facts(content.digest, facts)
         return facts
 

@@ -1,9 +1,9 @@
-"""Originals that come by HTTP: sent or named by a POST, or fetched when somebody asks for one
+"""Stores originals that arrive over HTTP: sent or named by a POST, or fetched on request
 (docs/design/contract.md, "Images over HTTP").
 
-POST    promise the outputs -> store P/original, durably -> answer; the outputs are made afterwards
-GET     fetch once for all who ask -> store P/original, but never over what was stored or deleted
-pull    the same for an operator, who is told what came of it
+POST    promise the outputs -> store P/original durably -> respond -> render the outputs
+GET     fetch once for all clients -> store P/original, unless it was ever stored or deleted
+pull    the same for an operator, and report the result
 """
 
 import contextlib
@@ -32,13 +32,11 @@ from imagepipe.usecases.store_operation import StoreOperation
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 LOOKS_MAX = 3
-"""How often to look again when what was not there has come, and was gone before it could be looked
-at.
-"""
+"""How often to look again when an image appears and is deleted before it can be read."""
 
 
 class OriginalSources(Protocol):
-    """Where originals are fetched from. What is fetched is the caller's to close."""
+    """Where originals are fetched from. The caller closes the files."""
 
     @property
     def has_base(self) -> bool:
@@ -46,26 +44,27 @@ class OriginalSources(Protocol):
         ...
 
     async def fetch_image(self, path: str) -> IO[bytes]:
-        """The original of the image at `path`, from `source_base`; raises NotFound, TooLarge,
-        SourceFailed, Overloaded.
+        """The original of the image at `path`, from `source_base`.
+
+        Raises NotFound, TooLarge, SourceFailed and Overloaded.
         """
         ...
 
     async def fetch_named(self, url: str) -> IO[bytes]:
-        """What a client has named; raises BadRequest and Forbidden besides."""
+        """The original at a client's URL. Also raises BadRequest and Forbidden."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedOriginal:
-    """An original that is stored; was_fetched: since it was asked for."""
+    """A stored original. was_fetched: it was fetched by this request."""
 
     info: ImageInfo
     was_fetched: bool
 
 
 class Originals:
-    """Stores originals. On the reactor's thread."""
+    """Stores originals. Runs on the reactor's thread."""
 
     def __init__(
         self,
@@ -91,22 +90,22 @@ class Originals:
         self._single_flight: SingleFlight[tuple[str, str | None], ImageInfo | None] = SingleFlight()
 
     async def fetch(self, image: str) -> None:
-        """Fetch the original of an image that nobody here has heard of, if there is a
-        `source_base`; nothing, if another stored or deleted it meanwhile.
+        """Fetch the original of an image that is unknown here, if there is a `source_base`.
 
-        Raises NotFound, TooLarge, NotAnImage, NotStored, Overloaded.
+        Does nothing if the image has been stored or deleted in the meantime. Raises NotFound,
+        TooLarge, NotAnImage, NotStored and Overloaded.
         """
         if self._sources.has_base:
-            # what there is now is found by who looks again
+            # the caller looks again and finds what is there now
             with contextlib.suppress(Conflict, TooFewPeers):
                 await self._fetch_once(image, None)
 
     async def pull(self, image: str, source: str | None) -> FetchedOriginal:
-        """Have the original of the image at a clean path, fetched from the URL `source` or else
-        from `source_base` unless it is stored.
+        """The original of the image at a clean path. Unless it is stored, it is fetched from the
+        URL `source`, or else from `source_base`.
 
-        Raises Conflict if it was deleted, or the image is stored itself; BadRequest if there is no
-        place to fetch it from; and what fetching and storing it does.
+        Raises Conflict if it was deleted or the image itself is stored, BadRequest if there is
+        nowhere to fetch it from, and what fetching and storing raise.
         """
         path = original_of(image)
         for _ in range(LOOKS_MAX):
@@ -135,8 +134,8 @@ class Originals:
         """Store the original of the image at a clean path, from the URL `source` or else from
         `body`, and promise renditions of these names.
 
-        When it returns both are durable. The body is the caller's to close. Raises BadRequest and
-        its kin, NotStored and its kin, Overloaded, TooFewPeers.
+        Both are durable when it returns. The caller closes the body. Raises BadRequest, NotStored
+        (and subclasses of both), Overloaded and TooFewPeers.
         """
         order = Order(image, checked_names(names, self._limits))
         path = original_of(image)
@@ -162,13 +161,11 @@ class Originals:
     async def _with_promise(
         self, order: Order, image: Callable[[], bytes], request: StoreRequest
     ) -> TimedResult[Commit]:
-        """Store an original whose outputs are promised before, so that no crash comes in
-        between.
-        """
+        """Promise the outputs, then store the original: a crash between the two loses nothing."""
         await self._outputs.promise(order)
         try:
             timed = await self._store_operation.store(image, request)
-        except TooFewPeers:  # stored it is
+        except TooFewPeers:  # it is stored all the same
             self._outputs.add(order)
             raise
         except Exception:
@@ -178,7 +175,7 @@ class Originals:
         return timed
 
     async def _check_unknown(self, image: str, path: str) -> None:
-        """Raise Conflict where a GET would not have it fetched either."""
+        """Raise Conflict if a GET would not fetch it either."""
         rows = await self._on_thread(lambda: self._store.rows([image, path]))
         if image in rows and rows[image].entry.content:
             raise _its_own_original(image)
@@ -192,11 +189,11 @@ class Originals:
         return await self._single_flight.join((image, source), lambda: self._fetch(image, source))
 
     async def _fetch(self, image: str, source: str | None) -> ImageInfo | None:
-        """The facts of what was fetched and stored; None if something is known of it by now."""
+        """Fetch and store; return the facts, or None if the image is known by now."""
         path = original_of(image)
         if await self._is_known(image, path):
-            # who asked looked before the last one who fetched it was done, or looked for the
-            # original of an image that has none
+            # the caller looked before an earlier fetch had finished, or asked for the original of
+            # an image that has none
             return None
         file = await self._download(
             lambda: (
@@ -245,7 +242,7 @@ def _its_own_original(image: str) -> Conflict:
 
 
 def checked_names(names: Sequence[str], limits: RenditionLimits) -> tuple[str, ...]:
-    """Names of renditions that a GET would be given, each once. Raises BadRequest and its kin."""
+    """The names without duplicates. Raises BadRequest or a subclass if a GET would refuse one."""
     once = tuple(dict.fromkeys(names))
     if len(once) > OUTPUTS_MAX:
         raise BadRequest(

@@ -1,9 +1,8 @@
 """Renders renditions for an operator before any client asks for them.
 
-look up the image, as a GET does -> what is in the cache already -> one decode for all the rest,
-into the cache
-                                                                   if that fails: one by one, to
-                                                                   tell which it is
+look up the image, as a GET does
+  -> skip what is in the cache already
+  -> decode once and cache all the rest; if that fails, one by one, to find which of them fail
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +33,7 @@ _log = Logger()
 
 
 class OutcomeKind(StrEnum):
-    """RENDERED: it was made. CACHED: it was there. FAILED: it cannot be made, or not now."""
+    """CACHED: it was in the cache already. FAILED: it cannot be rendered, at least not now."""
 
     RENDERED = "rendered"
     CACHED = "cached"
@@ -52,7 +51,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class PrerenderReport:
-    """What came of all of them, as they were named, and how long it waited and ran."""
+    """The outcomes by name, in the order of the request, and how long it waited and ran."""
 
     outcomes: dict[str, Outcome]
     waited_seconds: float = 0.0
@@ -60,8 +59,8 @@ class PrerenderReport:
 
 
 class Prerenderer:
-    """Renders on request. On the reactor's thread; `on_thread` runs a short blocking call on a
-    thread of its own pool.
+    """Renders on request. Runs on the reactor's thread; `on_thread` runs a short blocking call on
+    a thread of its own pool.
     """
 
     def __init__(
@@ -79,30 +78,26 @@ class Prerenderer:
         self._counters = counters
 
     def check(self, names: Sequence[str]) -> None:
-        """Raise BadRequest, NotFound or NotAcceptable if one of `names` is not a rendition that
-        this server makes.
-        """
+        """Raise BadRequest, NotFound or NotAcceptable if one of `names` is never made here."""
         checked_names(names, self._limits)
 
     async def render(self, image: str, names: Sequence[str]) -> PrerenderReport:
-        """Have renditions of the image at a clean path in the render cache; those of the formats
-        that `.auto` may come to as well.
+        """Cache renditions of the image at a clean path; for `.auto`, one in each possible format.
 
-        Raises BadRequest if one of `names` is none that a GET would be given, NotFound and its kin
-        if there is no such image; Overloaded, if nothing was done and the same call may succeed a
-        little later.
+        Raises BadRequest if a GET would refuse one of `names`, NotFound or a subclass if there is
+        no image at the path, and Overloaded if nothing was done and the call may succeed later.
         """
         named = {name: _requests(name) for name in checked_names(names, self._limits)}
         for _ in range(LOOKS_MAX):
             try:
                 content = await self._lookup.source(image)
-            except NotFound:  # whether here or at its source
+            except NotFound:  # here or at its source
                 raise NotFound("path", f"there is no image {quoted(image, 200)}") from None
             try:
                 return await self._render(quoted(image, 200), content.digest, named)
             except SourceVanished:
                 continue
-        raise InternalError  # the row is there and its bytes are not: verify finds out
+        raise InternalError  # a row without its bytes: verify will report it
 
     async def _render(
         self, path: str, digest: str, named: dict[str, tuple[RenditionRequest, ...]]
@@ -126,7 +121,7 @@ class Prerenderer:
                 if len(errors) < FAILURES_MAX:
                     error = await self._make(report, digest, {name: named[name]})
                     errors += [error] if error else []
-                else:  # then it is the image
+                else:  # the image itself is to blame
                     report.outcomes[name] = Outcome(name, OutcomeKind.FAILED, errors[-1])
             error = errors[-1] if errors else None
         if error:
@@ -144,7 +139,7 @@ class Prerenderer:
     async def _make(
         self, report: PrerenderReport, digest: str, named: dict[str, tuple[RenditionRequest, ...]]
     ) -> ImagepipeError | None:
-        """Render these and note the outcomes; returns why that failed. Raises SourceVanished."""
+        """Render these, record the outcomes, return the error if any. Raises SourceVanished."""
         try:
             job = await self._renditions.make_all(
                 digest, [request for requests in named.values() for request in requests]

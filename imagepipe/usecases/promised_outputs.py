@@ -1,5 +1,5 @@
-"""Renders the outputs that POSTs promised, one image after another, including those that an earlier
-run of the daemon did not get to.
+"""Renders the outputs that POSTs promised, one image after another, including those left over from
+an earlier run of the daemon.
 """
 
 from collections import Counter, deque
@@ -33,20 +33,20 @@ AGAIN_SECONDS = 1.0
 """How long to wait while the queue is full."""
 
 FAILURES_MAX = 8
-"""Where one decode for all outputs of an image fails, each is tried by itself, until so many have
-failed: then it is the image.
+"""If one decode for all outputs of an image fails, each output is tried alone. After this many
+failures the image itself is to blame.
 """
 
 _log = Logger()
 
 
 class PromisedOutputs:
-    """Carries out orders. On the reactor's thread; `reactor` is an IReactorTime. What is not done
-    when it stops is done after the next start.
+    """Carries out orders. Runs on the reactor's thread. Orders that are unfinished when it stops
+    are carried out after the next start.
 
-    It works while it has something to render with: orders that come at other times wait. Several
-    orders may promise the same of one image, each for another version of it: the store is told to
-    forget it with the last of them.
+    Orders wait while there is nothing to render them with. Several orders may promise the same
+    output of an image, each for another version of it: the store forgets the promise with the last
+    of them.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class PromisedOutputs:
         self._counters = counters
         self._waiting: deque[Order] = deque()
         self._working: Deferred[None] | None = None
-        # path and name, of orders that have not had their turn
+        # path and name of each output of the unfinished orders
         self._promised: Counter[tuple[str, str]] = Counter()
         self._writing = DeferredLock()
         self._started = self._stopped = False
@@ -70,8 +70,8 @@ class PromisedOutputs:
         return len(self._waiting) + (self._working is not None)
 
     def make_by(self, renditions: Renditions | None) -> None:
-        """Render by these from now on, the first time beginning with what an earlier run has left;
-        None: render nothing.
+        """Render with `renditions` from now on, or render nothing if it is None. The first time,
+        start with what an earlier run left over.
         """
         self._renditions = renditions
         if renditions and not self._started:
@@ -88,16 +88,14 @@ class PromisedOutputs:
             self._working.cancel()
 
     def check_room(self) -> None:
-        """Raise Overloaded if too many images wait."""
+        """Raise Overloaded if too many images are waiting."""
         if len(self._waiting) >= ORDERS_MAX:
             raise Overloaded(
                 f"{len(self._waiting)} images are waiting for their outputs: try again later"
             )
 
     async def promise(self, order: Order) -> None:
-        """Make an order durable; `add` or `withdraw` must follow. Raises what `Store.order`
-        does.
-        """
+        """Make an order durable. `add` or `withdraw` must follow. Raises like `Store.order`."""
         if not order.names:
             return
         self._promised.update(_promises(order))
@@ -111,13 +109,13 @@ class PromisedOutputs:
             self._writing.release()
 
     def add(self, order: Order) -> None:
-        """Carry out an order that was promised, and whose image is stored."""
+        """Carry out a promised order whose image has been stored."""
         if order.names and not self._stopped:
             self._waiting.append(order)
             self._work_if_need_be()
 
     async def withdraw(self, order: Order) -> None:
-        """Forget an order that was promised, and whose image was refused."""
+        """Forget a promised order whose image was refused."""
         if order.names:
             await self._forget(order)
 
@@ -166,7 +164,7 @@ class PromisedOutputs:
                 continue
             except CancelledError:  # it is stopping
                 raise
-            except Exception:  # a bug: this order's, not that of those behind it
+            except Exception:  # a bug: it must not hold up the orders behind
                 _log.failure(
                     "outputs of {path} will be rendered after the next start",
                     path=quoted(order.path, 200),
@@ -192,7 +190,7 @@ class PromisedOutputs:
             None,
         )
         if content is None:
-            return  # it was deleted meanwhile, or never came
+            return  # it was deleted in the meantime, or never stored
         requests: list[RenditionRequest] = []
         for name in order.names:
             rendition = renditions.parse(name)
@@ -217,7 +215,7 @@ class PromisedOutputs:
     async def _failure(
         self, digest: str, requests: Sequence[RenditionRequest]
     ) -> ImagepipeError | None:
-        """Render with one decode; why that cannot be done. Raises DiskFull."""
+        """Render with one decode; return why it failed, if it did. Raises DiskFull."""
         while self._renditions and not self._stopped:
             try:
                 await self._renditions.make_all(digest, requests)
@@ -225,7 +223,7 @@ class PromisedOutputs:
                 await deferLater(self._reactor, AGAIN_SECONDS)
             except DiskFull:
                 raise
-            except SourceVanished:  # it was replaced or deleted meanwhile
+            except SourceVanished:  # it was replaced or deleted in the meantime
                 break
             except ImagepipeError as error:
                 return error
@@ -233,8 +231,8 @@ class PromisedOutputs:
                 break
         return None
 
-    # What the store remembers. One write at a time, or a promise could overtake the word that it
-    # was kept.
+    # The store's record. One write at a time: otherwise a new promise could be stored before an
+    # earlier one for the same output is deleted, and be lost with it.
 
     async def _forget(self, order: Order) -> None:
         self._drop(order)

@@ -1,12 +1,12 @@
-"""The verification of a node: one at a time, on a thread of its own, at the requested rate. It
+"""Verifies a node: one verification at a time, on a thread of its own, at the requested rate. It
 reports its progress and what it finds.
 
-    start ---> thread: Store.verify, which is told by this when to wait, and when it is over
-                 |   bytes that are missing
+    start ---> thread: Store.verify, which asks this module when to wait and when to stop
+                 |   missing bytes
                  +----> reactor: replication fetches them
 
-It ends within a moment when it is told to, whatever it waits for, and leaves nothing half done:
-what it has repaired is repaired.
+It stops at once when asked to, whatever it is waiting for, and leaves nothing half done: repairs
+made so far stay.
 """
 
 import threading
@@ -27,7 +27,7 @@ from imagepipe.storage.verify.findings import Extent, Finding, ImageProblem
 
 PROBLEMS_KEPT = 1000
 PROBLEMS_LOGGED = 100
-"""How many problems of a verification have a line in the log."""
+"""How many problems of a verification are logged."""
 
 REST_SECONDS = 0.1
 
@@ -45,12 +45,12 @@ _log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a verification is, or came: `checked` of `total` images, `bytes` of `bytes_total`;
-    times in ms since 1970.
+    """How far a verification has got: `checked` of `total` images, `bytes` of `bytes_total`.
+    Times are in ms since 1970.
 
-    unrepaired: problems that `repair` could not put right; 0 without it. problems: the newest, the
-    oldest first. finished_ms: when it came to its end; None: it runs, was stopped, or could not go
-    on, which `error` then tells.
+    unrepaired: problems that `repair` could not fix; 0 without it. problems: the most recent ones,
+    oldest first. finished_ms: when it completed; None if it is running, was stopped, or failed
+    (`error` then gives the reason).
     """
 
     running: bool
@@ -74,17 +74,18 @@ class Progress:
 
     @property
     def problems_count(self) -> int:
-        """All of them."""
+        """The number of all problems."""
         return self.missing + self.rotten + self.changed + self.strangers
 
 
 class _StopRequested(Exception):
-    """The walk is to end."""
+    """The verification was asked to stop."""
 
 
 class Verification:
-    """For the reactor's thread, but for `close`. refetch: fetches bytes from peers
-    (Replication.refetch). seconds: a monotonic clock.
+    """Starts and stops verifications. Runs on the reactor's thread, except for `close`.
+
+    refetch: fetches bytes from peers (Replication.refetch). seconds: a monotonic clock.
     """
 
     def __init__(
@@ -124,11 +125,11 @@ class Verification:
         self._run.start()
 
     def progress(self) -> Progress | None:
-        """Of the current or the last one; None if there was none since the daemon started."""
+        """The progress of the current or last one; None if none has run since the start."""
         return self._run.progress() if self._run else None
 
     def stop(self) -> None:
-        """Ask the one that is running, if any, to stop."""
+        """Ask the running verification, if any, to stop."""
         if self._run:
             self._run.stop()
 
@@ -138,7 +139,7 @@ class Verification:
         self.stop()
 
     def close(self) -> None:
-        """Wait until none is running; after `abandon`, on any thread."""
+        """Wait until none is running. Call `abandon` first. Runs on any thread."""
         if self._run:
             self._run.join()
 
@@ -201,7 +202,7 @@ class _VerificationRun:
             more_problems=now.problems_count - len(problems),
         )
 
-    # On its thread.
+    # On its own thread:
 
     def _verify(self) -> None:
         finished, error = False, ""
@@ -210,7 +211,7 @@ class _VerificationRun:
             finished = True
         except _StopRequested:
             pass
-        except Exception as caught:  # whatever ends it is told
+        except Exception as caught:  # any failure is reported
             error = str(caught)
             _log.failure("verify: failed")
         seconds = self._seconds() - self._began
@@ -274,7 +275,7 @@ class _VerificationRun:
     def fetch(self, contents: Sequence[Content]) -> None:
         """See VerifyObserver."""
         arrived = self._arrived = threading.Event()
-        self._wait(0)  # `stop` sets its flag first, and then looks for what there is to wait for
+        self._wait(0)  # `stop` sets its flag first and then looks at `_arrived`
         self._reactor.callFromThread(self._ask_peers, contents, arrived)
         arrived.wait()
         self._arrived = None
@@ -288,7 +289,7 @@ class _VerificationRun:
         with self._lock:
             self._progress = replace(self._progress, **changes)
 
-    # On the reactor's thread.
+    # On the reactor's thread:
 
     def _ask_peers(self, contents: Sequence[Content], arrived: threading.Event) -> None:
         def failed(failure: Any) -> None:
