@@ -1,7 +1,7 @@
-"""From settings to an open node. Read it from top to bottom: each part is made of those above it.
+"""From settings to an open node. Read from top to bottom: each part is built from those above it.
 
-What is made here lasts as long as the process. What a reload replaces is built on top of it, by the
-same builder that builds the first generation.
+Everything built here lives as long as the process. What a reload replaces is built on top of it, by
+the builder that also builds the first generation.
 """
 
 import time
@@ -36,10 +36,11 @@ def open_node(
     *,
     profile: bool = False,
 ) -> Node:
-    """The node that `settings` describe, with its threads running. Blocks: recovery may take a
-    while. Raises StartError.
+    """The node for `settings`, with its threads running. Blocks: recovery may take a while.
+    Raises StartError.
 
-    on_fatal: called on any thread when the node cannot go on. profile: log where the time goes.
+    on_fatal: called on any thread when the node cannot continue. profile: log how long each stage
+    of a call takes.
     """
     return_memory()
     connections = Connections(connections_max(allow_descriptors()))

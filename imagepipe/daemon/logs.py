@@ -1,18 +1,17 @@
-"""The log: an event of twisted.logger becomes a line of text or of JSON, and the line goes where
-twistd is told to put its log.
+"""The log: an event of twisted.logger becomes a line of text or JSON, written to the log that
+twistd's options name.
 
     twistd [-n] [--logfile FILE | --syslog] imagepipe --log-format text
         2026-01-02T03:04:05+0000 [imagepipe.daemon.service.Daemon#info] stopped: ...
-                                                      --log-format json      {"time":
-                                                          "2026-01-02T03:04:05.678Z", "level":
-                                                          "info", ...}
+    twistd [-n] [--logfile FILE | --syslog] imagepipe --log-format json
+        {"time": "2026-01-02T03:04:05.678Z", "level": "info", ...}
 
-Nothing that a stranger sends can begin a line: control characters are escaped, and of a traceback
-every line but the first begins with a tab. What libraries say of their daily work (a factory
-starts, a client times out, a source sent an odd status) is left out; what they warn of is not.
+Nothing that a client sends can begin a line: control characters are escaped, and every line of a
+traceback but the first begins with a tab. Routine messages of libraries (a factory starts, a client
+times out, a source sent an odd status) are left out; their warnings are logged.
 
-A file is never rotated by itself. SIGUSR1 opens it anew, as logrotate wants it; twistd's own would
-then write into a file that is gone.
+The log file is never rotated by the daemon. SIGUSR1 reopens it, as logrotate expects; twistd's own
+log would keep writing to a file that is gone.
 """
 
 import contextlib
@@ -41,24 +40,24 @@ from twisted.logger import (
 from zope.interface import implementer
 
 LINE_LENGTH_MAX = 16 << 10
-"""Characters of one event; the rest is counted."""
+"""Maximum characters of one event; of the rest only the number is logged."""
 
 SEQUENCE_LENGTH_MAX = 100
-"""Of a field that is a list."""
+"""Maximum items logged of a field that is a list."""
 
 DEFAULT_FILE = "twistd.log"
-"""Where twistd logs to that becomes a daemon and is not told where."""
+"""The log file when twistd runs in the background without --logfile."""
 
 _LOGGED = ("imagepipe", "twisted.application", "twisted.scripts", "stdout", "stderr")
-"""Whose events are a line whatever their level; all others' from a warning on."""
+"""Namespaces whose events are always logged; of all others, only warnings and worse."""
 
 _LOGGED_FROM = tuple(f"{told}." for told in _LOGGED)
 
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""Whatever some program might take for the end of a line, for a command, or for another direction
-of writing; but for line feed and tab.
+"""Characters that a program might take for a line end, a command or a change of writing direction,
+except line feed and tab.
 """
 
 _SPECIAL = ("log_failure", "log_flattened", "log_system")
@@ -76,8 +75,8 @@ Write = Callable[[str, LogEvent], None]
 
 
 class LoggedService(MultiService):
-    """Gives the application that twistd makes its log: twistd takes an observer from there, where
-    it is not told another by --logger.
+    """Sets the log observer of twistd's application, which twistd uses unless --logger names
+    another.
     """
 
     def __init__(self, observer: "LineObserver") -> None:
@@ -90,8 +89,8 @@ class LoggedService(MultiService):
 
 
 def observer_for(twistd: Mapping[str, Any], format: str) -> "LineObserver":
-    """The observer for the options of twistd, and `format`, a key of FORMATS. Opens the file;
-    raises OSError, and SystemExit for what twistd refuses.
+    """The observer for twistd's options and `format`, a key of FORMATS. Opens the file; raises
+    OSError, or SystemExit for options that twistd refuses.
     """
     line_of = FORMATS[format]
     if twistd.get("syslog"):
@@ -99,7 +98,7 @@ def observer_for(twistd: Mapping[str, Any], format: str) -> "LineObserver":
         return LineObserver(_untimed(line_of), _to_syslog)
     file, in_foreground = twistd.get("logfile"), twistd.get("nodaemon")
     if file == "-" and not in_foreground:
-        raise SystemExit("A daemon has no standard output to log to: name a file, or use -n.")
+        raise SystemExit("A daemon has no standard output to log to: name a file or use -n.")
     if file == "-" or (in_foreground and not file):
         return LineObserver(
             line_of, LogFile(sys.__stdout__.fileno() if sys.__stdout__ else 1).write
@@ -111,7 +110,7 @@ def observer_for(twistd: Mapping[str, Any], format: str) -> "LineObserver":
 
 @implementer(ILogObserver)
 class LineObserver:
-    """Writes an event as one line, if it is worth one. On any thread."""
+    """Writes each event that is logged as one line. May be called on any thread."""
 
     def __init__(self, line_of: LineOf, write: Write) -> None:
         self._line_of = line_of
@@ -123,7 +122,7 @@ class LineObserver:
 
 
 def is_logged(event: LogEvent) -> bool:
-    """Whether the log has a line for an event."""
+    """Whether an event is logged."""
     level = event.get("log_level")
     if level is None or level >= LogLevel.warn:
         return True
@@ -132,17 +131,17 @@ def is_logged(event: LogEvent) -> bool:
 
 
 def text_line(event: LogEvent) -> str:
-    """An event as twistd writes it; the lines of a traceback below it, with a tab."""
+    """An event in the format of twistd; the lines of a traceback follow it, each after a tab."""
     line = _simple_line(event) or formatEventAsClassicLogText(event) or ""
-    # to look takes a tenth of the time that replacing nothing does
+    # this check takes a tenth of the time of a substitution that replaces nothing
     if not (line.isascii() and line.isprintable()):
         line = _CONTROL.sub(_escaped, line)
     return _shortened(line).rstrip("\n")
 
 
 def json_line(event: LogEvent) -> str:
-    """An event as an object: time, level, namespace, message, perhaps traceback, and the event's
-    own fields.
+    """An event as an object: time, level, namespace, message, traceback if there is one, and the
+    event's own fields.
     """
     told: dict[str, object] = {
         "time": (
@@ -167,8 +166,8 @@ FORMATS: Mapping[str, LineOf] = {"text": text_line, "json": json_line}
 
 
 class LogFile:
-    """A descriptor that lines are appended to. `write` and `reopen` may be called on any thread, at
-    any time: a line goes into one file, whole.
+    """A descriptor to which lines are appended. `write` and `reopen` may be called on any thread at
+    any time: each line goes whole into a single file.
     """
 
     def __init__(self, descriptor: int, path: Path | None = None) -> None:
@@ -177,7 +176,7 @@ class LogFile:
 
     @classmethod
     def at(cls, path: Path) -> "LogFile":
-        """Open a file, or make it. Raises OSError."""
+        """Open a file, creating it if necessary. Raises OSError."""
         return cls(_opened(path), path)
 
     def write(self, line: str, _event: LogEvent | None = None) -> None:
@@ -187,14 +186,14 @@ class LogFile:
             rest = rest[os.write(self._descriptor, rest) :]
 
     def reopen(self) -> None:
-        """Go on in the file that has the path now; a new one, if there is none. Where that cannot
-        be opened, in the old one.
+        """Continue in the file now at the path, creating it if necessary. If it cannot be opened,
+        continue in the old one.
         """
         if self._path is None:
             return
         with contextlib.suppress(OSError):
             descriptor = _opened(self._path)
-            # In one step: whoever writes meanwhile has the one or the other.
+            # Atomic: a thread writing at the same time uses either the old or the new file.
             os.dup2(descriptor, self._descriptor, inheritable=False)
             os.close(descriptor)
 
@@ -204,8 +203,8 @@ def _opened(path: Path) -> int:
 
 
 def _simple_line(event: LogEvent) -> str | None:
-    """What formatEventAsClassicLogText makes of most events, which takes it 60 microseconds; None
-    for those that it has to look at.
+    """The result of formatEventAsClassicLogText for most events, without the 60 microseconds that
+    it takes; None for events that need it.
     """
     form, level = event.get("log_format"), event.get("log_level")
     if (
@@ -218,7 +217,7 @@ def _simple_line(event: LogEvent) -> str | None:
         return None
     try:
         text = form.format_map(event).replace("\n", "\n\t")
-    except Exception:  # a field is missing, or cannot be shown: it says so
+    except Exception:  # a field is missing or cannot be formatted: the slow way reports it
         return None
     seconds = event.get("log_time")
     return (
@@ -235,9 +234,9 @@ def _time(second: int) -> str:
 
 
 def _fields(event: LogEvent) -> Iterator[tuple[str, object]]:
-    """The fields that are plain values; what else there is has its place in the message."""
+    """The fields that are plain values; all others appear only in the message."""
     if "isError" in event:
-        return  # an event of twisted.python.log, whose fields are its own
+        return  # an event of twisted.python.log, whose fields are internal
     for name, value in event.items():
         if not name.startswith("log_"):
             plain = _plain(value)
@@ -246,7 +245,7 @@ def _fields(event: LogEvent) -> Iterator[tuple[str, object]]:
 
 
 def _plain(value: object) -> object:
-    """A value that JSON has, or None."""
+    """The value as JSON can hold it, or None."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, bool | int | float):
@@ -273,7 +272,7 @@ def _escaped(match: "re.Match[str]") -> str:
 
 
 def _untimed(line_of: LineOf) -> LineOf:
-    """Syslog has a time of its own."""
+    """Without the time, which syslog adds itself."""
     return (
         (lambda event: text_line({**event, "log_time": None})[2:])
         if line_of is text_line

@@ -1,4 +1,4 @@
-"""What watches a node: its disk, its engine, its status and the samples of the last hour."""
+"""The monitoring of a node: its disk, engine and status, and the samples of the last hour."""
 
 import time
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from imagepipe.web.status_pages import status_pages
 
 
 class MonitoringParts:
-    """Looks at the other parts between `start` and `stop`. On the reactor's thread."""
+    """Watches the other parts between `start` and `stop`. Runs on the reactor's thread."""
 
     def __init__(
         self,
@@ -69,24 +69,24 @@ class MonitoringParts:
         )
 
     def start(self) -> None:
-        """Probe the disk and take samples from now on."""
+        """Start to probe the disk and take samples."""
         self._disk.start()
         self._sampler.start()
 
     def stop(self) -> None:
-        """Probe and sample no more."""
+        """Stop probing and sampling."""
         self._disk.stop()
         self._sampler.stop()
 
     def replication_status(self) -> ReplicationStatus | None:
-        """How replication stands; None if the node neither publishes nor subscribes, because then
-        there is nothing that could be behind.
+        """The status of replication; None if the node neither publishes nor subscribes, because
+        then nothing can be behind.
         """
         return self._replication.status() if self._generations.current.replicates else None
 
 
 def _probe(storage: StorageParts, engine_check: EngineCheck, path: Path) -> Space:
     if engine_check.why_not:
-        storage.background.submit(engine_check.repeat)  # it may take until the timeout
+        storage.background.submit(engine_check.repeat)  # may take until its timeout
     storage.store.probe()
     return space_of(path)

@@ -1,8 +1,8 @@
-"""An open node: the order in which its parts start and end, and how a reload replaces a generation.
+"""An open node: the order in which parts start and stop, and how a reload replaces a generation.
 
-start                                                begin what it does by itself
+start                                                start the background work
 prepare -> replace or discard                        a reload
-drain -> abandon -> stop -> close                    the end
+drain -> abandon -> stop -> close                    a stop
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from imagepipe.web.http.tls import TlsFactory
 
 
 class Node:
-    """All parts of a daemon but its ports. On the reactor's thread, but for what blocks."""
+    """All parts of a daemon except its ports. On the reactor's thread, except what blocks."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Node:
         return self._sites.factories
 
     def start(self) -> None:
-        """Begin what the node does by itself: replicate, render what was promised. Raises
+        """Start the background work: replication and the rendering of promised outputs. Raises
         StartError.
         """
         current = self._generations.current
@@ -69,14 +69,14 @@ class Node:
         self._outputs.make_by(current.renditions)
 
     def prepare(self, settings: Settings) -> Generation:
-        """Build what `settings` describe, beside what there is; blocks. `replace` or `discard` must
-        follow. Raises StartError.
+        """Build a generation for `settings`, next to the current one; blocks. `replace` or
+        `discard` must follow. Raises StartError.
         """
         return self._builder.build(settings, read_secrets(settings), self._generations.current)
 
     def replace(self, prepared: Generation) -> None:
-        """Answer new requests by what was prepared. Raises StartError, and then nothing has
-        changed.
+        """Answer new requests with the prepared generation. Raises StartError, in which case
+        nothing has changed.
         """
         earlier, settings = self._generations.current, prepared.settings
         self._replication.rename(settings.network.name)
@@ -95,23 +95,23 @@ class Node:
             self._storage.background.submit(earlier.engine.close)
 
     def discard(self, prepared: Generation) -> None:
-        """Give up what was prepared; blocks."""
+        """Discard a prepared generation; blocks."""
         if prepared.engine is not self._generations.current.engine:
             prepared.engine.close()
 
     def drain(self) -> "Deferred[None]":
-        """Finish the requests on open connections and close these; fires when none is left."""
+        """Finish the requests on open connections and close them; fires when none is left."""
         return self._sites.drain()
 
     def abandon(self) -> None:
-        """Make jobs that still wait or run fail soon, so that their clients get an answer."""
+        """Make waiting and running jobs fail soon, so that their clients get a response."""
         self._queue.refuse_waiting()
         for generation in self._generations:
             generation.abandon()
         self._replication.abandon()
 
     def stop(self) -> "Deferred[None]":
-        """Do nothing more by itself; fires once that is so, within moments."""
+        """Stop the background work; fires once it has stopped, within moments."""
         self._outputs.stop()
         self._verification.abandon()
         self._monitoring.stop()

@@ -1,5 +1,5 @@
-"""What the command line does on the node itself, while its daemon does not run: with the settings
-and the engine of the daemon, and no reactor.
+"""What the command line does on the node itself while its daemon is not running. It uses the
+daemon's settings and engine, but no reactor.
 """
 
 import time
@@ -17,8 +17,8 @@ from imagepipe.storage.adopt import Adopted, adopt
 
 
 def check(file: Path) -> Settings:
-    """What the daemon would find in its configuration and in the files that this names, with its
-    warnings; raises ConfigError or StartError as it would.
+    """The settings, with all warnings, that the daemon would load from its configuration and the
+    files named there. Raises ConfigError or StartError where the daemon would.
     """
     settings = load(file)
     read_secrets(settings)
@@ -36,8 +36,8 @@ def adopt_tree(
     *,
     dry_run: bool,
 ) -> Adopted:
-    """Take the images below `[images] path` into the catalogue; the arguments and errors are those
-    of storage/adopt.py.
+    """Add the images below `[images] path` to the catalogue. See storage/adopt.py for the arguments
+    and errors.
     """
     engine = start_engine(settings).engine
 

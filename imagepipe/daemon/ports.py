@@ -1,9 +1,9 @@
-"""The ports that the settings name, and listening on them: on others from one moment to the next,
-without closing what is open.
+"""The ports named in the settings. Listens on them, and switches to others in a single step without
+closing open connections.
 
-`systemd:` endpoints are sockets that were handed over at the start (sd_listen_fds(3)). They stay
-open as long as the process, whether they are listened on or not, because nobody hands them over
-again; what waits in them, waits for the next process.
+`systemd:` endpoints are sockets passed in at the start (sd_listen_fds(3)). They stay open for the
+life of the process, even when it does not listen on them, because they are not passed in again;
+connections still queued in them wait for the next process.
 """
 
 import os
@@ -29,15 +29,15 @@ XML_RPC = "XML-RPC"
 HTTP = "HTTP"
 
 BACKLOG = 1024
-"""Connections that wait to be accepted. Where there is no more room, as with Twisted's 50, a client
-tries again only after a second, then three, then seven.
+"""Connections that may wait to be accepted. When the queue is full, which happens quickly with
+Twisted's default of 50, a client retries only after one second, then three, then seven.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A port to listen on: its name, a server endpoint string of Twisted, and the scheme of its
-    URL, with which it is the same port as with another.
+    """A port to listen on: its name, a Twisted server endpoint string, and the scheme of its URL,
+    which is ignored when listeners are compared.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Listener:
 
 
 def listeners_of(settings: Settings) -> tuple[Listener, ...]:
-    """What to listen on."""
+    """The listeners for these settings."""
     network, http = settings.network, settings.http
     methods = Listener(XML_RPC, _endpoint(network), "https" if network.is_encrypted else "http")
     pages = Listener(HTTP, _endpoint(http), "https" if http.is_encrypted else "http")
@@ -54,8 +54,8 @@ def listeners_of(settings: Settings) -> tuple[Listener, ...]:
 
 
 class Ports:
-    """The ports that are listened on. `factories`: what each hands its connections to, by its name.
-    On the reactor's thread.
+    """The open ports. `factories`: the protocol factory of each port, by the port's name. Runs on
+    the reactor's thread.
     """
 
     def __init__(self, reactor: Reactor, factories: Mapping[str, Any]) -> None:
@@ -64,8 +64,8 @@ class Ports:
         self._ports: dict[Listener, Any] = {}  # IListeningPorts
 
     async def open(self, wanted: Sequence[Listener]) -> Sequence[Listener]:
-        """Listen on those of `wanted` that are not listened on, and return them; or on none of
-        them: StartError. Nothing is closed.
+        """Listen on those of `wanted` that are not open yet, and return them. If one fails, opens
+        none and raises StartError. Closes no other port.
         """
         opened: list[Listener] = []
         leaving = [
@@ -84,7 +84,7 @@ class Ports:
         return opened
 
     async def keep(self, wanted: Sequence[Listener]) -> None:
-        """Listen on these alone, which are open. Connections that there are stay."""
+        """Keep these, which must be open, and close all others. Existing connections stay."""
         given_up = [listener for listener in self._ports if listener not in wanted]
         self._ports = {listener: self._ports[listener] for listener in (*wanted, *given_up)}
         await self.close(given_up)
@@ -95,11 +95,11 @@ class Ports:
             await self._ports.pop(listener).stopListening()
 
     async def close_all(self) -> None:
-        """Stop listening."""
+        """Stop listening on all ports."""
         await self.close(tuple(self._ports))
 
     def address(self, name: str) -> str | None:
-        """The IP address that the port of this name listens on; None for a Unix socket."""
+        """The IP address of the port with this name; None for a Unix socket."""
         [port] = [port for listener, port in self._ports.items() if listener.name == name]
         return getattr(port.getHost(), "host", None)
 
@@ -115,7 +115,7 @@ class Ports:
         except LookupError:
             if listener.endpoint.startswith("systemd:"):
                 raise ValueError(
-                    "no such socket was handed over (LISTEN_FDS, LISTEN_FDNAMES)"
+                    "no such socket was passed in (LISTEN_FDS, LISTEN_FDNAMES)"
                 ) from None
             raise
         factory = self._factories[listener.name]
@@ -132,8 +132,8 @@ class Ports:
             return self._share(endpoint, beside, factory)
 
     def _share(self, endpoint: Any, beside: Sequence[Any], factory: Any) -> Any:
-        """Listen on another address of a port that is about to be closed, such as 0.0.0.0 instead
-        of 127.0.0.1: Linux refuses that without SO_REUSEPORT.
+        """Listen on the port number of a port that is about to be closed, but on another address,
+        such as 0.0.0.0 instead of 127.0.0.1. Linux refuses this without SO_REUSEPORT.
         """
         for leaving in beside:
             leaving.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -148,8 +148,8 @@ class Ports:
         return port
 
     def _adopt(self, endpoint: Any, factory: Any) -> Any:
-        """Listen on a copy of a socket that was handed over; the endpoint itself would close it,
-        and could not be opened a second time.
+        """Listen on a copy of a socket that was passed in. The endpoint itself would close it and
+        could not be opened a second time.
         """
         descriptor: int = endpoint.fileno
         os.set_blocking(descriptor, False)
@@ -157,7 +157,7 @@ class Ports:
             return self._reactor.adoptStreamPort(descriptor, endpoint.addressFamily, factory)
         private: Any = unix.Port
         port = private._fromListeningDescriptor(self._reactor, descriptor, factory)
-        # or it would change the mode of the manager's socket now, and remove it at the end
+        # otherwise it would change the mode of the manager's socket now and remove it at the end
         port._bindPath = b"\0"
         port.backlog = BACKLOG
         port.startListening()
@@ -165,7 +165,7 @@ class Ports:
 
 
 class _SharedPort(tcp.Port):
-    """A port that can be bound beside another socket of this user that permits it."""
+    """A port that shares its number with another socket of this user that has SO_REUSEPORT."""
 
     def createInternetSocket(self) -> socket.socket:
         created: socket.socket = super().createInternetSocket()

@@ -1,4 +1,4 @@
-"""What the process asks of the system and of the C library before it opens a node."""
+"""Settings of the operating system and the C library, made before a node is opened."""
 
 import contextlib
 import ctypes
@@ -7,14 +7,14 @@ import resource
 DESCRIPTORS_MAX = 1 << 16
 
 LARGE_BYTES = 4 << 20
-"""Only the bytes of images take blocks of this size."""
+"""Only image data needs blocks of this size."""
 
 M_MMAP_THRESHOLD = -3
 """As in <malloc.h>."""
 
 
 def allow_descriptors() -> int:
-    """Raise the limit of open files as far as the system permits and it is useful; return it."""
+    """Raise the limit of open files as far as permitted and useful; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -25,9 +25,9 @@ def allow_descriptors() -> int:
 def return_memory() -> None:
     """Have the C library return large blocks to the system when they are freed.
 
-    glibc raises the threshold for this to the largest block that was ever freed, and keeps smaller
-    blocks in one heap for each thread: after some PNGs of 20 MB the daemon would hold 300 MiB that
-    nothing uses. See mallopt(3); other C libraries do not have it and do not need it.
+    glibc raises the threshold for this to the largest block ever freed, and keeps smaller blocks in
+    one heap per thread: after a few PNGs of 20 MB the daemon would hold 300 MiB of unused memory.
+    See mallopt(3), which other C libraries neither have nor need.
     """
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)

@@ -1,5 +1,5 @@
 """The two HTTP servers of a node: XML-RPC and images. Their ports stay open while a reload replaces
-what is behind them.
+what they serve.
 """
 
 import time
@@ -22,9 +22,9 @@ from imagepipe.web.image_resource import JSON_REFUSAL
 
 
 class Sites:
-    """Answers by the generation that was served last. On the reactor's thread.
+    """Answers requests with the generation last passed to `serve`. Runs on the reactor's thread.
 
-    profile: log where the time of each call goes.
+    profile: log how long each stage of a call takes.
     """
 
     def __init__(self, connections: Connections, counters: Counters, *, profile: bool) -> None:
@@ -54,11 +54,11 @@ class Sites:
 
     @property
     def is_draining(self) -> bool:
-        """Whether only requests under way are still answered."""
+        """Whether only requests in progress are still answered."""
         return self._xml_rpc.draining
 
     def serve(self, generation: Generation) -> None:
-        """Answer new requests by this generation."""
+        """Answer new requests with this generation."""
         self._xml_rpc.serve(generation.methods)
         self._factories[XML_RPC].set_certificate(generation.secrets.tls)
         if generation.image_server:
@@ -67,7 +67,7 @@ class Sites:
             self._http.drain()
 
     def drain(self) -> "Deferred[None]":
-        """Finish the requests on open connections and close these; fires when none is left."""
+        """Finish the requests on open connections and close them; fires when none is left."""
         return gatherResults([self._xml_rpc.drain(), self._http.drain()]).addCallback(
             lambda _: None
         )

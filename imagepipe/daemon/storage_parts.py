@@ -1,4 +1,4 @@
-"""What a node has on disk: the store, and the render cache, which follows its removals."""
+"""A node's data on disk: the store, and the render cache, which follows its removals."""
 
 import threading
 import time
@@ -13,9 +13,9 @@ from imagepipe.storage.store import Store
 
 
 class StorageParts:
-    """The store and the render cache, both open. Made on a thread; raises StartError.
+    """The store and the render cache, both open. Created on a thread; raises StartError.
 
-    background: a thread for work that nobody waits for.
+    background: a thread for work that no request waits for.
     """
 
     def __init__(self, settings: Settings, on_fatal: Callable[[Exception], None]) -> None:
@@ -30,12 +30,12 @@ class StorageParts:
             is_there=lambda digest: store.object_path(digest).is_file(),
         )
         self.admit(settings)
-        # there may be many renditions of one image, and a listener must not block
+        # an image may have many renditions, and a listener must not block
         store.removed.connect(lambda digests: self.background.submit(self.cache.forget, digests))
         store.full.connect(self.cache.give_up_space)
 
     def start(self) -> None:
-        """Accept changes; until then the store only answers questions."""
+        """Accept changes; until then the store can only be read."""
         self.store.start()
         threading.Thread(target=self.cache.recover, name="recover cache", daemon=True).start()
 
@@ -45,7 +45,7 @@ class StorageParts:
         self.store.peers.admission = Admission(images.bytes_max, images.pixels_max)
 
     def resize_cache(self, before: Settings, after: Settings) -> None:
-        """Give the cache the size that the new settings name, in the background."""
+        """Resize the cache to the new settings, in the background."""
         if (bytes_max := cache_bytes_max(after)) != cache_bytes_max(before):
             self.background.submit(self.cache.resize, bytes_max)
 
@@ -58,7 +58,7 @@ class StorageParts:
 
 
 def cache_bytes_max(settings: Settings) -> int:
-    """The size of the render cache: 0 without an image server, which alone uses it."""
+    """The size of the render cache: 0 without an image server, its only user."""
     return settings.http.cache_bytes_max if settings.http.is_enabled else 0
 
 

@@ -1,15 +1,15 @@
-"""What a service manager such as systemd is told (sd_notify(3)): lines of NAME=value in a datagram
-to the socket that NOTIFY_SOCKET names.
+"""Notifications to a service manager such as systemd (sd_notify(3)): lines of NAME=value in a
+datagram to the socket named by NOTIFY_SOCKET.
 
-    READY=1 STATUS=...                   it serves; also when a reload is over
+    READY=1 STATUS=...                   the daemon is serving; also sent after a reload
     RELOADING=1 MONOTONIC_USEC=...       a reload begins
-    STOPPING=1                           it stops
-    EXTEND_TIMEOUT_USEC=...              it needs so much longer, with its start or its stop
-    WATCHDOG=1                           the reactor turns
+    STOPPING=1                           the daemon is stopping
+    EXTEND_TIMEOUT_USEC=...              the start or the stop needs this much longer
+    WATCHDOG=1                           the reactor is running
 
-Without NOTIFY_SOCKET nobody is told anything. Nothing here waits or raises: a manager that does not
-listen is no reason not to serve. What it has no room for, because it is slow, is told again in its
-order, a moment later.
+Without NOTIFY_SOCKET nothing is sent. Nothing here blocks or raises: the daemon serves even if the
+manager does not listen. If a slow manager's socket is full, messages are retried a moment later, in
+order.
 """
 
 import socket
@@ -20,16 +20,16 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 EXTENSION_SECONDS = 30.0
-"""How much longer a start is said to take, again and again until it is done."""
+"""The extra time requested for a start, repeatedly until it is done."""
 
 RETRY_SECONDS = 0.05
 
 
 class ServiceManager:
-    """Whoever started this process. On the reactor's thread; `reactor` is an IReactorTime,
-    `monotonic_us` the time of CLOCK_MONOTONIC in microseconds.
+    """The service manager that started this process. Runs on the reactor's thread; `monotonic_us`
+    returns the time of CLOCK_MONOTONIC in microseconds.
 
-    environment: the process's. process_id: its own.
+    environment, process_id: those of this process.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class ServiceManager:
         self._pending: deque[bytes] = deque()
 
     def starting(self) -> None:
-        """The start takes as long as it takes: it is not to be given up while the reactor turns."""
+        """Starting may take any time: the manager must not give up while the reactor is running."""
         if self._address:
             self._extending.start(EXTENSION_SECONDS / 3)
             if self._watchdog_seconds:
                 self._watching.start(self._watchdog_seconds / 2)
 
     def ready(self, status: str) -> None:
-        """It serves; `status` is a line that says how."""
+        """The daemon is serving; `status` is a line that describes how."""
         self._end_extending()
         self._send("READY=1", f"STATUS={status}")
 
@@ -67,11 +67,11 @@ class ServiceManager:
         self._send(
             "RELOADING=1",
             f"MONOTONIC_USEC={self._monotonic_us()}",
-            "STATUS=loading the configuration again",
+            "STATUS=reloading the configuration",
         )
 
     def stopping(self) -> None:
-        """It stops."""
+        """The daemon is stopping."""
         self._end_extending()
         self._send("STOPPING=1", "STATUS=stopping")
 
@@ -99,12 +99,12 @@ class ServiceManager:
                     self._reactor.callLater(RETRY_SECONDS, self._send_pending)
                     return
                 except OSError:
-                    pass  # nobody is there
+                    pass  # nobody is listening
                 self._pending.popleft()
 
 
 def _watchdog_seconds(environment: Mapping[str, str], process_id: int) -> float:
-    """How often the manager wants to hear that the reactor turns; 0: never."""
+    """How often the manager expects WATCHDOG=1; 0: never."""
     microseconds = environment.get("WATCHDOG_USEC", "")
     is_meant = environment.get("WATCHDOG_PID", str(process_id)) == str(process_id)
     return (

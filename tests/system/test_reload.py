@@ -306,7 +306,7 @@ class RefusalTests:
             ),
             (
                 {"http": {"endpoint": "systemd:domain=INET:index=0"}},
-                ["no such socket was handed over"],
+                ["no such socket was passed in"],
             ),
         ],
     )

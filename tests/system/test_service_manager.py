@@ -108,7 +108,7 @@ class SocketTests:
     ) -> None:
         daemon = manager.daemon(tmp_path, {"network": {"endpoint": endpoint}})
         try:
-            with pytest.raises(RuntimeError, match="no such socket was handed over"):
+            with pytest.raises(RuntimeError, match="no such socket was passed in"):
                 daemon.start()
             assert daemon.wait() == 1
         finally:

@@ -71,7 +71,7 @@ class ServiceManagerTests:
     def test_a_reload_says_when_it_began(self, manager: Manager) -> None:
         manager.daemon().reloading()
         assert manager.heard() == [
-            "RELOADING=1\nMONOTONIC_USEC=123\nSTATUS=loading the configuration again"
+            "RELOADING=1\nMONOTONIC_USEC=123\nSTATUS=reloading the configuration"
         ]
 
     @pytest.mark.parametrize("watched", [{}, {"WATCHDOG_PID": str(os.getpid())}])
