@@ -1,1 +1,1 @@
-"""What a reload replaces: the engine, and everything that answers under one set of settings."""
+"""What a reload replaces: the engine, and everything that serves one set of settings."""

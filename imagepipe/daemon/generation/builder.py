@@ -1,6 +1,6 @@
-"""Builds a generation from settings, on the parts that last as long as the process.
+"""Builds a generation from settings, on top of the parts that live as long as the process.
 
-Whatever is wrong with a configuration shows here, where nothing has been replaced yet.
+Anything wrong with a configuration shows up here, before anything has been replaced.
 """
 
 import time
@@ -41,7 +41,7 @@ from imagepipe.web.xmlrpc.system_methods import SystemMethods
 
 
 class GenerationBuilder:
-    """Builds generations on the parts that last."""
+    """Builds generations on top of the permanent parts."""
 
     def __init__(
         self,
@@ -66,8 +66,8 @@ class GenerationBuilder:
     def build(
         self, settings: Settings, secrets: Secrets, earlier: Generation | None = None
     ) -> Generation:
-        """The generation that `settings` describe; what need not change is taken from the `earlier`
-        one. Blocks. Raises StartError.
+        """The generation for `settings`; parts that need not change are taken from `earlier`.
+        Blocks. Raises StartError.
         """
         users = self._users(secrets.passwords, earlier.users if earlier else None)
         status_users = self._users(
@@ -152,7 +152,7 @@ class GenerationBuilder:
         if not passwords:
             return None
         if earlier and earlier.users == passwords:
-            return earlier  # with the passwords in memory that were found to be right
+            return earlier  # which has verified passwords in memory
         return Passwords(passwords, self._threads.passwords)
 
     def _graphite(self, settings: Settings) -> Graphite | None:

@@ -1,4 +1,4 @@
-"""The engine that the settings name."""
+"""The engine named in the settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from imagepipe.errors import StartError
 
 @dataclass(frozen=True, slots=True)
 class ChosenEngine:
-    """An engine at work, and how many processes it has."""
+    """A running engine, and the number of its processes."""
 
     engine: Engine
     workers: Callable[[], int]
 
 
 def start_engine(settings: Settings) -> ChosenEngine:
-    """Make the engine that is configured. Raises StartError.
+    """Start the configured engine. Raises StartError.
 
-    The workers of libvips are started here, because they take a moment to become ready.
+    The libvips workers are started here, because they take a moment to become ready.
     """
     images = settings.images
     imagemagick = ImageMagickEngine(
@@ -49,7 +49,7 @@ def start_engine(settings: Settings) -> ChosenEngine:
 
 
 def needs_another_engine(before: Settings, after: Settings) -> bool:
-    """Whether anything differs that an engine depends on."""
+    """Whether any setting that an engine depends on differs."""
     return _engine_settings(before) != _engine_settings(after)
 
 

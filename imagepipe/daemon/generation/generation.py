@@ -1,7 +1,7 @@
-"""Everything that answers under one set of settings, until a reload puts the next in its place.
+"""Everything that serves one set of settings, until a reload replaces it with the next.
 
-A request that is under way keeps the parts that it began with. So of a generation only what runs by
-itself is ended, and an engine that is closed still finishes what it was asked to do.
+A request in progress keeps the parts that it began with. So only the background work of a
+generation is stopped when it is replaced, and a closed engine still finishes its jobs.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class ImageServer:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """The parts that were built from `settings`. methods: the answers to XML-RPC calls."""
+    """The parts that were built from `settings`. methods: answers XML-RPC calls."""
 
     settings: Settings
     secrets: Secrets
@@ -59,13 +59,13 @@ class Generation:
 
     @property
     def has_requests(self) -> bool:
-        """Whether some request still waits for its answer."""
+        """Whether any request is still unanswered."""
         return self.methods.unanswered > 0 or (
             self.image_server is not None and self.image_server.content.unanswered > 0
         )
 
     def abandon(self) -> None:
-        """Make what is still running fail soon."""
+        """Make everything still running fail soon."""
         self.engine.abort()
         for users in (self.users, self.status_users):
             if users:
@@ -76,9 +76,9 @@ class Generation:
 
 class Generations:
     """The generation that answers new requests, and earlier ones that are still finishing theirs.
-    On the reactor's thread.
+    Runs on the reactor's thread.
 
-    Empty until the first generation is built on the parts that last; some of these look here.
+    Empty until the first generation is built. Some of the permanent parts under it read from here.
     """
 
     def __init__(self) -> None:
@@ -108,12 +108,12 @@ class Generations:
 
     @property
     def downloads(self) -> int:
-        """How many originals are being fetched."""
+        """The number of originals being fetched."""
         return sum(one.image_server.sources.running for one in self if one.image_server)
 
     @property
     def engine_workers(self) -> int:
-        """How many processes the engines have."""
+        """The number of engine processes."""
         return sum(
             chosen.workers() for chosen in {id(one.engine): one.chosen for one in self}.values()
         )

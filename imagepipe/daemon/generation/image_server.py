@@ -1,4 +1,4 @@
-"""Builds the image server of a generation: rendering on demand, and the pages for it."""
+"""Builds the image server of a generation: rendering on demand, and its pages."""
 
 import time
 from collections.abc import Mapping
@@ -37,11 +37,11 @@ from imagepipe.web.welcome import HTTP, welcome
 from imagepipe.web.xmlrpc.admin_methods import OnDemand
 
 FORM_BYTES_MAX = 1 << 20
-"""The size of everything in a form but its image."""
+"""The size of everything in a form except its image."""
 
 
 class ImageServerBuilder:
-    """Builds image servers on the parts that last."""
+    """Builds image servers on top of the permanent parts."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class ImageServerBuilder:
         users: Passwords | None,
         status_users: Passwords | None,
     ) -> ImageServer:
-        """The image server that `[http]` describes."""
+        """The image server configured by `[http]`."""
         images, http = settings.images, settings.http
         store, counters, on_thread = self._store, self._counters, self._threads.files
         limits = RenditionLimits(
@@ -90,7 +90,7 @@ class ImageServerBuilder:
             images.render,
             limits,
             counters,
-            RecentFailures(time.monotonic),  # under other settings the same may succeed
+            RecentFailures(time.monotonic),  # fresh: with other settings the same may succeed
         )
         sources = SourceFetcher(
             self._reactor,

@@ -1,4 +1,4 @@
-"""The contents of the files that the settings name: certificate, passwords, keys of the peers."""
+"""The contents of the files named in the settings: certificate, passwords, replication keys."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Secrets:
 
 
 def read_secrets(settings: Settings) -> Secrets:
-    """Read the files that the settings name; blocks. Raises StartError."""
+    """Read the files named in the settings; blocks. Raises StartError."""
     network, http = settings.network, settings.http
     try:
         return Secrets(
@@ -35,7 +35,7 @@ def read_secrets(settings: Settings) -> Secrets:
             status_passwords=_passwords(http.status_users) if http.is_enabled else None,
             keys=load_keys(settings.replication.keys) if settings.replication.keys else None,
         )
-    except OSError as error:  # it was there when the settings were checked
+    except OSError as error:  # it existed when the settings were checked
         raise StartError(f"cannot read {error.filename}: {error.strerror}") from None
 
 
