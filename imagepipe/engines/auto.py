@@ -1,10 +1,10 @@
-"""Which engine takes which image: libvips what it reads and writes, ImageMagick all the rest.
+"""Chooses the engine for each image: libvips if it can read and write it, otherwise ImageMagick.
 
-The rest is the formats that libvips does not read, of TIFF the many kinds that it does not
-(floating point, Lab, 4 bits a channel), and a GIF whose header it cannot read.
+ImageMagick takes the formats that libvips does not read, many kinds of TIFF (floating point, Lab,
+4 bits a channel), and GIFs whose headers libvips cannot read.
 
-An image that is not animated is only decoded by the engine that reads it best, and rendered by the
-one that is configured: so `auto` writes everything as libvips does, AVIF with alpha among it.
+A still image is only decoded by the engine that reads it best; the configured engine renders it.
+So `auto` writes everything as libvips does, including AVIF with alpha.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,10 +1,10 @@
-"""What every render engine promises.
+"""The interface of every render engine.
 
     with engine.open(image, format) as source:        the header is read, nothing decoded
         plan = plan_render(..., source.facts, ...)    limits are checked on the facts
         source.render(plan, folder)                   one decode; output n is at folder/n
 
-An engine is called on I/O threads, from several at once, and blocks there.
+Engines block; they are called on several I/O threads at once.
 """
 
 from contextlib import AbstractContextManager

@@ -1,4 +1,4 @@
-"""What decoders say when they fail -> a reason that a client can use: short, ASCII, on one line,
+"""Turns decoders' error messages into reasons that help a client: short, ASCII, on one line and
 without the names of our files.
 """
 

@@ -1,4 +1,4 @@
-"""An image as a file, to hand to a child process: bytes in memory become one there."""
+"""Passes an image to a child process as a file; bytes in memory become a file in memory."""
 
 import os
 from collections.abc import Iterator

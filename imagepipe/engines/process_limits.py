@@ -1,8 +1,8 @@
-"""Resource limits of processes that decode: as low as wanted, and never above what the system
-grants.
+"""Resource limits of processes that decode: as low as requested, but never above the
+system's own.
 
-A daemon may itself run under hard limits (systemd's LimitAS=, a container's, `ulimit -H`). Raising
-one fails, and a decoder that died of that would make every image look broken.
+The daemon itself may run under hard limits (systemd's LimitAS=, a container's, `ulimit -H`).
+Raising one fails, and if decoders died of that, every image would look broken.
 """
 
 import resource

@@ -1,6 +1,6 @@
-"""Two engines, one behind the other: the first decodes what the second does not read, or not well.
+"""Chains two engines: the first decodes what the second reads badly or not at all.
 
-What passes between them is a TIFF in the folder of the outputs, gone when these are there.
+A TIFF in the folder of the outputs passes the image on; it is removed once they are rendered.
 """
 
 from collections.abc import Iterator

@@ -95,7 +95,7 @@ class PromisedOutputs:
             )
 
     async def promise(self, order: Order) -> None:
-        """Make an order durable. `add` or `withdraw` must follow. Raises like `Store.order`."""
+        """Make an order durable, before `add` or `withdraw`. Raises what `Store.order` does."""
         if not order.names:
             return
         self._promised.update(_promises(order))

@@ -1,1 +1,1 @@
-"""Image files read and mended byte by byte, where an engine needs help."""
+"""Reads and repairs image files byte by byte where an engine needs help."""

@@ -1,5 +1,5 @@
-"""A worker process of libvips, as the daemon sees it: started, asked, told to forget, ended or
-killed.
+"""The daemon's handle on a libvips worker process: start it, send requests, have it forget one,
+end or kill it.
 """
 
 import os

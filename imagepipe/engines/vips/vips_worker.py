@@ -1,9 +1,9 @@
 """The child process in which libvips runs: `python -m imagepipe.engines.vips.vips_worker DESCRIPTOR
 MEMORY_BYTES TIMEOUT_SECONDS`.
 
-It answers the requests of `messages` that come over DESCRIPTOR, one after another, and ends when
-that is closed. A decoder that crashes, leaks or hangs takes only this process with it: its memory
-is bounded, it leaves no core, and an alarm ends a job that its daemon did not live to end.
+It answers the requests (see `worker_messages`) that arrive on DESCRIPTOR, one after another, and
+exits when that is closed. A decoder that crashes, leaks or hangs takes down only this process: its
+memory is bounded, it dumps no core, and an alarm ends a job whose daemon has died.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What the daemon and a vips worker say to each other, over a Unix socket pair.
+"""The messages between the daemon and a libvips worker, over a Unix socket pair.
 
     daemon                                   worker
                                          <-  Started            once, when it can decode
@@ -10,7 +10,7 @@
 
 A message is its length in four bytes, big-endian, and msgpack. The image never goes through the
 socket: its descriptor is passed (SCM_RIGHTS) with the length of Open, and the worker maps it until
-Forget. The daemon closing its end ends the worker.
+Forget. The worker exits when the daemon closes its end.
 """
 
 import socket
