@@ -1,4 +1,4 @@
-"""How long frames are shown, from one format to another: in sum exactly as long as before.
+"""Converts frame delays between formats without changing their sum.
 
 GIF counts hundredths of a second in two bytes, WebP milliseconds in three.
 """

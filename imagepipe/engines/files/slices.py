@@ -1,7 +1,6 @@
 """Searching the bytes of an image in slices.
 
-`bytes.find` holds the GIL until it is done: 18 ms for 32 MiB, in which nothing else of the daemon
-runs.
+`bytes.find` holds the GIL until it returns: 18 ms for 32 MiB, while the rest of the daemon waits.
 """
 
 from typing import Any

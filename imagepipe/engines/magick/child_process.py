@@ -1,6 +1,4 @@
-"""Run a child process to its end, whatever it does: bounded in time, in memory and in what it may
-say.
-"""
+"""Runs a child process to its end, whatever it does, within limits of time, memory and output."""
 
 import contextlib
 import os

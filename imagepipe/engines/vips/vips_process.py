@@ -1,6 +1,4 @@
-"""The daemon's handle on a libvips worker process: start it, send requests, have it forget one,
-end or kill it.
-"""
+"""The daemon's handle on a libvips worker process: start it, send it requests, end or kill it."""
 
 import os
 import socket
