@@ -45,10 +45,10 @@ check: .venv/ready-dev  ## formatting, lint, types, and the links of the documen
 docs: .venv/ready-dev  ## build the documentation as a site in build/docs; a broken link is an error
 	.venv/bin/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
 
-simulate: .venv/ready-dev  ## prove replication in a simulated world of faults: SEED=1 RUNS=1000
+simulate: .venv/ready-dev  ## test replication in a simulated world of faults: SEED=1 RUNS=1000
 	.venv/bin/python -m tests.simulation --seed $(SEED) --runs $(RUNS)
 
-bench: .venv/ready-bench  ## measure beside other image servers, into docs/performance.md: BENCH="--quick store on_demand"
+bench: .venv/ready-bench  ## benchmark against other image servers, into docs/performance.md: BENCH="--quick store on_demand"
 	@sh scripts/setup.sh tools
 	@sh scripts/setup.sh photos
 	@sh scripts/setup.sh rivals
