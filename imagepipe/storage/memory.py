@@ -1,8 +1,7 @@
-"""What was looked up lately, in memory, for those who must not block: rows by their paths, and
-small files.
+"""Recent lookups in memory, for callers that must not block: rows by their paths, and small files.
 
-LruMemory       name -> value, the least recently used goes first
-RowMemory   path -> the newest row, for as long as it is the newest
+LruMemory   name -> value, the least recently used goes first
+RowMemory   path -> the newest row, as long as it is the newest
 """
 
 import threading
@@ -73,8 +72,8 @@ class LruMemory(Generic[K, V]):
 
 
 class RowMemory:
-    """Rows, and which paths have none. For any thread, with one that changes them; what that one
-    has told is found by nobody who asks after it.
+    """Rows, and which paths have none. For any thread, and one thread that changes them; after it
+    has announced a change, no lookup finds the old row.
 
     A row is read, and noted a moment later: if any path was changed in between, nothing is noted,
     for the row may be the one before.

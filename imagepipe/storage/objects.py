@@ -64,9 +64,7 @@ class Objects:
         return self._folder / digest[:2] / digest
 
     def place(self, digest: str) -> bytes:
-        """The same, for those who have no use for a Path, which takes longer to make than to look
-        at.
-        """
+        """The same as bytes: making a Path takes longer than looking the file up."""
         return b"%b/%b/%b" % (self._place, digest[:2].encode("ascii"), digest.encode("ascii"))
 
     def status(self, digest: str) -> os.stat_result | None:

@@ -1,9 +1,9 @@
-"""Room that is set aside for a full disk: without it nothing could be deleted there, and so nothing
-ever made to fit again.
+"""Disk space that is reserved for deletions: on a full disk nothing could be deleted without it,
+and so nothing would ever fit again.
 
-A delete takes a row, and taking the bytes off the disk takes another. Where the catalogue finds no
-room for those the reserve is given up. Until it is set aside anew, no image is stored: it would
-take the room that a delete needs.
+A deletion writes a row, and removing the bytes writes another. If the catalogue finds no space for
+them, the reserve is released. Until it is allocated again, no image is stored: it would take the
+space that a deletion needs.
 """
 
 import os

@@ -1,6 +1,7 @@
-"""A file that is being sent: opened once, read by any thread, closed by the last who holds it.
+"""A file that is being sent: opened once, read by any thread, closed by its last holder.
 
-What is replaced or deleted meanwhile stays readable until then: a reader gets one version, whole.
+A file that is replaced or deleted meanwhile stays readable until then: a reader gets one whole
+version.
 """
 
 import os
@@ -8,14 +9,12 @@ import threading
 from io import FileIO
 
 HEAD_BYTES = 64 << 10
-"""How much is read at once when a file is opened; most renditions are smaller, and need neither a
-second look nor an open file.
-"""
+"""How much is read when a file is opened; most renditions are smaller, and need no open file."""
 
 
 class SharedFile:
-    """An open file of `size` bytes. Takes over `file`; who made it holds it once. All but the
-    properties block.
+    """An open file of `size` bytes. Takes ownership of `file`; the maker holds it once. Everything
+    but the properties blocks.
     """
 
     def __init__(self, file: FileIO, size: int | None = None) -> None:
@@ -39,8 +38,8 @@ class SharedFile:
 
     @property
     def content(self) -> bytes | FileIO:
-        """All of it, or the file, for as long as this is held: for who does not read it piece by
-        piece.
+        """All bytes, or the file, valid while this is held; for callers that do not read it piece
+        by piece.
         """
         return self.head if self.is_in_memory else self._file
 

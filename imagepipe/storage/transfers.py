@@ -61,8 +61,8 @@ class Transfers:
         self._numbers = itertools.count()
 
     def receive(self, transfer: int, content: Content, offset: int, data: bytes) -> ReceiveResult:
-        """Take a piece of an object. Raises OSError and FlushError, and the transfer begins anew
-        then.
+        """Take a piece of an object. Raises OSError and FlushError, and then the transfer starts
+        over.
         """
         if offset < 0 or offset + len(data) > content.size:
             self.discard(transfer)

@@ -1,4 +1,4 @@
-"""Tells requests that a stranger's web page makes a browser send from those of clients.
+"""Distinguishes requests that another site's web page makes a browser send from those of clients.
 
     Host: 127.0.0.1:8085         cross-origin: the page must not write
     Origin: https://evil.example

@@ -1,4 +1,4 @@
-"""Epochs: how a node tells whether a peer's cursor still means what it meant.
+"""Epochs: how a node knows whether a peer's cursor still means what it meant.
 
 Each start of a daemon draws a random id and notes the number that its first change will have. A
 node that was restored from a backup counts the same numbers once more for other changes; but it

@@ -1,4 +1,4 @@
-"""What a node makes of the rows that a peer has told it: which it takes over, which must wait for
+"""What a node does with the rows of a peer: which it accepts, which must wait for
 their bytes, which of its own are lost by it.
 
     a row that wins, and is a delete or has its bytes here    taken over under this node's own next

@@ -152,7 +152,7 @@ class Worker:
             self._kill()
 
     def abort(self) -> None:
-        """Kill it, from any thread: whoever waits for its reply is told that it died."""
+        """Kill it, from any thread; a caller that waits for its reply learns that it died."""
         self._process.kill()
 
     def end(self) -> None:

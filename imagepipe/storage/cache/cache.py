@@ -1,5 +1,5 @@
-"""The render cache: images that were rendered on demand, kept for the next request; outside the
-served tree and bounded. The least recently used go first.
+"""The render cache: images that were rendered on demand, for the next request. It is bounded, lies
+outside the served tree, and drops the least recently used images first.
 
     cache = RenderCache.open(layout.cache, bytes_max, is_there=...)
         at once, however many renditions there are
@@ -19,12 +19,12 @@ served tree and bounded. The least recently used go first.
         the disk is full
     cache.close()
 
-Losing any of it costs work and no more. So nothing is flushed, an error of SQLite or of the disk is
-logged, and all begins anew; and nothing is trusted: a file of an earlier run is read, and compared
-with its digest, before it is used.
+Losing any of it only costs work. So nothing is flushed, and after an error of SQLite or of the
+disk, which is logged, the cache starts empty. Nothing is trusted either: a file of an earlier run
+is read and compared with its digest before it is used.
 
-A source that goes while something is made of it: its object is removed before `forget` is called,
-and `put` looks for the object when its row is there. So one of the two sees the other.
+If a source is removed while something is rendered from it, its object is removed before `forget` is
+called, and `put` checks for the object once its row is there. So one of the two sees the other.
 """
 
 import contextlib
@@ -84,7 +84,7 @@ class CachedFile:
 
 @dataclass(frozen=True, slots=True)
 class CachedInMemory:
-    """A rendition in memory: all its bytes are in `file`, held for whoever has asked."""
+    """A rendition in memory: all its bytes are in `file`, which is held for the caller."""
 
     file: SharedFile
     digest: str
@@ -116,9 +116,10 @@ class RenderCache:
         """Open the cache in `folder`, or begin one there; never raises, because where there can be
         no cache one does without.
 
-        bytes_max: the room that the files may take; 0: nothing is kept, and what there is goes.
-        is_there: whether the object with this digest exists. new_id: a random 128-bit number in
-        hex. Whoever calls holds a lock on what `folder` is in, for as long as the cache is open.
+        bytes_max: the disk space that the files may take; 0: nothing is cached, and existing files
+        are removed. is_there: whether the object with this digest exists. new_id: a random 128-bit
+        number in hex. The caller holds a lock on the folder that contains `folder` while the cache
+        is open.
         """
         return cls(CacheFiles(folder.absolute()), bytes_max, is_there, new_id, in_memory_max)
 
@@ -193,8 +194,8 @@ class RenderCache:
         return found
 
     def keep_in_memory(self, key: str, file: SharedFile, cached: CachedFile) -> None:
-        """Have the bytes of what `get` has found at hand, read into `file`, if they are few, and
-        what they should be.
+        """Keep the bytes of what `get` has found, read into `file`, in memory if there are few of
+        them and they have the right digest.
         """
         if (
             file.is_in_memory

@@ -1,13 +1,13 @@
-"""The render cache's files and folders, and how much room the file system has for them.
+"""The render cache's files and folders, and the disk space that is left for them.
 
     .imagepipe/cache/        0700
       index.sqlite           which renditions there are; and its -wal and -shm
       in-use                 lies here from each opening to a clean close
       GENERATION/12/NUMBER   a rendition, 0600: its number in hex, below the last two digits
 
-A file is never written to, and its name never used again: who finds a name in the index, and opens
-it a moment later, gets that rendition or none. A new index begins a new generation, so all that an
-earlier one knew is told by its folder.
+A file is never written to again, and its name is never reused: a reader that finds a name in the
+index and opens it a moment later gets that rendition or none. A new index starts a new generation,
+so the files of earlier ones are recognised by their folder.
 """
 
 # These names are made and opened by the thousand, and a Path takes longer to make than the file to

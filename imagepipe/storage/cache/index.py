@@ -4,9 +4,9 @@ SQLite, a row a rendition.
     uses      noted in memory, and written 256 at a time or with the next change
     commits   not flushed: after a power cut the index may have forgotten something, or be damaged
 
-So nothing in it is trusted that can be checked: a row has a checksum, and whoever opens the file
-that it names checks the bytes. It has a write-ahead log, because without flushes that was the
-fastest of the journals that survive a kill.
+So everything that can be checked is checked: a row has a checksum, and the bytes of the file that
+it names are compared with their digest when it is opened. The index has a write-ahead log, because
+without flushes that was the fastest journal that survives a kill.
 """
 
 import contextlib
@@ -205,8 +205,8 @@ class CacheIndex:
         self.room_taken += room_of(rendition.size)
 
     def evict(self, room: int) -> Sequence[RemovedEntry]:
-        """Remove what was used least recently, until it made so many bytes of room or SLICE are
-        removed.
+        """Remove the least recently used renditions until `room` bytes are free or SLICE of them
+        are removed.
         """
         numbers = []
         for number, size in self._connection.execute(

@@ -4,10 +4,10 @@ slice at a time, while the cache is at work.
     the index                            looked through by SQLite; one that is damaged is lost, and
                                          so is all it names
     a file that no row names             its row was to come, or had just gone: removed
-    a row whose source has no object     the image was deleted, and nobody told the cache any more:
+    a row whose source has no object     the image was deleted without the cache hearing of it:
                                          removed with its file
 
-A row whose file is missing or wrong is found by whoever asks for it.
+A row whose file is missing or wrong is noticed when it is requested.
 """
 
 import sqlite3

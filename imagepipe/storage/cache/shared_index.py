@@ -1,12 +1,12 @@
-"""The render cache's rows, for any thread: an index that may fail at any moment, what is remembered
-of it, and the files that go with their rows.
+"""The render cache's rows, for any thread: an index that may fail at any moment, the part of it
+that is in memory, and the files that are removed with their rows.
 
-index      asked and changed under one lock, for some milliseconds at most; no file is opened, read
+index      read and changed under one lock, for a few milliseconds at most; no file is opened, read
            or removed under it
-memory     the rows used last whose files were seen to be good: finding one of them again asks
-           nobody and writes nothing
-a failure  of SQLite, whatever it is: logged, and all is lost; the next puts try to begin anew, ever
-           more seldom as long as that fails
+memory     the rows used last whose files were verified: finding one of them again takes no SQL and
+           writes nothing
+a failure  of SQLite, of any kind: it is logged, and all rows are lost; later puts try to start a
+           new index, less and less often while that fails
 """
 
 import sqlite3
@@ -46,7 +46,7 @@ class CacheHit:
 
 
 class CacheRows:
-    """Invariant: what is remembered is in the index, and the index names the generation of `files`.
+    """Invariant: rows in memory are in the index, and the index names the generation of `files`.
     Nothing here raises.
 
     closing: from then on what takes long is left to the next run. `evictions`: how many rows have
@@ -62,8 +62,8 @@ class CacheRows:
         closing: threading.Event,
         on_gone: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
-        """new_generation: 16 hex digits at random. on_gone: told which keys are no more, one by
-        one; it must not block.
+        """new_generation: 16 random hex digits. on_gone: called with each key that is removed; it
+        must not block.
         """
         self._files = files
         self._new_generation = new_generation
@@ -92,8 +92,8 @@ class CacheRows:
         return index.room_taken if index else 0
 
     def open(self, *, keeps: bool) -> bool:
-        """Go on with the index that is there, or begin anew, if the cache `keeps` anything; whether
-        rows and files are known to agree.
+        """Use the existing index, or start a new one, if the cache `keeps` anything. Returns
+        whether rows and files are known to agree.
         """
         with self._lock:
             try:
@@ -110,8 +110,8 @@ class CacheRows:
             return True
 
     def current(self) -> CacheIndex | None:
-        """The index, to be told from a later one; begun anew if there is none and it is time to
-        try.
+        """The index, which callers compare with a later one; a new one is started if there is none
+        and it is time to try.
         """
         with self._lock:
             if self._index is None and self._to_skip:
@@ -121,7 +121,7 @@ class CacheRows:
             return self._index
 
     def find(self, key: str) -> CacheHit | None:
-        """The row with this key; one that is remembered counts as used now."""
+        """The row with this key; one that is in memory counts as used now."""
 
         def find(index: CacheIndex) -> CacheHit | None:
             rendition = self._in_memory.get(key)
@@ -161,7 +161,7 @@ class CacheRows:
         def fit(index: CacheIndex) -> bool | None:
             if index is not index_then:
                 return None
-            # rendered twice at once: who has found that one is about to open its file
+            # rendered twice at the same time: a reader of the other one is about to open its file
             if index.look_up(rendition.key):
                 removed.append(RemovedEntry(rendition.number, rendition.key))
                 return None

@@ -1,8 +1,8 @@
-"""Outputs that were promised: who stored an image by POST has named them, and they are rendered
-after the answer, even if the daemon ends in between.
+"""Promised outputs: a POST that stored an image named them, and they are rendered after the answer,
+even if the daemon ends in between.
 
-An order whose image never came, because the daemon ended before that, is found out when it is its
-turn.
+An order whose image was never stored, because the daemon ended before that, is dropped when it is
+its turn.
 """
 
 from collections.abc import Sequence

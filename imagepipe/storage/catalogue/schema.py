@@ -257,7 +257,7 @@ def _make_durable(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def unreadable(path: Path, error: Exception) -> StartError:
-    """What the operator is told of a catalogue that is damaged."""
+    """The error that an operator gets for a damaged catalogue."""
     return StartError(
         f"the catalogue {path} cannot be read ({error}): put back a backup of {path.parent}, or"
         f" move {path.parent} away and run imagepipe adopt -c FILE"

@@ -14,7 +14,7 @@ from imagepipe.storage.catalogue import columns
 from imagepipe.storage.catalogue.database import Database
 
 EPOCHS_MAX = 1000
-"""How many starts are remembered: who has not asked since is told everything from the start."""
+"""How many starts are recorded; a peer that has not asked since then gets everything again."""
 
 _PENDING = f"SELECT upstream, {columns.ENTRY}, {columns.FACTS} FROM pending"
 

@@ -1,9 +1,7 @@
-"""Showing states in the tree again, whatever the tree shows now: after a crash, or after an apply
-that failed.
+"""Makes the tree show states again, whatever it shows now: after a crash, or after a failed apply.
 
 What a path showed before is no longer known. A file there counts as ours if its bytes are those of
-an object: the objects of replaced versions are kept until the tree is flushed, so that this can be
-told.
+an object; that is why the objects of replaced versions are kept until the tree is flushed.
 """
 
 from collections.abc import Mapping

@@ -1,14 +1,14 @@
-"""Files that lie in the tree already become images where they lie: the part of `adopt` that changes
-the store.
+"""Files that are already in the tree become images in place: the part of `adopt` that changes the
+store.
 
     stage     on the caller's thread: the object is a hard link of the very file, flushed; a copy
               where that cannot be, or where the file has other names
     claim     on the writer's thread: rows in one transaction; the tree is not changed, for it shows
               them already
 
-A file with other names (hard links) is copied, because whoever has one of these could edit the
-object through it; it is then itself left as it is, with its own mode, and counts as ours by its
-bytes. All others get the mode of an image.
+A file with other names (hard links) is copied, because the object could be edited through one of
+them. The file itself then stays as it is, with its own mode, and counts as ours by its bytes. All
+other files get the mode of an image.
 
 A row's version is as old as the file: two nodes that adopt equal trees then agree without a
 conflict, and what is newer elsewhere, a delete too, wins. Only where this node knows that the path
@@ -41,7 +41,7 @@ CHANGED = "it has changed while it was read: adopt again"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A file in the tree that shall be the image at `path`. seen: the file when its bytes were
+    """A file in the tree that is to become the image at `path`. seen: the file when its bytes were
     read. staged: what becomes its object.
     """
 
@@ -112,7 +112,7 @@ class Claims:
             catalogue.roll_back()
             raise
         for entry in entries:
-            # whoever put the files there may not have flushed their names
+            # the program that put the files there may not have flushed their names
             self._tree.mark_changed(entry.path)
         if entries:
             self._housekeeping.committed(entries, (), set())

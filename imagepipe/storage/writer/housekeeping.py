@@ -1,10 +1,11 @@
 """What the writer's thread does between groups, in slices: checkpoints, collection, and the sweep
 after a crash.
 
-    checkpoint    flush the folders of the tree that changed -> write down `projected` -> collect
+    checkpoint    flush the folders of the tree that changed -> record `projected` -> collect
 
-In this order: an object of a replaced version goes only when the tree that no longer shows it is on
-the disk. Until then a crash may bring the old tree back, and the object tells what in it is ours.
+The order matters: the object of a replaced version is removed only once the tree that no longer
+shows it is on the disk. Until then a crash can bring the old tree back, and only the object shows
+which of its files are ours.
 """
 
 import sqlite3
@@ -23,8 +24,8 @@ from imagepipe.storage.tree.tree import Tree
 from imagepipe.storage.writer.tree_view import VisibleRows
 
 _WAL_CHECKPOINT_ROWS = 1000
-"""After so many rows the write-ahead log is folded. Where each comes in a transaction of its own
-that is 7 pages, 28 MiB in all.
+"""The number of rows after which the write-ahead log is checkpointed. With one row per transaction,
+7 pages each, that is 28 MiB.
 """
 
 _COLLECT_SLICE = 64
@@ -36,9 +37,9 @@ class Housekeeping:
     """Invariant: the tree on the disk shows what rows up to `projected` say, and `_failed_paths`
     names every path that it shows wrongly now.
 
-    `interval` is in seconds of the clock `seconds`; `now_ms` is the wall clock, which says how old
-    the history is. `sweep` is the work that an unclean stop has left, in steps. `on_removed` is
-    told of the digests whose bytes are gone.
+    `interval` is in seconds of the clock `seconds`; `now_ms` is the wall clock, which gives the age
+    of the history. `sweep` is the work that an unclean stop has left, in steps. `on_removed` is
+    called with the digests whose bytes are gone.
     """
 
     def __init__(

@@ -1,16 +1,16 @@
-"""The join: rows that a peer has told become durable and visible, with the cursor that says so, in
-one transaction.
+"""The join: rows of a peer become durable and visible, together with the cursor, in one
+transaction.
 
     the bytes are here, flushed         (by the caller's own thread, before it came here)
-    decide                              core.rows.join: which rows are taken over, which wait for
-                                        their bytes, what is lost by it
+    decide                              core.rows.join: which rows are accepted, which wait for
+                                        their bytes, which of ours are lost
     prepare in the tree                 as for a call
     one transaction                     rows, what was lost, what waits, the cursor: a crash leaves
                                         all of it or nothing
     apply in the tree
 
-A join is not refused for what lies in the tree: the map must be the same on every node. A path that
-cannot be shown is logged, and tried again.
+A join is never refused because of what is in the tree: all nodes must hold the same rows. A path
+that cannot be made visible is logged and tried again.
 """
 
 import sqlite3
