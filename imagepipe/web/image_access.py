@@ -15,8 +15,8 @@ _FOR_THIS_MACHINE = "is allowed from this machine only, unless [network] users i
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may do what. secrets: renditions need a signature with one of them. users: None where
-    POST is for this machine alone.
+    """Who may do what. secrets: renditions need a signature with one of them. users: None if only
+    this machine may POST.
     """
 
     secrets: tuple[str, ...]
@@ -28,7 +28,7 @@ class Access:
         return partial(denial, passwords=self.users) if self.users else None
 
     def admit(self, request: BoundedRequest) -> Denial | None:
-        """A site's Admit: a body is taken only from those who may POST."""
+        """A site's Admit: accepts bodies only from clients that may POST."""
         if self.users:
             return needs_credentials(request)
         return (
@@ -47,8 +47,8 @@ class Access:
 
 
 def _is_local(request: BoundedRequest) -> bool:
-    """Whether a program on this machine asks for itself: neither a proxy for others, nor a browser
-    for some page.
+    """Whether the request comes from a program on this machine that acts for itself: not from a
+    proxy, and not from a browser on behalf of a page.
     """
     if any(
         request.requestHeaders.hasHeader(name)
@@ -57,7 +57,7 @@ def _is_local(request: BoundedRequest) -> bool:
         return False
     host = getattr(request.getClientAddress(), "host", None)
     if host is None:
-        return False  # a unix socket: there is a proxy at the other end, as often as not
+        return False  # a unix socket: often there is a proxy at the other end
     address = ip_address(host.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback

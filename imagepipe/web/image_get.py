@@ -42,9 +42,7 @@ from imagepipe.web.public_facts import public_facts
 OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 _CACHED = b"public, max-age=0, must-revalidate"
-"""Whoever keeps a picture asks each time whether it is still the one: it may be replaced or deleted
-at any moment.
-"""
+"""A cached image must be revalidated each time: it may be replaced or deleted at any moment."""
 
 _RESULTS = {OK: "OK", PARTIAL_CONTENT: "partial", NOT_MODIFIED: "not modified"}
 
@@ -69,10 +67,10 @@ class ImageGet:
         self._now = now
 
     def fast_path(self, asked: PlainGet) -> FastAnswer | None:
-        """The answer, if all that it takes is in memory; what is wrong with the request, if
-        anything is, `render` says.
+        """The answer, if everything needed is in memory; None otherwise, and for requests that are
+        wrong, which `answer` refuses.
         """
-        if self._secrets:  # a signature is in the query, and here there is none
+        if self._secrets:  # a signature is in the query, which a plain GET does not have
             return None
         try:
             target = parse_target(asked.path)
@@ -117,7 +115,7 @@ class ImageGet:
         request.record.call = (
             "info" if target.is_info else "file" if target.image is None else "rendition"
         )
-        may_fetch = not self._secrets  # without a signature nobody makes this server work
+        may_fetch = not self._secrets  # without a signature, a client must not cause work
         if target.is_info:
             info = await self._lookup.info(target, may_fetch=may_fetch)
             request.record.result = "OK"
@@ -149,9 +147,7 @@ class ImageGet:
             found.image.file.close()
 
     def _admit(self, request: BoundedRequest, target: Target) -> None:
-        """Raise what is to be answered in place of the rendition, if it may not be made for this
-        client.
-        """
+        """Raise the error to answer with if the rendition may not be made for this client."""
         if self._secrets:
             expires, signature = (
                 query_value(request, b"expires"),
@@ -211,7 +207,7 @@ def _representation(found: FoundImage) -> Representation:
 
 
 def _validators(representation: Representation) -> tuple[tuple[bytes, bytes], ...]:
-    """The headers that every answer about a picture has, whether it comes with it or not."""
+    """The headers of every answer about an image, with or without its bytes."""
     etag, modified = (
         f'"{representation.etag}"'.encode(),
         http_date(representation.modified).encode(),

@@ -20,7 +20,7 @@ OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 
 class ImagePost:
-    """Answers POST, for those who may."""
+    """Answers POST, for clients that may."""
 
     def __init__(self, on_thread: OnThread, originals: Originals, access: Access) -> None:
         self._on_thread = on_thread
@@ -34,7 +34,7 @@ class ImagePost:
             target = parse_target(raw_path(request))
             request.record.path = quoted(target.text, 200)
             await self._access.check_post(request)
-            path = target.path or clean(target.text)  # which says why there is none
+            path = target.path or clean(target.text)  # raises the reason
             source = query_value(request, b"source") or None
             names = [
                 name

@@ -29,9 +29,7 @@ def raw_path(request: Any) -> bytes:
 
 
 def conditions(request: Any) -> dict[str, str]:
-    """The headers that conditions and ranges are said with; one that is there twice, as one
-    list.
-    """
+    """The headers for conditional requests and ranges; repeated headers are joined to one list."""
     found = {}
     for name, raw in _CONDITIONS:
         values = request.requestHeaders.getRawHeaders(raw)

@@ -33,7 +33,7 @@ _log = Logger()
 
 
 class ImageResource(Resource):
-    """All paths but those of the server's own pages. `now` is the Unix time."""
+    """All paths except the server's own pages. `now` is the Unix time."""
 
     isLeaf = True
 
@@ -79,8 +79,8 @@ class ImageResource(Resource):
         except ImagepipeError as error:
             self._refuse(request, error)
         except CancelledError:
-            pass  # the client went away while its password was checked
-        # the last resort: whatever it is, the client gets an answer and the log the detail
+            pass  # the client disconnected while its password was checked
+        # the last resort: the client gets an answer, and the log the detail
         except Exception:
             _log.failure("a request failed")
             self._refuse(request, InternalError())

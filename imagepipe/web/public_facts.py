@@ -1,4 +1,4 @@
-"""The facts of an image as clients see them, in XML-RPC and in JSON alike.
+"""The facts of an image as clients see them, in XML-RPC and in JSON.
 
 {path, size, digest, width, height, format, modified}; `size` in bytes, `digest` SHA-256 in hex,
 `modified` ISO 8601 in UTC, to the millisecond.

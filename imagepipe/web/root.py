@@ -27,7 +27,7 @@ class Root(Resource):
             self.putChild(name, cast(Any, page))
 
     def getChildWithDefault(self, path: bytes, request: Any) -> Any:
-        """Checked here because `path` is decoded: no other spelling of it leads to the page."""
+        """Checked here because `path` is decoded: no other spelling of it reaches the page."""
         if path in self.children and (denied := self._admit(request)):
             return refusing(path.decode(), denied)
         return super().getChildWithDefault(path, request)

@@ -1,9 +1,8 @@
-"""The page /status for a browser: status.html with status.css and status.js in it, which draws
+"""The page /status for browsers: status.html with status.css and status.js inlined, which draws
 /status.json every two seconds.
 
-One answer, which asks for nothing from anywhere else, and which may not: its
-Content-Security-Policy names the style and the script by their hashes, and allows beside them only
-what the script asks this server for.
+It is one answer that loads nothing from anywhere else, and cannot: its Content-Security-Policy
+names the style and the script by their hashes, and otherwise allows only requests to this server.
 """
 
 import base64
@@ -28,9 +27,9 @@ class Document:
 
 @cache
 def document() -> Document:
-    """The page, as it lies on the disk when it is first asked for."""
+    """The page, read from the disk once."""
     style, script = _part("status.css"), _part("status.js")
-    # The parts are ours, and neither contains the end of its own element; a test holds that.
+    # The parts are ours, and neither contains the end tag of its element; a test checks that.
     body = _part("status.html").replace("{css}", style).replace("{js}", script)
     policy = {
         "default-src": "'none'",

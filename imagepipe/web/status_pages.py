@@ -1,15 +1,15 @@
 """What an operator sees over HTTP (docs/design/contract.md, "What an operator sees"). Nothing here
-waits for a thread: the pages are there while the reactor turns.
+waits for a thread: the pages work as long as the reactor does.
 
     /healthz      200 while the process can serve
-    /readyz       200 while it takes writes, else 503 and a line that says why
-    /status       a page for a browser; for anybody else NodeStatus as text
-    /status.json  NodeStatus as JSON, in the names of its fields; with ?since=TIME also the samples
-                  since then, for the charts
+    /readyz       200 while it takes writes, otherwise 503 and a line with the reason
+    /status       a page for browsers; NodeStatus as text for other clients
+    /status.json  NodeStatus as JSON, with the names of its fields; with ?since=TIME, also the
+                  samples since then, for the charts
     /metrics      Prometheus' text format
 
-They are read and nothing else: GET and HEAD. They show what goes on inside and name the peers: a
-server in front should not pass them on, and they can be had for users alone.
+They are read-only: GET and HEAD. They show internals and name the peers, so a proxy in front should
+not pass them on, and they can be restricted to users.
 """
 
 import math
@@ -37,12 +37,12 @@ HTML = status_html.MEDIA_TYPE
 JSON = "application/json"
 
 OPEN = frozenset({b"healthz", b"readyz"})
-"""The pages for which no credentials are ever needed."""
+"""The pages that never need credentials."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageContent:
-    """What a page answers with. headers: beside those of every page."""
+    """The content of an answer. headers: in addition to those of every page."""
 
     media_type: str
     body: bytes
@@ -51,7 +51,7 @@ class PageContent:
 
 
 class StatusPage(Resource):
-    """One path, made anew for each request; below it there is nothing."""
+    """One path, whose content is made for each request. It has no children."""
 
     methods: frozenset[bytes] = frozenset({b"GET", b"HEAD"})
 
@@ -97,8 +97,8 @@ class _NotFoundPage(StatusPage):
 def status_pages(
     reader: StatusReader, since: Callable[[float], Series], registry: CollectorRegistry
 ) -> Mapping[bytes, StatusPage]:
-    """The pages by their paths' only component; `since` gives the samples of the last hour from a
-    time on, `registry` has the metrics.
+    """The pages by name. `since` returns the samples of the last hour since a given time;
+    `registry` has the metrics.
     """
 
     def readyz(_: BoundedRequest) -> PageContent:
@@ -143,8 +143,8 @@ def status_pages(
 def protected(
     pages: Mapping[bytes, StatusPage], users: Passwords | None
 ) -> Mapping[bytes, IResource]:
-    """The pages, for `users` alone if there are any; but for those that a load balancer asks, which
-    say next to nothing.
+    """The pages, restricted to `users` if there are any; except those for load balancers, which
+    reveal next to nothing.
     """
     resources: Mapping[bytes, Any] = pages  # zope.interface has no types
     return {
@@ -158,12 +158,14 @@ def _guarded(page: StatusPage, users: Passwords) -> Any:
 
 
 def refusing(name: str, denied: Denial) -> StatusPage:
-    """Replaces the page of that name for a client that must not see it."""
+    """A replacement for the page of that name, for a client that must not see it."""
     return _NotFoundPage(name, lambda _: _refusal(HTTPStatus(denied.status), denied.why))
 
 
 def wants_html(request: BoundedRequest) -> bool:
-    """A browser says so; curl and monitoring take anything, and then it is text."""
+    """Whether the client names HTML, as browsers do; curl and monitoring accept anything, and get
+    text.
+    """
     return any(
         b"text/html" in value for value in request.requestHeaders.getRawHeaders(b"accept") or ()
     )

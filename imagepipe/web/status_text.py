@@ -1,4 +1,4 @@
-"""The status as plain text: one thing a line, in columns, for a terminal."""
+"""The status as plain text in columns, one item a line, for a terminal."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,7 +14,7 @@ from imagepipe.replication.status import (
 )
 
 Lines = Iterable[tuple[str, str]]
-"""A name and what there is to say of it."""
+"""Names and values."""
 
 
 def as_text(status: NodeStatus) -> str:
@@ -182,8 +182,8 @@ def _lined(lines: Lines) -> str:
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows whose columns begin below each other, two spaces apart. What peers call themselves moves
-    no cursor.
+    """Rows with aligned columns, two spaces apart. Control characters, which the name of a peer may
+    contain, are escaped.
     """
     clean = [[cell if cell.isprintable() else ascii(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*clean, strict=True)]

@@ -12,21 +12,21 @@ from imagepipe.errors import BadRequest
 from imagepipe.storage.disk import refusal
 
 PARTS_MAX = 1000
-"""Parts of a form. Only the image's is kept, so the others take no room."""
+"""Parts of a form. Only the image is stored, so the others take no space."""
 
 _IN_MEMORY_BYTES_MAX = 64 << 10
 _BOUNDARY = re.compile(r"[ -~]{1,70}", re.ASCII)
 _EXTENDED_FILENAME = re.compile(r";\s*filename\*[0-9*]{0,4}\s*=", re.IGNORECASE)
-"""RFC 5987's way to name a file. RFC 7578 forbids it in forms, and some libraries send nothing else
-for names that are not ASCII.
+"""The file name as in RFC 5987. RFC 7578 forbids it in forms, but for non-ASCII names some
+libraries send nothing else.
 """
 
 
 def image_in(body: IO[bytes], content_type: str | bytes | None) -> IO[bytes]:
-    """The image that `body` brings, a file of the caller's to close; it may be `body`. Blocks.
+    """The image in `body`, a file that the caller closes; it may be `body` itself. Blocks.
 
-    Of a form it is the part called `image`, or else the one part that is a file. Raises BadRequest,
-    or DiskFull where there is no room to take it out.
+    In a form, it is the part named `image`, or else the only part that is a file. Raises
+    BadRequest, or DiskFull if there is no space to extract it.
     """
     body.seek(0)
     text = content_type.decode("latin-1") if isinstance(content_type, bytes) else content_type or ""
@@ -46,7 +46,7 @@ def image_in(body: IO[bytes], content_type: str | bytes | None) -> IO[bytes]:
                     found.write(event)
         return found.file()
     except (MultipartError, ValueError, UnicodeError) as error:
-        # what follows in some of them is what the client has sent
+        # the other arguments of some contain what the client sent
         why = error.args[0] if error.args else "it is malformed"
         raise BadRequest("image", f"the form cannot be read: {why}") from None
     except OSError as error:
@@ -56,15 +56,13 @@ def image_in(body: IO[bytes], content_type: str | bytes | None) -> IO[bytes]:
 
 
 class _Image:
-    """The part that is the image as far as the form has been read; nothing of the others is
-    kept.
-    """
+    """The part that is the image, as far as the form has been read; other parts are discarded."""
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
         self._is_named = False  # its name is `image`
         self._is_written = False
-        self._count = 0  # of the parts that might be it as well
+        self._count = 0  # of the parts that could be the image
 
     def begin(self, part: MultipartSegment) -> None:
         """A part follows."""
@@ -94,7 +92,7 @@ class _Image:
         return file
 
     def close(self) -> None:
-        """Let go of the file that is not the caller's."""
+        """Close the file, unless the caller has taken it."""
         if self._file:
             self._file.close()
             self._file = None

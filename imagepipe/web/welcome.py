@@ -1,6 +1,6 @@
-"""The page at `/`: says what the port is for, as text or, for a browser, as HTML.
+"""The page at `/`: says what the port is for, as text, or as HTML for browsers.
 
-It shows neither a version nor anything that is stored.
+It reveals neither the version nor anything stored.
 """
 
 from html import escape

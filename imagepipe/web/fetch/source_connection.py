@@ -1,12 +1,12 @@
-"""The connection over which one URL is asked for, to a server that is not trusted.
+"""The connection that fetches one URL from an untrusted server.
 
-Addresses are checked when they are resolved, and these very addresses are connected to: what a name
-leads to cannot change in between, and however a client spells 127.0.0.1, it is its address that
-counts. One address of a name that may not be connected to is enough to refuse it.
+Addresses are checked when they are resolved, and exactly these addresses are connected to: the name
+cannot point elsewhere in between, and all spellings of 127.0.0.1 are caught. A name is refused if
+any of its addresses is not allowed.
 
-What is received beside the body (status line, headers, 1xx answers, the lengths of chunks,
-trailers) is bounded, in step with the body: Twisted's parser keeps as many headers as it is sent,
-and takes its time over chunks of one byte each.
+Everything received besides the body (status line, headers, 1xx answers, chunk lengths, trailers) is
+bounded in proportion to the body: Twisted's parser stores any number of headers, and is slow with
+chunks of one byte.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,18 +40,18 @@ ADDRESSES_MAX = 8
 """How many addresses of a name are tried."""
 
 FRAMING_BYTES_MAX = 16 << 10
-"""How much may come beside the body; with it, a sixteenth of the body more: a chunk of 100 bytes
-has 6 bytes of framing.
+"""How much may arrive besides the body, plus a sixteenth of the body: a chunk of 100 bytes has 6
+bytes of framing.
 """
 
 _SLICE_BYTES = 4 << 10
-"""What comes is looked at in pieces, or 64 KiB of short lines would take the reactor's thread 50 ms
-before anything is counted; so it is 15.
+"""Data is parsed and counted in slices: otherwise 64 KiB of short lines would take 50 ms of the
+reactor's thread before anything is counted, instead of 15 ms.
 """
 
 
 class SourceConnection:
-    """One request to one server. `body_bytes` is for whoever takes the body to count up."""
+    """One request to one server. The reader of the body adds to `body_bytes`."""
 
     def __init__(
         self,
@@ -73,30 +73,28 @@ class SourceConnection:
 
     @property
     def address_refused(self) -> bool:
-        """Whether it was not connected because of an address."""
+        """Whether it was refused because of an address."""
         return self._resolver.refused
 
     @property
     def resolving(self) -> bool:
-        """Whether the addresses of its name are still being looked for: HostnameEndpoint calls it
-        an error of the name when that is cancelled.
+        """Whether the name is still being resolved: when that is cancelled, HostnameEndpoint
+        reports an error of the name.
         """
         return not self._resolver.complete
 
     @property
     def exceeded_limit(self) -> bool:
-        """Whether it was ended because too much came beside the body."""
+        """Whether it was aborted because too much arrived besides the body."""
         return self._wire is not None and self._wire.exceeded_limit
 
     @property
     def was_cut_off(self) -> bool:
-        """Whether the server, or the network, has broken it off, other than by closing it
-        in order.
-        """
+        """Whether the server or the network ended it without an orderly close."""
         return self._wire is not None and self._wire.was_cut_off
 
     async def get(self, user_agent: str) -> Any:
-        """The IResponse, once its headers are there. Fails as Twisted's Agent does."""
+        """The IResponse, once its headers have arrived. Fails as Twisted's Agent does."""
         agent = Agent.usingEndpointFactory(self._reactor, self._endpoints)
         headers = {
             "Host": self._url.authority,
@@ -111,11 +109,11 @@ class SourceConnection:
         )
 
     def connected(self, wire: "_BoundedProtocol") -> None:
-        """The endpoint says so."""
+        """Called by the endpoint."""
         self._wire = wire
 
     def abort(self) -> None:
-        """End it at once, without waiting for the server. Nothing is received afterwards."""
+        """End it now, without waiting for the server. Nothing is received afterwards."""
         if self._wire is not None:
             self._wire.abort()
 
@@ -139,8 +137,8 @@ class _Endpoints:
         self._connection = connection
 
     def endpointForURI(self, uri: URI) -> "_Endpoints":
-        # Agent has parsed the URL for itself. Where that came to anything else than what was
-        # checked, nothing is sent.
+        # Agent has parsed the URL itself. If the result differs from what was checked, nothing is
+        # sent.
         url = self._url
         if (uri.scheme, uri.host, uri.port, uri.originForm) != (
             url.scheme.encode(),
@@ -154,8 +152,8 @@ class _Endpoints:
     def connect(self, factory: Any) -> Deferred[Protocol]:
         factory.noisy = False
         url = self._url
-        # Its resolver knows the name. HostnameEndpoint would not take my_service, as containers are
-        # called, for one.
+        # The resolver knows the name. HostnameEndpoint does not accept names like my_service, which
+        # containers have.
         endpoint: Any = HostnameEndpoint(
             _ResolvingReactor(self._reactor, self._resolver),
             "source",
@@ -180,9 +178,7 @@ class _Endpoints:
 
 @implementer(IReactorPluggableNameResolver)
 class _ResolvingReactor:
-    """The reactor, but for names: HostnameEndpoint takes its resolver from there and from nowhere
-    else.
-    """
+    """The reactor with another resolver: HostnameEndpoint always uses that of its reactor."""
 
     def __init__(self, reactor: ResolvingReactor, resolver: Any) -> None:
         self._reactor = reactor
@@ -194,8 +190,8 @@ class _ResolvingReactor:
 
 @implementer(IHostnameResolver, IResolutionReceiver)
 class _CheckedResolver:
-    """For one resolution, of one name: passes on what another resolver finds, if all of it is
-    permitted, else nothing.
+    """Resolves one name once: passes on the addresses from another resolver if all of them are
+    permitted, otherwise none.
     """
 
     def __init__(
@@ -237,7 +233,7 @@ class _CheckedResolver:
 
 
 class _BoundedProtocol(ProtocolWrapper):
-    """What lies between the socket, or TLS, and Twisted's HTTP."""
+    """Sits between the socket, or TLS, and Twisted's HTTP."""
 
     def __init__(self, factory: "_BoundedFactory", wrapped: Any) -> None:
         super().__init__(cast(Any, factory), wrapped)
@@ -254,7 +250,7 @@ class _BoundedProtocol(ProtocolWrapper):
             piece = data[start : start + _SLICE_BYTES]
             self._received_bytes += len(piece)
             super().dataReceived(piece)
-            # as far as it has been taken, which is at once
+            # up to date: the body is consumed at once
             body_bytes = self._connection.body_bytes
             if (
                 not self._aborted

@@ -2,12 +2,11 @@
 that may be slow, broken, lying or hostile.
 
     rules: may this URL be fetched? -> connection: may its address be connected to? -> a redirect?
-    the same again, at most 5 times -> the status, the encoding and the length that are declared ->
-    the body, counted as it comes, into a temporary file
+    the same again, at most 5 times -> check the status, the encoding and the declared length ->
+    the body into a temporary file, counted as it arrives
 
-Of treq only `collect` is used: its client would send cookies on, inflate what is compressed, and
-parse the URL once more. Nothing is inflated here, and no connection is kept: each is ended with its
-request.
+Of treq, only `collect` is used: its client would pass cookies on, decompress bodies, and parse the
+URL again. Nothing is decompressed here, and connections are not reused.
 """
 
 import contextlib
@@ -42,7 +41,7 @@ from imagepipe.web.fetch.source_connection import SourceConnection
 
 REDIRECTS_MAX = 5
 MEMORY_BYTES_MAX = 1 << 20
-"""Of an original; a larger one is on the disk."""
+"""A larger original is written to the disk."""
 
 _OK = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -53,7 +52,7 @@ _log = Logger()
 
 @dataclass(slots=True)
 class _Record:
-    """What the log says of one fetch; filled in while it runs."""
+    """What is logged of one fetch; filled in while it runs."""
 
     url: SourceUrl
     bytes: int = 0
@@ -63,9 +62,9 @@ class _Record:
 class SourceFetcher:
     """Fetches originals, at most `fetches_max` at once. On the reactor's thread.
 
-    bytes_max: of an original. seconds_max: for one, redirects included. resolver: an
-    IHostnameResolver, the reactor's own if None. https_policy: an IPolicyForHTTPS, which trusts the
-    system's authorities if None.
+    bytes_max, seconds_max: the limits for one original, including redirects. resolver: an
+    IHostnameResolver, by default the reactor's own. https_policy: an IPolicyForHTTPS, by default
+    one that trusts the system's authorities.
     """
 
     def __init__(
@@ -87,18 +86,18 @@ class SourceFetcher:
         self._seconds_max = seconds_max
         self._fetches_max = fetches_max
         self._resolver = resolver
-        # Kept by host: to read the system's authorities takes 6 ms, on the reactor's thread.
+        # Cached by host: reading the system's authorities takes 6 ms of the reactor's thread.
         self._https_policy = https_policy or HostnameCachingHTTPSPolicy(
             cast(Any, BrowserLikePolicyForHTTPS())
         )
 
     @property
     def running(self) -> int:
-        """How many are under way."""
+        """How many fetches are under way."""
         return len(self._fetches)
 
     def abandon(self) -> None:
-        """End those that are under way, and begin none any more: the server is stopping."""
+        """Cancel all fetches and refuse new ones: the server is stopping."""
         self._ending = True
         for fetch in tuple(self._fetches):
             fetch.cancel()
@@ -109,17 +108,18 @@ class SourceFetcher:
         return self._rules.base is not None
 
     async def fetch_image(self, path: str) -> IO[bytes]:
-        """The original of the image at a clean path, from source_base: a file at its beginning, the
-        caller's to close.
+        """The original of the image at a clean path, from source_base: a file positioned at its
+        beginning, which the caller closes.
 
         Raises NotFound, TooLarge, SourceFailed, SourceTimeout, Overloaded, DiskFull.
         """
         return await self._fetch(self._rules.of_image(path))
 
     async def fetch_named(self, url: str) -> IO[bytes]:
-        """What is at a URL that a client named: a file at its beginning, the caller's to close.
+        """The original at a URL that a client named: a file positioned at its beginning, which the
+        caller closes.
 
-        Raises BadRequest and Forbidden, if it may not be fetched, and what `fetch_image` does.
+        Raises BadRequest or Forbidden if it may not be fetched, and what `fetch_image` raises.
         """
         return await self._fetch(self._rules.admit_named(url))
 
@@ -191,7 +191,7 @@ class SourceFetcher:
     async def _receive(
         self, response: Any, connection: SourceConnection, record: _Record
     ) -> IO[bytes]:
-        """The body of a response, if it is what was asked for."""
+        """The body of a response, if it is acceptable."""
         _check_status(response)
         if response.length is not UNKNOWN_LENGTH:
             self._check_length(response.length)
@@ -208,7 +208,7 @@ class SourceFetcher:
             _check_end(connection)
             file.seek(0)
         except BaseException as error:
-            with contextlib.suppress(OSError):  # a full disk shows once more
+            with contextlib.suppress(OSError):  # a full disk raises again
                 file.close()
             if isinstance(error, OSError):
                 raise DiskFull("there is no space for the image that the source sends") from error
@@ -247,8 +247,8 @@ def _location(response: Any) -> bytes:
 
 
 def _translated(error: Exception, connection: SourceConnection, *, named: bool) -> Exception:
-    """Twisted's error as one of ours. It tells a client nothing about the network here; the log has
-    the rest.
+    """Translates Twisted's error into one of ours. It reveals nothing about the network to a
+    client; the log has the rest.
     """
     if connection.address_refused:
         if named:
@@ -272,7 +272,7 @@ def _translated(error: Exception, connection: SourceConnection, *, named: bool) 
 
 
 def _described(error: BaseException) -> str:
-    """For the log: our error, and Twisted's below it."""
+    """For the log: our error and its cause."""
     cause = (
         "" if error.__cause__ is None else f" ({quoted(repr(_innermost(error.__cause__)), 200)})"
     )
@@ -280,6 +280,6 @@ def _described(error: BaseException) -> str:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """What Twisted has wrapped, for instance in ResponseFailed."""
+    """The error that Twisted has wrapped, for instance in ResponseFailed."""
     reasons = getattr(error, "reasons", None)
     return _innermost(reasons[-1].value) if reasons else error

@@ -15,7 +15,7 @@ from imagepipe.web.http.refusal import Denial
 from imagepipe.web.http.request import BoundedRequest
 
 _BCRYPT = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-7])\$[./A-Za-z0-9]{53}", re.ASCII)
-"""Of the costs that htpasswd makes: one more is seconds for each wrong password."""
+"""With the costs that htpasswd allows: at a higher one, each wrong password would take seconds."""
 
 
 def parse_users(lines: Iterable[str], file: str) -> dict[bytes, bytes]:
@@ -43,9 +43,8 @@ def parse_users(lines: Iterable[str], file: str) -> dict[bytes, bytes]:
 
 
 async def log_in(request: BoundedRequest, passwords: Passwords) -> None:
-    """Return if `request` has the credentials of a user. Raises Unauthorized or Overloaded.
-
-    If its client goes away meanwhile, it raises CancelledError.
+    """Return if `request` has the credentials of a user. Raises Unauthorized or Overloaded, and
+    CancelledError if the client disconnects in the meantime.
     """
     name, password = _credentials(request.getHeader(b"authorization") or b"")
     check = passwords.check(name, password, client_of(request))
@@ -58,7 +57,7 @@ async def log_in(request: BoundedRequest, passwords: Passwords) -> None:
 
 
 async def denial(request: BoundedRequest, passwords: Passwords) -> Denial | None:
-    """Why `request` is not answered, if it is not: a site's Authenticate."""
+    """Why `request` is refused, or None: a site's Authenticate."""
     try:
         await log_in(request, passwords)
     except Unauthorized as error:
@@ -69,7 +68,7 @@ async def denial(request: BoundedRequest, passwords: Passwords) -> Denial | None
 
 
 class AuthenticatedResource(Resource):
-    """`resource` and what is below it, for users alone."""
+    """Protects `resource` and everything below it: only for users."""
 
     isLeaf = True
 

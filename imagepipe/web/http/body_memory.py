@@ -1,5 +1,5 @@
-"""Where request bodies wait for their thread: in memory, up to a bound for all of them together;
-Twisted puts the rest into temporary files.
+"""Memory for request bodies that wait for a thread, with a limit for all of them together; Twisted
+writes the rest to temporary files.
 """
 
 import threading
@@ -7,19 +7,19 @@ from collections.abc import Callable
 from io import BytesIO
 
 MEMORY_BYTES_MAX = 64 << 20
-"""For the bodies of a site; a body of unknown length never lies there."""
+"""For all bodies of a site; a body of unknown length is never held in memory."""
 
 
 class BodyMemory:
-    """Gives out room for bodies, `bytes_max` in all. For any thread."""
+    """Allocates memory for bodies, `bytes_max` in total. Thread-safe."""
 
     def __init__(self, bytes_max: int = MEMORY_BYTES_MAX) -> None:
         self._free_bytes = bytes_max
         self._lock = threading.Lock()
 
     def body(self, length: int) -> BytesIO | None:
-        """A file for `length` bytes, whose room is free again when it is closed; None: there is no
-        room.
+        """A file for `length` bytes, whose memory is released when it is closed; None if there is
+        not enough.
         """
         return _Body(lambda: self._give_back(length)) if self._take(length) else None
 
@@ -41,7 +41,7 @@ class _Body(BytesIO):
         self._on_closed = on_closed
 
     def close(self) -> None:
-        """Also called when nobody has it any more."""
+        """Also called when the last reference goes away."""
         if not self.closed:
             super().close()
             self._on_closed()

@@ -1,7 +1,7 @@
-"""A connection on which requests come: what is asked in one go, in turns, and how it is closed.
+"""A connection of a client: pipelined requests, turns between connections, and closing.
 
-A client that asks and does not listen is not asked what else it wants: its answers would fill the
-memory.
+While a client does not read its answers, no further requests are read from it: the answers would
+fill the memory.
 """
 
 from collections.abc import Callable
@@ -26,14 +26,14 @@ REQUEST_HEADER_FIELDS_TOO_LARGE = 431
 SLICE_BYTES = 8 << 10
 
 BUFFERED_BYTES_MAX = 64 << 10
-"""How much of a body waits in memory while its client's credentials are checked."""
+"""How much of a body is buffered while the client's credentials are checked."""
 
 ANSWERS_IN_A_TURN_MAX = 16
-"""How many requests of one connection are answered before it is another's turn."""
+"""How many requests of one connection are answered before other connections get their turn."""
 
 SILENCE_SECONDS = 2.0
-"""After so long without a word a connection of a site that is drained is closed: who has just
-connected, or uses it again and again, loses nothing.
+"""A connection of a site that is being drained is closed after this long without traffic: a client
+that has just connected, or keeps using it, loses nothing.
 """
 
 _log = Logger()
@@ -58,34 +58,34 @@ class ChannelSite(RequestSite, Protocol):
 
 
 class BoundedChannel(HTTPChannel):
-    """A connection that is answered even where Twisted would only close it, and on which a request
-    begins when the answers before it have room.
+    """A connection that gets an answer even where Twisted would only close it, and on which a
+    request begins only when there is room for the answers before it.
 
-    Once its site is drained it is closed: by the next answer, which says so, or when nothing has
-    come for SILENCE_SECONDS.
+    When its site is drained it is closed: by the next answer, which announces it, or when nothing
+    has arrived for SILENCE_SECONDS.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._is_full = False
-        self._answers = 0  # since something came, or a turn of the reactor was waited for
+        self._answers = 0  # since data arrived, or since the last turn of the reactor
         self._going_on = False
         self._turn: Any = None  # an IDelayedCall: the next turn
         self._answered: BoundedRequest | None = None
-        # what has come so far, as a request does that has no body: then no half of one is kept
+        # the data so far ends like a request without a body, so no half request is buffered
         self._ends_well = True
         self._client: str | None = None
         self._network: str | None = None
-        self._used = 0.0  # when the connection was made, something came, or an answer was done
-        self._silence: Any = None  # an IDelayedCall: look whether it is silent
-        self._has_begun = False  # whether anything has come on it
+        self._used = 0.0  # when it was opened, data arrived, or an answer was finished
+        self._silence: Any = None  # an IDelayedCall: checks whether it is silent
+        self._has_begun = False  # whether anything has arrived
         self.watch = cast(Watchdog, None)  # from connectionMade on
 
     @property
     def request_line(self) -> tuple[bytes, bytes, bytes]:
-        """The method, the target and the version of the request whose headers have come last."""
+        """The method, target and version of the request whose headers arrived last."""
         private: Any = self
-        # Twisted tells a request only when its body is there
+        # Twisted passes them to the request only when its body has arrived
         return private._command, private._path, private._version
 
     def connectionMade(self) -> None:
@@ -103,7 +103,7 @@ class BoundedChannel(HTTPChannel):
 
     @property
     def wait(self) -> PhaseWait:
-        """What the server waits for on this connection."""
+        """What the server is waiting for on this connection."""
         return self.watch.wait
 
     @property
@@ -115,26 +115,26 @@ class BoundedChannel(HTTPChannel):
 
     @property
     def network(self) -> str:
-        """Where the client is; all unix sockets are one place."""
+        """The network of the client; all unix sockets count as one."""
         if self._network is None:
             self._network = network_of(getattr(self.getPeer(), "host", None) or "127.0.0.1")
         return self._network
 
     @property
     def is_read_only(self) -> bool:
-        """Whether the request under way changes nothing, or not before its password is checked."""
+        """Whether the request under way changes nothing, at least until its password is checked."""
         if not self.requests:
             return False
         request = cast(BoundedRequest, self.requests[0])
         return request.is_being_checked or request.method in (b"GET", b"HEAD")
 
     def hold(self) -> None:
-        """Take nothing more of the request that has begun, but notice if its client goes away."""
+        """Stop reading the current request, but notice if the client disconnects."""
         self.watch.enter(Phase.WORK)
         self.paused = True
 
     def release(self) -> None:
-        """Go on with the request's body."""
+        """Continue reading the request's body."""
         self.watch.enter(Phase.BODY)
         self.paused = False
         if not self._is_full:
@@ -148,12 +148,12 @@ class BoundedChannel(HTTPChannel):
             private._send100Continue()
 
     def make_room(self) -> None:
-        """Close it now, because its descriptor is needed."""
+        """Close the connection now, because its descriptor is needed."""
         cast(Any, self.transport).abortConnection()
 
     def drain(self) -> None:
-        """Close it: by the answer that is under way, if that can still say so, by the next one, or
-        when nothing comes.
+        """Close the connection: with the answer under way if that can still announce it, with the
+        next one, or when nothing arrives.
         """
         if self.requests and not self.requests[0].startedWriting:
             self.persistent = False
@@ -171,7 +171,9 @@ class BoundedChannel(HTTPChannel):
     def dataReceived(self, data: bytes) -> None:
         self._used = self._our_site.seconds()
         self._has_begun = True
-        if not self._going_on:  # then it has come just now, and was not kept since the last answer
+        if (
+            not self._going_on
+        ):  # the data has just arrived, and was not buffered since the last answer
             self._answers = 0
             if self._is_between_requests and self._take_fast_path(data):
                 return
@@ -181,8 +183,8 @@ class BoundedChannel(HTTPChannel):
         if self.requests and len(data) <= cast(BoundedRequest, self.requests[-1]).awaited_bytes:
             self._take(data)
             return
-        # In slices: one that has hung up takes no more, and 64 KiB of chunks of one byte would take
-        # the reactor's thread 70 ms before it does.
+        # In slices, because a connection that is closing reads no more: 64 KiB of one-byte chunks
+        # would take 70 ms of the reactor's thread before that.
         for start in range(0, len(data), SLICE_BYTES):
             if cast(Any, self.transport).disconnecting:
                 return
@@ -199,7 +201,7 @@ class BoundedChannel(HTTPChannel):
 
     @property
     def _is_between_requests(self) -> bool:
-        """Whether what comes now is a new request, which may be answered at once."""
+        """Whether the next data is a new request, which the fast path may answer."""
         return (
             not (self.requests or self._is_full or self._our_site.draining)
             and self._ends_well
@@ -262,8 +264,8 @@ class BoundedChannel(HTTPChannel):
         self._begin_next()
 
     def _begin_next(self) -> None:
-        """Take up the requests behind the last that was answered, if they were held back, and need
-        not be any more.
+        """Continue with the requests after the last answered one, if they were held back and need
+        not be any longer.
         """
         if not self._is_full and self._answered:
             answered, self._answered = self._answered, None
@@ -275,7 +277,7 @@ class BoundedChannel(HTTPChannel):
         was_going_on, self._going_on = self._going_on, True
         try:
             super().requestDone(request)
-        # about the requests behind it, whose client would wait for ever
+        # from the requests after it, whose client would wait for ever
         except Exception:
             _log.failure("a connection failed")
             cast(Any, self.transport).abortConnection()
@@ -297,7 +299,7 @@ class BoundedChannel(HTTPChannel):
             self._silence = self.callLater(remaining, self._close_if_silent)
             return
         self.loseConnection()
-        # TLS would wait for the client to agree, which need not look at its idle connections
+        # TLS would wait for the client, which may not look at its idle connections
         if self.isSecure():
             cast(Any, self.transport).transport.loseConnection()
 
@@ -308,7 +310,7 @@ class BoundedChannel(HTTPChannel):
             self._refuse(SERVICE_UNAVAILABLE)
 
     def _expired(self, phase: Phase) -> None:
-        """The client has kept the server waiting for too long."""
+        """The client has kept the server waiting too long."""
         if phase is Phase.ANSWER or not self._has_begun:
             cast(Any, self.transport).abortConnection()
         elif phase is Phase.IDLE:
@@ -337,7 +339,7 @@ class BoundedChannel(HTTPChannel):
 
 
 class _FastResponse:
-    """A request that was answered at once, for the log."""
+    """A request that the fast path answered, for the log."""
 
     def __init__(self, client: str, answer: FastAnswer, seconds: float) -> None:
         self.client_host = client

@@ -1,16 +1,16 @@
-"""Who asks, as far as it takes to treat clients fairly; nothing is allowed or refused by it."""
+"""Tells clients apart in order to treat them fairly; nothing is allowed or refused by it."""
 
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 NETWORK_BITS = 64
-"""How much of an IPv6 address one client has to itself: it can use all those below."""
+"""The length of the IPv6 prefix that belongs to one client, which can use every address in it."""
 
 
 def client_of(request: Any) -> str:
-    """The client's address; of IPv6 its network.
+    """The client's address, or its network for IPv6.
 
-    Behind a proxy on this machine it is what the proxy says last in X-Forwarded-For.
+    Behind a proxy on this machine, it is the last address in X-Forwarded-For.
     """
     client = network_of(getattr(request.getClientAddress(), "host", None) or "127.0.0.1")
     if not ip_address(client).is_loopback:

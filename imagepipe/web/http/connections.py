@@ -1,11 +1,12 @@
-"""The connections of a process, on all its ports: never enough to leave no descriptor for work.
+"""The connections of a process, on all its ports. Their number is limited, so that there are always
+descriptors left for work.
 
-When there are too many, the client that has kept the server waiting longest makes room for the
-next. If all of them wait for the server, one that only reads makes room, of the network that has
-the most connections.
+At the limit, a new connection replaces the one whose client has kept the server waiting longest. If
+all of them are waiting for the server, it replaces a read-only one, from the network with the most
+connections.
 
-A newcomer takes the place of a client of its own network or of one with more connections, so that
-clients that connect again and again do not push out those of other networks.
+A new connection only replaces one from its own network or from a network with more connections, so
+that clients that connect again and again do not push out those of other networks.
 """
 
 from collections import deque
@@ -16,7 +17,8 @@ from twisted.logger import Logger
 from imagepipe.core.requests.client_timeouts import CONNECTIONS_MAX, PhaseWait, slowest
 
 SHARE_LOOKED_UP = 0.01
-"""Which share of all connections one search for slow ones finds: searching takes milliseconds."""
+"""The share of all connections that one search for slow ones returns: a search takes milliseconds.
+"""
 
 REPORT_SECONDS = 60.0
 
@@ -28,7 +30,7 @@ class TrackedConnection(Protocol):
 
     @property
     def wait(self) -> PhaseWait:
-        """What the server waits for; the same object until that changes."""
+        """What the server is waiting for; the same object until that changes."""
         ...
 
     @property
@@ -38,11 +40,11 @@ class TrackedConnection(Protocol):
 
     @property
     def is_read_only(self) -> bool:
-        """Whether what the client asks for changes nothing."""
+        """Whether the request under way changes nothing."""
         ...
 
     def make_room(self) -> None:
-        """Close the connection now, whatever is on its way."""
+        """Close the connection now, even in the middle of a request."""
         ...
 
 
@@ -57,9 +59,9 @@ class Connections:
         self._reported = float("-inf")
 
     def add(self, connection: TrackedConnection, now: float) -> bool:
-        """Note a new connection, closing another if there is no room; False if none can be closed.
+        """Count a new connection, closing another one if necessary.
 
-        Then the new one has to be turned away.
+        False if none can be closed; then the new one must be rejected.
         """
         if self._count >= self.count_max:
             self._report(now)
@@ -75,7 +77,7 @@ class Connections:
         return True
 
     def remove(self, connection: TrackedConnection) -> None:
-        """It is closed."""
+        """Forget a closed connection."""
         network = self._networks.get(connection.network, {})
         if connection in network:
             del network[connection]
@@ -101,7 +103,7 @@ class Connections:
         return self._known_slow(network)
 
     def _known_slow(self, network: str) -> TrackedConnection | None:
-        """One that was slow in the last search and has not moved since."""
+        """A connection that was slow in the last search and has made no progress since."""
         for _ in range(len(self._slow)):
             connection, wait = self._slow.popleft()
             if connection in self._networks.get(connection.network, ()) and connection.wait is wait:

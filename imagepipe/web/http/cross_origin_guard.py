@@ -1,7 +1,5 @@
-"""Refuses requests that a stranger's web page makes a browser send (see
-core/requests/cross_origin).
-
-A request that may change something is refused as soon as its headers have arrived.
+"""Refuses requests that a web page of another origin makes a browser send (see
+core/requests/cross_origin), as soon as their headers have arrived.
 """
 
 import socket
@@ -51,7 +49,7 @@ class CrossOriginGuard:
         return None
 
     def admit_write(self, request: Any) -> Denial | None:
-        """For the image server: checks every request but those that only read."""
+        """For the image server: checks every request except read-only ones."""
         if request.method in READING:
             return None
         if why := cross_origin(_sender(request)):

@@ -23,7 +23,7 @@ REQUEST_BYTES_MAX = 4096
 HEADERS_MAX = 64
 
 _PLAIN = re.compile(rb"GET (/[!->@-~]*) HTTP/1\.1\r\n((?:[A-Za-z0-9-]+:[ -~]*\r\n)*)\r\n")
-"""Without a query; and no line goes on in the next."""
+"""Without a query, and without folded header lines."""
 
 _MATTERS = re.compile(
     rb"^(?:content-length|transfer-encoding|expect|upgrade|range"
@@ -37,7 +37,7 @@ _NONE_MATCH = re.compile(rb"^if-none-match: *([ -~]*?) *\r", re.IGNORECASE | re.
 
 @dataclass(frozen=True, slots=True)
 class PlainGet:
-    """The path, and what If-None-Match says, if it is there."""
+    """The path, and the value of If-None-Match if there is one."""
 
     path: bytes
     none_match: str | None
@@ -45,7 +45,7 @@ class PlainGet:
 
 @dataclass(frozen=True, slots=True)
 class FastAnswer:
-    """An answer, whole. call, path, result: for the log."""
+    """A complete answer. call, path, result: for the log."""
 
     status: int
     head: bytes
@@ -56,11 +56,11 @@ class FastAnswer:
 
 
 FastPath = Callable[[PlainGet], FastAnswer | None]
-"""None: Twisted is to answer."""
+"""None: leave the request to Twisted."""
 
 
 def plain_get(data: bytes) -> PlainGet | None:
-    """The request that `data` is, if it is such a one."""
+    """The request in `data`, or None if it is not a plain GET."""
     if len(data) > REQUEST_BYTES_MAX:
         return None
     found = _PLAIN.fullmatch(data)
@@ -80,7 +80,7 @@ def plain_get(data: bytes) -> PlainGet | None:
 
 
 def head_of(status: int, headers: Sequence[tuple[bytes, bytes]], now: float) -> bytes:
-    """The head of an answer, with what Twisted puts into each; `now` is the Unix time."""
+    """The head of an answer, with the headers that Twisted always adds; `now` is the Unix time."""
     return (
         _beginning(status, int(now))
         + b"".join([b"%b: %b\r\n" % header for header in headers])

@@ -1,8 +1,7 @@
-"""Sends a file, or a part of it, as fast as the client takes it: what is not at hand is read on a
-thread, a piece at a time.
+"""Sends a file, or a part of it, as fast as the client reads: what is not in memory is read on a
+thread, one piece at a time.
 
-A client that does not read is disconnected by its connection (web/http/timeouts), and that ends it
-here too.
+The connection disconnects a client that does not read (web/http/timeouts), which ends the sending.
 """
 
 from collections.abc import Callable
@@ -26,11 +25,11 @@ OnThread = Callable[[Callable[[], Any]], Deferred[Any]]
 async def send(
     request: Any, file: SharedFile, start: int, length: int, on_thread: OnThread
 ) -> bool:
-    """Write `length` bytes of `file` from `start` on as the body of `request`; its headers are set,
-    and the caller finishes it.
+    """Write `length` bytes of `file`, from `start` on, as the body of `request`. The caller sets
+    the headers, finishes the request and closes the file.
 
-    Whether all went out: False if the client went away, was cut off, or the disk failed. The file
-    is the caller's to close.
+    Returns whether everything was sent: False if the client disconnected or was cut off, or if the
+    disk failed.
     """
     if start + length <= len(file.head):
         request.write(file.head[start : start + length])
@@ -46,9 +45,7 @@ async def send(
 
 @implementer(IPushProducer)
 class _FileProducer:
-    """Reads and writes piece by piece, while it is not paused. Invariant: at most one piece is
-    being read.
-    """
+    """Reads and writes piece by piece unless paused. Invariant: at most one piece is being read."""
 
     def __init__(
         self, request: Any, file: SharedFile, at: int, end: int, on_thread: OnThread
@@ -98,13 +95,13 @@ class _FileProducer:
     def _failed(self, failure: Failure) -> None:
         self._reading = False
         if self.done.called:
-            return  # the client went away meanwhile, and the file was closed
+            return  # the client disconnected in the meantime, and the file was closed
         _log.error("cannot read a file while sending it: {error}", error=failure.value)
         self._cut_off()
 
     def _cut_off(self) -> None:
         if not self.done.called and self._request.channel:
-            # a body that is shorter than it said must not look whole
+            # a truncated body must not look complete
             self._request.channel.forceAbortClient()
         self._finish(whole=False)
 

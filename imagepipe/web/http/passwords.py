@@ -1,13 +1,13 @@
 """Checks names and passwords against bcrypt hashes, on threads because bcrypt is slow on purpose.
 
-    name, password -> in memory as right? -> being checked already? -> a turn in the queue -> bcrypt
+    name, password -> known to be right? -> being checked already? -> a turn in the queue -> bcrypt
 
-A pair that was right is kept in memory, as a keyed hash, until the file of users is read again. The
-same pair is never checked twice at once, so a client with many connections costs one check.
+A correct pair is remembered, as a keyed hash, until the file of users is read again. The same pair
+is never checked twice at the same time, so a client with many connections costs one check.
 
-The time of a wrong password tells nothing about its name. Every one takes as long as the costliest
-hash: a bcrypt hash of cost n takes 2^n steps, and 2^n + 2^n + 2^(n+1) + ... + 2^(m-1) = 2^m. A name
-that does not exist is checked as if it were one of the users, always the same one, but against a
+The time that a wrong password takes reveals nothing about the name. Each takes as long as the most
+expensive hash: a bcrypt hash of cost n takes 2^n steps, and 2^n + 2^n + 2^(n+1) + ... + 2^(m-1) =
+2^m. A name that does not exist is checked like one of the users, always the same one, but against a
 digest that no password has.
 """
 
@@ -31,7 +31,7 @@ WAITING_MAX = 200
 KNOWN_MAX = 1024
 
 SIGNIFICANT_BYTES = 72
-"""What bcrypt uses of a password; htpasswd cuts there without a warning."""
+"""The part of a password that bcrypt uses; htpasswd truncates there without a warning."""
 
 DIGEST_AT = 29
 """Where the digest begins in a hash, behind the cost and the salt."""
@@ -40,7 +40,7 @@ OnThread = Callable[[Callable[[], bool]], "Deferred[bool]"]
 
 
 class Passwords:
-    """The passwords of `users`, {name: bcrypt hash}. `on_thread` runs a blocking call elsewhere."""
+    """The passwords of `users`, {name: bcrypt hash}. `on_thread` runs a call on a thread."""
 
     def __init__(self, users: Mapping[bytes, bytes], on_thread: OnThread) -> None:
         self.users = users
@@ -56,10 +56,10 @@ class Passwords:
         self._is_ending = False
 
     def check(self, name: bytes, password: bytes, source: str) -> "Deferred[None]":
-        """Fires if this is the password of that user; Unauthorized if not, Overloaded if too many
-        wait.
+        """Fires if this is the password of that user; fails with Unauthorized if not, and with
+        Overloaded if too many checks are waiting.
 
-        source: who asks; sources take turns. The Deferred may be cancelled: nobody waits any more.
+        source: the client; sources take turns. Cancel the Deferred if the result is not needed.
         """
         proof = hmac.digest(self._key, sha256(name).digest() + password, "sha256")
         deferred: Deferred[None] = Deferred(lambda cancelled: self._cancel(proof, cancelled))
@@ -78,7 +78,7 @@ class Passwords:
         return deferred
 
     def abandon(self) -> None:
-        """Check no more: all that wait are refused."""
+        """Refuse all waiting checks, and all new ones."""
         self._is_ending = True
         while check := self._queue.next():
             self._end(check, _too_many())
@@ -134,7 +134,7 @@ class Passwords:
 
 
 class _Check:
-    """A name and a password that somebody waits for. Each is itself: no two are equal."""
+    """A pending check of a name and a password; compared by identity."""
 
     def __init__(
         self, proof: bytes, name: bytes, password: bytes, source: str, first: "Deferred[None]"
@@ -148,14 +148,14 @@ class _Check:
 
 
 def _matches(password: bytes, hashed: bytes, cost_max: int) -> bool:
-    """Whether `password` is that of `hashed`. If not, it takes as long as a hash of `cost_max`."""
+    """Whether `password` matches `hashed`. If not, this takes as long as a hash of `cost_max`."""
     significant = password[:SIGNIFICANT_BYTES]
     try:
         if bcrypt.checkpw(significant, hashed):
             return True
         for cost in range(_cost(hashed), cost_max):
             bcrypt.hashpw(significant, b"$2b$%02d$" % cost + hashed[7:DIGEST_AT])
-    except ValueError:  # bcrypt takes no such password
+    except ValueError:  # a password that bcrypt does not accept
         pass
     return False
 

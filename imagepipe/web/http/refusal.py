@@ -1,5 +1,5 @@
-"""Requests that are refused before a resource sees them: for their size, or because their client
-may not send a body.
+"""Refuses requests before a resource sees them: because of their size, or because the client may
+not send a body.
 """
 
 from collections.abc import Callable, Coroutine
@@ -12,7 +12,7 @@ from twisted.web.http import SERVICE_UNAVAILABLE, UNAUTHORIZED, UNSUPPORTED_MEDI
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """How an answer looks that is nothing but its status; `body` has a place for the reason."""
+    """The format of an answer that is only a status; `body` has a placeholder for the reason."""
 
     media_type: bytes
     body: bytes
@@ -22,7 +22,7 @@ PLAIN_TEXT = Refusal(b"text/plain", b"%b\n")
 
 
 def refusal_headers(status: int, refusal: Refusal, body: bytes) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer that says nothing but why there is no other."""
+    """The headers of a refusal."""
     return [
         *([(b"WWW-Authenticate", b'Basic realm="imagepipe"')] if status == UNAUTHORIZED else []),
         *([(b"Retry-After", b"1")] if status == SERVICE_UNAVAILABLE else []),
@@ -34,8 +34,8 @@ def refusal_headers(status: int, refusal: Refusal, body: bytes) -> list[tuple[by
 
 
 def write_refusal(transport: Any, status: int, refusal: Refusal, why: str = "") -> str:
-    """An answer of nothing but its status and a sentence, which is returned; the connection is
-    closed after it.
+    """Write an answer that is only a status and a sentence, and return the sentence. The connection
+    is closed after it.
     """
     reason = HTTPStatus(status).phrase
     body = refusal.body % (why or reason).encode("ascii")
@@ -50,22 +50,22 @@ def write_refusal(transport: Any, status: int, refusal: Refusal, why: str = "") 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why a request or its body is not taken; `why` is in ASCII, and has no quotes."""
+    """Why a request or its body is refused; `why` is ASCII without quotes."""
 
     status: int
     why: str
 
 
 Admit = Callable[[Any], Denial | None]
-"""A request whose headers have come -> why it, or its body, is not taken, if it is not."""
-
+"""A request whose headers have arrived -> why it or its body is refused, or None."""
 
 Authenticate = Callable[[Any], Coroutine[Any, Any, Denial | None]]
-"""The same for its credentials, which take a while to check. It may be cancelled by its client."""
+"""The same for its credentials, which take a while to check. Cancelled if the client disconnects.
+"""
 
 
 def admit_all(_request: Any) -> Denial | None:
-    """An Admit for everyone."""
+    """An Admit that refuses nothing."""
     return None
 
 
@@ -79,8 +79,8 @@ def needs_credentials(request: Any) -> Denial | None:
 
 
 def refuse_encoded(request: Any) -> Denial | None:
-    """An Admit for bodies that are sent as they are. A compressed one could be a bomb, and no
-    client has to send it.
+    """An Admit that refuses compressed bodies: one could be a bomb, and no client needs to send
+    one.
     """
     codings = (
         b",".join(request.requestHeaders.getRawHeaders(b"content-encoding", ())).lower().split(b",")

@@ -1,8 +1,7 @@
-"""A request whose body has bounds: one that is too large, or that does not fit on the disk, is
-answered, not stored.
+"""A request whose body is bounded: one that is too large, or does not fit on the disk, is refused.
 
-A refused body is answered at once, for a client that listens while it sends, and read on without
-keeping it, for one that does not: closing the connection on it would cost it the answer.
+The refusal is sent at once, for clients that read while they send. The rest of the body is read and
+discarded, for clients that do not: if the connection were closed, they would never see the answer.
 """
 
 import contextlib
@@ -44,17 +43,17 @@ from imagepipe.web.http.site_content import SiteContent
 T = TypeVar("T")
 
 REFUSED_BYTES_READ_MAX = 1 << 30
-"""How much of a body that was refused is read on."""
+"""How much of a refused body is read and discarded."""
 
 CHUNKS_MAX = 1000
-"""How many chunks a body may come in, and one more for each CHUNK_BYTES_MIN of it: taking one apart
-takes the reactor's thread 7 microseconds.
+"""How many chunks a body may consist of, plus one for each CHUNK_BYTES_MIN of it: parsing a chunk
+takes 7 microseconds of the reactor's thread.
 """
 
 CHUNK_BYTES_MIN = 64
 
 LARGE_BODY_BYTES = 256 << 10
-"""Of a body that has more, as much is read from its connection at a time."""
+"""A larger body is read from its connection in pieces of this size."""
 
 _log = Logger()
 
@@ -82,11 +81,10 @@ class RequestSite(Protocol):
 
 
 class BoundedRequest(server.Request):
-    """A request whose body has at most as many bytes as its site's content takes; that it is at its
-    beginning which counts.
+    """A request whose body is at most as large as the content of its site allows when it begins.
 
-    `is_gone`: its client is, and nothing can be sent any more.
-    `is_being_checked`: its password is, and nothing has been done for it yet.
+    `is_gone`: the client has disconnected, and nothing can be sent any more.
+    `is_being_checked`: its password is being checked, and nothing has been done for it yet.
     """
 
     def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
@@ -101,7 +99,7 @@ class BoundedRequest(server.Request):
         self._refused = 0
         self._keeps_body = True
         self._hung_up = False
-        self._answers = 0  # coroutines of `answer_with` that run
+        self._answers = 0  # running coroutines of `answer_with`
         self._began = 0.0
         self._content: SiteContent | None = None  # whose `unanswered` it is one of
         self.is_gone = False
@@ -109,7 +107,7 @@ class BoundedRequest(server.Request):
 
     @property
     def client_host(self) -> str:
-        """The address that it came from; a dash for that of a unix socket."""
+        """The client's address; a dash for a unix socket."""
         return getattr(self.getClientAddress(), "host", "-")
 
     @property
@@ -181,7 +179,7 @@ class BoundedRequest(server.Request):
 
     @property
     def spooled_bytes(self) -> int:
-        """How much of the body is kept."""
+        """How many bytes of the body are stored."""
         return self._spooled_bytes
 
     def make_room(self) -> None:
@@ -190,7 +188,7 @@ class BoundedRequest(server.Request):
         self._abort()
 
     def time_out(self) -> None:
-        """Its body comes too slowly: answer that, unless it was refused already, and hang up."""
+        """The body arrives too slowly: refuse it, unless it was refused already, and disconnect."""
         if not self._refused:
             self._refuse(REQUEST_TIMEOUT)
         self._abort()
@@ -207,10 +205,10 @@ class BoundedRequest(server.Request):
         self._is_answered()
 
     def answer_with(self, answer: Coroutine[Any, Any, None]) -> int:
-        """Let `answer` run and finish this request; what a resource's `render` returns meanwhile.
+        """Let `answer` run and finish this request; returns what a resource's `render` must return.
 
-        If it raises, or returns without having finished the request, the client gets HTTP 500, or
-        a closed connection where an answer has begun.
+        If it raises, or returns without finishing the request, the client gets HTTP 500, or a
+        closed connection if an answer has begun.
         """
         self._answers += 1
         deferred = Deferred.fromCoroutine(answer).addBoth(self._answer_ended)
@@ -218,7 +216,7 @@ class BoundedRequest(server.Request):
         return NOT_DONE_YET
 
     def refuse(self, denied: Denial) -> None:
-        """Answer with nothing but a status and a sentence. Nothing must have been written yet."""
+        """Answer with only a status and a sentence. Nothing may have been written yet."""
         status, refusal = HTTPStatus(denied.status), self._site.refusal
         body = refusal.body % denied.why.encode()
         self.record.path = self._shown_path
@@ -231,7 +229,7 @@ class BoundedRequest(server.Request):
         self.finish()
 
     def processingFailed(self, reason: Failure) -> None:
-        """Answer for code that failed. Twisted calls it too, for exceptions in `render`."""
+        """Answer a request whose code failed. Twisted also calls it if `render` raises."""
         _log.failure("a request failed", reason)
         if self.is_gone or self.finished:
             return
@@ -245,7 +243,7 @@ class BoundedRequest(server.Request):
         if not self._refused:
             assert self.content is not None
             try:
-                self.content.flush()  # what does not fit on the disk may show only now
+                self.content.flush()  # a full disk may show only now
             except OSError as error:
                 self._no_room(error)
         if self._refused:
@@ -255,15 +253,15 @@ class BoundedRequest(server.Request):
 
     def process(self) -> None:
         self.record.stages.add("receive", self.seconds)
-        # A request for "*" is one for no page; Twisted would answer it itself, with nothing.
+        # "*" is not a page; Twisted would answer it itself, with an empty answer.
         self.path = origin_form(self.path) if self.path != b"*" else b"/*"
         self._content = self._site.content
         self._content.unanswered += 1
         super().process()
 
     def take_body(self) -> IO[bytes]:
-        """The body, the caller's to close: it outlives the request, whose client may go away while
-        a thread still reads.
+        """The body, which the caller closes: it outlives the request, because the client may
+        disconnect while a thread is still reading.
         """
         body: IO[bytes] | None = self.content
         assert body is not None
@@ -272,16 +270,16 @@ class BoundedRequest(server.Request):
 
     @property
     def shows_stages(self) -> bool:
-        """Whether the log tells where its time went."""
+        """Whether the log shows where the time went."""
         return self._site.shows_stages
 
     def log(self) -> None:
-        """Write this request's line; `finish` does it for one that is answered."""
+        """Log this request; `finish` does so for an answered one."""
         self._site.log(self)
 
     @property
     def seconds(self) -> float:
-        """For how long the request has been there."""
+        """How long ago the request began."""
         return self._site.seconds() - self._began
 
     @property
@@ -309,12 +307,12 @@ class BoundedRequest(server.Request):
             self.refuse(Denial(error.http_status, str(error)))
 
     def _break_off(self) -> None:
-        """Close the connection so that a part of an answer does not look like all of it."""
+        """Close the connection so that a truncated answer does not look complete."""
         if self.channel:
             cast(Any, self.channel).transport.abortConnection()
 
     def _open_body_if_admitted(self, length: int | None, authenticate: Authenticate) -> None:
-        """Take nothing of the body until the client's credentials have been checked."""
+        """Read nothing of the body until the client's credentials have been checked."""
         channel: Any = self.channel
         expects = [value.lower() for value in self.requestHeaders.getRawHeaders(b"expect", [])][
             :1
@@ -384,7 +382,7 @@ class BoundedRequest(server.Request):
         self._refused = self.code = status
         self._release_spool()
         body, self.content = self.content, BytesIO()
-        if body:  # its room is free at once, not only when the client has sent the rest
+        if body:  # release its space now, not only when the client has sent the rest
             with contextlib.suppress(OSError):
                 body.close()
         self.record.path = self._shown_path

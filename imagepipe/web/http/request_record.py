@@ -7,7 +7,7 @@ from imagepipe.runtime.profiling import StageTimer
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What the log says of one request; filled in while it runs."""
+    """What is logged of one request; filled in while it runs."""
 
     call: str = "-"
     path: str = "-"

@@ -1,4 +1,4 @@
-"""A site: what it answers with, which can be replaced while it serves, what its requests may take
+"""A site: its content, which can be replaced while it serves, the limits for all its requests
 together, and a log line for each.
 """
 
@@ -20,23 +20,23 @@ from imagepipe.web.http.site_content import SiteContent
 from imagepipe.web.http.timeouts import acknowledged_bytes
 
 SPOOLED_BYTES_MAX = 2 << 30
-"""What the bodies of all requests of a site may take together; there is always room for one."""
+"""The limit for the bodies of all requests of a site together; one body always fits."""
 
 METHOD_LENGTH_MAX = 20
-"""Of what the log says."""
+"""In the log."""
 
 _log = Logger()
 
 
 class LoggingSite(server.Site):
-    """A site that logs by twisted.logger, whose content can be replaced while it serves, and that
-    can be brought to an end.
+    """A site that logs with twisted.logger, can be drained, and whose content can be replaced while
+    it serves.
 
-    connections: shared with the other sites of the process. acknowledged: what a transport's client
-    has received, in bytes.
+    connections: shared with the other sites of the process. acknowledged: the bytes that a
+    transport's client has received.
     """
 
-    noisy = False  # the daemon says itself what it listens on
+    noisy = False  # the daemon logs what it listens on
     protocol = cast(Any, BoundedChannel)
 
     def __init__(
@@ -69,23 +69,23 @@ class LoggingSite(server.Site):
         self._empty: list[Deferred[None]] = []
 
     def acceptableProtocols(self) -> list[bytes]:
-        """HTTP/1.1 alone: with the package h2 installed, Twisted would offer HTTP/2, which
-        BoundedChannel does not speak.
+        """Only HTTP/1.1: if the package h2 is installed, Twisted would offer HTTP/2, which
+        BoundedChannel does not support.
         """
         return [b"http/1.1"]
 
     def serve(self, content: SiteContent) -> None:
-        """Answer with this from now on: requests that are whole already are still answered with
-        what there was before.
+        """Answer with `content` from now on; requests that have been received completely are still
+        answered with the old one.
         """
         self.content, self.resource = content, content.resource
         self.draining = False
 
     def drain(self) -> "Deferred[None]":
-        """Close every connection as soon as that loses no request; fires when there is none left.
+        """Close every connection as soon as no request is lost by it; fires when none are left.
 
-        A request that has begun, or begins now, is answered, and its answer says that the
-        connection is closed.
+        A request that has begun, or begins now, is answered, and its answer announces that the
+        connection will be closed.
         """
         self.draining = True
         for channel in tuple(self.channels):
@@ -112,8 +112,8 @@ class LoggingSite(server.Site):
                 deferred.callback(None)
 
     def spool(self, change: int, of_request: int) -> bool:
-        """Note that a request whose body takes `of_request` bytes takes so many more, or fewer;
-        False, and it is not noted, if there is no room for all.
+        """Count a change in the size of a body that takes `of_request` bytes; False, and not
+        counted, if there is no room for all bodies.
         """
         together = self._spooled_bytes + change
         if change > 0 and together > SPOOLED_BYTES_MAX and self._spooled_bytes > of_request:
@@ -122,8 +122,8 @@ class LoggingSite(server.Site):
         return True
 
     def find_room(self, request: BoundedRequest, size: int) -> bool:
-        """Note that `request` takes that much more, from slower bodies if need be; False if it
-        cannot.
+        """Count `size` more bytes for `request`, giving up slower bodies if necessary; False if
+        there is no room.
         """
         while not self.spool(size, request.spooled_bytes):
             bodies = [one for channel in self.channels if (one := channel.body_started)]
@@ -135,7 +135,7 @@ class LoggingSite(server.Site):
         return True
 
     def log(self, request: Any) -> None:
-        """One line a request; never its body or its headers."""
+        """Log one line per request; never its body or its headers."""
         record: RequestRecord = request.record
         self._on_answered(request)
         total_seconds = request.seconds

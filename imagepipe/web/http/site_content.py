@@ -11,9 +11,9 @@ from imagepipe.web.http.refusal import Admit, Authenticate, admit_all
 @dataclass(slots=True, eq=False)
 class SiteContent:
     """What a site answers with: `resource`, for requests whose body has at most `body_bytes_max`
-    bytes and is admitted. `unanswered`: how many wait.
+    bytes and is admitted. `unanswered`: how many requests are waiting for an answer.
 
-    fast_path: asked before `resource` is, for plain GETs.
+    fast_path: tried before `resource`, for plain GETs.
     guard: may refuse any other request once its headers have arrived.
     """
 

@@ -19,7 +19,7 @@ _ACKNOWLEDGED = slice(120, 128)
 
 
 def acknowledged_bytes(transport: Any) -> int:
-    """How many bytes the client's system has confirmed to have received on this connection.
+    """How many bytes the client's system has acknowledged on this connection.
 
     0 if that is unknown, as on a unix socket.
     """
@@ -32,9 +32,9 @@ def acknowledged_bytes(transport: Any) -> int:
 class Watchdog:
     """What the server waits for on one connection.
 
-    seconds, call_later: the clock. acknowledged: how many bytes the client has received in all.
-    expired: called once when the client took too long, with what it was waited for; only `stop`
-    prevents that from being called again later.
+    seconds, call_later: the clock. acknowledged: how many bytes the client has received in total.
+    expired: called with the phase when the client has taken too long, and again later unless `stop`
+    is called.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Watchdog:
 
     @property
     def wait(self) -> PhaseWait:
-        """What is waited for now; the same object until that changes."""
+        """What the server is waiting for; the same object until that changes."""
         return self._blocked or self._base
 
     def enter(self, phase: Phase) -> None:
@@ -74,12 +74,12 @@ class Watchdog:
             self._blocked = self._wait_for_reading()
 
     def unblock(self) -> None:
-        """It has."""
+        """The client has read."""
         self._blocked = None
         self.enter(self._base.phase)
 
     def close(self) -> None:
-        """Nothing is left but for the client to read the rest."""
+        """The client only has to read the rest."""
         self._blocked = None
         if not self._is_closing:
             self._base = self._wait_for_reading()
@@ -99,8 +99,8 @@ class Watchdog:
         if remaining > 0:
             self._timer = self._call_later(min(remaining, LOOK_SECONDS), self._look)
         else:
-            # A process that was suspended finds its timers due before it has read what has
-            # arrived in the meantime: read once more, then judge.
+            # After a process was suspended, its timers are due before it has read what arrived in
+            # the meantime: read once more, then judge.
             self._timer = self._call_later(0, self._judge)
 
     def _judge(self) -> None:

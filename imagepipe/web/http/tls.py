@@ -1,5 +1,5 @@
-"""The server's side of TLS, from PEM files, and where connections come in: with TLS or without,
-which may change while they do.
+"""TLS for servers, from PEM files, and the factory that accepts connections with or without it;
+that can change while it is listening.
 """
 
 import re
@@ -22,7 +22,7 @@ def certificate_options(certificate: Path, key: Path) -> CertificateOptions:
     """TLS as Twisted recommends it (1.2 and later), with the server's certificate first in
     `certificate` and its chain after it.
 
-    Raises StartError if the files are no certificate and key, or do not belong together.
+    Raises StartError if the files are not a certificate and a key that match.
     """
     try:
         certificates = [

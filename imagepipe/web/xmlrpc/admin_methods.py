@@ -37,17 +37,17 @@ _HTTP_IS_OFF = "the image server is off: [http] port is not set"
 
 @dataclass(frozen=True, slots=True)
 class OnDemand:
-    """What methods do with the image server's means."""
+    """The parts of the image server that methods use."""
 
     prerenderer: Prerenderer
     originals: Originals
 
 
 class AdminMethods(XMLRPC):
-    """The sub-handler `admin` of ImageMethods, which answers for it: faults, log lines and counters
-    are the same.
+    """The sub-handler `admin` of ImageMethods, which encodes its faults, logs its calls and counts
+    them.
 
-    on_demand: None where [http] is off.
+    on_demand: None if [http] is off.
     """
 
     def __init__(

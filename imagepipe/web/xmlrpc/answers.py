@@ -1,8 +1,8 @@
-"""What an XML-RPC method returns, or its fault, as the body of the answer.
+"""Encodes the result of an XML-RPC method, or its fault, as the body of the answer.
 
-The answer is well-formed whatever is in it: a character that XML cannot carry is replaced by
-U+FFFD. XML-RPC's <int> has 32 bits. A number that does not fit, such as the size of an image of 3
-GiB, is an <i8>, which most clients read.
+The answer is always well-formed: a character that XML cannot represent is replaced by U+FFFD.
+XML-RPC's <int> has 32 bits. A larger number, such as the size of an image of 3 GiB, is an <i8>,
+which most clients can read.
 """
 
 import re

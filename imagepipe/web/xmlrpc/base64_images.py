@@ -1,7 +1,7 @@
 """Images as base64 text, decoded in pieces.
 
-Python's own functions on bytes hold the GIL until they are done, and would hold up the whole daemon
-on a text of 60 MB. So every step here works on one piece of it at a time.
+Python's own functions on bytes hold the GIL until they are done, and would block the whole daemon
+on a text of 60 MB. So every step here works on one piece at a time.
 """
 
 import io
@@ -22,14 +22,14 @@ _LINE_BREAK = re.compile(rb"&#(?:0?13|0?10|0?9|x0{0,7}[dDaA9]);")
 _LINE_BREAK_BYTES_MAX = 12
 _LINE_BREAKS_IN_A_SHORT_PIECE = 16
 _BYTES_FOR_A_LINE_BREAK = 32
-"""At least, on average: lines of base64 have 60 characters or more, and two references at most
-behind them.
+"""The minimum, on average: lines of base64 have 60 characters or more, followed by at most two
+references.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Base64Image(LongText):
-    """Base64 text inside a body: `body[start:end]`, not yet decoded."""
+    """Base64 text in a body, `body[start:end]`, not yet decoded."""
 
     body: IO[bytes]
     start: int
@@ -54,10 +54,10 @@ class Base64Image(LongText):
 
 
 def decode_image(value: object, bytes_max: int) -> bytes:
-    """The image that a client sent as the value of `image`: base64 in a string, or a base64 value,
-    which is already decoded.
+    """The image that a client sent as `image`: base64 in a string, or a base64 value, which has
+    been decoded already.
 
-    Raises BadRequest if it is none, or has more than `bytes_max` bytes.
+    Raises BadRequest if it is neither, or has more than `bytes_max` bytes.
     """
     if isinstance(value, Base64Image):
         return value.decode(bytes_max)
@@ -73,9 +73,7 @@ def decode_image(value: object, bytes_max: int) -> bytes:
 
 
 def decode_base64(text: bytes, bytes_max: int) -> bytes:
-    """The bytes of base64 `text`, which may have line breaks and other white space anywhere. Raises
-    BadRequest.
-    """
+    """The bytes of base64 `text`, which may contain white space anywhere. Raises BadRequest."""
     return _decoded(_pieces(io.BytesIO(text), 0, len(text)), len(text), bytes_max)
 
 
@@ -91,7 +89,7 @@ def _pieces(body: IO[bytes], start: int, end: int) -> Iterator[bytes]:
 
 
 def _decoded(pieces: Iterable[bytes], text_bytes: int, bytes_max: int) -> bytes:
-    # In one block: many small ones would leave holes in the heap that it never gives back.
+    # In one block: many small ones would fragment the heap for good.
     decoded = bytearray(min(text_bytes // 4 * 3 + 3, bytes_max))
     length = 0
     rest, is_padded = b"", False

@@ -1,27 +1,24 @@
-"""An XML-RPC call from a request body, without dragging the megabytes of an image through the XML
-parser.
+"""Parses an XML-RPC call without passing the megabytes of an image through the XML parser.
 
     <methodCall><methodName>store_image</methodName><params>
-      <param><value><base64>/9j/4AAQSkZJ...          5 MB of text: lifted out, a token put in its
-                                                     place,
-      <param><value><string>a/b.jpg</string>...      the rest parsed, the token found again among
-                                                     the values
+      <param><value><base64>/9j/4AAQSkZJ...          5 MB of text: replaced by a token
+      <param><value><string>a/b.jpg</string>...      the rest is parsed, and the token found again
+                                                     among the values
 
-expat calls Python back for each line of base64, which costs 40 ms for 5 MB under the GIL; a lifted
-image costs a search for `<` and one decode.
+expat calls Python for each line of base64, which takes 40 ms for 5 MB under the GIL; a text that is
+lifted out only takes a search for `<` and one decode.
 
-Lifting cannot change what a body means. The tokens are random, so the parsed call has one only if
-the lifted stretch was parsed as that very text. Unless each turns up as a whole value, the body is
-parsed again as it came. A stretch with `>` in it, or with references other than for line breaks, is
-not lifted. A document type, which allows entity expansion, is refused.
+Lifting cannot change the meaning of a body. The tokens are random, so the parsed call contains one
+only if the lifted text was parsed as exactly that text. Unless each token appears as a whole value,
+the original body is parsed again. A text that contains `>`, or references other than line breaks,
+is not lifted. A document type, which allows entity expansion, is refused.
 
-expat holds the GIL while it scans, and so holds up the whole daemon. So the body is fed to it in
-slices, of which none takes more than about a millisecond, and what is left beside the images is
-bounded in bytes. A tag, comment or processing instruction that goes on over several slices would be
-scanned again with each of them, and is refused. What the values may be is bounded in
-`unmarshal`.
+expat holds the GIL while it scans, which blocks the whole daemon. So it gets the body in slices
+that take about a millisecond at most, and the size of the body without the images is bounded. A
+tag, comment or processing instruction that spans several slices would be scanned again with each of
+them, and is refused. The values are bounded in `unmarshal`.
 
-All functions here block for as long as the body is large: they run on threads.
+All functions here block, for longer the larger the body is: they run on threads.
 """
 
 import contextlib
@@ -50,16 +47,14 @@ TOKEN_BYTES_MAX = 64 << 10
 _SECTION, _SECTION_END = b"<![CDATA[", b"]]>"
 
 _long_parse = threading.Lock()
-"""Long bodies are parsed one at a time: under the GIL several at once take as long, and the reactor
-would get its turn less often.
+"""Long bodies are parsed one at a time: several at once would take as long under the GIL, and the
+reactor would run less often.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A parsed call. Any value in it may be an Base64Image, in place of a long string or base64
-    value.
-    """
+    """A parsed call. A Base64Image may stand for any long string or base64 value in it."""
 
     method: str
     parameters: Sequence[object]
@@ -67,7 +62,7 @@ class Call:
 
 def parse_call(body: IO[bytes], lifted_bytes_min: int = LIFTED_BYTES_MIN) -> Call:
     """The call in `body`, a seekable file that the caller keeps open while it uses the call's
-    EncodedImages.
+    Base64Images.
 
     Raises MalformedCallError.
     """
@@ -96,15 +91,15 @@ def _whole(body: IO[bytes]) -> bytes:
 
 
 def _long_texts(body: IO[bytes], xml: bytes, bytes_min: int) -> Iterator[Base64Image]:
-    """Stretches of plain text between two tags, or in a CDATA section, that have `bytes_min` or
-    more; LIFTED_MAX at most.
+    """Plain texts of `bytes_min` or more between two tags or in a CDATA section; at most
+    LIFTED_MAX.
     """
     found = 0
     tag = xml.find(b"<")
     for _ in range(_TAGS_SEARCHED_MAX):
         section = xml.startswith(_SECTION, tag)
         start = tag + len(_SECTION) if section else xml.find(b">", tag) + 1
-        # for one character: that is fastest, whatever is in the text
+        # for a single character: that is fastest, whatever the text is
         end = xml.find(b"]" if section else b"<", start)
         if not start or end < 0 or found == LIFTED_MAX:
             return

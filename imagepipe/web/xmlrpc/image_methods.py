@@ -1,11 +1,11 @@
 """The XML-RPC methods (docs/design/contract.md, "XML-RPC"). Bodies are parsed on threads; the
-reactor thread only carries results.
+reactor's thread only passes results on.
 
-    whole request -> parse_call (thread) -> xmlrpc_<method>: arguments checked (thread) ->
+    complete request -> parse_call (thread) -> xmlrpc_<method>: arguments checked (thread) ->
     Operations -> "OK", a value, or a fault
 
 Faults are ImagepipeError's 1000 to 1004, and Twisted's own: 8001 for an unknown method, 8002 for
-what is not a call of one.
+a malformed call.
 """
 
 import inspect
@@ -47,8 +47,8 @@ _log = Logger()
 
 
 def method(*signatures: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Marks an XML-RPC method that takes its request first. `signatures` are what
-    system.methodSignature answers: types, the result's first.
+    """Marks an XML-RPC method whose first argument is the request. `signatures` are what
+    system.methodSignature returns: types, beginning with that of the result.
     """
 
     def mark(function: Callable[..., T]) -> Callable[..., T]:
@@ -64,7 +64,7 @@ class ImageMethods(XMLRPC):
     thread of its own pool; sizes are bounded by the `*_max` given.
     """
 
-    isLeaf = True  # any path will do, as it did
+    isLeaf = True  # calls may be sent to any path, as they always could
 
     def __init__(
         self,
@@ -183,14 +183,14 @@ class ImageMethods(XMLRPC):
         ]
 
     def render_HEAD(self, request: BoundedRequest) -> int:
-        """No: Twisted would ask for a GET, which there is not."""
+        """Refused: Twisted would call render_GET, which does not exist."""
         raise UnsupportedMethod((b"POST",))
 
     def render_POST(self, request: BoundedRequest) -> int:
         """Answer one call."""
         channel: Any = request.channel
         if channel is None:
-            return NOT_DONE_YET  # its client went away while its password was checked
+            return NOT_DONE_YET  # the client disconnected while its password was checked
         return request.answer_with(self._answer(request))
 
     async def _answer(self, request: BoundedRequest) -> None:
@@ -214,7 +214,7 @@ class ImageMethods(XMLRPC):
         """The answer to the call in `body`, and its result for the log: OK, or the fault's text."""
         try:
             return await self._encoded(request, await self._called(request, body)), "OK"
-        except Exception as error:  # whatever it is, the client gets an answer
+        except Exception as error:  # the client always gets an answer
             fault = self.fault(error, request.record.call)
         return await self._encoded(request, fault), fault.faultString
 
@@ -225,9 +225,7 @@ class ImageMethods(XMLRPC):
         return await self.run(request, call)
 
     async def run(self, request: BoundedRequest, call: Call) -> object:
-        """What a method returns. Raises Fault, ImagepipeError, and whatever else goes wrong: see
-        `fault`.
-        """
+        """What a method returns. Raises Fault, ImagepipeError or anything else: see `fault`."""
         request.record.call = quoted(call.method)
         procedure = self.lookupProcedure(call.method)
         arguments = _bound(procedure, request, call)
@@ -239,8 +237,8 @@ class ImageMethods(XMLRPC):
         await self._on_thread(lambda: None)
 
     def fault(self, error: Exception, name: str) -> Fault:
-        """The fault that the client gets for the exception being handled, which a call of `name`
-        raised; the log has the detail of one of ours.
+        """The fault for the exception being handled, which a call of `name` raised; if it is an
+        error of ours, the detail is logged.
         """
         if isinstance(error, Fault):
             return error
@@ -249,15 +247,13 @@ class ImageMethods(XMLRPC):
         if not isinstance(error, ImagepipeError):
             _log.failure("a call failed")
             error = InternalError()
-        # The name is one of ours here, and not what the client made up: only our methods raise
-        # these errors.
+        # The name is one of ours, and not made up by the client: only our methods raise these
+        # errors.
         note_failure(self._counters, name.strip("'"), error)
         return Fault(error.fault_code, error.fault_string)
 
     def lookupProcedure(self, procedurePath: object) -> Any:
-        """The method of this name, which may be any value that a client sent. Raises
-        NoSuchFunction.
-        """
+        """The method of this name, which may be any value from a client. Raises NoSuchFunction."""
         if isinstance(procedurePath, str) and len(procedurePath) <= METHOD_LENGTH_MAX:
             try:
                 return super().lookupProcedure(procedurePath)
@@ -271,7 +267,7 @@ class ImageMethods(XMLRPC):
         raise NoSuchFunction(self.NOT_FOUND, why)
 
     async def _encoded(self, request: BoundedRequest, result: object) -> bytes:
-        """`result` as XML. Raises if XML-RPC has no form for it, such as for long integers."""
+        """`result` as XML. Raises if XML-RPC cannot represent it, such as very long integers."""
         with request.record.stages.measured("answer"):
             response: bytes = await self._on_thread(lambda: encode_answer(result))
         return response
@@ -291,6 +287,6 @@ def _bound(
 
 
 def _summary(some: Sequence[str], count: int | None = None) -> str:
-    """The first of `some`, and how many there are besides."""
+    """The first of `some`, and how many more there are."""
     more = (len(some) if count is None else count) - 1
     return (quoted(some[0], 200) if some else "nothing") + (f" and {more} more" if more > 0 else "")

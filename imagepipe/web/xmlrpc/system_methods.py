@@ -3,8 +3,8 @@
     system.multicall([{"methodName": "delete_image", "params": ["a.jpg"]}, ...])
     -> [["OK"], {"faultCode": 1000, "faultString": "[1000] path: ..."}, ...]
 
-The calls run one after the other, each as if it had come by itself: one that fails does not keep
-the others from succeeding.
+The calls run one after the other, each as if it had been sent by itself: a failed call does not
+affect the others.
 """
 
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ from imagepipe.web.xmlrpc.image_methods import ImageMethods, method
 
 CALLS_MAX = 100
 LISTED_MAX = 100_000
-"""Values in the answers to the calls together: as many as one call of list_images may return."""
+"""Values in all answers of a request together: as many as one call of list_images may return."""
 
 _log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One of the calls of a request, as far as a method looks at its request."""
+    """One call of a request: the attributes of a request that methods use."""
 
     record: RequestRecord
     shows_stages: bool
@@ -63,14 +63,14 @@ class SystemMethods(XMLRPCIntrospection):
         results: list[object] = []
         failed = listed = 0
         for number, given in enumerate(calls, 1):
-            await self._methods.wait_a_turn()  # a hundred quick calls are not quick together
+            await self._methods.wait_a_turn()  # a hundred quick calls together are not quick
             part = _Part(
                 RequestRecord(call=request.record.call, stages=request.record.stages),
                 request.shows_stages,
             )
             try:
                 result = await self._result(part, given, listed)
-            # whatever it is, it is the fault of this call alone
+            # any error is the fault of this call only
             except Exception as error:
                 fault = self._methods.fault(error, part.record.call)
                 results.append({"faultCode": fault.faultCode, "faultString": fault.faultString})
@@ -112,7 +112,7 @@ def _call(given: object) -> Call:
 
 
 def _note(request: BoundedRequest, record: RequestRecord, number: int, count: int) -> None:
-    """One line a call; what they took together is in the request's own."""
+    """Log one line per call; the totals are in the line of the request."""
     _log.info(
         "{client} call {number} of {count}: {call} {path}, {outputs} outputs, waited {waited} ms,"
         " ran {ran} ms: {result}",

@@ -1,7 +1,7 @@
-"""The values of an XML-RPC call, from what the XML parser reports.
+"""Builds the values of an XML-RPC call from the events of the XML parser.
 
-Everything that takes more than a moment, or more memory than it takes as XML, is bounded here:
-the elements, how deep they are nested, and the text of a number or a date.
+Everything that takes more than a moment, or more memory than its XML, is bounded here: the number
+of elements, their nesting, and the length of numbers and dates.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ SCALAR_LENGTH_MAX = 100
 METHOD_LENGTH_MAX = 100
 
 WIDE_LENGTH_MAX = 64 << 10
-"""Characters of a text that is not ASCII: each of them may take four bytes. Only an image may be
+"""Characters of a text that is not ASCII, each of which may take four bytes. Only an image may be
 longer.
 """
 
@@ -27,13 +27,11 @@ _SCALARS = frozenset(
 
 
 class MalformedCallError(Exception):
-    """The body is not an XML-RPC call; the text says where."""
+    """The body is not an XML-RPC call; the text says why."""
 
 
 class CallReader(Unmarshaller):
-    """Takes the parser's events. A text that is a key of `lifted` stands for that image, wherever a
-    value may be.
-    """
+    """Receives the parser's events. A value that is a key of `lifted` stands for that image."""
 
     def __init__(self, lifted: Mapping[str, Base64Image]) -> None:
         super().__init__(use_builtin_types=True)
@@ -83,7 +81,7 @@ class CallReader(Unmarshaller):
             raise MalformedCallError(f"invalid content of {quoted(tag, 40)}") from None
 
     def end_string(self, data: Any) -> None:
-        """A string, whether it is marked as one or not."""
+        """A string, with or without a <string> tag."""
         super().end_string(self.lifted.pop(data, data))
 
     def end_base64(self, data: str) -> None:
@@ -101,7 +99,7 @@ class CallReader(Unmarshaller):
         """
         try:
             parameters = self.close()
-        # of what is a fault it makes a Fault, which may fail in any way
+        # it turns a fault into a Fault, which may fail in any way
         except Exception:
             raise MalformedCallError("not an XML-RPC call") from None
         method = self.getmethodname()
