@@ -119,7 +119,7 @@ class DaemonProcess:
         if options is not None:
             self.configure(options)
         self.process.send_signal(signal.SIGHUP)
-        line = self.wait_for_line(RELOADED.pattern + "|the old (one|configuration) stays")
+        line = self.wait_for_line(RELOADED.pattern + "|keeping the old (one|configuration)")
         match = RELOADED.search(line)
         if match is None:
             raise RuntimeError("".join(self.log[self.log.index(line) :]))
