@@ -150,7 +150,8 @@ class Store:
         self._catalogue = parts.catalogue
         self._access = Access(parts, self.full)
         self._reads = Reads(parts)
-        self.removed.connect(self._reads.discard)
+        self.in_memory = self._reads.in_memory
+        self.removed.connect(self.in_memory.discard)
         self._puts = Puts(parts)
         self._maintenance = Maintenance(parts, self._access)
         self.peers = PeerRows(parts, self._access)
@@ -285,21 +286,9 @@ class Store:
         """
         return self._reads.open_object(digest)
 
-    # In memory: for any thread; these two never block.
-
-    def rows_in_memory(self, paths: Sequence[str]) -> Mapping[str, Row] | None:
-        """What `rows` would return now; None if it would have to query the catalogue."""
-        return self._reads.rows_in_memory(paths)
-
-    def object_in_memory(self, digest: str) -> SharedFile | None:
-        """What `open_object` would return; None if it is not in memory. The caller closes it."""
-        return self._reads.object_in_memory(digest)
-
-    def keep_in_memory(self, digest: str, file: SharedFile) -> None:
-        """Keep an object that was requested in memory, if it is small and its digest is right.
-        Slow, because the bytes are hashed.
-        """
-        self._reads.keep_in_memory(digest, file)
+    def read_object(self, digest: str) -> SharedFile | None:
+        """The same for a client: the object stays in memory if it is small."""
+        return self._reads.read_object(digest)
 
     # Promised renditions. All of these block.
 

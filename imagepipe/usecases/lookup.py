@@ -1,14 +1,14 @@
 """Finds what a GET asks for: a stored file, or a rendition of one (docs/design/contract.md,
-"Images over HTTP").
+"Images over HTTP"). core/requests/lookup decides; here it is read and fetched.
 
-look in the catalogue      a stored path wins; otherwise a rendition of the image named by the path
-                           without its last component, or of that image's original
+look in memory             without a thread; answers everything that was asked for lately
+look on disk               on a thread, if memory does not have all of it
 ask the peers              only if none of these paths has ever been stored or deleted here
 fetch the original         likewise, if there is a source_base
 404                        at once, if it was deleted
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -17,10 +17,18 @@ from twisted.internet.defer import Deferred
 
 from imagepipe.core.rendering import formats
 from imagepipe.core.rendering.formats import Format
-from imagepipe.core.requests.targets import ORIGINAL, Target, original_of
+from imagepipe.core.requests.lookup import (
+    Finding,
+    Missing,
+    Source,
+    StoredFile,
+    find,
+    paths_of,
+)
+from imagepipe.core.requests.targets import ORIGINAL, Target, image_target
 from imagepipe.core.rows.entries import Content, Row
 from imagepipe.core.rows.stamp import milliseconds
-from imagepipe.errors import BadRequest, InternalError, NotFound, quoted
+from imagepipe.errors import InternalError, NotFound, quoted
 from imagepipe.storage.image_info import ImageInfo, info_of
 from imagepipe.storage.shared_file import SharedFile
 from imagepipe.storage.store import Store
@@ -78,15 +86,23 @@ class FoundImage:
 
 
 @dataclass(frozen=True, slots=True)
-class _LookupResult:
-    """The result of a lookup. file: the requested stored file. source: the image to render.
-    is_known: one of the paths has been stored or deleted.
+class Reader:
+    """Where a lookup reads. In memory nothing blocks, and None means that it is not there; on disk
+    it means that it does not exist.
     """
 
-    file: FoundImage | None
-    source: Row | None
-    cached: OpenImage | None
-    is_known: bool
+    rows: Callable[[Sequence[str]], Mapping[str, Row] | None]
+    open_object: Callable[[str], SharedFile | None]
+    rendition: Callable[[str, RenditionRequest], OpenImage | None]
+    is_in_memory: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A finding, and the open file to answer it with. Without one, a source has to be rendered."""
+
+    finding: Finding
+    image: OpenImage | None = None
 
 
 class Lookup:
@@ -105,7 +121,10 @@ class Lookup:
     ) -> None:
         self._missing_facts = missing_facts
         self._on_thread = on_thread
-        self._store = store
+        self._in_memory = Reader(
+            store.in_memory.rows, store.in_memory.open_object, renditions.in_memory, True
+        )
+        self._on_disk = Reader(store.rows, store.read_object, renditions.cached, False)
         self._renditions = renditions
         self._originals = originals
         self._peers = peers
@@ -126,70 +145,53 @@ class Lookup:
         is not for a rendition. client: the client's name, for fair shares of the queue. Raises
         NotFound, Overloaded, NotStored and subclasses.
         """
-        request = (
-            rendition_request(target.rendition, accepted)
-            if target.rendition and target.image
-            else None
-        )
+        request = _request(target, accepted)
         for _ in range(LOOKS_MAX):
             seen = await self._find(
                 target, request, admit, may_fetch=may_fetch or request is not None
             )
-            if seen.file:
-                return seen.file
-            if seen.source is None or request is None:
+            found, image = seen.finding, seen.image
+            if isinstance(found, Missing):
                 break
-            content = seen.source.entry.content
-            assert content
-            if seen.cached:
-                return FoundImage(seen.cached, seen.source)
+            if image:
+                return FoundImage(image, found.row)
+            if request is None:
+                break
             try:
-                image, job = await self._renditions.make(content.digest, request, client)
+                image, job = await self._renditions.make(found.content.digest, request, client)
             except SourceVanished:
                 continue
-            return FoundImage(image, seen.source, job)
+            return FoundImage(image, found.row, job)
         else:
             raise InternalError  # a row without its bytes: verify will report it
         raise _not_found(target)
 
-    def at_hand(self, target: Target, admit: Callable[[], None]) -> FoundImage | None:
+    def in_memory(self, target: Target, admit: Callable[[], None]) -> FoundImage | None:
         """What `get` would find for a file, or for a rendition other than `.auto`, if all of it is
         in memory. All its bytes are in `head`. Never blocks.
         """
-        request = (
-            rendition_request(target.rendition, ()) if target.rendition and target.image else None
-        )
-        seen = self._look_in_memory(target, request)
-        if seen is None or seen.file:
-            return seen.file if seen else None
-        assert seen.cached
-        assert seen.source
-        try:
-            admit()
-        except BaseException:
-            seen.cached.file.close()
-            raise
-        return FoundImage(seen.cached, seen.source)
+        seen = _look(self._in_memory, target, _request(target, ()))
+        if seen is None or seen.image is None or isinstance(seen.finding, Missing):
+            return None
+        _admit(seen, admit)
+        return FoundImage(seen.image, seen.finding.row)
 
     async def info(self, target: Target, *, may_fetch: bool = True) -> ImageInfo:
         """The facts of the image of `target`. Raises NotFound, and what fetching raises."""
-        return info_of(
-            await self._missing_facts.complete(await self._source(target, may_fetch=may_fetch))
-        )
+        source = await self._source(target, may_fetch=may_fetch)
+        return info_of(await self._missing_facts.complete(source.row))
 
     async def source(self, image: str) -> Content:
         """The content that renditions of the image at a clean path are rendered from: its own, or
         its original's. Raises what `info` does.
         """
-        source = await self._source(Target(f"/{image}", None, image), may_fetch=True)
-        assert source.entry.content, "it was found as an image"
-        return source.entry.content
+        return (await self._source(image_target(image), may_fetch=True)).content
 
-    async def _source(self, target: Target, *, may_fetch: bool) -> Row:
+    async def _source(self, target: Target, *, may_fetch: bool) -> Source:
         seen = await self._find(target, None, lambda: None, may_fetch=may_fetch)
-        if seen.source is None:
+        if not isinstance(seen.finding, Source):
             raise _not_found(target)
-        return seen.source
+        return seen.finding
 
     async def _find(
         self,
@@ -198,24 +200,17 @@ class Lookup:
         admit: Callable[[], None],
         *,
         may_fetch: bool,
-    ) -> _LookupResult:
+    ) -> _Seen:
         fetch = partial(self._fetch, target) if may_fetch else _do_nothing
         for learn in (_do_nothing, self._peers.catch_up, fetch):
             await learn()
-            seen = self._look_in_memory(target, request) or await self._on_thread(
-                lambda: self._look(target, request)
+            seen = _look(self._in_memory, target, request) or await self._on_thread(
+                lambda: self._look_on_disk(target, request)
             )
-            if seen.file:
-                return seen
             if request:
-                try:
-                    admit()
-                except BaseException:
-                    if seen.cached:
-                        seen.cached.file.close()
-                    raise
-            if seen.source or seen.is_known:
-                return seen
+                _admit(seen, admit)
+            if not isinstance(seen.finding, Missing) or seen.finding.is_known:
+                break
         return seen
 
     async def _fetch(self, target: Target) -> None:
@@ -225,91 +220,60 @@ class Lookup:
         if image is not None:
             await self._originals.fetch(image)
 
-    def _look_in_memory(
-        self, target: Target, request: RenditionRequest | None
-    ) -> _LookupResult | None:
-        """What `_look` would find, if all of it is in memory. Handing a call to a thread costs more
-        than all the rest of a small response.
-        """
-        sources = _sources(target)
-        paths = ([target.path] if target.path else []) + sources
-        rows = self._store.rows_in_memory(paths)
-        if not rows:
-            return None
-        row = rows.get(target.path) if target.path else None
-        if row and row.entry.content:
-            file = self._store.object_in_memory(row.entry.content.digest)
-            return (
-                _LookupResult(FoundImage(_open_image(row, file), row), None, None, is_known=True)
-                if file
-                else None
-            )
-        source = next(
-            (rows[path] for path in sources if path in rows and rows[path].entry.content), None
-        )
-        content = source.entry.content if source else None
-        cached = self._renditions.at_hand(content.digest, request) if content and request else None
-        return _LookupResult(None, source, cached, is_known=True) if cached else None
-
-    # On a thread:
-
-    def _look(self, target: Target, request: RenditionRequest | None) -> _LookupResult:
-        sources = _sources(target)
-        paths = ([target.path] if target.path else []) + sources
-        if not paths:
-            return _LookupResult(None, None, None, is_known=True)
+    def _look_on_disk(self, target: Target, request: RenditionRequest | None) -> _Seen:
+        """On a thread."""
         for _ in range(LOOKS_MAX):
-            rows = self._store.rows(paths)
-            row = rows.get(target.path) if target.path else None
-            if row and row.entry.content:
-                image = self._open(row)
-                if image is None:
-                    continue  # it was replaced a moment ago
-                return _LookupResult(FoundImage(image, row), None, None, is_known=True)
-            source = next(
-                (rows[path] for path in sources if path in rows and rows[path].entry.content), None
-            )
-            content = source.entry.content if source else None
-            cached = (
-                self._renditions.cached(content.digest, request) if content and request else None
-            )
-            # A deleted image with the name of a rendition says nothing about the image that the
-            # rendition would be rendered from.
-            return _LookupResult(
-                None, source, cached, is_known=any(path in rows for path in sources or paths)
-            )
+            if seen := _look(self._on_disk, target, request):
+                return seen
         raise InternalError  # a row without its bytes: verify will report it
 
-    def _open(self, row: Row) -> OpenImage | None:
-        content = row.entry.content
-        assert content
-        file = self._store.open_object(content.digest)
-        if file is None:
-            return None
-        self._store.keep_in_memory(content.digest, file)
-        return _open_image(row, file)
+
+def _look(reader: Reader, target: Target, request: RenditionRequest | None) -> _Seen | None:
+    """What `reader` finds. None if it cannot say: something is not in memory, or the image was
+    replaced before its bytes were opened.
+    """
+    paths = paths_of(target)
+    rows = reader.rows(paths) if paths else {}
+    if rows is None:
+        return None
+    finding = find(target, rows)
+    if isinstance(finding, StoredFile):
+        file = reader.open_object(finding.content.digest)
+        return _Seen(finding, _open_image(finding, file)) if file else None
+    if isinstance(finding, Source) and request:
+        image = reader.rendition(finding.content.digest, request)
+        return _Seen(finding, image) if image or not reader.is_in_memory else None
+    return _Seen(finding)
+
+
+def _admit(seen: _Seen, admit: Callable[[], None]) -> None:
+    """Call `admit`, unless a stored file was found: anyone may read it."""
+    if isinstance(seen.finding, StoredFile):
+        return
+    try:
+        admit()
+    except BaseException:
+        if seen.image:
+            seen.image.file.close()
+        raise
+
+
+def _request(target: Target, accepted: tuple[Format, ...]) -> RenditionRequest | None:
+    return (
+        rendition_request(target.rendition, accepted) if target.rendition and target.image else None
+    )
 
 
 async def _do_nothing() -> None:
     pass
 
 
-def _open_image(row: Row, file: SharedFile) -> OpenImage:
-    assert row.entry.content
-    format = formats.named(row.facts.format) if row.facts else formats.sniff(file.head)
+def _open_image(found: StoredFile, file: SharedFile) -> OpenImage:
+    facts = found.row.facts
+    format = formats.named(facts.format) if facts else formats.sniff(file.head)
     return OpenImage(
-        file, row.entry.content.digest, format.media_type if format else "application/octet-stream"
+        file, found.content.digest, format.media_type if format else "application/octet-stream"
     )
-
-
-def _sources(target: Target) -> list[str]:
-    """The paths of the images that a rendition may be rendered from, best first."""
-    if target.image is None:
-        return []
-    try:
-        return [target.image, original_of(target.image)]
-    except BadRequest:  # the path is too long to have an original
-        return [target.image]
 
 
 def _not_found(target: Target) -> NotFound:

@@ -12,7 +12,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from imagepipe.core.rendering import renditions
-from imagepipe.core.requests.targets import original_of
+from imagepipe.core.requests.lookup import Source, find, paths_of
+from imagepipe.core.requests.targets import image_target
 from imagepipe.errors import DiskFull, ImagepipeError, Overloaded, quoted
 from imagepipe.monitoring.counters import Counters, note_failure
 from imagepipe.storage.catalogue.orders import Order
@@ -178,18 +179,10 @@ class PromisedOutputs:
         self._working = None
 
     async def _carry_out(self, order: Order) -> None:
-        rows = await self._on_thread(
-            lambda: self._store.rows([order.path, original_of(order.path)])
-        )
-        content = next(
-            (
-                row.entry.content
-                for path in (order.path, original_of(order.path))
-                if (row := rows.get(path)) and row.entry.content
-            ),
-            None,
-        )
-        if content is None:
+        target = image_target(order.path)
+        rows = await self._on_thread(lambda: self._store.rows(paths_of(target)))
+        source = find(target, rows)
+        if not isinstance(source, Source):
             return  # it was deleted in the meantime, or never stored
         requests: list[RenditionRequest] = []
         for name in order.names:
@@ -198,7 +191,7 @@ class PromisedOutputs:
         groups, failures = deque([requests] if requests else []), 0
         while groups and failures < FAILURES_MAX and self._may_work():
             group = groups.popleft()
-            error = await self._failure(content.digest, group)
+            error = await self._failure(source.content.digest, group)
             if error and len(group) > 1:
                 groups.extend([request] for request in group)
             elif error:

@@ -188,7 +188,7 @@ class Renditions:
             self._cache.keep_in_memory(key, image.file, cached)
         return image
 
-    def at_hand(self, digest: str, request: RenditionRequest) -> OpenImage | None:
+    def in_memory(self, digest: str, request: RenditionRequest) -> OpenImage | None:
         """What `cached` would find, if it is in memory. Never blocks."""
         key = self._keys.get((digest, request))
         found = self._cache.get_in_memory(key) if key else None

@@ -77,7 +77,7 @@ class ImageGet:
             found = (
                 None
                 if target.is_info or _is_auto(target)
-                else self._lookup.at_hand(target, lambda: self._check(target))
+                else self._lookup.in_memory(target, lambda: self._check(target))
             )
         except ImagepipeError:
             return None

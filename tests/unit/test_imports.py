@@ -190,6 +190,7 @@ LINES_MAX = 400
 NAMED_ALIKE = {
     "adopt": "a command, and what it does",
     "history": "a command, and what it prints",
+    "lookup": "the decision, and what reads for it",
     "service": "the daemon's, and replication's",
     "status": "a command, and the status of replication",
     "store": "a command, and what it calls",

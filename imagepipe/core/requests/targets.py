@@ -60,6 +60,11 @@ def parse_target(raw: bytes) -> Target:
     return Target(text, _clean(text), _clean(parent.rstrip("/")), rendition)
 
 
+def image_target(image: str) -> Target:
+    """What asks for the image at a clean path, or for its original, to render from."""
+    return Target(f"/{image}", None, image)
+
+
 def decode(raw: bytes) -> str:
     """A path as it was sent -> text with a leading slash. Raises BadRequest."""
     raw = origin_form(raw)

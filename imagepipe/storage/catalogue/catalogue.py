@@ -34,7 +34,7 @@ _LAST = "\U0010ffff"
 AHEAD_MAX = 1000
 
 IN_MEMORY_MAX = 16_384
-"""How many paths' rows are found without asking SQLite: some 16 MiB of memory."""
+"""The paths whose rows are in memory at most: about 16 MiB."""
 
 
 class Catalogue:
@@ -42,7 +42,7 @@ class Catalogue:
     writes.
 
     check, refusal: see Database. last_seq: the newest number that was given and is on the disk; any
-    thread reads it.
+    thread reads it. in_memory: the rows that readers have put there, without those that changed.
     """
 
     def __init__(self, path: Path, health: Health) -> None:
@@ -59,7 +59,7 @@ class Catalogue:
         ).fetchone()[0]
         self._coming = self.last_seq
         self._changing: list[str] = []
-        self._in_memory = RowMemory(IN_MEMORY_MAX)
+        self.in_memory = RowMemory(IN_MEMORY_MAX)
         self.upstreams = Upstreams(self._database)
         self.history = History(self._database)
         self.orders = Orders(self._database)
@@ -72,23 +72,13 @@ class Catalogue:
             lambda connection: _one(connection.execute(_ENTRY + " WHERE path = ?", (path,)))
         )
 
-    def rows(self, paths: Sequence[str], *, remember: bool = False) -> dict[str, Row]:
-        """The rows of those paths that were ever heard of, with what the headers of their bytes
-        say. remember: they will be asked for again.
-        """
+    def rows(self, paths: Sequence[str]) -> dict[str, Row]:
+        """The rows of those paths that are known, with the facts from their headers."""
         query = _ROW + f" WHERE path IN ({', '.join('?' * len(paths))})"
-        changes = self._in_memory.changes
         found = self._database.read(
             lambda connection: [columns.row_of(row) for row in connection.execute(query, paths)]
         )
-        rows = {row.entry.path: row for row in found}
-        if remember:
-            self._in_memory.note(paths, rows, changes)
-        return rows
-
-    def rows_in_memory(self, paths: Sequence[str]) -> dict[str, Row] | None:
-        """What `rows` would find, if that is known without asking SQLite; never blocks."""
-        return self._in_memory.look_up(paths)
+        return {row.entry.path: row for row in found}
 
     def info(self, path: str) -> ImageInfo | None:
         """What is known of the live image at `path`."""
@@ -212,7 +202,7 @@ class Catalogue:
             self._database.commit()
         finally:  # of one that failed nobody knows
             if self._changing:
-                self._in_memory.changed(self._changing)
+                self.in_memory.changed(self._changing)
         self.last_seq = self._coming
 
     def roll_back(self) -> None:

@@ -1,6 +1,4 @@
-"""What is kept in memory of the catalogue, of the objects and of the render cache, for those who
-must not block: it is right at every moment, and bounded.
-"""
+"""Rows, objects and renditions in memory: right at every moment, and bounded."""
 
 import threading
 from pathlib import Path
@@ -18,7 +16,7 @@ from tests.support.caches import put as put_rendition
 from tests.support.stores import FACTS, delete, digest, move, opened, put
 
 
-class RememberedTests:
+class LruMemoryTests:
     def test_the_least_recently_used_go_first(self) -> None:
         memory: LruMemory[str, int] = LruMemory(3)
         for number, name in enumerate("abc"):
@@ -37,7 +35,7 @@ class RememberedTests:
         memory.put("too heavy", 4, 11)
         assert (memory.get("too heavy"), memory.weight) == (None, 0)
 
-    def test_what_is_to_be_forgotten_is(self) -> None:
+    def test_discarded_values_are_gone(self) -> None:
         memory: LruMemory[str, int] = LruMemory(10)
         for name in "abc":
             memory.put(name, 1, 2)
@@ -47,8 +45,8 @@ class RememberedTests:
         assert (memory.get("b"), memory.weight) == (None, 0)
 
 
-class RememberedRowsTests:
-    def test_rows_and_their_absence_are_known_once_they_were_noted(self) -> None:
+class RowMemoryTests:
+    def test_rows_and_their_absence_are_known_once_noted(self) -> None:
         rows = RowMemory(10)
         rows.note(["a", "b"], {"a": _row("a")}, rows.changes)
         assert rows.look_up(["a"]) == {"a": _row("a")}
@@ -56,7 +54,7 @@ class RememberedRowsTests:
         assert rows.look_up(["a", "b"]) == {"a": _row("a")}
         assert rows.look_up(["a", "c"]) is None
 
-    def test_what_was_read_before_a_change_is_not_noted_after_it(self) -> None:
+    def test_a_row_read_before_a_change_is_not_noted_after_it(self) -> None:
         rows = RowMemory(10)
         before = rows.changes
         rows.changed(["b"])
@@ -69,13 +67,13 @@ class RememberedRowsTests:
         assert rows.look_up(["a"]) is None
 
 
-class RowsAtHandTests:
-    def test_they_are_those_that_were_asked_for(self, tmp_path: Path) -> None:
+class RowsInMemoryTests:
+    def test_they_are_those_that_were_read(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
-            assert store.rows_in_memory(["a", "b"]) is None
-            assert store.rows(["a", "b"]) == store.rows_in_memory(["a", "b"])
-            assert store.rows_in_memory(["b"]) == {}
+            assert store.in_memory.rows(["a", "b"]) is None
+            assert store.rows(["a", "b"]) == store.in_memory.rows(["a", "b"])
+            assert store.in_memory.rows(["b"]) == {}
 
     def test_every_change_shows_at_once(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
@@ -90,7 +88,7 @@ class RowsAtHandTests:
             assert _content(store, "b") is None
 
     def test_no_lookup_after_a_call_finds_what_was_before_it(self, tmp_path: Path) -> None:
-        """Readers ask, and have rows noted, all the time."""
+        """Readers fill the memory all the time."""
         with opened(tmp_path) as store:
             written, stopped, wrong = [0], threading.Event(), []
 
@@ -113,48 +111,46 @@ class RowsAtHandTests:
             assert not wrong
 
 
-class ObjectsAtHandTests:
-    def test_small_ones_that_were_asked_for_stay_in_memory_until_they_are_gone(
-        self, tmp_path: Path
-    ) -> None:
+class ObjectsInMemoryTests:
+    def test_small_ones_that_were_read_stay_in_memory(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
-            assert store.object_in_memory(digest(b"1")) is None
-            _ask_for(store, b"1")
-            file = store.object_in_memory(digest(b"1"))
+            assert store.in_memory.open_object(digest(b"1")) is None
+            _read(store, b"1")
+            file = store.in_memory.open_object(digest(b"1"))
             assert file
             assert file.read(0, 10) == b"1"
             file.close()
             delete(store, "a")
         with opened(tmp_path) as store:
-            assert store.object_in_memory(digest(b"1")) is None
+            assert store.in_memory.open_object(digest(b"1")) is None
 
-    def test_a_deleted_one_is_forgotten_with_its_object(self, tmp_path: Path) -> None:
+    def test_a_deleted_one_leaves_memory_with_its_object(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
-            _ask_for(store, b"1")
+            _read(store, b"1")
             delete(store, "a")
             assert store.tidy().result(60)
-            assert store.object_in_memory(digest(b"1")) is None
+            assert store.in_memory.open_object(digest(b"1")) is None
 
-    def test_a_large_one_is_not(self, tmp_path: Path) -> None:
+    def test_a_large_one_does_not_stay(self, tmp_path: Path) -> None:
         large = bytes(HEAD_BYTES + 1)
         with opened(tmp_path) as store:
             put(store, {"a": large})
-            _ask_for(store, large)
-            assert store.object_in_memory(digest(large)) is None
+            _read(store, large)
+            assert store.in_memory.open_object(digest(large)) is None
 
-    def test_nor_is_one_that_has_rotted(self, tmp_path: Path) -> None:
+    def test_a_corrupt_one_does_not_stay(self, tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             put(store, {"a": b"1"})
             path = store.object_path(digest(b"1"))
             path.chmod(0o644)
             path.write_bytes(b"2")
-            _ask_for(store, b"1")
-            assert store.object_in_memory(digest(b"1")) is None
+            _read(store, b"1")
+            assert store.in_memory.open_object(digest(b"1")) is None
 
 
-class RenditionsAtHandTests:
+class RenditionsInMemoryTests:
     def test_small_ones_that_were_asked_for_stay_in_memory_and_count_as_hits(
         self, tmp_path: Path
     ) -> None:
@@ -205,17 +201,13 @@ def _row(path: str) -> Row:
 
 
 def _content(store: Store, path: str) -> Content | None:
-    """What is there, from memory where that is possible; the next who asks has it from there."""
-    rows = store.rows_in_memory([path])
-    if rows is None:
-        rows = store.rows([path])
+    rows = store.rows([path])
     return rows[path].entry.content if path in rows else None
 
 
-def _ask_for(store: Store, content: bytes) -> None:
-    file = store.open_object(digest(content))
+def _read(store: Store, content: bytes) -> None:
+    file = store.read_object(digest(content))
     assert file
-    store.keep_in_memory(digest(content), file)
     file.close()
 
 
