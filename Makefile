@@ -1,12 +1,14 @@
 # PYTHON is the interpreter that .venv is made with (3.11 or later), TESTS the tests that `make test`
-# runs (all), SEED and RUNS the simulations, BENCH the benchmarks and their options.
+# runs (all), SEED and RUNS the simulations, BENCH the benchmarks and their options,
+# BASE another checkout to compare with in some of them.
 
 PYTHON ?= python3
 TESTS ?=
 SEED ?= 1
 RUNS ?= 1000
 BENCH ?=
-export PYTHON
+BASE ?=
+export PYTHON BASE
 
 # pytest on both cores; a file's tests stay together, because they share what they start.
 PYTEST = pytest -n 2 --dist loadfile

@@ -17,6 +17,7 @@ from benchmarks.results import Goal, Section
 SECTIONS = (
     "one_decode",
     "store",
+    "costs",
     "profile",
     "on_demand",
     "quality",

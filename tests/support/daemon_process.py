@@ -23,7 +23,8 @@ PATIENCE_SECONDS = 60
 
 class DaemonProcess:
     """`twistd -n imagepipe` over `folder`; `options` are {section: {option: value}} on top of a
-    loopback default, `arguments` stand at the end, `descriptors` are what it inherits.
+    loopback default, `arguments` stand at the end, `descriptors` are what it inherits,
+    `twistd` is another installation's.
 
     Invariant: the process group is dead after `stop`, `kill` or the end of `running`.
     """
@@ -35,6 +36,7 @@ class DaemonProcess:
         wrapper: tuple[str, ...] = (),
         arguments: tuple[str, ...] = (),
         descriptors: tuple[int, ...] = (),
+        twistd: Path | None = None,
     ) -> None:
         self.folder = folder
         self.images = folder / "images"
@@ -45,6 +47,7 @@ class DaemonProcess:
         self._wrapper = wrapper
         self._arguments = arguments
         self._descriptors = descriptors
+        self._twistd = twistd or Path(sys.executable).with_name("twistd")
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.configure(options or {})
 
@@ -66,11 +69,10 @@ class DaemonProcess:
 
     def launch(self) -> None:
         """Start it and return at once."""
-        twistd = Path(sys.executable).with_name("twistd")
         self.process = subprocess.Popen(
             [
                 *self._wrapper,
-                str(twistd),
+                str(self._twistd),
                 "-n",
                 "--pidfile=",
                 "imagepipe",
