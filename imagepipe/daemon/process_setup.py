@@ -9,7 +9,10 @@ DESCRIPTORS_MAX = 1 << 16
 LARGE_BYTES = 4 << 20
 """Only image data needs blocks of this size."""
 
-M_MMAP_THRESHOLD = -3
+HEAP_TOP_BYTES = 1 << 20
+"""Images are taken apart in pieces of 64 to 256 KiB, a few at a time."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """As in <malloc.h>."""
 
 
@@ -27,7 +30,11 @@ def return_memory() -> None:
 
     glibc raises the threshold for this to the largest block ever freed, and keeps smaller blocks in
     one heap per thread: after a few PNGs of 20 MB the daemon would hold 300 MiB of unused memory.
+    But it gives the top of a heap back as soon as 128 KiB are free there: each piece of an image
+    would be returned and asked for again, at 3 microseconds for each of its pages.
     See mallopt(3), which other C libraries neither have nor need.
     """
     with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+        library.mallopt(M_TRIM_THRESHOLD, HEAP_TOP_BYTES)
