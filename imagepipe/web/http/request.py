@@ -28,7 +28,7 @@ from twisted.web.server import NOT_DONE_YET
 from imagepipe.core.requests.client_timeouts import Phase
 from imagepipe.core.requests.targets import origin_form
 from imagepipe.errors import InternalError, quoted
-from imagepipe.web.http.body_memory import BodyMemory
+from imagepipe.web.http.body_memory import LARGE_BODY_BYTES, BodyMemory
 from imagepipe.web.http.refusal import (
     Authenticate,
     Denial,
@@ -51,9 +51,6 @@ takes 7 microseconds of the reactor's thread.
 """
 
 CHUNK_BYTES_MIN = 64
-
-LARGE_BODY_BYTES = 256 << 10
-"""A larger body is read from its connection in pieces of this size."""
 
 _log = Logger()
 
@@ -358,7 +355,7 @@ class BoundedRequest(server.Request):
             return
         if length is not None and (body := self._site.memory.body(length)):
             self.content = body
-            if length > LARGE_BODY_BYTES:
+            if length > LARGE_BODY_BYTES:  # read it from its connection in pieces of this size
                 cast(Any, self.channel).transport.bufferSize = LARGE_BODY_BYTES
             return
         try:

@@ -23,11 +23,12 @@ All functions here block, for longer the larger the body is: they run on threads
 
 import contextlib
 import io
+import mmap
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 from xml.parsers import expat
 
 import pybase64
@@ -45,6 +46,8 @@ TOKEN_BYTES_MAX = 64 << 10
 """Bytes that expat may leave unread at the end of a slice."""
 
 _SECTION, _SECTION_END = b"<![CDATA[", b"]]>"
+
+_Xml = bytes | mmap.mmap
 
 _long_parse = threading.Lock()
 """Long bodies are parsed one at a time: several at once would take as long under the GIL, and the
@@ -83,48 +86,73 @@ def parse_call(body: IO[bytes], lifted_bytes_min: int = LIFTED_BYTES_MIN) -> Cal
     return Call(*_read(xml, {}).call())
 
 
-def _whole(body: IO[bytes]) -> bytes:
+def _whole(body: Any) -> _Xml:
+    if isinstance(body, mmap.mmap):
+        return body
     if isinstance(body, io.BytesIO):
         return body.getvalue()  # no copy
     body.seek(0)
-    return body.read()
+    whole: bytes = body.read()
+    return whole
 
 
-def _long_texts(body: IO[bytes], xml: bytes, bytes_min: int) -> Iterator[Base64Image]:
+def _long_texts(body: IO[bytes], xml: _Xml, bytes_min: int) -> Iterator[Base64Image]:
     """Plain texts of `bytes_min` or more between two tags or in a CDATA section; at most
     LIFTED_MAX.
     """
     found = 0
-    tag = xml.find(b"<")
+    tag = _find(xml, b"<", 0)
     for _ in range(_TAGS_SEARCHED_MAX):
-        section = xml.startswith(_SECTION, tag)
-        start = tag + len(_SECTION) if section else xml.find(b">", tag) + 1
+        if tag < 0:
+            return
+        section = xml[tag : tag + len(_SECTION)] == _SECTION
+        start = tag + len(_SECTION) if section else _find(xml, b">", tag) + 1
         # for a single character: that is fastest, whatever the text is
-        end = xml.find(b"]" if section else b"<", start)
+        end = _find(xml, b"]" if section else b"<", start)
         if not start or end < 0 or found == LIFTED_MAX:
             return
         if end - start >= bytes_min and _is_plain(body, xml, start, end, section=section):
             found += 1
             yield Base64Image(body, start, end)
-        tag = xml.find(b"<", end)
+        tag = _find(xml, b"<", end)
 
 
-def _is_plain(body: IO[bytes], xml: bytes, start: int, end: int, *, section: bool) -> bool:
-    if xml.find(b">", start, end) >= 0:
-        return False
-    if xml.find(b"&", start, end) < 0:
+def _is_plain(body: IO[bytes], xml: _Xml, start: int, end: int, *, section: bool) -> bool:
+    has_references = False
+    for at in range(start, end, SLICE_BYTES):
+        piece = xml[at : min(at + SLICE_BYTES, end)]
+        if b">" in piece:
+            return False
+        has_references = has_references or b"&" in piece
+    if not has_references:
         return True
     return not section and Base64Image(body, start, end).has_only_line_breaks
 
 
-def _read(xml: bytes, lifted: Mapping[str, Base64Image]) -> CallReader:
+def _find(xml: _Xml, character: bytes, start: int) -> int:
+    """Where `character` is in `xml` from `start` on, or -1.
+
+    In slices: `bytes.find` holds the GIL, and that of a memory map is many times slower. The first
+    ones are short because most tags are.
+    """
+    slice_bytes = 256
+    while start < len(xml):
+        found = xml[start : start + slice_bytes].find(character)
+        if found >= 0:
+            return start + found
+        start += slice_bytes
+        slice_bytes = min(4 * slice_bytes, SLICE_BYTES)
+    return -1
+
+
+def _read(xml: _Xml, lifted: Mapping[str, Base64Image]) -> CallReader:
     if len(xml) > PARSED_BYTES_MAX:
         raise MalformedCallError(f"more than {PARSED_BYTES_MAX} bytes besides the image")
     with _long_parse if len(xml) > SLICE_BYTES else contextlib.nullcontext():
         return _fed(xml, CallReader(lifted))
 
 
-def _fed(xml: bytes, reader: CallReader) -> CallReader:
+def _fed(xml: _Xml, reader: CallReader) -> CallReader:
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartElementHandler = reader.start

@@ -2,9 +2,11 @@
 
 import base64
 import io
+import mmap
 import tempfile
 import xmlrpc.client
-from typing import Any
+from collections.abc import Callable
+from typing import IO, Any
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
@@ -150,15 +152,19 @@ class LiftingTests:
 
 
 class BodyTests:
-    """A body lies in memory or in a file."""
+    """A body lies in memory, in a memory map or in a file."""
 
     @pytest.mark.parametrize("line_break", ["", "\n", "&#13;\n"])
-    def test_one_in_a_file_means_the_same(self, line_break: str) -> None:
+    @pytest.mark.parametrize("place", [tempfile.TemporaryFile, lambda: mmap.mmap(-1, 1 << 21)])
+    def test_one_elsewhere_means_the_same(
+        self, place: Callable[[], IO[bytes]], line_break: str
+    ) -> None:
         image = bytes(range(256)) * 4000
         encoded = base64.b64encode(image).decode()
         lines = line_break.join(encoded[at : at + 76] for at in range(0, len(encoded), 76))
-        with tempfile.TemporaryFile() as body:
-            body.write(call(f"<string>{lines}</string>", "<string>a.jpg</string>").encode())
+        with place() as body:
+            text = call(f"<string>{lines}</string>", "<string>a.jpg</string>").encode()
+            body.write(text.ljust(1 << 21))
             found = parse_call(body)
             assert isinstance(found.parameters[0], Base64Image)
             assert found.parameters[0].decode(1 << 21) == image
